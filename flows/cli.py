@@ -1,0 +1,167 @@
+"""The command line: `article-flows run|ingest|summarize|recipes|endpoint|bootstrap`.
+
+Prefect is imported only where a flow runs, so that help, wrong use and dry runs come at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+from cyclopts import App, CycloptsError, Parameter
+from pydantic import Field, ValidationError
+
+from tasks.errors import UsageError, UserError
+from tasks.settings import SummarizeSettings
+
+ANSWERED, RUN_FAILED, WRONG_USE, ROWS_FAILED, INTERRUPTED = 0, 1, 2, 3, 130
+
+app = App(
+    name="article-flows",
+    help="Enrich tables of articles with columns that only a language model can write.",
+    help_epilogue="Exit status: 0 all answered, 3 some rows failed, 1 the run failed, 2 wrong use.",
+)
+
+
+class AskOptions(SummarizeSettings):
+    """The settings of a summarise run, with the defaults of a terminal."""
+
+    lake: str = Field(default="lake", min_length=1, description="Folder of the lake.")
+    base_url: str = Field(
+        default="",
+        description=(
+            "OpenAI-compatible endpoint, up to and including /v1. Default: OPENAI_BASE_URL, else "
+            "OpenAI where OPENAI_API_KEY is set, else 'embedded', a free stand-in on this machine "
+            "that picks sentences out of the article and is no language model."
+        ),
+    )
+
+
+Sources = Annotated[
+    str,
+    Parameter(help="Files, folders or globs of JSONL, CSV or Parquet; or demo, 100 articles."),
+]
+Lake = Annotated[str, Parameter(help="Folder of the lake.")]
+Column = Annotated[
+    list[str] | None,
+    Parameter(
+        help="Which source column is what, if the usual names do not tell: body=text",
+        negative=(),
+    ),
+]
+Options = Annotated[AskOptions, Parameter(name="*")]
+DryRun = Annotated[bool, Parameter(help="Say what it would take; make no call.", negative=())]
+Json = Annotated[
+    bool, Parameter(name="--json", help="End with one line of JSON on stdout.", negative=())
+]
+
+
+@app.command
+def run(
+    *source: Sources,
+    options: Options = AskOptions(),  # noqa: B008
+    column: Column = None,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> int:
+    """Load articles, then ask about every one that has no answer yet."""
+    from flows import cli_runs
+
+    return cli_runs.run(list(source), column or [], options, dry_run=dry_run, as_json=as_json)
+
+
+@app.command
+def ingest(
+    *source: Sources, lake: Lake = "lake", column: Column = None, as_json: Json = False
+) -> int:
+    """Load articles into the lake; what is there already is not stored again."""
+    from flows import cli_runs
+
+    return cli_runs.ingest(list(source), column or [], lake, as_json=as_json)
+
+
+@app.command
+def summarize(
+    *,
+    options: Options = AskOptions(),  # noqa: B008
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> int:
+    """Ask about every article of the lake that has no answer yet."""
+    from flows import cli_runs
+
+    return cli_runs.summarize(options, dry_run=dry_run, as_json=as_json)
+
+
+@app.command
+def recipes(name: str = "") -> int:
+    """List the shipped recipes, or show one: a start for your own.
+
+    Parameters
+    ----------
+    name
+        The recipe to show.
+    """
+    from flows import cli_print
+
+    return cli_print.show_recipe(name) if name else cli_print.list_recipes()
+
+
+@app.command
+def endpoint(
+    *arguments: Annotated[str, Parameter(allow_leading_hyphen=True, show=False)],
+) -> int:
+    """Serve the embedded endpoint: OpenAI-compatible, extractive, not a language model.
+
+    See `article-flows endpoint --help` for its port and the faults that it can show on request.
+    """
+    from tasks.llm.embedded import main as serve
+
+    return serve(list(arguments))
+
+
+@app.command
+def bootstrap() -> int:
+    """Create the work pool and the concurrency limits on the Prefect server that is set."""
+    from flows import bootstrap as server
+
+    return server.main()
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit with its status."""
+    sys.exit(_status(sys.argv[1:] if arguments is None else arguments))
+
+
+def _status(arguments: list[str]) -> int:
+    if arguments[:1] == ["endpoint"]:
+        # Its options are its own, --help too.
+        return endpoint(*arguments[1:])
+    try:
+        status = app(
+            arguments, exit_on_error=False, print_error=False, result_action="return_value"
+        )
+    except CycloptsError as error:
+        return _complain(_wrong_use(error), WRONG_USE)
+    except UsageError as error:
+        return _complain(error, WRONG_USE)
+    except UserError as error:
+        return _complain(error, RUN_FAILED)
+    except KeyboardInterrupt:
+        print("article-flows: interrupted; what is answered is kept, run again", file=sys.stderr)
+        return INTERRUPTED
+    return status or ANSWERED
+
+
+def _wrong_use(error: CycloptsError) -> UsageError:
+    """In one line what was wrong with the command line."""
+    if not isinstance(invalid := error.__cause__, ValidationError):
+        return UsageError(f"{' '.join(str(error).split())} See article-flows --help")
+    problem = invalid.errors()[0]
+    option = str(problem["loc"][0]).replace("_", "-") if problem["loc"] else "options"
+    return UsageError(f"--{option} {problem['input']!r}: {problem['msg']}")
+
+
+def _complain(error: UserError, status: int) -> int:
+    print(f"article-flows: {error}", file=sys.stderr)
+    return status

@@ -1,0 +1,85 @@
+"""What the commands print: Markdown for people, or one line of JSON for programs."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import orjson
+from rich.console import Console
+from rich.markdown import Markdown
+
+from tasks.recipes import list_recipes as shipped_recipes
+from tasks.recipes import recipe_text
+from tasks.report_markdown import dollars, ingest_markdown, summarize_markdown
+from tasks.reports import IngestReport, SummarizeReport, run_as_json
+
+ANSWERED, RUN_FAILED, ROWS_FAILED = 0, 1, 3
+
+
+def show_run(
+    ingest: IngestReport | None,
+    summarize: SummarizeReport,
+    seconds: float,
+    stopped: str | None,
+    *,
+    as_json: bool,
+) -> int:
+    """Report a run of one or both flows, and say its exit status."""
+    if as_json:
+        _print_json(run_as_json(ingest, summarize, seconds))
+    else:
+        loaded = ingest_markdown(ingest) + "\n" if ingest else ""
+        _print_markdown(loaded + summarize_markdown(summarize))
+    if stopped:
+        print(f"article-flows: {stopped}", file=sys.stderr)
+        return RUN_FAILED
+    broken = ingest.broken if ingest else []
+    return ROWS_FAILED if summarize.failures_total or broken else ANSWERED
+
+
+def show_ingest(report: IngestReport, *, as_json: bool) -> int:
+    """Report a load, and say its exit status."""
+    if as_json:
+        _print_json(report.as_json())
+    else:
+        _print_markdown(ingest_markdown(report))
+    return ROWS_FAILED if report.broken else ANSWERED
+
+
+def show_estimate(estimate: dict[str, Any], *, as_json: bool) -> int:
+    """Say what a run would take."""
+    if as_json:
+        _print_json({"dry_run": True, **estimate})
+        return ANSWERED
+    print(
+        f"{estimate['recipe']} by {estimate['model']}: {estimate['articles']:,} articles, "
+        f"{estimate['reused']:,} of them answered already or sharing a text\n"
+        f"calls       {estimate['calls']:,}\n"
+        f"tokens in   about {estimate['prompt_tokens']:,}\n"
+        f"tokens out  at most {estimate['completion_tokens']:,}\n"
+        f"cost        at most about {dollars(estimate['cost_usd'])}, without retries\n"
+        "No call was made and nothing was stored."
+    )
+    return ANSWERED
+
+
+def list_recipes() -> int:
+    """Name, fields and description of each shipped recipe."""
+    for recipe in shipped_recipes():
+        print(f"{recipe.name:12} {', '.join(recipe.fields)}\n{'':12} {recipe.description}")
+    return ANSWERED
+
+
+def show_recipe(name: str) -> int:
+    """The YAML of a recipe, once it is seen to be whole."""
+    print(recipe_text(name), end="")
+    return ANSWERED
+
+
+def _print_json(document: dict[str, Any]) -> None:
+    print(orjson.dumps(document).decode(), flush=True)
+
+
+def _print_markdown(text: str) -> None:
+    Console().print(Markdown(text))

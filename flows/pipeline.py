@@ -1,0 +1,48 @@
+"""The pipeline: load articles, summarise them, report."""
+
+from dataclasses import dataclass
+
+from prefect import flow
+from prefect.artifacts import create_markdown_artifact
+
+from flows.ingest import ingest_articles
+from flows.outcome import fails_in_one_line
+from flows.summarize import summarize_articles
+from tasks.errors import StoppedRun
+from tasks.report_markdown import ingest_markdown, summarize_markdown
+from tasks.reports import IngestReport, SummarizeReport
+from tasks.settings import PipelineSettings
+
+
+@dataclass
+class PipelineReport:
+    """What both halves did."""
+
+    ingest: IngestReport
+    summarize: SummarizeReport
+
+    def markdown(self) -> str:
+        """For the artifact and the terminal."""
+        return ingest_markdown(self.ingest) + "\n" + summarize_markdown(self.summarize)
+
+
+@flow(name="article-pipeline", flow_run_name="{settings.recipe} of {settings.sources}")
+@fails_in_one_line
+def article_pipeline(
+    settings: PipelineSettings = PipelineSettings(),  # noqa: B008
+) -> PipelineReport:
+    """Load what is new in the sources, then ask about every article that has no answer yet.
+
+    Raises:
+        UserError: as the two flows; a run that had to stop comes with its report.
+    """
+    loaded = ingest_articles(settings.for_ingest())
+    try:
+        summarized = summarize_articles(settings.for_summarize())
+    except StoppedRun as stopped:
+        report = PipelineReport(loaded, stopped.report)
+        create_markdown_artifact(report.markdown(), key="pipeline-report")
+        raise StoppedRun(str(stopped), report) from stopped
+    report = PipelineReport(loaded, summarized)
+    create_markdown_artifact(report.markdown(), key="pipeline-report")
+    return report

@@ -1,0 +1,58 @@
+"""Summarise articles: ask a model about every article that has no answer yet."""
+
+from prefect import flow, unmapped
+from prefect.artifacts import create_markdown_artifact
+from prefect.runtime import flow_run
+
+from flows.outcome import fails_in_one_line
+from tasks.event_loop_task_runner import EventLoopTaskRunner
+from tasks.open_job import open_job
+from tasks.prefect_inputs import untraced
+from tasks.progress import shown_progress
+from tasks.report_markdown import summarize_markdown
+from tasks.reports import SummarizeReport
+from tasks.settings import SummarizeSettings
+from tasks.stopwatch import Stopwatch
+from tasks.summarize import (
+    check_endpoint,
+    close_endpoint,
+    copy_answers,
+    plan_batches,
+    settle_report,
+    summarize_batch,
+)
+
+BATCHES_IN_FLIGHT = 32
+
+
+@flow(
+    name="summarize-articles",
+    flow_run_name="{settings.recipe}",
+    task_runner=EventLoopTaskRunner(max_in_flight=BATCHES_IN_FLIGHT),
+)
+@fails_in_one_line
+def summarize_articles(
+    settings: SummarizeSettings = SummarizeSettings(),  # noqa: B008
+) -> SummarizeReport:
+    """Bring the enriched table of a recipe and model up to date with the articles.
+
+    Raises:
+        UserError: a setting is wrong, another run is writing the table, or the run had to stop
+            (StoppedRun, with the report of what was done).
+    """
+    watch = Stopwatch()
+    with open_job(settings, str(flow_run.id)) as job:
+        shared = untraced(job)
+        plan = plan_batches(shared, settings)
+        watch.lap("plan")
+        if plan.to_ask:
+            check_endpoint.submit(shared).wait()
+        with shown_progress(job, plan):
+            batches = summarize_batch.map(plan.batches, job=unmapped(shared))
+            batches.wait()
+        watch.lap("ask")
+        copies = copy_answers.map(plan.copies, job=unmapped(shared)) if plan.copies else []
+        close_endpoint.submit(shared).wait()
+        report = settle_report(shared, plan, untraced([*batches, *copies]), watch)
+    create_markdown_artifact(summarize_markdown(report), key="summarize-report")
+    return report.or_raise()

@@ -1,0 +1,1 @@
+"""The work: thin Prefect tasks over plain functions and classes that know nothing of Prefect."""

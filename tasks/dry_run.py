@@ -1,0 +1,118 @@
+"""What a run would take, told without a call: articles, tokens, US dollars."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+
+import orjson
+
+from tasks.articles import ingest_source, known_keys
+from tasks.columns import parse_column_options
+from tasks.enriched import EnrichedTable
+from tasks.journal import JournalFolder, read_journal
+from tasks.keys import KeySet
+from tasks.lake import Lake
+from tasks.llm.chat import ChatTemplate, Usage
+from tasks.llm.prices import Price
+from tasks.llm.tokens import estimate_tokens
+from tasks.open_job import open_table, table_name
+from tasks.outcomes import Outcome
+from tasks.planning import Plan, plan_run
+from tasks.prompts import chat_template
+from tasks.settings import IngestSettings, SummarizeSettings
+from tasks.sources import find_sources
+
+_MESSAGE_TOKENS = 12
+"""Tokens that roles, separators and the fence add to a request's two messages."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run would take.
+
+    ``prompt_tokens`` is an estimate, ``completion_tokens`` the most that the recipe allows, and
+    ``cost_usd`` the price of both, without retries and without the discount for cached prompts;
+    None if the model's price is unknown.
+    """
+
+    rows_in: int
+    articles: int
+    reused: int
+    failed: int
+    left: int
+    calls: int
+    prompt_tokens: int
+    completion_tokens: int
+    cost_usd: float | None
+    model: str
+    recipe: str
+
+
+def estimate_run(settings: SummarizeSettings, ingest: IngestSettings | None = None) -> Estimate:
+    """Plan a run as it would be, loading the sources into a lake that is thrown away.
+
+    Raises:
+        UserError: as the run itself would, before its first call.
+    """
+    table, endpoint = open_table(settings)
+    lake = table.lake
+    rows_in = 0
+    with tempfile.TemporaryDirectory(prefix="article-flows-") as scratch:
+        parts = lake.parts(lake.articles)
+        if ingest is not None:
+            trial = Lake(scratch)
+            rows_in = _load(ingest, trial, known_keys(lake))
+            parts += trial.parts(trial.articles)
+        plan = plan_run(
+            table,
+            recovered=_recovered(table),
+            limit=settings.limit or None,
+            retry_refused=settings.retry_failed,
+            estimate=True,
+            article_parts=parts,
+        )
+    template = chat_template(table.recipe, table.model, endpoint.base_url)
+    return _estimate(plan, template, endpoint.price, table, rows_in)
+
+
+def _load(ingest: IngestSettings, lake: Lake, known: KeySet) -> int:
+    columns = parse_column_options(ingest.columns)
+    loaded = KeySet()
+    reports = [
+        ingest_source(source, lake, columns, known, loaded=loaded)
+        for source in find_sources(ingest.sources)
+    ]
+    return sum(report.rows_in for report in reports)
+
+
+def _recovered(table: EnrichedTable) -> set[str]:
+    folder = table.lake.staging / "journals" / table_name(table)
+    return {
+        Outcome.decode(payload).content_hash
+        for path in JournalFolder(folder, "").leftovers
+        for payload in read_journal(path)
+    }
+
+
+def _estimate(
+    plan: Plan, template: ChatTemplate, price: Price | None, table: EnrichedTable, rows_in: int
+) -> Estimate:
+    constant = estimate_tokens(template.system) + _MESSAGE_TOKENS
+    if template.response_format:
+        constant += estimate_tokens(orjson.dumps(template.response_format).decode())
+    prompt = (plan.prompt_tokens or 0) + plan.to_ask * constant
+    completion = plan.to_ask * template.max_output_tokens
+    return Estimate(
+        rows_in=rows_in,
+        articles=plan.articles,
+        reused=plan.reused + plan.to_copy + plan.recovered,
+        failed=plan.refused,
+        left=plan.left,
+        calls=plan.to_ask,
+        prompt_tokens=prompt,
+        completion_tokens=completion,
+        cost_usd=price.cost(Usage(prompt, 0, completion)) if price else None,
+        model=table.model,
+        recipe=table.recipe.name,
+    )

@@ -1,0 +1,148 @@
+"""The enriched table of one recipe and model: its place, its schema, its rows."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+import pyarrow as pa
+
+from tasks.canonical import ARTICLES_SCHEMA
+from tasks.lake import Lake
+from tasks.outcomes import Outcome
+from tasks.recipes import OutputField, Recipe
+
+_TIME = pa.timestamp("us", tz="UTC")
+_ARROW_TYPES: dict[str, pa.DataType] = {
+    "string": pa.string(),
+    "enum": pa.string(),
+    "integer": pa.int64(),
+    "number": pa.float64(),
+    "boolean": pa.bool_(),
+    "list": pa.list_(pa.string()),
+}
+_FACTS = [
+    pa.field("model", pa.string()),
+    pa.field("recipe", pa.string()),
+    pa.field("recipe_hash", pa.string()),
+    pa.field("finish_reason", pa.string()),
+    pa.field("prompt_tokens", pa.int64()),
+    pa.field("cached_tokens", pa.int64()),
+    pa.field("completion_tokens", pa.int64()),
+    pa.field("cost_usd", pa.float64()),
+    pa.field("attempts", pa.int32()),
+    pa.field("latency_s", pa.float64()),
+    pa.field("answered_at", _TIME),
+    pa.field("flow_run_id", pa.string()),
+]
+FAILURE_SCHEMA = pa.schema(
+    [
+        pa.field("article_id", pa.string()),
+        pa.field("content_hash", pa.string()),
+        pa.field("title", pa.string()),
+        pa.field("source", pa.string()),
+        pa.field("error_class", pa.string()),
+        pa.field("message", pa.string()),
+        pa.field("attempts", pa.int32()),
+        pa.field("prompt_tokens", pa.int64()),
+        pa.field("completion_tokens", pa.int64()),
+        pa.field("cost_usd", pa.float64()),
+        pa.field("model", pa.string()),
+        pa.field("recipe", pa.string()),
+        pa.field("recipe_hash", pa.string()),
+        pa.field("failed_at", _TIME),
+        pa.field("flow_run_id", pa.string()),
+    ]
+)
+"""Columns of ``failures/``: which article, why, and what the attempts cost."""
+
+
+class EnrichedTable:
+    """Where the answers to a recipe by a model lie, and what their columns are.
+
+    An article's column that has the name of a recipe's field is kept as ``article_<name>``.
+    """
+
+    def __init__(self, lake: Lake, recipe: Recipe, model: str) -> None:
+        self.lake = lake
+        self.recipe = recipe
+        self.model = model
+        self.recipe_hash = recipe.hash(model)
+        self.table_id = f"{_slug(model)}-{self.recipe_hash}"
+        self.folder = lake.summaries / recipe.name / self.table_id
+        self.failures = lake.failures / recipe.name / self.table_id
+        self._article_names = {
+            name: f"article_{name}" if name in recipe.fields else name
+            for name in ARTICLES_SCHEMA.names
+        }
+        self.schema = pa.schema(
+            [
+                *(field.with_name(self._article_names[field.name]) for field in ARTICLES_SCHEMA),
+                *(pa.field(name, _arrow_type(field)) for name, field in recipe.fields.items()),
+                *_FACTS,
+            ]
+        )
+
+    def rows(self, articles: pa.Table, outcomes: list[Outcome], flow_run_id: str) -> pa.Table:
+        """Enriched rows from articles (of ARTICLES_SCHEMA) and an answer for each."""
+        columns = {self._article_names[name]: articles[name] for name in ARTICLES_SCHEMA.names}
+        for name in self.recipe.fields:
+            columns[name] = pa.array(
+                [(outcome.fields or {})[name] for outcome in outcomes],
+                self.schema.field(name).type,
+            )
+        columns |= self._facts(outcomes, flow_run_id)
+        return pa.table(columns, schema=self.schema)
+
+    def failure_rows(
+        self, articles: pa.Table, outcomes: list[Outcome], flow_run_id: str
+    ) -> pa.Table:
+        """Rows of FAILURE_SCHEMA from articles and a failure for each."""
+        facts = self._facts(outcomes, flow_run_id)
+        columns = {name: articles[name] for name in ("article_id", "content_hash", "title")}
+        columns["source"] = articles["source"]
+        columns["error_class"] = pa.array([outcome.error_class for outcome in outcomes])
+        columns["message"] = pa.array([outcome.message for outcome in outcomes])
+        columns["failed_at"] = facts.pop("answered_at")
+        columns |= {**facts, "model": pa.array([self.model] * len(outcomes))}
+        return pa.table([columns[name] for name in FAILURE_SCHEMA.names], schema=FAILURE_SCHEMA)
+
+    def describe(self) -> None:
+        """Leave beside the parts what was asked, for whoever finds the table."""
+        path = self.folder / "_recipe.json"
+        if path.exists():
+            return
+        about = {
+            "recipe": self.recipe.model_dump(mode="json"),
+            "recipe_hash": self.recipe_hash,
+            "model": self.model,
+        }
+        self.lake.write_file(path, orjson.dumps(about, option=orjson.OPT_INDENT_2))
+
+    def _facts(self, outcomes: list[Outcome], flow_run_id: str) -> dict[str, Any]:
+        constant = {
+            "recipe": self.recipe.name,
+            "recipe_hash": self.recipe_hash,
+            "flow_run_id": flow_run_id,
+        }
+        facts: dict[str, Any] = {}
+        values: list[Any]
+        for field in _FACTS:
+            if field.name in constant:
+                values = [constant[field.name]] * len(outcomes)
+            elif field.name == "answered_at":
+                values = [datetime.fromtimestamp(outcome.answered_at, UTC) for outcome in outcomes]
+            else:
+                values = [getattr(outcome, field.name) for outcome in outcomes]
+            facts[field.name] = pa.array(values, field.type)
+        return facts
+
+
+def _arrow_type(field: OutputField) -> pa.DataType:
+    return _ARROW_TYPES[field.type]
+
+
+def _slug(model: str) -> str:
+    return re.sub(r"[^A-Za-z0-9.]+", "-", model).strip("-.")[:60] or "model"

@@ -1,0 +1,94 @@
+"""One chat request and its completion, apart from how they travel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import orjson
+
+LimitField = Literal["max_tokens", "max_completion_tokens"]
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens that a call was billed for; ``cached`` are those of ``prompt`` read from a cache."""
+
+    prompt: int = 0
+    cached: int = 0
+    completion: int = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.prompt + other.prompt,
+            self.cached + other.cached,
+            self.completion + other.completion,
+        )
+
+
+NO_USAGE = Usage()
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What the endpoint sent back; ``text`` is None when it sent no content."""
+
+    text: str | None
+    finish_reason: str
+    usage: Usage
+    model: str
+
+
+@dataclass(frozen=True)
+class ChatTemplate:
+    """The part of a request that is the same for every article of a run.
+
+    The system message comes first and never changes, so that a provider's prompt cache can
+    hold it. The template is encoded once; a request adds only the user message.
+    """
+
+    model: str
+    system: str
+    max_output_tokens: int
+    temperature: float | None = None
+    response_format: dict[str, Any] | None = None
+    limit_field: LimitField = "max_tokens"
+    _head: bytes = field(init=False, repr=False, compare=False, default=b"")
+
+    def __post_init__(self) -> None:
+        opening = orjson.dumps({**self.options(), "messages": [self._system_message()]})
+        object.__setattr__(self, "_head", opening[:-2] + b',{"role":"user","content":')
+
+    def options(self) -> dict[str, Any]:
+        """The request's keys other than ``messages``."""
+        options: dict[str, Any] = {"model": self.model, self.limit_field: self.max_output_tokens}
+        if self.temperature is not None:
+            options["temperature"] = self.temperature
+        if self.response_format is not None:
+            options["response_format"] = self.response_format
+        return options
+
+    def messages(self, user: str) -> list[dict[str, str]]:
+        """The two messages of a request."""
+        return [self._system_message(), {"role": "user", "content": user}]
+
+    def encode(self, user: str) -> bytes:
+        """The JSON body of the request for one user message."""
+        return self._head + orjson.dumps(user) + b"}]}"
+
+    def with_limit(self, max_output_tokens: int) -> ChatTemplate:
+        """The same template with another cap on the answer's tokens."""
+        return replace(self, max_output_tokens=max_output_tokens)
+
+    def _system_message(self) -> dict[str, str]:
+        return {"role": "system", "content": self.system}
+
+
+def limit_field_for(base_url: str) -> LimitField:
+    """The name that an endpoint has for the cap on output tokens.
+
+    OpenAI and Azure refuse ``max_tokens`` for their newer models; other servers (llama.cpp,
+    Ollama, older vLLM) know only ``max_tokens``.
+    """
+    newer = ("api.openai.com", ".openai.azure.com")
+    return "max_completion_tokens" if any(host in base_url for host in newer) else "max_tokens"

@@ -1,0 +1,83 @@
+"""Open a summarise job: everything that its batches share, and the end of it in order."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tasks.endpoint import Endpoint, build_gateway, resolve_endpoint
+from tasks.enriched import EnrichedTable
+from tasks.job import Job
+from tasks.journal import JournalFolder
+from tasks.lake import Lake, part_name
+from tasks.llm.embedded_process import EmbeddedEndpoint
+from tasks.prompts import answer_parser, article_prompt, chat_template
+from tasks.recipes import load_recipe
+from tasks.settings import SummarizeSettings
+
+GRACE_S = 10.0
+"""Seconds that an interrupted run waits for answers that are paid for and under way."""
+
+
+def open_table(settings: SummarizeSettings) -> tuple[EnrichedTable, Endpoint]:
+    """The table that the settings name and the endpoint that fills it.
+
+    Raises:
+        UserError: the recipe, the lake or the endpoint is not what it should be.
+    """
+    recipe = load_recipe(settings.recipe)
+    endpoint = resolve_endpoint(settings)
+    return EnrichedTable(Lake(settings.lake), recipe, endpoint.model), endpoint
+
+
+def table_name(table: EnrichedTable) -> str:
+    """One name for a table's lock and its folder of journals."""
+    return f"{table.recipe.name}-{table.table_id}"
+
+
+@contextmanager
+def open_job(settings: SummarizeSettings, flow_run_id: str) -> Iterator[Job]:
+    """Hold the table's lock, start the embedded endpoint if it is asked for, open the journals.
+
+    Raises:
+        UserError: as open_table, or another run is writing the table.
+    """
+    table, endpoint = open_table(settings)
+    name = table_name(table)
+    run_name = part_name("run").removeprefix("run-").removesuffix(".parquet")
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(table.lake.locked(name))
+        base_url = endpoint.base_url
+        if endpoint.embedded:
+            base_url = stack.enter_context(EmbeddedEndpoint()).base_url
+        journals = JournalFolder(table.lake.stage("journals", name), run_name)
+        job = Job(
+            table=table,
+            endpoint=endpoint,
+            template=chat_template(table.recipe, table.model, base_url),
+            prompt=article_prompt(table.recipe),
+            parse=answer_parser(table.recipe),
+            gateway=build_gateway(endpoint, base_url, settings),
+            journals=stack.enter_context(journals),
+            flow_run_id=flow_run_id,
+            run_name=run_name,
+        )
+        job.take_in_journals(retry_refused=settings.retry_failed)
+        table.describe()
+        try:
+            yield job
+        except BaseException:
+            _wind_down(job)
+            raise
+        # Reached only when every batch was run: what was left in journals is committed now.
+        journals.discard_leftovers()
+
+
+def _wind_down(job: Job) -> None:
+    """Send nothing more, and give what is in flight a while to arrive and be committed."""
+    job.gateway.stop("the run was interrupted")
+    deadline = time.monotonic() + GRACE_S
+    while job.kept and time.monotonic() < deadline:
+        time.sleep(0.05)

@@ -1,0 +1,113 @@
+"""Progress while it runs: a line in the terminal, log lines on a worker, an artifact in the UI."""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from uuid import UUID
+
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.logging import get_run_logger
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from tasks.job import Job
+from tasks.planning import Plan
+
+_LINE_EVERY_S = 0.25
+_ARTIFACT_EVERY_S = 5.0
+_LOG_EVERY_S = 30.0
+
+
+class Progress:
+    """Where a job is: rate, cost and time left, as one line of text."""
+
+    def __init__(self, job: Job, plan: Plan) -> None:
+        self._job = job
+        self._total = plan.to_ask
+        self._started = time.monotonic()
+
+    @property
+    def percent(self) -> float:
+        """Share of the articles to ask about that are settled, 0 to 100."""
+        return 100.0 * self._job.settled / self._total if self._total else 100.0
+
+    def line(self) -> str:
+        """For people: settled of total, articles a second, US dollars so far, time left."""
+        settled, totals = self._job.settled, self._job.gateway.totals
+        rate = settled / max(time.monotonic() - self._started, 1e-9)
+        words = [f"{settled:,} of {self._total:,} articles", f"{rate:,.1f}/s"]
+        if self._job.gateway.price is not None:
+            words.append(f"${totals.cost_usd:,.4f}")
+            if 0 < settled < self._total:
+                words.append(f"about ${totals.cost_usd / settled * self._total:,.4f} in all")
+        if 0 < settled < self._total:
+            words.append(f"{clock((self._total - settled) / rate)} left")
+        if faults := sum(totals.errors.values()):
+            words.append(f"{faults:,} calls failed and were tried again or given up")
+        return " · ".join(words)
+
+
+def clock(seconds: float) -> str:
+    """Seconds as 12 s, 3 min 05 s or 2 h 10 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+@contextmanager
+def shown_progress(job: Job, plan: Plan) -> Iterator[None]:
+    """Show a job's progress from a thread of its own, until the block ends."""
+    progress = Progress(job, plan)
+    ending = threading.Event()
+    context = contextvars.copy_context()
+    shows = [_show_artifact, _show_line if sys.stderr.isatty() else _log_lines]
+    threads = [
+        threading.Thread(target=context.copy().run, args=(show, progress, ending), daemon=True)
+        for show in (shows if plan.to_ask else [])
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        ending.set()
+        for thread in threads:
+            thread.join()
+
+
+def _show_line(progress: Progress, ending: threading.Event) -> None:
+    with Live(console=Console(stderr=True), transient=True, refresh_per_second=8) as live:
+        while not ending.wait(_LINE_EVERY_S):
+            live.update(Text(progress.line()))
+
+
+def _log_lines(progress: Progress, ending: threading.Event) -> None:
+    logger = get_run_logger()
+    while not ending.wait(_LOG_EVERY_S):
+        logger.info(progress.line())
+
+
+def _show_artifact(progress: Progress, ending: threading.Event) -> None:
+    """The UI's bar; if Prefect's API is away, only the bar suffers."""
+    artifact: UUID | None = None
+    while True:
+        ended = ending.wait(_ARTIFACT_EVERY_S if artifact else 0)
+        with contextlib.suppress(Exception):
+            if artifact is None:
+                artifact = create_progress_artifact(  # type: ignore[assignment]  # sync here
+                    progress.percent, key="article-flows-progress", description=progress.line()
+                )
+            else:
+                update_progress_artifact(artifact, progress.percent, description=progress.line())
+        if ended:
+            return

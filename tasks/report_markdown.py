@@ -1,0 +1,135 @@
+"""Reports as Markdown: the same text is the artifact in Prefect's UI and the end of a terminal run.
+
+Text from articles and answers is escaped: it must not draw tables, links or images of its own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from tasks.progress import clock
+from tasks.reports import IngestReport, SummarizeReport
+
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#!~])")
+_EXCERPT = 240
+_SOURCES_SHOWN = 20
+
+
+def ingest_markdown(report: IngestReport) -> str:
+    """What was loaded, source by source, and what was not and why."""
+    lines = [
+        "## Articles",
+        "",
+        *_table(
+            ["source", "rows in", "stored", "duplicates", "already there", "rejected"],
+            [
+                [
+                    each.source,
+                    *(
+                        f"{count:,}"
+                        for count in (
+                            each.rows_in,
+                            each.stored,
+                            each.duplicates,
+                            each.already_there,
+                            each.rejected,
+                        )
+                    ),
+                ]
+                for each in report.sources[:_SOURCES_SHOWN]
+            ],
+        ),
+    ]
+    if (more := len(report.sources) - _SOURCES_SHOWN) > 0:
+        lines += ["", f"… and {more:,} more sources; {report.rows_in:,} rows in all."]
+    for broken in report.broken:
+        lines += ["", f"**Not read:** {escaped(broken.error or '')}"]
+    if report.skipped:
+        names = ", ".join(f"{each.name} ({each.reason})" for each in report.skipped[:10])
+        lines += ["", f"Passed over: {escaped(names)}"]
+    if report.rejected:
+        lines += ["", f"Rejected rows and their reasons: `{report.rejects}`"]
+    return "\n".join([*lines, "", f"Articles: `{report.articles}`", ""])
+
+
+def summarize_markdown(report: SummarizeReport) -> str:
+    """What was asked, what came back, what it cost and where it is."""
+    lines = [f"## {escaped(report.recipe)} by {escaped(report.endpoint)}", ""]
+    if report.stopped:
+        lines += [f"**Stopped:** {escaped(report.stopped)}", ""]
+    lines += _table(["", ""], _facts(report))
+    lines += ["", f"Table: `{report.table}`"]
+    if report.failures_total:
+        lines += ["", f"Failures: `{report.failures}`"]
+    for number, sample in enumerate(report.samples, start=1):
+        lines += ["", *_sample(number, sample)]
+    return "\n".join([*lines, ""])
+
+
+def escaped(text: object) -> str:
+    """Text on one line that Markdown shows as it is."""
+    return _SPECIAL.sub(r"\\\1", " ".join(str(text).split()))
+
+
+def dollars(amount: float | None) -> str:
+    """US dollars, with cents of cents where they matter."""
+    if amount is None:
+        return "unknown price (give --price-in and --price-out)"
+    return f"${amount:,.2f}" if amount >= 100 or amount == 0 else f"${amount:,.4f}"
+
+
+def _facts(report: SummarizeReport) -> list[list[str]]:
+    facts = [
+        ["articles", f"{report.articles:,}"],
+        ["answered now", f"{report.answered:,}"],
+        ["reused, not paid again", f"{report.reused:,}"],
+        ["failed", _counted(report.failed)],
+        ["left to do", f"{report.left:,}"],
+        ["calls", f"{report.calls:,}, with {report.attempts - report.calls:,} retries"],
+    ]
+    if report.errors:
+        facts.append(["calls that failed", _counted(report.errors)])
+    usage = report.usage
+    return [
+        *facts,
+        ["tokens", f"{usage.prompt:,} in ({usage.cached:,} cached), {usage.completion:,} out"],
+        ["cost", dollars(report.cost_usd)],
+        ["speed", f"{report.articles_per_second:,.1f} articles/s"],
+        ["time", ", ".join(f"{name} {clock_fine(s)}" for name, s in report.seconds.items())],
+    ]
+
+
+def clock_fine(seconds: float) -> str:
+    """Seconds for people, with tenths below ten seconds."""
+    return f"{seconds:.1f} s" if seconds < 10 else clock(seconds)
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    total = f"{sum(counts.values()):,}"
+    if not counts:
+        return total
+    return f"{total} ({', '.join(f'{name} {count:,}' for name, count in sorted(counts.items()))})"
+
+
+def _sample(number: int, sample: dict[str, Any]) -> list[str]:
+    lines = [f"### {number}. {escaped(sample['title'] or sample['article_id'])}", ""]
+    lines.append(f"> {escaped(_excerpt(sample['body']))}")
+    for name, value in sample["answer"].items():
+        shown = ", ".join(map(str, value)) if isinstance(value, list) else value
+        lines += ["", f"**{escaped(name)}:** {escaped(shown)}"]
+    return lines
+
+
+def _excerpt(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= _EXCERPT else text[:_EXCERPT] + "…"
+
+
+def _table(header: list[str], rows: Iterable[list[str]]) -> list[str]:
+    return [
+        f"| {' | '.join(header)} |",
+        f"|{'---|' * len(header)}",
+        *(f"| {' | '.join(escaped(cell) for cell in row)} |" for row in rows),
+    ]

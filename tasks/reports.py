@@ -1,0 +1,161 @@
+"""What a run did, as data for programs and as Markdown for people."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from tasks.articles import SourceReport
+from tasks.errors import StoppedRun
+from tasks.llm.chat import NO_USAGE, Usage
+from tasks.sources import Skipped
+
+
+@dataclass
+class IngestReport:
+    """Counts of an ingest run; ``rows_in`` = stored + duplicates + already_there + rejected."""
+
+    sources: list[SourceReport]
+    skipped: list[Skipped]
+    articles: str
+    rejects: str
+    seconds: float
+
+    @property
+    def rows_in(self) -> int:
+        """Rows read from the sources."""
+        return self._sum("rows_in")
+
+    @property
+    def stored(self) -> int:
+        """Rows that are new in the articles table."""
+        return self._sum("stored")
+
+    @property
+    def duplicates(self) -> int:
+        """Rows that the same load had before, with the same id and content."""
+        return self._sum("duplicates")
+
+    @property
+    def already_there(self) -> int:
+        """Rows that an earlier load stored."""
+        return self._sum("already_there")
+
+    @property
+    def rejected(self) -> int:
+        """Rows that cannot be used; they are in the rejects, each with its reason."""
+        return self._sum("rejected")
+
+    @property
+    def broken(self) -> list[SourceReport]:
+        """Sources that could not be read, or not to their end."""
+        return [source for source in self.sources if source.error]
+
+    @classmethod
+    def nothing(cls) -> Self:
+        """The report of a load that was not made."""
+        return cls([], [], "", "", 0.0)
+
+    def counts(self) -> dict[str, int]:
+        """Rows by what became of them."""
+        names = ("rows_in", "stored", "duplicates", "already_there", "rejected")
+        return {name: self._sum(name) for name in names}
+
+    def as_json(self) -> dict[str, Any]:
+        """The line that ``--json`` ends with."""
+        return {
+            **self.counts(),
+            "seconds": round(self.seconds, 3),
+            "articles_table": self.articles,
+            "rejects": self.rejects,
+            "not_read": [source.error for source in self.broken],
+        }
+
+    def _sum(self, name: str) -> int:
+        return sum(getattr(source, name) for source in self.sources)
+
+
+@dataclass
+class SummarizeReport:
+    """Counts of a summarise run.
+
+    ``articles`` = answered + reused + failed + left. Tokens and ``cost_usd`` (US dollars; None
+    if the price is unknown) are those of all calls of this run, failed ones included.
+
+    Attributes:
+        answered: articles answered in this run, those taken in from a journal included.
+        reused: articles whose answer, or that of the same text, was there and was not paid again.
+        failed: articles without an answer, by error class; ``failures`` lists them.
+        left: articles left to do, beyond the limit or because the run had to stop.
+        calls: articles that were asked about; ``attempts`` are the requests sent for them.
+        asking_seconds: seconds in which calls were made.
+        seconds: seconds in each part of the run.
+        samples: a few rows: title, article, answer.
+    """
+
+    recipe: str
+    model: str
+    endpoint: str
+    table: str
+    failures: str
+    articles: int = 0
+    answered: int = 0
+    reused: int = 0
+    failed: dict[str, int] = field(default_factory=dict)
+    left: int = 0
+    calls: int = 0
+    attempts: int = 0
+    usage: Usage = NO_USAGE
+    cost_usd: float | None = None
+    table_cost_usd: float | None = None
+    errors: dict[str, int] = field(default_factory=dict)
+    asking_seconds: float = 0.0
+    seconds: dict[str, float] = field(default_factory=dict)
+    samples: list[dict[str, Any]] = field(default_factory=list)
+    stopped: str | None = None
+
+    @property
+    def failures_total(self) -> int:
+        """Articles without an answer."""
+        return sum(self.failed.values())
+
+    @property
+    def articles_per_second(self) -> float:
+        """Articles answered for each second of asking."""
+        return self.answered / self.asking_seconds if self.asking_seconds else 0.0
+
+    def or_raise(self) -> Self:
+        """This report, or StoppedRun with it if the run had to stop."""
+        if self.stopped:
+            raise StoppedRun(self.stopped, self)
+        return self
+
+
+def run_as_json(
+    ingest: IngestReport | None, summarize: SummarizeReport, seconds: float
+) -> dict[str, Any]:
+    """The line that ``--json`` ends with; ``seconds`` is the whole run's."""
+    return {
+        **(ingest or IngestReport.nothing()).counts(),
+        "articles": summarize.articles,
+        "answered": summarize.answered,
+        "reused": summarize.reused,
+        "failed": summarize.failures_total,
+        "left": summarize.left,
+        "calls": summarize.calls,
+        "attempts": summarize.attempts,
+        "prompt_tokens": summarize.usage.prompt,
+        "cached_tokens": summarize.usage.cached,
+        "completion_tokens": summarize.usage.completion,
+        "cost_usd": summarize.cost_usd,
+        "seconds": round(seconds, 3),
+        "articles_per_second": round(summarize.articles_per_second, 2),
+        "failed_by_class": summarize.failed,
+        "recipe": summarize.recipe,
+        "model": summarize.model,
+        "table": summarize.table,
+        "failures": summarize.failures,
+        "rejects": ingest.rejects if ingest else None,
+        "not_read": [source.error for source in ingest.broken] if ingest else [],
+        "stopped": summarize.stopped,
+    }

@@ -1,0 +1,115 @@
+"""The Prefect tasks of a summarise run, thin over the job that they share."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.futures import PrefectFuture
+
+from tasks.copies import copy_outcomes
+from tasks.failures import settle_failures
+from tasks.job import Counts, Job
+from tasks.planning import Batch, Plan, plan_run
+from tasks.reports import SummarizeReport
+from tasks.samples import sample_rows
+from tasks.settings import SummarizeSettings
+from tasks.stopwatch import Stopwatch
+
+LLM_TAG = "article-flows-llm"
+"""Tag of every task run that calls a model: set a concurrency limit on it to bound the batches
+under way over all flow runs of a Prefect server (`article-flows bootstrap` does)."""
+
+_COMMON: dict[str, Any] = {
+    "cache_policy": NO_CACHE,
+    "retries": 2,
+    "retry_delay_seconds": [2, 20],
+    "retry_jitter_factor": 1,
+    "persist_result": False,
+}
+
+
+@task(name="plan-batches", **_COMMON)
+def plan_batches(job: Job, settings: SummarizeSettings) -> Plan:
+    """Work out what is left to do and cut it into batches."""
+    return plan_run(
+        job.table,
+        recovered=job.recovered,
+        limit=settings.limit or None,
+        batch_size=settings.batch_size,
+        retry_refused=settings.retry_failed,
+    )
+
+
+@task(name="check-endpoint", **_COMMON)
+async def check_endpoint(job: Job) -> None:
+    """See that the endpoint is there and takes the key, before anything is sent."""
+    await job.gateway.probe()
+
+
+@task(
+    name="summarize-batch",
+    task_run_name="batch {batch[number]}: {batch[size]} articles",
+    tags=[LLM_TAG],
+    **_COMMON,
+)
+async def summarize_batch(batch: Batch, job: Job) -> Counts:
+    """Ask about every article of a batch and commit the answers as one Parquet part.
+
+    The task's own retries are for storage and the like: a batch that is tried again finds the
+    answers that it has paid for. Calls are retried by the gateway, outside any limit's slot.
+    """
+    return await job.run_batch(batch)
+
+
+@task(name="copy-answers", task_run_name="copies {batch[number]}: {batch[size]} rows", **_COMMON)
+def copy_answers(batch: Batch, job: Job) -> Counts:
+    """Give articles of the same text the answer that was paid for once."""
+    return copy_outcomes(batch, job)
+
+
+@task(name="close-endpoint", **_COMMON)
+async def close_endpoint(job: Job) -> None:
+    """Give the connections back, on the loop that they belong to."""
+    await job.gateway.close()
+
+
+@task(name="settle", **_COMMON)
+def settle_report(
+    job: Job, plan: Plan, runs: list[PrefectFuture[Any]], watch: Stopwatch
+) -> SummarizeReport:
+    """Count what the batches did, bring the failures up to date, and report."""
+    counts, broken = Counts(), None
+    for run in runs:
+        run.wait()
+        if run.state.is_completed():
+            counts += run.result()
+        else:
+            broken = broken or f"a batch could not be committed: {run.state.message}"
+    standing = settle_failures(job.table)
+    totals = job.gateway.totals
+    report = SummarizeReport(
+        recipe=job.table.recipe.name,
+        model=job.table.model,
+        endpoint=job.endpoint.describe(),
+        table=str(job.table.folder),
+        failures=str(job.table.failures),
+        articles=plan.articles,
+        answered=counts.answered + counts.recovered,
+        reused=plan.reused + counts.copied,
+        failed=dict(Counter(standing["error_class"].to_pylist())),
+        calls=totals.calls,
+        attempts=totals.attempts,
+        usage=totals.usage,
+        cost_usd=totals.cost_usd if job.gateway.price else None,
+        errors=dict(totals.errors),
+        asking_seconds=watch.laps.get("ask", 0.0),
+        samples=sample_rows(job.table),
+        stopped=job.gateway.stopped or broken,
+    )
+    report.left = report.articles - report.answered - report.reused - report.failures_total
+    watch.lap("settle")
+    report.seconds = watch.laps
+    return report
