@@ -40,7 +40,9 @@ def _create_pool(client: SyncPrefectClient) -> None:
         print(f"work pool {WORK_POOL}: is there")
     except ObjectNotFound:
         client.create_work_pool(WorkPoolCreate(name=WORK_POOL, type="process"))
-        print(f"work pool {WORK_POOL}: created; start a worker: prefect worker start -p {WORK_POOL}")
+        print(
+            f"work pool {WORK_POOL}: created; start a worker: prefect worker start -p {WORK_POOL}"
+        )
 
 
 def _create_limit(client: SyncPrefectClient) -> None:

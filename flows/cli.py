@@ -5,6 +5,7 @@ Prefect is imported only where a flow runs, so that help, wrong use and dry runs
 
 from __future__ import annotations
 
+import json
 import sys
 from typing import Annotated
 
@@ -142,11 +143,11 @@ def _status(arguments: list[str]) -> int:
             arguments, exit_on_error=False, print_error=False, result_action="return_value"
         )
     except CycloptsError as error:
-        return _complain(_wrong_use(error), WRONG_USE)
+        return _complain(_wrong_use(error), WRONG_USE, arguments)
     except UsageError as error:
-        return _complain(error, WRONG_USE)
+        return _complain(error, WRONG_USE, arguments)
     except UserError as error:
-        return _complain(error, RUN_FAILED)
+        return _complain(error, RUN_FAILED, arguments)
     except KeyboardInterrupt:
         print("article-flows: interrupted; what is answered is kept, run again", file=sys.stderr)
         return INTERRUPTED
@@ -162,6 +163,9 @@ def _wrong_use(error: CycloptsError) -> UsageError:
     return UsageError(f"--{option} {problem['input']!r}: {problem['msg']}")
 
 
-def _complain(error: UserError, status: int) -> int:
+def _complain(error: UserError, status: int, arguments: list[str]) -> int:
+    """One line for people; with --json one for programs as well."""
+    if "--json" in arguments:
+        print(json.dumps({"error": str(error)}, ensure_ascii=False))
     print(f"article-flows: {error}", file=sys.stderr)
     return status

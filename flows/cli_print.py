@@ -28,7 +28,7 @@ def show_run(
     """Report a run of one or both flows, and say its exit status."""
     if as_json:
         _print_json(run_as_json(ingest, summarize, seconds))
-    else:
+    elif summarize.calls or not stopped:
         loaded = ingest_markdown(ingest) + "\n" if ingest else ""
         _print_markdown(loaded + summarize_markdown(summarize))
     if stopped:

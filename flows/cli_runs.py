@@ -129,14 +129,11 @@ def _report_of(kind: type[R], flow: Callable[[], State[R]]) -> tuple[R, str | No
                 "start the server that PREFECT_API_URL names, or unset it"
             ) from error
         raise
-    if state.is_completed():
-        result = state.result(raise_on_failure=False)
-        assert isinstance(result, kind)
+    result = state.result(raise_on_failure=False)
+    if isinstance(result, kind):
         return result, None
-    problem = state.data
-    if isinstance(problem, StoppedRun):
-        assert isinstance(problem.report, kind)
-        return problem.report, str(problem)
-    if isinstance(problem, UserError):
-        raise problem
+    if isinstance(result, StoppedRun) and isinstance(result.report, kind):
+        return result.report, str(result)
+    if isinstance(result, UserError):
+        raise result
     raise UserError(f"the flow run ended as {state.name}: {state.message}")

@@ -241,7 +241,7 @@ class Gateway:
             if not self.totals.answered or silent_s > _DOWN_AFTER_S:
                 self.stop(
                     f"the endpoint does not answer ({error.message}); "
-                    "see that it is up, then run again"
+                    "then run again"
                 )
                 raise RunStopped(self._stopped)
             raise self._unanswered(error, asking)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -80,6 +81,14 @@ class AiohttpTransport:
             raise EndpointRefused("no_such_url", f"{url} is not a URL; check --base-url") from error
         except TimeoutError as error:
             raise Transient("timeout", f"no answer within {self._timeout_s:g} s") from error
+        except aiohttp.ClientConnectorError as error:
+            number = error.os_error.errno
+            reason = os.strerror(number) if number and number > 0 else str(error.os_error.strerror)
+            where = f"{error.host}:{error.port}"
+            raise Transient(
+                "connection",
+                f"cannot connect to {where} ({reason}); is it up, and --base-url right?",
+            ) from error
         except aiohttp.ClientPayloadError as error:
             raise Transient("truncated", "the answer broke off") from error
         except (aiohttp.ClientError, OSError, ValueError) as error:

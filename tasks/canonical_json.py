@@ -1,0 +1,59 @@
+"""Any raw values as compact, strict JSON in UTF-8."""
+
+import json
+import math
+from base64 import b64encode
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from tasks.readers_text import without_surrogates
+
+_OPTIONS = orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS
+
+
+def to_json(value: Mapping[str, Any]) -> str:
+    """Return a JSON object, keys sorted, whatever the values are.
+
+    Dates become ISO 8601, decimals strings, bytes text or base64, NaN null. Raises
+    RecursionError if it is nested too deeply.
+    """
+    try:
+        return orjson.dumps(value, default=_json_value, option=_OPTIONS).decode()
+    except TypeError:
+        # Numbers over 64 bits, lone surrogates, deep nesting: what orjson refuses.
+        plain = _json_plain(value)
+        return json.dumps(plain, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+
+
+def _json_value(value: Any) -> Any:
+    """Give the JSON form of what orjson does not know."""
+    if isinstance(value, bytes):
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            return b64encode(value).decode()
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return str(value)
+
+
+def _json_plain(value: Any) -> Any:
+    """Reduce a value to what json can write as strict JSON in UTF-8."""
+    match value:
+        case str():
+            return without_surrogates(value)
+        case None | bool() | int():
+            return value
+        case float():
+            return value if math.isfinite(value) else None
+        case dict():
+            return {without_surrogates(str(key)): _json_plain(each) for key, each in value.items()}
+        case list() | tuple():
+            return [_json_plain(each) for each in value]
+        case _ if hasattr(value, "isoformat"):
+            return value.isoformat()
+        case _:
+            return _json_value(value)

@@ -1,0 +1,52 @@
+"""What the embedded endpoint did, for tests and benchmarks to hold against what a client says."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(slots=True)
+class Stats:
+    """Counts since the start or the last reset.
+
+    Attributes:
+        calls: chat completion requests that came in, whatever became of them.
+        prompts: by hash of the messages, how often a good answer was written in full. Good is
+            200, unspoilt by a fault, and finish_reason "stop". Grows with the distinct prompts.
+        billed_prompt_tokens, billed_completion_tokens: of every 200 written in full, good or not.
+        by_fault: how often each fault struck, by the name of its option in Faults.
+        max_concurrent_seen: the most calls that were in hand at once.
+        calls_per_status: by HTTP status; "none" where no answer was sent.
+        generated_not_delivered: answers that a reset, a stall, a truncation or a caller who hung
+            up kept from arriving.
+    """
+
+    calls: int = 0
+    prompts: Counter[str] = field(default_factory=Counter)
+    billed_prompt_tokens: int = 0
+    billed_completion_tokens: int = 0
+    by_fault: Counter[str] = field(default_factory=Counter)
+    max_concurrent_seen: int = 0
+    calls_per_status: Counter[str] = field(default_factory=Counter)
+    generated_not_delivered: int = 0
+
+    def bill(self, prompt_tokens: int, completion_tokens: int) -> None:
+        """Count a 200 that was written in full."""
+        self.billed_prompt_tokens += prompt_tokens
+        self.billed_completion_tokens += completion_tokens
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give all counts, with the prompts summed up."""
+        answered = self.prompts.total()
+        return {
+            "calls": self.calls,
+            "answered": answered,
+            "distinct": len(self.prompts),
+            "answered_twice": answered - len(self.prompts),
+            "billed_prompt_tokens": self.billed_prompt_tokens,
+            "billed_completion_tokens": self.billed_completion_tokens,
+            "by_fault": dict(self.by_fault),
+            "max_concurrent_seen": self.max_concurrent_seen,
+            "calls_per_status": dict(self.calls_per_status),
+            "generated_not_delivered": self.generated_not_delivered,
+        }

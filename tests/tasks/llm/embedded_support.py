@@ -1,0 +1,86 @@
+"""What the tests of the embedded endpoint share: raw calls over real HTTP."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import orjson
+from multidict import CIMultiDictProxy
+
+ARTICLE = (
+    "Title: Council approves bridge\n\nThe town council approved a new bridge over the river on "
+    "Monday. The bridge will carry nine thousand cars a day across the river. Engineers of the "
+    "council expect that building the bridge takes two years. Lunch was served."
+)
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "headline": {"type": "string"},
+        "summary": {"type": "string"},
+        "keywords": {"type": "array", "items": {"type": "string"}},
+        "category": {"type": "string", "enum": ["politics", "sport", "other"]},
+        "language": {"type": "string"},
+        "author": {"type": ["string", "null"]},
+    },
+    "required": ["headline", "summary", "keywords", "category", "language", "author"],
+    "additionalProperties": False,
+}
+STRUCTURED: dict[str, Any] = {
+    "type": "json_schema",
+    "json_schema": {"name": "article", "strict": True, "schema": SCHEMA},
+}
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A response that was read to its end."""
+
+    status: int
+    headers: CIMultiDictProxy[str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return orjson.loads(self.body)
+
+    @property
+    def choice(self) -> Any:
+        return self.json["choices"][0]
+
+    @property
+    def error(self) -> Any:
+        return self.json["error"]
+
+
+def chat(text: str = ARTICLE, system: str = "Summarise the article.", **more: Any) -> Any:
+    """Make the body of a chat completion request."""
+    return {
+        "model": "extractive-v1",
+        "messages": [
+            {"role": "system", "content": system},
+            {"role": "user", "content": f"<article>\n{text}\n</article>"},
+        ],
+        **more,
+    }
+
+
+class Caller:
+    """Calls one endpoint."""
+
+    def __init__(self, session: aiohttp.ClientSession, base_url: str) -> None:
+        self.session = session
+        self.base_url = base_url
+        self.root = base_url.removesuffix("/v1")
+
+    async def post(self, body: Any, headers: dict[str, str] | None = None) -> Reply:
+        data = body if isinstance(body, bytes) else orjson.dumps(body)
+        url = f"{self.base_url}/chat/completions"
+        async with self.session.post(url, data=data, headers=headers) as response:
+            return Reply(response.status, response.headers, await response.read())
+
+    async def get(self, path: str, headers: dict[str, str] | None = None) -> Reply:
+        async with self.session.get(self.root + path, headers=headers) as response:
+            return Reply(response.status, response.headers, await response.read())
+
+    async def stats(self) -> Any:
+        return (await self.get("/stats")).json

@@ -1,0 +1,153 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import orjson
+import psutil
+import pytest
+from embedded_support import ARTICLE, STRUCTURED, chat
+
+from tasks.llm.embedded_process import EmbeddedEndpoint
+from tasks.llm.faults import Faults
+
+pytestmark = pytest.mark.slow
+ROOT = Path(__file__).parents[3]
+PARENT = """
+import sys, time
+from tasks.llm.embedded_process import EmbeddedEndpoint
+with EmbeddedEndpoint() as endpoint:
+    print(endpoint.pid, flush=True)
+    time.sleep(600)
+"""
+
+
+def post(base_url: str, body: Any, key: str = "any") -> tuple[int, Any]:
+    request = urllib.request.Request(
+        f"{base_url}/chat/completions",
+        data=orjson.dumps(body),
+        headers={"Authorization": f"Bearer {key}"},
+    )
+    try:
+        with urllib.request.urlopen(request) as response:
+            return response.status, orjson.loads(response.read())
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, orjson.loads(error.read())
+
+
+def has_ended(pid: int, seconds: float = 20) -> bool:
+    """Wait for a process, which need not be a child, to end."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def test_it_runs_counts_and_ends() -> None:
+    with EmbeddedEndpoint() as endpoint:
+        status, answer = post(endpoint.base_url, chat())
+        post(endpoint.base_url, chat())
+        stats = endpoint.stats()
+        counts = endpoint.prompt_counts()
+        endpoint.reset_stats()
+        after = endpoint.stats()
+    assert status == 200
+    assert answer["choices"][0]["finish_reason"] == "stop"
+    assert (stats["answered"], stats["distinct"], stats["answered_twice"]) == (2, 1, 1)
+    assert list(counts.values()) == [2]
+    assert after["calls"] == 0
+    assert not psutil.pid_exists(endpoint.pid)
+    endpoint.stop()
+
+
+def test_two_processes_with_a_seed_answer_and_misbehave_alike() -> None:
+    faults = Faults.parse(["http_500=0.3", "empty=0.2"], seed=11)
+
+    def run() -> list[tuple[int, str]]:
+        with EmbeddedEndpoint(faults) as endpoint:
+            bodies = [chat(f"{n} {ARTICLE}", response_format=STRUCTURED) for n in range(30)]
+            replies = [post(endpoint.base_url, body) for body in bodies]
+        return [
+            (status, answer["choices"][0]["message"]["content"] if status == 200 else "")
+            for status, answer in replies
+        ]
+
+    first = run()
+    assert first == run()
+    assert {status for status, _ in first} == {200, 500}
+
+
+def test_the_key_reaches_the_child_and_not_its_command_line() -> None:
+    with EmbeddedEndpoint(api_key="sk-secret", strict_model=True) as endpoint:
+        refused, _ = post(endpoint.base_url, chat())
+        status, _ = post(endpoint.base_url, chat(), "sk-secret")
+        unknown, _ = post(endpoint.base_url, chat(model="gpt-x"), "sk-secret")
+        command = psutil.Process(endpoint.pid).cmdline()
+    assert (refused, status, unknown) == (401, 200, 404)
+    assert not any("sk-secret" in part for part in command)
+
+
+def test_a_taken_port_is_told_in_the_childs_words() -> None:
+    with (
+        EmbeddedEndpoint() as first,
+        pytest.raises(RuntimeError, match=rf"cannot listen on 127\.0\.0\.1:{first.port}"),
+    ):
+        EmbeddedEndpoint(port=first.port).start()
+
+
+def test_it_ends_when_its_parent_is_killed() -> None:
+    parent = subprocess.Popen(
+        [sys.executable, "-c", PARENT],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert parent.stdout is not None
+    with parent.stdout:
+        child = int(parent.stdout.readline())
+        assert psutil.pid_exists(child)
+        parent.kill()
+        parent.wait()
+    assert has_ended(child)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_alone_it_says_where_and_what_it_is_and_ends_on_a_signal(number: signal.Signals) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tasks.llm.embedded", "--port", "0", "--fault", "latency=none"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    )
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    status, _ = post(line.split()[0], chat())
+    process.send_signal(number)
+    rest, errors = process.communicate(timeout=20)
+    assert status == 200
+    assert "extractive-v1" in line
+    assert "not a language model" in line
+    assert (process.returncode, rest, errors) == (0, "", "")
+
+
+def test_a_fault_it_does_not_know_is_one_line() -> None:
+    finished = subprocess.run(
+        [sys.executable, "-m", "tasks.llm.embedded", "--fault", "http_501=1"],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=False,
+    )
+    assert finished.returncode == 2
+    assert finished.stdout == ""
+    assert finished.stderr.startswith("embedded endpoint: unknown fault 'http_501=1'")
+    assert finished.stderr.count("\n") == 1

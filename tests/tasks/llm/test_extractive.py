@@ -1,0 +1,155 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasks.llm.extractive import (
+    Document,
+    clip,
+    detect_language,
+    headline,
+    keywords,
+    split_sentences,
+    summarize,
+)
+from tasks.llm.tokens import estimate_tokens
+
+BRIDGE = """Town council approves new bridge
+
+Jane Roe, jane.roe@example.org
+
+Monday, March 3, 2014
+
+The town council approved a new bridge over the River Aire on Monday. The bridge will replace \
+a crossing that the flood of 2012 destroyed. What will it cost? "I am happy," said the mayor.
+
+Q: Why now?
+
+Engineers expect the new bridge to carry nine thousand cars a day across the river. Dr. Smith of \
+the council said the bridge would cost $3.5 million. Engineers expect the new bridge to carry \
+nine thousand cars a day across the river. Lunch was served.
+
+Image: a view of the old bridge
+"""
+GLACIER = (
+    "研究人员发现冰川正在加速融化。冰川融化使海平面上升，沿海城市面临威胁。天气很好！"
+    "卫星数据显示，冰川融化的速度是三十年前的两倍。研究人员呼吁各国减少排放。你觉得呢？"
+)
+
+
+def test_a_summary_is_sentences_of_the_text_in_their_order() -> None:
+    summary = summarize(BRIDGE)
+    sentences = split_sentences(summary)
+    places = [BRIDGE.index(sentence) for sentence in sentences]
+    assert len(sentences) == 3
+    assert places == sorted(places)
+    assert "approved a new bridge" in sentences[0]
+
+
+def test_a_summary_leaves_out_headings_bylines_datelines_questions_and_repetitions() -> None:
+    summary = summarize(BRIDGE, max_sentences=4)
+    for unfit in ("@", "Monday, March", "What will", "Why now", "Image:", "Lunch"):
+        assert unfit not in summary
+    assert summary.count("nine thousand cars") == 1
+
+
+def test_chinese_sentences_are_joined_without_blanks() -> None:
+    summary = summarize(GLACIER, max_sentences=2)
+    assert " " not in summary
+    assert summary.count("。") == 2
+    assert "冰川融化" in summary
+
+
+def test_abbreviations_and_decimals_end_no_sentence() -> None:
+    assert "Dr. Smith of the council said the bridge would cost $3.5 million." in split_sentences(
+        BRIDGE
+    )
+
+
+def test_hard_wrapped_lines_are_one_sentence() -> None:
+    wrapped = (
+        "The committee of the whole house met on the first of June to hear what the\n"
+        "minister had to say about the harvest in the north, which had failed. It was\n"
+        "Lord Grey who answered."
+    )
+    assert len(split_sentences(wrapped)) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        (BRIDGE, "en"),
+        (GLACIER, "zh"),
+        ("Der Rat der Stadt hat am Montag eine neue Brücke über den Fluss beschlossen.", "de"),
+        ("Le conseil de la ville a approuvé la construction d'un pont sur le fleuve.", "fr"),
+        ("El consejo de la ciudad aprobó la construcción de un puente sobre el río.", "es"),
+        ("町議会は月曜日に新しい橋の建設を承認した。", "ja"),
+        ("시의회는 월요일에 새 다리를 승인했다.", "ko"),
+        ("Городской совет одобрил строительство моста.", "ru"),
+        ("12345 67890", "und"),
+        ("", "und"),
+    ],
+)
+def test_the_language_is_told_by_script_and_stop_words(text: str, language: str) -> None:
+    assert detect_language(text) == language
+
+
+def test_keywords_are_terms_without_stop_words_and_none_is_part_of_another() -> None:
+    found = keywords(BRIDGE, n=5)
+    assert any("bridge" in term for term in found)
+    assert len(found) == 5
+    assert not {"the", "will", "over"} & set(found)
+    assert all(one == two or one not in two for one in found for two in found)
+
+
+def test_chinese_keywords_are_whole_terms() -> None:
+    found = keywords(GLACIER)
+    assert "冰川融化" in found
+    assert "研究人员" in found
+    assert all(2 <= len(term) <= 4 for term in found)
+
+
+def test_the_headline_is_the_heading_or_a_sentence_cut_short() -> None:
+    assert headline(BRIDGE) == "Town council approves new bridge"
+    prose = (
+        "The council met, and after a long debate in which nobody agreed it approved the bridge."
+    )
+    assert (
+        headline(f"{prose} {prose}")
+        == "The council met, and after a long debate in which nobody agreed it approved the bridge"
+    )
+    assert estimate_tokens(headline(prose.replace(",", " and then again,") * 3)) <= 24
+    assert Document(BRIDGE, title="As given").headline() == "As given"
+
+
+def test_a_summary_keeps_to_its_tokens() -> None:
+    for limit in (1, 5, 20, 60):
+        assert 0 < estimate_tokens(summarize(BRIDGE, max_tokens=limit)) <= limit
+        assert estimate_tokens(summarize(GLACIER, max_tokens=limit)) <= limit
+
+
+def test_a_very_long_text_and_one_without_an_end_are_summarised() -> None:
+    subjects = ("The nation built roads", "Our farmers sold wheat", "Congress passed laws on trade")
+    speech = " ".join(f"{subjects[n % 3]} in the year {n} of the republic." for n in range(4500))
+    assert len(split_sentences(summarize(speech))) == 3
+    endless = "word and other word, " * 10_000
+    assert 0 < len(summarize(endless)) < 2000
+    assert 0 < len(summarize("冰川融化" * 50_000)) < 2000
+    # What takes quadratic time in a careless rule would not come back from these.
+    assert summarize(f"Short{' ' * 200_000}text.")
+    assert summarize("“冰川融化使海平面上升。" * 20_000)
+    assert summarize("A" * 200_000)
+
+
+@given(st.text())
+def test_any_text_has_an_answer_and_always_the_same(text: str) -> None:
+    first, second = Document(text), Document(text)
+    assert first.summary() == second.summary()
+    assert first.keywords() == second.keywords()
+    assert first.headline() == second.headline()
+
+
+@given(st.text(), st.integers(0, 30))
+def test_clipping_keeps_the_beginning_and_the_limit(text: str, limit: int) -> None:
+    clipped = clip(text, limit)
+    assert text.startswith(clipped)
+    assert estimate_tokens(clipped) <= limit

@@ -1,0 +1,86 @@
+import threading
+import tracemalloc
+from hashlib import blake2b
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tasks.keys
+from tasks.keys import KeySet, row_key
+
+# Few distinct halves, so that keys share their first eight bytes and end in zero bytes.
+HALVES = st.sampled_from([bytes(8), b"\1" + bytes(7), bytes(7) + b"\1", b"\xff" * 8, b"abcdefg\0"])
+KEYS = st.one_of(st.tuples(HALVES, HALVES).map(b"".join), st.binary(min_size=16, max_size=16))
+
+
+@pytest.fixture
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tasks.keys, "FRESH_KEYS", 4)
+
+
+@given(steps=st.lists(st.lists(KEYS, max_size=12), max_size=12), probes=st.lists(KEYS))
+def test_behaves_as_a_set(steps: list[list[bytes]], probes: list[bytes]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tasks.keys, "FRESH_KEYS", 4)
+        keys, model = KeySet(), set[bytes]()
+        for step in steps:
+            new = []
+            for key in step:
+                new.append(key not in model)
+                model.add(key)
+            assert keys.add_many(step).tolist() == new
+            assert len(keys) == len(model)
+        assert keys.contains_many(probes).tolist() == [key in model for key in probes]
+        assert all(key in keys for key in model)
+
+
+@given(st.lists(KEYS))
+def test_add_and_update_tell_what_is_new(given_keys: list[bytes]) -> None:
+    one, all_at_once, model = KeySet(), KeySet(), set[bytes]()
+    for key in given_keys:
+        assert one.add(key) is (key not in model)
+        model.add(key)
+    all_at_once.update(iter(given_keys))
+    assert len(one) == len(all_at_once) == len(model)
+
+
+def test_takes_16_bytes_a_key_at_rest() -> None:
+    count = 4 * tasks.keys.FRESH_KEYS
+    tracemalloc.start()
+    try:
+        keys = KeySet(blake2b(str(n).encode(), digest_size=16).digest() for n in range(count))
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(keys) == count
+    assert keys.nbytes == 16 * count
+    assert held < 18 * count
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_a_key_added_by_many_threads_is_new_once() -> None:
+    keys = KeySet()
+    wanted = [row_key(str(n), "hash") for n in range(200)]
+    new: list[int] = []
+
+    def add() -> None:
+        new.append(sum(keys.add(key) for key in wanted))
+
+    threads = [threading.Thread(target=add) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(new) == len(keys) == len(wanted)
+
+
+@pytest.mark.parametrize("keys", [[b"short"], [b"a" * 15, b"b" * 17]])
+def test_refuses_keys_of_another_size(keys: list[bytes]) -> None:
+    with pytest.raises(ValueError, match="16 bytes"):
+        KeySet(keys)
+
+
+def test_row_key_tells_id_from_content() -> None:
+    assert len(row_key("a", "b")) == 16
+    assert len({row_key("a", "bc"), row_key("ab", "c"), row_key("a\0b", "c"), row_key("", "")}) == 4
