@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import httpx
 from prefect import get_client
 from prefect.client.orchestration import SyncPrefectClient

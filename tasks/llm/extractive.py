@@ -59,13 +59,16 @@ class Document:
         self._ranked: list[_Sentence] | None = None
 
     def summary(self, max_sentences: int = 3, max_tokens: int | None = None) -> str:
-        """Join the best sentences in the order of the text; "" for a text without words.
+        """Join the best sentences in the order of the text.
+
+        A text with no sentence to choose from (a dateline, a list of numbers) is its own summary.
 
         The best sentence is always there, shortened if it alone is beyond max_tokens.
         """
         chosen = self._choose(max_sentences, max_tokens)
         chosen.sort(key=lambda sentence: sentence.place)
         text = self.join([sentence.text for sentence in chosen])
+        text = text or clip(" ".join(self.text.split()), _HEADLINE_TOKENS)
         return text if max_tokens is None else clip(text, max_tokens)
 
     def best_sentences(self, count: int) -> list[str]:

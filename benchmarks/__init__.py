@@ -1,0 +1,1 @@
+"""Side by side with the naive ways: what the design claims, measured in one run."""

@@ -1,0 +1,38 @@
+"""What tests share: Prefect's environment (before it is imported), and one test server."""
+
+import os
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterator
+
+PREFECT_HOME = tempfile.mkdtemp(prefix="prefect-home-")
+os.environ["PREFECT_HOME"] = PREFECT_HOME
+os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
+os.environ["DO_NOT_TRACK"] = "1"
+# A developer's own server must never see the tests' runs.
+for variable in ("PREFECT_API_URL", "PREFECT_API_KEY", "PREFECT_PROFILE"):
+    os.environ.pop(variable, None)
+
+import pytest  # noqa: E402  # Prefect reads its environment when it is imported, so that is first
+
+
+@pytest.fixture(scope="session")
+def prefect_server() -> Iterator[None]:
+    """Run a Prefect server on a temporary database, once for the session."""
+    from prefect.testing.utilities import prefect_test_harness
+
+    with prefect_test_harness(server_startup_timeout=120):
+        yield
+
+
+@pytest.fixture
+def no_thread_is_left() -> Iterator[None]:
+    """Fail a test that leaves a thread of an `EventLoopTaskRunner` behind."""
+    yield
+    names = [thread.name for thread in threading.enumerate()]
+    assert not [name for name in names if name.startswith("EventLoopTaskRunner")]
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(PREFECT_HOME, ignore_errors=True)
