@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from tasks.errors import UserError
+from tasks.errors import UsageError, UserError
 
 # Usual names, best first; compared without case and separators ("Full_Text" is "fulltext").
 _ALIASES: dict[str, tuple[str, ...]] = {
@@ -69,11 +69,11 @@ def parse_column_options(options: Sequence[str]) -> dict[str, str]:
     for option in options:
         target, equals, column = (part.strip() for part in option.partition("="))
         if not (target and equals and column):
-            raise UserError(f"--column {option}: write it as TARGET=NAME, such as body=text")
+            raise UsageError(f"--column {option}: write it as TARGET=NAME, such as body=text")
         if target not in _ALIASES:
-            raise UserError(f"--column {option}: {target} is none of {', '.join(TARGETS)}")
+            raise UsageError(f"--column {option}: {target} is none of {', '.join(TARGETS)}")
         if given.get(target, column) != column:
-            raise UserError(f"--column {option}: {target} is given already as {given[target]}")
+            raise UsageError(f"--column {option}: {target} is given already as {given[target]}")
         given[target] = column
     return given
 

@@ -1,0 +1,181 @@
+"""The command line as its users meet it: a process, its output, its exit status."""
+
+from pathlib import Path
+
+import orjson
+import pytest
+
+from tasks.llm.embedded_process import EmbeddedEndpoint
+from tasks.llm.faults import Faults
+from tests.support import call_cli, only_json, read_rows, run_cli, write_articles
+
+KEYS = (
+    "rows_in articles answered reused failed calls attempts prompt_tokens completion_tokens "
+    "cost_usd seconds articles_per_second table failures"
+).split()
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> str:
+    return str(tmp_path / "lake")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "words"),
+    [
+        (["run"], 2, "no source given"),
+        (["run", "demo", "--max-in-flight", "0"], 2, "--max-in-flight '0'"),
+        (["run", "demo", "--no-such-option"], 2, "--no-such-option"),
+        (["frobnicate"], 2, "frobnicate"),
+        (["run", "demo", "--recipe", "nope"], 2, "digest, headline_zh, summary"),
+        (["run", "demo", "--base-url", "htp://x", "--model", "m"], 2, "not a URL"),
+        (["run", "demo", "--base-url", "http://127.0.0.1:9/v1"], 2, "--model"),
+        (["run", "demo", "--column", "boddy=text"], 2, "boddy"),
+        (["run", "no-such-file.csv"], 1, "no-such-file.csv does not exist"),
+        (["summarize", "--lake", "no-such-lake"], 1, "no articles"),
+        (["run", "demo", "--lake", "s3://bucket/lake"], 1, "local disk"),
+    ],
+)
+def test_wrong_use_is_one_clear_line(arguments: list[str], status: int, words: str) -> None:
+    completed = call_cli(*arguments)
+
+    assert completed.returncode == status, completed.stderr
+    assert completed.stdout == ""
+    assert len(completed.stderr.splitlines()) == 1
+    assert words in completed.stderr
+
+
+def test_empty_folder_is_one_clear_line(tmp_path: Path) -> None:
+    completed = call_cli("run", tmp_path, "--json")
+
+    assert completed.returncode == 1
+    assert "empty folder" in only_json(completed)["error"]
+    assert "empty folder" in completed.stderr
+    assert len(completed.stderr.splitlines()) == 1
+
+
+@pytest.mark.slow
+def test_demo_twice_as_json(prefect_server: None, lake: str) -> None:
+    first = run_cli("run", "demo", "--lake", lake, "--recipe", "digest", "--json")
+    second = run_cli("run", "demo", "--lake", lake, "--recipe", "digest", "--json")
+
+    told = only_json(first)
+    assert first.returncode == second.returncode == 0
+    assert set(KEYS) <= set(told)
+    assert (told["rows_in"], told["articles"], told["answered"]) == (100, 100, 100)
+    assert told["cost_usd"] == 0
+    assert len(read_rows(told["table"])) == 100
+    again = only_json(second)
+    assert (again["answered"], again["reused"], again["calls"]) == (0, 100, 0)
+
+
+@pytest.mark.slow
+def test_report_for_people(prefect_server: None, lake: str) -> None:
+    completed = run_cli("run", "demo", "--lake", lake)
+
+    assert completed.returncode == 0
+    assert "not a language model" in completed.stdout
+    assert "answered now" in completed.stdout
+    assert "summary" in completed.stdout
+    assert completed.stderr == ""
+
+
+@pytest.mark.slow
+def test_unreachable_endpoint_is_one_clear_line(
+    prefect_server: None, lake: str, tmp_path: Path
+) -> None:
+    source = write_articles(tmp_path / "articles.jsonl", 3)
+    completed = run_cli(
+        "run", source, "--lake", lake, "--base-url", "http://127.0.0.1:9/v1", "--model", "m"
+    )
+
+    assert completed.returncode == 1
+    assert completed.stdout == ""
+    assert len(completed.stderr.splitlines()) == 1
+    assert "cannot connect to 127.0.0.1:9 (Connection refused)" in completed.stderr
+
+
+@pytest.mark.slow
+def test_bad_key_is_one_clear_line_and_the_key_is_nowhere(
+    prefect_server: None, lake: str, tmp_path: Path
+) -> None:
+    source = write_articles(tmp_path / "articles.jsonl", 3)
+    key = "sk-a-key-that-nobody-may-see"
+    with EmbeddedEndpoint(api_key="right") as endpoint:
+        completed = run_cli(
+            *("run", source, "--lake", lake, "--base-url", endpoint.base_url, "--model", "m"),
+            OPENAI_API_KEY=key,
+            PREFECT_LOGGING_LEVEL="DEBUG",
+        )
+
+    assert completed.returncode == 1
+    assert "HTTP 401" in completed.stderr
+    assert "Traceback" not in completed.stderr
+    written = [path.read_bytes() for path in Path(lake).rglob("*") if path.is_file()]
+    assert not any(key.encode() in content for content in written)
+    assert key not in completed.stdout + completed.stderr
+
+
+@pytest.mark.slow
+def test_environment_names_endpoint_and_key(
+    prefect_server: None, lake: str, tmp_path: Path
+) -> None:
+    source = write_articles(tmp_path / "articles.jsonl", 3)
+    with EmbeddedEndpoint(api_key="right") as endpoint:
+        completed = run_cli(
+            *("run", source, "--lake", lake, "--model", "m", "--json"),
+            OPENAI_API_KEY="right",
+            OPENAI_BASE_URL=endpoint.base_url,
+        )
+        assert endpoint.stats()["answered"] == 3
+    assert completed.returncode == 0
+
+
+@pytest.mark.slow
+def test_some_rows_failed_is_status_3(prefect_server: None, lake: str, tmp_path: Path) -> None:
+    source = write_articles(tmp_path / "articles.jsonl", 4)
+    source.write_text(source.read_text().replace("bridge 2", "POISON"))
+    with EmbeddedEndpoint(Faults(poison="POISON")) as endpoint:
+        completed = run_cli(
+            *("run", source, "--lake", lake, "--base-url", endpoint.base_url, "--model", "m"),
+            "--json",
+        )
+    told = only_json(completed)
+    assert completed.returncode == 3
+    assert (told["answered"], told["failed"]) == (3, 1)
+    assert read_rows(told["failures"])["article_id"].tolist() == ["a2"]
+
+
+def test_dry_run_makes_no_call_and_stores_nothing(lake: str, tmp_path: Path) -> None:
+    source = write_articles(tmp_path / "articles.jsonl", 20)
+    with EmbeddedEndpoint() as endpoint:
+        completed = call_cli(
+            *("run", source, "--lake", lake, "--base-url", endpoint.base_url, "--json"),
+            *("--model", "gpt-4o-mini", "--dry-run", "--price-in", "1", "--price-out", "2"),
+        )
+        assert endpoint.stats()["calls"] == 0
+    told = only_json(completed)
+    assert completed.returncode == 0
+    assert told["calls"] == 20
+    cost = told["prompt_tokens"] / 1e6 + 2 * told["completion_tokens"] / 1e6
+    assert told["cost_usd"] == pytest.approx(cost)
+    assert not Path(lake).exists()
+
+
+def test_recipes_are_listed_and_shown() -> None:
+    assert "headline_zh" in call_cli("recipes").stdout
+    assert "max_output_tokens" in call_cli("recipes", "digest").stdout
+
+
+def test_endpoint_has_its_own_help() -> None:
+    completed = call_cli("endpoint", "--help")
+    assert completed.returncode == 0
+    assert "--fault" in completed.stdout
+
+
+@pytest.mark.slow
+def test_json_of_an_ingest(prefect_server: None, lake: str, tmp_path: Path) -> None:
+    source = write_articles(tmp_path / "articles.jsonl", 5)
+    source.write_bytes(source.read_bytes() + b"not JSON\n")
+    told = orjson.loads(run_cli("ingest", source, "--lake", lake, "--json").stdout)
+    assert (told["rows_in"], told["stored"], told["rejected"]) == (6, 5, 1)

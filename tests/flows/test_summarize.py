@@ -1,0 +1,172 @@
+"""Summarise runs through the front door: the real flow, real HTTP, a real Prefect server."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows.ingest import ingest_articles
+from flows.summarize import summarize_articles
+from tasks.errors import StoppedRun, UserError
+from tasks.lake import Lake
+from tasks.llm.embedded_process import EmbeddedEndpoint
+from tasks.llm.faults import Faults
+from tasks.reports import SummarizeReport
+from tasks.settings import IngestSettings, SummarizeSettings
+from tests.support import read_rows, write_articles
+
+pytestmark = pytest.mark.usefixtures("prefect_server")
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> str:
+    """A lake with 120 articles."""
+    source = write_articles(tmp_path / "articles.jsonl", 120)
+    ingest_articles(IngestSettings(lake=str(tmp_path / "lake"), sources=[str(source)]))
+    return str(tmp_path / "lake")
+
+
+def summarize(lake: str, endpoint: EmbeddedEndpoint, **others: Any) -> SummarizeReport:
+    settings = SummarizeSettings(lake=lake, base_url=endpoint.base_url, model="m", **others)
+    return summarize_articles(settings)
+
+
+def test_every_article_is_answered_once_and_never_again(lake: str) -> None:
+    with EmbeddedEndpoint() as endpoint:
+        first = summarize(lake, endpoint, recipe="digest")
+        second = summarize(lake, endpoint, recipe="digest")
+        stats = endpoint.stats()
+
+    table = read_rows(first.table)
+    assert (first.articles, first.answered, first.calls) == (120, 120, 120)
+    assert (second.answered, second.reused, second.calls) == (0, 120, 0)
+    assert stats["answered"] == 120
+    assert stats["answered_twice"] == 0
+    assert table["article_id"].nunique() == len(table) == 120
+    assert table[["summary", "keywords", "category", "language"]].notna().all().all()
+    assert table["flow_run_id"].nunique() == 1
+    assert table["prompt_tokens"].sum() == first.usage.prompt == stats["billed_prompt_tokens"]
+
+
+def test_five_kinds_of_faults_lose_nothing_and_pay_nothing_twice(lake: str) -> None:
+    faults = Faults(
+        http_500=0.05, reset=0.05, http_429=0.05, truncated=0.05, invalid_json=0.05, seed=7
+    )
+    with EmbeddedEndpoint(faults) as endpoint:
+        report = summarize(lake, endpoint, recipe="digest")
+        stats = endpoint.stats()
+
+    assert report.answered == 120
+    assert report.failures_total == 0
+    assert stats["answered_twice"] == 0
+    assert set(stats["by_fault"]) == {"http_500", "reset", "http_429", "truncated", "invalid_json"}
+    assert read_rows(report.table)["article_id"].nunique() == 120
+    assert report.attempts == stats["calls"] > 120
+
+
+def test_what_cannot_be_answered_is_in_failures_and_not_asked_again(
+    lake: str, tmp_path: Path
+) -> None:
+    poisoned = write_articles(tmp_path / "poisoned.jsonl", 2, start=900)
+    poisoned.write_text(poisoned.read_text().replace("council", "POISON council"))
+    ingest_articles(IngestSettings(lake=lake, sources=[str(poisoned)]))
+
+    with EmbeddedEndpoint(Faults(poison="POISON")) as endpoint:
+        first = summarize(lake, endpoint)
+        calls = endpoint.stats()["calls"]
+        second = summarize(lake, endpoint)
+        assert endpoint.stats()["calls"] == calls
+
+    failures = read_rows(first.failures)
+    assert first.failed == second.failed == {"content_filter": 2}
+    assert (first.answered, second.reused) == (120, 120)
+    assert sorted(failures["article_id"]) == ["a900", "a901"]
+    assert failures["message"].str.len().gt(0).all()
+
+
+def test_out_of_quota_stops_the_run_keeps_the_answers_and_goes_on_later(lake: str) -> None:
+    with EmbeddedEndpoint(Faults(quota_after=50)) as endpoint:
+        with pytest.raises(StoppedRun) as stopped:
+            summarize(lake, endpoint, max_in_flight=4)
+        report = stopped.value.report
+    assert "quota" in str(stopped.value)
+    assert 50 <= report.answered <= 54
+    assert report.articles == report.answered + report.left == 120
+    assert len(read_rows(report.table)) == report.answered
+
+    with EmbeddedEndpoint() as endpoint:
+        rest = summarize(lake, endpoint)
+    assert (rest.reused, rest.answered) == (report.answered, report.left)
+    assert read_rows(rest.table)["article_id"].nunique() == 120
+
+
+def test_a_bad_key_stops_before_anything_is_sent(
+    lake: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret-wrong")
+    with EmbeddedEndpoint(api_key="right") as endpoint:
+        with pytest.raises(StoppedRun, match="401") as stopped:
+            summarize(lake, endpoint)
+        assert endpoint.stats()["answered"] == 0
+    assert "sk-secret-wrong" not in str(stopped.value)
+
+
+def test_same_text_under_two_ids_is_paid_for_once(tmp_path: Path) -> None:
+    one = write_articles(tmp_path / "one.jsonl", 30)
+    two = tmp_path / "two.jsonl"
+    two.write_text(one.read_text().replace('"id":"a', '"id":"b'))
+    lake = str(tmp_path / "lake")
+    ingest_articles(IngestSettings(lake=lake, sources=[str(one), str(two)]))
+
+    with EmbeddedEndpoint() as endpoint:
+        report = summarize(lake, endpoint)
+        assert endpoint.stats()["answered"] == 30
+
+    table = read_rows(report.table)
+    assert (report.articles, report.answered, report.reused) == (60, 30, 30)
+    assert table["article_id"].nunique() == 60
+    assert table.groupby("content_hash")["summary"].nunique().eq(1).all()
+
+
+def test_limit_leaves_the_rest_for_the_next_run(lake: str) -> None:
+    with EmbeddedEndpoint() as endpoint:
+        first = summarize(lake, endpoint, limit=35)
+        second = summarize(lake, endpoint)
+    assert (first.answered, first.left) == (35, 85)
+    assert (second.answered, second.reused) == (85, 35)
+
+
+def test_another_model_gets_a_table_of_its_own(lake: str) -> None:
+    with EmbeddedEndpoint() as endpoint:
+        first = summarize(lake, endpoint, limit=5)
+        other = summarize_articles(
+            SummarizeSettings(lake=lake, base_url=endpoint.base_url, model="n", limit=5)
+        )
+    assert first.table != other.table
+    assert len(read_rows(first.table)) == len(read_rows(other.table)) == 5
+
+
+def test_never_more_in_flight_than_allowed(lake: str) -> None:
+    with EmbeddedEndpoint(Faults.parse(["latency=fixed:0.02"])) as endpoint:
+        summarize(lake, endpoint, max_in_flight=7, batch_size=10)
+        assert endpoint.stats()["max_concurrent_seen"] == 7
+
+
+def test_two_runs_at_once_on_one_table_are_kept_apart(lake: str) -> None:
+    with EmbeddedEndpoint() as endpoint:
+        first = summarize(lake, endpoint, limit=1)
+        recipe, table_id = Path(first.table).parts[-2:]
+        with Lake(lake).locked(f"{recipe}-{table_id}"), pytest.raises(UserError, match="run again"):
+            summarize(lake, endpoint)
+
+
+def test_the_official_client_does_the_same(lake: str) -> None:
+    with EmbeddedEndpoint(Faults(http_500=0.1, seed=1)) as endpoint:
+        report = summarize(lake, endpoint, client="openai")
+        assert endpoint.stats()["answered_twice"] == 0
+    assert report.answered == 120
+
+
+def test_an_empty_lake_is_nothing_to_do(tmp_path: Path) -> None:
+    report = summarize_articles(SummarizeSettings(lake=str(tmp_path / "lake")))
+    assert (report.articles, report.calls, report.stopped) == (0, 0, None)
