@@ -4,7 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint format bench setup clean
+# The demo has a Prefect home of its own, so that it neither needs nor touches yours.
+DEMO := env -u PREFECT_API_URL -u PREFECT_API_KEY -u PREFECT_PROFILE -u OPENAI_API_KEY \
+	-u OPENAI_BASE_URL PREFECT_HOME=$(CURDIR)/.prefect PREFECT_SERVER_ANALYTICS_ENABLED=false
+
+.PHONY: demo demo-ui test lint format bench bootstrap system setup clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -13,18 +17,38 @@ $(READY): pyproject.toml constraints.txt
 
 setup: $(READY)
 
-lint: $(READY)
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+# 100 articles, English and Chinese, into lake/: no key, no network.
+demo: $(READY)
+	$(DEMO) $(BIN)/article-flows run demo --lake lake --recipe digest --base-url embedded
+
+# The demo's runs in Prefect's UI.
+demo-ui: $(READY)
+	$(DEMO) $(BIN)/prefect server start
 
 test: lint
 	$(BIN)/pytest -q -m 'not slow'
 	$(BIN)/pytest -q -m slow
 
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
 format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+bench: $(READY)
+	$(BIN)/python -m benchmarks.task_runners
+
+# The work pool and the concurrency limits, on the Prefect server that is set.
+bootstrap: $(READY)
+	$(BIN)/article-flows bootstrap
+
+# On a Debian that has no venv for its Python yet; needs root.
+system:
+	apt-get update
+	apt-get install --yes python3 python3-venv make
 
 clean:
 	rm -rf $(VENV) .prefect lake

@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -50,9 +51,16 @@ class Measurement:
 
 
 def peak_rss_mib() -> float:
-    """Return the largest resident size this process has had, in MiB."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / MIB if sys.platform == "darwin" else peak * 1024 / MIB
+    """Return the largest resident size this process has had, in MiB.
+
+    Linux's `ru_maxrss` begins with that of the process it was forked from, here a larger one;
+    VmHWM begins at exec.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
+        return float(line.split()[1]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / MIB
 
 
 def make_runner(name: str) -> "TaskRunner[Any]":

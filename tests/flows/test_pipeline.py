@@ -1,4 +1,5 @@
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from prefect import get_client
@@ -27,7 +28,9 @@ def test_the_demo_becomes_an_enriched_table_with_reports_in_the_ui(tmp_path: Pat
     assert len(table) == 100
     assert set(table["language"]) == {"en", "zh"}
     assert table[["summary", "keywords", "category", "cost_usd"]].notna().all().all()
-    artifacts = artifacts_of(str(state.state_details.flow_run_id))
+    flow_run_id = state.state_details.flow_run_id
+    assert flow_run_id
+    artifacts = artifacts_of(flow_run_id)
     assert set(artifacts) >= {"pipeline-report", "ingest-report", "summarize-report"}
     assert "article-flows-progress" in artifacts
     assert artifacts["pipeline-report"] == report.markdown()
@@ -35,7 +38,7 @@ def test_the_demo_becomes_an_enriched_table_with_reports_in_the_ui(tmp_path: Pat
     assert artifacts["pipeline-report"].count("###") == 3
 
 
-def artifacts_of(flow_run_id: str) -> dict[str, str]:
+def artifacts_of(flow_run_id: UUID) -> dict[str, str]:
     """Key and data of the artifacts of a flow run and of the flow runs in it."""
     with get_client(sync_client=True) as client:
         children = client.read_flow_runs(
@@ -43,7 +46,7 @@ def artifacts_of(flow_run_id: str) -> dict[str, str]:
                 parent_flow_run_id=FlowRunFilterParentFlowRunId(any_=[flow_run_id])
             )
         )
-        runs = [flow_run_id, *(str(child.id) for child in children)]
+        runs = [flow_run_id, *(child.id for child in children)]
         found = client.read_artifacts(
             artifact_filter=ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=runs))
         )
