@@ -10,14 +10,14 @@ import orjson
 from tasks.articles import ingest_source, known_keys
 from tasks.columns import parse_column_options
 from tasks.enriched import EnrichedTable
-from tasks.journal import JournalFolder, read_journal
+from tasks.journal import JournalFolder
 from tasks.keys import KeySet
 from tasks.lake import Lake
 from tasks.llm.chat import ChatTemplate, Usage
 from tasks.llm.prices import Price
 from tasks.llm.tokens import estimate_tokens
 from tasks.open_job import open_table, table_name
-from tasks.outcomes import Outcome
+from tasks.outcomes import read_outcomes
 from tasks.planning import Plan, plan_run
 from tasks.prompts import chat_template
 from tasks.settings import IngestSettings, SummarizeSettings
@@ -66,7 +66,7 @@ def estimate_run(settings: SummarizeSettings, ingest: IngestSettings | None = No
             parts += trial.parts(trial.articles)
         plan = plan_run(
             table,
-            recovered=_recovered(table),
+            recovered=_recovered(table, settings),
             limit=settings.limit or None,
             retry_refused=settings.retry_failed,
             estimate=True,
@@ -86,23 +86,22 @@ def _load(ingest: IngestSettings, lake: Lake, known: KeySet) -> int:
     return sum(report.rows_in for report in reports)
 
 
-def _recovered(table: EnrichedTable) -> set[str]:
+def _recovered(table: EnrichedTable, settings: SummarizeSettings) -> set[str]:
     folder = table.lake.staging / "journals" / table_name(table)
-    return {
-        Outcome.decode(payload).content_hash
-        for path in JournalFolder(folder, "").leftovers
-        for payload in read_journal(path)
-    }
+    leftovers = JournalFolder(folder, "").leftovers
+    return set(read_outcomes(leftovers, retry_refused=settings.retry_failed))
 
 
 def _estimate(
     plan: Plan, template: ChatTemplate, price: Price | None, table: EnrichedTable, rows_in: int
 ) -> Estimate:
     constant = estimate_tokens(template.system) + _MESSAGE_TOKENS
+    constant += estimate_tokens(table.recipe.article)
     if template.response_format:
         constant += estimate_tokens(orjson.dumps(template.response_format).decode())
     prompt = (plan.prompt_tokens or 0) + plan.to_ask * constant
     completion = plan.to_ask * template.max_output_tokens
+    longest = Usage(plan.longest_prompt + constant, 0, template.max_output_tokens)
     return Estimate(
         rows_in=rows_in,
         articles=plan.articles,
@@ -112,7 +111,18 @@ def _estimate(
         calls=plan.to_ask,
         prompt_tokens=prompt,
         completion_tokens=completion,
-        cost_usd=price.cost(Usage(prompt, 0, completion)) if price else None,
+        cost_usd=_cost(price, prompt, plan.to_ask, longest) if price else None,
         model=table.model,
         recipe=table.recipe.name,
     )
+
+
+def _cost(price: Price, prompt: int, calls: int, longest: Usage) -> float:
+    """US dollars for all calls at the rates of the one with the longest prompt.
+
+    Long prompts may be dearer by the token; all of them together are no long prompt.
+    """
+    of_call = price.cost(Usage())
+    of_prompt = price.cost(Usage(longest.prompt)) - of_call
+    of_completion = price.cost(longest) - of_prompt - of_call
+    return calls * (of_call + of_completion) + prompt * of_prompt / longest.prompt

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -101,7 +102,8 @@ def _check_url(base_url: str) -> None:
     except ValueError:
         port_is_right = False
     if not port_is_right or parts.scheme not in ("http", "https") or not parts.hostname:
-        raise UsageError(f"base URL {base_url!r}: not a URL; give one like https://host/v1")
+        shown = re.sub(r"//.*@|\?.*", "…", base_url)
+        raise UsageError(f"base URL {shown!r}: not a URL; give one like https://host/v1")
     if parts.username or parts.password or parts.query:
         raise UsageError(
             f"base URL of {parts.hostname}: must not carry a key; "
@@ -120,7 +122,7 @@ def _price(settings: SummarizeSettings) -> Price | None:
 
 def _api_key(settings: SummarizeSettings) -> str | None:
     if not settings.api_key_secret:
-        return os.environ.get("OPENAI_API_KEY") or None
+        return _checked_key(os.environ.get("OPENAI_API_KEY", ""), "OPENAI_API_KEY") or None
     try:
         # Prefect's load returns the block itself where no loop runs; its types do not say so.
         block: Any = Secret.load(settings.api_key_secret)
@@ -129,4 +131,16 @@ def _api_key(settings: SummarizeSettings) -> str | None:
             f"Secret block {settings.api_key_secret!r}: there is none on this Prefect server; "
             "create it in the UI under Blocks"
         ) from error
-    return str(block.get())
+    return _checked_key(str(block.get()), f"Secret block {settings.api_key_secret!r}")
+
+
+def _checked_key(key: str, where: str) -> str:
+    """A key without the line end that a paste brings.
+
+    Raises:
+        UserError: no HTTP header can hold it; libraries would show it whole when they say so.
+    """
+    key = key.strip()
+    if not (key.isascii() and (key.isprintable() or not key)):
+        raise UserError(f"{where}: holds characters that no API key has; copy the key again")
+    return key

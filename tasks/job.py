@@ -13,11 +13,12 @@ import pyarrow as pa
 
 from tasks.endpoint import Endpoint
 from tasks.enriched import EnrichedTable
-from tasks.journal import Journal, JournalFolder, read_journal
-from tasks.llm.chat import ChatTemplate
+from tasks.journal import Journal, JournalFolder
+from tasks.llm.chat import NO_USAGE, ChatTemplate
+from tasks.llm.errors import LLMError
 from tasks.llm.gateway import Gateway, Parse, RunStopped, Unanswered
-from tasks.outcomes import Outcome
-from tasks.planning import Batch, read_batch
+from tasks.outcomes import Outcome, read_outcomes
+from tasks.planning import Batch, answered_texts, read_batch, refused_texts
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +48,7 @@ class Job:
 
     ``kept`` holds the outcomes that are not committed yet, by content hash: those of batches
     under way and those that earlier runs left in journals. A batch that is tried again finds
-    there what it has already paid for.
+    there what it has already paid for. ``under_way`` counts the batches that are being worked on.
     """
 
     table: EnrichedTable
@@ -62,25 +63,36 @@ class Job:
     kept: dict[str, Outcome] = field(default_factory=dict)
     recovered: set[str] = field(default_factory=set)
     settled: int = 0
+    under_way: int = 0
 
     def take_in_journals(self, *, retry_refused: bool = False) -> None:
-        """Keep what earlier runs received and did not commit.
-
-        A failure that may pass with time is not kept: its article is asked about again.
-        """
-        for path in self.journals.leftovers:
-            for payload in read_journal(path):
-                try:
-                    outcome = Outcome.decode(payload)
-                except (ValueError, TypeError):
-                    logger.warning("%s: a record of another version is left out", path)
-                    continue
-                if outcome.answered or (outcome.permanent and not retry_refused):
-                    self.kept[outcome.content_hash] = outcome
+        """Keep what earlier runs received and did not commit."""
+        self.kept = read_outcomes(self.journals.leftovers, retry_refused=retry_refused)
         self.recovered = set(self.kept)
+
+    def discard_leftovers(self) -> None:
+        """Remove what earlier runs left in journals, if every outcome in them is committed.
+
+        One is not where its batch could not be committed; the next run finds it there again.
+        """
+        uncommitted = self.recovered & self.kept.keys()
+        if uncommitted:
+            uncommitted -= refused_texts(self.table)
+        if uncommitted:
+            answered = answered_texts(self.table)
+            uncommitted = {text for text in uncommitted if bytes.fromhex(text) not in answered}
+        if not uncommitted:
+            self.journals.discard_leftovers()
 
     async def run_batch(self, batch: Batch) -> Counts:
         """Get an outcome for every row of a batch and commit them as one part."""
+        self.under_way += 1
+        try:
+            return await self._run_batch(batch)
+        finally:
+            self.under_way -= 1
+
+    async def _run_batch(self, batch: Batch) -> Counts:
         articles = await asyncio.to_thread(read_batch, self.table.lake, batch)
         name = f"{batch['number']:06d}"
         journal = self.journals.open(name)
@@ -106,6 +118,11 @@ class Job:
             outcome = Outcome.of_failure(content_hash, failure)
         except RunStopped:
             return None
+        except Exception as error:
+            # A bug, or an endpoint beyond all expectation: it costs one row and not a batch, which
+            # would be paid for again when it is tried again.
+            logger.exception("article with content hash %s", content_hash)
+            outcome = Outcome.of_failure(content_hash, _unexpected(error))
         self.kept[content_hash] = outcome
         self.settled += 1
         try:
@@ -148,3 +165,9 @@ class Job:
             else:
                 counts.answered += 1
         return counts
+
+
+def _unexpected(error: Exception) -> Unanswered:
+    """The failure for an exception that is no LLMError; its text may hold anything."""
+    message = f"{type(error).__name__}; the log has the whole of it"
+    return Unanswered(LLMError("unexpected", message), 1, NO_USAGE, None)

@@ -4,12 +4,14 @@ A record is written with one system call as it comes, so a killed process loses 
 thread makes them durable a few times a second, so a power cut loses at most ``SYNC_EVERY_S``.
 
 File format: the 8 bytes ``AFJRNL01``, then records of a 4-byte length, a 4-byte CRC-32 of the
-payload (both little-endian) and the payload. Reading stops at the first record that is cut or
-damaged: what is behind it cannot be trusted to begin where it seems to.
+length and the payload (both little-endian), and the payload. Reading stops at the first record
+that is cut or damaged: what is behind it cannot be trusted to begin where it seems to. The CRC
+takes in the length, so that the zeros that a power cut can leave at the end are no record.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import struct
 import threading
@@ -19,13 +21,20 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+logger = logging.getLogger(__name__)
+
 SYNC_EVERY_S = 0.25
 _MAGIC = b"AFJRNL01"
 _FRAME = struct.Struct("<II")
+_LENGTH = struct.Struct("<I")
 
 
 class Journal:
-    """One append-only file of payloads."""
+    """One append-only file of payloads; one that is there already is gone on with.
+
+    Raises:
+        OSError: the file cannot be opened or written.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -35,8 +44,11 @@ class Journal:
         self._appending = threading.Lock()
         self._syncing = threading.Lock()
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        if os.fstat(self._descriptor).st_size == 0:
-            os.write(self._descriptor, _MAGIC)
+        # Nothing can be read behind a record that is cut, so nothing may be written there.
+        self._size = _readable_bytes(path)
+        os.ftruncate(self._descriptor, self._size)
+        if self._size == 0:
+            self._write(_MAGIC)
 
     def append(self, payload: bytes) -> None:
         """Write one payload; on return it survives the death of this process.
@@ -45,13 +57,11 @@ class Journal:
             OSError: the disk is full or gone, or the journal is closed; what is written stays
                 readable.
         """
-        record = _FRAME.pack(len(payload), zlib.crc32(payload)) + payload
+        record = _FRAME.pack(len(payload), _checksum(payload)) + payload
         with self._appending:
             if self._closed:
                 raise OSError(f"{self.path}: is closed")
-            written = os.write(self._descriptor, record)
-        if written < len(record):
-            raise OSError(f"{self.path}: only {written} of {len(record)} bytes written; disk full?")
+            self._write(record)
         self.dirty = True
 
     def sync(self) -> None:
@@ -59,7 +69,11 @@ class Journal:
         with self._syncing:
             if self.dirty and not self._closed:
                 self.dirty = False
-                os.fsync(self._descriptor)
+                try:
+                    os.fsync(self._descriptor)
+                except OSError:
+                    self.dirty = True
+                    raise
 
     def close(self, *, discard: bool = False) -> None:
         """Close the file; ``discard`` removes it, once its outcomes are committed."""
@@ -70,18 +84,40 @@ class Journal:
         if discard:
             self.path.unlink(missing_ok=True)
 
+    def _write(self, record: bytes) -> None:
+        """Write a record whole or not at all."""
+        written = os.write(self._descriptor, record)
+        if written < len(record):
+            os.ftruncate(self._descriptor, self._size)
+            raise OSError(f"{self.path}: only {written} of {len(record)} bytes written; disk full?")
+        self._size += written
+
 
 def read_journal(path: Path) -> Iterator[bytes]:
     """The payloads of a journal up to its end or to the first cut or damaged record."""
     with path.open("rb") as file:
+        left = os.fstat(file.fileno()).st_size - len(_MAGIC)
         if file.read(len(_MAGIC)) != _MAGIC:
             return
         while len(frame := file.read(_FRAME.size)) == _FRAME.size:
             length, checksum = _FRAME.unpack(frame)
-            payload = file.read(length)
-            if len(payload) < length or zlib.crc32(payload) != checksum:
+            left -= _FRAME.size + length
+            # A damaged length can be 4 GB: it is not even tried.
+            if left < 0 or _checksum(payload := file.read(length)) != checksum:
                 return
             yield payload
+
+
+def _checksum(payload: bytes) -> int:
+    return zlib.crc32(payload, zlib.crc32(_LENGTH.pack(len(payload))))
+
+
+def _readable_bytes(path: Path) -> int:
+    """Length of a journal up to its end or to the first cut or damaged record; 0 without any."""
+    with path.open("rb") as file:
+        if file.read(len(_MAGIC)) != _MAGIC:
+            return 0
+    return len(_MAGIC) + sum(_FRAME.size + len(payload) for payload in read_journal(path))
 
 
 class JournalFolder:
@@ -110,8 +146,8 @@ class JournalFolder:
     ) -> None:
         self._ending.set()
         self._syncing.join()
+        self._sync_all()
         for journal in list(self._open.values()):
-            journal.sync()
             journal.close()
 
     def open(self, batch: str) -> Journal:
@@ -131,5 +167,12 @@ class JournalFolder:
 
     def _sync_often(self) -> None:
         while not self._ending.wait(SYNC_EVERY_S):
-            for journal in list(self._open.values()):
+            self._sync_all()
+
+    def _sync_all(self) -> None:
+        for journal in list(self._open.values()):
+            try:
                 journal.sync()
+            except OSError as error:
+                # A journal that is no longer durable must not end the syncing of the others.
+                logger.warning("%s: not safe from a power cut (%s)", journal.path, error)

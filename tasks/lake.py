@@ -11,10 +11,12 @@ Parts are written under ``_staging`` and renamed into place, so a reader sees a 
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import re
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -29,6 +31,9 @@ _URI = re.compile(r"^[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 _COMPRESSION = "zstd"
 _ROW_GROUP = 500
 """Rows in a row group: the largest batch, so that to read a batch is to read little else."""
+
+_STALE_S = 24 * 3600
+"""Seconds without a write after which nobody is at work on a staged file any more."""
 
 
 def part_name(prefix: str = "part") -> str:
@@ -64,7 +69,10 @@ class PartWriter:
 
     def abandon(self) -> None:
         """Drop what was written."""
-        self._parquet.close()
+        # Closing writes the footer, which fails again where the disk is full; the first error says
+        # what is wrong, and the file goes either way.
+        with contextlib.suppress(OSError, pa.ArrowException):
+            self._parquet.close()
         self._staged.unlink(missing_ok=True)
 
 
@@ -104,6 +112,13 @@ class Lake:
             ) from error
         return folder
 
+    def sweep(self) -> None:
+        """Remove what writers that were killed left under ``_staging`` more than a day ago."""
+        for staged in self.stage("parts").iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                if time.time() - staged.stat().st_mtime > _STALE_S:
+                    staged.unlink()
+
     @contextmanager
     def part_writer(self, folder: Path, name: str, schema: pa.Schema) -> Iterator[PartWriter]:
         """Write one part in pieces; it is committed at a clean end and dropped on an exception."""
@@ -125,9 +140,12 @@ class Lake:
     def write_file(self, path: Path, content: bytes) -> None:
         """Write a small file (a description, say) atomically."""
         staged = self.stage("parts") / f"{secrets.token_hex(4)}-{path.name}"
-        staged.write_bytes(content)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        staged.replace(path)
+        try:
+            staged.write_bytes(content)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            staged.replace(path)
+        finally:
+            staged.unlink(missing_ok=True)
 
     @contextmanager
     def locked(self, name: str) -> Iterator[None]:

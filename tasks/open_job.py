@@ -64,6 +64,7 @@ def open_job(settings: SummarizeSettings, flow_run_id: str) -> Iterator[Job]:
             flow_run_id=flow_run_id,
             run_name=run_name,
         )
+        table.lake.sweep()
         job.take_in_journals(retry_refused=settings.retry_failed)
         table.describe()
         try:
@@ -71,13 +72,12 @@ def open_job(settings: SummarizeSettings, flow_run_id: str) -> Iterator[Job]:
         except BaseException:
             _wind_down(job)
             raise
-        # Reached only when every batch was run: what was left in journals is committed now.
-        journals.discard_leftovers()
+        job.discard_leftovers()
 
 
 def _wind_down(job: Job) -> None:
-    """Send nothing more, and give what is in flight a while to arrive and be committed."""
+    """Send nothing more, and give the batches under way a while to take in what is paid for."""
     job.gateway.stop("the run was interrupted")
     deadline = time.monotonic() + GRACE_S
-    while job.kept and time.monotonic() < deadline:
+    while job.under_way and time.monotonic() < deadline:
         time.sleep(0.05)

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import orjson
 
+from tasks.journal import read_journal
 from tasks.llm.errors import PERMANENT_CLASSES
 from tasks.llm.gateway import Answer, Unanswered
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,3 +109,22 @@ class Outcome:
             latency_s=None,
             answered_at=time.time(),
         )
+
+
+def read_outcomes(journals: Iterable[Path], *, retry_refused: bool = False) -> dict[str, Outcome]:
+    """The outcomes in some journals that stand, by content hash.
+
+    A failure that may pass with time does not: its article is asked about again, as one that was
+    refused for good is with ``retry_refused``.
+    """
+    outcomes: dict[str, Outcome] = {}
+    for path in journals:
+        for payload in read_journal(path):
+            try:
+                outcome = Outcome.decode(payload)
+            except (ValueError, TypeError):
+                logger.warning("%s: a record of another version is left out", path)
+                continue
+            if outcome.answered or (outcome.permanent and not retry_refused):
+                outcomes[outcome.content_hash] = outcome
+    return outcomes

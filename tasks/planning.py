@@ -40,6 +40,7 @@ class Plan:
         recovered: rows whose outcome an earlier run received and did not commit.
         left: rows beyond the limit.
         prompt_tokens: an estimate for the articles to ask about; None if it was not wanted.
+        longest_prompt: the same for the longest of them.
     """
 
     batches: list[Batch] = field(default_factory=list)
@@ -52,6 +53,7 @@ class Plan:
     to_copy: int = 0
     left: int = 0
     prompt_tokens: int | None = None
+    longest_prompt: int = 0
 
 
 class _Batches:
@@ -105,7 +107,7 @@ def plan_run(
     lake = table.lake
     parts = lake.parts(lake.articles) if article_parts is None else article_parts
     done_rows, done_texts = _answered(table)
-    refused = set() if retry_refused else refused_texts(table)
+    refused_rows, refused = (KeySet(), set()) if retry_refused else _refused(table)
     plan = Plan(prompt_tokens=0 if estimate else None)
     total = sum(pq.read_metadata(part).num_rows for part in parts)
     asks = _Batches(batch_size or _batch_size(total - len(done_rows)))
@@ -113,7 +115,8 @@ def plan_run(
     claimed = KeySet()
     for part, first, ids, texts, tokens in _articles(lake, parts, estimate):
         keys = [bytes.fromhex(text) for text in texts]
-        row_done = done_rows.contains_many(list(map(row_key, ids, texts)))
+        rows = list(map(row_key, ids, texts))
+        row_done, row_refused = done_rows.contains_many(rows), refused_rows.contains_many(rows)
         text_known = done_texts.contains_many(keys) | claimed.contains_many(keys)
         claimed_here: set[bytes] = set()
         for offset, (text, key) in enumerate(zip(texts, keys, strict=True)):
@@ -123,8 +126,12 @@ def plan_run(
             elif text_known[offset] or key in claimed_here:
                 plan.to_copy += 1
                 copies.add(part, first + offset)
-            elif text in refused:
+            elif row_refused[offset]:
                 plan.refused += 1
+            elif text in refused:
+                # Refused under another id: this row has to be among the failures, too.
+                plan.to_copy += 1
+                copies.add(part, first + offset)
             elif text in recovered:
                 claimed_here.add(key)
                 plan.recovered += 1
@@ -137,6 +144,7 @@ def plan_run(
                 asks.add(part, first + offset)
                 if plan.prompt_tokens is not None:
                     plan.prompt_tokens += tokens[offset]
+                    plan.longest_prompt = max(plan.longest_prompt, tokens[offset])
         claimed.update(claimed_here)
     plan.batches, plan.copies = asks.finish(), copies.finish()
     return plan
@@ -151,15 +159,20 @@ def read_batch(lake: Lake, batch: Batch) -> pa.Table:
 
 def refused_texts(table: EnrichedTable) -> set[str]:
     """Content hashes of the articles that failed for good."""
-    refused: set[str] = set()
+    return _refused(table)[1]
+
+
+def _refused(table: EnrichedTable) -> tuple[KeySet, set[str]]:
+    """Keys of the rows that failed for good, and their content hashes."""
+    keys, texts = KeySet(), set()
     for part in table.lake.parts(table.failures):
-        rows = pq.read_table(part, columns=["content_hash", "error_class"])
-        refused.update(
-            text
-            for text, error_class in zip(*(column.to_pylist() for column in rows), strict=True)
-            if error_class in PERMANENT_CLASSES
-        )
-    return refused
+        columns = ["article_id", "content_hash", "error_class"]
+        rows = pq.read_table(part, columns=columns).to_pylist()
+        for row in rows:
+            if row["error_class"] in PERMANENT_CLASSES:
+                keys.add(row_key(row["article_id"], row["content_hash"]))
+                texts.add(row["content_hash"])
+    return keys, texts
 
 
 def _batch_size(todo: int) -> int:
@@ -169,6 +182,11 @@ def _batch_size(todo: int) -> int:
 def answered_rows(table: EnrichedTable) -> KeySet:
     """Keys (article_id and content_hash) of the rows in the table."""
     return _answered(table)[0]
+
+
+def answered_texts(table: EnrichedTable) -> KeySet:
+    """Content hashes (16 bytes each) of the rows in the table."""
+    return _answered(table)[1]
 
 
 def _answered(table: EnrichedTable) -> tuple[KeySet, KeySet]:

@@ -100,8 +100,10 @@ def _log_lines(progress: Progress, ending: threading.Event) -> None:
 def _show_artifact(progress: Progress, ending: threading.Event) -> None:
     """The UI's bar; if Prefect's API is away, only the bar suffers."""
     artifact: UUID | None = None
+    pause = 0.0
     while True:
-        ended = ending.wait(_ARTIFACT_EVERY_S if artifact else 0)
+        ended = ending.wait(pause)
+        pause = _ARTIFACT_EVERY_S
         with contextlib.suppress(Exception):
             if artifact is None:
                 artifact = create_progress_artifact(  # type: ignore[assignment]  # sync here

@@ -21,7 +21,8 @@ RESERVED_FIELDS = frozenset(
 )
 """Columns of the enriched table that a recipe cannot overwrite."""
 
-_NAME = re.compile(r"^[A-Za-z][A-Za-z0-9_]*$")
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
+_NAME_IN_WORDS = "at most 64 letters, digits and _, beginning with a letter"
 _PLACEHOLDER = re.compile(r"\{(\w*)\}")
 _PROMPT_FORMAT = 1
 """Part of every recipe hash: raise it when the prompt for the same recipe changes."""
@@ -37,6 +38,16 @@ class OutputField(BaseModel):
     values: tuple[str, ...] | None = Field(
         default=None, description="The values that an enum may have."
     )
+
+    @field_validator("values", mode="before")
+    @classmethod
+    def _values_are_strings(cls, values: Any) -> Any:
+        given = values if isinstance(values, list) else []
+        if odd := [value for value in given if not isinstance(value, str)]:
+            raise ValueError(_not_a_string(odd[0]))
+        if any(not value.strip() for value in given):
+            raise ValueError("one of them is empty")
+        return values
 
     @model_validator(mode="after")
     def _values_belong_to_enum(self) -> OutputField:
@@ -72,7 +83,7 @@ class Recipe(BaseModel):
 
     name: str
     description: str = ""
-    instructions: Annotated[str, Field(min_length=1)]
+    instructions: str
     article: str = "Title: {title}\n\n{body}"
     max_output_tokens: Annotated[int, Field(ge=1, le=100_000)] = 300
     temperature: Annotated[float, Field(ge=0, le=2)] | None = 0.0
@@ -81,9 +92,16 @@ class Recipe(BaseModel):
     @field_validator("name")
     @classmethod
     def _name_is_a_word(cls, name: str) -> str:
-        if not _NAME.match(name):
-            raise ValueError("must be letters, digits and _, beginning with a letter")
+        if not _NAME.fullmatch(name):
+            raise ValueError(f"must be {_NAME_IN_WORDS}")
         return name
+
+    @field_validator("instructions")
+    @classmethod
+    def _instructions_say_something(cls, instructions: str) -> str:
+        if not instructions.strip():
+            raise ValueError("must say what to do with an article")
+        return instructions
 
     @field_validator("article")
     @classmethod
@@ -93,12 +111,20 @@ class Recipe(BaseModel):
             raise ValueError("must hold {body}, may hold {title}, and no other placeholder")
         return article
 
+    @field_validator("fields", mode="before")
+    @classmethod
+    def _names_are_strings(cls, fields: Any) -> Any:
+        names = fields if isinstance(fields, dict) else {}
+        if odd := [name for name in names if not isinstance(name, str)]:
+            raise ValueError(_not_a_string(odd[0]))
+        return fields
+
     @field_validator("fields")
     @classmethod
     def _fields_are_columns(cls, fields: dict[str, OutputField]) -> dict[str, OutputField]:
         for name in fields:
-            if not _NAME.match(name):
-                raise ValueError(f"'{name}' must be letters, digits and _, beginning with a letter")
+            if not _NAME.fullmatch(name):
+                raise ValueError(f"'{name}' must be {_NAME_IN_WORDS}")
             if name in RESERVED_FIELDS or name.startswith("article_"):
                 raise ValueError(f"'{name}' is a column that the table already has")
         return fields
@@ -117,6 +143,19 @@ class Recipe(BaseModel):
         return hashlib.blake2b(parts + orjson.dumps(list(self.fields)), digest_size=8).hexdigest()
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML's safe loader, but a key that is there twice is an error, and no column goes missing."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        for name in names:
+            if names.count(name) > 1 and name != "<<":
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key '{name}' is there twice", node.start_mark
+                )
+        return super().construct_mapping(node, deep)
+
+
 def load_recipe(name: str) -> Recipe:
     """A recipe by the path of its file, or by the name of a shipped one.
 
@@ -125,8 +164,8 @@ def load_recipe(name: str) -> Recipe:
     """
     path = _find(name)
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        document = yaml.load(path.read_text(encoding="utf-8-sig"), _Loader)
+    except (yaml.YAMLError, ValueError, OSError, RecursionError) as error:
         raise UserError(f"recipe {path}: not readable as YAML: {_one_line(error)}") from error
     if not isinstance(document, dict):
         raise UserError(f"recipe {path}: must be a mapping with name, instructions and fields")
@@ -160,12 +199,18 @@ def _find(name: str) -> Path:
     raise UsageError(f"recipe {name}: unknown; there are {there}, or give the path of a .yaml file")
 
 
+def _not_a_string(value: object) -> str:
+    """What is wrong with a bare yes, no, null, number or date where a string has to be."""
+    shown = "null" if value is None else str(value).lower()
+    return f"YAML reads one of them as {shown}, not as a string; put quotes around it, as in 'no'"
+
+
 def _broken_keys(error: ValidationError) -> str:
     found = []
     for problem in error.errors():
         key = ".".join(str(part) for part in problem["loc"]) or "recipe"
         found.append(f"{key}: {problem['msg'].removeprefix('Value error, ')}")
-    return "; ".join(found)
+    return " ".join("; ".join(found).split())
 
 
 def _one_line(error: BaseException) -> str:

@@ -12,7 +12,10 @@ from typing import Any
 from tasks.progress import clock
 from tasks.reports import IngestReport, SummarizeReport
 
-_SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#!~])")
+# The last two keep bare addresses from becoming links, as GitHub's Markdown makes them.
+_SPECIAL = re.compile(r"[\\`*_{}\[\]<>|#!~&@]|:(?=//)|(?<=www)\.", re.IGNORECASE)
+# At the start of a line: lists, rules, underlined headings.
+_LEADING = re.compile(r"^(?=[-+=])|^\d+(?=[.)](?:\s|$))")
 _EXCERPT = 240
 _SOURCES_SHOWN = 20
 
@@ -50,8 +53,8 @@ def ingest_markdown(report: IngestReport) -> str:
         names = ", ".join(f"{each.name} ({each.reason})" for each in report.skipped[:10])
         lines += ["", f"Passed over: {escaped(names)}"]
     if report.rejected:
-        lines += ["", f"Rejected rows and their reasons: `{report.rejects}`"]
-    return "\n".join([*lines, "", f"Articles: `{report.articles}`", ""])
+        lines += ["", f"Rejected rows and their reasons: {code(report.rejects)}"]
+    return "\n".join([*lines, "", f"Articles: {code(report.articles)}", ""])
 
 
 def summarize_markdown(report: SummarizeReport) -> str:
@@ -60,9 +63,9 @@ def summarize_markdown(report: SummarizeReport) -> str:
     if report.stopped:
         lines += [f"**Stopped:** {escaped(report.stopped)}", ""]
     lines += _table(["", ""], _facts(report))
-    lines += ["", f"Table: `{report.table}`"]
+    lines += ["", f"Table: {code(report.table)}"]
     if report.failures_total:
-        lines += ["", f"Failures: `{report.failures}`"]
+        lines += ["", f"Failures: {code(report.failures)}"]
     for number, sample in enumerate(report.samples, start=1):
         lines += ["", *_sample(number, sample)]
     return "\n".join([*lines, ""])
@@ -70,7 +73,17 @@ def summarize_markdown(report: SummarizeReport) -> str:
 
 def escaped(text: object) -> str:
     """Text on one line that Markdown shows as it is."""
-    return _SPECIAL.sub(r"\\\1", " ".join(str(text).split()))
+    shown = _SPECIAL.sub(r"\\\g<0>", " ".join(str(text).split()))
+    return _LEADING.sub(r"\g<0>\\", shown)
+
+
+def code(text: str) -> str:
+    """Text on one line in backticks; those that it holds itself do not end them."""
+    text = " ".join(text.split())
+    if "`" not in text:
+        return f"`{text}`"
+    fence = "`" * (1 + max(map(len, re.findall("`+", text))))
+    return f"{fence} {text} {fence}"
 
 
 def dollars(amount: float | None) -> str:

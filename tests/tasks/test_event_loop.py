@@ -10,7 +10,7 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.futures import PrefectFuture, as_completed, wait
 from prefect.task_runners import ThreadPoolTaskRunner
-from task_runner_support import (
+from tests.tasks.task_runner_support import (
     add,
     double,
     echo,

@@ -6,7 +6,7 @@ import threading
 from contextlib import nullcontext
 
 import pytest
-from task_runner_support import (
+from tests.tasks.task_runner_support import (
     Runner,
     both_runners,
     double,

@@ -12,7 +12,7 @@ from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture, PrefectFutureList, as_completed, wait
 from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.utilities.annotations import quote
-from task_runner_support import (
+from tests.tasks.task_runner_support import (
     Runner,
     add,
     both_runners,

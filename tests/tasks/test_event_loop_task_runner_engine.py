@@ -13,7 +13,7 @@ from prefect.cache_policies import INPUTS
 from prefect.context import TagsContext, TaskRunContext
 from prefect.runtime import flow_run
 from prefect.transactions import transaction
-from task_runner_support import (
+from tests.tasks.task_runner_support import (
     Runner,
     both_runners,
     run_in_flow,
