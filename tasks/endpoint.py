@@ -85,6 +85,7 @@ def build_gateway(endpoint: Endpoint, base_url: str, settings: SummarizeSettings
     if settings.client == "openai":
         client = openai.AsyncOpenAI(
             base_url=base_url,
+            # The client refuses to be without one; servers that want no key do not look at it.
             api_key=endpoint.api_key or "none",
             max_retries=0,
             timeout=settings.timeout_s,

@@ -14,9 +14,10 @@ import pyarrow as pa
 from tasks.endpoint import Endpoint
 from tasks.enriched import EnrichedTable
 from tasks.journal import Journal, JournalFolder
+from tasks.llm.answers import Parse, RunStopped, Unanswered
 from tasks.llm.chat import NO_USAGE, ChatTemplate
 from tasks.llm.errors import LLMError
-from tasks.llm.gateway import Gateway, Parse, RunStopped, Unanswered
+from tasks.llm.gateway import Gateway
 from tasks.outcomes import Outcome, read_outcomes
 from tasks.planning import Batch, answered_texts, read_batch, refused_texts
 

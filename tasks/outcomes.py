@@ -13,8 +13,8 @@ from typing import Any
 import orjson
 
 from tasks.journal import read_journal
+from tasks.llm.answers import Answer, Unanswered
 from tasks.llm.errors import PERMANENT_CLASSES
-from tasks.llm.gateway import Answer, Unanswered
 
 logger = logging.getLogger(__name__)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import orjson
 
@@ -70,18 +71,31 @@ class ChatTemplate:
 
     def messages(self, user: str) -> list[dict[str, str]]:
         """The two messages of a request."""
-        return [self._system_message(), {"role": "user", "content": user}]
+        return [self._system_message(), {"role": "user", "content": well_formed(user)}]
 
     def encode(self, user: str) -> bytes:
         """The JSON body of the request for one user message."""
-        return self._head + orjson.dumps(user) + b"}]}"
+        try:
+            content = orjson.dumps(user)
+        except orjson.JSONEncodeError:
+            content = orjson.dumps(well_formed(user))
+        return self._head + content + b"}]}"
 
     def with_limit(self, max_output_tokens: int) -> ChatTemplate:
         """The same template with another cap on the answer's tokens."""
         return replace(self, max_output_tokens=max_output_tokens)
 
     def _system_message(self) -> dict[str, str]:
-        return {"role": "system", "content": self.system}
+        return {"role": "system", "content": well_formed(self.system)}
+
+
+def well_formed(text: str) -> str:
+    """The text with U+FFFD for every lone surrogate, which no UTF-8 and so no request can hold."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
 
 
 def limit_field_for(base_url: str) -> LimitField:
@@ -90,5 +104,6 @@ def limit_field_for(base_url: str) -> LimitField:
     OpenAI and Azure refuse ``max_tokens`` for their newer models; other servers (llama.cpp,
     Ollama, older vLLM) know only ``max_tokens``.
     """
-    newer = ("api.openai.com", ".openai.azure.com")
-    return "max_completion_tokens" if any(host in base_url for host in newer) else "max_tokens"
+    host = urlsplit(base_url).hostname or ""
+    newer = host.endswith((".openai.azure.com", ".api.openai.com")) or host == "api.openai.com"
+    return "max_completion_tokens" if newer else "max_tokens"

@@ -1,5 +1,6 @@
 """The answers of the embedded endpoint: composed once for each distinct request, then kept."""
 
+import re
 from collections import OrderedDict
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Generic, TypeVar
@@ -75,6 +76,9 @@ class Prepared:
         return tail
 
 
+_HEADLINE = re.compile(r"\b(headline|title for)\b|标题", re.IGNORECASE)
+
+
 def compose(chat: ChatRequest) -> Answer:
     """Answer a request, cut at its max_tokens.
 
@@ -87,12 +91,19 @@ def compose(chat: ChatRequest) -> Answer:
     elif chat.json_object:
         content = orjson.dumps(_any_object(document)).decode()
     else:
-        content = document.summary(sentences_wanted(chat.instruction))
+        content = _plain(document, chat.instruction)
     tokens = estimate_tokens(content)
     if chat.max_tokens is not None and tokens > chat.max_tokens:
         content = clip(content, chat.max_tokens)
         return Answer(content, "length", estimate_tokens(content))
     return Answer(content, "stop", tokens)
+
+
+def _plain(document: Document, instruction: str) -> str:
+    """What a plain request asks for: a headline if its instruction says so, else a summary."""
+    if _HEADLINE.search(instruction):
+        return document.headline()
+    return document.summary(sentences_wanted(instruction))
 
 
 def spoil(answer: Answer, fault: str) -> Answer:

@@ -60,4 +60,8 @@ class UnusableArticle(LLMError):
 
 
 PERMANENT_CLASSES = frozenset({"content_filter", "too_long", "bad_request"})
-"""Error classes that time does not heal: such rows are not asked again by a later run."""
+"""Error classes that time does not heal: such rows are not asked again by a later run.
+
+``request_refused`` is not one of them: a bad request before the endpoint has answered anything,
+which may be the fault of the recipe, the key or the server as well as the article's.
+"""

@@ -8,79 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
+from tasks.llm.answers import Answer, Parse, RunStopped, Totals, Unanswered
 from tasks.llm.chat import NO_USAGE, ChatTemplate, Completion, Usage
-from tasks.llm.errors import (
-    EndpointRefused,
-    LLMError,
-    RateLimited,
-    Transient,
-    UnusableAnswer,
-)
+from tasks.llm.errors import EndpointRefused, LLMError, RateLimited, Transient, UnusableAnswer
 from tasks.llm.prices import Price
 from tasks.llm.retry import RetryPolicy
 from tasks.llm.transport import Transport
 
-Parse = Callable[[Completion], dict[str, Any]]
-"""From a completion to the recipe's fields; raises UnusableAnswer."""
-
 _BAD_REQUESTS_BEFORE_STOP = 10
 _DOWN_AFTER_S = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A usable answer and what all the calls for it cost.
-
-    Tokens and ``cost_usd`` (US dollars, None if the model's price is unknown) include the
-    failed attempts; ``latency_s`` is the seconds of the call that succeeded.
-    """
-
-    fields: dict[str, Any]
-    finish_reason: str
-    model: str
-    usage: Usage
-    cost_usd: float | None
-    attempts: int
-    latency_s: float
-
-
-class Unanswered(Exception):
-    """An article that has failed: the last error, and what the attempts cost."""
-
-    def __init__(
-        self, error: LLMError, attempts: int, usage: Usage, cost_usd: float | None
-    ) -> None:
-        super().__init__(str(error))
-        self.error = error
-        self.attempts = attempts
-        self.usage = usage
-        self.cost_usd = cost_usd
-
-
-class RunStopped(Exception):
-    """No call can succeed until somebody acts; the message says what to do."""
-
-
-@dataclass
-class Totals:
-    """Running counts of a gateway; tokens and US dollars include failed attempts.
-
-    ``calls`` counts articles that were asked about, ``attempts`` the requests sent for them.
-    """
-
-    calls: int = 0
-    attempts: int = 0
-    answered: int = 0
-    reasks: int = 0
-    in_flight: int = 0
-    usage: Usage = NO_USAGE
-    cost_usd: float = 0.0
-    errors: Counter[str] = field(default_factory=Counter)
+_PROBES = 3
+# How late a waiting call may notice that the run has stopped; stop() may be called in any thread.
+_TICK_S = 1.0
 
 
 @dataclass
@@ -90,7 +31,9 @@ class _Asking:
     attempts: int = 0
     faults: int = 0
     asks: int = 0
+    doubled: bool = False
     usage: Usage = NO_USAGE
+    cost_usd: float = 0.0
 
 
 class Gateway:
@@ -118,7 +61,7 @@ class Gateway:
         self._gate = asyncio.Semaphore(max_in_flight)
         self._cooldown_until = 0.0
         self._limited_in_a_row = 0
-        self._last_sign_of_life = time.monotonic()
+        self._trouble_since: float | None = None
         self._stopped: str | None = None
 
     @property
@@ -132,10 +75,15 @@ class Gateway:
 
     async def probe(self) -> None:
         """See with one free call whether the endpoint is there and takes the key."""
-        try:
-            await self._transport.probe()
-        except LLMError as error:
-            self.stop(error.message)
+        for failures in range(1, _PROBES + 1):
+            try:
+                return await self._transport.probe()
+            except LLMError as error:
+                # A name server's hiccup must not end a nightly run before it began.
+                if error.error_class != "connection" or failures == _PROBES:
+                    return self.stop(error.message)
+            await self._rest(self._retry.pause(failures))
+        return None
 
     async def close(self) -> None:
         """Give the connections back."""
@@ -162,7 +110,7 @@ class Gateway:
                     finish_reason=completion.finish_reason,
                     model=completion.model or template.model,
                     usage=asking.usage,
-                    cost_usd=self._cost(asking.usage),
+                    cost_usd=self._cost(asking),
                     attempts=asking.attempts,
                     latency_s=latency_s,
                 )
@@ -182,19 +130,26 @@ class Gateway:
             try:
                 completion = await self._transport.complete(template, user)
             except LLMError as error:
-                self._bill(error.usage, asking)
+                if error.usage != NO_USAGE:
+                    self._bill(error.usage, asking)
                 raise
             finally:
                 self.totals.in_flight -= 1
         self._bill(completion.usage, asking)
-        self._last_sign_of_life = time.monotonic()
+        self._trouble_since = None
         self._limited_in_a_row = 0
-        return completion, self._last_sign_of_life - started
+        return completion, time.monotonic() - started
 
     async def _cool_down(self) -> None:
         """Wait until the shared cooldown is over; others may have made it longer meanwhile."""
         while (left := self._cooldown_until - time.monotonic()) > 0 and not self._stopped:
-            await asyncio.sleep(min(left, 1.0))
+            await asyncio.sleep(min(left, _TICK_S))
+
+    async def _rest(self, seconds: float) -> None:
+        """Wait outside the gate, but no longer than until the run stops."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0 and not self._stopped:
+            await asyncio.sleep(min(left, _TICK_S))
 
     async def _after(
         self, error: LLMError, template: ChatTemplate, asking: _Asking
@@ -211,66 +166,81 @@ class Gateway:
             case Transient():
                 await self._back_off(error, asking)
                 return template
-            case UnusableAnswer() if self._may_ask_again(asking):
-                # The same cap would most likely cut the same answer off again.
-                longer = error.error_class == "cut_off" and asking.asks == 1
-                return template.with_limit(2 * template.max_output_tokens) if longer else template
+            case UnusableAnswer() if self._may_ask_again(error, asking):
+                if error.error_class != "cut_off":
+                    return template
+                asking.doubled = True
+                return template.with_limit(2 * template.max_output_tokens)
             case _:
-                self._stop_if_all_are_refused(error)
+                self._trouble_since = None
+                self._doubt_if_all_are_refused(error)
                 raise self._unanswered(error, asking)
 
     def _slow_down(self, error: RateLimited) -> None:
         """One cooldown for everyone; a limit that lasts for ever ends the run."""
-        now = time.monotonic()
-        if now - self._last_sign_of_life > self._retry.patience_s:
+        if self._silent_s() + (error.retry_after or 0.0) > self._retry.patience_s:
+            minutes = self._retry.patience_s / 60
             self.stop(
-                f"rate limited for {self._retry.patience_s / 60:.0f} minutes without one answer "
+                f"rate limited, and no answer in sight for {minutes:.0f} minutes "
                 f"({error.message}); run again later or raise the limit"
             )
+        now = time.monotonic()
         if self._cooldown_until < now:
             self._limited_in_a_row += 1
-            pause = self._retry.pause(self._limited_in_a_row)
-            self._cooldown_until = now + (pause if error.retry_after is None else error.retry_after)
+            # Never shorter than the backoff: a server that asks to wait 0 s would be hammered.
+            pause = self._retry.pause(self._limited_in_a_row, error.retry_after)
+            self._cooldown_until = now + pause
         elif error.retry_after is not None:
             self._cooldown_until = max(self._cooldown_until, now + error.retry_after)
 
     async def _back_off(self, error: Transient, asking: _Asking) -> None:
         asking.faults += 1
-        if asking.faults >= self._retry.attempts:
-            silent_s = time.monotonic() - self._last_sign_of_life
-            if not self.totals.answered or silent_s > _DOWN_AFTER_S:
-                self.stop(
-                    f"the endpoint does not answer ({error.message}); "
-                    "then run again"
-                )
-                raise RunStopped(self._stopped)
+        silent_s = self._silent_s()
+        out_of_attempts = asking.faults >= self._retry.attempts
+        down = not self.totals.answered or silent_s > _DOWN_AFTER_S
+        hopeless = silent_s + (error.retry_after or 0.0) > self._retry.patience_s
+        if hopeless or (out_of_attempts and down):
+            self.stop(f"the endpoint does not answer: {error.message}; run again when it does")
+            raise RunStopped(self._stopped)
+        if out_of_attempts:
             raise self._unanswered(error, asking)
-        await asyncio.sleep(self._retry.pause(asking.faults, error.retry_after))
+        await self._rest(self._retry.pause(asking.faults, error.retry_after))
 
-    def _may_ask_again(self, asking: _Asking) -> bool:
+    def _silent_s(self) -> float:
+        """Seconds since the first fault or rate limit that no answer has followed."""
+        now = time.monotonic()
+        self._trouble_since = now if self._trouble_since is None else self._trouble_since
+        return now - self._trouble_since
+
+    def _may_ask_again(self, error: UnusableAnswer, asking: _Asking) -> bool:
         asking.asks += 1
+        if error.error_class == "cut_off" and asking.doubled:
+            # The same cap would most likely cut the same answer off again.
+            return False
         budget = self._retry.reask_floor + self._retry.reask_share * self.totals.answered
         if asking.asks >= self._retry.asks or self.totals.reasks >= budget:
             return False
         self.totals.reasks += 1
         return True
 
-    def _stop_if_all_are_refused(self, error: LLMError) -> None:
-        """A request that no article gets through is wrong in itself."""
-        if (
-            error.error_class == "bad_request"
-            and not self.totals.answered
-            and self.totals.errors["bad_request"] >= _BAD_REQUESTS_BEFORE_STOP
-        ):
-            self.stop(f"the endpoint refuses every request ({error.message}); check the recipe")
+    def _doubt_if_all_are_refused(self, error: LLMError) -> None:
+        """A request that no article gets through is wrong in itself, and no article's fault."""
+        if error.error_class != "bad_request" or self.totals.answered:
+            return
+        error.error_class = "request_refused"
+        if self.totals.errors["bad_request"] >= _BAD_REQUESTS_BEFORE_STOP:
+            self.stop(f"the endpoint refuses every request: {error.message}; check the recipe")
 
     def _unanswered(self, error: LLMError, asking: _Asking) -> Unanswered:
-        return Unanswered(error, asking.attempts, asking.usage, self._cost(asking.usage))
+        return Unanswered(error, asking.attempts, asking.usage, self._cost(asking))
 
     def _bill(self, usage: Usage, asking: _Asking) -> None:
+        # Call by call: the price of a token may go by the length of the prompt.
+        cost = self.price.cost(usage) if self.price else 0.0
         asking.usage += usage
+        asking.cost_usd += cost
         self.totals.usage += usage
-        self.totals.cost_usd += self.price.cost(usage) if self.price else 0.0
+        self.totals.cost_usd += cost
 
-    def _cost(self, usage: Usage) -> float | None:
-        return self.price.cost(usage) if self.price else None
+    def _cost(self, asking: _Asking) -> float | None:
+        return asking.cost_usd if self.price else None

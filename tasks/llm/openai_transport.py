@@ -10,9 +10,10 @@ import openai
 import orjson
 
 from tasks.llm.chat import ChatTemplate, Completion
-from tasks.llm.classify import classify
+from tasks.llm.classify import classify, one_line
+from tasks.llm.completion import parse_completion
 from tasks.llm.errors import LLMError, Transient
-from tasks.llm.transport import parse_completion
+from tasks.llm.transport import PROBE_REFUSED, check_key
 
 
 class OpenAITransport:
@@ -29,33 +30,49 @@ class OpenAITransport:
 
     async def complete(self, template: ChatTemplate, user: str) -> Completion:
         """Send one request once; raises LLMError."""
+        check_key(self._client.api_key)
         body = {**template.options(), "messages": template.messages(user)}
         try:
-            response = await self._client.chat.completions.with_raw_response.create(**body)
+            # Not chat.completions.create: it would follow a redirect with the article, and
+            # parse a body that parse_completion is more lenient with.
+            response = await self._client.post(
+                "/chat/completions",
+                body=body,
+                cast_to=openai.HttpxBinaryResponseContent,
+                options={"follow_redirects": False},
+            )
         except openai.APIError as error:
-            raise _translated(error) from error
-        return parse_completion(response.content)
+            # from None: what the library says of an error may have the key in it.
+            raise self._translated(error) from None
+        return parse_completion(response.content, self._client.api_key)
 
     async def probe(self) -> None:
         """List the models; servers that have no such list are there all the same."""
+        check_key(self._client.api_key)
         try:
-            await self._client.models.list()
+            await self._client.get(
+                "/models",
+                cast_to=openai.HttpxBinaryResponseContent,
+                options={"follow_redirects": False},
+            )
         except openai.APIStatusError as error:
-            if error.status_code in (401, 402):
-                raise _translated(error) from error
+            if error.status_code in PROBE_REFUSED:
+                raise self._translated(error) from None
         except openai.APIError as error:
-            raise _translated(error) from error
+            raise self._translated(error) from None
 
     async def close(self) -> None:
         """Close the client."""
         await self._client.close()
 
-
-def _translated(error: openai.APIError) -> LLMError:
-    if isinstance(error, openai.APIStatusError):
-        body = error.response.content or orjson.dumps({"error": error.body})
-        return classify(error.status_code, error.response.headers, body)
-    if isinstance(error, openai.APITimeoutError):
-        return Transient("timeout", "no answer in time")
-    cause = error.__cause__ or error
-    return Transient("connection", " ".join(str(cause).split()) or type(cause).__name__)
+    def _translated(self, error: openai.APIError) -> LLMError:
+        secret = self._client.api_key
+        if isinstance(error, openai.APIStatusError):
+            body = error.response.content or orjson.dumps({"error": error.body})
+            return classify(error.status_code, error.response.headers, body, secret)
+        if isinstance(error, openai.APITimeoutError):
+            return Transient("timeout", "no answer in time")
+        text = one_line(error.__cause__ or error, secret)
+        if "message body" in text:
+            return Transient("truncated", "the answer broke off")
+        return Transient("connection", text or type(error.__cause__ or error).__name__)

@@ -25,9 +25,13 @@ class Rates:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """A model's price; tiers by prompt length, as some providers have them, lowest first."""
+    """A model's price; tiers by prompt length, as some providers have them, lowest first.
+
+    ``per_call`` is in US dollars: models that search the web cost some for every request.
+    """
 
     tiers: tuple[Rates, ...]
+    per_call: float = 0.0
 
     @classmethod
     def per_million(cls, prompt: float, completion: float, cached: float | None = None) -> Price:
@@ -47,20 +51,21 @@ class Price:
         except LookupError:
             return cls.of_model(model) if base_url else None
         price = found.model_price
-        columns = (price.input_mtok, price.cache_read_mtok or price.input_mtok, price.output_mtok)
+        cached = price.input_mtok if price.cache_read_mtok is None else price.cache_read_mtok
+        columns = (price.input_mtok, cached, price.output_mtok)
         starts = {0} | {tier.start for column in columns for tier in _tiers(column)}
-        return cls(tuple(_rates(start, columns) for start in sorted(starts)))
+        rates = tuple(_rates(start, columns) for start in sorted(starts))
+        return cls(rates, per_call=_price_at(0, price.requests_kcount) / 1000)
 
     def cost(self, usage: Usage) -> float:
-        """US dollars for the tokens of one call."""
+        """US dollars for one call; tiers go by its prompt, so a sum of calls costs otherwise."""
         rates = self.tiers[0]
         for tier in self.tiers[1:]:
             if usage.prompt > tier.above:
                 rates = tier
         fresh = usage.prompt - usage.cached
-        return (
-            fresh * rates.prompt + usage.cached * rates.cached + usage.completion * rates.completion
-        )
+        prompt = fresh * rates.prompt + usage.cached * rates.cached
+        return self.per_call + prompt + usage.completion * rates.completion
 
 
 FREE = Price.per_million(0.0, 0.0)

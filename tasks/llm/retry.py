@@ -22,7 +22,7 @@ class RetryPolicy:
         reask_floor: re-asks that a run always has.
         reask_share: re-asks beyond the floor, as a share of the articles answered; with a model
             that cannot do the recipe, this keeps the bill near what it would be without re-asks.
-        patience_s: seconds without one answer, for rate limits, before the run stops.
+        patience_s: seconds without one answer, for rate limits and faults, before the run stops.
     """
 
     attempts: int = 8
@@ -35,5 +35,7 @@ class RetryPolicy:
 
     def pause(self, failures: int, at_least: float | None = None) -> float:
         """Seconds to wait after the n-th failure in a row (n from 1)."""
-        pause = random.uniform(0, min(self.cap_s, self.base_s * 2 ** (failures - 1)))
+        # Bounded, because 2.0 ** 1024 is an OverflowError and rate limits may go on for long.
+        doublings = min(failures - 1, 64)
+        pause = random.uniform(0, min(self.cap_s, self.base_s * 2.0**doublings))
         return max(pause, at_least or 0.0)

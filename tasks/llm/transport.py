@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import os
+import ssl
 from typing import Any, Protocol
 from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
-import orjson
 
-from tasks.llm.chat import NO_USAGE, ChatTemplate, Completion, Usage
-from tasks.llm.classify import classify
-from tasks.llm.errors import EndpointRefused, LLMError, Transient, UnusableArticle
+from tasks.llm.chat import ChatTemplate, Completion
+from tasks.llm.classify import classify, one_line
+from tasks.llm.completion import parse_completion
+from tasks.llm.errors import EndpointRefused, LLMError, Transient
 
 _CONNECT_TIMEOUT_S = 10.0
 # uvicorn, which vLLM and others run on, closes an idle connection after 5 s; a request sent
 # into one that is being closed is lost, so they are dropped here a second earlier.
 _KEEPALIVE_S = 4.0
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+PROBE_REFUSED = {401, 402}
+"""Statuses that show, for a list of models, that no call can succeed."""
 
 
 class Transport(Protocol):
@@ -50,7 +54,7 @@ class AiohttpTransport:
     def __init__(self, base_url: str, api_key: str | None, timeout_s: float) -> None:
         self._base_url = base_url.rstrip("/")
         self._url = f"{self._base_url}/chat/completions"
-        self._api_key = api_key
+        self._api_key = (api_key or "").strip() or None
         self._timeout_s = timeout_s
         self._session: aiohttp.ClientSession | None = None
 
@@ -58,14 +62,14 @@ class AiohttpTransport:
         """Send one request once; raises LLMError."""
         status, headers, body = await self._exchange("POST", self._url, template.encode(user))
         if status != 200:
-            raise classify(status, headers, body)
-        return parse_completion(body)
+            raise classify(status, headers, body, self._api_key)
+        return parse_completion(body, self._api_key)
 
     async def probe(self) -> None:
         """List the models; servers that have no such list (404, 405) are there all the same."""
         status, headers, body = await self._exchange("GET", f"{self._base_url}/models", None)
-        if status in (401, 402):
-            raise classify(status, headers, body)
+        if status in PROBE_REFUSED:
+            raise classify(status, headers, body, self._api_key)
 
     async def close(self) -> None:
         """Close the pool."""
@@ -74,25 +78,34 @@ class AiohttpTransport:
             self._session = None
 
     async def _exchange(self, method: str, url: str, body: bytes | None) -> tuple[int, Any, bytes]:
+        check_key(self._api_key)
         try:
-            async with self._open().request(method, url, data=body) as response:
+            # A redirect would take the article, and a 301 or 302 a GET in its place, elsewhere.
+            async with self._open().request(
+                method, url, data=body, allow_redirects=False
+            ) as response:
                 return response.status, response.headers, await response.read()
-        except aiohttp.InvalidURL as error:
-            raise EndpointRefused("no_such_url", f"{url} is not a URL; check --base-url") from error
-        except TimeoutError as error:
-            raise Transient("timeout", f"no answer within {self._timeout_s:g} s") from error
-        except aiohttp.ClientConnectorError as error:
-            number = error.os_error.errno
-            reason = os.strerror(number) if number and number > 0 else str(error.os_error.strerror)
-            where = f"{error.host}:{error.port}"
-            raise Transient(
-                "connection",
-                f"cannot connect to {where} ({reason}); is it up, and --base-url right?",
-            ) from error
-        except aiohttp.ClientPayloadError as error:
-            raise Transient("truncated", "the answer broke off") from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise Transient("connection", self._redacted(error)) from error
+            # from None: what the libraries say of an error may have the key in it.
+            raise self._translated(error, url) from None
+
+    def _translated(self, error: Exception, url: str) -> LLMError:
+        match error:
+            case aiohttp.InvalidURL():
+                return EndpointRefused("no_such_url", f"{url} is not a URL; check --base-url")
+            case aiohttp.ConnectionTimeoutError():
+                return Transient("connection", f"no connection within {_CONNECT_TIMEOUT_S:g} s")
+            case TimeoutError():
+                return Transient("timeout", f"no answer within {self._timeout_s:g} s")
+            case aiohttp.ClientConnectorError():
+                return Transient(
+                    "connection",
+                    f"cannot connect to {error.host}:{error.port} ({_reason(error.os_error)}); "
+                    "is it up, and --base-url right?",
+                )
+            case aiohttp.ClientPayloadError():
+                return Transient("truncated", "the answer broke off")
+        return Transient("connection", one_line(error, self._api_key) or type(error).__name__)
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -105,49 +118,34 @@ class AiohttpTransport:
                     total=self._timeout_s, sock_connect=_CONNECT_TIMEOUT_S
                 ),
                 headers=headers,
-                trust_env=urlsplit(self._base_url).hostname not in _LOOPBACK,
+                # Not trust_env: for each request that reads ~/.netrc in a thread, and it fails
+                # where an entry there meets the bearer token.
+                proxy=_proxy_for(self._base_url),
             )
         return self._session
 
-    def _redacted(self, error: BaseException) -> str:
-        text = " ".join(str(error).split()) or type(error).__name__
-        return text.replace(self._api_key, "***") if self._api_key else text
+
+def check_key(api_key: str | None) -> None:
+    """Raise EndpointRefused if no HTTP header can carry the key."""
+    if api_key and not (api_key.isascii() and api_key.isprintable()):
+        raise EndpointRefused(
+            "bad_key",
+            "the API key has line breaks or other characters that no key has; "
+            "check OPENAI_API_KEY or the Secret block",
+        )
 
 
-def parse_completion(body: bytes) -> Completion:
-    """The few fields that matter of a ``chat.completion`` object; raises LLMError."""
-    try:
-        document = orjson.loads(body)
-        choice = document["choices"][0]
-        message = choice["message"]
-        usage = parse_usage(document.get("usage"))
-        finish_reason = choice.get("finish_reason") or "stop"
-        text = message.get("content")
-        refusal = message.get("refusal")
-        model = document.get("model") or ""
-    except (orjson.JSONDecodeError, LookupError, TypeError, AttributeError) as error:
-        raise _unreadable(body) from error
-    if finish_reason == "content_filter":
-        raise UnusableArticle("content_filter", "the endpoint withheld the answer", usage=usage)
-    if refusal and not text:
-        raise UnusableArticle("content_filter", f"the model refused: {refusal}", usage=usage)
-    return Completion(text, finish_reason, usage, model)
+def _reason(error: OSError) -> str:
+    """Why there is no connection; TLS has its own errno, which os.strerror would misread."""
+    if isinstance(error, ssl.SSLError) or not error.errno or error.errno < 0:
+        return one_line(error.strerror or error)
+    return os.strerror(error.errno)
 
 
-def parse_usage(usage: dict[str, Any] | None) -> Usage:
-    """Tokens from a ``usage`` object; servers that send none count as zero."""
-    if not usage:
-        return NO_USAGE
-    details = usage.get("prompt_tokens_details") or {}
-    return Usage(
-        usage.get("prompt_tokens") or 0,
-        details.get("cached_tokens") or 0,
-        usage.get("completion_tokens") or 0,
-    )
-
-
-def _unreadable(body: bytes) -> LLMError:
-    """A 200 that is no completion: some gateways wrap an error so, others send rubbish."""
-    if b'"error"' in body[:200]:
-        return classify(500, {}, body)
-    return Transient("bad_response", "the endpoint's answer is not a chat completion")
+def _proxy_for(base_url: str) -> str | None:
+    """The proxy that the environment names for the endpoint; none for this machine."""
+    parts = urlsplit(base_url)
+    if not parts.hostname or parts.hostname in _LOOPBACK or proxy_bypass(parts.hostname):
+        return None
+    proxy = getproxies().get(parts.scheme)
+    return proxy if proxy is None or "://" in proxy else f"http://{proxy}"

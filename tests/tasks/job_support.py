@@ -21,9 +21,9 @@ from tasks.enriched import EnrichedTable
 from tasks.failures import settle_failures
 from tasks.job import Counts, Job
 from tasks.lake import Lake
+from tasks.llm.answers import Totals
 from tasks.llm.embedded_process import EmbeddedEndpoint
 from tasks.llm.faults import Faults
-from tasks.llm.gateway import Totals
 from tasks.open_job import open_job
 from tasks.outcomes import Outcome
 from tasks.planning import Plan, plan_run

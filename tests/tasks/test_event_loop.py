@@ -10,6 +10,8 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.futures import PrefectFuture, as_completed, wait
 from prefect.task_runners import ThreadPoolTaskRunner
+
+from tasks.event_loop_task_runner import EventLoopTaskRunner
 from tests.tasks.task_runner_support import (
     add,
     double,
@@ -20,8 +22,6 @@ from tests.tasks.task_runner_support import (
     run_in_flow,
     uncached,
 )
-
-from tasks.event_loop_task_runner import EventLoopTaskRunner
 
 pytestmark = pytest.mark.usefixtures("prefect_server", "no_thread_is_left")
 

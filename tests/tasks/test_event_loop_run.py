@@ -6,6 +6,8 @@ import threading
 from contextlib import nullcontext
 
 import pytest
+
+from tasks.event_loop_task_runner import EventLoopTaskRunner
 from tests.tasks.task_runner_support import (
     Runner,
     both_runners,
@@ -17,8 +19,6 @@ from tests.tasks.task_runner_support import (
     run_in_flow,
     uncached,
 )
-
-from tasks.event_loop_task_runner import EventLoopTaskRunner
 
 pytestmark = pytest.mark.usefixtures("prefect_server", "no_thread_is_left")
 

@@ -12,6 +12,7 @@ from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture, PrefectFutureList, as_completed, wait
 from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.utilities.annotations import quote
+
 from tests.tasks.task_runner_support import (
     Runner,
     add,
@@ -44,7 +45,7 @@ def test_futures(runner: Runner) -> None:
         futures = double.map(range(5))
         assert isinstance(futures, PrefectFutureList)
         assert {future.result() for future in as_completed(list(futures))} == {0, 2, 4, 6, 8}
-        done, not_done = wait(list(double.map(range(3))), timeout=60)
+        done, not_done = wait(list(double.map(range(3))), timeout=10)
         assert (len(done), len(not_done)) == (3, 0)
         future = double.submit(4)
         called = concurrent.futures.Future[PrefectFuture[int]]()

@@ -13,6 +13,7 @@ from prefect.cache_policies import INPUTS
 from prefect.context import TagsContext, TaskRunContext
 from prefect.runtime import flow_run
 from prefect.transactions import transaction
+
 from tests.tasks.task_runner_support import (
     Runner,
     both_runners,

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.journal import Journal
+from tasks.llm.answers import Answer, Unanswered
 from tasks.llm.chat import Usage
 from tasks.llm.errors import PERMANENT_CLASSES, UnusableArticle
-from tasks.llm.gateway import Answer, Unanswered
 from tasks.outcomes import Outcome, read_outcomes
 from tests.tasks.job_support import answer, failure
 

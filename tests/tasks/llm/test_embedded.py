@@ -7,11 +7,11 @@ import jsonschema  # type: ignore[import-untyped]  # It has no stubs in this env
 import openai
 import orjson
 import pytest
-from embedded_support import ARTICLE, SCHEMA, STRUCTURED, Caller, chat
 
 from tasks.llm.embedded_process import running_endpoint
 from tasks.llm.extractive import summarize
 from tasks.llm.tokens import estimate_tokens
+from tests.tasks.llm.embedded_support import ARTICLE, SCHEMA, STRUCTURED, Caller, chat
 
 
 @asynccontextmanager

@@ -6,10 +6,10 @@ from typing import Any
 import aiohttp
 import orjson
 import pytest
-from embedded_support import ARTICLE, STRUCTURED, Caller, chat
 
 from tasks.llm.embedded_process import running_endpoint
 from tasks.llm.faults import Faults
+from tests.tasks.llm.embedded_support import ARTICLE, STRUCTURED, Caller, chat
 
 
 @asynccontextmanager

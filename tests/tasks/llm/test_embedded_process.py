@@ -11,10 +11,10 @@ from typing import Any
 import orjson
 import psutil
 import pytest
-from embedded_support import ARTICLE, STRUCTURED, chat
 
 from tasks.llm.embedded_process import EmbeddedEndpoint
 from tasks.llm.faults import Faults
+from tests.tasks.llm.embedded_support import ARTICLE, STRUCTURED, chat
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[3]

@@ -1,0 +1,91 @@
+"""From the body of a 200 to a completion and what it was billed, whatever dialect it is in."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import orjson
+
+from tasks.llm.chat import NO_USAGE, Completion, Usage, well_formed
+from tasks.llm.classify import classify_wrapped, one_line
+from tasks.llm.errors import Transient, UnusableArticle
+
+
+def parse_completion(body: bytes, secret: str | None = None) -> Completion:
+    """The few fields that matter of a ``chat.completion`` object; raises LLMError.
+
+    Args:
+        body: of an answer with status 200.
+        secret: the API key, kept out of error messages.
+    """
+    document = _document(body)
+    usage = parse_usage(document.get("usage"))
+    try:
+        choice = document["choices"][0]
+        finish_reason = choice.get("finish_reason")
+        message = choice["message"]
+        text = _text_of(message.get("content"))
+        refusal = message.get("refusal")
+    except (LookupError, TypeError, AttributeError):
+        error = classify_wrapped(body, secret)
+        error.usage = usage
+        raise error from None
+    if finish_reason == "content_filter":
+        raise UnusableArticle("content_filter", "the endpoint withheld the answer", usage=usage)
+    if finish_reason == "error":
+        raise Transient("server_error", "the endpoint gave up in mid-answer", usage=usage)
+    if refusal and not text:
+        said = one_line(refusal, secret)
+        raise UnusableArticle("content_filter", f"the model refused: {said}", usage=usage)
+    model = document.get("model")
+    return Completion(
+        text,
+        finish_reason if isinstance(finish_reason, str) and finish_reason else "stop",
+        usage,
+        model if isinstance(model, str) else "",
+    )
+
+
+def parse_usage(usage: object) -> Usage:
+    """Tokens from a ``usage`` object; what a server leaves out or garbles counts as zero."""
+    if not isinstance(usage, dict):
+        return NO_USAGE
+    details = usage.get("prompt_tokens_details")
+    cached = _count(details.get("cached_tokens")) if isinstance(details, dict) else 0
+    prompt = _count(usage.get("prompt_tokens"))
+    return Usage(prompt, min(cached, prompt), _count(usage.get("completion_tokens")))
+
+
+def _count(value: object) -> int:
+    try:
+        number = float(value)  # type: ignore[arg-type]  # what cannot be one raises TypeError
+    except (TypeError, ValueError):
+        return 0
+    return int(number) if math.isfinite(number) and number > 0 else 0
+
+
+def _document(body: bytes) -> dict[str, Any]:
+    """The answer's JSON; empty if it is none, or no object."""
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        # orjson refuses half of a surrogate pair, which models that stop inside an emoji send.
+        try:
+            document = json.loads(body.decode(errors="replace"))
+        except (ValueError, RecursionError):
+            return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _text_of(content: object) -> str | None:
+    """The text of a message, which some servers send in parts; TypeError if it is no text."""
+    if isinstance(content, list):
+        parts = [part if isinstance(part, str) else part.get("text") for part in content]
+        content = "".join(part for part in parts if isinstance(part, str))
+    if content is None:
+        return None
+    if not isinstance(content, str):
+        raise TypeError("content is neither text nor parts of it")
+    return well_formed(content)
