@@ -66,8 +66,13 @@ class Server:
         ).stdout
 
     def post(self, path: str, body: dict[str, Any] | list[Any]) -> Any:
-        """Call the server's API."""
-        return self.api.post(path, json=body).raise_for_status().json()
+        """Call the server's API, again while its SQLite is busy, as Prefect's client does."""
+
+        def answer() -> httpx.Response | None:
+            response = self.api.post(path, json=body)
+            return None if response.status_code == httpx.codes.SERVICE_UNAVAILABLE else response
+
+        return wait_for(answer).raise_for_status().json()
 
     def deployment(self, name: str) -> dict[str, Any]:
         """A deployment by its name, which is also its flow's."""
