@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 from uuid import UUID
 
 from prefect import Task
+from prefect._internal.result_records import ResultRecord
 from prefect._internal.uuid7 import uuid7
 from prefect.client.schemas.objects import RunInput, State
 from prefect.futures import (
@@ -50,7 +51,11 @@ class EventLoopFuture(PrefectConcurrentFuture[R]):
 
     def result(self, timeout: float | None = None, raise_on_failure: bool = True) -> R:
         """Wait for the task run to end, and return its result; see `PrefectFuture.result`."""
-        self._refuse_to_block_the_loop()
+        self.wait(timeout)
+        # Prefect starts a coroutine for each result; one that is in memory needs none.
+        state = self._final_state
+        if state is not None and state.is_completed() and isinstance(state.data, ResultRecord):
+            return cast(R, state.data.result)
         return super().result(timeout, raise_on_failure)
 
     async def wait_async(self) -> None:
