@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 
 # The demo has a Prefect home of its own, so that it neither needs nor touches yours.
 DEMO := env -u PREFECT_API_URL -u PREFECT_API_KEY -u PREFECT_PROFILE -u OPENAI_API_KEY \
-	-u OPENAI_BASE_URL PREFECT_HOME=$(CURDIR)/.prefect PREFECT_SERVER_ANALYTICS_ENABLED=false
+	-u OPENAI_BASE_URL PREFECT_HOME=$(CURDIR)/.prefect PREFECT_SERVER_ANALYTICS_ENABLED=false DO_NOT_TRACK=1
 
 .PHONY: demo demo-ui test lint format bench bootstrap system setup clean
 
@@ -19,11 +19,11 @@ setup: $(READY)
 
 # 100 articles, English and Chinese, into lake/: no key, no network.
 demo: $(READY)
-	$(DEMO) $(BIN)/article-flows run demo --lake lake --recipe digest --base-url embedded
+	@$(DEMO) $(BIN)/article-flows run demo --lake lake --recipe digest --base-url embedded
 
 # The demo's runs in Prefect's UI.
 demo-ui: $(READY)
-	$(DEMO) $(BIN)/prefect server start
+	@$(DEMO) $(BIN)/prefect server start
 
 test: lint
 	$(BIN)/pytest -q -m 'not slow'

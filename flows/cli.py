@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from importlib.metadata import version
 from typing import Annotated
 
 from cyclopts import App, CycloptsError, Parameter
@@ -19,7 +20,9 @@ ANSWERED, RUN_FAILED, WRONG_USE, ROWS_FAILED, INTERRUPTED = 0, 1, 2, 3, 130
 
 app = App(
     name="article-flows",
+    suppress_keyboard_interrupt=False,
     help="Enrich tables of articles with columns that only a language model can write.",
+    version=lambda: version("article-flows"),
     help_epilogue="Exit status: 0 all answered, 3 some rows failed, 1 the run failed, 2 wrong use.",
 )
 
@@ -140,7 +143,10 @@ def _status(arguments: list[str]) -> int:
         return endpoint(*arguments[1:])
     try:
         status = app(
-            arguments, exit_on_error=False, print_error=False, result_action="return_value"
+            arguments,
+            exit_on_error=False,
+            print_error=False,
+            result_action="return_value",
         )
     except CycloptsError as error:
         return _complain(_wrong_use(error), WRONG_USE, arguments)
@@ -149,8 +155,8 @@ def _status(arguments: list[str]) -> int:
     except UserError as error:
         return _complain(error, RUN_FAILED, arguments)
     except KeyboardInterrupt:
-        print("article-flows: interrupted; what is answered is kept, run again", file=sys.stderr)
-        return INTERRUPTED
+        stopped = UserError("interrupted; what is answered is kept, run again to go on")
+        return _complain(stopped, INTERRUPTED, arguments)
     return status or ANSWERED
 
 

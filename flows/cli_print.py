@@ -28,7 +28,7 @@ def show_run(
     """Report a run of one or both flows, and say its exit status."""
     if as_json:
         _print_json(run_as_json(ingest, summarize, seconds))
-    elif summarize.calls or not stopped:
+    elif summarize.answered or not stopped:
         loaded = ingest_markdown(ingest) + "\n" if ingest else ""
         _print_markdown(loaded + summarize_markdown(summarize))
     if stopped:
@@ -53,13 +53,16 @@ def show_estimate(estimate: dict[str, Any], *, as_json: bool) -> int:
         _print_json({"dry_run": True, **estimate})
         return ANSWERED
     print(
-        f"{estimate['recipe']} by {estimate['model']}: {estimate['articles']:,} articles, "
+        f"{estimate['recipe']} by {estimate['endpoint']}: {estimate['articles']:,} articles, "
         f"{estimate['reused']:,} of them answered already or sharing a text\n"
         f"calls       {estimate['calls']:,}\n"
         f"tokens in   about {estimate['prompt_tokens']:,}\n"
         f"tokens out  at most {estimate['completion_tokens']:,}\n"
         f"cost        at most about {dollars(estimate['cost_usd'])}, without retries\n"
-        "No call was made and nothing was stored."
+        f"rows        {estimate['rows_in']:,} read, {estimate['duplicates']:,} of them duplicates, "
+        f"{estimate['rejected']:,} rejected\n"
+        + "".join(f"not read    {error}\n" for error in estimate["not_read"])
+        + "No call was made and nothing was stored."
     )
     return ANSWERED
 

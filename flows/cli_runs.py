@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -103,8 +105,11 @@ def _resolved(options: SummarizeSettings) -> SummarizeSettings:
 
 
 def _prepare_prefect() -> None:
-    """Leave the terminal to the report: Prefect's own log goes to its API, warnings also here."""
-    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "WARNING")
+    """Leave the terminal to the report: Prefect's own log goes to its API.
+
+    To see it here too, set PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL=INFO.
+    """
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
     # The server that Prefect starts for a run where none is set shares this terminal; what goes
     # wrong there comes back as an error of the API.
     os.environ.setdefault("PREFECT_SERVER_LOGGING_LEVEL", "CRITICAL")
@@ -112,6 +117,28 @@ def _prepare_prefect() -> None:
     # It takes longer to start than the default allows on a busy machine.
     os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "60")
     logging.captureWarnings(capture=True)
+    _start_server()
+
+
+def _start_server() -> None:
+    """Where no server is set, have Prefect start its temporary one now, deaf to Ctrl-C.
+
+    Ctrl-C goes to the whole foreground group of a terminal. The server must outlive it, or the
+    run waits in vain for it to take its last events. A blocked signal stays blocked in the child.
+    """
+    from prefect import get_client
+    from prefect.settings import PREFECT_API_URL
+
+    if PREFECT_API_URL.value():
+        return
+    if sys.stderr.isatty():
+        print("Starting a temporary Prefect server; PREFECT_API_URL names yours.", file=sys.stderr)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        with get_client(sync_client=True):
+            pass
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def _report_of(kind: type[R], flow: Callable[[], State[R]]) -> tuple[R, str | None]:

@@ -2,10 +2,10 @@
 
 import time
 
-from prefect import flow, unmapped
-from prefect.artifacts import create_markdown_artifact
+from prefect import flow, get_run_logger, unmapped
 
-from flows.outcome import fails_in_one_line
+from flows.outcome import fails_in_one_line, flow_run_label, publish
+from tasks.articles import SourceReport
 from tasks.columns import parse_column_options
 from tasks.errors import UserError
 from tasks.event_loop_task_runner import EventLoopTaskRunner
@@ -21,7 +21,7 @@ from tasks.sources import find_sources
 
 @flow(
     name="ingest-articles",
-    flow_run_name="load {settings.sources}",
+    flow_run_name=flow_run_label,
     task_runner=EventLoopTaskRunner(max_in_flight=2),
 )
 @fails_in_one_line
@@ -45,6 +45,7 @@ def ingest_articles(settings: IngestSettings = IngestSettings()) -> IngestReport
             loaded=unmapped(untraced(KeySet())),
         )
         reports = [report for load in loads for report in load.result()]
+    reports += [SourceReport(broken.name, error=broken.reason) for broken in sources.broken]
     report = IngestReport(
         sources=reports,
         skipped=sources.skipped,
@@ -54,5 +55,6 @@ def ingest_articles(settings: IngestSettings = IngestSettings()) -> IngestReport
     )
     if report.broken and not report.rows_in:
         raise UserError(report.broken[0].error or "no source could be read")
-    create_markdown_artifact(ingest_markdown(report), key="ingest-report")
+    publish(ingest_markdown(report), key="ingest-report")
+    get_run_logger().info(report.line())
     return report

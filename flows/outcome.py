@@ -1,4 +1,4 @@
-"""How a flow ends when the user can mend what went wrong: Failed, one line, no traceback."""
+"""What every flow shares: a name for its run, and an end in one line when the user can mend it."""
 
 from __future__ import annotations
 
@@ -6,13 +6,31 @@ import functools
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
+from prefect import get_run_logger
+from prefect.artifacts import create_markdown_artifact
 from prefect.client.schemas.objects import State
+from prefect.runtime import flow_run
 from prefect.states import Failed
 
 from tasks.errors import UserError
+from tasks.settings import LakeSettings, run_label
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+def flow_run_label() -> str:
+    """The name of a flow run in Prefect's UI, from its settings."""
+    settings = flow_run.parameters["settings"]
+    return run_label(settings) if isinstance(settings, LakeSettings) else flow_run.flow_name
+
+
+def publish(markdown: str, key: str) -> None:
+    """Leave a report as an artifact; if Prefect's API is away, only the artifact is missing."""
+    try:
+        create_markdown_artifact(markdown, key=key)
+    except Exception as error:
+        get_run_logger().warning("%s is not in the UI: %s", key, error)
 
 
 def fails_in_one_line(function: Callable[P, R]) -> Callable[P, R]:

@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 
 from prefect import flow
-from prefect.artifacts import create_markdown_artifact
 
 from flows.ingest import ingest_articles
-from flows.outcome import fails_in_one_line
+from flows.outcome import fails_in_one_line, flow_run_label, publish
 from flows.summarize import summarize_articles
 from tasks.errors import StoppedRun
 from tasks.report_markdown import ingest_markdown, summarize_markdown
@@ -26,7 +25,7 @@ class PipelineReport:
         return ingest_markdown(self.ingest) + "\n" + summarize_markdown(self.summarize)
 
 
-@flow(name="article-pipeline", flow_run_name="{settings.recipe} of {settings.sources}")
+@flow(name="article-pipeline", flow_run_name=flow_run_label)
 @fails_in_one_line
 def article_pipeline(
     settings: PipelineSettings = PipelineSettings(),  # noqa: B008
@@ -41,8 +40,8 @@ def article_pipeline(
         summarized = summarize_articles(settings.for_summarize())
     except StoppedRun as stopped:
         report = PipelineReport(loaded, stopped.report)
-        create_markdown_artifact(report.markdown(), key="pipeline-report")
+        publish(report.markdown(), key="pipeline-report")
         raise StoppedRun(str(stopped), report) from stopped
     report = PipelineReport(loaded, summarized)
-    create_markdown_artifact(report.markdown(), key="pipeline-report")
+    publish(report.markdown(), key="pipeline-report")
     return report

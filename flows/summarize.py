@@ -1,10 +1,9 @@
 """Summarise articles: ask a model about every article that has no answer yet."""
 
-from prefect import flow, unmapped
-from prefect.artifacts import create_markdown_artifact
+from prefect import flow, get_run_logger, unmapped
 from prefect.runtime import flow_run
 
-from flows.outcome import fails_in_one_line
+from flows.outcome import fails_in_one_line, flow_run_label, publish
 from tasks.event_loop_task_runner import EventLoopTaskRunner
 from tasks.open_job import open_job
 from tasks.prefect_inputs import untraced
@@ -20,6 +19,7 @@ from tasks.summarize import (
     plan_batches,
     settle_report,
     summarize_batch,
+    wait_all,
 )
 
 BATCHES_IN_FLIGHT = 32
@@ -27,7 +27,7 @@ BATCHES_IN_FLIGHT = 32
 
 @flow(
     name="summarize-articles",
-    flow_run_name="{settings.recipe}",
+    flow_run_name=flow_run_label,
     task_runner=EventLoopTaskRunner(max_in_flight=BATCHES_IN_FLIGHT),
 )
 @fails_in_one_line
@@ -49,10 +49,11 @@ def summarize_articles(
             check_endpoint.submit(shared).wait()
         with shown_progress(job, plan):
             batches = summarize_batch.map(plan.batches, job=unmapped(shared))
-            batches.wait()
+            wait_all(batches)
         watch.lap("ask")
         copies = copy_answers.map(plan.copies, job=unmapped(shared)) if plan.copies else []
         close_endpoint.submit(shared).wait()
         report = settle_report(shared, plan, untraced([*batches, *copies]), watch)
-    create_markdown_artifact(summarize_markdown(report), key="summarize-report")
+    publish(summarize_markdown(report), key="summarize-report")
+    get_run_logger().info(report.line())
     return report.or_raise()

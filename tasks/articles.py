@@ -15,7 +15,7 @@ from tasks.canonical import ARTICLES_SCHEMA, CanonicalChunk, canonical
 from tasks.columns import ColumnMap, guess_columns
 from tasks.errors import UserError
 from tasks.keys import KeySet, row_key
-from tasks.lake import Lake, PartWriter, part_name
+from tasks.lake import Lake, PartWriter, open_part, part_name
 from tasks.readers import read
 from tasks.readers_base import RecordChunk, Reject, Source
 
@@ -59,7 +59,7 @@ def known_keys(lake: Lake) -> KeySet:
     """Return the `row_key` of every article in the lake; reads two columns, a piece at a time."""
     known = KeySet()
     for part in lake.parts(lake.articles):
-        with pq.ParquetFile(part, pre_buffer=False) as file:
+        with open_part(part) as file:
             for batch in file.iter_batches(columns=["article_id", "content_hash"]):
                 ids, hashes = (batch.column(name).to_pylist() for name in batch.schema.names)
                 known.update(map(row_key, ids, hashes))

@@ -6,10 +6,10 @@ from typing import Any
 
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
-import pyarrow.parquet as pq
 
 from tasks.enriched import EnrichedTable
 from tasks.job import Counts, Job
+from tasks.lake import open_part
 from tasks.outcomes import Outcome
 from tasks.planning import Batch, read_batch
 
@@ -67,7 +67,7 @@ def _failures(table: EnrichedTable, texts: set[str]) -> dict[str, Outcome]:
     """The failures of some texts."""
     failures: dict[str, Outcome] = {}
     for part in table.lake.parts(table.failures):
-        for row in pq.read_table(part).to_pylist():
+        for row in open_part(part).read().to_pylist():
             if row["content_hash"] in texts:
                 failures[row["content_hash"]] = Outcome(
                     content_hash=row["content_hash"],

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import orjson
 
-from tasks.articles import ingest_source, known_keys
+from tasks.articles import SourceReport, ingest_source, known_keys
 from tasks.columns import parse_column_options
+from tasks.endpoint import Endpoint
 from tasks.enriched import EnrichedTable
 from tasks.journal import JournalFolder
 from tasks.keys import KeySet
@@ -37,6 +38,9 @@ class Estimate:
     """
 
     rows_in: int
+    duplicates: int
+    rejected: int
+    not_read: list[str]
     articles: int
     reused: int
     failed: int
@@ -47,6 +51,7 @@ class Estimate:
     cost_usd: float | None
     model: str
     recipe: str
+    endpoint: str
 
 
 def estimate_run(settings: SummarizeSettings, ingest: IngestSettings | None = None) -> Estimate:
@@ -57,12 +62,12 @@ def estimate_run(settings: SummarizeSettings, ingest: IngestSettings | None = No
     """
     table, endpoint = open_table(settings)
     lake = table.lake
-    rows_in = 0
+    reports: list[SourceReport] = []
     with tempfile.TemporaryDirectory(prefix="article-flows-") as scratch:
         parts = lake.parts(lake.articles)
         if ingest is not None:
             trial = Lake(scratch)
-            rows_in = _load(ingest, trial, known_keys(lake))
+            reports = _load(ingest, trial, known_keys(lake))
             parts += trial.parts(trial.articles)
         plan = plan_run(
             table,
@@ -73,17 +78,17 @@ def estimate_run(settings: SummarizeSettings, ingest: IngestSettings | None = No
             article_parts=parts,
         )
     template = chat_template(table.recipe, table.model, endpoint.base_url)
-    return _estimate(plan, template, endpoint.price, table, rows_in)
+    return _estimate(plan, template, endpoint, table, reports)
 
 
-def _load(ingest: IngestSettings, lake: Lake, known: KeySet) -> int:
+def _load(ingest: IngestSettings, lake: Lake, known: KeySet) -> list[SourceReport]:
     columns = parse_column_options(ingest.columns)
     loaded = KeySet()
-    reports = [
-        ingest_source(source, lake, columns, known, loaded=loaded)
-        for source in find_sources(ingest.sources)
+    sources = find_sources(ingest.sources)
+    return [
+        *(ingest_source(source, lake, columns, known, loaded=loaded) for source in sources),
+        *(SourceReport(broken.name, error=broken.reason) for broken in sources.broken),
     ]
-    return sum(report.rows_in for report in reports)
 
 
 def _recovered(table: EnrichedTable, settings: SummarizeSettings) -> set[str]:
@@ -93,8 +98,13 @@ def _recovered(table: EnrichedTable, settings: SummarizeSettings) -> set[str]:
 
 
 def _estimate(
-    plan: Plan, template: ChatTemplate, price: Price | None, table: EnrichedTable, rows_in: int
+    plan: Plan,
+    template: ChatTemplate,
+    endpoint: Endpoint,
+    table: EnrichedTable,
+    reports: list[SourceReport],
 ) -> Estimate:
+    price = endpoint.price
     constant = estimate_tokens(template.system) + _MESSAGE_TOKENS
     constant += estimate_tokens(table.recipe.article)
     if template.response_format:
@@ -103,7 +113,10 @@ def _estimate(
     completion = plan.to_ask * template.max_output_tokens
     longest = Usage(plan.longest_prompt + constant, 0, template.max_output_tokens)
     return Estimate(
-        rows_in=rows_in,
+        rows_in=sum(report.rows_in for report in reports),
+        duplicates=sum(report.duplicates for report in reports),
+        rejected=sum(report.rejected for report in reports),
+        not_read=[report.error for report in reports if report.error],
         articles=plan.articles,
         reused=plan.reused + plan.to_copy + plan.recovered,
         failed=plan.refused,
@@ -114,6 +127,7 @@ def _estimate(
         cost_usd=_cost(price, prompt, plan.to_ask, longest) if price else None,
         model=table.model,
         recipe=table.recipe.name,
+        endpoint=endpoint.describe(),
     )
 
 

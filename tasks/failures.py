@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from tasks.enriched import FAILURE_SCHEMA, EnrichedTable
 from tasks.keys import row_key
-from tasks.lake import part_name
+from tasks.lake import open_part, part_name
 from tasks.planning import answered_rows
 
 
@@ -21,7 +20,7 @@ def settle_failures(table: EnrichedTable) -> pa.Table:
     parts = lake.parts(table.failures)
     if not parts:
         return FAILURE_SCHEMA.empty_table()
-    rows = pa.concat_tables(pq.read_table(part, schema=FAILURE_SCHEMA) for part in parts)
+    rows = pa.concat_tables(open_part(part).read().cast(FAILURE_SCHEMA) for part in parts)
     standing = _standing(table, rows)
     if len(parts) == 1 and standing.num_rows == rows.num_rows:
         return standing

@@ -100,9 +100,9 @@ class Job:
         texts = articles.select(["content_hash", "title", "body"]).to_pylist()
         outcomes = await asyncio.gather(*(self._outcome(text, journal) for text in texts))
         counts = await asyncio.to_thread(self.commit, batch, articles, outcomes)
+        self.journals.discard(name)
         for text in texts:
             self.kept.pop(text["content_hash"], None)
-        self.journals.discard(name)
         return counts
 
     async def _outcome(self, text: dict[str, Any], journal: Journal) -> Outcome | None:

@@ -42,6 +42,22 @@ def part_name(prefix: str = "part") -> str:
     return f"{prefix}-{now}-{secrets.token_hex(4)}.parquet"
 
 
+def open_part(path: Path) -> pq.ParquetFile:
+    """A committed part, for reading.
+
+    Raises:
+        UserError: it is damaged or cannot be read; the message names it.
+    """
+    try:
+        return pq.ParquetFile(path, pre_buffer=False)
+    except (pa.ArrowException, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(
+            f"{path}: the part is damaged ({reason}); put it back from a backup, or remove it "
+            "and run again"
+        ) from error
+
+
 class PartWriter:
     """Streams tables of one schema into a part that is not yet visible."""
 
@@ -106,10 +122,7 @@ class Lake:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise UserError(
-                f"lake {self.root}: cannot be written ({error.strerror}); "
-                "choose another --lake or mend its permissions"
-            ) from error
+            raise self._unwritable(error) from error
         return folder
 
     def sweep(self) -> None:
@@ -118,6 +131,12 @@ class Lake:
             with contextlib.suppress(FileNotFoundError):
                 if time.time() - staged.stat().st_mtime > _STALE_S:
                     staged.unlink()
+
+    def _unwritable(self, error: OSError) -> UserError:
+        return UserError(
+            f"lake {self.root}: cannot be written ({error.strerror}); "
+            "choose another --lake or mend its permissions"
+        )
 
     @contextmanager
     def part_writer(self, folder: Path, name: str, schema: pa.Schema) -> Iterator[PartWriter]:
@@ -152,9 +171,14 @@ class Lake:
         """Hold the lake's lock of that name; the kernel frees it when the process dies.
 
         Raises:
-            UserError: another process holds it.
+            UserError: another process holds it, or the lake cannot be written.
         """
-        with (self.stage("locks") / f"{name}.lock").open("a") as handle:
+        path = self.stage("locks") / f"{name}.lock"
+        try:
+            handle = path.open("a")
+        except OSError as error:
+            raise self._unwritable(error) from error
+        with handle:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

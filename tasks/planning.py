@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,11 +11,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from tasks.enriched import EnrichedTable
 from tasks.keys import KeySet, row_key
-from tasks.lake import Lake
+from tasks.lake import Lake, open_part
 from tasks.llm.errors import PERMANENT_CLASSES
 from tasks.llm.tokens import estimate_tokens_from_lengths
 
@@ -35,8 +35,8 @@ class Plan:
     ``articles`` = ``reused`` + ``refused`` + ``to_ask`` + ``recovered`` + ``to_copy`` + ``left``.
 
     Attributes:
-        reused: rows whose answer is in the table already.
-        refused: rows that failed for good in an earlier run.
+        reused: rows whose answer is in the table already, and rows that the articles have twice.
+        refused: rows that failed for good in an earlier run; ``refused_classes`` says of what.
         recovered: rows whose outcome an earlier run received and did not commit.
         left: rows beyond the limit.
         prompt_tokens: an estimate for the articles to ask about; None if it was not wanted.
@@ -48,6 +48,7 @@ class Plan:
     articles: int = 0
     reused: int = 0
     refused: int = 0
+    refused_classes: Counter[str] = field(default_factory=Counter)
     recovered: int = 0
     to_ask: int = 0
     to_copy: int = 0
@@ -107,16 +108,18 @@ def plan_run(
     lake = table.lake
     parts = lake.parts(lake.articles) if article_parts is None else article_parts
     done_rows, done_texts = _answered(table)
-    refused_rows, refused = (KeySet(), set()) if retry_refused else _refused(table)
+    refused_rows, refused = (KeySet(), {}) if retry_refused else _refused(table)
     plan = Plan(prompt_tokens=0 if estimate else None)
-    total = sum(pq.read_metadata(part).num_rows for part in parts)
+    total = sum(open_part(part).metadata.num_rows for part in parts)
     asks = _Batches(batch_size or _batch_size(total - len(done_rows)))
     copies = _Batches(_COPY_BATCH)
-    claimed = KeySet()
+    claimed, seen = KeySet(), KeySet()
     for part, first, ids, texts, tokens in _articles(lake, parts, estimate):
         keys = [bytes.fromhex(text) for text in texts]
         rows = list(map(row_key, ids, texts))
-        row_done, row_refused = done_rows.contains_many(rows), refused_rows.contains_many(rows)
+        # A part that is there twice (a backup put back, say) must not have its rows twice.
+        row_done = done_rows.contains_many(rows) | ~seen.add_many(rows)
+        row_refused = refused_rows.contains_many(rows)
         text_known = done_texts.contains_many(keys) | claimed.contains_many(keys)
         claimed_here: set[bytes] = set()
         for offset, (text, key) in enumerate(zip(texts, keys, strict=True)):
@@ -128,6 +131,7 @@ def plan_run(
                 copies.add(part, first + offset)
             elif row_refused[offset]:
                 plan.refused += 1
+                plan.refused_classes[refused[text]] += 1
             elif text in refused:
                 # Refused under another id: this row has to be among the failures, too.
                 plan.to_copy += 1
@@ -159,19 +163,18 @@ def read_batch(lake: Lake, batch: Batch) -> pa.Table:
 
 def refused_texts(table: EnrichedTable) -> set[str]:
     """Content hashes of the articles that failed for good."""
-    return _refused(table)[1]
+    return set(_refused(table)[1])
 
 
-def _refused(table: EnrichedTable) -> tuple[KeySet, set[str]]:
-    """Keys of the rows that failed for good, and their content hashes."""
-    keys, texts = KeySet(), set()
+def _refused(table: EnrichedTable) -> tuple[KeySet, dict[str, str]]:
+    """Keys of the rows that failed for good, and the error class of their texts."""
+    keys, texts = KeySet(), dict[str, str]()
     for part in table.lake.parts(table.failures):
         columns = ["article_id", "content_hash", "error_class"]
-        rows = pq.read_table(part, columns=columns).to_pylist()
-        for row in rows:
+        for row in open_part(part).read(columns).to_pylist():
             if row["error_class"] in PERMANENT_CLASSES:
                 keys.add(row_key(row["article_id"], row["content_hash"]))
-                texts.add(row["content_hash"])
+                texts[row["content_hash"]] = row["error_class"]
     return keys, texts
 
 
@@ -193,7 +196,7 @@ def _answered(table: EnrichedTable) -> tuple[KeySet, KeySet]:
     """Keys of the rows in the table, and of the texts."""
     rows, texts = KeySet(), KeySet()
     for part in table.lake.parts(table.folder):
-        for batch in pq.ParquetFile(part).iter_batches(columns=["article_id", "content_hash"]):
+        for batch in open_part(part).iter_batches(columns=["article_id", "content_hash"]):
             ids, hashes = (column.to_pylist() for column in batch)
             rows.update(map(row_key, ids, hashes))
             texts.update(map(bytes.fromhex, hashes))
@@ -208,7 +211,7 @@ def _articles(
     for part in parts:
         name = str(part.relative_to(lake.root)) if part.is_relative_to(lake.root) else str(part)
         row = 0
-        for batch in pq.ParquetFile(part).iter_batches(columns=columns):
+        for batch in open_part(part).iter_batches(columns=columns):
             tokens = _token_estimates(batch) if estimate else []
             ids, texts = batch["article_id"].to_pylist(), batch["content_hash"].to_pylist()
             yield name, row, ids, texts, tokens
@@ -226,7 +229,7 @@ def _token_estimates(batch: pa.RecordBatch) -> list[int]:
 
 
 def _read_rows(path: Path, ranges: list[list[int]]) -> pa.Table:
-    file = pq.ParquetFile(path)
+    file = open_part(path)
     wanted = np.concatenate([np.arange(start, stop) for start, stop in ranges])
     sizes = [file.metadata.row_group(index).num_rows for index in range(file.num_row_groups)]
     ends = np.cumsum(sizes)

@@ -50,7 +50,7 @@ class Progress:
         if 0 < settled < self._total:
             words.append(f"{clock((self._total - settled) / rate)} left")
         if faults := sum(totals.errors.values()):
-            words.append(f"{faults:,} calls failed and were tried again or given up")
+            words.append(f"{faults:,} requests failed")
         return " · ".join(words)
 
 

@@ -11,7 +11,7 @@ import orjson
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from tasks.errors import UsageError, UserError
+from tasks.errors import UsageError
 
 SHIPPED_RECIPES = Path(__file__).parent.parent / "data" / "recipes"
 RESERVED_FIELDS = frozenset(
@@ -160,19 +160,19 @@ def load_recipe(name: str) -> Recipe:
     """A recipe by the path of its file, or by the name of a shipped one.
 
     Raises:
-        UserError: no such recipe, or it is broken; the message names the key.
+        UsageError: no such recipe, or it is broken; the message names the key.
     """
     path = _find(name)
     try:
         document = yaml.load(path.read_text(encoding="utf-8-sig"), _Loader)
     except (yaml.YAMLError, ValueError, OSError, RecursionError) as error:
-        raise UserError(f"recipe {path}: not readable as YAML: {_one_line(error)}") from error
+        raise UsageError(f"recipe {path}: not readable as YAML: {_one_line(error)}") from error
     if not isinstance(document, dict):
-        raise UserError(f"recipe {path}: must be a mapping with name, instructions and fields")
+        raise UsageError(f"recipe {path}: must be a mapping with name, instructions and fields")
     try:
         return Recipe.model_validate(document)
     except ValidationError as error:
-        raise UserError(f"recipe {path}: {_broken_keys(error)}") from error
+        raise UsageError(f"recipe {path}: {_broken_keys(error)}") from error
 
 
 def list_recipes() -> list[Recipe]:
@@ -181,7 +181,7 @@ def list_recipes() -> list[Recipe]:
 
 
 def recipe_text(name: str) -> str:
-    """The YAML of a recipe that load_recipe accepts; raises UserError."""
+    """The YAML of a recipe that load_recipe accepts; raises UsageError."""
     load_recipe(name)
     return _find(name).read_text(encoding="utf-8")
 
@@ -192,7 +192,7 @@ def _find(name: str) -> Path:
     if given.suffix in (".yaml", ".yml") or given.name != name:
         if given.is_file():
             return given
-        raise UserError(f"recipe {name}: no such file")
+        raise UsageError(f"recipe {name}: no such file")
     if shipped.is_file():
         return shipped
     there = ", ".join(path.stem for path in sorted(SHIPPED_RECIPES.glob("*.yaml")))

@@ -17,6 +17,7 @@ _SPECIAL = re.compile(r"[\\`*_{}\[\]<>|#!~&@]|:(?=//)|(?<=www)\.", re.IGNORECASE
 # At the start of a line: lists, rules, underlined headings.
 _LEADING = re.compile(r"^(?=[-+=])|^\d+(?=[.)](?:\s|$))")
 _EXCERPT = 240
+_ANSWER_SHOWN = 2_000
 _SOURCES_SHOWN = 20
 
 
@@ -47,6 +48,7 @@ def ingest_markdown(report: IngestReport) -> str:
     ]
     if (more := len(report.sources) - _SOURCES_SHOWN) > 0:
         lines += ["", f"… and {more:,} more sources; {report.rows_in:,} rows in all."]
+    lines += [f"\nColumns: {escaped(mapping)}" for mapping in _mappings(report)]
     for broken in report.broken:
         lines += ["", f"**Not read:** {escaped(broken.error or '')}"]
     if report.skipped:
@@ -57,12 +59,26 @@ def ingest_markdown(report: IngestReport) -> str:
     return "\n".join([*lines, "", f"Articles: {code(report.articles)}", ""])
 
 
+def _mappings(report: IngestReport) -> list[str]:
+    """What was taken for what, once for each way in which it was."""
+    told = (
+        ", ".join(f"{target} from {column}" for target, column in source.columns.items())
+        for source in report.sources
+        if source.columns
+    )
+    return list(dict.fromkeys(told))[:_SOURCES_SHOWN]
+
+
 def summarize_markdown(report: SummarizeReport) -> str:
     """What was asked, what came back, what it cost and where it is."""
     lines = [f"## {escaped(report.recipe)} by {escaped(report.endpoint)}", ""]
     if report.stopped:
         lines += [f"**Stopped:** {escaped(report.stopped)}", ""]
-    lines += _table(["", ""], _facts(report))
+    elif not report.articles:
+        lines += ["The lake has no articles yet: load some with ingest-articles.", ""]
+    elif report.reused == report.articles:
+        lines += [f"Nothing to do: all {report.articles:,} articles are answered already.", ""]
+    lines += _table(["what", "how much"], _facts(report))
     lines += ["", f"Table: {code(report.table)}"]
     if report.failures_total:
         lines += ["", f"Failures: {code(report.failures)}"]
@@ -100,16 +116,16 @@ def _facts(report: SummarizeReport) -> list[list[str]]:
         ["reused, not paid again", f"{report.reused:,}"],
         ["failed", _counted(report.failed)],
         ["left to do", f"{report.left:,}"],
-        ["calls", f"{report.calls:,}, with {report.attempts - report.calls:,} retries"],
+        ["asked", f"{report.calls:,} articles, {report.attempts:,} requests"],
     ]
     if report.errors:
-        facts.append(["calls that failed", _counted(report.errors)])
+        facts.append(["requests that failed", _counted(report.errors)])
     usage = report.usage
     return [
         *facts,
         ["tokens", f"{usage.prompt:,} in ({usage.cached:,} cached), {usage.completion:,} out"],
         ["cost", dollars(report.cost_usd)],
-        ["speed", f"{report.articles_per_second:,.1f} articles/s"],
+        ["speed", f"{report.articles_per_second:,.1f} articles/s" if report.answered else "–"],
         ["time", ", ".join(f"{name} {clock_fine(s)}" for name, s in report.seconds.items())],
     ]
 
@@ -131,13 +147,13 @@ def _sample(number: int, sample: dict[str, Any]) -> list[str]:
     lines.append(f"> {escaped(_excerpt(sample['body']))}")
     for name, value in sample["answer"].items():
         shown = ", ".join(map(str, value)) if isinstance(value, list) else value
-        lines += ["", f"**{escaped(name)}:** {escaped(shown)}"]
+        lines += ["", f"**{escaped(name)}:** {escaped(_excerpt(str(shown), _ANSWER_SHOWN))}"]
     return lines
 
 
-def _excerpt(text: str) -> str:
+def _excerpt(text: str, most: int = _EXCERPT) -> str:
     text = " ".join(text.split())
-    return text if len(text) <= _EXCERPT else text[:_EXCERPT] + "…"
+    return text if len(text) <= most else text[:most] + "…"
 
 
 def _table(header: list[str], rows: Iterable[list[str]]) -> list[str]:

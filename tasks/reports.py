@@ -61,6 +61,11 @@ class IngestReport:
         names = ("rows_in", "stored", "duplicates", "already_there", "rejected")
         return {name: self._sum(name) for name in names}
 
+    def line(self) -> str:
+        """In one line, for a log."""
+        counts = ", ".join(f"{name} {count:,}" for name, count in self.counts().items())
+        return f"{counts}; {len(self.broken)} sources not read; {self.articles}"
+
     def as_json(self) -> dict[str, Any]:
         """The line that ``--json`` ends with."""
         return {
@@ -107,7 +112,6 @@ class SummarizeReport:
     attempts: int = 0
     usage: Usage = NO_USAGE
     cost_usd: float | None = None
-    table_cost_usd: float | None = None
     errors: dict[str, int] = field(default_factory=dict)
     asking_seconds: float = 0.0
     seconds: dict[str, float] = field(default_factory=dict)
@@ -123,6 +127,14 @@ class SummarizeReport:
     def articles_per_second(self) -> float:
         """Articles answered for each second of asking."""
         return self.answered / self.asking_seconds if self.asking_seconds else 0.0
+
+    def line(self) -> str:
+        """In one line, for a log."""
+        cost = "price unknown" if self.cost_usd is None else f"${self.cost_usd:,.4f}"
+        return (
+            f"{self.articles:,} articles: {self.answered:,} answered, {self.reused:,} reused, "
+            f"{self.failures_total:,} failed, {self.left:,} left; {cost}; {self.table}"
+        )
 
     def or_raise(self) -> Self:
         """This report, or StoppedRun with it if the run had to stop."""
@@ -147,7 +159,7 @@ def run_as_json(
         "prompt_tokens": summarize.usage.prompt,
         "cached_tokens": summarize.usage.cached,
         "completion_tokens": summarize.usage.completion,
-        "cost_usd": summarize.cost_usd,
+        "cost_usd": None if summarize.cost_usd is None else round(summarize.cost_usd, 9),
         "seconds": round(seconds, 3),
         "articles_per_second": round(summarize.articles_per_second, 2),
         "failed_by_class": summarize.failed,

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from tasks.enriched import EnrichedTable
+from tasks.lake import open_part
 
 _LOOKED_AT = 500
 
@@ -19,7 +18,7 @@ def sample_rows(table: EnrichedTable, count: int = 3) -> list[dict[str, Any]]:
     fields = list(table.recipe.fields)
     language = "article_language" if "language" in fields else "language"
     columns = ["article_id", "title", "body", language, *fields]
-    batch = next(pq.ParquetFile(parts[-1]).iter_batches(_LOOKED_AT, columns=columns))
+    batch = next(open_part(parts[-1]).iter_batches(_LOOKED_AT, columns=columns))
     rows = batch.to_pylist()
     by_language: dict[Any, list[dict[str, Any]]] = {}
     for row in rows:

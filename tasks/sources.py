@@ -4,7 +4,7 @@ import glob
 import os
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
 from tasks.errors import UserError
@@ -28,13 +28,27 @@ class Skipped:
     name: str
     reason: str
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", _printable(self.name))
+        object.__setattr__(self, "reason", _printable(self.reason))
+
 
 class Sources(list[Source]):
-    """The files to read, in order, and what was passed over on the way."""
+    """The files to read, in order, and what was passed over on the way.
 
-    def __init__(self, sources: Iterable[Source] = (), skipped: Iterable[Skipped] = ()) -> None:
+    ``skipped`` are files that are no data; ``broken`` are such as should be, by their names, and
+    cannot be read.
+    """
+
+    def __init__(
+        self,
+        sources: Iterable[Source] = (),
+        skipped: Iterable[Skipped] = (),
+        broken: Iterable[Skipped] = (),
+    ) -> None:
         super().__init__(sources)
         self.skipped = list(skipped)
+        self.broken = list(broken)
 
 
 def find_sources(specs: list[str]) -> Sources:
@@ -51,7 +65,10 @@ def find_sources(specs: list[str]) -> Sources:
         one = _sources_of(spec)
         found.extend(one)
         found.skipped.extend(one.skipped)
-    return Sources(_once(found), dict.fromkeys(found.skipped))
+        found.broken.extend(one.broken)
+    if not found:
+        raise UserError(found.broken[0].reason)
+    return Sources(_once(found), dict.fromkeys(found.skipped), dict.fromkeys(found.broken))
 
 
 def _once(sources: Iterable[Source]) -> Iterator[Source]:
@@ -60,7 +77,12 @@ def _once(sources: Iterable[Source]) -> Iterator[Source]:
         place = source.path.resolve()
         if place not in seen:
             seen.add(place)
-            yield source
+            yield replace(source, name=_printable(source.name))
+
+
+def _printable(name: str) -> str:
+    """A file's name for reports and tables, which take no bytes that are not UTF-8."""
+    return name.encode(errors="surrogateescape").decode(errors="replace")
 
 
 def _sources_of(spec: str) -> Sources:
@@ -71,7 +93,10 @@ def _sources_of(spec: str) -> Sources:
         return _readable(_files_below(path, spec), spec)
     if path.exists():
         name = PurePath(spec).as_posix()
-        return Sources([Source(path, name, format_of(path, name))])
+        try:
+            return Sources([Source(path, name, format_of(path, name))])
+        except UserError as error:
+            return Sources(broken=[Skipped(name, str(error))])
     if spec == DEMO:
         path = Path(__file__).parent.parent / "data" / "articles.jsonl"
         return Sources([Source(path, DEMO, format_of(path, DEMO))])
@@ -129,8 +154,12 @@ def _readable(files: list[tuple[Path, str]], spec: str) -> Sources:
         try:
             found.append(Source(path, name, format_of(path, name)))
         except UserError as error:
-            reason = str(error).removeprefix(name).strip()
-            found.skipped.append(Skipped(name, reason))
+            if format_of_suffix(path) and path.stat().st_size:
+                found.broken.append(Skipped(name, str(error)))
+            else:
+                found.skipped.append(Skipped(name, str(error).removeprefix(name).strip()))
+    if not found and found.broken:
+        raise UserError(found.broken[0].reason)
     if not found:
         suffixes = " ".join(suffix for each in FORMATS.values() for suffix in each.suffixes)
         first = f"; {found.skipped[0].name}: {found.skipped[0].reason}" if found.skipped else ""

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture
 
 from tasks.copies import copy_outcomes
+from tasks.errors import UserError
 from tasks.failures import settle_failures
 from tasks.job import Counts, Job
+from tasks.llm.classify import one_line
 from tasks.planning import Batch, Plan, plan_run
 from tasks.reports import SummarizeReport
 from tasks.samples import sample_rows
@@ -22,11 +27,19 @@ LLM_TAG = "article-flows-llm"
 """Tag of every task run that calls a model: set a concurrency limit on it to bound the batches
 under way over all flow runs of a Prefect server (`article-flows bootstrap` does)."""
 
+
+def worth_retrying(task: Any, task_run: Any, state: State[Any]) -> bool:
+    """A fault of storage may pass; what the user has to mend does not."""
+    problem = getattr(state.data, "result", state.data)
+    return not isinstance(problem, UserError)
+
+
 _COMMON: dict[str, Any] = {
     "cache_policy": NO_CACHE,
     "retries": 2,
     "retry_delay_seconds": [2, 20],
     "retry_jitter_factor": 1,
+    "retry_condition_fn": worth_retrying,
     "persist_result": False,
 }
 
@@ -76,19 +89,29 @@ async def close_endpoint(job: Job) -> None:
     await job.gateway.close()
 
 
+def wait_all(runs: Iterable[PrefectFuture[Any]]) -> None:
+    """Wait until all runs have ended, however they end."""
+    for run in runs:
+        with contextlib.suppress(Exception):
+            run.wait()
+
+
 @task(name="settle", **_COMMON)
 def settle_report(
     job: Job, plan: Plan, runs: list[PrefectFuture[Any]], watch: Stopwatch
 ) -> SummarizeReport:
     """Count what the batches did, bring the failures up to date, and report."""
-    counts, broken = Counts(), None
-    for run in runs:
-        run.wait()
-        if run.state.is_completed():
+    counts, broken = Counts(failed=Counter(plan.refused_classes)), None
+    for run, batch in zip(runs, [*plan.batches, *plan.copies], strict=True):
+        try:
             counts += run.result()
-        else:
-            broken = broken or f"a batch could not be committed: {run.state.message}"
-    standing = settle_failures(job.table)
+        except Exception as error:
+            counts.left += batch["size"]
+            broken = broken or (
+                f"batch {batch['number']} was not committed: {one_line(error)}; run again: what "
+                "it has paid for is in the journal"
+            )
+    settle_failures(job.table)
     totals = job.gateway.totals
     report = SummarizeReport(
         recipe=job.table.recipe.name,
@@ -99,17 +122,17 @@ def settle_report(
         articles=plan.articles,
         answered=counts.answered + counts.recovered,
         reused=plan.reused + counts.copied,
-        failed=dict(Counter(standing["error_class"].to_pylist())),
+        failed=dict(counts.failed),
+        left=plan.left + counts.left,
         calls=totals.calls,
         attempts=totals.attempts,
         usage=totals.usage,
         cost_usd=totals.cost_usd if job.gateway.price else None,
         errors=dict(totals.errors),
         asking_seconds=watch.laps.get("ask", 0.0),
-        samples=sample_rows(job.table),
+        samples=sample_rows(job.table) if counts.answered + counts.recovered else [],
         stopped=job.gateway.stopped or broken,
     )
-    report.left = report.articles - report.answered - report.reused - report.failures_total
     watch.lap("settle")
     report.seconds = watch.laps
     return report

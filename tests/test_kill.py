@@ -1,7 +1,12 @@
 """A run that is killed, or interrupted, and started again: as if nothing had happened."""
 
+import fcntl
+import os
+import pty
 import signal
 import subprocess
+import sys
+import termios
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +15,7 @@ import pytest
 
 from tasks.llm.embedded_process import EmbeddedEndpoint
 from tasks.llm.faults import Faults
-from tests.support import only_json, read_rows, run_cli, start_cli, write_articles
+from tests.support import cli_environment, only_json, read_rows, run_cli, start_cli, write_articles
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 
@@ -88,4 +93,38 @@ def test_interrupted_run_keeps_what_was_in_flight(
 
     told = only_json(run_cli(*command))
     assert_all_there_once(told)
+    assert endpoint.stats()["answered_twice"] == 0
+
+
+def test_ctrl_c_in_a_terminal_spares_the_servers_beside_it(
+    command: list[str], endpoint: EmbeddedEndpoint
+) -> None:
+    """Ctrl-C reaches all that a terminal runs; Prefect's own temporary server must outlive it."""
+    environment = {
+        name: value for name, value in cli_environment().items() if name != "PREFECT_API_URL"
+    }
+    controller, terminal = pty.openpty()
+    process = subprocess.Popen(
+        [str(Path(sys.executable).with_name("article-flows")), *command],
+        env=environment,
+        stdin=terminal,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A session of its own whose terminal this is: what is typed there reaches its group.
+        preexec_fn=lambda: (os.setsid(), fcntl.ioctl(0, termios.TIOCSCTTY, 0)),  # type: ignore[func-returns-value]
+    )
+    os.close(terminal)
+    wait_for_answers(endpoint, ARTICLES // 4, process)
+    os.write(controller, b"\x03")
+    out, errors = process.communicate(timeout=60)
+    os.close(controller)
+
+    assert process.returncode == 130
+    assert (
+        "interrupted"
+        in only_json(subprocess.CompletedProcess(command, process.returncode, out, errors))["error"]
+    )
+    assert errors.count("\n") == 1, errors
+    assert_all_there_once(only_json(run_cli(*command)))
     assert endpoint.stats()["answered_twice"] == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import Any
 
 import orjson
@@ -11,6 +12,11 @@ import orjson
 from tasks.llm.chat import NO_USAGE, Completion, Usage, well_formed
 from tasks.llm.classify import classify_wrapped, one_line
 from tasks.llm.errors import Transient, UnusableArticle
+
+_MOST_TOKENS = 10**9
+"""What no call has: a count beyond it is garbled."""
+_LONGEST_WORD = 200
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def parse_completion(body: bytes, secret: str | None = None) -> Completion:
@@ -26,7 +32,7 @@ def parse_completion(body: bytes, secret: str | None = None) -> Completion:
         choice = document["choices"][0]
         finish_reason = choice.get("finish_reason")
         message = choice["message"]
-        text = _text_of(message.get("content"))
+        text = _text_of(message.get("content"), secret)
         refusal = message.get("refusal")
     except (LookupError, TypeError, AttributeError):
         error = classify_wrapped(body, secret)
@@ -39,12 +45,11 @@ def parse_completion(body: bytes, secret: str | None = None) -> Completion:
     if refusal and not text:
         said = one_line(refusal, secret)
         raise UnusableArticle("content_filter", f"the model refused: {said}", usage=usage)
-    model = document.get("model")
     return Completion(
         text,
-        finish_reason if isinstance(finish_reason, str) and finish_reason else "stop",
+        _word(finish_reason, secret) or "stop",
         usage,
-        model if isinstance(model, str) else "",
+        _word(document.get("model"), secret),
     )
 
 
@@ -63,7 +68,7 @@ def _count(value: object) -> int:
         number = float(value)  # type: ignore[arg-type]  # what cannot be one raises TypeError
     except (TypeError, ValueError):
         return 0
-    return int(number) if math.isfinite(number) and number > 0 else 0
+    return int(number) if math.isfinite(number) and 0 < number <= _MOST_TOKENS else 0
 
 
 def _document(body: bytes) -> dict[str, Any]:
@@ -79,7 +84,17 @@ def _document(body: bytes) -> dict[str, Any]:
     return document if isinstance(document, dict) else {}
 
 
-def _text_of(content: object) -> str | None:
+def _word(value: object, secret: str | None) -> str:
+    return _clean(value, secret)[:_LONGEST_WORD] if isinstance(value, str) else ""
+
+
+def _clean(text: str, secret: str | None) -> str:
+    """Text that any table, terminal and database takes, without the key, whoever echoes it."""
+    text = _CONTROLS.sub("", well_formed(text))
+    return text.replace(secret, "***") if secret else text
+
+
+def _text_of(content: object, secret: str | None) -> str | None:
     """The text of a message, which some servers send in parts; TypeError if it is no text."""
     if isinstance(content, list):
         parts = [part if isinstance(part, str) else part.get("text") for part in content]
@@ -88,4 +103,4 @@ def _text_of(content: object) -> str | None:
         return None
     if not isinstance(content, str):
         raise TypeError("content is neither text nor parts of it")
-    return well_formed(content)
+    return _clean(content, secret)

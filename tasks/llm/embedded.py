@@ -11,6 +11,7 @@ Beyond OpenAI's own paths: GET /health, GET /stats, GET /stats/prompts, POST /st
 import argparse
 import asyncio
 import gc
+import inspect
 import os
 import signal
 import sys
@@ -96,8 +97,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m tasks.llm.embedded",
+        prog="article-flows endpoint",
         description=f"An OpenAI-compatible endpoint; its model {MODEL_ID} is {NOTICE}.",
+        epilog=f"Faults, for --fault.\n\n{inspect.cleandoc(Faults.__doc__ or '')}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to bind to (%(default)s)")
     parser.add_argument("--port", type=int, default=8080, help="0 for a free one (%(default)s)")

@@ -71,6 +71,9 @@ class EmbeddedEndpoint:
                 stdout=subprocess.PIPE,
                 stderr=stderr,
                 env=self._environment(),
+                # Ctrl-C goes to the whole foreground group of a terminal; the parent, which takes
+                # in what is in flight, still needs its endpoint then.
+                process_group=0,
             )
             line = _first_line(self._process)
             if not line:

@@ -118,7 +118,7 @@ class Document:
         place = 0
         for text, found in zip(self.sentences, self._terms, strict=True):
             plain = without_trimmings(text)
-            if plain in seen or not found:
+            if plain in seen or not found or text.strip() == self.title.strip():
                 continue
             seen.add(plain)
             fitness = readability(plain, len(found))

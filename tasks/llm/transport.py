@@ -16,6 +16,7 @@ from tasks.llm.completion import parse_completion
 from tasks.llm.errors import EndpointRefused, LLMError, Transient
 
 _CONNECT_TIMEOUT_S = 10.0
+_LARGEST_BODY = 16 << 20
 # uvicorn, which vLLM and others run on, closes an idle connection after 5 s; a request sent
 # into one that is being closed is lost, so they are dropped here a second earlier.
 _KEEPALIVE_S = 4.0
@@ -68,6 +69,10 @@ class AiohttpTransport:
     async def probe(self) -> None:
         """List the models; servers that have no such list (404, 405) are there all the same."""
         status, headers, body = await self._exchange("GET", f"{self._base_url}/models", None)
+        if status == 401 and not self._api_key:
+            raise EndpointRefused(
+                "bad_key", "the endpoint wants a key; set OPENAI_API_KEY or name a Secret block"
+            )
         if status in PROBE_REFUSED:
             raise classify(status, headers, body, self._api_key)
 
@@ -84,7 +89,7 @@ class AiohttpTransport:
             async with self._open().request(
                 method, url, data=body, allow_redirects=False
             ) as response:
-                return response.status, response.headers, await response.read()
+                return response.status, response.headers, await _read(response)
         except (aiohttp.ClientError, OSError, ValueError) as error:
             # from None: what the libraries say of an error may have the key in it.
             raise self._translated(error, url) from None
@@ -123,6 +128,16 @@ class AiohttpTransport:
                 proxy=_proxy_for(self._base_url),
             )
         return self._session
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    """The body, unpacked; an endless one, or a packed bomb, is given up on."""
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > _LARGEST_BODY:
+            raise Transient("too_large", f"the answer is over {_LARGEST_BODY >> 20} MiB")
+    return bytes(body)
 
 
 def check_key(api_key: str | None) -> None:

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -80,3 +81,28 @@ def test_no_body_column_names_the_columns_and_the_remedy(tmp_path: Path) -> None
 
     report = ingest_articles(settings(tmp_path / "lake", source, columns=["body=words"]))
     assert report.stored == 1
+
+
+def test_a_data_file_in_a_folder_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    write_articles(folder / "good.jsonl", 2)
+    (folder / "bad.parquet").write_bytes(b"no Parquet at all")
+    (folder / "LICENSE").write_text("CC BY")
+
+    report = ingest_articles(settings(tmp_path / "lake", folder))
+
+    assert report.stored == 2
+    assert [Path(source.source).name for source in report.broken] == ["bad.parquet"]
+    assert [Path(skipped.name).name for skipped in report.skipped] == ["LICENSE"]
+
+
+def test_a_file_name_that_is_no_text_is_no_obstacle(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    write_articles(folder / os.fsdecode(b"odd\xff.jsonl"), 2)
+
+    report = ingest_articles(settings(tmp_path / "lake", folder))
+
+    assert report.stored == 2
+    assert "odd" in read_rows(report.articles)["source"][0]

@@ -170,3 +170,34 @@ def test_the_official_client_does_the_same(lake: str) -> None:
 def test_an_empty_lake_is_nothing_to_do(tmp_path: Path) -> None:
     report = summarize_articles(SummarizeSettings(lake=str(tmp_path / "lake")))
     assert (report.articles, report.calls, report.stopped) == (0, 0, None)
+
+
+def test_counts_add_up_when_refused_articles_are_no_longer_there(lake: str, tmp_path: Path) -> None:
+    with EmbeddedEndpoint(Faults(poison="council")) as endpoint:
+        assert summarize(lake, endpoint).failed == {"content_filter": 120}
+    for part in (Path(lake) / "articles").glob("*.parquet"):
+        part.unlink()
+    source = write_articles(tmp_path / "other.jsonl", 3, start=500)
+    ingest_articles(IngestSettings(lake=lake, sources=[str(source)]))
+
+    with EmbeddedEndpoint() as endpoint:
+        report = summarize(lake, endpoint)
+    assert (report.articles, report.answered, report.failed, report.left) == (3, 3, {}, 0)
+
+
+def test_a_part_that_is_there_twice_is_not_answered_twice(lake: str) -> None:
+    (part,) = (Path(lake) / "articles").glob("*.parquet")
+    part.with_name(f"copy-of-{part.name}").write_bytes(part.read_bytes())
+
+    with EmbeddedEndpoint() as endpoint:
+        report = summarize(lake, endpoint)
+        assert endpoint.stats()["answered"] == 120
+    assert (report.articles, report.answered, report.reused) == (240, 120, 120)
+    assert len(read_rows(report.table)) == 120
+
+
+def test_a_damaged_part_is_named(lake: str) -> None:
+    (part,) = (Path(lake) / "articles").glob("*.parquet")
+    part.write_bytes(b"")
+    with EmbeddedEndpoint() as endpoint, pytest.raises(Exception, match=f"{part.name}.*damaged"):
+        summarize(lake, endpoint)

@@ -53,7 +53,7 @@ def test_the_line_tells_count_rate_cost_and_time_left(job: Job) -> None:
     assert progress.percent == 25
     assert re.fullmatch(
         r"500 of 2,000 articles · [\d,.]+/s · \$0\.2500 · about \$1\.0000 in all · [\d a-z]+ left"
-        r" · 3 calls failed and were tried again or given up",
+        r" · 3 requests failed",
         progress.line(),
     )
     job.settled = 2_000

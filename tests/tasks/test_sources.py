@@ -52,7 +52,9 @@ def test_a_folder_is_read_below_in_order_without_what_is_no_data() -> None:
         ("d/LICENSE", "not a data file"),
         ("d/README.md", "not a data file"),
         ("d/notes.txt", "not a data file"),
-        ("d/picture.jsonl", "is a PNG image, not a table of articles"),
+    ]
+    assert [(each.name, each.reason) for each in sources.broken] == [
+        ("d/picture.jsonl", "d/picture.jsonl is a PNG image, not a table of articles"),
     ]
 
 

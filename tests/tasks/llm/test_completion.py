@@ -108,3 +108,36 @@ def _parse_or_fail(body: bytes) -> None:
         assert completion.text is None or isinstance(completion.text, str)
         assert isinstance(completion.model, str)
         assert isinstance(completion.finish_reason, str)
+
+
+@pytest.mark.parametrize("count", [1e19, 1e300, 2**63, "9" * 30])
+def test_absurd_counts_are_garbled(count: object) -> None:
+    assert parse_usage({"prompt_tokens": count, "completion_tokens": 3}) == Usage(0, 0, 3)
+
+
+def test_what_an_endpoint_echoes_is_cleaned_of_key_and_control_characters() -> None:
+    body = orjson.dumps(
+        {
+            "model": "Bearer sk-secret" + "m" * 5_000,
+            "choices": [
+                {
+                    "message": {"content": "a\x00\x1b]0;pwn\x07 Bearer sk-secret\nb"},
+                    "finish_reason": "sk-secret",
+                }
+            ],
+        }
+    )
+    completion = parse_completion(body, "sk-secret")
+    assert completion.text == "a]0;pwn Bearer ***\nb"
+    assert completion.finish_reason == "***"
+    assert completion.model.startswith("Bearer ***m")
+    assert len(completion.model) == 200
+
+
+def test_half_a_surrogate_pair_in_any_word_is_replaced() -> None:
+    body = (
+        b'{"model":"m\\ud800","choices":[{"message":{"content":"x"},"finish_reason":"st\\ud800"}]}'
+    )
+    completion = parse_completion(body)
+    assert (completion.model + completion.finish_reason).isprintable()
+    (completion.model + completion.finish_reason).encode()

@@ -224,3 +224,10 @@ async def test_a_transport_can_be_closed_twice_and_before_its_first_call() -> No
         transport = make("http://127.0.0.1:9/v1")
         await transport.close()
         await transport.close()
+
+
+async def test_an_answer_without_end_is_given_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tasks.llm.transport._LARGEST_BODY", 1_000)
+    async with scripted((200, completion_body("x" * 2_000))) as script:
+        error = await error_of(over_aiohttp, script.base_url)
+    assert error.error_class == "too_large"
