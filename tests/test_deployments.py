@@ -93,7 +93,12 @@ class Server:
         for process in reversed(self._processes):
             process.terminate()
         for process in self._processes:
-            process.wait(timeout=30)
+            try:
+                process.wait(timeout=30)
+            except subprocess.TimeoutExpired:
+                # How soon Prefect's worker ends is not what is tested here.
+                process.kill()
+                process.wait()
 
 
 def wait_for(look: Callable[[], T | None], seconds: float = 120) -> T:
