@@ -13,10 +13,9 @@ from typing import Annotated
 from cyclopts import App, CycloptsError, Parameter
 from pydantic import Field, ValidationError
 
+from flows.exit_status import ANSWERED, INTERRUPTED, RUN_FAILED, WRONG_USE
 from tasks.errors import UsageError, UserError
 from tasks.settings import SummarizeSettings
-
-ANSWERED, RUN_FAILED, WRONG_USE, ROWS_FAILED, INTERRUPTED = 0, 1, 2, 3, 130
 
 app = App(
     name="article-flows",

@@ -9,12 +9,11 @@ import orjson
 from rich.console import Console
 from rich.markdown import Markdown
 
+from flows.exit_status import ANSWERED, ROWS_FAILED, RUN_FAILED
 from tasks.recipes import list_recipes as shipped_recipes
 from tasks.recipes import recipe_text
 from tasks.report_markdown import dollars, ingest_markdown, summarize_markdown
 from tasks.reports import IngestReport, SummarizeReport, run_as_json
-
-ANSWERED, RUN_FAILED, ROWS_FAILED = 0, 1, 3
 
 
 def show_run(

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
-ANSWERED, RUN_FAILED, ROWS_FAILED = 0, 1, 3
-
 
 def run(
     sources: list[str],
