@@ -38,8 +38,9 @@ format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# Side by side with the naive ways; about 20 minutes. Some of it: make bench BENCH='--only rpm'.
 bench: $(READY)
-	$(BIN)/python -m benchmarks.task_runners
+	$(BIN)/python -m benchmarks $(BENCH)
 
 # The work pool and the concurrency limits, on the Prefect server that is set.
 bootstrap: $(READY)

@@ -22,7 +22,10 @@ app = App(
     suppress_keyboard_interrupt=False,
     help="Enrich tables of articles with columns that only a language model can write.",
     version=lambda: version("article-flows"),
-    help_epilogue="Exit status: 0 all answered, 3 some rows failed, 1 the run failed, 2 wrong use.",
+    help_epilogue=(
+        "Exit status: 0 all answered, 3 some rows failed, 4 the budget is spent, 1 the run failed, "
+        "2 wrong use."
+    ),
 )
 
 

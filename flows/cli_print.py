@@ -9,7 +9,7 @@ import orjson
 from rich.console import Console
 from rich.markdown import Markdown
 
-from flows.exit_status import ANSWERED, ROWS_FAILED, RUN_FAILED
+from flows.exit_status import ANSWERED, BUDGET_SPENT, ROWS_FAILED, RUN_FAILED
 from tasks.recipes import list_recipes as shipped_recipes
 from tasks.recipes import recipe_text
 from tasks.report_markdown import dollars, ingest_markdown, summarize_markdown
@@ -32,7 +32,7 @@ def show_run(
         _print_markdown(loaded + summarize_markdown(summarize))
     if stopped:
         print(f"article-flows: {stopped}", file=sys.stderr)
-        return RUN_FAILED
+        return BUDGET_SPENT if summarize.budget_spent else RUN_FAILED
     broken = ingest.broken if ingest else []
     return ROWS_FAILED if summarize.failures_total or broken else ANSWERED
 

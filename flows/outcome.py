@@ -10,9 +10,9 @@ from prefect import get_run_logger
 from prefect.artifacts import create_markdown_artifact
 from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
-from prefect.states import Failed
+from prefect.states import Completed, Failed
 
-from tasks.errors import UserError
+from tasks.errors import BudgetSpent, UserError
 from tasks.settings import LakeSettings, run_label
 
 P = ParamSpec("P")
@@ -36,13 +36,17 @@ def publish(markdown: str, key: str) -> None:
 def fails_in_one_line(function: Callable[P, R]) -> Callable[P, R]:
     """Turn a UserError into the flow's Failed state with its message.
 
-    A caller that asks for the flow's result gets the UserError itself.
+    A caller that asks for the flow's result gets the UserError itself. A spent budget is no
+    failure: the state is Completed and named BudgetSpent, and its result the BudgetSpent.
     """
 
     @functools.wraps(function)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return function(*args, **kwargs)
+        except BudgetSpent as spent:
+            completed: State[R] = Completed(name="BudgetSpent", message=str(spent), data=spent)
+            return completed  # type: ignore[return-value]  # as below
         except UserError as error:
             failed: State[R] = Failed(message=str(error), data=error)
             # Prefect takes a returned state as the flow's own; the type is that of its result.

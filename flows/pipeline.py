@@ -36,12 +36,12 @@ def article_pipeline(
         UserError: as the two flows; a run that had to stop comes with its report.
     """
     loaded = ingest_articles(settings.for_ingest())
-    try:
-        summarized = summarize_articles(settings.for_summarize())
-    except StoppedRun as stopped:
-        report = PipelineReport(loaded, stopped.report)
+    state = summarize_articles(settings.for_summarize(), return_state=True)
+    summarized = state.result(raise_on_failure=False)
+    if isinstance(summarized, StoppedRun):
+        report = PipelineReport(loaded, summarized.report)
         publish(report.markdown(), key="pipeline-report")
-        raise StoppedRun(str(stopped), report) from stopped
-    report = PipelineReport(loaded, summarized)
+        raise type(summarized)(str(summarized), report) from summarized
+    report = PipelineReport(loaded, state.result())
     publish(report.markdown(), key="pipeline-report")
     return report

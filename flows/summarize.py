@@ -1,6 +1,6 @@
 """Summarise articles: ask a model about every article that has no answer yet."""
 
-from prefect import flow, get_run_logger, unmapped
+from prefect import flow, get_run_logger
 from prefect.runtime import flow_run
 
 from flows.outcome import fails_in_one_line, flow_run_label, publish
@@ -13,13 +13,11 @@ from tasks.reports import SummarizeReport
 from tasks.settings import SummarizeSettings
 from tasks.stopwatch import Stopwatch
 from tasks.summarize import (
-    check_endpoint,
     close_endpoint,
-    copy_answers,
     plan_batches,
     settle_report,
-    summarize_batch,
-    wait_all,
+    submit_batches,
+    submit_copies,
 )
 
 BATCHES_IN_FLIGHT = 32
@@ -43,17 +41,15 @@ def summarize_articles(
     watch = Stopwatch()
     with open_job(settings, str(flow_run.id)) as job:
         shared = untraced(job)
-        plan = plan_batches(shared, settings)
+        planner = plan_batches(shared, settings)
         watch.lap("plan")
-        if plan.to_ask:
-            check_endpoint.submit(shared).wait()
-        with shown_progress(job, plan):
-            batches = summarize_batch.map(plan.batches, job=unmapped(shared))
-            wait_all(batches)
+        with shown_progress(job, planner):
+            asked = submit_batches(planner, job)
+            asked.counts()
         watch.lap("ask")
-        copies = copy_answers.map(plan.copies, job=unmapped(shared)) if plan.copies else []
+        copied = submit_copies(planner, job)
         close_endpoint.submit(shared).wait()
-        report = settle_report(shared, plan, untraced([*batches, *copies]), watch)
+        report = settle_report(shared, untraced(planner), untraced(asked), untraced(copied), watch)
     publish(summarize_markdown(report), key="summarize-report")
     get_run_logger().info(report.line())
     return report.or_raise()

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 
+from tasks.batches import Batch, read_batch
 from tasks.enriched import EnrichedTable
 from tasks.job import Counts, Job
 from tasks.lake import open_part
 from tasks.outcomes import Outcome
-from tasks.planning import Batch, read_batch
 
 _FACTS = [
     "content_hash",
@@ -34,7 +36,8 @@ def copy_outcomes(batch: Batch, job: Job) -> Counts:
     """
     articles = read_batch(job.table.lake, batch)
     texts: list[str] = articles["content_hash"].to_pylist()
-    known = _failures(job.table, set(texts)) | _answers(job.table, set(texts))
+    wanted = set(texts)
+    known = _failures(job.table, wanted) | _answers(job.table, wanted)
     outcomes = [known[text].copied() if text in known else None for text in texts]
     counts = job.commit(batch, articles, outcomes, kind="copy")
     counts.copied, counts.answered, counts.recovered = counts.answered + counts.recovered, 0, 0
@@ -42,19 +45,41 @@ def copy_outcomes(batch: Batch, job: Job) -> Counts:
 
 
 def _answers(table: EnrichedTable, texts: set[str]) -> dict[str, Outcome]:
-    """The answers that the table has to some texts, scanned with bounded memory."""
-    parts = [str(part) for part in table.lake.parts(table.folder)]
-    if not parts:
-        return {}
+    """The answers that the table has to some texts.
+
+    Reads the column of hashes until all are found, the newest parts first, as texts that this run
+    has asked about are there; of the other columns, the row groups that have one of the texts.
+    """
     fields = list(table.recipe.fields)
-    scan = ds.dataset(parts, format="parquet").scanner(
-        columns=[*_FACTS, *fields], filter=pc.field("content_hash").isin(list(texts))
-    )
     answers: dict[str, Outcome] = {}
-    for chunk in scan.to_batches():
-        for row in chunk.to_pylist():
-            answers[row["content_hash"]] = _outcome(row, {name: row[name] for name in fields})
+    missing = set(texts)
+    for part in reversed(table.lake.parts(table.folder)):
+        if not missing:
+            break
+        with open_part(part) as file:
+            for rows in _rows_with(file, missing, [*_FACTS, *fields]):
+                for row in rows.to_pylist():
+                    given = {name: row[name] for name in fields}
+                    answers[row["content_hash"]] = _outcome(row, given)
+                missing.difference_update(rows["content_hash"].to_pylist())
     return answers
+
+
+def _rows_with(file: pq.ParquetFile, texts: set[str], columns: list[str]) -> Iterator[pa.Table]:
+    """The rows of a part that have one of the texts."""
+    wanted = pa.array(texts, pa.string())
+    has_one = _is_in(file.read(["content_hash"], use_threads=False), wanted)
+    start = 0
+    for group in range(file.num_row_groups):
+        stop = start + file.metadata.row_group(group).num_rows
+        if has_one[start:stop].any():
+            rows = file.read_row_group(group, columns, use_threads=False)
+            yield rows.filter(pa.array(has_one[start:stop]))
+        start = stop
+
+
+def _is_in(rows: pa.Table, texts: pa.Array) -> Any:
+    return pc.is_in(rows["content_hash"], texts).to_numpy()
 
 
 def _outcome(row: dict[str, Any], fields: dict[str, Any]) -> Outcome:
@@ -65,23 +90,29 @@ def _outcome(row: dict[str, Any], fields: dict[str, Any]) -> Outcome:
 
 def _failures(table: EnrichedTable, texts: set[str]) -> dict[str, Outcome]:
     """The failures of some texts."""
+    wanted = pa.array(texts, pa.string())
     failures: dict[str, Outcome] = {}
     for part in table.lake.parts(table.failures):
-        for row in open_part(part).read().to_pylist():
-            if row["content_hash"] in texts:
-                failures[row["content_hash"]] = Outcome(
-                    content_hash=row["content_hash"],
-                    fields=None,
-                    error_class=row["error_class"],
-                    message=row["message"],
-                    finish_reason=None,
-                    model=row["model"],
-                    prompt_tokens=0,
-                    cached_tokens=0,
-                    completion_tokens=0,
-                    cost_usd=row["cost_usd"],
-                    attempts=0,
-                    latency_s=None,
-                    answered_at=row["failed_at"].timestamp(),
-                )
+        with open_part(part) as file:
+            rows = file.read(use_threads=False)
+        for row in rows.filter(pa.array(_is_in(rows, wanted))).to_pylist():
+            failures[row["content_hash"]] = _failure(row)
     return failures
+
+
+def _failure(row: dict[str, Any]) -> Outcome:
+    return Outcome(
+        content_hash=row["content_hash"],
+        fields=None,
+        error_class=row["error_class"],
+        message=row["message"],
+        finish_reason=None,
+        model=row["model"],
+        prompt_tokens=0,
+        cached_tokens=0,
+        completion_tokens=0,
+        cost_usd=row["cost_usd"],
+        attempts=0,
+        latency_s=None,
+        answered_at=row["failed_at"].timestamp(),
+    )

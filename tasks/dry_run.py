@@ -19,7 +19,7 @@ from tasks.llm.prices import Price
 from tasks.llm.tokens import estimate_tokens
 from tasks.open_job import open_table, table_name
 from tasks.outcomes import read_outcomes
-from tasks.planning import Plan, plan_run
+from tasks.planning import Plan, Planner
 from tasks.prompts import chat_template
 from tasks.settings import IngestSettings, SummarizeSettings
 from tasks.sources import find_sources
@@ -69,7 +69,7 @@ def estimate_run(settings: SummarizeSettings, ingest: IngestSettings | None = No
             trial = Lake(scratch)
             reports = _load(ingest, trial, known_keys(lake))
             parts += trial.parts(trial.articles)
-        plan = plan_run(
+        planner = Planner(
             table,
             recovered=_recovered(table, settings),
             limit=settings.limit or None,
@@ -77,8 +77,10 @@ def estimate_run(settings: SummarizeSettings, ingest: IngestSettings | None = No
             estimate=True,
             article_parts=parts,
         )
+        for _ in planner.batches():
+            pass
     template = chat_template(table.recipe, table.model, endpoint.base_url)
-    return _estimate(plan, template, endpoint, table, reports)
+    return _estimate(planner.plan, template, endpoint, table, reports)
 
 
 def _load(ingest: IngestSettings, lake: Lake, known: KeySet) -> list[SourceReport]:

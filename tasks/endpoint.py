@@ -9,14 +9,12 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-import openai
 from prefect.blocks.system import Secret
 
 from tasks.errors import UsageError, UserError
 from tasks.llm.gateway import Gateway
-from tasks.llm.openai_transport import OpenAITransport
 from tasks.llm.prices import FREE, Price
-from tasks.llm.transport import AiohttpTransport, Transport
+from tasks.llm.transport import HttpTransport, Transport, proxy_for
 from tasks.settings import EMBEDDED, LIST_PRICE, SummarizeSettings
 
 EMBEDDED_MODEL = "extractive-v1"
@@ -60,10 +58,16 @@ def resolve_endpoint(settings: SummarizeSettings) -> Endpoint:
             f"no model named for {settings.base_url}; "
             "name one with --model, or take the free stand-in with --base-url embedded"
         )
+    price = price or Price.of_model(settings.model, settings.base_url)
+    if settings.budget_usd and price is None:
+        raise UsageError(
+            f"no price is known for {settings.model}, and a budget needs one; "
+            "give --price-in and --price-out"
+        )
     return Endpoint(
         settings.base_url.rstrip("/"),
         settings.model,
-        price or Price.of_model(settings.model, settings.base_url),
+        price,
         embedded=False,
         api_key=_api_key(settings),
     )
@@ -81,19 +85,28 @@ def base_url_from(given: str | None, environment: Mapping[str, str]) -> str:
 
 def build_gateway(endpoint: Endpoint, base_url: str, settings: SummarizeSettings) -> Gateway:
     """The gateway to an endpoint at the URL where it can be reached."""
-    transport: Transport
+    return Gateway(
+        _transport(endpoint, base_url, settings),
+        max_in_flight=settings.max_in_flight,
+        price=endpoint.price,
+        rpm=settings.rpm or None,
+        tpm=settings.tpm or None,
+        budget_usd=settings.budget_usd or None,
+        hedge=settings.hedge,
+    )
+
+
+def _transport(endpoint: Endpoint, base_url: str, settings: SummarizeSettings) -> Transport:
+    # The two that are seldom wanted take half a second to import, and that only where they are.
     if settings.client == "openai":
-        client = openai.AsyncOpenAI(
-            base_url=base_url,
-            # The client refuses to be without one; servers that want no key do not look at it.
-            api_key=endpoint.api_key or "none",
-            max_retries=0,
-            timeout=settings.timeout_s,
-        )
-        transport = OpenAITransport(client)
-    else:
-        transport = AiohttpTransport(base_url, endpoint.api_key, settings.timeout_s)
-    return Gateway(transport, max_in_flight=settings.max_in_flight, price=endpoint.price)
+        from tasks.llm.openai_transport import open_client
+
+        return open_client(base_url, endpoint.api_key, settings.timeout_s)
+    if proxy_for(base_url):
+        from tasks.llm.aiohttp_transport import AiohttpTransport
+
+        return AiohttpTransport(base_url, endpoint.api_key, settings.timeout_s)
+    return HttpTransport(base_url, endpoint.api_key, settings.timeout_s)
 
 
 def _check_url(base_url: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -133,7 +132,7 @@ class EnrichedTable:
             if field.name in constant:
                 values = [constant[field.name]] * len(outcomes)
             elif field.name == "answered_at":
-                values = [datetime.fromtimestamp(outcome.answered_at, UTC) for outcome in outcomes]
+                values = [round(outcome.answered_at * 1e6) for outcome in outcomes]
             else:
                 values = [getattr(outcome, field.name) for outcome in outcomes]
             facts[field.name] = pa.array(values, field.type)

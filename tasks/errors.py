@@ -23,3 +23,10 @@ class StoppedRun(UserError):
     def __init__(self, message: str, report: Any) -> None:
         super().__init__(message)
         self.report = report
+
+
+class BudgetSpent(StoppedRun):
+    """A run that ended because the next call could have cost more than the budget has left.
+
+    Nothing is wrong: flows end as Completed, named BudgetSpent; the command line's status is 4.
+    """

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import logging
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import pyarrow as pa
 
 from tasks.endpoint import Endpoint
 from tasks.enriched import EnrichedTable
 from tasks.journal import Journal, JournalFolder
-from tasks.llm.answers import Parse, RunStopped, Unanswered
-from tasks.llm.chat import NO_USAGE, ChatTemplate
-from tasks.llm.errors import LLMError
+from tasks.llm.answers import Answer, Parse, Unanswered
+from tasks.llm.asking import Asking, Result
+from tasks.llm.chat import ChatTemplate
 from tasks.llm.gateway import Gateway
 from tasks.outcomes import Outcome, read_outcomes
 from tasks.planning import Batch, answered_texts, read_batch, refused_texts
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -65,6 +62,16 @@ class Job:
     recovered: set[str] = field(default_factory=set)
     settled: int = 0
     under_way: int = 0
+    _submitted: int = 0
+    _expected: int | None = None
+    _committed_at: float = 0.0
+    _unwritten: dict[Journal, list[bytes]] = field(default_factory=dict)
+
+    @property
+    def asking_seconds(self) -> float:
+        """Seconds from the first request to the last commit."""
+        first = self.gateway.totals.first_sent_at
+        return 0.0 if first is None else max(self._committed_at - first, 0.0)
 
     def take_in_journals(self, *, retry_refused: bool = False) -> None:
         """Keep what earlier runs received and did not commit."""
@@ -93,45 +100,56 @@ class Job:
         finally:
             self.under_way -= 1
 
+    def expect(self, batches: int) -> None:
+        """Say how many batches there are in all, once it is known. May be called in any thread."""
+        self._expected = batches
+        if self._submitted == batches:
+            self.gateway.no_more()
+
     async def _run_batch(self, batch: Batch) -> Counts:
-        articles = await asyncio.to_thread(read_batch, self.table.lake, batch)
-        name = f"{batch['number']:06d}"
-        journal = self.journals.open(name)
-        texts = articles.select(["content_hash", "title", "body"]).to_pylist()
-        outcomes = await asyncio.gather(*(self._outcome(text, journal) for text in texts))
-        counts = await asyncio.to_thread(self.commit, batch, articles, outcomes)
+        if self.gateway.stopped and not self.kept:
+            return Counts(left=batch["size"])
+        async with self.gateway.room(batch["size"]):
+            articles, prompts = await asyncio.to_thread(self._read, batch)
+            name = f"{batch['number']:06d}"
+            hashes = articles["content_hash"].to_pylist()
+            answers = BatchAnswers(self, hashes, self.journals.open(name))
+            self.gateway.submit(answers.askings(prompts))
+        self._submitted += 1
+        if self._submitted == self._expected:
+            self.gateway.no_more()
+        await answers.complete
+        counts = await asyncio.to_thread(self.commit, batch, articles, answers.outcomes)
         self.journals.discard(name)
-        for text in texts:
-            self.kept.pop(text["content_hash"], None)
+        for content_hash in hashes:
+            self.kept.pop(content_hash, None)
         return counts
 
-    async def _outcome(self, text: dict[str, Any], journal: Journal) -> Outcome | None:
-        """The outcome for one article, on disk on return; None if the run has stopped."""
-        content_hash = text["content_hash"]
-        if content_hash in self.kept:
-            return self.kept[content_hash]
-        try:
-            answer = await self.gateway.ask(
-                self.template, self.prompt(text["title"], text["body"]), self.parse
-            )
-            outcome = Outcome.of_answer(content_hash, answer)
-        except Unanswered as failure:
-            outcome = Outcome.of_failure(content_hash, failure)
-        except RunStopped:
-            return None
-        except Exception as error:
-            # A bug, or an endpoint beyond all expectation: it costs one row and not a batch, which
-            # would be paid for again when it is tried again.
-            logger.exception("article with content hash %s", content_hash)
-            outcome = Outcome.of_failure(content_hash, _unexpected(error))
-        self.kept[content_hash] = outcome
+    def _read(self, batch: Batch) -> tuple[pa.Table, list[str]]:
+        """The articles of a batch, and the user message for each."""
+        articles = read_batch(self.table.lake, batch)
+        texts = zip(articles["title"].to_pylist(), articles["body"].to_pylist(), strict=True)
+        return articles, [self.prompt(title, body) for title, body in texts]
+
+    def keep(self, outcome: Outcome, journal: Journal) -> None:
+        """Have an outcome on disk before the event loop turns again.
+
+        Those that arrive in one turn of the loop are written with one system call a journal.
+        """
+        self.kept[outcome.content_hash] = outcome
         self.settled += 1
-        try:
-            journal.append(outcome.encode())
-        except OSError as error:
-            # The answer is kept in memory and may still be committed; no more are bought.
-            self.gateway.stop(f"{journal.path}: cannot be written ({error}); free the disk")
-        return outcome
+        if not self._unwritten:
+            asyncio.get_running_loop().call_soon(self._write_journals)
+        self._unwritten.setdefault(journal, []).append(outcome.encode())
+
+    def _write_journals(self) -> None:
+        unwritten, self._unwritten = self._unwritten, {}
+        for journal, payloads in unwritten.items():
+            try:
+                journal.append(*payloads)
+            except OSError as error:
+                # The answers are kept in memory and may still be committed; no more are bought.
+                self.gateway.stop(f"{journal.path}: cannot be written ({error}); free the disk")
 
     def commit(
         self, batch: Batch, articles: pa.Table, outcomes: list[Outcome | None], kind: str = "part"
@@ -149,9 +167,11 @@ class Job:
         ):
             chosen = [(row, outcome) for row, outcome in rows if outcome.answered is answered]
             if chosen:
-                taken = articles.take(pa.array([row for row, _ in chosen]))
+                whole = len(chosen) == articles.num_rows
+                taken = articles if whole else articles.take([row for row, _ in chosen])
                 part = build(taken, [outcome for _, outcome in chosen], self.flow_run_id)
                 self.table.lake.write_part(folder, name, part)
+        self._committed_at = time.monotonic()
         return self._count(outcomes)
 
     def _count(self, outcomes: list[Outcome | None]) -> Counts:
@@ -168,7 +188,50 @@ class Job:
         return counts
 
 
-def _unexpected(error: Exception) -> Unanswered:
-    """The failure for an exception that is no LLMError; its text may hold anything."""
-    message = f"{type(error).__name__}; the log has the whole of it"
-    return Unanswered(LLMError("unexpected", message), 1, NO_USAGE, None)
+class BatchAnswers:
+    """The outcomes of a batch as they arrive.
+
+    Args:
+        job: keeps each outcome.
+        hashes: the content hash of each row.
+        journal: the batch's.
+
+    Attributes:
+        outcomes: by row; None for an article that is left to do.
+        complete: done when every row has its outcome or is left.
+    """
+
+    def __init__(self, job: Job, hashes: list[str], journal: Journal) -> None:
+        self.outcomes: list[Outcome | None] = [job.kept.get(text) for text in hashes]
+        self.complete: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._job = job
+        self._hashes = hashes
+        self._journal = journal
+        self._pending = 0
+
+    def askings(self, prompts: list[str]) -> list[Asking]:
+        """What to ask about, the longest first, so that no long one is left for the end."""
+        job, outcomes = self._job, self.outcomes
+        rows = [row for row, outcome in enumerate(outcomes) if outcome is None]
+        rows.sort(key=lambda row: -len(prompts[row]))
+        self._pending = len(rows)
+        if not rows:
+            self.complete.set_result(None)
+        return [Asking(job.template, prompts[row], job.parse, self, row) for row in rows]
+
+    def receive(self, asking: Asking, result: Result) -> None:
+        """Keep what became of an article."""
+        try:
+            content_hash = self._hashes[asking.row]
+            if isinstance(result, Answer):
+                outcome = Outcome.of_answer(content_hash, result)
+            elif isinstance(result, Unanswered):
+                outcome = Outcome.of_failure(content_hash, result)
+            else:
+                return
+            self._job.keep(outcome, self._journal)
+            self.outcomes[asking.row] = outcome
+        finally:
+            self._pending -= 1
+            if not self._pending and not self.complete.done():
+                self.complete.set_result(None)

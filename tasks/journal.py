@@ -1,6 +1,6 @@
 """Journals: every outcome on disk the moment it arrives, until its part is committed.
 
-A record is written with one system call as it comes, so a killed process loses none of them; a
+Records are written with a system call as they come, so a killed process loses none of them; a
 thread makes them durable a few times a second, so a power cut loses at most ``SYNC_EVERY_S``.
 
 File format: the 8 bytes ``AFJRNL01``, then records of a 4-byte length, a 4-byte CRC-32 of the
@@ -50,18 +50,20 @@ class Journal:
         if self._size == 0:
             self._write(_MAGIC)
 
-    def append(self, payload: bytes) -> None:
-        """Write one payload; on return it survives the death of this process.
+    def append(self, *payloads: bytes) -> None:
+        """Write payloads with one system call; on return they survive the death of this process.
 
         Raises:
             OSError: the disk is full or gone, or the journal is closed; what is written stays
                 readable.
         """
-        record = _FRAME.pack(len(payload), _checksum(payload)) + payload
+        records = b"".join(
+            [_FRAME.pack(len(payload), _checksum(payload)) + payload for payload in payloads]
+        )
         with self._appending:
             if self._closed:
                 raise OSError(f"{self.path}: is closed")
-            self._write(record)
+            self._write(records)
         self.dirty = True
 
     def sync(self) -> None:
@@ -84,12 +86,14 @@ class Journal:
         if discard:
             self.path.unlink(missing_ok=True)
 
-    def _write(self, record: bytes) -> None:
-        """Write a record whole or not at all."""
-        written = os.write(self._descriptor, record)
-        if written < len(record):
+    def _write(self, records: bytes) -> None:
+        """Write records whole or not at all."""
+        written = os.write(self._descriptor, records)
+        if written < len(records):
             os.ftruncate(self._descriptor, self._size)
-            raise OSError(f"{self.path}: only {written} of {len(record)} bytes written; disk full?")
+            raise OSError(
+                f"{self.path}: only {written} of {len(records)} bytes written; disk full?"
+            )
         self._size += written
 
 

@@ -12,7 +12,6 @@ from tasks.enriched import EnrichedTable
 from tasks.job import Job
 from tasks.journal import JournalFolder
 from tasks.lake import Lake, part_name
-from tasks.llm.embedded_process import EmbeddedEndpoint
 from tasks.prompts import answer_parser, article_prompt, chat_template
 from tasks.recipes import load_recipe
 from tasks.settings import SummarizeSettings
@@ -51,6 +50,9 @@ def open_job(settings: SummarizeSettings, flow_run_id: str) -> Iterator[Job]:
         stack.enter_context(table.lake.locked(name))
         base_url = endpoint.base_url
         if endpoint.embedded:
+            # Not needed with a real one, and it takes a third of a second to import.
+            from tasks.llm.embedded_process import EmbeddedEndpoint
+
             base_url = stack.enter_context(EmbeddedEndpoint()).base_url
         journals = JournalFolder(table.lake.stage("journals", name), run_name)
         job = Job(

@@ -19,7 +19,7 @@ from tasks.llm.errors import PERMANENT_CLASSES
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Outcome:
     """What became of one text.
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import math
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -9,23 +12,28 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tasks.batches import Batch, BatchCutter, read_batch
 from tasks.enriched import EnrichedTable
-from tasks.keys import KeySet, row_key
+from tasks.key_columns import Stretch, read_stretches
 from tasks.lake import Lake, open_part
-from tasks.llm.errors import PERMANENT_CLASSES
 from tasks.llm.tokens import estimate_tokens_from_lengths
+from tasks.refusals import Refusals, refused_texts
+from tasks.row_index import RowIndex, answered_texts
+from tasks.row_states import Knowledge
+from tasks.sorted_keys import Flags, order_of
 
-Batch = dict[str, Any]
-"""Which rows of which parts: ``{"number": 7, "size": 50, "rows": {part: [[start, stop], ...]}}``.
+__all__ = ["Batch", "Plan", "Planner", "answered_texts", "plan_run", "read_batch", "refused_texts"]
 
-Parts are named relative to the lake; rows count from 0; a few KB at most, never article text.
-"""
+_SMALLEST_BATCH, _LARGEST_BATCH, _BATCHES_A_RUN = 50, 500, 40
+"""A Prefect task run costs about 5 ms of CPU: few enough for them to cost little a row."""
 
-_SMALLEST_BATCH, _LARGEST_BATCH, _BATCHES_A_RUN = 50, 500, 400
 _COPY_BATCH = 5_000
+_STRETCH_OF_TEXT = 1_024
+"""Rows that are looked at together where their text is read, too."""
 
 
 @dataclass
@@ -38,7 +46,7 @@ class Plan:
         reused: rows whose answer is in the table already, and rows that the articles have twice.
         refused: rows that failed for good in an earlier run; ``refused_classes`` says of what.
         recovered: rows whose outcome an earlier run received and did not commit.
-        left: rows beyond the limit.
+        left: rows beyond the limit, and those of batches that were never handed out.
         prompt_tokens: an estimate for the articles to ask about; None if it was not wanted.
         longest_prompt: the same for the longest of them.
     """
@@ -57,31 +65,155 @@ class Plan:
     longest_prompt: int = 0
 
 
-class _Batches:
-    """Cuts a run of row positions into batches."""
+class Planner:
+    """Compares the articles with the answers there are, as far as batches are asked for.
+
+    Its memory grows by 24 bytes an article, and by nothing else where no text is there twice.
+    Safe to use from several threads, which take turns.
+
+    Args:
+        table: the enriched table that the answers go to.
+        recovered: content hashes of outcomes that earlier runs left in journals.
+        limit: ask about this many articles at most.
+        batch_size: rows in a batch; 0 chooses 50 to 500, for about 40 batches a run.
+        retry_refused: ask again about rows that failed for good.
+        estimate: also estimate the prompt tokens, which means to read the text.
+        article_parts: the parts to plan for, where they are not those of the lake.
+
+    Attributes:
+        plan: the counts so far, and the copies; complete once ``batches()`` is exhausted or
+            ``count_the_rest()`` was called. Its list of batches stays empty.
+        total: rows of the articles table.
+
+    Raises:
+        UserError: a part of the articles is damaged.
+    """
+
+    def __init__(
+        self,
+        table: EnrichedTable,
+        *,
+        recovered: set[str],
+        limit: int | None = None,
+        batch_size: int = 0,
+        retry_refused: bool = False,
+        estimate: bool = False,
+        article_parts: list[Path] | None = None,
+    ) -> None:
+        lake = table.lake
+        self._table = table
+        self._parts = lake.parts(lake.articles) if article_parts is None else article_parts
+        self._recovered = recovered
+        self._room = math.inf if limit is None else limit
+        self._batch_size = batch_size
+        self._retry_refused = retry_refused
+        self._closed = False
+        self._lock = threading.Lock()
+        self._steps = self._take_steps()
+        self.plan = Plan(prompt_tokens=0 if estimate else None)
+        self.total = sum(map(_row_count, self._parts))
+
+    @property
+    def most_to_ask(self) -> int:
+        """Articles to ask about: those found so far, and at most all that are not looked at yet."""
+        return self.plan.to_ask + int(min(self._room, self.total - self.plan.articles))
+
+    def batches(self) -> Iterator[Batch]:
+        """Hand out the batches to ask about, reading on as the caller goes on.
+
+        Rows whose outcome waits in a journal come in batches of their own, which need no call.
+        """
+        while (batch := self._next()) is not None:
+            yield batch
+
+    def count_the_rest(self) -> None:
+        """Finish the counts without more batches: what was not handed out is left to do."""
+        with self._lock:
+            self._closed = True
+            for _ in self._steps:
+                pass
+
+    def _next(self) -> Batch | None:
+        with self._lock:
+            return None if self._closed else next(self._steps, None)
+
+    def _take_steps(self) -> Iterator[Batch]:
+        """Go through the articles, and stop at each batch that is full."""
+        rows = RowIndex.of(self._table)
+        refusals = Refusals() if self._retry_refused else Refusals.of(self._table)
+        known = Knowledge(rows, refusals, self._recovered)
+        size = self._batch_size or _batch_size(self.total - len(rows))
+        cut = _Cutters(size)
+        for part in self._parts:
+            name = _part_name(self._table.lake, part)
+            for stretch in _stretches(part, estimate=self.plan.prompt_tokens is not None):
+                self._take_in(name, stretch, known, cut)
+                yield from self._full(cut)
+        cut.finish()
+        yield from self._full(cut)
+        self.plan.copies = list(cut.copies.ready)
+
+    def _full(self, cut: _Cutters) -> Iterator[Batch]:
+        """The batches that are full; once no more are wanted, their rows are left to do."""
+        for cutter in (cut.recovered, cut.asks):
+            while cutter.ready:
+                batch = cutter.ready.popleft()
+                if not self._closed:
+                    yield batch
+                    continue
+                self.plan.left += batch["size"]
+                if cutter is cut.asks:
+                    self.plan.to_ask -= batch["size"]
+                else:
+                    self.plan.recovered -= batch["size"]
+
+    def _take_in(self, part: str, stretch: Stretch, known: Knowledge, cut: _Cutters) -> None:
+        """Decide what is to be done about each row of a stretch, and count it."""
+        texts, tags, plan = stretch.texts, stretch.tags, self.plan
+        order = order_of(texts)
+        rows = known.states(texts, tags, order)
+        recovered, asked = rows.recovered, rows.new
+        if self._closed:
+            recovered = asked = np.zeros_like(asked)
+        elif (to_ask := _count(asked)) > self._room:
+            asked = asked & (np.cumsum(asked) <= self._room)
+        to_ask = _count(asked)
+        self._room -= to_ask
+        copied = rows.known | (rows.later & (asked | recovered)[order.first])
+        known.account_for(texts, tags, asked | recovered, copied | rows.refused)
+        for cutter, wanted in ((cut.asks, asked), (cut.recovered, recovered), (cut.copies, copied)):
+            cutter.add(part, stretch.first, wanted)
+        plan.articles += len(tags)
+        plan.reused += _count(rows.reused)
+        plan.refused += _count(rows.refused)
+        plan.refused_classes += known.refusals.count_classes(rows.classes)
+        plan.recovered += _count(recovered)
+        plan.to_ask += to_ask
+        plan.to_copy += _count(copied)
+        plan.left += _count(rows.new | rows.recovered | rows.later) - _count(
+            asked | recovered | (copied & rows.later)
+        )
+        self._estimate(stretch, asked)
+
+    def _estimate(self, stretch: Stretch, asked: Flags) -> None:
+        if self.plan.prompt_tokens is not None and asked.any():
+            tokens = _token_estimates(stretch.columns)[asked]
+            self.plan.prompt_tokens += int(tokens.sum())
+            self.plan.longest_prompt = max(self.plan.longest_prompt, int(tokens.max()))
+
+
+class _Cutters:
+    """Where the rows of a run go: to be asked about, in a journal, to be copied to."""
 
     def __init__(self, size: int) -> None:
-        self.done: list[Batch] = []
-        self._size = size
-        self._rows: dict[str, list[list[int]]] = {}
-        self._count = 0
+        numbers = itertools.count(1)
+        self.asks = BatchCutter(size, numbers)
+        self.recovered = BatchCutter(size, numbers)
+        self.copies = BatchCutter(_COPY_BATCH, itertools.count(1))
 
-    def add(self, part: str, row: int) -> None:
-        ranges = self._rows.setdefault(part, [])
-        if ranges and ranges[-1][1] == row:
-            ranges[-1][1] = row + 1
-        else:
-            ranges.append([row, row + 1])
-        self._count += 1
-        if self._count == self._size:
-            self.finish()
-
-    def finish(self) -> list[Batch]:
-        if self._count:
-            number = len(self.done) + 1
-            self.done.append({"number": number, "size": self._count, "rows": self._rows})
-            self._rows, self._count = {}, 0
-        return self.done
+    def finish(self) -> None:
+        for cutter in (self.asks, self.recovered, self.copies):
+            cutter.finish()
 
 
 def plan_run(
@@ -94,149 +226,48 @@ def plan_run(
     estimate: bool = False,
     article_parts: list[Path] | None = None,
 ) -> Plan:
-    """Compare the articles with the answers there are.
-
-    Args:
-        table: the enriched table that the answers go to.
-        recovered: content hashes of outcomes that earlier runs left in journals.
-        limit: ask about this many articles at most.
-        batch_size: rows in a batch; 0 chooses 50 to 500, for about 400 batches a run.
-        retry_refused: ask again about rows that failed for good.
-        estimate: also estimate the prompt tokens, which means to read the text.
-        article_parts: the parts to plan for, where they are not those of the lake.
-    """
-    lake = table.lake
-    parts = lake.parts(lake.articles) if article_parts is None else article_parts
-    done_rows, done_texts = _answered(table)
-    refused_rows, refused = (KeySet(), {}) if retry_refused else _refused(table)
-    plan = Plan(prompt_tokens=0 if estimate else None)
-    total = sum(open_part(part).metadata.num_rows for part in parts)
-    asks = _Batches(batch_size or _batch_size(total - len(done_rows)))
-    copies = _Batches(_COPY_BATCH)
-    claimed, seen = KeySet(), KeySet()
-    for part, first, ids, texts, tokens in _articles(lake, parts, estimate):
-        keys = [bytes.fromhex(text) for text in texts]
-        rows = list(map(row_key, ids, texts))
-        # A part that is there twice (a backup put back, say) must not have its rows twice.
-        row_done = done_rows.contains_many(rows) | ~seen.add_many(rows)
-        row_refused = refused_rows.contains_many(rows)
-        text_known = done_texts.contains_many(keys) | claimed.contains_many(keys)
-        claimed_here: set[bytes] = set()
-        for offset, (text, key) in enumerate(zip(texts, keys, strict=True)):
-            plan.articles += 1
-            if row_done[offset]:
-                plan.reused += 1
-            elif text_known[offset] or key in claimed_here:
-                plan.to_copy += 1
-                copies.add(part, first + offset)
-            elif row_refused[offset]:
-                plan.refused += 1
-                plan.refused_classes[refused[text]] += 1
-            elif text in refused:
-                # Refused under another id: this row has to be among the failures, too.
-                plan.to_copy += 1
-                copies.add(part, first + offset)
-            elif text in recovered:
-                claimed_here.add(key)
-                plan.recovered += 1
-                asks.add(part, first + offset)
-            elif limit is not None and plan.to_ask >= limit:
-                plan.left += 1
-            else:
-                claimed_here.add(key)
-                plan.to_ask += 1
-                asks.add(part, first + offset)
-                if plan.prompt_tokens is not None:
-                    plan.prompt_tokens += tokens[offset]
-                    plan.longest_prompt = max(plan.longest_prompt, tokens[offset])
-        claimed.update(claimed_here)
-    plan.batches, plan.copies = asks.finish(), copies.finish()
-    return plan
-
-
-def read_batch(lake: Lake, batch: Batch) -> pa.Table:
-    """The articles of a batch, reading no more row groups than it takes."""
-    return pa.concat_tables(
-        [_read_rows(lake.root / part, ranges) for part, ranges in batch["rows"].items()]
+    """The whole plan at once, batches included; arguments as those of `Planner`."""
+    planner = Planner(
+        table,
+        recovered=recovered,
+        limit=limit,
+        batch_size=batch_size,
+        retry_refused=retry_refused,
+        estimate=estimate,
+        article_parts=article_parts,
     )
-
-
-def refused_texts(table: EnrichedTable) -> set[str]:
-    """Content hashes of the articles that failed for good."""
-    return set(_refused(table)[1])
-
-
-def _refused(table: EnrichedTable) -> tuple[KeySet, dict[str, str]]:
-    """Keys of the rows that failed for good, and the error class of their texts."""
-    keys, texts = KeySet(), dict[str, str]()
-    for part in table.lake.parts(table.failures):
-        columns = ["article_id", "content_hash", "error_class"]
-        for row in open_part(part).read(columns).to_pylist():
-            if row["error_class"] in PERMANENT_CLASSES:
-                keys.add(row_key(row["article_id"], row["content_hash"]))
-                texts[row["content_hash"]] = row["error_class"]
-    return keys, texts
+    batches = list(planner.batches())
+    planner.plan.batches = batches
+    return planner.plan
 
 
 def _batch_size(todo: int) -> int:
     return min(_LARGEST_BATCH, max(_SMALLEST_BATCH, -(-todo // _BATCHES_A_RUN)))
 
 
-def answered_rows(table: EnrichedTable) -> KeySet:
-    """Keys (article_id and content_hash) of the rows in the table."""
-    return _answered(table)[0]
+def _row_count(part: Path) -> int:
+    with open_part(part) as file:
+        return int(file.metadata.num_rows)
 
 
-def answered_texts(table: EnrichedTable) -> KeySet:
-    """Content hashes (16 bytes each) of the rows in the table."""
-    return _answered(table)[1]
+def _part_name(lake: Lake, part: Path) -> str:
+    return str(part.relative_to(lake.root)) if part.is_relative_to(lake.root) else str(part)
 
 
-def _answered(table: EnrichedTable) -> tuple[KeySet, KeySet]:
-    """Keys of the rows in the table, and of the texts."""
-    rows, texts = KeySet(), KeySet()
-    for part in table.lake.parts(table.folder):
-        for batch in open_part(part).iter_batches(columns=["article_id", "content_hash"]):
-            ids, hashes = (column.to_pylist() for column in batch)
-            rows.update(map(row_key, ids, hashes))
-            texts.update(map(bytes.fromhex, hashes))
-    return rows, texts
+def _stretches(part: Path, *, estimate: bool) -> Iterator[Stretch]:
+    if estimate:
+        return read_stretches(part, ["title", "body"], _STRETCH_OF_TEXT)
+    return read_stretches(part)
 
 
-def _articles(
-    lake: Lake, parts: list[Path], estimate: bool
-) -> Iterator[tuple[str, int, list[str], list[str], list[int]]]:
-    """Part, first row, article ids, content hashes and estimated prompt tokens, in stretches."""
-    columns = ["article_id", "content_hash", *(["title", "body"] if estimate else [])]
-    for part in parts:
-        name = str(part.relative_to(lake.root)) if part.is_relative_to(lake.root) else str(part)
-        row = 0
-        for batch in open_part(part).iter_batches(columns=columns):
-            tokens = _token_estimates(batch) if estimate else []
-            ids, texts = batch["article_id"].to_pylist(), batch["content_hash"].to_pylist()
-            yield name, row, ids, texts, tokens
-            row += batch.num_rows
+def _count(flags: Flags) -> int:
+    return int(np.count_nonzero(flags))
 
 
-def _token_estimates(batch: pa.RecordBatch) -> list[int]:
+def _token_estimates(columns: pa.RecordBatch) -> npt.NDArray[np.int64]:
     def lengths(function: Any) -> Any:
-        title, body = (pc.fill_null(function(batch[name]), 0) for name in ("title", "body"))
+        title, body = (pc.fill_null(function(columns[name]), 0) for name in ("title", "body"))
         return pc.add(title, body).to_numpy(zero_copy_only=False).astype(np.int64)
 
     tokens = estimate_tokens_from_lengths(lengths(pc.utf8_length), lengths(pc.binary_length))
-    estimates: list[int] = np.asarray(tokens).tolist()
-    return estimates
-
-
-def _read_rows(path: Path, ranges: list[list[int]]) -> pa.Table:
-    file = open_part(path)
-    wanted = np.concatenate([np.arange(start, stop) for start, stop in ranges])
-    sizes = [file.metadata.row_group(index).num_rows for index in range(file.num_row_groups)]
-    ends = np.cumsum(sizes)
-    group_of = np.searchsorted(ends, wanted, side="right")
-    groups = np.unique(group_of)
-    table = file.read_row_groups(groups.tolist())
-    starts_in_file = ends[groups] - np.array(sizes)[groups]
-    starts_in_table = np.concatenate([[0], np.cumsum(np.array(sizes)[groups])[:-1]])
-    shift = (starts_in_table - starts_in_file)[np.searchsorted(groups, group_of)]
-    return table.take(pa.array(wanted + shift))
+    return np.asarray(tokens, np.int64)

@@ -18,7 +18,7 @@ from rich.live import Live
 from rich.text import Text
 
 from tasks.job import Job
-from tasks.planning import Plan
+from tasks.planning import Planner
 
 _LINE_EVERY_S = 0.25
 _ARTIFACT_EVERY_S = 5.0
@@ -28,30 +28,36 @@ _LOG_EVERY_S = 30.0
 class Progress:
     """Where a job is: rate, cost and time left, as one line of text."""
 
-    def __init__(self, job: Job, plan: Plan) -> None:
+    def __init__(self, job: Job, planner: Planner) -> None:
         self._job = job
-        self._total = plan.to_ask
+        self._planner = planner
         self._started = time.monotonic()
 
     @property
     def percent(self) -> float:
         """Share of the articles to ask about that are settled, 0 to 100."""
-        return 100.0 * self._job.settled / self._total if self._total else 100.0
+        total = self._planner.most_to_ask
+        return min(100.0, 100.0 * self._job.settled / total) if total else 100.0
 
     def line(self) -> str:
-        """For people: settled of total, articles a second, US dollars so far, time left."""
-        settled, totals = self._job.settled, self._job.gateway.totals
+        """For people: settled of total, rate, what holds it, US dollars so far, time left."""
+        gateway, settled, total = self._job.gateway, self._job.settled, self._planner.most_to_ask
+        totals = gateway.totals
         rate = settled / max(time.monotonic() - self._started, 1e-9)
-        words = [f"{settled:,} of {self._total:,} articles", f"{rate:,.1f}/s"]
-        if self._job.gateway.price is not None:
-            words.append(f"${totals.cost_usd:,.4f}")
-            if 0 < settled < self._total:
-                words.append(f"about ${totals.cost_usd / settled * self._total:,.4f} in all")
-        if 0 < settled < self._total:
-            words.append(f"{clock((self._total - settled) / rate)} left")
+        words = [f"{settled:,} of {total:,} articles", f"{rate:,.1f}/s", gateway.state_words()]
+        if gateway.price is not None:
+            words.append(f"${totals.cost_usd:,.4f}{self._budget_words()}")
+            if 0 < settled < total:
+                words.append(f"about ${totals.cost_usd / settled * total:,.4f} in all")
+        if 0 < settled < total:
+            words.append(f"{clock((total - settled) / rate)} left")
         if faults := sum(totals.errors.values()):
             words.append(f"{faults:,} requests failed")
         return " · ".join(words)
+
+    def _budget_words(self) -> str:
+        budget = self._job.gateway.limits.budget
+        return f" of ${budget.limit_usd:,.4f}" if budget else ""
 
 
 def clock(seconds: float) -> str:
@@ -65,15 +71,15 @@ def clock(seconds: float) -> str:
 
 
 @contextmanager
-def shown_progress(job: Job, plan: Plan) -> Iterator[None]:
+def shown_progress(job: Job, planner: Planner) -> Iterator[None]:
     """Show a job's progress from a thread of its own, until the block ends."""
-    progress = Progress(job, plan)
+    progress = Progress(job, planner)
     ending = threading.Event()
     context = contextvars.copy_context()
     shows = [_show_artifact, _show_line if sys.stderr.isatty() else _log_lines]
     threads = [
         threading.Thread(target=context.copy().run, args=(show, progress, ending), daemon=True)
-        for show in (shows if plan.to_ask else [])
+        for show in (shows if planner.most_to_ask else [])
     ]
     for thread in threads:
         thread.start()

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from tasks.articles import SourceReport
-from tasks.errors import StoppedRun
+from tasks.errors import BudgetSpent, StoppedRun
 from tasks.llm.chat import NO_USAGE, Usage
 from tasks.sources import Skipped
 
@@ -93,9 +93,11 @@ class SummarizeReport:
         failed: articles without an answer, by error class; ``failures`` lists them.
         left: articles left to do, beyond the limit or because the run had to stop.
         calls: articles that were asked about; ``attempts`` are the requests sent for them.
-        asking_seconds: seconds in which calls were made.
+        hedges: second copies of requests that took long; ``attempts`` counts them, too.
+        asking_seconds: seconds from the first request to the last commit.
         seconds: seconds in each part of the run.
         samples: a few rows: title, article, answer.
+        stopped: why the run had to end before its end; ``budget_spent`` if it was the budget.
     """
 
     recipe: str
@@ -110,6 +112,7 @@ class SummarizeReport:
     left: int = 0
     calls: int = 0
     attempts: int = 0
+    hedges: int = 0
     usage: Usage = NO_USAGE
     cost_usd: float | None = None
     errors: dict[str, int] = field(default_factory=dict)
@@ -117,6 +120,7 @@ class SummarizeReport:
     seconds: dict[str, float] = field(default_factory=dict)
     samples: list[dict[str, Any]] = field(default_factory=list)
     stopped: str | None = None
+    budget_spent: bool = False
 
     @property
     def failures_total(self) -> int:
@@ -137,7 +141,9 @@ class SummarizeReport:
         )
 
     def or_raise(self) -> Self:
-        """This report, or StoppedRun with it if the run had to stop."""
+        """This report, or StoppedRun (BudgetSpent) with it if the run had to stop."""
+        if self.budget_spent:
+            raise BudgetSpent(self.stopped or "the budget is spent", self)
         if self.stopped:
             raise StoppedRun(self.stopped, self)
         return self
@@ -156,11 +162,13 @@ def run_as_json(
         "left": summarize.left,
         "calls": summarize.calls,
         "attempts": summarize.attempts,
+        "hedges": summarize.hedges,
         "prompt_tokens": summarize.usage.prompt,
         "cached_tokens": summarize.usage.cached,
         "completion_tokens": summarize.usage.completion,
         "cost_usd": None if summarize.cost_usd is None else round(summarize.cost_usd, 9),
         "seconds": round(seconds, 3),
+        "asking_seconds": round(summarize.asking_seconds, 4),
         "articles_per_second": round(summarize.articles_per_second, 2),
         "failed_by_class": summarize.failed,
         "recipe": summarize.recipe,

@@ -7,7 +7,7 @@ from typing import Any
 from tasks.enriched import EnrichedTable
 from tasks.lake import open_part
 
-_LOOKED_AT = 500
+_LOOKED_AT = 200
 
 
 def sample_rows(table: EnrichedTable, count: int = 3) -> list[dict[str, Any]]:
@@ -18,8 +18,9 @@ def sample_rows(table: EnrichedTable, count: int = 3) -> list[dict[str, Any]]:
     fields = list(table.recipe.fields)
     language = "article_language" if "language" in fields else "language"
     columns = ["article_id", "title", "body", language, *fields]
-    batch = next(open_part(parts[-1]).iter_batches(_LOOKED_AT, columns=columns))
-    rows = batch.to_pylist()
+    with open_part(parts[-1]) as file:
+        some = file.iter_batches(_LOOKED_AT, row_groups=[0], columns=columns, use_threads=False)
+        rows = next(some).to_pylist()
     by_language: dict[Any, list[dict[str, Any]]] = {}
     for row in rows:
         by_language.setdefault(row[language], []).append(row)

@@ -77,53 +77,91 @@ class SummarizeSettings(LakeSettings):
         json_schema_extra=_shown(6),
     )
     max_in_flight: int = Field(
-        default=64,
+        default=256,
         ge=1,
         le=10_000,
-        description="Requests under way at once.",
+        description=(
+            "Requests under way at once, at most. Fewer are sent where the endpoint shows that it "
+            "has no room for more, by 429 or by answers that take longer without being more."
+        ),
         json_schema_extra=_shown(7),
+    )
+    rpm: int = Field(
+        default=0,
+        ge=0,
+        description=(
+            "Requests a minute that your quota allows; 0: learned from the endpoint's x-ratelimit "
+            "headers, where it sends them."
+        ),
+        json_schema_extra=_shown(8),
+    )
+    tpm: int = Field(
+        default=0,
+        ge=0,
+        description=(
+            "Tokens a minute that your quota allows, prompt and answer together; 0: learned from "
+            "the endpoint's x-ratelimit headers, where it sends them."
+        ),
+        json_schema_extra=_shown(9),
+    )
+    budget_usd: float = Field(
+        default=0.0,
+        ge=0,
+        description=(
+            "US dollars that the run may cost; it ends before it would cost more, and the rest is "
+            "left for another run. 0: no bound."
+        ),
+        json_schema_extra=_shown(10),
+    )
+    hedge: bool = Field(
+        default=False,
+        description=(
+            "At the end of the run, send a second copy of requests that take over three times the "
+            "usual time: at most 1 % more requests, counted in the cost."
+        ),
+        json_schema_extra=_shown(11),
     )
     limit: int = Field(
         default=0,
         ge=0,
         description="Ask about this many articles at most, the rest another time; 0: all.",
-        json_schema_extra=_shown(8),
+        json_schema_extra=_shown(12),
     )
     batch_size: int = Field(
         default=0,
         ge=0,
         le=5_000,
         description="Articles in a batch, which is one task run and one Parquet part; 0: chosen.",
-        json_schema_extra=_shown(9),
+        json_schema_extra=_shown(13),
     )
     timeout_s: float = Field(
         default=60.0,
         gt=0,
         le=3_600,
         description="Seconds to wait for one answer before the call is tried again.",
-        json_schema_extra=_shown(10),
+        json_schema_extra=_shown(14),
     )
     price_in: float = Field(
         default=LIST_PRICE,
         ge=-1,
         description="US dollars for a million prompt tokens; -1: the model's list price.",
-        json_schema_extra=_shown(11),
+        json_schema_extra=_shown(15),
     )
     price_out: float = Field(
         default=LIST_PRICE,
         ge=-1,
         description="US dollars for a million completion tokens; -1: the model's list price.",
-        json_schema_extra=_shown(12),
+        json_schema_extra=_shown(16),
     )
     retry_failed: bool = Field(
         default=False,
         description="Ask again about articles that the endpoint has refused for good.",
-        json_schema_extra=_shown(13),
+        json_schema_extra=_shown(17),
     )
     client: Literal["aiohttp", "openai"] = Field(
         default="aiohttp",
         description="aiohttp is the fast way; openai goes through the official client.",
-        json_schema_extra=_shown(14),
+        json_schema_extra=_shown(18),
     )
 
 

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections import Counter
-from collections.abc import Iterable
 from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
-from prefect.futures import PrefectFuture
 
+from tasks.batch_runs import BatchRuns
 from tasks.copies import copy_outcomes
 from tasks.errors import UserError
 from tasks.failures import settle_failures
 from tasks.job import Counts, Job
-from tasks.llm.classify import one_line
-from tasks.planning import Batch, Plan, plan_run
+from tasks.planning import Batch, Planner
+from tasks.prefect_inputs import untraced
 from tasks.reports import SummarizeReport
 from tasks.samples import sample_rows
 from tasks.settings import SummarizeSettings
@@ -45,9 +43,9 @@ _COMMON: dict[str, Any] = {
 
 
 @task(name="plan-batches", **_COMMON)
-def plan_batches(job: Job, settings: SummarizeSettings) -> Plan:
-    """Work out what is left to do and cut it into batches."""
-    return plan_run(
+def plan_batches(job: Job, settings: SummarizeSettings) -> Planner:
+    """Get ready to compare the articles with the answers there are, batch by batch."""
+    return Planner(
         job.table,
         recovered=job.recovered,
         limit=settings.limit or None,
@@ -89,30 +87,42 @@ async def close_endpoint(job: Job) -> None:
     await job.gateway.close()
 
 
-def wait_all(runs: Iterable[PrefectFuture[Any]]) -> None:
-    """Wait until all runs have ended, however they end."""
-    for run in runs:
-        with contextlib.suppress(Exception):
-            run.wait()
+def submit_batches(planner: Planner, job: Job) -> BatchRuns:
+    """Map the batches as they are planned and as the task runner has room, until all are.
+
+    Once the run has to stop, no more are: their rows are left to do.
+    """
+    shared, runs, checked = untraced(job), BatchRuns(), False
+    for batch in planner.batches():
+        if planner.plan.to_ask and not checked:
+            check_endpoint.submit(shared).wait()
+            checked = True
+        runs.add(batch, summarize_batch.submit(batch, shared))
+        if job.gateway.stopped:
+            break
+    planner.count_the_rest()
+    job.expect(len(runs))
+    return runs
+
+
+def submit_copies(planner: Planner, job: Job) -> BatchRuns:
+    """Map the copies of answers to articles of the same text."""
+    runs = BatchRuns()
+    for batch in planner.plan.copies:
+        runs.add(batch, copy_answers.submit(batch, untraced(job)))
+    return runs
 
 
 @task(name="settle", **_COMMON)
 def settle_report(
-    job: Job, plan: Plan, runs: list[PrefectFuture[Any]], watch: Stopwatch
+    job: Job, planner: Planner, asked: BatchRuns, copied: BatchRuns, watch: Stopwatch
 ) -> SummarizeReport:
     """Count what the batches did, bring the failures up to date, and report."""
-    counts, broken = Counts(failed=Counter(plan.refused_classes)), None
-    for run, batch in zip(runs, [*plan.batches, *plan.copies], strict=True):
-        try:
-            counts += run.result()
-        except Exception as error:
-            counts.left += batch["size"]
-            broken = broken or (
-                f"batch {batch['number']} was not committed: {one_line(error)}; run again: what "
-                "it has paid for is in the journal"
-            )
+    plan, totals = planner.plan, job.gateway.totals
+    counts = Counts(failed=Counter(plan.refused_classes))
+    counts += asked.counts()
+    counts += copied.counts()
     settle_failures(job.table)
-    totals = job.gateway.totals
     report = SummarizeReport(
         recipe=job.table.recipe.name,
         model=job.table.model,
@@ -126,12 +136,14 @@ def settle_report(
         left=plan.left + counts.left,
         calls=totals.calls,
         attempts=totals.attempts,
+        hedges=totals.hedges,
         usage=totals.usage,
         cost_usd=totals.cost_usd if job.gateway.price else None,
         errors=dict(totals.errors),
-        asking_seconds=watch.laps.get("ask", 0.0),
+        asking_seconds=job.asking_seconds,
         samples=sample_rows(job.table) if counts.answered + counts.recovered else [],
-        stopped=job.gateway.stopped or broken,
+        stopped=job.gateway.stopped or asked.broken or copied.broken,
+        budget_spent=job.gateway.budget_spent,
     )
     watch.lap("settle")
     report.seconds = watch.laps

@@ -7,14 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from tasks.llm.chat import NO_USAGE, Completion, Usage
+from tasks.llm.chat import Completion, Usage
 from tasks.llm.errors import LLMError
 
 Parse = Callable[[Completion], dict[str, Any]]
 """From a completion to the recipe's fields; raises UnusableAnswer."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Answer:
     """A usable answer and what all the calls for it cost.
 
@@ -52,14 +52,35 @@ class RunStopped(Exception):
 class Totals:
     """Running counts of a gateway; tokens and US dollars include failed attempts.
 
-    ``calls`` counts articles that were asked about, ``attempts`` the requests sent for them.
+    Attributes:
+        calls: articles that were asked about; ``attempts`` are the requests sent for them.
+        reasks: requests sent again because an answer was unusable; ``hedges`` second copies of
+            requests that took long.
+        in_flight: requests under way.
+        first_sent_at: monotonic seconds of the first request; None before it.
     """
 
     calls: int = 0
     attempts: int = 0
     answered: int = 0
     reasks: int = 0
+    hedges: int = 0
     in_flight: int = 0
-    usage: Usage = NO_USAGE
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    completion_tokens: int = 0
     cost_usd: float = 0.0
+    first_sent_at: float | None = None
     errors: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def usage(self) -> Usage:
+        """All tokens."""
+        return Usage(self.prompt_tokens, self.cached_tokens, self.completion_tokens)
+
+    def bill(self, usage: Usage, cost_usd: float) -> None:
+        """Count what a request was billed."""
+        self.prompt_tokens += usage.prompt
+        self.cached_tokens += usage.cached
+        self.completion_tokens += usage.completion
+        self.cost_usd += cost_usd

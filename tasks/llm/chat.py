@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 import orjson
 
+from tasks.llm.tokens import estimate_tokens
+
 LimitField = Literal["max_tokens", "max_completion_tokens"]
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+
+
+class Usage(NamedTuple):
     """Tokens that a call was billed for; ``cached`` are those of ``prompt`` read from a cache."""
 
     prompt: int = 0
     cached: int = 0
     completion: int = 0
 
-    def __add__(self, other: Usage) -> Usage:
+    def __add__(self, other: Usage) -> Usage:  # type: ignore[override]  # a sum, no longer tuple
         return Usage(
             self.prompt + other.prompt,
             self.cached + other.cached,
@@ -30,14 +36,22 @@ class Usage:
 NO_USAGE = Usage()
 
 
-@dataclass(frozen=True, slots=True)
-class Completion:
-    """What the endpoint sent back; ``text`` is None when it sent no content."""
+class Completion(NamedTuple):
+    """What the endpoint sent back.
+
+    Attributes:
+        text: None when the endpoint sent no content.
+        finish_reason: ``stop``, ``length`` or what else the endpoint says.
+        usage: what the call was billed for.
+        model: as the endpoint names it, which may be longer than what was asked for.
+        headers: the answer's ``x-ratelimit-*`` headers, by lower-case name.
+    """
 
     text: str | None
     finish_reason: str
     usage: Usage
     model: str
+    headers: Mapping[str, str] = NO_HEADERS
 
 
 @dataclass(frozen=True)
@@ -55,10 +69,20 @@ class ChatTemplate:
     response_format: dict[str, Any] | None = None
     limit_field: LimitField = "max_tokens"
     _head: bytes = field(init=False, repr=False, compare=False, default=b"")
+    constant_tokens: int = field(init=False, repr=False, compare=False, default=0)
+    """An estimate for what every request of the run begins with."""
 
     def __post_init__(self) -> None:
         opening = orjson.dumps({**self.options(), "messages": [self._system_message()]})
         object.__setattr__(self, "_head", opening[:-2] + b',{"role":"user","content":')
+        schema = orjson.dumps(self.response_format).decode() if self.response_format else ""
+        tokens = estimate_tokens(self.system) + estimate_tokens(schema)
+        object.__setattr__(self, "constant_tokens", tokens)
+
+    @property
+    def head_bytes(self) -> int:
+        """Length of what every request of the run begins with, encoded."""
+        return len(self._head)
 
     def options(self) -> dict[str, Any]:
         """The request's keys other than ``messages``."""
@@ -79,7 +103,7 @@ class ChatTemplate:
             content = orjson.dumps(user)
         except orjson.JSONEncodeError:
             content = orjson.dumps(well_formed(user))
-        return self._head + content + b"}]}"
+        return b"%b%b}]}" % (self._head, content)
 
     def with_limit(self, max_output_tokens: int) -> ChatTemplate:
         """The same template with another cap on the answer's tokens."""

@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 
+from tasks.llm.chat import NO_HEADERS
 from tasks.llm.errors import EndpointRefused, LLMError, RateLimited, Transient, UnusableArticle
 
 _OUT_OF_QUOTA = {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"}
@@ -55,7 +56,9 @@ def classify(
         body: an error object in one of the usual wrappings, a web page, or anything.
         secret: the API key, which some servers repeat in their message.
     """
-    return _classify(status, headers, _error_of(body), body, secret)
+    error = _classify(status, headers, _error_of(body), body, secret)
+    error.headers = limit_headers(headers)
+    return error
 
 
 def classify_wrapped(body: bytes, secret: str | None = None) -> LLMError:
@@ -133,6 +136,21 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         if headers.get(f"x-ratelimit-remaining-{what}") == "0"
     ]
     return max((reset for reset in resets if reset is not None), default=None)
+
+
+def limit_headers(headers: Mapping[str, str]) -> Mapping[str, str]:
+    """The rate limit headers by lower-case name; the shared empty mapping if there is none.
+
+    ``x-ratelimit-*`` and ``anthropic-ratelimit-*``, with the ``date`` that resets count from.
+    """
+    lowered = {name.lower(): value for name, value in headers.items()}
+    if not any(map(_is_limit, lowered)):
+        return NO_HEADERS
+    return {name: value for name, value in lowered.items() if _is_limit(name) or name == "date"}
+
+
+def _is_limit(name: str) -> bool:
+    return "ratelimit-" in name
 
 
 def duration(text: str) -> float | None:

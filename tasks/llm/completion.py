@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
 
-from tasks.llm.chat import NO_USAGE, Completion, Usage, well_formed
+from tasks.llm.chat import NO_HEADERS, NO_USAGE, Completion, Usage, well_formed
 from tasks.llm.classify import classify_wrapped, one_line
-from tasks.llm.errors import Transient, UnusableArticle
+from tasks.llm.errors import LLMError, Transient, UnusableArticle
 
 _MOST_TOKENS = 10**9
 """What no call has: a count beyond it is garbled."""
@@ -19,12 +20,15 @@ _LONGEST_WORD = 200
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
-def parse_completion(body: bytes, secret: str | None = None) -> Completion:
+def parse_completion(
+    body: bytes, secret: str | None = None, headers: Mapping[str, str] = NO_HEADERS
+) -> Completion:
     """The few fields that matter of a ``chat.completion`` object; raises LLMError.
 
     Args:
         body: of an answer with status 200.
         secret: the API key, kept out of error messages.
+        headers: the ``x-ratelimit-*`` ones of the answer, for the completion or the error.
     """
     document = _document(body)
     usage = parse_usage(document.get("usage"))
@@ -35,22 +39,31 @@ def parse_completion(body: bytes, secret: str | None = None) -> Completion:
         text = _text_of(message.get("content"), secret)
         refusal = message.get("refusal")
     except (LookupError, TypeError, AttributeError):
-        error = classify_wrapped(body, secret)
-        error.usage = usage
-        raise error from None
+        raise _billed(classify_wrapped(body, secret), usage, headers) from None
+    error: LLMError | None = None
     if finish_reason == "content_filter":
-        raise UnusableArticle("content_filter", "the endpoint withheld the answer", usage=usage)
-    if finish_reason == "error":
-        raise Transient("server_error", "the endpoint gave up in mid-answer", usage=usage)
-    if refusal and not text:
+        error = UnusableArticle("content_filter", "the endpoint withheld the answer")
+    elif finish_reason == "error":
+        error = Transient("server_error", "the endpoint gave up in mid-answer")
+    elif refusal and not text:
         said = one_line(refusal, secret)
-        raise UnusableArticle("content_filter", f"the model refused: {said}", usage=usage)
+        error = UnusableArticle("content_filter", f"the model refused: {said}")
+    if error is not None:
+        raise _billed(error, usage, headers)
     return Completion(
         text,
         _word(finish_reason, secret) or "stop",
         usage,
         _word(document.get("model"), secret),
+        headers,
     )
+
+
+def _billed(error: LLMError, usage: Usage, headers: Mapping[str, str]) -> LLMError:
+    """The error with what came beside it."""
+    error.usage = usage
+    error.headers = headers
+    return error
 
 
 def parse_usage(usage: object) -> Usage:
@@ -64,6 +77,8 @@ def parse_usage(usage: object) -> Usage:
 
 
 def _count(value: object) -> int:
+    if type(value) is int:
+        return value if 0 < value <= _MOST_TOKENS else 0
     try:
         number = float(value)  # type: ignore[arg-type]  # what cannot be one raises TypeError
     except (TypeError, ValueError):
@@ -90,7 +105,9 @@ def _word(value: object, secret: str | None) -> str:
 
 def _clean(text: str, secret: str | None) -> str:
     """Text that any table, terminal and database takes, without the key, whoever echoes it."""
-    text = _CONTROLS.sub("", well_formed(text))
+    # Nearly no text has anything to clean but its line breaks: this alone tells, and is cheaper.
+    if not text.replace("\n", "").isprintable():
+        text = _CONTROLS.sub("", well_formed(text))
     return text.replace(secret, "***") if secret else text
 
 

@@ -17,11 +17,11 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, get_args
 
 import orjson
 
-from tasks.llm.embedded_endpoint import Endpoint
+from tasks.llm.embedded_endpoint import AnswerKind, Endpoint
 from tasks.llm.embedded_protocol import MODEL_ID, NOTICE
 from tasks.llm.faults import Faults
 
@@ -36,6 +36,7 @@ async def serve(
     *,
     api_key: str | None = None,
     strict_model: bool = False,
+    answers: AnswerKind = "extractive",
     until_stdin_closes: bool = False,
     on_ready: Callable[[str, int], None] | None = None,
 ) -> None:
@@ -47,17 +48,19 @@ async def serve(
         faults: the misbehaviour; none by default.
         api_key: the key to ask for; without one, any will do.
         strict_model: whether to know no model but extractive-v1.
+        answers: "extractive", or "canned" for constant ones at a fifth of the cost.
         until_stdin_closes: end with standard input, which outlives no parent, even a killed one.
         on_ready: called with the base URL and the port once it listens.
 
     Raises:
         OSError: the port is taken.
+        ValueError: canned answers with an option that needs the prompt to be read.
     """
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    runner, port = await Endpoint(faults, api_key, strict_model).start(host, port)
+    runner, port = await Endpoint(faults, api_key, strict_model, answers).start(host, port)
     if until_stdin_closes:
         _call_at_end_of_stdin(loop, stop.set)
     if on_ready is not None:
@@ -81,6 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         faults,
         api_key=options.api_key or os.environ.get(API_KEY_VARIABLE),
         strict_model=options.strict_model,
+        answers=options.answers,
         until_stdin_closes=options.until_stdin_closes,
         on_ready=_announce_json if options.ready_json else _announce,
     )
@@ -90,6 +94,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(served)
+    except ValueError as error:
+        return _complain(str(error))
     except OSError as error:
         return _complain(f"cannot listen on {options.host}:{options.port}: {error.strerror}")
     return 0
@@ -110,6 +116,12 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         metavar="NAME=VALUE",
         help="misbehave: http_500=0.05, reset=0.05, latency=lognormal:0.5, rpm=500; repeatable",
+    )
+    parser.add_argument(
+        "--answers",
+        choices=get_args(AnswerKind),
+        default="extractive",
+        help="canned: constant ones, for benchmarks of what calls it (%(default)s)",
     )
     parser.add_argument("--seed", type=int, default=0, help="of the faults (%(default)s)")
     parser.add_argument("--api-key", help=f"the key to ask for; better by {API_KEY_VARIABLE}")

@@ -1,67 +1,69 @@
 """The embedded endpoint itself: from an HTTP request to an answer, or to a fault."""
 
 import asyncio
-import hmac
-import os
-import time
 from hashlib import blake2b
-from typing import Any, Final
+from typing import Any, Final, Literal, Protocol
 
 import orjson
 from aiohttp import web
 
 from tasks.llm import embedded_faults as errors
 from tasks.llm.embedded_answers import LRU, Prepared, PromptCache, completion_tail, spoil
-from tasks.llm.embedded_gate import Gate
-from tasks.llm.embedded_protocol import MODEL_ID, NOTICE, ApiError, parse_chat
-from tasks.llm.embedded_stats import Stats
+from tasks.llm.embedded_canned import listen_canned
+from tasks.llm.embedded_protocol import ApiError, parse_chat
+from tasks.llm.embedded_service import Service
 from tasks.llm.embedded_wire import reset, truncate
 from tasks.llm.faults import Decision, Faults
 
-CHAT_PATH: Final = "/v1/chat/completions"
 _ANSWERS_KEPT: Final = 8192
 """A few KB each."""
 _LARGEST_REQUEST: Final = 64 * 2**20
-_HEADERS: Final = {"Content-Type": "application/json", "x-embedded-endpoint": NOTICE}
-_MODEL: Final = {
-    "id": MODEL_ID,
-    "object": "model",
-    "created": 1_704_067_200,
-    "owned_by": f"article-flows: {NOTICE}",
-}
-_GARBAGE: Final = b'<html><body><h1>It works!</h1></body></html>{"id": "chatcmpl-'
+AnswerKind = Literal["extractive", "canned"]
 
 
-class Endpoint:
-    """The endpoint's state, and the handler of its requests.
+class Listener(Protocol):
+    """What listens, and can be told to stop."""
+
+    async def cleanup(self) -> None:
+        """Stop listening and end all connections."""
+
+
+class Endpoint(Service):
+    """The endpoint, and the handler of its requests on aiohttp's server.
 
     Args:
         faults: its misbehaviour.
         api_key: the key to ask for; without one, any will do.
         strict_model: whether to know no model but its own.
+        answers: "extractive", or "canned" for constant ones at a fifth of the cost
+            (see embedded_canned).
+
+    Raises:
+        ValueError: canned answers with an option that needs the prompt to be read.
     """
 
     def __init__(
-        self, faults: Faults | None = None, api_key: str | None = None, strict_model: bool = False
+        self,
+        faults: Faults | None = None,
+        api_key: str | None = None,
+        strict_model: bool = False,
+        answers: AnswerKind = "extractive",
     ) -> None:
-        self.faults = faults or Faults()
-        self.stats = Stats()
-        self._authorization = f"Bearer {api_key}".encode() if api_key else None
-        self._strict_model = strict_model
+        super().__init__(faults, api_key, strict_model)
+        if answers == "canned" and (self.faults.poison is not None or strict_model):
+            raise ValueError("canned answers read no prompt: leave out poison and strict_model")
+        self._answer_kind = answers
         self._prepared: LRU[bytes, Prepared] = LRU(_ANSWERS_KEPT)
         self._prompt_cache = PromptCache()
-        self._gate = Gate(self.faults)
-        self._run = os.urandom(6).hex()
-        self._calls = 0
-        self._answers = 0
-        self._active = 0
 
-    async def start(self, host: str = "127.0.0.1", port: int = 0) -> tuple[web.ServerRunner, int]:
+    async def start(self, host: str = "127.0.0.1", port: int = 0) -> tuple[Listener, int]:
         """Listen; gives what to clean up in the end, and the port (a free one for 0).
 
         Raises:
             OSError: the port is taken.
         """
+        if self._answer_kind == "canned":
+            return await listen_canned(self, host, port)
         server = web.Server(
             self.handle,
             request_factory=_request_factory(asyncio.get_running_loop()),
@@ -79,71 +81,34 @@ class Endpoint:
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer any request."""
-        if request.path == CHAT_PATH and request.method == "POST":
+        if self.is_chat(request.method, request.path):
             return await self._chat(request)
         try:
-            return self._respond(orjson.dumps(self._other(request)))
+            found = self.other(request.method, request.path, _authorization_of(request))
+            return self._respond(orjson.dumps(found))
         except ApiError as error:
             return self._respond(error.body, error.status, error.headers)
-
-    def _other(self, request: web.BaseRequest) -> Any:
-        path, method = request.path.rstrip("/"), request.method
-        if (method, path) == ("GET", "/health"):
-            return {"status": "ok", "model": MODEL_ID, "notice": NOTICE}
-        if (method, path) == ("GET", "/stats"):
-            return self.stats.as_dict()
-        if (method, path) == ("GET", "/stats/prompts"):
-            return dict(self.stats.prompts)
-        if (method, path) == ("POST", "/stats/reset"):
-            self.stats = Stats(max_concurrent_seen=self._active)
-            return self.stats.as_dict()
-        self._authorize(request)
-        if (method, path) == ("GET", "/v1/models"):
-            return {"object": "list", "data": [_MODEL]}
-        if method == "GET" and path.startswith("/v1/models/"):
-            self._check_model(path.removeprefix("/v1/models/"), strict=True)
-            return _MODEL
-        raise ApiError(404, f"Invalid URL ({method} {request.path})")
 
     async def _chat(self, request: web.BaseRequest) -> web.StreamResponse:
-        self._calls += 1
-        self._active += 1
-        self.stats.calls += 1
-        self.stats.max_concurrent_seen = max(self.stats.max_concurrent_seen, self._active)
+        call = self.begin()
         try:
-            self._authorize(request)
+            self.authorize(_authorization_of(request))
             prepared = self._prepare(await request.read())
-            decision = self.faults.decide(self._calls)
-            self._gate.admit(prepared.chat, decision, self._active, self._answers)
-            return await self._answer(request, prepared, decision)
+            return await self._answer(request, prepared, self.admit(call, prepared))
         except ApiError as error:
-            self.stats.calls_per_status[str(error.status)] += 1
-            if error.fault:
-                self.stats.by_fault[error.fault] += 1
+            self.refused(error)
             return self._respond(error.body, error.status, error.headers)
         finally:
-            self._active -= 1
-
-    def _authorize(self, request: web.BaseRequest) -> None:
-        if self._authorization is None:
-            return
-        sent = request.headers.get("Authorization", "").encode(errors="surrogateescape")
-        if not hmac.compare_digest(sent, self._authorization):
-            raise ApiError(401, "Incorrect API key provided.", code="invalid_api_key")
+            self.end()
 
     def _prepare(self, raw: bytes) -> Prepared:
         key = blake2b(raw, digest_size=16).digest()
         prepared = self._prepared.recall(key)
         if prepared is None:
             prepared = Prepared(parse_chat(raw))
-            self._check_model(prepared.chat.model, strict=self._strict_model)
+            self.check_model(prepared.chat.model)
             self._prepared.keep(key, prepared)
         return prepared
-
-    def _check_model(self, model: str, *, strict: bool) -> None:
-        if strict and model != MODEL_ID:
-            message = f"The model `{model}` does not exist or you do not have access to it."
-            raise ApiError(404, message, code="model_not_found", param="model")
 
     async def _answer(
         self, request: web.BaseRequest, prepared: Prepared, decision: Decision
@@ -160,24 +125,20 @@ class Endpoint:
         if fault == "invalid_json" and chat.schema is None and not chat.json_object:
             return await self._deliver(request, prepared)
         self.stats.by_fault[fault] += 1
-        if fault in ("http_500", "http_503"):
-            raise errors.server_error(int(fault.removeprefix("http_")))
-        if fault in ("content_filter", "poison"):
-            if coin < 0.5:
-                raise errors.content_filtered()
-            fault = "content_filter"
+        fault = "content_filter" if fault == "poison" else fault
+        errors.raise_error(fault, coin)
         if fault in ("reset", "stall", "truncated"):
             return await self._fail_to_deliver(request, prepared, fault)
         return await self._deliver(request, prepared, fault)
 
     async def _take_time(self, latency: float) -> None:
-        latency = self.faults.slowed(latency, self._active)
+        latency = self.slowed(latency)
         if latency <= 0:
             return
         try:
             await asyncio.sleep(latency)
         except asyncio.CancelledError:
-            self._not_delivered()
+            self.not_delivered()
             raise
 
     async def _deliver(
@@ -191,20 +152,15 @@ class Endpoint:
         else:
             answer = spoil(answer, fault)
             tail = completion_tail(chat, answer, cached)
-        body = _GARBAGE if fault == "garbage" else self._head() + tail
-        response = self._respond(body)
+        response = self._respond(self.body_of(fault, tail))
         try:
             await response.prepare(request)
             await response.write_eof()
         except (ConnectionError, asyncio.CancelledError):
-            self._not_delivered()
+            self.not_delivered()
             raise
-        self._answers += 1
-        stats = self.stats
-        stats.calls_per_status["200"] += 1
-        stats.bill(chat.prompt_tokens, answer.completion_tokens)
-        if fault is None and answer.finish_reason == "stop":
-            stats.prompts[chat.prompt_hash] += 1
+        good = fault is None and answer.finish_reason == "stop"
+        self.delivered(prepared, answer, chat.prompt_hash if good else None)
         return response
 
     async def _fail_to_deliver(
@@ -215,32 +171,20 @@ class Endpoint:
             tail = prepared.tail(self._prompt_cache.cached_tokens(prepared.chat))
             self.stats.generated_not_delivered += 1
             self.stats.calls_per_status["200"] += 1
-            return await truncate(request, self._head() + tail, self._headers())
-        self._not_delivered()
+            return await truncate(request, self.head() + tail, self.headers())
+        self.not_delivered()
         if fault == "stall":
             await asyncio.sleep(self.faults.stall_seconds)
         return reset(request)
 
-    def _not_delivered(self) -> None:
-        self.stats.generated_not_delivered += 1
-        self.stats.calls_per_status["none"] += 1
-
-    def _head(self) -> bytes:
-        return (
-            f'{{"id":"chatcmpl-{self._run}{self._calls:08x}",'
-            f'"object":"chat.completion","created":{int(time.time())}'
-        ).encode()
-
-    def _headers(self) -> dict[str, str]:
-        request_id = f"req_{self._run}{self._calls:08x}"
-        return {**_HEADERS, "x-request-id": request_id, **self._gate.headers()}
-
     def _respond(
         self, body: bytes, status: int = 200, headers: dict[str, str] | None = None
     ) -> web.Response:
-        return web.Response(
-            body=body, status=status, headers={**self._headers(), **(headers or {})}
-        )
+        return web.Response(body=body, status=status, headers={**self.headers(), **(headers or {})})
+
+
+def _authorization_of(request: web.BaseRequest) -> bytes:
+    return request.headers.get("Authorization", "").encode(errors="surrogateescape")
 
 
 def _request_factory(loop: asyncio.AbstractEventLoop) -> Any:

@@ -17,13 +17,13 @@ def server_error(status: int) -> ApiError:
 
 
 def rate_limited(seconds: float, message: str) -> ApiError:
-    """Too many requests, with the time to wait."""
+    """Too many requests, with the time to wait; 0 leaves the caller to guess it."""
     return ApiError(
         429,
         message,
         kind="requests",
         code="rate_limit_exceeded",
-        headers=retry_after(seconds),
+        headers=retry_after(seconds) if seconds > 0 else None,
     )
 
 
@@ -35,6 +35,14 @@ def insufficient_quota() -> ApiError:
         kind="insufficient_quota",
         code="insufficient_quota",
     )
+
+
+def raise_error(fault: str | None, coin: float) -> None:
+    """Raise the ApiError of a fault that has one; `coin` is Decision's."""
+    if fault in ("http_500", "http_503"):
+        raise server_error(int(fault.removeprefix("http_")))
+    if fault == "content_filter" and coin < 0.5:
+        raise content_filtered()
 
 
 def content_filtered() -> ApiError:

@@ -11,7 +11,7 @@ class Gate:
 
     def __init__(self, faults: Faults) -> None:
         self._faults = faults
-        self._quota = Quota(faults.rpm, faults.tpm)
+        self._quota = Quota(faults.rpm, faults.tpm, burst=faults.burst)
         self._limited = bool(faults.rpm or faults.tpm)
 
     def admit(self, chat: ChatRequest, decision: Decision, active: int, answers: int) -> None:

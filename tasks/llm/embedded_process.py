@@ -15,7 +15,7 @@ from typing import IO, Any, Final, Self
 import orjson
 
 from tasks.llm.embedded import API_KEY_VARIABLE
-from tasks.llm.embedded_endpoint import Endpoint
+from tasks.llm.embedded_endpoint import AnswerKind, Endpoint
 from tasks.llm.faults import Faults
 
 _ROOT: Final = Path(__file__).parents[2]
@@ -33,6 +33,7 @@ class EmbeddedEndpoint:
         api_key: the key to ask for; without one, any will do.
         strict_model: whether to know no model but extractive-v1.
         port: 0 for a free one.
+        answers: "extractive", or "canned" for constant ones at a fifth of the cost.
 
     Attributes:
         base_url: such as http://127.0.0.1:40123/v1, for an OpenAI client.
@@ -51,11 +52,13 @@ class EmbeddedEndpoint:
         api_key: str | None = None,
         strict_model: bool = False,
         port: int = 0,
+        answers: AnswerKind = "extractive",
     ) -> None:
         self._faults = faults or Faults()
         self._api_key = api_key
         self._strict_model = strict_model
         self._wanted_port = port
+        self._answers = answers
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Self:
@@ -138,6 +141,7 @@ class EmbeddedEndpoint:
         return [
             *(sys.executable, "-m", "tasks.llm.embedded", "--ready-json", "--until-stdin-closes"),
             *("--port", str(self._wanted_port), "--seed", str(self._faults.seed)),
+            *("--answers", self._answers),
             *faults,
             *strict,
         ]
@@ -162,10 +166,14 @@ def _first_line(process: "subprocess.Popen[bytes]") -> bytes:
 
 @asynccontextmanager
 async def running_endpoint(
-    faults: Faults | None = None, *, api_key: str | None = None, strict_model: bool = False
+    faults: Faults | None = None,
+    *,
+    api_key: str | None = None,
+    strict_model: bool = False,
+    answers: AnswerKind = "extractive",
 ) -> AsyncIterator[str]:
     """Run the endpoint in this event loop on a free port of the loopback; gives the base URL."""
-    runner, port = await Endpoint(faults, api_key, strict_model).start()
+    runner, port = await Endpoint(faults, api_key, strict_model, answers).start()
     try:
         yield f"http://127.0.0.1:{port}/v1"
     finally:

@@ -8,30 +8,37 @@ from tasks.llm.embedded_protocol import ApiError
 
 
 class Bucket:
-    """A token bucket: holds what a minute allows, and fills up steadily.
+    """A token bucket: fills up steadily, by default to what a minute allows.
 
     Args:
-        per_minute: what it holds, and what it gains in a minute.
+        per_minute: what it gains in a minute.
         clock: seconds from any start.
+        holds: what it holds when full; what it gains in a minute unless told.
     """
 
-    def __init__(self, per_minute: int, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(
+        self,
+        per_minute: int,
+        clock: Callable[[], float] = monotonic,
+        holds: int | None = None,
+    ) -> None:
         self.limit = per_minute
+        self.holds = per_minute if holds is None else holds
         self._clock = clock
-        self._level = float(per_minute)
+        self._level = float(self.holds)
         self._at = clock()
 
     def level(self) -> float:
         """Tell what it holds now."""
         now = self._clock()
-        self._level = min(self.limit, self._level + (now - self._at) * self.limit / 60)
+        self._level = min(self.holds, self._level + (now - self._at) * self.limit / 60)
         self._at = now
         return self._level
 
     def wait(self, amount: float) -> float:
         """Tell the seconds until it holds so much: 0 if it does now."""
         # A rounding error must not ask for a wait of nothing.
-        missing = min(amount, self.limit) - self.level()
+        missing = min(amount, self.holds) - self.level()
         return missing * 60 / self.limit if missing > 1e-6 else 0.0
 
     def take(self, amount: float) -> None:
@@ -40,12 +47,19 @@ class Bucket:
 
 
 class Quota:
-    """The limits on requests and tokens a minute, either of which may be absent."""
+    """The limits on requests and tokens a minute, either of which may be absent.
+
+    ``burst`` is how many requests may come at once; a minute's unless told.
+    """
 
     def __init__(
-        self, rpm: int | None, tpm: int | None, clock: Callable[[], float] = monotonic
+        self,
+        rpm: int | None,
+        tpm: int | None,
+        clock: Callable[[], float] = monotonic,
+        burst: int | None = None,
     ) -> None:
-        self.requests = Bucket(rpm, clock) if rpm else None
+        self.requests = Bucket(rpm, clock, burst) if rpm else None
         self.tokens = Bucket(tpm, clock) if tpm else None
 
     def admit(self, tokens: int) -> None:
@@ -76,11 +90,11 @@ class Quota:
             if bucket is not None:
                 headers[f"x-ratelimit-limit-{kind}"] = str(bucket.limit)
                 headers[f"x-ratelimit-remaining-{kind}"] = str(max(0, int(bucket.level())))
-                headers[f"x-ratelimit-reset-{kind}"] = go_duration(bucket.wait(bucket.limit))
+                headers[f"x-ratelimit-reset-{kind}"] = go_duration(bucket.wait(bucket.holds))
         return headers
 
     def _exceeded(self, kind: str, bucket: Bucket, amount: float, wait: float) -> ApiError:
-        used = max(0, bucket.limit - int(bucket.level()))
+        used = max(0, bucket.holds - int(bucket.level()))
         if amount > bucket.limit:
             advice = "The input or output tokens must be reduced in order to run successfully."
         else:

@@ -1,5 +1,6 @@
 """What the embedded endpoint did, for tests and benchmarks to hold against what a client says."""
 
+import time
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
@@ -35,8 +36,13 @@ class Stats:
         self.billed_prompt_tokens += prompt_tokens
         self.billed_completion_tokens += completion_tokens
 
-    def as_dict(self) -> dict[str, Any]:
-        """Give all counts, with the prompts summed up."""
+    def as_dict(self, active: int = 0) -> dict[str, Any]:
+        """Give all counts, with the prompts summed up.
+
+        Args:
+            active: calls in hand now; beside them stands `cpu_seconds`, which this process has
+                used since it started, so that a benchmark can tell how busy it was.
+        """
         answered = self.prompts.total()
         return {
             "calls": self.calls,
@@ -46,7 +52,9 @@ class Stats:
             "billed_prompt_tokens": self.billed_prompt_tokens,
             "billed_completion_tokens": self.billed_completion_tokens,
             "by_fault": dict(self.by_fault),
+            "active": active,
             "max_concurrent_seen": self.max_concurrent_seen,
+            "cpu_seconds": time.process_time(),
             "calls_per_status": dict(self.calls_per_status),
             "generated_not_delivered": self.generated_not_delivered,
         }

@@ -1,5 +1,6 @@
 """Misbehaviour on the wire: resets and bodies that end too soon."""
 
+import asyncio
 import socket
 import struct
 from typing import Final
@@ -14,10 +15,15 @@ def reset(request: web.BaseRequest) -> web.Response:
     """Break the connection with a TCP reset; what is returned is never sent."""
     transport = request.transport
     if transport is not None:
-        connection = transport.get_extra_info("socket")
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NONE)
-        transport.abort()
+        abort(transport)
     return web.Response()
+
+
+def abort(transport: asyncio.Transport) -> None:
+    """Break a connection with a TCP reset."""
+    connection = transport.get_extra_info("socket")
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NONE)
+    transport.abort()
 
 
 async def truncate(

@@ -11,7 +11,9 @@
 
 from __future__ import annotations
 
-from tasks.llm.chat import NO_USAGE, Usage
+from collections.abc import Mapping
+
+from tasks.llm.chat import NO_HEADERS, NO_USAGE, Usage
 
 
 class LLMError(Exception):
@@ -22,6 +24,7 @@ class LLMError(Exception):
         message: one line for the user; never holds the API key.
         usage: the tokens that the call was billed for all the same.
         retry_after: seconds that the endpoint asked to wait, if it did.
+        headers: the answer's ``x-ratelimit-*`` headers, by lower-case name; empty without one.
     """
 
     def __init__(
@@ -31,12 +34,14 @@ class LLMError(Exception):
         *,
         usage: Usage = NO_USAGE,
         retry_after: float | None = None,
+        headers: Mapping[str, str] = NO_HEADERS,
     ) -> None:
         super().__init__(f"{error_class}: {message}")
         self.error_class = error_class
         self.message = message
         self.usage = usage
         self.retry_after = retry_after
+        self.headers = headers
 
 
 class RateLimited(LLMError):

@@ -65,9 +65,10 @@ class Faults:
 
     Always, when set:
         stall_seconds: after which a stalled connection is reset.
-        retry_after: seconds that an http_429 asks to wait.
+        retry_after: seconds that an http_429 or max_concurrent asks to wait; 0 asks nothing.
         quota_after: answers after which every call gets insufficient_quota.
         rpm, tpm: requests and tokens a minute; beyond, 429 rate_limit_exceeded.
+        burst: requests that may come at once under rpm; a minute's unless told.
         max_concurrent: calls at once; beyond, 429.
         slow_above: calls at once, beyond which latency grows in proportion.
         poison: a word; prompts with it are always refused by the content filter.
@@ -93,6 +94,7 @@ class Faults:
     quota_after: int | None = None
     rpm: int | None = None
     tpm: int | None = None
+    burst: int | None = None
     max_concurrent: int | None = None
     slow_above: int | None = None
     poison: str | None = None
@@ -107,6 +109,7 @@ class Faults:
             value = getattr(self, name)
             least = 0 if name == "quota_after" else 1
             _check(name, value is None or value >= least, f"a whole number of at least {least}")
+        _check("burst", self.burst is None or self.rpm is not None, "set together with rpm")
         for name in ("stall_seconds", "retry_after"):
             _check(name, 0 <= getattr(self, name) < float("inf"), "seconds, 0 or more")
         _check("poison", self.poison != "", "a word")
@@ -170,7 +173,15 @@ class Faults:
 
 _ALL_WELL: Final = Decision(None, 0.0, 0.0)
 _LEAST_SERVICE_TIME: Final = 0.05
-_COUNTS: Final = ("quota_after", "rpm", "tpm", "max_concurrent", "slow_above", "too_long")
+_COUNTS: Final = (
+    "quota_after",
+    "rpm",
+    "tpm",
+    "burst",
+    "max_concurrent",
+    "slow_above",
+    "too_long",
+)
 
 
 def _check(name: str, holds: bool, expected: str) -> None:

@@ -1,49 +1,53 @@
 """The gateway: every call of a run goes through it, and it alone decides when and how often.
 
-It owns the in-flight gate, the shared cooldown, the retries and the bill. It answers with an
-Answer or raises Unanswered (this article has failed) or RunStopped (no article can succeed).
+A fixed crew of lanes, as many as may be in flight, each takes the next article, sends its
+request, hands the result over and goes on: no task, timer or lock for each article. What rests
+after a fault or waits for a limit holds no lane; one shared timer wakes the gateway for it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import contextvars
+import math
 import time
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
-from tasks.llm.answers import Answer, Parse, RunStopped, Totals, Unanswered
-from tasks.llm.chat import NO_USAGE, ChatTemplate, Completion, Usage
-from tasks.llm.errors import EndpointRefused, LLMError, RateLimited, Transient, UnusableAnswer
+from tasks.llm.answers import Answer, Parse, RunStopped, Totals
+from tasks.llm.asking import Asking, OneResult
+from tasks.llm.budget import Budget
+from tasks.llm.calls import Calls
+from tasks.llm.chat import ChatTemplate
+from tasks.llm.errors import LLMError
+from tasks.llm.hedging import Hedging
+from tasks.llm.limits import Held, Limits
 from tasks.llm.prices import Price
 from tasks.llm.retry import RetryPolicy
 from tasks.llm.transport import Transport
+from tasks.llm.waiting import Waiting
 
-_BAD_REQUESTS_BEFORE_STOP = 10
-_DOWN_AFTER_S = 60.0
 _PROBES = 3
-# How late a waiting call may notice that the run has stopped; stop() may be called in any thread.
-_TICK_S = 1.0
-
-
-@dataclass
-class _Asking:
-    """One article on its way: what was tried and spent so far."""
-
-    attempts: int = 0
-    faults: int = 0
-    asks: int = 0
-    doubled: bool = False
-    usage: Usage = NO_USAGE
-    cost_usd: float = 0.0
+_ENDED = "the run has ended"
+_LEAST_WAITING = 64
 
 
 class Gateway:
-    """All calls of one process to one endpoint, on one event loop.
+    """All calls of one run to one endpoint, on one event loop.
 
     Args:
         transport: how a request travels.
-        max_in_flight: requests under way at once, over all batches.
+        max_in_flight: requests under way at once, over all batches; fewer where the endpoint
+            shows that it has no room for more.
         price: the model's price; None if unknown (costs are then None).
         retry: bounds for trying again.
+        rpm, tpm: requests and tokens a minute; None: learned from the endpoint's headers.
+        budget_usd: US dollars that the calls may cost together; None: no bound.
+        hedge: whether a second copy may be sent of the last calls, if they take long.
+
+    Raises:
+        ValueError: a budget without a price.
     """
 
     def __init__(
@@ -53,41 +57,77 @@ class Gateway:
         max_in_flight: int,
         price: Price | None,
         retry: RetryPolicy | None = None,
+        rpm: float | None = None,
+        tpm: float | None = None,
+        budget_usd: float | None = None,
+        hedge: bool = False,
     ) -> None:
+        if budget_usd is not None and price is None:
+            raise ValueError("a budget needs a price")
         self.totals = Totals()
         self.price = price
-        self._transport = transport
+        self.waiting = Waiting()
+        self.budget_spent = False
+        self.transport = transport
         self._retry = retry or RetryPolicy()
-        self._gate = asyncio.Semaphore(max_in_flight)
-        self._cooldown_until = 0.0
-        self._limited_in_a_row = 0
-        self._trouble_since: float | None = None
-        self._stopped: str | None = None
+        self.limits = Limits(
+            max_in_flight=max_in_flight,
+            rpm=rpm,
+            tpm=tpm,
+            budget=Budget(budget_usd, price) if budget_usd is not None and price else None,
+            retry=self._retry,
+            totals=self.totals,
+        )
+        self._lanes: set[asyncio.Task[None]] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._alarm: asyncio.TimerHandle | None = None
+        self._calls = Calls(transport, price, self.limits, self.waiting, self.totals, self.stop)
+        self._hedging = (
+            Hedging(self._hedge, self.limits.concurrency, self.totals) if hedge else None
+        )
 
     @property
     def stopped(self) -> str | None:
         """Why the run has to stop, or None."""
-        return self._stopped
+        return self._calls.stopped
 
     def stop(self, reason: str) -> None:
-        """Send nothing more; calls under way are still taken in."""
-        self._stopped = self._stopped or reason
+        """Send nothing more; calls under way are still taken in. May be called in any thread."""
+        self._calls.stopped = self._calls.stopped or reason
+        if self._loop is not None:
+            # A loop that is closed has nobody waiting on it.
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._dismiss)
+
+    def state_words(self) -> str:
+        """For people: how many requests are under way, and what keeps more from being sent."""
+        held = self.limits.words(time.monotonic())
+        return f"{self.totals.in_flight:,} in flight" + (f" ({held})" if held else "")
 
     async def probe(self) -> None:
         """See with one free call whether the endpoint is there and takes the key."""
         for failures in range(1, _PROBES + 1):
             try:
-                return await self._transport.probe()
+                return await self.transport.probe()
             except LLMError as error:
                 # A name server's hiccup must not end a nightly run before it began.
-                if error.error_class != "connection" or failures == _PROBES:
+                if error.error_class != "connection" or failures == _PROBES or self._calls.stopped:
                     return self.stop(error.message)
-            await self._rest(self._retry.pause(failures))
+            await asyncio.sleep(self._retry.pause(failures))
         return None
 
     async def close(self) -> None:
-        """Give the connections back."""
-        await self._transport.close()
+        """Give up what is under way, and the connections back."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+        if self._hedging is not None:
+            self._hedging.stop()
+        lanes = list(self._lanes)
+        for lane in lanes:
+            lane.cancel()
+        await asyncio.gather(*lanes, return_exceptions=True)
+        self._dismiss()
+        await self.transport.close()
 
     async def ask(self, template: ChatTemplate, user: str, parse: Parse) -> Answer:
         """One article's answer.
@@ -96,151 +136,158 @@ class Gateway:
             Unanswered: this article has failed.
             RunStopped: nothing more is sent; the article is left to do.
         """
-        asking = _Asking()
-        while True:
-            try:
-                completion, latency_s = await self._send(template, user, asking)
-                fields = parse(completion)
-            except LLMError as error:
-                template = await self._after(error, template, asking)
-            else:
-                self.totals.answered += 1
-                return Answer(
-                    fields=fields,
-                    finish_reason=completion.finish_reason,
-                    model=completion.model or template.model,
-                    usage=asking.usage,
-                    cost_usd=self._cost(asking),
-                    attempts=asking.attempts,
-                    latency_s=latency_s,
-                )
+        one = OneResult()
+        asking = Asking(template, user, parse, one)
+        self.submit([asking])
+        try:
+            result = await one.result
+        except asyncio.CancelledError:
+            asking.settled = True
+            await _cancelled(asking.lane if asking.out else None)
+            raise
+        if isinstance(result, Answer):
+            return result
+        raise result
 
-    async def _send(
-        self, template: ChatTemplate, user: str, asking: _Asking
-    ) -> tuple[Completion, float]:
-        async with self._gate:
-            await self._cool_down()
-            if self._stopped:
-                raise RunStopped(self._stopped)
-            asking.attempts += 1
-            self.totals.attempts += 1
-            self.totals.calls += asking.attempts == 1
-            self.totals.in_flight += 1
-            started = time.monotonic()
-            try:
-                completion = await self._transport.complete(template, user)
-            except LLMError as error:
-                if error.usage != NO_USAGE:
-                    self._bill(error.usage, asking)
-                raise
-            finally:
-                self.totals.in_flight -= 1
-        self._bill(completion.usage, asking)
-        self._trouble_since = None
-        self._limited_in_a_row = 0
-        return completion, time.monotonic() - started
+    @asynccontextmanager
+    async def room(self, rows: int) -> AsyncIterator[None]:
+        """Wait until few enough articles wait; in the block, read ``rows`` more and submit them.
 
-    async def _cool_down(self) -> None:
-        """Wait until the shared cooldown is over; others may have made it longer meanwhile."""
-        while (left := self._cooldown_until - time.monotonic()) > 0 and not self._stopped:
-            await asyncio.sleep(min(left, _TICK_S))
+        It bounds the text in memory: batches are read one after another, as they are needed.
+        """
+        await self.waiting.room(rows, self._wanted)
+        try:
+            yield
+        finally:
+            self.waiting.kept(rows)
+            self.waiting.admit(self._wanted())
 
-    async def _rest(self, seconds: float) -> None:
-        """Wait outside the gate, but no longer than until the run stops."""
-        until = time.monotonic() + seconds
-        while (left := until - time.monotonic()) > 0 and not self._stopped:
-            await asyncio.sleep(min(left, _TICK_S))
+    def submit(self, askings: Sequence[Asking]) -> None:
+        """Queue articles; each one's receiver gets its result. Only on the event loop."""
+        self._loop = asyncio.get_running_loop()
+        self.waiting.add(askings)
+        if self._calls.stopped:
+            self._dismiss()
+        self._fill()
 
-    async def _after(
-        self, error: LLMError, template: ChatTemplate, asking: _Asking
-    ) -> ChatTemplate:
-        """Wait as the error demands, then say with which template to try again, or raise."""
-        self.totals.errors[error.error_class] += 1
-        match error:
-            case EndpointRefused():
-                self.stop(error.message)
-                raise RunStopped(self._stopped)
-            case RateLimited():
-                self._slow_down(error)
-                return template
-            case Transient():
-                await self._back_off(error, asking)
-                return template
-            case UnusableAnswer() if self._may_ask_again(error, asking):
-                if error.error_class != "cut_off":
-                    return template
-                asking.doubled = True
-                return template.with_limit(2 * template.max_output_tokens)
-            case _:
-                self._trouble_since = None
-                self._doubt_if_all_are_refused(error)
-                raise self._unanswered(error, asking)
+    def no_more(self) -> None:
+        """All articles have been submitted: the last ones may be hedged."""
+        if self._hedging is not None:
+            self._hedging.watch(self._last_under_way)
 
-    def _slow_down(self, error: RateLimited) -> None:
-        """One cooldown for everyone; a limit that lasts for ever ends the run."""
-        if self._silent_s() + (error.retry_after or 0.0) > self._retry.patience_s:
-            minutes = self._retry.patience_s / 60
-            self.stop(
-                f"rate limited, and no answer in sight for {minutes:.0f} minutes "
-                f"({error.message}); run again later or raise the limit"
-            )
+    def _last_under_way(self) -> list[Asking]:
+        return list(self._calls.under_way) if self.waiting.exhausted else []
+
+    def _hedge(self, asking: Asking) -> bool:
+        """Send a second copy of a request; False if a limit forbids it."""
         now = time.monotonic()
-        if self._cooldown_until < now:
-            self._limited_in_a_row += 1
-            # Never shorter than the backoff: a server that asks to wait 0 s would be hammered.
-            pause = self._retry.pause(self._limited_in_a_row, error.retry_after)
-            self._cooldown_until = now + pause
-        elif error.retry_after is not None:
-            self._cooldown_until = max(self._cooldown_until, now + error.retry_after)
-
-    async def _back_off(self, error: Transient, asking: _Asking) -> None:
-        asking.faults += 1
-        silent_s = self._silent_s()
-        out_of_attempts = asking.faults >= self._retry.attempts
-        down = not self.totals.answered or silent_s > _DOWN_AFTER_S
-        hopeless = silent_s + (error.retry_after or 0.0) > self._retry.patience_s
-        if hopeless or (out_of_attempts and down):
-            self.stop(f"the endpoint does not answer: {error.message}; run again when it does")
-            raise RunStopped(self._stopped)
-        if out_of_attempts:
-            raise self._unanswered(error, asking)
-        await self._rest(self._retry.pause(asking.faults, error.retry_after))
-
-    def _silent_s(self) -> float:
-        """Seconds since the first fault or rate limit that no answer has followed."""
-        now = time.monotonic()
-        self._trouble_since = now if self._trouble_since is None else self._trouble_since
-        return now - self._trouble_since
-
-    def _may_ask_again(self, error: UnusableAnswer, asking: _Asking) -> bool:
-        asking.asks += 1
-        if error.error_class == "cut_off" and asking.doubled:
-            # The same cap would most likely cut the same answer off again.
+        if self._calls.stopped or self._crew_is_full() or self.limits.wait(asking, now) > 0:
             return False
-        budget = self._retry.reask_floor + self._retry.reask_share * self.totals.answered
-        if asking.asks >= self._retry.asks or self.totals.reasks >= budget:
-            return False
-        self.totals.reasks += 1
+        self.totals.hedges += 1
+        asking.hedge_lane = self._start_lane(asking, now)
         return True
 
-    def _doubt_if_all_are_refused(self, error: LLMError) -> None:
-        """A request that no article gets through is wrong in itself, and no article's fault."""
-        if error.error_class != "bad_request" or self.totals.answered:
-            return
-        error.error_class = "request_refused"
-        if self.totals.errors["bad_request"] >= _BAD_REQUESTS_BEFORE_STOP:
-            self.stop(f"the endpoint refuses every request: {error.message}; check the recipe")
+    def _wanted(self) -> int:
+        """How many articles may wait: enough for the lanes until the next are read."""
+        return max(self.limits.concurrency.limit, _LEAST_WAITING)
 
-    def _unanswered(self, error: LLMError, asking: _Asking) -> Unanswered:
-        return Unanswered(error, asking.attempts, asking.usage, self._cost(asking))
+    def _crew_is_full(self) -> bool:
+        return len(self._lanes) >= self.limits.concurrency.limit
 
-    def _bill(self, usage: Usage, asking: _Asking) -> None:
-        # Call by call: the price of a token may go by the length of the prompt.
-        cost = self.price.cost(usage) if self.price else 0.0
-        asking.usage += usage
-        asking.cost_usd += cost
-        self.totals.usage += usage
-        self.totals.cost_usd += cost
+    def _fill(self) -> None:
+        """Start lanes for the articles that wait, as far as the limits allow."""
+        now = time.monotonic()
+        while not self._crew_is_full() and (asking := self._next(now)):
+            self._start_lane(asking, now)
 
-    def _cost(self, asking: _Asking) -> float | None:
-        return asking.cost_usd if self.price else None
+    def _start_lane(self, asking: Asking, now: float) -> asyncio.Task[None]:
+        coroutine = self._lane(asking, self.limits.take(asking, now))
+        # In a context of its own: a lane outlives the task run that happened to start it.
+        lane = asyncio.get_running_loop().create_task(coroutine, context=contextvars.Context())
+        self._lanes.add(lane)
+        lane.add_done_callback(self._lane_ended)
+        return lane
+
+    def _lane_ended(self, lane: asyncio.Task[None]) -> None:
+        self._lanes.discard(lane)
+        self._fill()
+
+    async def _lane(self, asking: Asking | None, held: Held) -> None:
+        """Send one article's request after the other while there is room for this lane."""
+        me = asyncio.current_task()
+        while asking is not None:
+            if asking.out == 0:
+                asking.lane = me
+            await self._calls.send(asking, held)
+            if len(self._lanes) > self.limits.concurrency.limit:
+                return
+            now = time.monotonic()
+            asking = self._next(now)
+            if asking is not None:
+                held = self.limits.take(asking, now)
+                if not self._crew_is_full():
+                    self._fill()
+
+    def _next(self, now: float) -> Asking | None:
+        """Take out the article whose turn it is, if every limit lets it go now."""
+        waiting = self.waiting
+        if self._calls.stopped:
+            # Those who wait are about to be told, or this came before anybody waited.
+            self._dismiss()
+            return None
+        while asking := waiting.first(now):
+            if self.limits.pacer.known and (error := self.limits.refuse(asking)):
+                waiting.take_first()
+                self._calls.settle(asking, self._calls.unanswered(error, asking))
+                continue
+            wait = self.limits.wait(asking, now)
+            if wait > 0:
+                self._hold_back(wait)
+                return None
+            waiting.take_first()
+            waiting.admit(self._wanted())
+            return asking
+        waiting.admit(self._wanted())
+        if (due := waiting.next_rest_ends) is not None:
+            self._wake_in(due - now)
+        return None
+
+    def _hold_back(self, wait: float) -> None:
+        """A limit says no: come again when it may say yes, or see that it never will."""
+        budget = self.limits.budget
+        if wait < math.inf:
+            self._wake_in(wait)
+        elif budget is not None and not budget.under_way and not self.limits.breaker.open:
+            # What is under way has been settled, so no more than this is ever free again.
+            if self.waiting.bring_forward(budget.fits):
+                self._wake_in(0)
+            else:
+                self.budget_spent = True
+                self.stop(budget.spent_words())
+
+    def _wake_in(self, seconds: float) -> None:
+        """Have ``_fill`` called; of several wishes the earliest is kept."""
+        loop = asyncio.get_running_loop()
+        when = loop.time() + max(seconds, 0.0)
+        if self._alarm is not None:
+            if not self._alarm.cancelled() and self._alarm.when() <= when:
+                return
+            self._alarm.cancel()
+        self._alarm = loop.call_at(when, self._wake)
+
+    def _wake(self) -> None:
+        self._alarm = None
+        self._fill()
+
+    def _dismiss(self) -> None:
+        """Tell all who wait that nothing more is sent."""
+        for asking in self.waiting.clear():
+            self._calls.settle(asking, RunStopped(self._calls.stopped or _ENDED))
+        self.waiting.admit(math.inf)
+
+
+async def _cancelled(lane: asyncio.Task[None] | None) -> None:
+    """Cancel a lane and wait until it has ended."""
+    if lane is not None:
+        lane.cancel()
+        await asyncio.wait([lane])

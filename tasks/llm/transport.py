@@ -1,32 +1,33 @@
-"""How a chat request travels: straight over aiohttp, the fast way for any compatible server."""
+"""How a chat request travels: over our own thin HTTP client, to any compatible server."""
 
 from __future__ import annotations
 
-import os
-import ssl
-from typing import Any, Protocol
+from collections.abc import Mapping
+from typing import Protocol
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-import aiohttp
-
-from tasks.llm.chat import ChatTemplate, Completion
-from tasks.llm.classify import classify, one_line
+from tasks.llm.chat import NO_HEADERS, ChatTemplate, Completion
+from tasks.llm.classify import classify, limit_headers, one_line
 from tasks.llm.completion import parse_completion
-from tasks.llm.errors import EndpointRefused, LLMError, Transient
+from tasks.llm.errors import EndpointRefused, Transient
+from tasks.llm.http_pool import HttpPool
+from tasks.llm.http_response import HttpError, Response
 
-_CONNECT_TIMEOUT_S = 10.0
-_LARGEST_BODY = 16 << 20
-# uvicorn, which vLLM and others run on, closes an idle connection after 5 s; a request sent
-# into one that is being closed is lost, so they are dropped here a second earlier.
-_KEEPALIVE_S = 4.0
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 PROBE_REFUSED = {401, 402}
 """Statuses that show, for a list of models, that no call can succeed."""
 
 
 class Transport(Protocol):
-    """One way to reach an endpoint."""
+    """One way to reach an endpoint.
+
+    Attributes:
+        stall_s: seconds without a byte after which a call is given up; None for no such limit.
+            May be set at any time.
+    """
+
+    stall_s: float | None
 
     async def complete(self, template: ChatTemplate, user: str) -> Completion:
         """Send one request once; raises LLMError."""
@@ -41,103 +42,91 @@ class Transport(Protocol):
         ...
 
 
-class AiohttpTransport:
-    """Any OpenAI-compatible ``/chat/completions`` over one aiohttp connection pool.
+class HttpTransport:
+    """Any OpenAI-compatible ``/chat/completions`` over one HttpPool, the fast way; no proxy.
 
     Args:
         base_url: up to and including ``/v1``.
         api_key: sent as a bearer token; None sends none.
         timeout_s: seconds from sending a request to the last byte of its answer. Opening a
-            connection has its own limit of 10 s. There is no queue for connections: the
-            gateway's gate decides how many requests are under way.
+            connection has its own limit of 10 s.
     """
 
     def __init__(self, base_url: str, api_key: str | None, timeout_s: float) -> None:
         self._base_url = base_url.rstrip("/")
-        self._url = f"{self._base_url}/chat/completions"
         self._api_key = (api_key or "").strip() or None
         self._timeout_s = timeout_s
-        self._session: aiohttp.ClientSession | None = None
+        self._stall_s: float | None = None
+        self._pool: HttpPool | None = None
+
+    @property
+    def stall_s(self) -> float | None:
+        """Seconds without a byte after which a call is given up; None for no such limit."""
+        return self._stall_s
+
+    @stall_s.setter
+    def stall_s(self, seconds: float | None) -> None:
+        self._stall_s = seconds
+        if self._pool is not None:
+            self._pool.stall_s = seconds
 
     async def complete(self, template: ChatTemplate, user: str) -> Completion:
         """Send one request once; raises LLMError."""
-        status, headers, body = await self._exchange("POST", self._url, template.encode(user))
-        if status != 200:
-            raise classify(status, headers, body, self._api_key)
-        return parse_completion(body, self._api_key)
+        answer = await self._exchange("POST", "/chat/completions", template.encode(user))
+        if answer.status != 200:
+            raise classify(answer.status, answer.headers, answer.body, self._api_key)
+        headers = limit_headers(answer.headers) if answer.mentions(b"ratelimit-") else NO_HEADERS
+        return parse_completion(answer.body, self._api_key, headers)
 
     async def probe(self) -> None:
         """List the models; servers that have no such list (404, 405) are there all the same."""
-        status, headers, body = await self._exchange("GET", f"{self._base_url}/models", None)
-        if status == 401 and not self._api_key:
-            raise EndpointRefused(
-                "bad_key", "the endpoint wants a key; set OPENAI_API_KEY or name a Secret block"
-            )
-        if status in PROBE_REFUSED:
-            raise classify(status, headers, body, self._api_key)
+        answer = await self._exchange("GET", "/models", None)
+        mind_probe(answer.status, answer.headers, answer.body, self._api_key)
 
     async def close(self) -> None:
         """Close the pool."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            await pool.close()
 
-    async def _exchange(self, method: str, url: str, body: bytes | None) -> tuple[int, Any, bytes]:
-        check_key(self._api_key)
+    async def _exchange(self, method: str, path: str, body: bytes | None) -> Response:
+        pool = self._pool or self._open()
         try:
-            # A redirect would take the article, and a 301 or 302 a GET in its place, elsewhere.
-            async with self._open().request(
-                method, url, data=body, allow_redirects=False
-            ) as response:
-                return response.status, response.headers, await _read(response)
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            # from None: what the libraries say of an error may have the key in it.
-            raise self._translated(error, url) from None
+            return await pool.request(method, path, body)
+        except HttpError as error:
+            # from None: what the server sent, and so the error, may have the key in it.
+            raise self._translated(error) from None
 
-    def _translated(self, error: Exception, url: str) -> LLMError:
-        match error:
-            case aiohttp.InvalidURL():
-                return EndpointRefused("no_such_url", f"{url} is not a URL; check --base-url")
-            case aiohttp.ConnectionTimeoutError():
-                return Transient("connection", f"no connection within {_CONNECT_TIMEOUT_S:g} s")
-            case TimeoutError():
-                return Transient("timeout", f"no answer within {self._timeout_s:g} s")
-            case aiohttp.ClientConnectorError():
-                return Transient(
-                    "connection",
-                    f"cannot connect to {error.host}:{error.port} ({_reason(error.os_error)}); "
-                    "is it up, and --base-url right?",
-                )
-            case aiohttp.ClientPayloadError():
-                return Transient("truncated", "the answer broke off")
-        return Transient("connection", one_line(error, self._api_key) or type(error).__name__)
+    def _translated(self, error: HttpError) -> Transient:
+        message = one_line(error.message, self._api_key)
+        if error.fault == "connect":
+            return Transient("connection", f"{message}; is it up, and --base-url right?")
+        return Transient(error.fault, message)
 
-    def _open(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            headers = {"Content-Type": "application/json"}
-            if self._api_key:
-                headers["Authorization"] = f"Bearer {self._api_key}"
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE_S),
-                timeout=aiohttp.ClientTimeout(
-                    total=self._timeout_s, sock_connect=_CONNECT_TIMEOUT_S
-                ),
-                headers=headers,
-                # Not trust_env: for each request that reads ~/.netrc in a thread, and it fails
-                # where an entry there meets the bearer token.
-                proxy=_proxy_for(self._base_url),
+    def _open(self) -> HttpPool:
+        check_key(self._api_key)
+        headers = {"Content-Type": "application/json"}
+        if self._api_key:
+            headers["Authorization"] = f"Bearer {self._api_key}"
+        try:
+            self._pool = HttpPool(
+                self._base_url, headers, timeout_s=self._timeout_s, stall_s=self._stall_s
             )
-        return self._session
+        except ValueError:
+            raise EndpointRefused(
+                "no_such_url", f"{self._base_url} is not a URL; check --base-url"
+            ) from None
+        return self._pool
 
 
-async def _read(response: aiohttp.ClientResponse) -> bytes:
-    """The body, unpacked; an endless one, or a packed bomb, is given up on."""
-    body = bytearray()
-    async for chunk in response.content.iter_any():
-        body += chunk
-        if len(body) > _LARGEST_BODY:
-            raise Transient("too_large", f"the answer is over {_LARGEST_BODY >> 20} MiB")
-    return bytes(body)
+def mind_probe(status: int, headers: Mapping[str, str], body: bytes, api_key: str | None) -> None:
+    """Raise EndpointRefused if the list of models came back with what will stop every call."""
+    if status == 401 and not api_key:
+        raise EndpointRefused(
+            "bad_key", "the endpoint wants a key; set OPENAI_API_KEY or name a Secret block"
+        )
+    if status in PROBE_REFUSED:
+        raise classify(status, headers, body, api_key)
 
 
 def check_key(api_key: str | None) -> None:
@@ -150,14 +139,7 @@ def check_key(api_key: str | None) -> None:
         )
 
 
-def _reason(error: OSError) -> str:
-    """Why there is no connection; TLS has its own errno, which os.strerror would misread."""
-    if isinstance(error, ssl.SSLError) or not error.errno or error.errno < 0:
-        return one_line(error.strerror or error)
-    return os.strerror(error.errno)
-
-
-def _proxy_for(base_url: str) -> str | None:
+def proxy_for(base_url: str) -> str | None:
     """The proxy that the environment names for the endpoint; none for this machine."""
     parts = urlsplit(base_url)
     if not parts.hostname or parts.hostname in _LOOPBACK or proxy_bypass(parts.hostname):

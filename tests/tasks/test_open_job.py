@@ -113,7 +113,8 @@ def test_killed_at_any_moment_a_run_is_made_good_by_the_next(
     was_killed = killed_at(moment, asking(lake, asked.base_url, **options), after)
     assert was_killed or after
     assert_made_good(lake, asked, options)
-    assert paid_twice(asked) <= IN_FLIGHT
+    # Those in flight, and those that arrived in the turn of the loop that was cut short.
+    assert paid_twice(asked) <= 2 * IN_FLIGHT
 
 
 def assert_made_good(lake: Lake, asked: EmbeddedEndpoint, options: dict[str, int]) -> None:

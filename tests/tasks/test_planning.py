@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -17,8 +16,9 @@ from tasks.canonical import ARTICLES_SCHEMA
 from tasks.enriched import EnrichedTable
 from tasks.lake import Lake
 from tasks.outcomes import Outcome
-from tasks.planning import Batch, answered_rows, plan_run, read_batch, refused_texts
+from tasks.planning import Batch, plan_run, read_batch, refused_texts
 from tasks.recipes import load_recipe
+from tasks.row_index import RowIndex
 from tests.tasks.job_support import answer, article, failure, fill, write_outcomes
 
 STATES = ("new", "answered", "refused", "transient", "journalled")
@@ -114,40 +114,11 @@ def test_every_article_is_counted_once_and_every_text_asked_once(
             assert set(text_of) - {*asked, *copied} <= settled
         assert all(batch["size"] == read_batch(lake, batch).num_rows for batch in plan.batches)
         if batch_size:
-            assert all(batch["size"] == batch_size for batch in plan.batches[:-1])
+            # All but the last one to ask about and the last one of what is in journals.
+            small = [batch for batch in plan.batches if batch["size"] != batch_size]
+            assert len(small) <= 1 + bool(plan.recovered)
         assert json.loads(json.dumps([plan.batches, plan.copies])) == [plan.batches, plan.copies]
-        assert len(answered_rows(table)) == states.count("answered")
-
-
-@settings(max_examples=80, deadline=None)
-@given(groups=st.lists(st.integers(1, 7), min_size=1, max_size=6), data=st.data())
-def test_a_batch_reads_exactly_the_rows_that_it_names(
-    groups: list[int], data: st.DataObject
-) -> None:
-    with scratch_lake() as lake:
-        total = sum(groups)
-        row = dict.fromkeys(ARTICLES_SCHEMA.names)
-        for name in ("p1", "p2"):
-            rows = [{**row, "article_id": f"{name}-{number}"} for number in range(total)]
-            table, start = pa.Table.from_pylist(rows, ARTICLES_SCHEMA), 0
-            with lake.part_writer(lake.articles, f"{name}.parquet", ARTICLES_SCHEMA) as writer:
-                for size in groups:
-                    writer.write_table(table.slice(start, size))
-                    start += size
-        wanted: dict[str, list[list[int]]] = {}
-        for name in data.draw(st.sampled_from([["p1"], ["p2"], ["p1", "p2"]])):
-            bounds = data.draw(st.sets(st.integers(0, total), min_size=2).map(sorted))
-            ranges = [list(pair) for pair in pairwise(bounds)][::2]
-            wanted[f"articles/{name}.parquet"] = ranges
-        read = read_batch(lake, {"number": 1, "size": 0, "rows": wanted})
-        expected = [
-            f"{Path(part).stem}-{number}"
-            for part, ranges in wanted.items()
-            for start, stop in ranges
-            for number in range(start, stop)
-        ]
-        assert read["article_id"].to_pylist() == expected
-        assert read.schema.equals(ARTICLES_SCHEMA)
+        assert len(RowIndex.of(table)) == states.count("answered")
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import tasks.progress
 from tasks.job import Job
 from tasks.lake import Lake
 from tasks.open_job import open_job
-from tasks.planning import Plan
+from tasks.planning import Planner
 from tasks.progress import Progress, clock, shown_progress
 from tests.tasks.job_support import asking
 
@@ -24,6 +24,13 @@ def job(tmp_path: Path) -> Iterator[Job]:
     settings = asking(Lake(tmp_path / "lake"), URL, price_in=1.0, price_out=1.0)
     with open_job(settings, "run-id") as job:
         yield job
+
+
+def to_ask(job: Job, articles: int) -> Planner:
+    """A planner that has found so many articles to ask about."""
+    planner = Planner(job.table, recovered=set())
+    planner.plan.to_ask = articles
+    return planner
 
 
 @pytest.mark.parametrize(
@@ -44,16 +51,16 @@ def test_seconds_are_told_as_people_do(seconds: float, shown: str) -> None:
 
 
 def test_the_line_tells_count_rate_cost_and_time_left(job: Job) -> None:
-    progress = Progress(job, Plan(to_ask=2_000))
+    progress = Progress(job, to_ask(job, 2_000))
     assert progress.percent == 0
-    assert re.fullmatch(r"0 of 2,000 articles · 0\.0/s · \$0\.0000", progress.line())
+    assert re.fullmatch(r"0 of 2,000 articles · 0\.0/s · 0 in flight · \$0\.0000", progress.line())
     job.settled = 500
     job.gateway.totals.cost_usd = 0.25
     job.gateway.totals.errors["server_error"] = 3
     assert progress.percent == 25
     assert re.fullmatch(
-        r"500 of 2,000 articles · [\d,.]+/s · \$0\.2500 · about \$1\.0000 in all · [\d a-z]+ left"
-        r" · 3 requests failed",
+        r"500 of 2,000 articles · [\d,.]+/s · 0 in flight · \$0\.2500"
+        r" · about \$1\.0000 in all · [\d a-z]+ left · 3 requests failed",
         progress.line(),
     )
     job.settled = 2_000
@@ -65,13 +72,13 @@ def test_the_line_tells_count_rate_cost_and_time_left(job: Job) -> None:
 def test_the_line_has_no_cost_where_the_price_is_unknown(job: Job) -> None:
     job.gateway.price = None
     job.settled = 1
-    assert "$" not in Progress(job, Plan(to_ask=2)).line()
+    assert "$" not in Progress(job, to_ask(job, 2)).line()
 
 
 def test_nothing_to_ask_is_all_done_and_shows_nothing(job: Job) -> None:
-    assert Progress(job, Plan(to_ask=0)).percent == 100
+    assert Progress(job, to_ask(job, 0)).percent == 100
     before = threading.active_count()
-    with shown_progress(job, Plan(to_ask=0)):
+    with shown_progress(job, to_ask(job, 0)):
         assert threading.active_count() == before
 
 
@@ -94,7 +101,7 @@ def test_an_api_that_is_away_is_asked_at_intervals_and_hurts_nothing(
             pauses.append(timeout)
             return len(pauses) == 4
 
-    tasks.progress._show_artifact(Progress(job, Plan(to_ask=2)), Ending())
+    tasks.progress._show_artifact(Progress(job, to_ask(job, 2)), Ending())
     assert len(tried) == 4
     assert pauses[0] == 0
     assert all(pause == 5 for pause in pauses[1:])

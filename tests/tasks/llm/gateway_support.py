@@ -13,6 +13,7 @@ import orjson
 import pytest
 from aiohttp import web
 
+from tasks.llm.aiohttp_transport import AiohttpTransport
 from tasks.llm.answers import Answer, Parse, RunStopped, Unanswered
 from tasks.llm.chat import ChatTemplate, Completion
 from tasks.llm.errors import LLMError, UnusableAnswer
@@ -20,7 +21,7 @@ from tasks.llm.gateway import Gateway
 from tasks.llm.openai_transport import OpenAITransport
 from tasks.llm.prices import Price
 from tasks.llm.retry import RetryPolicy
-from tasks.llm.transport import AiohttpTransport, Transport
+from tasks.llm.transport import HttpTransport, Transport
 
 KEY = "sk-proj-0123456789abcdef"
 FAST = RetryPolicy(base_s=0.001, cap_s=0.01)
@@ -35,6 +36,10 @@ Make = Callable[..., Transport]
 Ending = Answer | Unanswered | RunStopped
 
 
+def over_http(base_url: str, key: str | None = KEY, timeout_s: float = 5.0) -> Transport:
+    return HttpTransport(base_url, key, timeout_s)
+
+
 def over_aiohttp(base_url: str, key: str | None = KEY, timeout_s: float = 5.0) -> Transport:
     return AiohttpTransport(base_url, key, timeout_s)
 
@@ -46,7 +51,8 @@ def over_openai(base_url: str, key: str | None = KEY, timeout_s: float = 5.0) ->
     return OpenAITransport(client)
 
 
-BOTH: list[Make] = [over_aiohttp, over_openai]
+EVERY: list[Make] = [over_http, over_aiohttp, over_openai]
+BOTH: list[Make] = [over_http, over_openai]
 
 
 @asynccontextmanager
@@ -74,14 +80,19 @@ async def error_of(make: Make, base_url: str, **more: Any) -> LLMError:
 async def gateway_to(
     base_url: str,
     *,
-    make: Make = over_aiohttp,
+    make: Make = over_http,
     max_in_flight: int = 8,
     price: Price | None = PRICE,
     retry: RetryPolicy = FAST,
     timeout_s: float = 5.0,
+    **more: Any,
 ) -> AsyncIterator[Gateway]:
     gateway = Gateway(
-        make(base_url, timeout_s=timeout_s), max_in_flight=max_in_flight, price=price, retry=retry
+        make(base_url, timeout_s=timeout_s),
+        max_in_flight=max_in_flight,
+        price=price,
+        retry=retry,
+        **more,
     )
     try:
         yield gateway

@@ -68,6 +68,31 @@ def test_it_runs_counts_and_ends() -> None:
     endpoint.stop()
 
 
+def test_it_gives_canned_answers_too() -> None:
+    with EmbeddedEndpoint(Faults.parse(["http_500=0.5"], seed=1), answers="canned") as endpoint:
+        replies = [post(endpoint.base_url, chat(f"{n}")) for n in range(30)]
+        stats = endpoint.stats()
+    assert {status for status, _ in replies} == {200, 500}
+    assert stats["answered"] == stats["distinct"] == stats["calls_per_status"]["200"]
+    assert stats["calls"] == 30
+
+
+def test_options_that_contradict_each_other_are_one_line() -> None:
+    finished = subprocess.run(
+        [
+            *(sys.executable, "-m", "tasks.llm.embedded", "--port", "0"),
+            *("--answers", "canned", "--strict-model"),
+        ],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=False,
+    )
+    assert finished.returncode == 2
+    assert finished.stderr.startswith("embedded endpoint: canned answers read no prompt")
+    assert finished.stderr.count("\n") == 1
+
+
 def test_two_processes_with_a_seed_answer_and_misbehave_alike() -> None:
     faults = Faults.parse(["http_500=0.3", "empty=0.2"], seed=11)
 

@@ -66,3 +66,20 @@ def test_tokens_are_taken_only_from_who_is_let_in() -> None:
 def test_a_request_larger_than_a_minute_allows_is_told_to_shrink() -> None:
     with pytest.raises(ApiError, match="must be reduced"):
         Quota(rpm=None, tpm=100).admit(101)
+
+
+def test_a_small_bucket_lets_few_come_at_once_and_fills_at_the_same_rate() -> None:
+    clock = Clock()
+    quota = Quota(rpm=6000, tpm=None, clock=clock, burst=10)
+    for _ in range(10):
+        quota.admit(1)
+    assert quota.headers() == {
+        "x-ratelimit-limit-requests": "6000",
+        "x-ratelimit-remaining-requests": "0",
+        "x-ratelimit-reset-requests": "100ms",
+    }
+    with pytest.raises(ApiError) as caught:
+        quota.admit(1)
+    assert caught.value.headers["retry-after-ms"] == "10"
+    clock.now = 60
+    assert quota.headers()["x-ratelimit-remaining-requests"] == "10"

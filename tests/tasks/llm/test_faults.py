@@ -24,6 +24,7 @@ def test_options_are_read_and_written_alike() -> None:
         ("reset=nan", "a probability from 0 to 1"),
         ("reset=1.5", "a probability from 0 to 1"),
         ("rpm=0", "a whole number of at least 1"),
+        ("burst=5", "set together with rpm"),
         ("rpm=1.5", "'1.5' is not a whole number"),
         ("stall_seconds=inf", "seconds, 0 or more"),
         ("poison=", "a word"),

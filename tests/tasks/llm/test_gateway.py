@@ -158,7 +158,7 @@ async def test_never_more_requests_under_way_than_allowed(max_in_flight: int) ->
 
 
 async def test_callers_that_are_cancelled_leave_no_slot_taken_and_no_count_wrong() -> None:
-    faults = Faults(latency=Latency.parse("fixed:0.05"), http_429=0.2, retry_after=0.01)
+    faults = Faults(latency=Latency.parse("fixed:0.05"), http_500=0.2)
     async with running_endpoint(faults) as url, gateway_to(url, max_in_flight=4) as gateway:
         for delay in (0.0, 0.001, 0.02, 0.06, 0.07):
             callers = [asyncio.create_task(ending(gateway, article(n))) for n in range(12)]

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from tasks.llm import gateway as gateway_module
 from tasks.llm.answers import Answer, RunStopped
 from tasks.llm.embedded_process import running_endpoint
 from tasks.llm.faults import Faults
@@ -69,7 +68,6 @@ async def test_while_a_limit_lasts_nobody_sends_anything() -> None:
 async def test_a_server_that_says_to_wait_no_time_is_not_hammered(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(gateway_module, "_TICK_S", 0.01)
     policy = RetryPolicy(base_s=800.0, cap_s=800.0)
     async with (
         scripted((429, {}, {"Retry-After": "0"})) as script,

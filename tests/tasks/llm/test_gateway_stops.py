@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from tasks.llm import gateway as gateway_module
 from tasks.llm.answers import Answer, RunStopped, Unanswered
 from tasks.llm.chat import Usage
 from tasks.llm.embedded_process import running_endpoint
@@ -92,7 +91,6 @@ async def test_when_the_money_runs_out_what_is_done_stays_done() -> None:
 
 
 async def test_stop_ends_waits_and_sends_nothing_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gateway_module, "_TICK_S", 0.01)
     for status in (429, 503):
         reply: Any = (status, {}, {"Retry-After": "600"})
         async with scripted(reply) as script, gateway_to(script.base_url) as gateway:

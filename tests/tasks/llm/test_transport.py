@@ -1,4 +1,4 @@
-"""Both transports over real HTTP: what is sent, where it may go, and what the probe minds."""
+"""All transports over real HTTP: what is sent, where it may go, and what the probe minds."""
 
 import logging
 import traceback
@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from tasks.llm.chat import Completion, Usage
+from tasks.llm.chat import NO_HEADERS, Completion, Usage
 from tasks.llm.embedded_process import running_endpoint
 from tasks.llm.errors import EndpointRefused, LLMError
-from tasks.llm.transport import AiohttpTransport
+from tasks.llm.transport import proxy_for
 from tests.tasks.llm.gateway_support import (
-    BOTH,
+    EVERY,
     KEY,
     TEMPLATE,
     Make,
@@ -22,12 +22,12 @@ from tests.tasks.llm.gateway_support import (
     error_of,
     opened,
     over_aiohttp,
-    over_openai,
+    over_http,
     scripted,
     stats_of,
 )
 
-both = pytest.mark.parametrize("make", BOTH)
+every = pytest.mark.parametrize("make", EVERY)
 
 
 async def completion_of(make: Make, script: Script) -> Completion:
@@ -38,7 +38,7 @@ async def completion_of(make: Make, script: Script) -> Completion:
 # ---- Completions.
 
 
-@both
+@every
 async def test_a_completion_and_what_was_sent_for_it(make: Make) -> None:
     body = completion_body(
         usage={
@@ -57,11 +57,12 @@ async def test_a_completion_and_what_was_sent_for_it(make: Make) -> None:
     assert seen.json == {**TEMPLATE.options(), "messages": TEMPLATE.messages(article(1))}
 
 
+@pytest.mark.parametrize("make", [over_http, over_aiohttp])
 @pytest.mark.parametrize("key", [None, "", "  \n"])
-async def test_without_a_key_no_authorization_is_sent(key: str | None) -> None:
+async def test_without_a_key_no_authorization_is_sent(make: Make, key: str | None) -> None:
     async with (
         scripted((200, completion_body())) as script,
-        opened(AiohttpTransport(script.base_url, key, 5)) as transport,
+        opened(make(script.base_url, key, 5)) as transport,
     ):
         await transport.complete(TEMPLATE, "x")
         await transport.probe()
@@ -69,15 +70,16 @@ async def test_without_a_key_no_authorization_is_sent(key: str | None) -> None:
     assert not any("authorization" in request.headers for request in script.seen)
 
 
-async def test_white_space_around_the_key_is_not_sent() -> None:
+@pytest.mark.parametrize("make", [over_http, over_aiohttp])
+async def test_white_space_around_the_key_is_not_sent(make: Make) -> None:
     """A key is often read from a file that ends with a line break."""
     async with scripted((200, completion_body())) as script:
-        async with opened(AiohttpTransport(script.base_url, f" {KEY}\n", 5)) as transport:
+        async with opened(make(script.base_url, f" {KEY}\n", 5)) as transport:
             await transport.complete(TEMPLATE, "x")
         assert script.seen[0].headers["authorization"] == f"Bearer {KEY}"
 
 
-@both
+@every
 @pytest.mark.parametrize("key", [f"{KEY}\nX-Evil: 1", f"{KEY}…", f"{KEY}\x00"])
 async def test_a_key_that_no_header_can_carry_is_refused(make: Make, key: str) -> None:
     async with scripted((200, completion_body())) as script:
@@ -87,7 +89,7 @@ async def test_a_key_that_no_header_can_carry_is_refused(make: Make, key: str) -
         assert not script.seen
 
 
-@both
+@every
 async def test_half_a_surrogate_pair_in_an_article_does_not_stop_it(make: Make) -> None:
     async with (
         scripted((200, completion_body())) as script,
@@ -97,8 +99,8 @@ async def test_half_a_surrogate_pair_in_an_article_does_not_stop_it(make: Make) 
     assert script.seen[0].json["messages"][1]["content"] == "cut � off"
 
 
-@both
-async def test_the_embedded_endpoint_gives_both_the_same(make: Make) -> None:
+@every
+async def test_the_embedded_endpoint_gives_all_the_same(make: Make) -> None:
     async with (
         running_endpoint(api_key=KEY) as url,
         opened(make(url)) as transport,
@@ -120,7 +122,7 @@ async def test_the_embedded_endpoint_gives_both_the_same(make: Make) -> None:
 # ---- Where a request may go.
 
 
-@both
+@every
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 async def test_no_redirect_is_followed(make: Make, status: int) -> None:
     async with scripted((200, completion_body())) as other:
@@ -133,7 +135,7 @@ async def test_no_redirect_is_followed(make: Make, status: int) -> None:
     assert not other.seen
 
 
-@both
+@every
 async def test_a_probe_follows_no_redirect_either(make: Make) -> None:
     async with scripted((200, b"{}")) as other:
         async with (
@@ -168,10 +170,28 @@ async def test_the_proxy_of_the_environment_is_used_but_for_this_machine(
         assert len(near.seen) == 1
 
 
+def test_a_proxy_is_named_for_what_is_elsewhere_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    assert proxy_for("http://far.example/v1") is None
+    monkeypatch.setenv("http_proxy", "proxy.example:3128")
+    monkeypatch.setenv("no_proxy", "near.example")
+    assert proxy_for("http://far.example/v1") == "http://proxy.example:3128"
+    for base_url in (
+        "https://far.example/v1",
+        "http://near.example/v1",
+        "http://localhost:8000/v1",
+        "http://127.0.0.1/v1",
+        "http://[::1]:8000/v1",
+    ):
+        assert proxy_for(base_url) is None
+
+
 # ---- The probe.
 
 
-@both
+@every
 @pytest.mark.parametrize(
     ("status", "body", "stops"),
     [
@@ -200,7 +220,7 @@ async def test_a_probe_minds_only_what_stops_every_call(
 # ---- The key.
 
 
-@both
+@every
 async def test_the_key_is_in_no_log_and_no_repr(
     make: Make, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -220,14 +240,59 @@ async def test_the_key_is_in_no_log_and_no_repr(
 
 
 async def test_a_transport_can_be_closed_twice_and_before_its_first_call() -> None:
-    for make in (over_aiohttp, over_openai):
+    for make in EVERY:
         transport = make("http://127.0.0.1:9/v1")
         await transport.close()
         await transport.close()
 
 
-async def test_an_answer_without_end_is_given_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tasks.llm.transport._LARGEST_BODY", 1_000)
+@pytest.mark.parametrize("make", [over_http, over_aiohttp])
+async def test_an_answer_without_end_is_given_up_on(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasks.llm.http_response.LARGEST_BODY", 1_000)
     async with scripted((200, completion_body("x" * 2_000))) as script:
-        error = await error_of(over_aiohttp, script.base_url)
+        error = await error_of(make, script.base_url)
     assert error.error_class == "too_large"
+
+
+# ---- What a provider says of its limits.
+
+
+DATE = "Sun, 22 Nov 2026 16:09:13 GMT"
+KEPT = {
+    "x-ratelimit-limit-requests": "60",
+    "anthropic-ratelimit-tokens-reset": "2026-11-22T16:10:00Z",
+    "date": DATE,
+}
+LIMITS = {
+    "X-RateLimit-Limit-Requests": "60",
+    "anthropic-ratelimit-tokens-reset": "2026-11-22T16:10:00Z",
+    "Date": DATE,
+    "X-Other": "1",
+}
+
+
+@every
+async def test_rate_limit_headers_come_with_the_completion_and_no_others(make: Make) -> None:
+    async with scripted((200, completion_body(), LIMITS)) as script:
+        assert (await completion_of(make, script)).headers == KEPT
+    async with scripted((200, completion_body())) as script:
+        assert (await completion_of(make, script)).headers is NO_HEADERS
+
+
+@every
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (429, {}),
+        (500, b""),
+        (200, {"error": {"message": "odd"}}),
+        (200, completion_body(choices=[{"message": {}, "finish_reason": "content_filter"}])),
+    ],
+)
+async def test_rate_limit_headers_come_with_any_error(make: Make, status: int, body: Any) -> None:
+    async with scripted((status, body, LIMITS)) as script:
+        assert (await error_of(make, script.base_url)).headers == KEPT
+    async with scripted((status, body)) as script:
+        assert (await error_of(make, script.base_url)).headers is NO_HEADERS

@@ -1,42 +1,37 @@
-"""What goes wrong on the way: the same errors over both transports, and no key in any."""
+"""What goes wrong on the way: the same errors over all transports, and no key in any."""
 
 import asyncio
 import socket
-import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
 
-from tasks.llm import transport as transport_module
 from tasks.llm.chat import NO_USAGE, Usage
 from tasks.llm.embedded_process import running_endpoint
 from tasks.llm.embedded_wire import reset, truncate
 from tasks.llm.errors import EndpointRefused, LLMError, RateLimited, Transient, UnusableArticle
 from tasks.llm.faults import Faults
 from tests.tasks.llm.gateway_support import (
-    BOTH,
+    EVERY,
     KEY,
+    TEMPLATE,
     Make,
     completion_body,
     error_of,
+    opened,
     over_aiohttp,
+    over_http,
     scripted,
 )
+from tests.tasks.llm.http_support import raw_server, self_signed, serving
 
-both = pytest.mark.parametrize("make", BOTH)
+every = pytest.mark.parametrize("make", EVERY)
+direct = pytest.mark.parametrize("make", [over_http, over_aiohttp])
 
 
-@both
+@every
 @pytest.mark.parametrize(
     ("body", "kind", "error_class", "usage"),
     [
@@ -91,7 +86,7 @@ async def test_a_200_without_an_answer(
     assert (type(error), error.error_class, error.usage) == (kind, error_class, usage)
 
 
-@both
+@every
 @pytest.mark.parametrize(
     ("status", "body", "error_class", "message"),
     [
@@ -114,13 +109,13 @@ async def test_an_error_status(
     assert message in error.message
 
 
-@both
+@every
 async def test_the_wait_that_is_asked_for_comes_with_the_error(make: Make) -> None:
     async with scripted((429, {}, {"Retry-After": "7"})) as script:
         assert (await error_of(make, script.base_url)).retry_after == 7.0
 
 
-@both
+@every
 @pytest.mark.parametrize(
     ("faults", "error_class"),
     [
@@ -136,21 +131,32 @@ async def test_the_wait_that_is_asked_for_comes_with_the_error(make: Make) -> No
         (Faults(tpm=100), "too_long"),
     ],
 )
-async def test_a_fault_has_the_same_class_over_both(
+async def test_a_fault_has_the_same_class_over_all(
     make: Make, faults: Faults, error_class: str
 ) -> None:
     async with running_endpoint(faults) as url:
         assert (await error_of(make, url)).error_class == error_class
 
 
-@both
+@every
 async def test_a_stall_is_a_timeout(make: Make) -> None:
     async with running_endpoint(Faults(stall=1.0)) as url:
         error = await error_of(make, url, timeout_s=0.1)
     assert (type(error), error.error_class) == (Transient, "timeout")
 
 
-@both
+@every
+async def test_a_call_without_a_byte_for_too_long_is_given_up_before_its_time(make: Make) -> None:
+    async with (
+        running_endpoint(Faults(stall=1.0)) as url,
+        opened(make(url, timeout_s=60.0)) as transport,
+    ):
+        transport.stall_s = 0.1
+        with pytest.raises(Transient, match=r"timeout: no byte for 0\.1 s"):
+            await transport.complete(TEMPLATE, "x")
+
+
+@every
 async def test_a_body_that_drips_is_a_timeout(make: Make) -> None:
     async def drip(request: web.BaseRequest) -> web.StreamResponse:
         response = web.StreamResponse()
@@ -163,7 +169,7 @@ async def test_a_body_that_drips_is_a_timeout(make: Make) -> None:
         assert (await error_of(make, script.base_url, timeout_s=0.1)).error_class == "timeout"
 
 
-@both
+@every
 async def test_chunks_that_break_off_are_an_answer_cut_short(make: Make) -> None:
     async def break_off(request: web.BaseRequest) -> web.StreamResponse:
         response = web.StreamResponse()
@@ -182,7 +188,7 @@ async def test_chunks_that_break_off_are_an_answer_cut_short(make: Make) -> None
             assert (await error_of(make, script.base_url)).error_class == "truncated"
 
 
-@both
+@every
 async def test_a_server_that_hangs_up_is_transient(make: Make) -> None:
     async def hang_up(request: web.BaseRequest) -> web.StreamResponse:
         assert request.transport is not None
@@ -198,7 +204,7 @@ async def test_a_server_that_hangs_up_is_transient(make: Make) -> None:
         assert (type(error), error.error_class) == (Transient, "connection")
 
 
-@both
+@every
 async def test_a_server_that_speaks_no_http_and_repeats_the_key(make: Make) -> None:
     async def babble(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -213,7 +219,7 @@ async def test_a_server_that_speaks_no_http_and_repeats_the_key(make: Make) -> N
     assert "***" in error.message
 
 
-@both
+@every
 async def test_a_port_where_nobody_listens(make: Make) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -222,22 +228,25 @@ async def test_a_port_where_nobody_listens(make: Make) -> None:
     assert (type(error), error.error_class) == (Transient, "connection")
 
 
-async def test_an_unreachable_endpoint_is_named_with_the_reason() -> None:
+@direct
+async def test_an_unreachable_endpoint_is_named_with_the_reason(make: Make) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    error = await error_of(over_aiohttp, f"http://127.0.0.1:{port}/v1")
+    error = await error_of(make, f"http://127.0.0.1:{port}/v1")
     assert f"127.0.0.1:{port} (Connection refused)" in error.message
     for url in (f"http://localhost:{port}/v1", f"http://no.such.host.invalid:{port}/v1"):
-        error = await error_of(over_aiohttp, url)
+        error = await error_of(make, url)
         assert error.error_class == "connection"
         assert "None" not in error.message
 
 
+@direct
 async def test_a_connection_that_does_not_open_is_told_from_a_slow_answer(
-    monkeypatch: pytest.MonkeyPatch,
+    make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transport_module, "_CONNECT_TIMEOUT_S", 0.2)
+    for module in ("http_pool", "aiohttp_transport"):
+        monkeypatch.setattr(f"tasks.llm.{module}.CONNECT_TIMEOUT_S", 0.2)
     with socket.socket() as full:
         full.bind(("127.0.0.1", 0))
         full.listen(0)
@@ -246,51 +255,30 @@ async def test_a_connection_that_does_not_open_is_told_from_a_slow_answer(
         for client in waiting:
             client.setblocking(False)
             client.connect_ex(address)
-        error = await error_of(over_aiohttp, f"http://127.0.0.1:{address[1]}/v1")
+        error = await error_of(make, f"http://127.0.0.1:{address[1]}/v1")
         for client in waiting:
             client.close()
     assert error.error_class == "connection"
     assert "no connection within 0.2 s" in error.message
 
 
+@direct
 @pytest.mark.parametrize("url", ["nonsense", "http:///v1", "http://[::1/v1", "ftp://h/v1"])
-async def test_what_is_no_url_is_no_crash(url: str) -> None:
-    assert (await error_of(over_aiohttp, url)).error_class in ("no_such_url", "connection")
+async def test_what_is_no_url_is_no_crash(make: Make, url: str) -> None:
+    assert (await error_of(make, url)).error_class in ("no_such_url", "connection")
 
 
-async def test_plain_http_where_tls_is_expected_says_so() -> None:
+@direct
+async def test_plain_http_where_tls_is_expected_says_so(make: Make) -> None:
     async with scripted((200, completion_body())) as script:
-        error = await error_of(over_aiohttp, script.base_url.replace("http:", "https:"))
+        error = await error_of(make, script.base_url.replace("http:", "https:"))
     assert error.error_class == "connection"
     assert "not permitted" not in error.message
     assert "SSL" in error.message or "record" in error.message
 
 
-async def test_a_certificate_of_ones_own_is_named_as_the_reason(tmp_path: Path) -> None:
-    async with _tls_server(tmp_path) as port:
-        error = await error_of(over_aiohttp, f"https://localhost:{port}/v1")
+@direct
+async def test_a_certificate_of_ones_own_is_named_as_the_reason(make: Make, tmp_path: Path) -> None:
+    async with raw_server(b"", tls=serving(self_signed(tmp_path))) as server:
+        error = await error_of(make, f"https://localhost:{server.port}/v1")
     assert "certificate verify failed" in error.message.lower()
-
-
-@asynccontextmanager
-async def _tls_server(folder: Path) -> AsyncIterator[int]:
-    """Listen with a certificate that nobody else has signed."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .sign(key, hashes.SHA256())
-    )
-    pem = folder / "self_signed.pem"
-    pem.write_bytes(
-        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        + certificate.public_bytes(Encoding.PEM)
-    )
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(pem)
-    server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0, ssl=context)
-    async with server:
-        yield server.sockets[0].getsockname()[1]

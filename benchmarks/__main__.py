@@ -1,0 +1,159 @@
+"""Everything side by side, in one run: `make bench`, or `python -m benchmarks --help`."""
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from benchmarks.articles import articles
+from benchmarks.cores import machine, stay_off_client_core
+from benchmarks.journal_cost import journal_ms_per_row
+from benchmarks.lakes import Lakes
+from benchmarks.measurement import Measurement, measure
+from benchmarks.prefect_server import prefect_server, wait_until_quiet
+from benchmarks.report import as_json, markdown, one_line
+from benchmarks.results import Results
+from benchmarks.scenarios import SCENARIOS, Case, Scenario
+from benchmarks.ways import LABELS
+
+_FEWEST_ROWS = 20
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the benchmark; gives the exit status, which says nothing of the figures."""
+    options = _parser().parse_args(argv)
+    chosen = (
+        [one for one in SCENARIOS if one.name in options.only]
+        if options.only
+        else [one for one in SCENARIOS if not one.optional or options.memory]
+    )
+    results = Results(scale=options.scale, repeat=options.repeat, machine=machine())
+    stay_off_client_core()
+    try:
+        _run_all(chosen, results, options.ways)
+        if not options.only or "journal" in options.only:
+            results.journal_ms = journal_ms_per_row()
+    except KeyboardInterrupt:
+        _say("interrupted; this was measured until then")
+    if options.json:
+        options.json.write_text(json.dumps(as_json(results), indent=1, default=str) + "\n")
+    print(markdown(results))
+    return 0
+
+
+def _run_all(chosen: list[Scenario], results: Results, ways: list[str]) -> None:
+    """Run the scenarios, under one Prefect server if any of their cases needs it."""
+    cases = [case for scenario in chosen for case in scenario.cases if _wanted(case, ways)]
+    with ExitStack() as stack:
+        if any(case.way == "ours" or case.way.startswith("prefect") for case in cases):
+            _say("starting a Prefect server")
+            stack.enter_context(prefect_server())
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-lakes-"))
+        for scenario in chosen:
+            run_scenario(scenario, results, Lakes(Path(folder)), ways)
+
+
+def run_scenario(scenario: Scenario, results: Results, lakes: Lakes, ways: list[str]) -> None:
+    """Measure the cases of a scenario in turn, as often as wanted; the medians are kept."""
+    _say(f"{scenario.name}: {scenario.title}")
+    cases = [case for case in scenario.cases if _wanted(case, ways)]
+    rounds: list[list[Measurement]] = []
+    for _ in range(results.repeat):
+        rounds.append([])
+        for case in cases:
+            wait_until_quiet()
+            rounds[-1].append(_measure_case(case, scenario, rounds[-1], lakes, results.scale))
+            _say(f"  {one_line(rounds[-1][-1])}")
+    results.scenarios[scenario.name] = scenario
+    results.by_scenario[scenario.name] = [_median_run(runs) for runs in zip(*rounds, strict=True)]
+
+
+def _median_run(runs: Sequence[Measurement]) -> Measurement:
+    """The run with the median rate; a crash has none and counts as the slowest."""
+    return sorted(runs, key=lambda run: run.rate or 0.0)[len(runs) // 2]
+
+
+def _wanted(case: Case, ways: list[str]) -> bool:
+    return not ways or case.way in ways
+
+
+def _measure_case(
+    case: Case, scenario: Scenario, before: list[Measurement], lakes: Lakes, scale: float
+) -> Measurement:
+    rows = max(round(case.rows * scale), min(case.rows, _FEWEST_ROWS))
+    file = articles(rows, short=case.short)
+    given = case.options if isinstance(case.options, tuple) else case.options(before)
+    with ExitStack() as stack:
+        lake = stack.enter_context(lakes.fresh(file)) if case.way == "ours" else None
+        return measure(
+            case.way,
+            file,
+            rows,
+            conditions=case.conditions or scenario.conditions,
+            in_flight=case.in_flight,
+            lake=lake,
+            options=given,
+            note=case.note,
+        )
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description="Every way to ask about a table of articles, measured in one run.",
+    )
+    names = [scenario.name for scenario in SCENARIOS]
+    parser.add_argument(
+        "--only",
+        type=_names_of([*names, "journal"]),
+        default=[],
+        metavar="SCENARIO,...",
+        help=f"some of: {', '.join(names)}, journal",
+    )
+    parser.add_argument(
+        "--ways",
+        type=_names_of(list(LABELS)),
+        default=[],
+        metavar="WAY,...",
+        help=f"some of: {', '.join(LABELS)}",
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all of it as JSON too")
+    parser.add_argument(
+        "--memory", action="store_true", help="ask about a million rows as well: takes minutes"
+    )
+    parser.add_argument(
+        "--repeat", type=_at_least_one, default=1, help="measure so often, show the median"
+    )
+    parser.add_argument(
+        "--scale", type=float, default=1.0, help="share of the rows, to try it out (%(default)s)"
+    )
+    return parser
+
+
+def _at_least_one(text: str) -> int:
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError("at least 1")
+    return number
+
+
+def _names_of(known: list[str]) -> Callable[[str], list[str]]:
+    """Read a comma-separated list of known names."""
+
+    def read(text: str) -> list[str]:
+        names = [name.strip() for name in text.split(",") if name.strip()]
+        if unknown := [name for name in names if name not in known]:
+            raise argparse.ArgumentTypeError(f"unknown: {', '.join(unknown)}")
+        return names
+
+    return read
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,37 @@
+"""What the journal adds to a row: encoding its outcome, and appending it to a synced file."""
+
+import tempfile
+import time
+from pathlib import Path
+
+ROWS = 20_000
+_ANSWER = (
+    "The council approved a new bridge over the river on Monday. Engineers expect that building "
+    "it takes two years. Residents of both banks had asked for it since the flood."
+)
+
+
+def journal_ms_per_row(rows: int = ROWS) -> float:
+    """Measure the CPU milliseconds for a row, those of the thread that syncs among them."""
+    from tasks.journal import JournalFolder
+    from tasks.llm.answers import Answer
+    from tasks.llm.chat import Usage
+    from tasks.outcomes import Outcome
+
+    answer = Answer(
+        fields={"summary": _ANSWER},
+        finish_reason="stop",
+        model="m",
+        usage=Usage(300, 0, 40),
+        cost_usd=0.0004,
+        attempts=1,
+        latency_s=0.5,
+    )
+    outcomes = [Outcome.of_answer(f"{number:064x}", answer) for number in range(rows)]
+    with tempfile.TemporaryDirectory() as folder, JournalFolder(Path(folder), "bench") as journals:
+        journal = journals.open("000000")
+        before = time.process_time()
+        for outcome in outcomes:
+            journal.append(outcome.encode())
+        journal.sync()
+        return 1000 * (time.process_time() - before) / rows

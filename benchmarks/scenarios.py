@@ -1,0 +1,168 @@
+"""The scenarios: how the endpoint behaves, and which ways meet it with how many rows."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from math import exp
+
+from benchmarks.measurement import Conditions, Measurement
+
+RPM = 6000
+BURST = 10
+ROOM = 50
+PRICE_IN, PRICE_OUT = 1.0, 2.0
+"""US dollars for a million tokens, in and out."""
+_LOGNORMAL_MEAN = exp(0.5**2 / 2)
+"""Of the endpoint's lognormal latency, in medians: its sigma is 0.5."""
+_HEAVY_MEAN = 0.99 + 0.01 * 10
+"""Of the endpoint's heavy tail: one call in a hundred takes ten times as long."""
+_SLOW_S = 0.25
+_STEADY = Conditions(("latency=lognormal:0.5",))
+_FAULTS = (
+    *("http_500=0.03", "reset=0.02", "http_429=0.02", "stall=0.01", "truncated=0.01"),
+    "latency=lognormal:0.5",
+)
+_PRICES = ("--price-in", str(PRICE_IN), "--price-out", str(PRICE_OUT))
+Options = Callable[[list[Measurement]], tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One way with its rows; 0 in flight is the way's default.
+
+    Attributes:
+        options: of this project's command line; a function if they follow from what was measured
+            before in the scenario.
+        note: what tells the case from others of the same way.
+        conditions: the endpoint's, where they are not the scenario's.
+        short: whether its articles have two sentences only.
+    """
+
+    way: str
+    rows: int
+    in_flight: int
+    options: tuple[str, ...] | Options = ()
+    note: str = ""
+    conditions: Conditions | None = None
+    short: bool = False
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """An endpoint, the cases that meet it, and the ideal seconds for rows and calls in flight."""
+
+    name: str
+    title: str
+    conditions: Conditions
+    cases: list[Case]
+    ideal_s: Callable[[int, int], float] | None = None
+    optional: bool = field(default=False)
+
+
+def half_of_bill(measured: list[Measurement]) -> float:
+    """Half of what the run without a budget was billed, in US dollars."""
+    return measured[0].bill(PRICE_IN, PRICE_OUT) / 2
+
+
+def _half_as_budget(measured: list[Measurement]) -> tuple[str, ...]:
+    return (*_PRICES, "--budget-usd", f"{half_of_bill(measured):.6f}")
+
+
+SCENARIOS = [
+    Scenario(
+        "zero-latency",
+        "no latency",
+        Conditions(),
+        [
+            Case("ours", 20_000, 256),
+            Case("plain", 20_000, 256),
+            Case("openai-gather", 2_000, 256),
+            Case("barrier", 2_000, 256),
+            Case("prefect-gather", 500, 256),
+            Case("prefect-map", 200, 0),
+        ],
+    ),
+    Scenario(
+        "lognormal",
+        "lognormal latency, median 0.5 s",
+        _STEADY,
+        [
+            Case("ours", 20_000, 200),
+            Case("plain", 20_000, 200),
+            Case("openai-gather", 2_000, 200),
+            Case("barrier", 2_000, 200),
+        ],
+        lambda rows, in_flight: rows * 0.5 * _LOGNORMAL_MEAN / in_flight,
+    ),
+    Scenario(
+        "heavy-tail",
+        "0.5 s, one call in a hundred takes ten times as long",
+        Conditions(("latency=heavy:0.5",)),
+        [
+            Case("ours", 5_000, 200, ("--hedge",), "--hedge"),
+            Case("plain", 5_000, 200),
+        ],
+        lambda rows, in_flight: rows * 0.5 * _HEAVY_MEAN / in_flight,
+    ),
+    Scenario(
+        "rpm",
+        f"{RPM:,} requests a minute, {BURST} at once, no latency",
+        Conditions((f"rpm={RPM}", f"burst={BURST}")),
+        [
+            Case("ours", 2_000, 100, note="told nothing"),
+            Case("ours", 2_000, 100, ("--rpm", str(RPM)), f"--rpm {RPM}"),
+            Case("plain", 2_000, 100),
+            Case("openai-gather", 2_000, 100),
+            Case("barrier", 2_000, 100),
+        ],
+        lambda rows, _: max(rows - BURST, 1) * 60 / RPM,
+    ),
+    Scenario(
+        "max-concurrent",
+        f"room for {ROOM} at once, beyond that 429 and nothing more; 0.5 s",
+        Conditions((f"max_concurrent={ROOM}", "latency=fixed:0.5", "retry_after=0")),
+        [
+            Case("ours", 3_000, 200, note="told nothing"),
+            Case("plain", 3_000, ROOM, note="the best fixed setting"),
+        ],
+        lambda rows, _: rows * 0.5 / ROOM,
+    ),
+    Scenario(
+        "slow-above",
+        f"latency of {_SLOW_S} s that grows past {ROOM} at once, never 429",
+        Conditions((f"slow_above={ROOM}", f"latency=fixed:{_SLOW_S}"), sampled=True),
+        [Case("ours", 3_000, 200, note="told nothing")],
+        lambda rows, _: rows * _SLOW_S / ROOM,
+    ),
+    Scenario(
+        "faults",
+        "3 % 500, 2 % reset, 2 % 429, 1 % stall, 1 % truncated; lognormal 0.5 s",
+        Conditions(_FAULTS),
+        [
+            Case("ours", 2_000, 0, note="without faults", conditions=_STEADY),
+            Case("ours", 2_000, 0, note="with faults"),
+        ],
+    ),
+    Scenario(
+        "budget",
+        f"a budget of half the cost, at ${PRICE_IN:g} and ${PRICE_OUT:g} a million tokens",
+        Conditions(("latency=lognormal:0.2",), answers="extractive"),
+        [
+            Case("ours", 2_000, 0, _PRICES, "no budget"),
+            Case("ours", 2_000, 0, _half_as_budget, "half of it"),
+        ],
+    ),
+    Scenario(
+        "newcomer",
+        "100 articles, lognormal latency, median 0.5 s",
+        _STEADY,
+        [Case("one-by-one", 100, 1), Case("ours", 100, 100)],
+        lambda rows, in_flight: rows * 0.5 * _LOGNORMAL_MEAN / in_flight,
+    ),
+    Scenario(
+        "memory",
+        "10,000 and 1,000,000 short rows, no latency",
+        Conditions(),
+        [Case("ours", 10_000, 256, short=True), Case("ours", 1_000_000, 256, short=True)],
+        optional=True,
+    ),
+]

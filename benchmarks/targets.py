@@ -1,0 +1,157 @@
+"""What it must show: each figure, its target, what was measured, and whether that is enough."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from benchmarks.measurement import Measurement
+from benchmarks.results import Results
+from benchmarks.scenarios import PRICE_IN, PRICE_OUT, RPM, half_of_bill
+
+SPENT_BUDGET_STATUS = 4
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure; ``reached`` is None where it was not measured."""
+
+    name: str
+    target: str
+    measured: str
+    reached: bool | None
+
+
+def figures(results: Results) -> list[Figure]:
+    """Judge every figure, in the order of the issue."""
+    judges: list[Callable[[Results], Iterator[Figure]]] = [
+        *(_zero_latency, _journal, _lognormal, _heavy_tail, _rpm, _max_concurrent, _slow_above),
+        *(_memory, _faults, _budget, _newcomer),
+    ]
+    return [figure for judge in judges for figure in judge(results)]
+
+
+def _zero_latency(results: Results) -> Iterator[Figure]:
+    ours = results.find("zero-latency", "ours")
+    plain = results.find("zero-latency", "plain")
+    openai = results.find("zero-latency", "openai-gather")
+    yield _at_least("no latency: rows/s against the plain loop", 0.7, _ratio(ours, plain))
+    yield _at_least("no latency: rows/s against AsyncOpenAI", 10, _ratio(ours, openai))
+    busy = max((one.endpoint_busy or 0 for one in (ours, plain) if one), default=None)
+    yield _at_most("no latency: the endpoint's core busy", 0.8, busy)
+    cpu = ours.cpu_ms_per_row if ours else None
+    yield _at_most("no latency: CPU ms a row, whole process", 0.35, cpu)
+
+
+def _journal(results: Results) -> Iterator[Figure]:
+    yield _at_most("the journal adds, ms a row", 0.03, results.journal_ms, digits=4)
+
+
+def _lognormal(results: Results) -> Iterator[Figure]:
+    ours, plain = results.find("lognormal", "ours"), results.find("lognormal", "plain")
+    yield _at_least("lognormal 0.5 s: rows/s against the plain loop", 0.98, _ratio(ours, plain))
+
+
+def _heavy_tail(results: Results) -> Iterator[Figure]:
+    ours, plain = results.find("heavy-tail", "ours"), results.find("heavy-tail", "plain")
+    yield _at_least("heavy tail, --hedge: rows/s against the plain loop", 1.1, _ratio(ours, plain))
+    extra = ours.calls / ours.rows - 1 if ours else None
+    yield _at_most("heavy tail, --hedge: extra calls", 0.01, extra, digits=4)
+
+
+def _rpm(results: Results) -> Iterator[Figure]:
+    nothing = results.find("rpm", "ours", "told nothing")
+    told = results.find("rpm", "ours", f"--rpm {RPM}")
+    name = f"{RPM:,} a minute"
+    use = results.efficiency("rpm", nothing) if nothing else None
+    yield _at_least(f"{name}, told nothing: use of the quota", 0.95, use)
+    share = nothing.limited / nothing.calls if nothing else None
+    yield _below(f"{name}, told nothing: calls answered 429", 0.01, share)
+    use = results.efficiency("rpm", told) if told else None
+    yield _at_least(f"{name}, told --rpm: use of the quota", 0.98, use)
+    yield _at_most(f"{name}, told --rpm: answers 429", 0, told.limited if told else None)
+
+
+def _max_concurrent(results: Results) -> Iterator[Figure]:
+    ours, best = results.find("max-concurrent", "ours"), results.find("max-concurrent", "plain")
+    yield _at_least("room for 50: rows/s against the best fixed setting", 0.9, _ratio(ours, best))
+
+
+def _slow_above(results: Results) -> Iterator[Figure]:
+    ours = results.find("slow-above", "ours")
+    settled = ours.settled_in_flight if ours else None
+    yield Figure(
+        "latency grows past 50 at once: in flight settles",
+        "between 40 and 90",
+        _written(settled),
+        None if settled is None else 40 <= settled <= 90,
+    )
+
+
+def _memory(results: Results) -> Iterator[Figure]:
+    measured = [one for one in results.by_scenario.get("memory", []) if one.seconds]
+    few, many = measured if len(measured) == 2 else (None, None)
+    growth = many.peak_mib / few.peak_mib if few and many else None
+    yield _at_most("peak memory, 1,000,000 rows against 10,000", 1.2, growth)
+    # The target is in decimal megabytes.
+    peak_mb = many.peak_mib * 2**20 / 1e6 if many else None
+    yield _below("peak memory, 1,000,000 rows, MB", 350, peak_mb)
+
+
+def _faults(results: Results) -> Iterator[Figure]:
+    ours = results.find("faults", "ours", "with faults")
+    without = results.find("faults", "ours", "without faults")
+    yield _at_most("faults: rows not answered", 0, ours.unanswered if ours else None)
+    slower = None
+    if ours and without and ours.seconds and without.seconds:
+        slower = ours.seconds / without.seconds
+    yield _at_most("faults: time against none", 3, slower)
+
+
+def _budget(results: Results) -> Iterator[Figure]:
+    measured = results.by_scenario.get("budget", [])
+    share = status = None
+    if len(measured) == 2:
+        share = measured[1].bill(PRICE_IN, PRICE_OUT) / half_of_bill(measured)
+        status = measured[1].done.status
+    yield _at_most("budget: share of it that the endpoint billed", 1, share, digits=4)
+    yield _at_least("budget: share of it that is used", 0.95, share)
+    yield Figure(
+        "budget: exit status",
+        str(SPENT_BUDGET_STATUS),
+        _written(status),
+        None if status is None else status == SPENT_BUDGET_STATUS,
+    )
+
+
+def _newcomer(results: Results) -> Iterator[Figure]:
+    ours, slow = results.find("newcomer", "ours"), results.find("newcomer", "one-by-one")
+    times = _ratio(ours, slow)
+    yield Figure("100 articles: times faster than one by one", "(shown)", _written(times), None)
+
+
+def _ratio(ours: Measurement | None, other: Measurement | None) -> float | None:
+    if ours is None or other is None or not ours.rate or not other.rate:
+        return None
+    return ours.rate / other.rate
+
+
+def _at_least(name: str, least: float, measured: float | None) -> Figure:
+    reached = None if measured is None else measured >= least
+    return Figure(name, f"at least {least:g}", _written(measured), reached)
+
+
+def _at_most(name: str, most: float, measured: float | None, digits: int = 3) -> Figure:
+    reached = None if measured is None else measured <= most
+    return Figure(name, f"at most {most:g}", _written(measured, digits), reached)
+
+
+def _below(name: str, bound: float, measured: float | None) -> Figure:
+    reached = None if measured is None else measured < bound
+    return Figure(name, f"under {bound:g}", _written(measured), reached)
+
+
+def _written(number: float | None, digits: int = 3) -> str:
+    if number is None:
+        return "not measured"
+    if isinstance(number, int):
+        return f"{number:,}"
+    return f"{number:,.{digits}f}".rstrip("0").rstrip(".")

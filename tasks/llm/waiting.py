@@ -1,0 +1,115 @@
+"""The articles that wait for their turn: new ones in order, those to try again before them."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections import deque
+from collections.abc import Callable, Iterable
+from itertools import count
+
+from tasks.llm.asking import Asking
+
+
+class Waiting:
+    """The queue in front of the gateway; its users see to it that it stays short.
+
+    An article that is tried again goes before those that were never asked about, so that the
+    batch it belongs to can end. One that rests after a fault holds no slot meanwhile.
+    """
+
+    def __init__(self) -> None:
+        self._new: deque[Asking] = deque()
+        self._again: deque[Asking] = deque()
+        self._resting: list[tuple[float, int, Asking]] = []
+        self._numbers = count()
+        self._promised = 0
+        self._feeders: deque[tuple[int, asyncio.Future[None]]] = deque()
+
+    def __len__(self) -> int:
+        return len(self._new) + len(self._again)
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether nothing waits, rests, or is being read to be put in."""
+        return not (self._new or self._again or self._resting or self._promised or self._feeders)
+
+    @property
+    def next_rest_ends(self) -> float | None:
+        """When the first of the resting articles is due, in monotonic seconds."""
+        return self._resting[0][0] if self._resting else None
+
+    def add(self, askings: Iterable[Asking]) -> None:
+        """Put new articles in, in their order."""
+        self._new.extend(askings)
+
+    def again(self, asking: Asking) -> None:
+        """Put an article in to be tried again before all new ones."""
+        self._again.append(asking)
+
+    def rest(self, asking: Asking, until: float) -> None:
+        """Keep an article back until a moment in monotonic seconds."""
+        heapq.heappush(self._resting, (until, next(self._numbers), asking))
+
+    def first(self, now: float) -> Asking | None:
+        """The article whose turn it is; it stays in."""
+        while self._resting and self._resting[0][0] <= now:
+            self._again.append(heapq.heappop(self._resting)[2])
+        for queue in (self._again, self._new):
+            while queue:
+                if not queue[0].settled:
+                    return queue[0]
+                queue.popleft()  # whoever asked has gone
+        return None
+
+    def take_first(self) -> None:
+        """Take out what ``first`` gave."""
+        (self._again or self._new).popleft()
+
+    def bring_forward(self, fits: Callable[[Asking], bool]) -> bool:
+        """Put the first article that fits before the others; False if none does."""
+        for queue in (self._again, self._new):
+            for asking in queue:
+                if not asking.settled and fits(asking):
+                    queue.remove(asking)
+                    self._again.appendleft(asking)
+                    return True
+        return False
+
+    def clear(self) -> list[Asking]:
+        """Take everything out, the resting ones as well."""
+        out = [*self._again, *self._new, *(asking for _, _, asking in self._resting)]
+        self._again.clear()
+        self._new.clear()
+        self._resting.clear()
+        return [asking for asking in out if not asking.settled]
+
+    async def room(self, rows: int, wanted: Callable[[], int]) -> None:
+        """Wait until fewer articles than ``wanted()`` wait, then promise to put ``rows`` in.
+
+        Those who wait are let in one after another, in their order. Call ``kept`` when the
+        articles are in, or will not come.
+        """
+        if self._feeders or len(self) + self._promised >= wanted():
+            admitted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._feeders.append((rows, admitted))
+            try:
+                await admitted
+            except asyncio.CancelledError:
+                if admitted.done() and not admitted.cancelled():
+                    self.kept(rows)
+                raise
+        else:
+            self._promised += rows
+
+    def kept(self, rows: int) -> None:
+        """The promise of so many rows is kept, or given up."""
+        self._promised -= rows
+
+    def admit(self, wanted: float) -> None:
+        """Let in those who wait in ``room``, as far as there is room."""
+        while self._feeders and len(self) + self._promised < wanted:
+            rows, admitted = self._feeders.popleft()
+            if not admitted.done():
+                self._promised += rows
+                admitted.set_result(None)

@@ -1,0 +1,188 @@
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+import jsonschema  # type: ignore[import-untyped]  # It has no stubs in this environment.
+import openai
+import orjson
+import pytest
+
+from tasks.llm.embedded_endpoint import Endpoint
+from tasks.llm.embedded_process import running_endpoint
+from tasks.llm.faults import Faults
+from tests.tasks.llm.embedded_support import SCHEMA, STRUCTURED, Caller, chat
+
+OTHER_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {"mood": {"enum": ["good", "bad"]}},
+    "required": ["mood"],
+}
+
+
+@asynccontextmanager
+async def canned(*options: str, seed: int = 0, api_key: str | None = None) -> AsyncIterator[Caller]:
+    faults = Faults.parse(options, seed)
+    async with (
+        running_endpoint(faults, api_key=api_key, answers="canned") as base_url,
+        aiohttp.ClientSession() as session,
+    ):
+        yield Caller(session, base_url)
+
+
+def structured(schema: Any) -> Any:
+    return {"type": "json_schema", "json_schema": {"name": "a", "strict": True, "schema": schema}}
+
+
+async def test_the_openai_client_gets_an_answer() -> None:
+    async with (
+        running_endpoint(answers="canned") as base_url,
+        openai.AsyncOpenAI(base_url=base_url, api_key="any", max_retries=0) as client,
+    ):
+        completion = await client.chat.completions.create(**chat("About Rome."))
+        again = await client.chat.completions.create(**chat("About Berlin."))
+        models = [model.id async for model in client.models.list()]
+    assert completion.choices[0].finish_reason == "stop"
+    assert completion.choices[0].message.content
+    assert completion.choices[0].message == again.choices[0].message
+    assert completion.id != again.id
+    assert completion.usage is not None
+    assert completion.usage.prompt_tokens > 10
+    assert models == ["extractive-v1"]
+
+
+async def test_each_schema_gets_an_answer_that_is_valid_against_it() -> None:
+    async with canned() as caller:
+        for text in ("one", "two"):
+            first = await caller.post(chat(text, response_format=STRUCTURED))
+            other = await caller.post(chat(text, response_format=structured(OTHER_SCHEMA)))
+            plain = await caller.post(chat(text))
+            jsonschema.validate(orjson.loads(first.choice["message"]["content"]), SCHEMA)
+            jsonschema.validate(orjson.loads(other.choice["message"]["content"]), OTHER_SCHEMA)
+            assert not plain.choice["message"]["content"].startswith("{")
+
+
+async def test_it_counts_and_bills() -> None:
+    async with canned() as caller:
+        replies = [await caller.post(chat(text)) for text in ("one", "two", "one" * 99, "two")]
+        stats = await caller.stats()
+        prompts = (await caller.get("/stats/prompts")).json
+    usages = [reply.json["usage"] for reply in replies]
+    assert (stats["calls"], stats["answered"], stats["distinct"]) == (4, 4, 3)
+    assert stats["answered_twice"] == 1
+    assert sorted(prompts.values()) == [1, 1, 2]
+    assert stats["calls_per_status"] == {"200": 4}
+    assert stats["billed_prompt_tokens"] == sum(usage["prompt_tokens"] for usage in usages)
+    assert stats["billed_completion_tokens"] == sum(usage["completion_tokens"] for usage in usages)
+    assert usages[2]["prompt_tokens"] > usages[0]["prompt_tokens"]
+    assert stats["active"] == 0
+    assert stats["cpu_seconds"] > 0
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "finish_reason"),
+    [
+        ("http_500", 500, None),
+        ("http_503", 503, None),
+        ("http_429", 429, None),
+        ("insufficient_quota", 429, None),
+        ("garbage", 200, None),
+        ("cut", 200, "length"),
+        ("empty", 200, "stop"),
+        ("invalid_json", 200, "stop"),
+    ],
+)
+async def test_faults_that_are_answers(fault: str, status: int, finish_reason: str | None) -> None:
+    async with canned(f"{fault}=1") as caller:
+        reply = await caller.post(chat(response_format=STRUCTURED))
+        stats = await caller.stats()
+    assert reply.status == status
+    assert stats["by_fault"] == {fault: 1}
+    assert (stats["answered"], stats["active"]) == (0, 0)
+    if finish_reason:
+        assert reply.choice["finish_reason"] == finish_reason
+        with pytest.raises(ValueError, match=r"unexpected|empty|EOF"):
+            orjson.loads(reply.choice["message"]["content"])
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "counted"),
+    [
+        (["reset=1"], aiohttp.ClientOSError, "none"),
+        (["stall=1", "stall_seconds=0.05"], aiohttp.ClientOSError, "none"),
+        (["truncated=1"], aiohttp.ClientPayloadError, "200"),
+    ],
+)
+async def test_faults_that_break_the_connection(
+    options: list[str], error: type[Exception], counted: str
+) -> None:
+    async with canned(*options) as caller:
+        with pytest.raises(error):
+            await caller.post(chat())
+        stats = await caller.stats()
+    assert stats["generated_not_delivered"] == 1
+    assert stats["calls_per_status"] == {counted: 1}
+    assert (stats["answered"], stats["active"]) == (0, 0)
+
+
+async def test_who_hangs_up_is_counted() -> None:
+    async with canned("latency=fixed:60") as caller:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await caller.post(chat())
+        while (stats := await caller.stats())["active"]:
+            await asyncio.sleep(0.01)
+    assert (stats["generated_not_delivered"], stats["answered"]) == (1, 0)
+
+
+async def test_calls_beyond_the_most_at_once_are_turned_away_without_a_hint() -> None:
+    async with canned("max_concurrent=2", "latency=fixed:0.2", "retry_after=0") as caller:
+        replies = await asyncio.gather(*(caller.post(chat(str(n))) for n in range(5)))
+        stats = await caller.stats()
+    assert sorted(reply.status for reply in replies) == [200, 200, 429, 429, 429]
+    assert not any("retry-after" in reply.headers for reply in replies)
+    assert (stats["max_concurrent_seen"], stats["active"]) == (3, 0)
+
+
+async def test_a_burst_under_a_limit_a_minute() -> None:
+    async with canned("rpm=60", "burst=2") as caller:
+        replies = [await caller.post(chat(str(n))) for n in range(3)]
+    assert [reply.status for reply in replies] == [200, 200, 429]
+    assert replies[0].headers["x-ratelimit-limit-requests"] == "60"
+    assert replies[0].headers["x-ratelimit-remaining-requests"] == "1"
+    assert float(replies[0].headers["x-ratelimit-reset-requests"].rstrip("ms")) <= 1000
+
+
+async def test_the_key_is_asked_for() -> None:
+    async with canned(api_key="sk-right") as caller:
+        refused = await caller.post(chat())
+        models = await caller.get("/v1/models")
+        answered = await caller.post(chat(), {"Authorization": "Bearer sk-right"})
+    assert (refused.status, models.status, answered.status) == (401, 401, 200)
+
+
+async def test_what_is_no_http_is_hung_up_on() -> None:
+    async with canned() as caller:
+        host, port = caller.root.removeprefix("http://").split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(b"\x16\x03\x01 no request\r\n\r\n")
+        assert await reader.read() == b""
+        writer.close()
+        assert (await caller.get("/nothing")).status == 404
+
+
+async def test_a_request_in_pieces_is_put_together() -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        for piece in (b'{"model": "m", "messages": [{"role": "user", ', b'"content": "Hello."}]}'):
+            yield piece
+
+    async with canned() as caller:
+        url = f"{caller.base_url}/chat/completions"
+        async with caller.session.post(url, data=pieces()) as response:
+            assert response.status == 200
+
+
+def test_options_that_need_the_prompt_are_refused() -> None:
+    with pytest.raises(ValueError, match="leave out poison"):
+        Endpoint(Faults(poison="x"), answers="canned")
