@@ -69,8 +69,8 @@ class Asking:
         return self.tokens
 
     def other_lane(self) -> asyncio.Task[None] | None:
-        """The lane of the other copy of a hedged request, seen from the lane that runs now."""
-        if self.hedge_lane is None or self.out < 2:
+        """The lane of the other copy of a hedged request, which is still under way."""
+        if self.hedge_lane is None or not self.out:
             return None
         return self.lane if asyncio.current_task() is self.hedge_lane else self.hedge_lane
 

@@ -72,12 +72,11 @@ class Calls:
         started = asking.sent_at = time.monotonic()
         if totals.first_sent_at is None:
             totals.first_sent_at = started
+        ended: Completion | LLMError
         try:
-            completion = await self._transport.complete(asking.template, asking.user)
-            now = time.monotonic()
-            self._answered(completion, asking, held, now - started, now)
+            ended = await self._transport.complete(asking.template, asking.user)
         except LLMError as error:
-            self._failed(error, asking, held)
+            ended = error
         except asyncio.CancelledError:
             self._limits.given_up(held, asking)
             if not asking.settled and asking.out == 1:
@@ -86,11 +85,23 @@ class Calls:
         except Exception as error:
             self._limits.given_up(held, asking)
             self._unexpected(error, asking)
+            return
         finally:
-            asking.out -= 1
-            totals.in_flight -= 1
-            if not asking.out:
-                self.under_way.discard(asking)
+            self._has_ended(asking)
+        now = time.monotonic()
+        try:
+            if isinstance(ended, LLMError):
+                self._failed(ended, asking, held, now)
+            else:
+                self._answered(ended, asking, held, now - started, now)
+        except Exception as error:
+            self._unexpected(error, asking)
+
+    def _has_ended(self, asking: Asking) -> None:
+        asking.out -= 1
+        self._totals.in_flight -= 1
+        if not asking.out:
+            self.under_way.discard(asking)
 
     def _answered(
         self, completion: Completion, asking: Asking, held: Held, latency_s: float, now: float
@@ -105,10 +116,7 @@ class Calls:
         except LLMError as error:
             # It is billed already, and the endpoint has done its part.
             error.usage = NO_USAGE
-            self._failed(error, asking, NOTHING_HELD)
-            return
-        except Exception as error:
-            self._unexpected(error, asking)
+            self._failed(error, asking, NOTHING_HELD, now)
             return
         if other := asking.other_lane():
             # Whether the endpoint bills a call that is hung up on is its affair: count it.
@@ -126,14 +134,13 @@ class Calls:
         )
         self.settle(asking, answer)
 
-    def _failed(self, error: LLMError, asking: Asking, held: Held) -> None:
-        now = time.monotonic()
+    def _failed(self, error: LLMError, asking: Asking, held: Held, now: float) -> None:
         cost = self._bill(error.usage, asking) if error.usage != NO_USAGE else 0.0
         self._totals.errors[error.error_class] += 1
         verdict = self._limits.failed(held, error, cost, asking, now)
         if isinstance(verdict, Stop):
             self._stop(verdict.reason)
-        if asking.settled or asking.out > 1:
+        if asking.settled or asking.out:
             return  # nobody waits for it, or its hedge may still be answered
         if self.stopped and not isinstance(verdict, GiveUp):
             self.settle(asking, RunStopped(self.stopped))

@@ -81,6 +81,7 @@ class Gateway:
         self._lanes: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._alarm: asyncio.TimerHandle | None = None
+        self._alarm_at = 0.0
         self._calls = Calls(transport, price, self.limits, self.waiting, self.totals, self.stop)
         self._hedging = (
             Hedging(self._hedge, self.limits.concurrency, self.totals) if hedge else None
@@ -267,13 +268,14 @@ class Gateway:
 
     def _wake_in(self, seconds: float) -> None:
         """Have ``_fill`` called; of several wishes the earliest is kept."""
-        loop = asyncio.get_running_loop()
-        when = loop.time() + max(seconds, 0.0)
+        when = time.monotonic() + max(seconds, 0.0)
         if self._alarm is not None:
-            if not self._alarm.cancelled() and self._alarm.when() <= when:
+            if self._alarm_at <= when:
                 return
             self._alarm.cancel()
-        self._alarm = loop.call_at(when, self._wake)
+        # Its own time, as uvloop's handles of calls that are due at once have no when().
+        self._alarm_at = when
+        self._alarm = asyncio.get_running_loop().call_later(max(seconds, 0.0), self._wake)
 
     def _wake(self) -> None:
         self._alarm = None

@@ -102,7 +102,7 @@ class Limits:
     ) -> None:
         """A request was answered, at this cost in US dollars."""
         self.errors.answered()
-        self.concurrency.answered(latency_s, self._totals.in_flight, now)
+        self.concurrency.answered(latency_s, self._totals.in_flight + 1, now)
         if completion.headers and (headers := rate_headers(completion.headers)):
             self.pacer.learn(headers, now)
         if held.tokens:
@@ -118,7 +118,7 @@ class Limits:
         if error.headers and (headers := rate_headers(error.headers)):
             self.pacer.learn(headers, now)
         if isinstance(error, RateLimited):
-            self.concurrency.limited(self._totals.in_flight, now)
+            self.concurrency.limited(self._totals.in_flight + 1, now)
             self.pacer.limited(now)
             if held.tokens:
                 self.pacer.settle(held.tokens, 0, now)

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
+import uvloop
 from aiohttp import web
 
 from tasks.llm.answers import Answer, RunStopped
@@ -12,6 +13,7 @@ from tasks.llm.faults import Faults
 from tasks.llm.retry import RetryPolicy
 from tests.tasks.llm.gateway_support import (
     OK,
+    PATIENT,
     TEMPLATE,
     completion_body,
     ending,
@@ -127,3 +129,19 @@ async def test_time_without_calls_is_not_time_without_answers() -> None:
         for _ in range(2):
             await asyncio.sleep(0.1)
             assert isinstance(await ending(gateway), Answer)
+
+
+def test_pauses_and_paces_work_on_uvloop_which_production_runs_on() -> None:
+    """Its handles of calls that are due at once are no timers."""
+
+    async def run() -> None:
+        faults = Faults(rpm=60_000, burst=5, http_429=0.05, retry_after=0.001, http_500=0.05)
+        async with (
+            running_endpoint(faults) as url,
+            gateway_to(url, max_in_flight=32, retry=PATIENT) as gateway,
+        ):
+            results = await asyncio.wait_for(endings(gateway, 400), 60)
+        assert len(of_kind(results, Answer)) == 400
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(run())
