@@ -40,9 +40,12 @@ class AiohttpTransport:
         self._timeout_s = timeout_s
         self._session: aiohttp.ClientSession | None = None
 
-    async def complete(self, template: ChatTemplate, user: str) -> Completion:
+    async def complete(
+        self, template: ChatTemplate, user: str, *, patient: bool = False
+    ) -> Completion:
         """Send one request once; raises LLMError."""
-        status, headers, body = await self._exchange("POST", self._url, template.encode(user))
+        request = template.encode(user)
+        status, headers, body = await self._exchange("POST", self._url, request, patient)
         if status != 200:
             raise classify(status, headers, body, self._api_key)
         return parse_completion(body, self._api_key, limit_headers(headers))
@@ -58,9 +61,11 @@ class AiohttpTransport:
             await self._session.close()
             self._session = None
 
-    async def _exchange(self, method: str, url: str, body: bytes | None) -> tuple[int, Any, bytes]:
+    async def _exchange(
+        self, method: str, url: str, body: bytes | None, patient: bool = False
+    ) -> tuple[int, Any, bytes]:
         check_key(self._api_key)
-        stall_s = self.stall_s
+        stall_s = None if patient else self.stall_s
         limits = aiohttp.ClientTimeout(
             total=self._timeout_s, sock_connect=CONNECT_TIMEOUT_S, sock_read=stall_s
         )

@@ -19,9 +19,10 @@ from tasks.llm.waiting import Waiting
 
 logger = logging.getLogger(__name__)
 
-_STALL_FACTOR, _SHORTEST_STALL_S = 20.0, 10.0
-"""A call is given up after 20 times the usual latency without a byte, and not before 10 s: twice
-what the slowest call in a hundred takes where that is ten times the usual."""
+_STALL_FACTOR, _SHORTEST_STALL_S = 12.0, 5.0
+"""A call is given up after 12 times the usual latency without a byte, and not before 5 s: longer
+than the slowest call in a hundred takes where that is ten times the usual. An article is given up
+so only once: its next request may take the whole timeout."""
 _STALL_CHECK_EVERY = 64
 
 
@@ -74,7 +75,9 @@ class Calls:
             totals.first_sent_at = started
         ended: Completion | LLMError
         try:
-            ended = await self._transport.complete(asking.template, asking.user)
+            ended = await self._transport.complete(
+                asking.template, asking.user, patient=asking.patient
+            )
         except LLMError as error:
             ended = error
         except asyncio.CancelledError:

@@ -25,6 +25,8 @@ _FIRST: Final = 8
 _SECOND: Final = 64
 # Per answer in slow start: with the one that takes the answer's place, three for one.
 _SLOW_START: Final = 2.0
+_GROWTH_PAST_FEW: Final = 1.5
+_GIVE_WAY: Final = 0.02
 _BELOW_CEILING: Final = 0.1
 # A limit is full, and its answers are evidence, from here on.
 _FULL: Final = 0.8
@@ -126,7 +128,7 @@ class Concurrency:
         if not self._rejections.active:
             self._rejections.between += 1
         elif self._rejections.accepted(now):
-            self._perhaps_grow_again(now)
+            self._end_rejections(now)
         full = in_flight >= self._full_from
         if full and self._growth and not self._rejections.active:
             self._grow()
@@ -141,17 +143,38 @@ class Concurrency:
             now: the moment it came.
         """
         rejections = self._rejections
+        if rejections.active and in_flight > rejections.base:
+            # More are out than were at the first 429: these were sent after it.
+            rejections.close(now)
+            self._end_rejections(now)
         if not rejections.active:
             # Few in flight, as after a pause, say little about the limit: count half of it.
             base = min(max(in_flight, (self._limit + 1) // 2), self._limit + 1)
             # A trial that fails says nothing against what was there before it.
             floor = self._trial.limit if self._phase == _TRYING_MORE else 1
             rejections.open(base, floor, self._ceiling, now)
+            self._give_way()
         room = rejections.reject(now, self._round.usual_s)
         if room is not None and room < self._limit:
             self._cut(room, now)
+        if not rejections.active:
+            self._end_rejections(now)
+
+    def _give_way(self) -> None:
+        """Fall a little for any 429s: what looks like chance may be a limit one too high."""
+        if self._phase == _HOLDING:
+            self._part -= _GIVE_WAY * self._limit
+            if self._part <= -1.0:
+                whole = int(self._part)
+                self._part -= whole
+                self._set_limit(self._limit + whole)
+                self._ceiling = min(self._ceiling, float(self._limit))
 
     def _cut(self, room: int, now: float) -> None:
+        if self._phase == _STARTING and 2 * self._rejections.rejected < self._rejections.base:
+            return  # two in eight are soon two by chance
+        if self._phase <= _CHECKING and self._rejections.few:
+            return  # perhaps by chance: if it was a ceiling, the next growth shows it at once
         failed_trial = self._phase == _TRYING_MORE
         self._next_trial.later(now, None if failed_trial else _TRIAL_WAIT_S)
         self._step = 0.0
@@ -161,8 +184,14 @@ class Concurrency:
         self._ceiling, self._ceiling_told = self._rejections.ceiling(room), True
         self._set_growth()
 
-    def _perhaps_grow_again(self, now: float) -> None:
-        """Forget a ceiling that was none: as many 429s came after the cut, by chance."""
+    def _end_rejections(self, now: float) -> None:
+        """All that were out at the first 429 are back."""
+        if self._phase <= _CHECKING:
+            # Nearly all were let in. While a Retry-After empties the pipe, no answer finds the
+            # limit full, so growth cannot be clocked by answers.
+            self._set_limit(_GROWTH_PAST_FEW * self._limit)
+            return
+        # A ceiling that was none: as many 429s came after the cut, by chance.
         if self._phase == _HOLDING and self._rejections.noisy and self._next_regrowth.due(now):
             self._next_regrowth.later(now)
             self._ceiling = inf

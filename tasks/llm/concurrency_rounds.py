@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import inf, log
+from math import inf, log, sqrt
 from typing import Final
 
 _FIRST_ROUND: Final = 16
@@ -159,13 +159,13 @@ class Rejections:
 
     Attributes:
         active: whether requests that were out at the first 429 may still be out.
+        base: requests that were in flight at the first of them; ``rejected`` counts them.
         between: answers since the 429s before these, to be counted by whoever takes them in.
         above_ceiling: whether more were in flight than had been known to work.
     """
 
     __slots__ = (
         "_accepted",
-        "_base",
         "_began",
         "_ceiling",
         "_chances",
@@ -173,15 +173,16 @@ class Rejections:
         "_floor",
         "_noise",
         "_patience_s",
-        "_rejected",
         "above_ceiling",
         "active",
+        "base",
         "between",
+        "rejected",
     )
 
     def __init__(self) -> None:
         self.active = self.above_ceiling = False
-        self._base = self._accepted = self._rejected = 0
+        self.base = self._accepted = self.rejected = 0
         self._ceiling = self._noise = 0.0
         self._floor = 1
         self.between = 0
@@ -200,8 +201,8 @@ class Rejections:
         """
         self.active = True
         self.above_ceiling = base > ceiling or ceiling == inf
-        self._base, self._floor, self._ceiling = base, floor, ceiling
-        self._accepted = self._rejected = 0
+        self.base, self._floor, self._ceiling = base, floor, ceiling
+        self._accepted = self.rejected = 0
         if now - self._ended > _NOISE_FORGOTTEN_S:
             self._noise = 0.0
             self._chances = 0
@@ -210,14 +211,14 @@ class Rejections:
     def reject(self, now: float, usual_s: float | None) -> int | None:
         """Count a 429; the room that is left, or None if it tells nothing new."""
         self._patience_s = max(1.0, 2 * (usual_s or 0.0))
-        self._rejected += 1
+        self.rejected += 1
         # Some endpoints answer 429 now and then, however few are in flight.
-        excess = self._rejected - _NOISE_TOLERANCE * self._noise * self._base
+        excess = self.rejected - _NOISE_TOLERANCE * self._noise * self.base
         if self._over(now):
             self.close(now)
         if excess < 1:
             return None
-        return max(self._floor, self._base // 2, int(self._base - excess))
+        return max(self._floor, self.base // 2, int(self.base - excess))
 
     def accepted(self, now: float) -> bool:
         """Count an answer; True if none is left of those that were out at the first 429."""
@@ -229,7 +230,7 @@ class Rejections:
 
     def ceiling(self, room: int) -> float:
         """The ceiling after a cut: half-way down if few were turned away below it, as by chance."""
-        if self.above_ceiling or self._rejected > _TOO_MANY * self._base:
+        if self.above_ceiling or self.rejected > _TOO_MANY * self.base:
             return float(room)
         return max(room, (self._ceiling + room) / 2)
 
@@ -239,10 +240,16 @@ class Rejections:
         self._ended = now
         between, self.between = self.between, 0
         if not self.above_ceiling:
-            share = self._rejected / (self._rejected + self._accepted + between)
+            share = self.rejected / (self.rejected + self._accepted + between)
             self._chances = self._chances + 1 if share <= _MOST_NOISE else 0
             noise = min(share, _MOST_NOISE) if share <= _TOO_MANY else 0.0
             self._noise += _NOISE_MEMORY * (noise - self._noise)
+
+    @property
+    def few(self) -> bool:
+        """Whether so few were turned away that it may be by chance: within two deviations."""
+        expected = _MOST_NOISE * self.base
+        return self.rejected <= expected + 2 * sqrt(expected)
 
     @property
     def noisy(self) -> bool:
@@ -250,8 +257,8 @@ class Rejections:
         return self._chances >= _CHANCES
 
     def _over(self, now: float) -> bool:
-        resolved = self._accepted + self._rejected
-        return resolved >= self._base or now - self._began > self._patience_s
+        resolved = self._accepted + self.rejected
+        return resolved >= self.base or now - self._began > self._patience_s
 
 
 def _median(values: list[float]) -> float:

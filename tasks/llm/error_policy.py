@@ -104,6 +104,7 @@ class ErrorPolicy:
 
     def _transient(self, error: Transient, asking: Asking, now: float) -> Verdict:
         probing = self._breaker.open
+        asking.patient = asking.patient or error.error_class == "timeout"
         self._breaker.failed(asking, now, error.retry_after)
         hopeless = self._silent_s(now) + (error.retry_after or 0.0) > self._retry.patience_s
         if self._breaker.hopeless or hopeless:

@@ -71,13 +71,16 @@ class HttpPool:
         self._forgave = False
         self._closed: asyncio.Event | None = None
 
-    async def request(self, method: str, path: str, body: bytes | None) -> Response:
+    async def request(
+        self, method: str, path: str, body: bytes | None, *, patient: bool = False
+    ) -> Response:
         """One exchange.
 
         Args:
             method: such as ``POST``; not ``HEAD`` or ``CONNECT``, whose answers have no body.
             path: added to the base URL; percent-encoded where it must be.
             body: sent with its Content-Length; None sends neither.
+            patient: not given up after ``stall_s``.
 
         Raises:
             HttpError: there is no answer. Nothing is tried twice.
@@ -85,6 +88,7 @@ class HttpPool:
         head = self._heads.get((method, path)) or self._head(method, path)
         request = head + b"\r\n" if body is None else _WITH_BODY % (head, len(body), body)
         connection = self._take_idle() or await self._connect()
+        connection.patient = patient
         try:
             response = await connection.send(request)
         except (asyncio.CancelledError, HttpError):
@@ -174,7 +178,7 @@ class HttpPool:
                 continue
             if connection.sent_at <= sent_before:
                 error = HttpError("timeout", f"no answer within {self._timeout_s:g} s")
-            elif connection.heard_at <= silent_before:
+            elif connection.heard_at <= silent_before and not connection.patient:
                 error = HttpError("timeout", f"no byte for {self.stall_s:g} s")
             else:
                 continue

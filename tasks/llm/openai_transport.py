@@ -32,11 +32,13 @@ class OpenAITransport:
         self.stall_s: float | None = None
         self._client = client
 
-    async def complete(self, template: ChatTemplate, user: str) -> Completion:
+    async def complete(
+        self, template: ChatTemplate, user: str, *, patient: bool = False
+    ) -> Completion:
         """Send one request once; raises LLMError."""
         check_key(self._client.api_key)
         body = {**template.options(), "messages": template.messages(user)}
-        limits = self._limits()
+        limits = self._limits(patient)
         try:
             # Not chat.completions.create: it would follow a redirect with the article, and
             # parse a body that parse_completion is more lenient with.
@@ -72,11 +74,11 @@ class OpenAITransport:
         """Close the client."""
         await self._client.close()
 
-    def _limits(self) -> openai.Timeout:
+    def _limits(self, patient: bool = False) -> openai.Timeout:
         """The client's own limits, with no wait for a byte longer than ``stall_s``."""
         own = self._client.timeout
         limits = own if isinstance(own, openai.Timeout) else openai.Timeout(own)
-        if self.stall_s is None:
+        if self.stall_s is None or patient:
             return limits
         read = self.stall_s if limits.read is None else min(self.stall_s, limits.read)
         return openai.Timeout(

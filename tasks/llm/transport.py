@@ -24,12 +24,15 @@ class Transport(Protocol):
 
     Attributes:
         stall_s: seconds without a byte after which a call is given up; None for no such limit.
-            May be set at any time.
+            May be set at any time. A request sent as ``patient`` is not given up for it: one
+            that was before is perhaps just slow.
     """
 
     stall_s: float | None
 
-    async def complete(self, template: ChatTemplate, user: str) -> Completion:
+    async def complete(
+        self, template: ChatTemplate, user: str, *, patient: bool = False
+    ) -> Completion:
         """Send one request once; raises LLMError."""
         ...
 
@@ -70,9 +73,13 @@ class HttpTransport:
         if self._pool is not None:
             self._pool.stall_s = seconds
 
-    async def complete(self, template: ChatTemplate, user: str) -> Completion:
+    async def complete(
+        self, template: ChatTemplate, user: str, *, patient: bool = False
+    ) -> Completion:
         """Send one request once; raises LLMError."""
-        answer = await self._exchange("POST", "/chat/completions", template.encode(user))
+        answer = await self._exchange(
+            "POST", "/chat/completions", template.encode(user), patient=patient
+        )
         if answer.status != 200:
             raise classify(answer.status, answer.headers, answer.body, self._api_key)
         headers = limit_headers(answer.headers) if answer.mentions(b"ratelimit-") else NO_HEADERS
@@ -89,10 +96,12 @@ class HttpTransport:
         if pool is not None:
             await pool.close()
 
-    async def _exchange(self, method: str, path: str, body: bytes | None) -> Response:
+    async def _exchange(
+        self, method: str, path: str, body: bytes | None, *, patient: bool = False
+    ) -> Response:
         pool = self._pool or self._open()
         try:
-            return await pool.request(method, path, body)
+            return await pool.request(method, path, body, patient=patient)
         except HttpError as error:
             # from None: what the server sent, and so the error, may have the key in it.
             raise self._translated(error) from None

@@ -7,6 +7,7 @@ from aiohttp import web
 from tasks.llm.answers import Answer
 from tasks.llm.chat import Usage
 from tests.tasks.llm.gateway_support import (
+    EVERY,
     PRICE,
     article,
     completion_body,
@@ -122,9 +123,28 @@ async def test_a_call_without_a_byte_is_cut_once_the_usual_latency_is_known() ->
     ):
         assert len(of_kind(await endings(gateway, 200), Answer)) == 200
         assert gateway.transport.stall_s is not None
-        assert 10 <= gateway.transport.stall_s < 60
+        assert 5 <= gateway.transport.stall_s < 60
         gateway.transport.stall_s = 0.2
         answer = await asyncio.wait_for(ending(gateway, article(500)), 30)
         assert isinstance(answer, Answer)
         assert answer.attempts == 2
     assert gateway.totals.errors == {"timeout": 1}
+
+
+async def test_an_article_that_is_slow_by_nature_is_given_up_for_its_silence_only_once() -> None:
+    """Its second request may take as long as the deadline allows, or it would never be answered."""
+
+    async def slow(request: web.BaseRequest) -> web.StreamResponse:
+        await request.read()
+        await asyncio.sleep(0.6)
+        return web.json_response(completion_body())
+
+    for make in EVERY:
+        async with (
+            scripted(slow) as script,
+            gateway_to(script.base_url, make=make, timeout_s=30) as gateway,
+        ):
+            gateway.transport.stall_s = 0.2
+            answer = await asyncio.wait_for(ending(gateway), 30)
+            assert isinstance(answer, Answer)
+            assert answer.attempts == 2
