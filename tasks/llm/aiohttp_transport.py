@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import ssl
+from math import inf
 from typing import Any
 
 import aiohttp
@@ -41,11 +42,11 @@ class AiohttpTransport:
         self._session: aiohttp.ClientSession | None = None
 
     async def complete(
-        self, template: ChatTemplate, user: str, *, patient: bool = False
+        self, template: ChatTemplate, user: str, *, patience: float = 1.0
     ) -> Completion:
         """Send one request once; raises LLMError."""
         request = template.encode(user)
-        status, headers, body = await self._exchange("POST", self._url, request, patient)
+        status, headers, body = await self._exchange("POST", self._url, request, patience)
         if status != 200:
             raise classify(status, headers, body, self._api_key)
         return parse_completion(body, self._api_key, limit_headers(headers))
@@ -62,12 +63,14 @@ class AiohttpTransport:
             self._session = None
 
     async def _exchange(
-        self, method: str, url: str, body: bytes | None, patient: bool = False
+        self, method: str, url: str, body: bytes | None, patience: float = 1.0
     ) -> tuple[int, Any, bytes]:
         check_key(self._api_key)
-        stall_s = None if patient else self.stall_s
+        stall_s = None if self.stall_s is None else patience * self.stall_s
         limits = aiohttp.ClientTimeout(
-            total=self._timeout_s, sock_connect=CONNECT_TIMEOUT_S, sock_read=stall_s
+            total=self._timeout_s,
+            sock_connect=CONNECT_TIMEOUT_S,
+            sock_read=None if stall_s == inf else stall_s,
         )
         try:
             # A redirect would take the article, and a 301 or 302 a GET in its place, elsewhere.

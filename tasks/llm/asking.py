@@ -35,7 +35,7 @@ class Asking:
         attempts: requests sent; ``faults`` of them ended in a transient fault, ``asks`` in an
             unusable answer.
         doubled: whether the cap on the answer's tokens was doubled.
-        patient: whether a request of it was given up for silence: the next may take its time.
+        patience: how many times as long as usual its next request may go without a byte.
         usage, cost_usd: of all attempts.
         tokens: an estimate of prompt and cap, where a limit needs it; else 0.
         sent_at: monotonic seconds of the last request.
@@ -53,7 +53,7 @@ class Asking:
     faults: int = 0
     asks: int = 0
     doubled: bool = False
-    patient: bool = False
+    patience: float = 1.0
     usage: Usage = NO_USAGE
     cost_usd: float = 0.0
     tokens: int = 0

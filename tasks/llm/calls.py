@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 _STALL_FACTOR, _SHORTEST_STALL_S = 12.0, 5.0
 """A call is given up after 12 times the usual latency without a byte, and not before 5 s: longer
 than the slowest call in a hundred takes where that is ten times the usual. An article is given up
-so only once: its next request may take the whole timeout."""
+so twice at most: its second request gets twice as long, the third the whole timeout."""
 _STALL_CHECK_EVERY = 64
 
 
@@ -76,7 +76,7 @@ class Calls:
         ended: Completion | LLMError
         try:
             ended = await self._transport.complete(
-                asking.template, asking.user, patient=asking.patient
+                asking.template, asking.user, patience=asking.patience
             )
         except LLMError as error:
             ended = error

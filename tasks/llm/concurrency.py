@@ -25,7 +25,7 @@ _FIRST: Final = 8
 _SECOND: Final = 64
 # Per answer in slow start: with the one that takes the answer's place, three for one.
 _SLOW_START: Final = 2.0
-_GROWTH_PAST_FEW: Final = 1.5
+_GROWTH_PAST_FEW: Final = 2.0
 _GIVE_WAY: Final = 0.02
 _BELOW_CEILING: Final = 0.1
 # A limit is full, and its answers are evidence, from here on.
@@ -163,12 +163,13 @@ class Concurrency:
     def _give_way(self) -> None:
         """Fall a little for any 429s: what looks like chance may be a limit one too high."""
         if self._phase == _HOLDING:
-            self._part -= _GIVE_WAY * self._limit
+            self._part = min(self._part, 0.0) - _GIVE_WAY * self._limit
             if self._part <= -1.0:
                 whole = int(self._part)
                 self._part -= whole
                 self._set_limit(self._limit + whole)
                 self._ceiling = min(self._ceiling, float(self._limit))
+                self._set_growth()
 
     def _cut(self, room: int, now: float) -> None:
         if self._phase == _STARTING and 2 * self._rejections.rejected < self._rejections.base:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 
 from tasks.llm.answers import Totals
 from tasks.llm.asking import Asking
@@ -104,7 +105,9 @@ class ErrorPolicy:
 
     def _transient(self, error: Transient, asking: Asking, now: float) -> Verdict:
         probing = self._breaker.open
-        asking.patient = asking.patient or error.error_class == "timeout"
+        if error.error_class == "timeout":
+            # It may be slow by nature: once more with double the time, then with all there is.
+            asking.patience = 2.0 if asking.patience < 2.0 else inf
         self._breaker.failed(asking, now, error.retry_after)
         hopeless = self._silent_s(now) + (error.retry_after or 0.0) > self._retry.patience_s
         if self._breaker.hopeless or hopeless:

@@ -29,7 +29,7 @@ class HttpConnection(asyncio.Protocol):
         on_lost: told when the connection is gone, whoever ended it.
 
     Attributes:
-        patient: whether the request under way may go without a byte for as long as it takes.
+        patience: how many times as long as usual the request under way may go without a byte.
         reusable: whether another request may be sent, as of the last answer.
         sent_at: when the last request was sent, by ``time.monotonic``.
         heard_at: when the last byte came, or the request was sent if none has come yet.
@@ -47,14 +47,14 @@ class HttpConnection(asyncio.Protocol):
         "_transport",
         "_waiter",
         "heard_at",
-        "patient",
+        "patience",
         "reusable",
         "sent_at",
     )
 
     def __init__(self, on_lost: Callable[[HttpConnection], None]) -> None:
         self.reusable = True
-        self.patient = False
+        self.patience = 1.0
         self.sent_at = self.heard_at = monotonic()
         self._loop = asyncio.get_running_loop()
         self._on_lost = on_lost

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Mapping
+from math import inf
 from time import monotonic
 from typing import Final
 
@@ -72,7 +73,7 @@ class HttpPool:
         self._closed: asyncio.Event | None = None
 
     async def request(
-        self, method: str, path: str, body: bytes | None, *, patient: bool = False
+        self, method: str, path: str, body: bytes | None, *, patience: float = 1.0
     ) -> Response:
         """One exchange.
 
@@ -80,7 +81,7 @@ class HttpPool:
             method: such as ``POST``; not ``HEAD`` or ``CONNECT``, whose answers have no body.
             path: added to the base URL; percent-encoded where it must be.
             body: sent with its Content-Length; None sends neither.
-            patient: not given up after ``stall_s``.
+            patience: times ``stall_s`` before it is given up for silence.
 
         Raises:
             HttpError: there is no answer. Nothing is tried twice.
@@ -88,7 +89,7 @@ class HttpPool:
         head = self._heads.get((method, path)) or self._head(method, path)
         request = head + b"\r\n" if body is None else _WITH_BODY % (head, len(body), body)
         connection = self._take_idle() or await self._connect()
-        connection.patient = patient
+        connection.patience = patience
         try:
             response = await connection.send(request)
         except (asyncio.CancelledError, HttpError):
@@ -172,14 +173,14 @@ class HttpPool:
 
     def _cut_late(self, now: float) -> None:
         sent_before = now - self._timeout_s
-        silent_before = now - self.stall_s if self.stall_s is not None else float("-inf")
+        stall_s = self.stall_s if self.stall_s is not None else inf
         for connection in tuple(self._open):
             if not connection.busy:
                 continue
             if connection.sent_at <= sent_before:
                 error = HttpError("timeout", f"no answer within {self._timeout_s:g} s")
-            elif connection.heard_at <= silent_before and not connection.patient:
-                error = HttpError("timeout", f"no byte for {self.stall_s:g} s")
+            elif connection.heard_at <= now - connection.patience * stall_s:
+                error = HttpError("timeout", f"no byte for {connection.patience * stall_s:g} s")
             else:
                 continue
             connection.cut(error)

@@ -6,6 +6,8 @@ Azure AD tokens, Bedrock or Vertex adapters, a custom HTTP client.
 
 from __future__ import annotations
 
+from math import inf
+
 import openai
 import orjson
 
@@ -33,12 +35,12 @@ class OpenAITransport:
         self._client = client
 
     async def complete(
-        self, template: ChatTemplate, user: str, *, patient: bool = False
+        self, template: ChatTemplate, user: str, *, patience: float = 1.0
     ) -> Completion:
         """Send one request once; raises LLMError."""
         check_key(self._client.api_key)
         body = {**template.options(), "messages": template.messages(user)}
-        limits = self._limits(patient)
+        limits = self._limits(patience)
         try:
             # Not chat.completions.create: it would follow a redirect with the article, and
             # parse a body that parse_completion is more lenient with.
@@ -74,13 +76,14 @@ class OpenAITransport:
         """Close the client."""
         await self._client.close()
 
-    def _limits(self, patient: bool = False) -> openai.Timeout:
+    def _limits(self, patience: float = 1.0) -> openai.Timeout:
         """The client's own limits, with no wait for a byte longer than ``stall_s``."""
         own = self._client.timeout
         limits = own if isinstance(own, openai.Timeout) else openai.Timeout(own)
-        if self.stall_s is None or patient:
+        if self.stall_s is None or patience == inf:
             return limits
-        read = self.stall_s if limits.read is None else min(self.stall_s, limits.read)
+        stall_s = patience * self.stall_s
+        read = stall_s if limits.read is None else min(stall_s, limits.read)
         return openai.Timeout(
             connect=limits.connect, read=read, write=limits.write, pool=limits.pool
         )

@@ -24,14 +24,14 @@ class Transport(Protocol):
 
     Attributes:
         stall_s: seconds without a byte after which a call is given up; None for no such limit.
-            May be set at any time. A request sent as ``patient`` is not given up for it: one
-            that was before is perhaps just slow.
+            May be set at any time. A request with ``patience`` waits so many times as long: one
+            that was given up before is perhaps just slow.
     """
 
     stall_s: float | None
 
     async def complete(
-        self, template: ChatTemplate, user: str, *, patient: bool = False
+        self, template: ChatTemplate, user: str, *, patience: float = 1.0
     ) -> Completion:
         """Send one request once; raises LLMError."""
         ...
@@ -74,11 +74,11 @@ class HttpTransport:
             self._pool.stall_s = seconds
 
     async def complete(
-        self, template: ChatTemplate, user: str, *, patient: bool = False
+        self, template: ChatTemplate, user: str, *, patience: float = 1.0
     ) -> Completion:
         """Send one request once; raises LLMError."""
         answer = await self._exchange(
-            "POST", "/chat/completions", template.encode(user), patient=patient
+            "POST", "/chat/completions", template.encode(user), patience=patience
         )
         if answer.status != 200:
             raise classify(answer.status, answer.headers, answer.body, self._api_key)
@@ -97,11 +97,11 @@ class HttpTransport:
             await pool.close()
 
     async def _exchange(
-        self, method: str, path: str, body: bytes | None, *, patient: bool = False
+        self, method: str, path: str, body: bytes | None, *, patience: float = 1.0
     ) -> Response:
         pool = self._pool or self._open()
         try:
-            return await pool.request(method, path, body, patient=patient)
+            return await pool.request(method, path, body, patience=patience)
         except HttpError as error:
             # from None: what the server sent, and so the error, may have the key in it.
             raise self._translated(error) from None

@@ -76,13 +76,13 @@ def test_slow_start_costs_next_to_nothing(
 
 
 @pytest.mark.parametrize("latency", [fixed(0.5), lognormal(0.5, 1), lognormal(0.5, 2)])
-@pytest.mark.parametrize(("room", "share"), [(30, 0.75), (50, 0.9), (60, 0.9), (100, 0.85)])
+@pytest.mark.parametrize(("room", "share"), [(30, 0.78), (50, 0.9), (60, 0.85), (100, 0.85)])
 def test_the_room_of_a_server_is_found_and_used(latency: Latency, room: int, share: float) -> None:
     best = run(Server(latency, room=room), room, 60 * room)
     learned = run(Server(latency, room=room), Concurrency(256), 60 * room)
     assert best.limited == 0
     assert learned.seconds <= best.seconds / share
-    assert learned.limited <= 0.04 * learned.calls
+    assert learned.limited <= 0.05 * learned.calls
 
 
 @pytest.mark.parametrize("seed", SEEDS)
