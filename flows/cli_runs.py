@@ -53,7 +53,9 @@ def run(
         PipelineReport, lambda: article_pipeline(settings, return_state=True)
     )
     return cli_print.show_run(
-        report.ingest, report.summarize, time.monotonic() - started, stopped, as_json=as_json
+        *(report.ingest, report.summarize, time.monotonic() - started),
+        stopped or report.summarize.stopped,
+        as_json=as_json,
     )
 
 
@@ -72,7 +74,11 @@ def summarize(options: SummarizeSettings, *, dry_run: bool, as_json: bool) -> in
     report, stopped = _report_of(
         SummarizeReport, lambda: summarize_articles(settings, return_state=True)
     )
-    return cli_print.show_run(None, report, time.monotonic() - started, stopped, as_json=as_json)
+    return cli_print.show_run(
+        *(None, report, time.monotonic() - started),
+        stopped or report.stopped,
+        as_json=as_json,
+    )
 
 
 def ingest(sources: list[str], columns: list[str], lake: str, *, as_json: bool) -> int:

@@ -37,7 +37,7 @@ def fails_in_one_line(function: Callable[P, R]) -> Callable[P, R]:
     """Turn a UserError into the flow's Failed state with its message.
 
     A caller that asks for the flow's result gets the UserError itself. A spent budget is no
-    failure: the state is Completed and named BudgetSpent, and its result the BudgetSpent.
+    failure: the state is Completed and named BudgetSpent, and its result the report.
     """
 
     @functools.wraps(function)
@@ -45,8 +45,10 @@ def fails_in_one_line(function: Callable[P, R]) -> Callable[P, R]:
         try:
             return function(*args, **kwargs)
         except BudgetSpent as spent:
-            completed: State[R] = Completed(name="BudgetSpent", message=str(spent), data=spent)
-            return completed  # type: ignore[return-value]  # as below
+            completed: State[R] = Completed(
+                name="BudgetSpent", message=str(spent), data=spent.report
+            )
+            return completed  # type: ignore[return-value]  # a state, as below
         except UserError as error:
             failed: State[R] = Failed(message=str(error), data=error)
             # Prefect takes a returned state as the flow's own; the type is that of its result.

@@ -7,7 +7,7 @@ from prefect import flow
 from flows.ingest import ingest_articles
 from flows.outcome import fails_in_one_line, flow_run_label, publish
 from flows.summarize import summarize_articles
-from tasks.errors import StoppedRun
+from tasks.errors import BudgetSpent, StoppedRun
 from tasks.report_markdown import ingest_markdown, summarize_markdown
 from tasks.reports import IngestReport, SummarizeReport
 from tasks.settings import PipelineSettings
@@ -37,11 +37,12 @@ def article_pipeline(
     """
     loaded = ingest_articles(settings.for_ingest())
     state = summarize_articles(settings.for_summarize(), return_state=True)
-    summarized = state.result(raise_on_failure=False)
-    if isinstance(summarized, StoppedRun):
-        report = PipelineReport(loaded, summarized.report)
-        publish(report.markdown(), key="pipeline-report")
-        raise type(summarized)(str(summarized), report) from summarized
-    report = PipelineReport(loaded, state.result())
+    ended = state.result(raise_on_failure=False)
+    stopped = ended if isinstance(ended, StoppedRun) else None
+    report = PipelineReport(loaded, stopped.report if stopped else state.result())
     publish(report.markdown(), key="pipeline-report")
+    if stopped:
+        raise StoppedRun(str(stopped), report) from stopped
+    if report.summarize.budget_spent:
+        raise BudgetSpent(str(report.summarize.stopped), report)
     return report

@@ -146,6 +146,27 @@ def test_some_rows_failed_is_status_3(prefect_server: None, lake: str, tmp_path:
     assert read_rows(told["failures"])["article_id"].tolist() == ["a2"]
 
 
+@pytest.mark.slow
+def test_a_spent_budget_is_status_4(prefect_server: None, lake: str, tmp_path: Path) -> None:
+    source = write_articles(tmp_path / "articles.jsonl", 60)
+    with EmbeddedEndpoint() as endpoint:
+        asked = ("run", source, "--lake", lake, "--base-url", endpoint.base_url, "--model", "m")
+        completed = run_cli(
+            *asked, "--price-in", "1", "--price-out", "2", "--budget-usd", "0.005", "--json"
+        )
+        billed = endpoint.stats()
+        unknown = run_cli(*asked, "--budget-usd", "1")
+    told = only_json(completed)
+    assert completed.returncode == 4
+    assert 0 < told["answered"] < 60
+    assert told["answered"] + told["left"] == 60
+    assert told["cost_usd"] <= 0.005
+    assert billed["billed_prompt_tokens"] + 2 * billed["billed_completion_tokens"] <= 5_000
+    assert "budget of $0.0050 is spent" in completed.stderr
+    assert unknown.returncode == 2
+    assert "--price-in" in unknown.stderr
+
+
 def test_dry_run_makes_no_call_and_stores_nothing(lake: str, tmp_path: Path) -> None:
     source = write_articles(tmp_path / "articles.jsonl", 20)
     with EmbeddedEndpoint() as endpoint:

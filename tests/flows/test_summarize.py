@@ -100,6 +100,51 @@ def test_out_of_quota_stops_the_run_keeps_the_answers_and_goes_on_later(lake: st
     assert read_rows(rest.table)["article_id"].nunique() == 120
 
 
+def test_a_spent_budget_is_no_failure_and_the_next_run_goes_on(lake: str) -> None:
+    prices: dict[str, Any] = {"price_in": 1.0, "price_out": 2.0}
+    with EmbeddedEndpoint() as endpoint:
+        settings = SummarizeSettings(
+            lake=lake, base_url=endpoint.base_url, model="another", **prices
+        )
+        cost = summarize_articles(settings).cost_usd
+        assert cost is not None
+        endpoint.reset_stats()
+        settings = settings.model_copy(update={"model": "m", "budget_usd": cost / 2})
+        state = summarize_articles(settings, return_state=True)
+        report = state.result()
+        stats = endpoint.stats()
+        rest = summarize(lake, endpoint, budget_usd=10 * cost, **prices)
+    billed = stats["billed_prompt_tokens"] + 2 * stats["billed_completion_tokens"]
+    assert (state.type.value, state.name) == ("COMPLETED", "BudgetSpent")
+    assert "budget" in str(state.message)
+    assert report.budget_spent
+    assert 0 < report.answered < 120
+    assert report.articles == report.answered + report.left == 120
+    assert billed / 1e6 <= cost / 2
+    assert (rest.reused, rest.answered) == (report.answered, report.left)
+
+
+def test_a_told_quota_is_kept(lake: str) -> None:
+    with EmbeddedEndpoint(Faults(rpm=1_200, burst=5)) as endpoint:
+        report = summarize(lake, endpoint, rpm=1_200, tpm=10_000_000, limit=30)
+        assert report.answered == 30
+        assert endpoint.stats()["calls_per_status"] == {"200": 30}
+
+
+def test_a_request_beyond_the_quota_is_a_failure_and_not_waited_for(tmp_path: Path) -> None:
+    source = write_articles(tmp_path / "articles.jsonl", 3)
+    long = source.read_text().replace("The council met on day 1.", "The council met. " * 4_000)
+    source.write_text(long)
+    lake = str(tmp_path / "lake")
+    ingest_articles(IngestSettings(lake=lake, sources=[str(source)]))
+    with EmbeddedEndpoint() as endpoint:
+        report = summarize(lake, endpoint, tpm=12_000)
+    assert (report.answered, report.failed) == (2, {"over_quota": 1})
+    (failure,) = read_rows(report.failures).to_dict("records")
+    assert "more than the quota" in failure["message"]
+    assert "--tpm" in failure["message"]
+
+
 def test_a_bad_key_stops_before_anything_is_sent(
     lake: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
