@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import resource
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,9 @@ from tasks.lake import Lake, part_name
 from tasks.prompts import answer_parser, article_prompt, chat_template
 from tasks.recipes import load_recipe
 from tasks.settings import SummarizeSettings
+
+_OTHER_FILES = 200
+"""Files that a run has open beside its connections: journals, parts, sockets, Prefect's."""
 
 GRACE_S = 10.0
 """Seconds that an interrupted run waits for answers that are paid for and under way."""
@@ -36,6 +40,22 @@ def table_name(table: EnrichedTable) -> str:
     return f"{table.recipe.name}-{table.table_id}"
 
 
+def allow_connections(count: int) -> int:
+    """Let this process have so many connections open; gives how many it may have.
+
+    The usual limit on open files is 1,024, and 256 on a Mac; each connection is one.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = count + _OTHER_FILES
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        # The kernel has a bound of its own, below what "unlimited" promises.
+        with contextlib.suppress(ValueError, OSError):
+            allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+            soft = allowed
+    return count if soft == resource.RLIM_INFINITY else min(count, max(1, soft - _OTHER_FILES))
+
+
 @contextmanager
 def open_job(settings: SummarizeSettings, flow_run_id: str) -> Iterator[Job]:
     """Hold the table's lock, start the embedded endpoint if it is asked for, open the journals.
@@ -45,6 +65,8 @@ def open_job(settings: SummarizeSettings, flow_run_id: str) -> Iterator[Job]:
     """
     table, endpoint = open_table(settings)
     name = table_name(table)
+    room = {"max_in_flight": allow_connections(settings.max_in_flight)}
+    settings = settings.model_copy(update=room)
     run_name = part_name("run").removeprefix("run-").removesuffix(".parquet")
     with contextlib.ExitStack() as stack:
         stack.enter_context(table.lake.locked(name))

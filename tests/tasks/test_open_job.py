@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import os
 import random
+import resource
 import signal
 import traceback
 from pathlib import Path
@@ -16,7 +17,7 @@ from tasks.job import Job
 from tasks.journal import Journal, JournalFolder, read_journal
 from tasks.lake import Lake
 from tasks.llm.embedded_process import EmbeddedEndpoint
-from tasks.open_job import open_job, open_table, table_name
+from tasks.open_job import allow_connections, open_job, open_table, table_name
 from tasks.settings import SummarizeSettings
 from tests.tasks.job_support import (
     MODEL,
@@ -188,3 +189,15 @@ def test_the_embedded_endpoint_is_there_for_as_long_as_the_job(lake: Lake) -> No
     ran = run(asking(lake, "embedded"))
     # It is an endpoint without faults: it refuses no word.
     assert (ran.counts.answered, ran.counts.copied) == (len(IDS) + 2, 2)
+
+
+def test_connections_are_bounded_by_the_files_that_may_be_open() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+        assert allow_connections(500) == 500
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] >= 700
+        assert allow_connections(10) == 10
+        assert allow_connections(10_000) == 10_000 or hard < 10_200
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
