@@ -62,7 +62,7 @@ class Job:
     recovered: set[str] = field(default_factory=set)
     settled: int = 0
     under_way: int = 0
-    _submitted: int = 0
+    _submitted: set[int] = field(default_factory=set)
     _expected: int | None = None
     _committed_at: float = 0.0
     _unwritten: dict[Journal, list[bytes]] = field(default_factory=dict)
@@ -103,8 +103,7 @@ class Job:
     def expect(self, batches: int) -> None:
         """Say how many batches there are in all, once it is known. May be called in any thread."""
         self._expected = batches
-        if self._submitted == batches:
-            self.gateway.no_more()
+        self.gateway.call_soon(self._see_whether_all_are_in)
 
     async def _run_batch(self, batch: Batch) -> Counts:
         if self.gateway.stopped and not self.kept:
@@ -115,15 +114,18 @@ class Job:
             hashes = articles["content_hash"].to_pylist()
             answers = BatchAnswers(self, hashes, self.journals.open(name))
             self.gateway.submit(answers.askings(prompts))
-        self._submitted += 1
-        if self._submitted == self._expected:
-            self.gateway.no_more()
+        self._submitted.add(batch["number"])
+        self._see_whether_all_are_in()
         await answers.complete
         counts = await asyncio.to_thread(self.commit, batch, articles, answers.outcomes)
         self.journals.discard(name)
         for content_hash in hashes:
             self.kept.pop(content_hash, None)
         return counts
+
+    def _see_whether_all_are_in(self) -> None:
+        if len(self._submitted) == self._expected:
+            self.gateway.no_more()
 
     def _read(self, batch: Batch) -> tuple[pa.Table, list[str]]:
         """The articles of a batch, and the user message for each."""

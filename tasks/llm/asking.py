@@ -33,7 +33,7 @@ class Asking:
         template, user, parse: the request, and how its completion becomes fields.
         receiver: gets the result; ``row`` tells it which article it is.
         attempts: requests sent; ``faults`` of them ended in a transient fault, ``asks`` in an
-            unusable answer.
+            unusable answer; ``limits`` were answered 429.
         doubled: whether the cap on the answer's tokens was doubled.
         patience: how many times as long as usual its next request may go without a byte.
         usage, cost_usd: of all attempts.
@@ -54,6 +54,7 @@ class Asking:
     asks: int = 0
     doubled: bool = False
     patience: float = 1.0
+    limits: int = 0
     usage: Usage = NO_USAGE
     cost_usd: float = 0.0
     tokens: int = 0

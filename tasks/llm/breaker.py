@@ -28,6 +28,11 @@ class Breaker:
         """Whether all the probes that the policy allows have failed."""
         return self._probes >= self._retry.probes
 
+    @property
+    def probing(self) -> bool:
+        """Whether a probe is under way."""
+        return self._probe is not None
+
     def answered(self) -> None:
         """The endpoint did something other than fail."""
         if self._failing:

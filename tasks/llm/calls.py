@@ -24,6 +24,7 @@ _STALL_FACTOR, _SHORTEST_STALL_S = 12.0, 5.0
 than the slowest call in a hundred takes where that is ten times the usual. An article is given up
 so twice at most: its second request gets twice as long, the third the whole timeout."""
 _STALL_CHECK_EVERY = 64
+_SILENT_BEFORE_DOUBT = 3
 
 
 class Calls:
@@ -60,6 +61,7 @@ class Calls:
         self._totals = totals
         self._stop = stop
         self._until_stall_check = _STALL_CHECK_EVERY
+        self._silent_in_a_row = 0
 
     async def send(self, asking: Asking, held: Held) -> None:
         """One request of an article, and what follows from its end."""
@@ -138,6 +140,8 @@ class Calls:
         self.settle(asking, answer)
 
     def _failed(self, error: LLMError, asking: Asking, held: Held, now: float) -> None:
+        if error.error_class == "timeout":
+            self._doubt_the_stall()
         cost = self._bill(error.usage, asking) if error.usage != NO_USAGE else 0.0
         self._totals.errors[error.error_class] += 1
         verdict = self._limits.failed(held, error, cost, asking, now)
@@ -174,11 +178,19 @@ class Calls:
 
     def _learn_stall(self) -> None:
         """Now and then, bring the time without a byte after which a call is cut up to date."""
+        self._silent_in_a_row = 0
         self._until_stall_check -= 1
         if self._until_stall_check <= 0:
             self._until_stall_check = _STALL_CHECK_EVERY
             if usual_s := self._limits.concurrency.usual_s:
                 self._transport.stall_s = max(_STALL_FACTOR * usual_s, _SHORTEST_STALL_S)
+
+    def _doubt_the_stall(self) -> None:
+        """If only silent calls end, the endpoint has become slow: wait as long as it takes."""
+        self._silent_in_a_row += 1
+        if self._silent_in_a_row >= _SILENT_BEFORE_DOUBT:
+            self._transport.stall_s = None
+            self._until_stall_check = _STALL_CHECK_EVERY
 
     def unanswered(self, error: LLMError, asking: Asking) -> Unanswered:
         """The failure of an article, with what its attempts cost."""

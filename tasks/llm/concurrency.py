@@ -19,7 +19,8 @@ from __future__ import annotations
 from math import inf
 from typing import Final
 
-from tasks.llm.concurrency_rounds import Pause, Rejections, Round, Trial
+from tasks.llm.concurrency_growth import Growth, Pause
+from tasks.llm.concurrency_rounds import Rejections, Round, Trial
 
 _FIRST: Final = 8
 _SECOND: Final = 64
@@ -60,26 +61,6 @@ class Concurrency:
         most: the limit's upper bound, 1 or more.
     """
 
-    __slots__ = (
-        "_base_s",
-        "_ceiling",
-        "_ceiling_told",
-        "_full_from",
-        "_growth",
-        "_limit",
-        "_most",
-        "_next_regrowth",
-        "_next_test",
-        "_next_trial",
-        "_part",
-        "_phase",
-        "_rejections",
-        "_round",
-        "_step",
-        "_top",
-        "_trial",
-    )
-
     def __init__(self, most: int) -> None:
         self._most = most
         self._phase = _STARTING
@@ -88,14 +69,12 @@ class Concurrency:
         self._base_s = inf
         self._ceiling: float = inf
         self._ceiling_told = False
-        self._part = 0.0
         self._step = 0.0
         self._trial = Trial()
         self._next_trial = Pause(_TRIAL_WAIT_S)
         self._next_regrowth = Pause(_TRIAL_WAIT_S)
         self._next_test = Pause(_LATENCY_TRIAL_WAIT_S)
-        self._growth = 0.0
-        self._top = most
+        self._growth = Growth()
         self._set_limit(_FIRST)
 
     @property
@@ -130,8 +109,8 @@ class Concurrency:
         elif self._rejections.accepted(now):
             self._end_rejections(now)
         full = in_flight >= self._full_from
-        if full and self._growth and not self._rejections.active:
-            self._grow()
+        if full and self._growth.rate and not self._rejections.active:
+            self._set_limit(self._growth.step(self._limit))
         if self._round.add(latency_s, full, now):
             self._judge(now)
 
@@ -163,11 +142,9 @@ class Concurrency:
     def _give_way(self) -> None:
         """Fall a little for any 429s: what looks like chance may be a limit one too high."""
         if self._phase == _HOLDING:
-            self._part = min(self._part, 0.0) - _GIVE_WAY * self._limit
-            if self._part <= -1.0:
-                whole = int(self._part)
-                self._part -= whole
-                self._set_limit(self._limit + whole)
+            limit = self._growth.give_way(self._limit, _GIVE_WAY)
+            if limit < self._limit:
+                self._set_limit(limit)
                 self._ceiling = min(self._ceiling, float(self._limit))
                 self._set_growth()
 
@@ -206,20 +183,11 @@ class Concurrency:
     def _set_growth(self) -> None:
         """Say how fast the limit grows with each answer, and how far."""
         if self._phase == _GROWING:
-            self._growth, self._top = _SLOW_START, self._most
+            self._growth.go(_SLOW_START, self._most)
         elif self._phase == _HOLDING and self._limit < self._ceiling:
-            self._growth, self._top = _BELOW_CEILING, int(min(self._ceiling, self._most))
+            self._growth.go(_BELOW_CEILING, int(min(self._ceiling, self._most)))
         else:
-            self._growth, self._top = 0.0, self._limit
-
-    def _grow(self) -> None:
-        self._part += self._growth
-        if self._part >= 1.0:
-            whole = int(self._part)
-            self._part -= whole
-            self._set_limit(min(self._limit + whole, max(self._top, self._limit)))
-            if self._limit >= self._top:
-                self._growth = 0.0
+            self._growth.go(0.0, self._limit)
 
     def _settle(self, old_limit: int) -> None:
         """Begin a new round once what was sent under the old limit has been answered."""

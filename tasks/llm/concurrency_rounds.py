@@ -16,7 +16,6 @@ _MOST_NOISE: Final = 0.05
 _TOO_MANY: Final = 0.1
 _NOISE_FORGOTTEN_S: Final = 30.0
 _CHANCES: Final = 3
-_LONGEST_PAUSE_S: Final = 240.0
 _TINY_S: Final = 1e-9
 _NOISE_TOLERANCE: Final = 2.0
 
@@ -124,34 +123,6 @@ class Trial:
         later = log(max(after.median_s, _TINY_S) / max(self.median_s, _TINY_S))
         faster = log(after.rate / self.rate)
         return (later + change - faster) / 2 / change
-
-
-class Pause:
-    """When something may be tried again: later and later while it fails.
-
-    Args:
-        first_s: seconds to the first time again.
-    """
-
-    __slots__ = ("_at", "_next_s")
-
-    def __init__(self, first_s: float) -> None:
-        self._at = -inf
-        self._next_s = first_s
-
-    def due(self, now: float) -> bool:
-        """Whether the time has come; at first it has."""
-        return now >= self._at
-
-    def now(self) -> None:
-        """Let it be tried at once."""
-        self._at = -inf
-
-    def later(self, now: float, first_s: float | None = None) -> None:
-        """Put it off, twice as long as the last time, or for so many seconds."""
-        wait_s = self._next_s if first_s is None else first_s
-        self._at = now + wait_s
-        self._next_s = min(2 * wait_s, _LONGEST_PAUSE_S)
 
 
 class Rejections:

@@ -68,6 +68,7 @@ class ErrorPolicy:
         """What to do about an error of an article's request; ``now`` is in monotonic seconds."""
         match error:
             case RateLimited():
+                asking.limits += 1
                 return self._limited(error, now)
             case Transient():
                 return self._transient(error, asking, now)
@@ -109,9 +110,11 @@ class ErrorPolicy:
             # It may be slow by nature: once more with double the time, then with all there is.
             asking.patience = 2.0 if asking.patience < 2.0 else inf
         self._breaker.failed(asking, now, error.retry_after)
-        hopeless = self._silent_s(now) + (error.retry_after or 0.0) > self._retry.patience_s
-        if self._breaker.hopeless or hopeless:
+        if self._breaker.hopeless or self._silent_s(now) > self._retry.patience_s:
             return self._gone(error)
+        if (error.retry_after or 0.0) > self._retry.patience_s:
+            # Among answers, it is the trouble of this article alone; a later run asks again.
+            return GiveUp(error) if self._totals.answered else self._gone(error)
         # While the circuit is open, it is the endpoint that fails and not the article.
         asking.faults += not probing
         if asking.faults < self._retry.attempts:

@@ -12,9 +12,10 @@ import contextlib
 import contextvars
 import math
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
+from tasks.llm.alarm import Alarm
 from tasks.llm.answers import Answer, Parse, RunStopped, Totals
 from tasks.llm.asking import Asking, OneResult
 from tasks.llm.budget import Budget
@@ -78,10 +79,10 @@ class Gateway:
             retry=self._retry,
             totals=self.totals,
         )
-        self._lanes: set[asyncio.Task[None]] = set()
+        # With the article and the reservation of those that have not begun yet.
+        self._lanes: dict[asyncio.Task[None], tuple[Asking, Held] | None] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._alarm: asyncio.TimerHandle | None = None
-        self._alarm_at = 0.0
+        self._alarm = Alarm(self._fill)
         self._calls = Calls(transport, price, self.limits, self.waiting, self.totals, self.stop)
         self._hedging = (
             Hedging(self._hedge, self.limits.concurrency, self.totals) if hedge else None
@@ -95,10 +96,16 @@ class Gateway:
     def stop(self, reason: str) -> None:
         """Send nothing more; calls under way are still taken in. May be called in any thread."""
         self._calls.stopped = self._calls.stopped or reason
+        self.call_soon(self._dismiss)
+
+    def call_soon(self, function: Callable[[], None]) -> None:
+        """Have a function called on the gateway's event loop, from any thread.
+
+        It is not called if nothing was ever submitted, or if the loop is closed by now.
+        """
         if self._loop is not None:
-            # A loop that is closed has nobody waiting on it.
             with contextlib.suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(self._dismiss)
+                self._loop.call_soon_threadsafe(function)
 
     def state_words(self) -> str:
         """For people: how many requests are under way, and what keeps more from being sent."""
@@ -119,8 +126,7 @@ class Gateway:
 
     async def close(self) -> None:
         """Give up what is under way, and the connections back."""
-        if self._alarm is not None:
-            self._alarm.cancel()
+        self._alarm.stop()
         if self._hedging is not None:
             self._hedging.stop()
         lanes = list(self._lanes)
@@ -144,7 +150,9 @@ class Gateway:
             result = await one.result
         except asyncio.CancelledError:
             asking.settled = True
-            await _cancelled(asking.lane if asking.out else None)
+            if asking.lane is not None and asking.out:
+                asking.lane.cancel()
+                await asyncio.wait([asking.lane])
             raise
         if isinstance(result, Answer):
             return result
@@ -156,7 +164,11 @@ class Gateway:
 
         It bounds the text in memory: batches are read one after another, as they are needed.
         """
-        await self.waiting.room(rows, self._wanted)
+        try:
+            await self.waiting.room(rows, self._wanted)
+        except asyncio.CancelledError:
+            self.waiting.admit(self._wanted())
+            raise
         try:
             yield
         finally:
@@ -172,7 +184,7 @@ class Gateway:
         self._fill()
 
     def no_more(self) -> None:
-        """All articles have been submitted: the last ones may be hedged."""
+        """All articles have been submitted: the last ones may be hedged. On the event loop."""
         if self._hedging is not None:
             self._hedging.watch(self._last_under_way)
 
@@ -202,24 +214,33 @@ class Gateway:
             self._start_lane(asking, now)
 
     def _start_lane(self, asking: Asking, now: float) -> asyncio.Task[None]:
-        coroutine = self._lane(asking, self.limits.take(asking, now))
+        held = self.limits.take(asking, now)
+        coroutine = self._lane(asking, held)
         # In a context of its own: a lane outlives the task run that happened to start it.
         lane = asyncio.get_running_loop().create_task(coroutine, context=contextvars.Context())
-        self._lanes.add(lane)
+        self._lanes[lane] = (asking, held)
         lane.add_done_callback(self._lane_ended)
         return lane
 
     def _lane_ended(self, lane: asyncio.Task[None]) -> None:
-        self._lanes.discard(lane)
+        if not_begun := self._lanes.pop(lane):
+            asking, held = not_begun
+            self.limits.unused(held, asking, time.monotonic())
+            if not asking.out:
+                self._calls.settle(asking, RunStopped(self._calls.stopped or _ENDED))
         self._fill()
 
     async def _lane(self, asking: Asking | None, held: Held) -> None:
         """Send one article's request after the other while there is room for this lane."""
-        me = asyncio.current_task()
+        me: asyncio.Task[None] = asyncio.current_task()  # type: ignore[assignment]  # in a task
+        self._lanes[me] = None
         while asking is not None:
-            if asking.out == 0:
-                asking.lane = me
-            await self._calls.send(asking, held)
+            if asking.settled:  # by the request that this was to be the second copy of
+                self.limits.unused(held, asking, time.monotonic())
+            else:
+                if asking.out == 0:
+                    asking.lane = me
+                await self._calls.send(asking, held)
             if len(self._lanes) > self.limits.concurrency.limit:
                 return
             now = time.monotonic()
@@ -250,46 +271,29 @@ class Gateway:
             return asking
         waiting.admit(self._wanted())
         if (due := waiting.next_rest_ends) is not None:
-            self._wake_in(due - now)
+            self._alarm.ring_in(due - now)
         return None
 
     def _hold_back(self, wait: float) -> None:
         """A limit says no: come again when it may say yes, or see that it never will."""
         budget = self.limits.budget
-        if wait < math.inf:
-            self._wake_in(wait)
-        elif budget is not None and not budget.under_way and not self.limits.breaker.open:
+        if self._retry.patience_s < wait < math.inf and not self.totals.in_flight:
+            self.stop(
+                f"the endpoint's quota leaves no room for {wait / 60:,.0f} minutes "
+                "(by its x-ratelimit headers, or by --rpm and --tpm); run again then"
+            )
+        elif wait < math.inf:
+            self._alarm.ring_in(wait)
+        elif budget is not None and not budget.under_way and not self.limits.breaker.probing:
             # What is under way has been settled, so no more than this is ever free again.
             if self.waiting.bring_forward(budget.fits):
-                self._wake_in(0)
+                self._alarm.ring_in(0)
             else:
                 self.budget_spent = True
                 self.stop(budget.spent_words())
-
-    def _wake_in(self, seconds: float) -> None:
-        """Have ``_fill`` called; of several wishes the earliest is kept."""
-        when = time.monotonic() + max(seconds, 0.0)
-        if self._alarm is not None:
-            if self._alarm_at <= when:
-                return
-            self._alarm.cancel()
-        # Its own time, as uvloop's handles of calls that are due at once have no when().
-        self._alarm_at = when
-        self._alarm = asyncio.get_running_loop().call_later(max(seconds, 0.0), self._wake)
-
-    def _wake(self) -> None:
-        self._alarm = None
-        self._fill()
 
     def _dismiss(self) -> None:
         """Tell all who wait that nothing more is sent."""
         for asking in self.waiting.clear():
             self._calls.settle(asking, RunStopped(self._calls.stopped or _ENDED))
         self.waiting.admit(math.inf)
-
-
-async def _cancelled(lane: asyncio.Task[None] | None) -> None:
-    """Cancel a lane and wait until it has ended."""
-    if lane is not None:
-        lane.cancel()
-        await asyncio.wait([lane])

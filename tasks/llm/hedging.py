@@ -49,7 +49,8 @@ class Hedging:
                 if self._totals.hedges + 1 > _MOST_EXTRA * self._totals.calls:
                     return
                 slow = now - asking.sent_at > _SLOW * usual_s
-                if slow and asking.out == 1 and not asking.settled and not self._send(asking):
+                alone = asking.out == 1 and asking.hedge_lane is None and not asking.settled
+                if slow and alone and not self._send(asking):
                     break
         pause = max((usual_s or 0.0) / _CHECKS_A_LATENCY, _SHORTEST_CHECK_S)
         self._alarm = asyncio.get_running_loop().call_later(pause, self.watch, under_way)

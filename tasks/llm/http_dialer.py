@@ -44,6 +44,7 @@ class Dialer:
         self._ssl = (ssl_context or _default_context()) if origin.scheme == "https" else None
         self._addresses: list[_AddressInfo] = []
         self._addresses_until = 0.0
+        self._turn = 0
         self._lookup: asyncio.Task[list[_AddressInfo]] | None = None
 
     async def open(self, on_lost: Callable[[HttpConnection], None]) -> HttpConnection:
@@ -92,14 +93,17 @@ class Dialer:
 
     async def _resolve(self) -> list[_AddressInfo]:
         """The server's addresses, each time another one first, so that all get their share."""
-        if not self._addresses or monotonic() > self._addresses_until:
+        addresses = self._addresses
+        if not addresses or monotonic() > self._addresses_until:
             if self._lookup is None:
                 self._lookup = asyncio.ensure_future(self._look_up())
                 self._lookup.add_done_callback(self._looked_up)
-            # Shielded: others wait for the same look-up.
-            await asyncio.shield(self._lookup)
-        self._addresses = [*self._addresses[1:], *self._addresses[:1]]
-        return self._addresses
+            # Shielded: others wait for the same look-up. Its own result, as it may have ended
+            # without its callback having run, and a connection that failed forgets the addresses.
+            addresses = await asyncio.shield(self._lookup)
+        self._turn += 1
+        first = self._turn % len(addresses)
+        return addresses[first:] + addresses[:first]
 
     async def _look_up(self) -> list[_AddressInfo]:
         loop = asyncio.get_running_loop()

@@ -9,7 +9,7 @@ from tasks.llm.answers import Totals
 from tasks.llm.asking import Asking
 from tasks.llm.breaker import Breaker
 from tasks.llm.budget import Budget, may_be_billed
-from tasks.llm.chat import Completion
+from tasks.llm.chat import NO_USAGE, Completion
 from tasks.llm.concurrency import Concurrency
 from tasks.llm.error_policy import ErrorPolicy, Verdict
 from tasks.llm.errors import LLMError, RateLimited, UnusableArticle
@@ -26,6 +26,8 @@ class Held(NamedTuple):
 
 
 NOTHING_HELD = Held(0, 0.0)
+_MOST_CHARGED = 4
+_TIMES_LIMITED = 3
 
 
 class Limits:
@@ -50,6 +52,7 @@ class Limits:
         totals: Totals,
     ) -> None:
         self._totals = totals
+        self._tpm = tpm or math.inf
         self.concurrency = Concurrency(max_in_flight)
         self.pacer = Pacer(rpm, tpm)
         self.budget = budget
@@ -67,9 +70,14 @@ class Limits:
         return self.pacer.ready_in(asking.weigh(), now) if self.pacer.known else 0.0
 
     def refuse(self, asking: Asking) -> LLMError | None:
-        """The error for a request that no wait makes room for, if it is one."""
+        """The error for a request that no wait makes room for, if it is one.
+
+        What a header says has to be borne out by rate limits: one garbled header fails nobody.
+        """
         largest = self.pacer.largest
         if largest is None or asking.weigh() <= largest:
+            return None
+        if asking.weigh() <= self._tpm and asking.limits < _TIMES_LIMITED:
             return None
         return UnusableArticle(
             "over_quota",
@@ -107,8 +115,14 @@ class Limits:
             self.pacer.learn(headers, now)
         if held.tokens:
             used = completion.usage.prompt + completion.usage.completion
-            self.pacer.settle(held.tokens, used, now)
-        if self.budget is not None:
+            # An estimate may be wrong by half; a count that is many times as high is garbled.
+            self.pacer.settle(held.tokens, min(used, _MOST_CHARGED * held.tokens), now)
+        if self.budget is None:
+            return
+        if completion.usage == NO_USAGE:
+            # It does not say what it bills, so only the worst case is sure to be enough.
+            self.budget.lose(held.usd)
+        else:
             self.budget.settle(held.usd, cost_usd, completion.usage)
 
     def failed(
@@ -128,6 +142,14 @@ class Limits:
             else:
                 self.budget.settle(held.usd, cost_usd, error.usage)
         return self.errors.judge(error, asking, now)
+
+    def unused(self, held: Held, asking: Asking, now: float) -> None:
+        """A request was not sent after all."""
+        self.breaker.given_up(asking)
+        if held.tokens:
+            self.pacer.settle(held.tokens, 0, now)
+        if self.budget is not None:
+            self.budget.settle(held.usd, 0.0, NO_USAGE)
 
     def given_up(self, held: Held, asking: Asking) -> None:
         """A request was abandoned: its caller has gone, or its hedge came first."""

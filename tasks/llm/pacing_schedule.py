@@ -150,7 +150,7 @@ class Schedule:
         if reset_s > _LONGER_THAN_A_MINUTE_S:
             # What is left of a day may be spent before the day is over, and refills as it says.
             self._refill = used / reset_s
-            left = max(left, self._refill * _OF_LEARNED)
+            left = self._normal
         self._go(left, self._reset_at)
 
     def _go(self, pace: float, until: float) -> None:

@@ -68,6 +68,10 @@ _TOKENS: Final = (
 )
 
 
+_LONGEST_RESET_S: Final = 25 * 3600.0
+"""No quota is for longer than a day; some servers send a date as seconds since 1970."""
+
+
 def rate_headers(headers: Mapping[str, str]) -> RateHeaders | None:
     """Read the rate limits in an answer's headers; None if there are none that make sense.
 
@@ -76,7 +80,7 @@ def rate_headers(headers: Mapping[str, str]) -> RateHeaders | None:
 
     Args:
         headers: by lower-case name. Limits without a positive number are ignored, and so is any
-            other value that cannot be read.
+            other value that cannot be read; so is a reset that is over a day away.
     """
     requests = _tightest(headers, _REQUESTS)
     tokens = _tightest(headers, _TOKENS)
@@ -101,10 +105,12 @@ def _tightness(window: RateWindow) -> tuple[bool, float, float]:
 
 def _window(headers: Mapping[str, str], limit_text: str, names: _Names) -> RateWindow | None:
     limit = _number(limit_text)
-    if limit is None or limit <= 0:
+    if limit is None or limit < 1:
         return None
     remaining = _number(headers.get(names[1], ""))
     reset_s = _reset_s(headers.get(names[2], ""), headers.get("date", ""))
+    if reset_s is not None and reset_s > _LONGEST_RESET_S:
+        reset_s = None
     return RateWindow(limit, None if remaining is None else max(0.0, remaining), reset_s)
 
 

@@ -74,6 +74,12 @@ class Waiting:
                     queue.remove(asking)
                     self._again.appendleft(asking)
                     return True
+        for entry in self._resting:
+            if not entry[2].settled and fits(entry[2]):
+                self._resting.remove(entry)
+                heapq.heapify(self._resting)
+                self._again.appendleft(entry[2])
+                return True
         return False
 
     def clear(self) -> list[Asking]:
