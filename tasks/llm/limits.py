@@ -28,6 +28,7 @@ class Held(NamedTuple):
 NOTHING_HELD = Held(0, 0.0)
 _MOST_CHARGED = 4
 _TIMES_LIMITED = 3
+_ANSWERS_TO_FORGET = 3
 
 
 class Limits:
@@ -53,6 +54,8 @@ class Limits:
     ) -> None:
         self._totals = totals
         self._tpm = tpm or math.inf
+        self._learned = False
+        self._without_headers = 0
         self.concurrency = Concurrency(max_in_flight)
         self.pacer = Pacer(rpm, tpm)
         self.budget = budget
@@ -68,6 +71,13 @@ class Limits:
         if self.budget is not None and not self.budget.fits(asking):
             return math.inf
         return self.pacer.ready_in(asking.weigh(), now) if self.pacer.known else 0.0
+
+    def _perhaps_forget(self) -> None:
+        """One odd header, from a proxy perhaps, must not slow down a run to its end."""
+        self._without_headers += 1
+        if self._without_headers >= _ANSWERS_TO_FORGET:
+            self._learned = False
+            self.pacer.forget()
 
     def refuse(self, asking: Asking) -> LLMError | None:
         """The error for a request that no wait makes room for, if it is one.
@@ -113,6 +123,10 @@ class Limits:
         self.concurrency.answered(latency_s, self._totals.in_flight + 1, now)
         if completion.headers and (headers := rate_headers(completion.headers)):
             self.pacer.learn(headers, now)
+            self._without_headers = 0
+            self._learned = True
+        elif self._learned:
+            self._perhaps_forget()
         if held.tokens:
             used = completion.usage.prompt + completion.usage.completion
             # An estimate may be wrong by half; a count that is many times as high is garbled.

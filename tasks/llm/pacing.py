@@ -49,9 +49,11 @@ class Pacer:
         "_sent",
         "_sent_per_s",
         "_tokens",
+        "_told",
     )
 
     def __init__(self, rpm: float | None = None, tpm: float | None = None) -> None:
+        self._told = (rpm, tpm)
         self._requests = Schedule(rpm)
         self._tokens = Schedule(tpm)
         self._factor = self._ceiling = 1.0
@@ -104,6 +106,12 @@ class Pacer:
             self._requests.learn(headers.requests, now)
         if headers.tokens:
             self._tokens.learn(headers.tokens, now)
+
+    def forget(self) -> None:
+        """Go by what was told alone: the provider no longer says anything."""
+        rpm, tpm = self._told
+        self._requests, self._tokens = Schedule(rpm), Schedule(tpm)
+        self._factor = self._ceiling = 1.0
 
     def limited(self, now: float) -> None:
         """Slow down a little: a 429 came although there should have been room."""

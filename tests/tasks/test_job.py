@@ -134,6 +134,26 @@ def test_an_exception_that_nobody_thought_of_costs_one_row_and_not_the_batch(
     assert (again.plan.to_ask, again.counts.answered, again.failures.num_rows) == (1, 1, 1)
 
 
+@pytest.mark.parametrize("early", [False, True])
+def test_that_all_batches_are_there_may_be_said_in_any_thread(
+    lake: Lake, asked: EmbeddedEndpoint, early: bool
+) -> None:
+    settings = asking(lake, asked.base_url, batch_size=3, hedge=True)
+    with open_job(settings, "run-id") as job:
+        batches = planned(job, settings).batches
+
+        async def ask() -> None:
+            told = asyncio.create_task(asyncio.to_thread(job.expect, len(batches)))
+            if early:
+                await told
+            await asyncio.gather(*map(job.run_batch, batches))
+            await told
+            await job.gateway.close()
+
+        asyncio.run(ask())
+        assert job.settled == 7
+
+
 def test_a_run_that_has_to_stop_commits_what_it_has_and_leaves_the_rest(lake: Lake) -> None:
     broke = endpoint(quota_after=3)
     ran = run(asking(lake, broke.base_url, max_in_flight=1))

@@ -148,3 +148,30 @@ async def test_an_article_that_is_slow_by_nature_is_given_up_no_more_than_twice(
             answer = await asyncio.wait_for(ending(gateway), 30)
             assert isinstance(answer, Answer)
             assert answer.attempts == 3
+
+
+async def test_a_request_has_one_copy_at_most_even_if_that_fails() -> None:
+    server = Slow("number 7.")
+    copies = 0
+
+    async def failing(request: web.BaseRequest) -> web.StreamResponse:
+        nonlocal copies
+        if "number 7." in (await request.read()).decode() and not server.slow:
+            copies += 1
+            return web.json_response({"error": {"message": "Down"}}, status=500)
+        return await server(request)
+
+    async with (
+        scripted(failing) as script,
+        gateway_to(script.base_url, hedge=True) as gateway,
+    ):
+        asked = asyncio.create_task(endings(gateway, 400))
+        while gateway.totals.answered < 399:
+            await asyncio.sleep(0.01)
+        gateway.no_more()
+        while not copies:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.3)
+        assert (copies, gateway.totals.hedges) == (1, 1)
+        server.release.set()
+        assert len(of_kind(await asyncio.wait_for(asked, 30), Answer)) == 400
