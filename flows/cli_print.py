@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from flows.exit_status import ANSWERED, BUDGET_SPENT, ROWS_FAILED, RUN_FAILED
+from tasks.progress import clock
 from tasks.recipes import list_recipes as shipped_recipes
 from tasks.recipes import recipe_text
 from tasks.report_markdown import dollars, ingest_markdown, summarize_markdown
@@ -57,13 +58,28 @@ def show_estimate(estimate: dict[str, Any], *, as_json: bool) -> int:
         f"calls       {estimate['calls']:,}\n"
         f"tokens in   about {estimate['prompt_tokens']:,}\n"
         f"tokens out  at most {estimate['completion_tokens']:,}\n"
-        f"cost        at most about {dollars(estimate['cost_usd'])}, without retries\n"
+        f"cost        at most about {dollars(estimate['cost_usd'])}, without retries"
+        f"{_budget_words(estimate)}\n"
+        f"{_quota_words(estimate)}"
         f"rows        {estimate['rows_in']:,} read, {estimate['duplicates']:,} of them duplicates, "
         f"{estimate['rejected']:,} rejected\n"
         + "".join(f"not read    {error}\n" for error in estimate["not_read"])
         + "No call was made and nothing was stored."
     )
     return ANSWERED
+
+
+def _budget_words(estimate: dict[str, Any]) -> str:
+    budget, cost = estimate["budget_usd"], estimate["cost_usd"]
+    if not budget or cost is None:
+        return ""
+    enough = "is enough" if budget >= cost else "may end the run before its end"
+    return f"; the budget of {dollars(budget)} {enough}"
+
+
+def _quota_words(estimate: dict[str, Any]) -> str:
+    minutes = estimate["quota_minutes"]
+    return "" if minutes is None else f"time        {clock(60 * minutes)} or less at this quota\n"
 
 
 def list_recipes() -> int:

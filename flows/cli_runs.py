@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 from flows import cli_print
 from tasks.columns import parse_column_options
 from tasks.dry_run import estimate_run
-from tasks.endpoint import base_url_from, resolve_endpoint
+from tasks.endpoint import EMBEDDED_MODEL, base_url_from, resolve_endpoint
 from tasks.errors import StoppedRun, UsageError, UserError
 from tasks.lake import Lake
 from tasks.recipes import load_recipe
@@ -38,7 +38,7 @@ def run(
     """The pipeline flow."""
     if not sources:
         raise UsageError("no source given; name files, folders or globs, or the word demo")
-    asking = _resolved(options)
+    asking = _resolved(options, dry_run=dry_run)
     settings = PipelineSettings(**asking.model_dump(), sources=sources, columns=columns)
     find_sources(sources)
     parse_column_options(columns)
@@ -61,7 +61,7 @@ def run(
 
 def summarize(options: SummarizeSettings, *, dry_run: bool, as_json: bool) -> int:
     """The summarise flow."""
-    settings = _resolved(options)
+    settings = _resolved(options, dry_run=dry_run)
     if not Lake(settings.lake).articles.is_dir():
         raise UserError(f"lake {settings.lake}: has no articles; load some with `ingest` or `run`")
     if dry_run:
@@ -97,10 +97,14 @@ def ingest(sources: list[str], columns: list[str], lake: str, *, as_json: bool) 
     return cli_print.show_ingest(report, as_json=as_json)
 
 
-def _resolved(options: SummarizeSettings) -> SummarizeSettings:
+def _resolved(options: SummarizeSettings, *, dry_run: bool) -> SummarizeSettings:
     """The options with the endpoint filled in, checked before anything is started."""
     values = options.model_dump()
-    values["base_url"] = base_url_from(options.base_url, os.environ)
+    environment = dict(os.environ)
+    if dry_run and options.model and options.model != EMBEDDED_MODEL:
+        # Who asks for the price of a model may have no key for it yet.
+        environment.setdefault("OPENAI_API_KEY", "none")
+    values["base_url"] = base_url_from(options.base_url, environment)
     settings = SummarizeSettings(**values)
     load_recipe(settings.recipe)
     resolve_endpoint(settings.model_copy(update={"api_key_secret": ""}))

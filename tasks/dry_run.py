@@ -34,7 +34,8 @@ class Estimate:
 
     ``prompt_tokens`` is an estimate, ``completion_tokens`` the most that the recipe allows, and
     ``cost_usd`` the price of both, without retries and without the discount for cached prompts;
-    None if the model's price is unknown.
+    None if the model's price is unknown. ``quota_minutes`` is what it takes at most with the
+    requests and tokens a minute that the settings name, None if they name none.
     """
 
     rows_in: int
@@ -49,6 +50,8 @@ class Estimate:
     prompt_tokens: int
     completion_tokens: int
     cost_usd: float | None
+    quota_minutes: float | None
+    budget_usd: float | None
     model: str
     recipe: str
     endpoint: str
@@ -80,7 +83,7 @@ def estimate_run(settings: SummarizeSettings, ingest: IngestSettings | None = No
         for _ in planner.batches():
             pass
     template = chat_template(table.recipe, table.model, endpoint.base_url)
-    return _estimate(planner.plan, template, endpoint, table, reports)
+    return _estimate(planner.plan, template, endpoint, table, reports, settings)
 
 
 def _load(ingest: IngestSettings, lake: Lake, known: KeySet) -> list[SourceReport]:
@@ -105,6 +108,7 @@ def _estimate(
     endpoint: Endpoint,
     table: EnrichedTable,
     reports: list[SourceReport],
+    settings: SummarizeSettings,
 ) -> Estimate:
     price = endpoint.price
     constant = estimate_tokens(template.system) + _MESSAGE_TOKENS
@@ -127,10 +131,18 @@ def _estimate(
         prompt_tokens=prompt,
         completion_tokens=completion,
         cost_usd=_cost(price, prompt, plan.to_ask, longest) if price else None,
+        quota_minutes=_quota_minutes(settings, plan.to_ask, prompt + completion),
+        budget_usd=settings.budget_usd or None,
         model=table.model,
         recipe=table.recipe.name,
         endpoint=endpoint.describe(),
     )
+
+
+def _quota_minutes(settings: SummarizeSettings, calls: int, tokens: int) -> float | None:
+    """Minutes that the quotas of the settings make of so many calls and tokens."""
+    shares = ((calls, settings.rpm), (tokens, settings.tpm))
+    return max((amount / a_minute for amount, a_minute in shares if a_minute), default=None)
 
 
 def _cost(price: Price, prompt: int, calls: int, longest: Usage) -> float:

@@ -46,7 +46,8 @@ class Job:
 
     ``kept`` holds the outcomes that are not committed yet, by content hash: those of batches
     under way and those that earlier runs left in journals. A batch that is tried again finds
-    there what it has already paid for. ``under_way`` counts the batches that are being worked on.
+    there what it has already paid for. ``settled`` articles have an outcome, ``failed`` of them
+    no answer. ``under_way`` counts the batches that are being worked on.
     """
 
     table: EnrichedTable
@@ -61,6 +62,7 @@ class Job:
     kept: dict[str, Outcome] = field(default_factory=dict)
     recovered: set[str] = field(default_factory=set)
     settled: int = 0
+    failed: int = 0
     under_way: int = 0
     _submitted: set[int] = field(default_factory=set)
     _expected: int | None = None
@@ -140,6 +142,7 @@ class Job:
         """
         self.kept[outcome.content_hash] = outcome
         self.settled += 1
+        self.failed += not outcome.answered
         if not self._unwritten:
             asyncio.get_running_loop().call_soon(self._write_journals)
         self._unwritten.setdefault(journal, []).append(outcome.encode())

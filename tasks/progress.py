@@ -44,14 +44,21 @@ class Progress:
         gateway, settled, total = self._job.gateway, self._job.settled, self._planner.most_to_ask
         totals = gateway.totals
         rate = settled / max(time.monotonic() - self._started, 1e-9)
-        words = [f"{settled:,} of {total:,} articles", f"{rate:,.1f}/s", gateway.state_words()]
+        failed = f" ({self._job.failed:,} failed)" if self._job.failed else ""
+        words = [
+            *(f"{settled:,} of {total:,} articles{failed}", f"{rate:,.1f}/s"),
+            gateway.state_words(),
+        ]
         if gateway.price is not None:
             words.append(f"${totals.cost_usd:,.4f}{self._budget_words()}")
             if 0 < settled < total:
                 words.append(f"about ${totals.cost_usd / settled * total:,.4f} in all")
         if 0 < settled < total:
             words.append(f"{clock((total - settled) / rate)} left")
-        if faults := sum(totals.errors.values()):
+        limited = totals.errors["rate_limited"]
+        if limited:
+            words.append(f"{limited:,} requests turned away")
+        if faults := totals.errors.total() - limited:
             words.append(f"{faults:,} requests failed")
         return " · ".join(words)
 

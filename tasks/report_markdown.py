@@ -116,7 +116,7 @@ def _facts(report: SummarizeReport) -> list[list[str]]:
         ["reused, not paid again", f"{report.reused:,}"],
         ["failed", _counted(report.failed)],
         ["left to do", f"{report.left:,}"],
-        ["asked", f"{report.calls:,} articles, {report.attempts:,} requests"],
+        ["asked", f"{report.calls:,} articles, {report.attempts:,} requests{_hedges(report)}"],
     ]
     if report.errors:
         facts.append(["requests that failed", _counted(report.errors)])
@@ -128,6 +128,10 @@ def _facts(report: SummarizeReport) -> list[list[str]]:
         ["speed", f"{report.articles_per_second:,.1f} articles/s" if report.answered else "–"],
         ["time", ", ".join(f"{name} {clock_fine(s)}" for name, s in report.seconds.items())],
     ]
+
+
+def _hedges(report: SummarizeReport) -> str:
+    return f", {report.hedges:,} of them second copies of slow ones" if report.hedges else ""
 
 
 def clock_fine(seconds: float) -> str:

@@ -171,6 +171,7 @@ def run_as_json(
         "asking_seconds": round(summarize.asking_seconds, 4),
         "articles_per_second": round(summarize.articles_per_second, 2),
         "failed_by_class": summarize.failed,
+        "failed_requests": summarize.errors,
         "recipe": summarize.recipe,
         "model": summarize.model,
         "table": summarize.table,

@@ -113,6 +113,13 @@ def submit_copies(planner: Planner, job: Job) -> BatchRuns:
     return runs
 
 
+def _seconds(laps: dict[str, float], asking_s: float) -> dict[str, float]:
+    """The laps, with what came before the first request and after the last commit apart."""
+    ask_s = laps.get("ask", 0.0)
+    parts = {"plan": laps.get("plan", 0.0), "start": max(ask_s - asking_s, 0.0), "ask": asking_s}
+    return parts | {name: s for name, s in laps.items() if name not in parts}
+
+
 @task(name="settle", **_COMMON)
 def settle_report(
     job: Job, planner: Planner, asked: BatchRuns, copied: BatchRuns, watch: Stopwatch
@@ -146,5 +153,5 @@ def settle_report(
         budget_spent=job.gateway.budget_spent,
     )
     watch.lap("settle")
-    report.seconds = watch.laps
+    report.seconds = _seconds(watch.laps, report.asking_seconds)
     return report

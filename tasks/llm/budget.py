@@ -20,6 +20,11 @@ class Budget:
 
     A prompt has no more tokens than bytes, as a token of a byte-level vocabulary is one byte or
     more; and its constant part has no more than the shortest whole prompt billed so far.
+
+    Attributes:
+        spent_usd, lost_usd: billed so far, and held for good; ``under_way`` counts the calls
+            that something is held for.
+        holds_back: whether the last article that was looked at did not fit.
     """
 
     def __init__(self, limit_usd: float, price: Price) -> None:
@@ -27,6 +32,7 @@ class Budget:
         self.spent_usd = 0.0
         self.lost_usd = 0.0
         self.under_way = 0
+        self.holds_back = False
         self._held_usd = 0.0
         self._price = price
         self._shortest_prompt: int | None = None
@@ -42,7 +48,9 @@ class Budget:
     def fits(self, asking: Asking) -> bool:
         """Whether the article's next request could be paid for whatever happens."""
         worst = self.worst_case(asking.template, asking.user)
-        return self.spent_usd + self.lost_usd + self._held_usd + worst <= self.limit_usd
+        fits = self.spent_usd + self.lost_usd + self._held_usd + worst <= self.limit_usd
+        self.holds_back = not fits
+        return fits
 
     def hold(self, asking: Asking) -> float:
         """Reserve the worst case of the article's next request; give it back with ``settle``."""
@@ -68,12 +76,18 @@ class Budget:
         # Sums of floats leave a residue, which must not pile up over millions of calls.
         self._held_usd = self._held_usd - held_usd if self.under_way else 0.0
 
-    def spent_words(self) -> str:
-        """For the user: why the run ends."""
+    def spent_words(self, cheapest_usd: float) -> str:
+        """For the user: why the run ends; the cheapest article left may cost so much."""
+        if not self.spent_usd and not self.lost_usd:
+            return (
+                f"the budget of ${self.limit_usd:,.4f} is too small for one article: the cheapest "
+                f"may cost up to ${cheapest_usd:,.4f}; give more"
+            )
         lost = f", ${self.lost_usd:,.4f} held for answers that were lost" if self.lost_usd else ""
         return (
             f"the budget of ${self.limit_usd:,.4f} is spent (${self.spent_usd:,.4f} billed{lost}; "
-            "no article left fits the rest); run again, with a budget for the articles left"
+            f"the cheapest article left may cost up to ${cheapest_usd:,.4f}); run again, with a "
+            "budget for the articles left"
         )
 
 

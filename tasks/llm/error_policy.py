@@ -111,20 +111,24 @@ class ErrorPolicy:
             asking.patience = 2.0 if asking.patience < 2.0 else inf
         self._breaker.failed(asking, now, error.retry_after)
         if self._breaker.hopeless or self._silent_s(now) > self._retry.patience_s:
-            return self._gone(error)
+            return self._gone(error, now)
         if (error.retry_after or 0.0) > self._retry.patience_s:
             # Among answers, it is the trouble of this article alone; a later run asks again.
-            return GiveUp(error) if self._totals.answered else self._gone(error)
+            return GiveUp(error) if self._totals.answered else self._gone(error, now)
         # While the circuit is open, it is the endpoint that fails and not the article.
         asking.faults += not probing
         if asking.faults < self._retry.attempts:
             return TryAgain(self._retry.pause(max(asking.faults, 1), error.retry_after))
         if not self._totals.answered and error.error_class != "server_error":
-            return self._gone(error)
+            return self._gone(error, now)
         return GiveUp(error)
 
-    def _gone(self, error: Transient) -> Stop:
-        return Stop(f"the endpoint does not answer: {error.message}; run again when it does")
+    def _gone(self, error: Transient, now: float) -> Stop:
+        silent_s = self._silent_s(now)
+        lasted = f" (and nothing else for {silent_s:,.0f} s)" if silent_s >= 1 else ""
+        return Stop(
+            f"the endpoint does not answer: {error.message}{lasted}; run again when it does"
+        )
 
     def _silent_s(self, now: float) -> float:
         """Seconds since the first fault or rate limit that no answer has followed."""

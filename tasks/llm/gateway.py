@@ -290,7 +290,8 @@ class Gateway:
                 self._alarm.ring_in(0)
             else:
                 self.budget_spent = True
-                self.stop(budget.spent_words())
+                worst = [budget.worst_case(one.template, one.user) for one in self.waiting]
+                self.stop(budget.spent_words(min(worst)))
 
     def _dismiss(self) -> None:
         """Tell all who wait that nothing more is sent."""

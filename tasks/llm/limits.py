@@ -101,7 +101,9 @@ class Limits:
             return f"rate limited, going on in {pause:.0f} s"
         if self.breaker.open:
             return "the endpoint only fails; trying one at a time"
-        return "paced by the quota" if self.pacer.known else ""
+        if self.budget is not None and self.budget.holds_back:
+            return "the rest of the budget is reserved"
+        return self.pacer.words()
 
     def take(self, asking: Asking, now: float) -> Held:
         """A request goes out; gives what is reserved for it until ``answered`` or ``failed``."""

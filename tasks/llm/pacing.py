@@ -107,6 +107,12 @@ class Pacer:
         if headers.tokens:
             self._tokens.learn(headers.tokens, now)
 
+    def words(self) -> str:
+        """For people: the pace that is kept; empty without a limit."""
+        paces = (("requests", self._requests), ("tokens", self._tokens))
+        kept = [f"{each.pace * 60:,.0f} {unit}" for unit, each in paces if each.known]
+        return f"paced at {' and '.join(kept)} a minute" if kept else ""
+
     def forget(self) -> None:
         """Go by what was told alone: the provider no longer says anything."""
         rpm, tpm = self._told

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import count
 
 from tasks.llm.asking import Asking
@@ -28,6 +28,12 @@ class Waiting:
 
     def __len__(self) -> int:
         return len(self._new) + len(self._again)
+
+    def __iter__(self) -> Iterator[Asking]:
+        """All that wait or rest."""
+        yield from self._again
+        yield from self._new
+        yield from (asking for _, _, asking in self._resting)
 
     @property
     def exhausted(self) -> bool:
@@ -84,7 +90,7 @@ class Waiting:
 
     def clear(self) -> list[Asking]:
         """Take everything out, the resting ones as well."""
-        out = [*self._again, *self._new, *(asking for _, _, asking in self._resting)]
+        out = list(self)
         self._again.clear()
         self._new.clear()
         self._resting.clear()

@@ -121,7 +121,7 @@ def test_an_answer_that_was_lost_keeps_its_worst_case() -> None:
     held = budget.hold(one)
     budget.lose(held)
     assert budget.lost_usd == held
-    assert "held for answers that were lost" in budget.spent_words()
+    assert "held for answers that were lost" in budget.spent_words(0.1)
 
 
 @given(
