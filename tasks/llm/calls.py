@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from math import inf
 
 from tasks.llm.answers import Answer, RunStopped, Totals, Unanswered
 from tasks.llm.asking import Asking, Result
@@ -24,7 +25,7 @@ _STALL_FACTOR, _SHORTEST_STALL_S = 12.0, 5.0
 than the slowest call in a hundred takes where that is ten times the usual. An article is given up
 so twice at most: its second request gets twice as long, the third the whole timeout."""
 _STALL_CHECK_EVERY = 64
-_SILENT_BEFORE_DOUBT = 3
+_SILENT_BEFORE_DOUBT = 12
 
 
 class Calls:
@@ -140,7 +141,8 @@ class Calls:
         self.settle(asking, answer)
 
     def _failed(self, error: LLMError, asking: Asking, held: Held, now: float) -> None:
-        if error.error_class == "timeout":
+        if error.error_class == "timeout" and self._transport.stall_s is not None:
+            error.stalled = asking.patience < inf
             self._doubt_the_stall()
         cost = self._bill(error.usage, asking) if error.usage != NO_USAGE else 0.0
         self._totals.errors[error.error_class] += 1

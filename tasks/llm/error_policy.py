@@ -109,7 +109,8 @@ class ErrorPolicy:
         if error.error_class == "timeout":
             # It may be slow by nature: once more with double the time, then with all there is.
             asking.patience = 2.0 if asking.patience < 2.0 else inf
-        self._breaker.failed(asking, now, error.retry_after)
+        if not error.stalled:  # it was our impatience, perhaps, and not the endpoint's failure
+            self._breaker.failed(asking, now, error.retry_after)
         if self._breaker.hopeless or self._silent_s(now) > self._retry.patience_s:
             return self._gone(error, now)
         if (error.retry_after or 0.0) > self._retry.patience_s:

@@ -23,6 +23,7 @@ class LLMError(Exception):
         error_class: a short name for counting and filtering, such as ``content_filter``.
         message: one line for the user; never holds the API key.
         usage: the tokens that the call was billed for all the same.
+        stalled: whether the call was given up for its silence before its deadline.
         retry_after: seconds that the endpoint asked to wait, if it did.
         headers: the answer's ``x-ratelimit-*`` headers, by lower-case name; empty without one.
     """
@@ -41,6 +42,7 @@ class LLMError(Exception):
         self.message = message
         self.usage = usage
         self.retry_after = retry_after
+        self.stalled = False
         self.headers = headers
 
 
