@@ -29,8 +29,8 @@ class Results:
         return None
 
     def efficiency(self, scenario: str, measured: Measurement) -> float | None:
-        """Ideal time by time, where the scenario has an ideal."""
+        """Ideal time by time, where the scenario has an ideal and no row was lost."""
         ideal_s = self.scenarios[scenario].ideal_s
-        if ideal_s is None or not measured.seconds or not measured.in_flight:
+        if ideal_s is None or not measured.seconds or not measured.in_flight or measured.lost:
             return None
         return ideal_s(measured.rows, measured.in_flight) / measured.seconds
