@@ -5,8 +5,6 @@ from __future__ import annotations
 import tempfile
 from dataclasses import dataclass
 
-import orjson
-
 from tasks.articles import SourceReport, ingest_source, known_keys
 from tasks.columns import parse_column_options
 from tasks.endpoint import Endpoint
@@ -23,9 +21,6 @@ from tasks.planning import Plan, Planner
 from tasks.prompts import chat_template
 from tasks.settings import IngestSettings, SummarizeSettings
 from tasks.sources import find_sources
-
-_MESSAGE_TOKENS = 12
-"""Tokens that roles, separators and the fence add to a request's two messages."""
 
 
 @dataclass(frozen=True)
@@ -111,10 +106,7 @@ def _estimate(
     settings: SummarizeSettings,
 ) -> Estimate:
     price = endpoint.price
-    constant = estimate_tokens(template.system) + _MESSAGE_TOKENS
-    constant += estimate_tokens(table.recipe.article)
-    if template.response_format:
-        constant += estimate_tokens(orjson.dumps(template.response_format).decode())
+    constant = template.constant_tokens + estimate_tokens(table.recipe.article)
     prompt = (plan.prompt_tokens or 0) + plan.to_ask * constant
     completion = plan.to_ask * template.max_output_tokens
     longest = Usage(plan.longest_prompt + constant, 0, template.max_output_tokens)

@@ -13,9 +13,6 @@ from tasks.llm.tokens import estimate_tokens
 Result = Answer | Unanswered | RunStopped
 """What becomes of an article: RunStopped leaves it to do."""
 
-_MESSAGE_TOKENS = 12
-"""Tokens that roles, separators and the fence add to a request's two messages."""
-
 
 class Receiver(Protocol):
     """Whoever asked: gets each article's result once, on the gateway's event loop."""
@@ -68,7 +65,7 @@ class Asking:
         """Estimate the tokens that a quota charges: the prompt and the cap on the answer."""
         if not self.tokens:
             prompt = self.template.constant_tokens + estimate_tokens(self.user)
-            self.tokens = prompt + _MESSAGE_TOKENS + self.template.max_output_tokens
+            self.tokens = prompt + self.template.max_output_tokens
         return self.tokens
 
     def other_lane(self) -> asyncio.Task[None] | None:

@@ -86,7 +86,7 @@ class Calls:
         except asyncio.CancelledError:
             self._limits.given_up(held, asking)
             if not asking.settled and asking.out == 1:
-                self.settle(asking, RunStopped(self.stopped or "the run has ended"))
+                self.leave(asking)
             raise
         except Exception as error:
             self._limits.given_up(held, asking)
@@ -152,7 +152,7 @@ class Calls:
         if asking.settled or asking.out:
             return  # nobody waits for it, or its hedge may still be answered
         if self.stopped and not isinstance(verdict, GiveUp):
-            self.settle(asking, RunStopped(self.stopped))
+            self.leave(asking)
         elif isinstance(verdict, TryAgain) and verdict.rest_s:
             self._waiting.rest(asking, now + verdict.rest_s)
         elif isinstance(verdict, TryAgain):
@@ -186,6 +186,10 @@ class Calls:
             self._until_stall_check = _STALL_CHECK_EVERY
             if usual_s := self._limits.concurrency.usual_s:
                 self._transport.stall_s = max(_STALL_FACTOR * usual_s, _SHORTEST_STALL_S)
+
+    def leave(self, asking: Asking) -> None:
+        """Tell whoever asked that nothing more is sent: the article is left to do."""
+        self.settle(asking, RunStopped(self.stopped or "the run has ended"))
 
     def _doubt_the_stall(self) -> None:
         """If only silent calls end, the endpoint has become slow: wait as long as it takes."""

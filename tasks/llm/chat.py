@@ -14,6 +14,9 @@ from tasks.llm.tokens import estimate_tokens
 
 LimitField = Literal["max_tokens", "max_completion_tokens"]
 
+_MESSAGE_TOKENS = 12
+"""Tokens that roles, separators and the fence add to a request's two messages."""
+
 
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
@@ -70,13 +73,13 @@ class ChatTemplate:
     limit_field: LimitField = "max_tokens"
     _head: bytes = field(init=False, repr=False, compare=False, default=b"")
     constant_tokens: int = field(init=False, repr=False, compare=False, default=0)
-    """An estimate for what every request of the run begins with."""
+    """An estimate for all of a request but the article."""
 
     def __post_init__(self) -> None:
         opening = orjson.dumps({**self.options(), "messages": [self._system_message()]})
         object.__setattr__(self, "_head", opening[:-2] + b',{"role":"user","content":')
         schema = orjson.dumps(self.response_format).decode() if self.response_format else ""
-        tokens = estimate_tokens(self.system) + estimate_tokens(schema)
+        tokens = estimate_tokens(self.system) + estimate_tokens(schema) + _MESSAGE_TOKENS
         object.__setattr__(self, "constant_tokens", tokens)
 
     @property

@@ -151,7 +151,7 @@ class Concurrency:
     def _cut(self, room: int, now: float) -> None:
         if self._phase == _STARTING and 2 * self._rejections.rejected < self._rejections.base:
             return  # two in eight are soon two by chance
-        if self._phase <= _CHECKING and self._rejections.few:
+        if self.learning and self._rejections.few:
             return  # perhaps by chance: if it was a ceiling, the next growth shows it at once
         failed_trial = self._phase == _TRYING_MORE
         self._next_trial.later(now, None if failed_trial else _TRIAL_WAIT_S)
@@ -164,7 +164,7 @@ class Concurrency:
 
     def _end_rejections(self, now: float) -> None:
         """All that were out at the first 429 are back."""
-        if self._phase <= _CHECKING:
+        if self.learning:
             # Nearly all were let in. While a Retry-After empties the pipe, no answer finds the
             # limit full, so growth cannot be clocked by answers.
             self._set_limit(_GROWTH_PAST_FEW * self._limit)

@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from tasks.llm.alarm import Alarm
-from tasks.llm.answers import Answer, Parse, RunStopped, Totals
+from tasks.llm.answers import Answer, Parse, Totals
 from tasks.llm.asking import Asking, OneResult
 from tasks.llm.budget import Budget
 from tasks.llm.calls import Calls
@@ -30,7 +30,6 @@ from tasks.llm.transport import Transport
 from tasks.llm.waiting import Waiting
 
 _PROBES = 3
-_ENDED = "the run has ended"
 _LEAST_WAITING = 64
 
 
@@ -227,7 +226,7 @@ class Gateway:
             asking, held = not_begun
             self.limits.unused(held, asking, time.monotonic())
             if not asking.out:
-                self._calls.settle(asking, RunStopped(self._calls.stopped or _ENDED))
+                self._calls.leave(asking)
         self._fill()
 
     async def _lane(self, asking: Asking | None, held: Held) -> None:
@@ -296,5 +295,5 @@ class Gateway:
     def _dismiss(self) -> None:
         """Tell all who wait that nothing more is sent."""
         for asking in self.waiting.clear():
-            self._calls.settle(asking, RunStopped(self._calls.stopped or _ENDED))
+            self._calls.leave(asking)
         self.waiting.admit(math.inf)

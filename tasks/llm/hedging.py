@@ -6,10 +6,10 @@ on the copies keeps what they cost small.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable
 
+from tasks.llm.alarm import Alarm
 from tasks.llm.answers import Totals
 from tasks.llm.asking import Asking
 from tasks.llm.concurrency import Concurrency
@@ -37,26 +37,27 @@ class Hedging:
         self._send = send
         self._concurrency = concurrency
         self._totals = totals
-        self._alarm: asyncio.TimerHandle | None = None
+        self._under_way: Callable[[], list[Asking]] = list
+        self._alarm = Alarm(self._look)
 
     def watch(self, under_way: Callable[[], list[Asking]]) -> None:
-        """Send copies from now on, until nothing is under way; ``under_way`` tells what is."""
-        self.stop()
+        """Send copies from now on, until ``stop``; ``under_way`` tells of what."""
+        self._under_way = under_way
+        self._look()
+
+    def stop(self) -> None:
+        """Send no more copies."""
+        self._alarm.stop()
+
+    def _look(self) -> None:
         usual_s = self._concurrency.usual_s
         if usual_s is not None:
             now = time.monotonic()
-            for asking in under_way():
+            for asking in self._under_way():
                 if self._totals.hedges + 1 > _MOST_EXTRA * self._totals.calls:
                     return
                 slow = now - asking.sent_at > _SLOW * usual_s
                 alone = asking.out == 1 and asking.hedge_lane is None and not asking.settled
                 if slow and alone and not self._send(asking):
                     break
-        pause = max((usual_s or 0.0) / _CHECKS_A_LATENCY, _SHORTEST_CHECK_S)
-        self._alarm = asyncio.get_running_loop().call_later(pause, self.watch, under_way)
-
-    def stop(self) -> None:
-        """Send no more copies."""
-        if self._alarm is not None:
-            self._alarm.cancel()
-            self._alarm = None
+        self._alarm.ring_in(max((usual_s or 0.0) / _CHECKS_A_LATENCY, _SHORTEST_CHECK_S))

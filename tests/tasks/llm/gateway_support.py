@@ -15,6 +15,7 @@ from aiohttp import web
 
 from tasks.llm.aiohttp_transport import AiohttpTransport
 from tasks.llm.answers import Answer, Parse, RunStopped, Unanswered
+from tasks.llm.asking import Asking, Result
 from tasks.llm.chat import ChatTemplate, Completion
 from tasks.llm.errors import LLMError, UnusableAnswer
 from tasks.llm.gateway import Gateway
@@ -119,6 +120,13 @@ def as_json(completion: Completion) -> dict[str, Any]:
         return dict(orjson.loads(completion.text or ""))
     except ValueError as error:
         raise UnusableAnswer("invalid_json", "the answer is not JSON") from error
+
+
+class Nobody:
+    """A receiver where nothing is sent, and so nothing comes."""
+
+    def receive(self, asking: Asking, result: Result) -> None:
+        raise AssertionError("nothing is sent here")
 
 
 async def stats_of(base_url: str, *, reset: bool = False) -> Any:

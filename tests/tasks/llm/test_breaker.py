@@ -7,13 +7,14 @@ from typing import Any
 from aiohttp import web
 
 from tasks.llm.answers import Answer, RunStopped, Unanswered
-from tasks.llm.asking import Asking, Result
+from tasks.llm.asking import Asking
 from tasks.llm.breaker import Breaker
 from tasks.llm.retry import RetryPolicy
 from tests.tasks.llm.gateway_support import (
     FAST,
     OK,
     TEMPLATE,
+    Nobody,
     article,
     completion_body,
     ending,
@@ -25,11 +26,6 @@ from tests.tasks.llm.gateway_support import (
 )
 
 DOWN: Any = (500, {"error": {"message": "Down"}})
-
-
-class Nobody:
-    def receive(self, asking: Asking, result: Result) -> None:
-        raise AssertionError("nothing is sent here")
 
 
 def askings(count: int) -> list[Asking]:

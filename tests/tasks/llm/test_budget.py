@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.llm.answers import Answer, RunStopped
-from tasks.llm.asking import Asking, OneResult, Result
+from tasks.llm.asking import Asking, OneResult
 from tasks.llm.budget import Budget
 from tasks.llm.chat import NO_USAGE, Usage
 from tasks.llm.embedded_process import running_endpoint
@@ -16,6 +16,7 @@ from tests.tasks.llm.gateway_support import (
     FAST,
     PRICE,
     TEMPLATE,
+    Nobody,
     article,
     ending,
     endings,
@@ -25,11 +26,6 @@ from tests.tasks.llm.gateway_support import (
     plain,
     stats_of,
 )
-
-
-class Nobody:
-    def receive(self, asking: Asking, result: Result) -> None:
-        raise AssertionError("nothing is sent here")
 
 
 def asking(text: str = "x") -> Asking:

@@ -2,14 +2,9 @@
 
 import asyncio
 
-from tasks.llm.asking import Asking, Result
+from tasks.llm.asking import Asking
 from tasks.llm.waiting import Waiting
-from tests.tasks.llm.gateway_support import TEMPLATE, plain
-
-
-class Nobody:
-    def receive(self, asking: Asking, result: Result) -> None:
-        raise AssertionError("nothing is sent here")
+from tests.tasks.llm.gateway_support import TEMPLATE, Nobody, plain
 
 
 def askings(count: int) -> list[Asking]:
