@@ -3,6 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# Tests wait more than they compute. A file stays in one worker, so that what its tests share is
+# started once; the files go in order, so that the long ones of tests/flows are not left to the end.
+WORKERS ?= 2
+PYTEST := $(BIN)/pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 # The demo has a Prefect home of its own, so that it neither needs nor touches yours.
 DEMO := env -u PREFECT_API_URL -u PREFECT_API_KEY -u PREFECT_PROFILE -u OPENAI_API_KEY \
@@ -26,8 +30,8 @@ demo-ui: $(READY)
 	@$(DEMO) $(BIN)/prefect server start
 
 test: lint
-	$(BIN)/pytest -q -m 'not slow'
-	$(BIN)/pytest -q -m slow
+	$(PYTEST) -m 'not slow'
+	$(PYTEST) -m slow
 
 lint: $(READY)
 	$(BIN)/ruff check .

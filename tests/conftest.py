@@ -16,14 +16,36 @@ for variable in ("PREFECT_API_URL", "PREFECT_API_KEY", "PREFECT_PROFILE"):
 
 import pytest  # noqa: E402  # Prefect reads its environment when it is imported, so that is first
 
+from tests.object_store import ObjectStoreServer  # noqa: E402
+
 
 @pytest.fixture(scope="session")
 def prefect_server() -> Iterator[None]:
     """Run a Prefect server on a temporary database, once for the session."""
+    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
     from prefect.testing.utilities import prefect_test_harness
 
-    with prefect_test_harness(server_startup_timeout=120):
+    # Each flow run that ends waits up to a second for the thread that sends its heartbeats.
+    no_heartbeats = temporary_settings(updates={PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None})
+    with prefect_test_harness(server_startup_timeout=120), no_heartbeats:
         yield
+
+
+@pytest.fixture(scope="session")
+def object_store() -> Iterator[ObjectStoreServer]:
+    """Run an S3 server, once for the session; its keys are in the environment meanwhile."""
+    with ObjectStoreServer() as store, pytest.MonkeyPatch.context() as patch:
+        for name, value in store.environment().items():
+            patch.setenv(name, value)
+        yield store
+
+
+@pytest.fixture(autouse=True)
+def object_store_recovers(request: pytest.FixtureRequest) -> Iterator[None]:
+    """End the faults that a test began in the object store: it is the session's."""
+    yield
+    if "object_store" in request.fixturenames:
+        request.getfixturevalue("object_store").recover()
 
 
 @pytest.fixture

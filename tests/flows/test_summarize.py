@@ -1,5 +1,6 @@
 """Summarise runs through the front door: the real flow, real HTTP, a real Prefect server."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,19 @@ from tests.support import read_rows, write_articles
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
 
+@pytest.fixture(scope="module")
+def filled_lake(prefect_server: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A lake with 120 articles, to be copied."""
+    folder = tmp_path_factory.mktemp("filled")
+    source = write_articles(folder / "articles.jsonl", 120)
+    ingest_articles(IngestSettings(lake=str(folder / "lake"), sources=[str(source)]))
+    return folder / "lake"
+
+
 @pytest.fixture
-def lake(tmp_path: Path) -> str:
-    """A lake with 120 articles."""
-    source = write_articles(tmp_path / "articles.jsonl", 120)
-    ingest_articles(IngestSettings(lake=str(tmp_path / "lake"), sources=[str(source)]))
+def lake(filled_lake: Path, tmp_path: Path) -> str:
+    """A lake of a test's own, with 120 articles."""
+    shutil.copytree(filled_lake, tmp_path / "lake")
     return str(tmp_path / "lake")
 
 
@@ -202,7 +211,7 @@ def test_two_runs_at_once_on_one_table_are_kept_apart(lake: str) -> None:
         first = summarize(lake, endpoint, limit=1)
         recipe, table_id = Path(first.table).parts[-2:]
         with Lake(lake).locked(f"{recipe}-{table_id}"), pytest.raises(UserError, match="run again"):
-            summarize(lake, endpoint)
+            summarize(lake, endpoint, wait_s=0)
 
 
 def test_the_official_client_does_the_same(lake: str) -> None:
