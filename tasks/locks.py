@@ -1,0 +1,94 @@
+"""Locks of a lake: one writer of a table at a time, many readers of what nobody may delete.
+
+In a folder of this machine a lock is the kernel's (`tasks.file_locks`), on an object store it is a
+claim (`tasks.claims`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from tasks.lock_waiting import TIMING, Timing, Wanted
+from tasks.storage import Storage
+
+
+class Lock(Protocol):
+    """A lock that is held, as far as anybody can know."""
+
+    def still_held(self) -> None:
+        """Make sure that it is still ours; cheap, so to be called before each commit.
+
+        Raises:
+            UserError: it is not. What this run has not committed it must not commit.
+            StorageDown: the storage does not say.
+        """
+        ...
+
+    def release(self) -> None:
+        """Give it up."""
+        ...
+
+
+class NoLock:
+    """What a reader goes on with where it may not write, hence not lock."""
+
+    def still_held(self) -> None:
+        """There is nothing to lose."""
+
+    def release(self) -> None:
+        """There is nothing to give up."""
+
+
+@contextmanager
+def locked(
+    storage: Storage,
+    name: str,
+    *,
+    shared: bool = False,
+    wait_s: float = 0.0,
+    on_wait: Callable[[str], None] | None = None,
+    check: Callable[[], None] | None = None,
+    read_only_ok: bool = False,
+    label: str = "",
+    timing: Timing = TIMING,
+) -> Iterator[Lock]:
+    """Hold the lake's lock of that name.
+
+    A lock of a killed run blocks nobody for ever. In a folder it is gone with its process; on an
+    object store others see within ``timing.expiry_s`` that it is dead, and so may wait that long
+    even with ``wait_s=0``, to tell a dead holder from a living one.
+
+    Args:
+        storage: where the lake lies.
+        name: what is locked, such as a table; a file name.
+        shared: hold it with others who share it, rather than alone.
+        wait_s: seconds to wait for a living holder to end.
+        on_wait: told once, in one line, who is waited for.
+        check: called every now and then while waiting; what it raises ends the wait.
+        read_only_ok: with ``shared``, go on without a lock where the lake cannot be written.
+        label: the flow run's name, for those who wait for us.
+        timing: how often things are done; for tests.
+
+    Raises:
+        UserError: another run holds it, or the lake cannot be written or has no locks.
+        StorageDown: the storage does not answer.
+    """
+    no_lock_ok = read_only_ok and shared
+    wanted = Wanted(storage.root, name, shared, label, wait_s, on_wait, check, no_lock_ok, timing)
+    lock = _obtained(wanted, storage)
+    try:
+        yield lock
+    finally:
+        lock.release()
+
+
+def _obtained(wanted: Wanted, storage: Storage) -> Lock:
+    if storage.folder is not None:
+        from tasks.file_locks import lock_file  # one of the two is all that a run needs
+
+        return lock_file(wanted, storage.folder) or NoLock()
+    from tasks.contenders import claim
+
+    return claim(wanted, storage) or NoLock()
