@@ -2,172 +2,278 @@
 
 Records are written with a system call as they come, so a killed process loses none of them; a
 thread makes them durable a few times a second, so a power cut loses at most ``SYNC_EVERY_S``.
-
-File format: the 8 bytes ``AFJRNL01``, then records of a 4-byte length, a 4-byte CRC-32 of the
-length and the payload (both little-endian), and the payload. Reading stops at the first record
-that is cut or damaged: what is behind it cannot be trusted to begin where it seems to. The CRC
-takes in the length, so that the zeros that a power cut can leave at the end are no record.
+What a full disk has no room for is kept and tried again; `journal_reserve` makes room for it.
+The bytes are in `journal_format`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
-import struct
 import threading
-import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import Self
+
+from tasks.journal_format import MAGIC, JournalReader, encode_records
+from tasks.journal_leftovers import SUFFIX, FileLeftover, Leftover, make_ready
+from tasks.journal_reserve import FULL, Reserve
+from tasks.storage import unwritable
 
 logger = logging.getLogger(__name__)
 
 SYNC_EVERY_S = 0.25
-_MAGIC = b"AFJRNL01"
-_FRAME = struct.Struct("<II")
-_LENGTH = struct.Struct("<I")
+
+
+def _no_room(error: OSError) -> bool:
+    return False
 
 
 class Journal:
     """One append-only file of payloads; one that is there already is gone on with.
 
+    Args:
+        path: where; what is there and is no journal of this version is set aside.
+        make_room: called when a write has failed; True if it is worth trying again at once.
+
+    Attributes:
+        dirty: whether something is written that a power cut could still take.
+
     Raises:
         OSError: the file cannot be opened or written.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, make_room: Callable[[OSError], bool] = _no_room) -> None:
         self.path = path
         self.dirty = False
+        self._make_room = make_room
         self._closed = False
+        self._torn = False
+        self._new = not path.exists()
+        self._waiting: list[bytes] = []
         # Two locks, so that the event loop that appends never waits for a sync to end.
         self._appending = threading.Lock()
         self._syncing = threading.Lock()
+        self._size = 0 if self._new else make_ready(path)
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        # Nothing can be read behind a record that is cut, so nothing may be written there.
-        self._size = _readable_bytes(path)
-        os.ftruncate(self._descriptor, self._size)
-        if self._size == 0:
-            self._write(_MAGIC)
+        try:
+            # Nothing can be read behind a record that is cut, so nothing may be written there.
+            os.ftruncate(self._descriptor, self._size)
+            if self._size == 0:
+                self._write_if_need_be_twice(MAGIC)
+        except OSError:
+            os.close(self._descriptor)
+            raise
+
+    @property
+    def name(self) -> str:
+        """How the user finds it."""
+        return str(self.path)
+
+    @property
+    def unsynced(self) -> int:
+        """How many payloads wait because they could not be written."""
+        return len(self._waiting)
 
     def append(self, *payloads: bytes) -> None:
         """Write payloads with one system call; on return they survive the death of this process.
 
         Raises:
-            OSError: the disk is full or gone, or the journal is closed; what is written stays
-                readable.
+            OSError: the disk is full or gone: what could not be written is kept, and tried again
+                with the next append, sync and close, in order. Or the journal is closed.
         """
-        records = b"".join(
-            [_FRAME.pack(len(payload), _checksum(payload)) + payload for payload in payloads]
-        )
         with self._appending:
             if self._closed:
                 raise OSError(f"{self.path}: is closed")
-            self._write(records)
-        self.dirty = True
+            self._waiting.extend(payloads)
+            self._write_waiting()
 
     def sync(self) -> None:
-        """Make what is written survive a power cut."""
+        """Make what is written survive a power cut; what waits is tried again first.
+
+        Raises:
+            OSError: the disk is full or gone.
+        """
         with self._syncing:
+            if self._waiting:
+                with self._appending:
+                    self._write_waiting()
             if self.dirty and not self._closed:
                 self.dirty = False
                 try:
                     os.fsync(self._descriptor)
+                    if self._new:
+                        _sync_folder(self.path.parent)
+                        self._new = False
                 except OSError:
                     self.dirty = True
                     raise
 
-    def close(self, *, discard: bool = False) -> None:
-        """Close the file; ``discard`` removes it, once its outcomes are committed."""
+    def close(self, *, discard: bool = False) -> int:
+        """Close the file; ``discard`` removes it, once its outcomes are committed.
+
+        Gives how many payloads still could not be written, and are lost.
+        """
+        lost = 0
         with self._syncing, self._appending:
             if not self._closed:
+                if not discard:
+                    with contextlib.suppress(OSError):
+                        self._write_waiting()
+                    lost = len(self._waiting)
+                self._waiting.clear()
                 self._closed = True
                 os.close(self._descriptor)
         if discard:
             self.path.unlink(missing_ok=True)
+        return lost
+
+    def _write_waiting(self) -> None:
+        """Write all that waits at once, or as much of it as there is room for."""
+        waiting = self._waiting
+        if not waiting or self._closed:
+            return
+        try:
+            self._write_if_need_be_twice(encode_records(waiting))
+            waiting.clear()
+        except OSError:
+            while len(waiting) > 1:
+                self._write(encode_records(waiting[:1]))
+                del waiting[0]
+            raise
+        finally:
+            self.dirty = True
+
+    def _write_if_need_be_twice(self, records: bytes) -> None:
+        try:
+            self._write(records)
+        except OSError as error:
+            if not self._make_room(error):
+                raise
+            self._write(records)
 
     def _write(self, records: bytes) -> None:
         """Write records whole or not at all."""
-        written = os.write(self._descriptor, records)
-        if written < len(records):
+        if self._torn:
             os.ftruncate(self._descriptor, self._size)
-            raise OSError(
-                f"{self.path}: only {written} of {len(records)} bytes written; disk full?"
-            )
-        self._size += written
+        self._torn = True
+        view = memoryview(records)
+        try:
+            # A full disk takes a piece, and says that it is full only when asked for the rest.
+            while view:
+                view = view[os.write(self._descriptor, view) :]
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._descriptor, self._size)
+                self._torn = False
+            raise
+        self._torn = False
+        self._size += len(records)
 
 
 def read_journal(path: Path) -> Iterator[bytes]:
     """The payloads of a journal up to its end or to the first cut or damaged record."""
     with path.open("rb") as file:
-        left = os.fstat(file.fileno()).st_size - len(_MAGIC)
-        if file.read(len(_MAGIC)) != _MAGIC:
-            return
-        while len(frame := file.read(_FRAME.size)) == _FRAME.size:
-            length, checksum = _FRAME.unpack(frame)
-            left -= _FRAME.size + length
-            # A damaged length can be 4 GB: it is not even tried.
-            if left < 0 or _checksum(payload := file.read(length)) != checksum:
-                return
-            yield payload
+        yield from JournalReader(file)
 
 
-def _checksum(payload: bytes) -> int:
-    return zlib.crc32(payload, zlib.crc32(_LENGTH.pack(len(payload))))
-
-
-def _readable_bytes(path: Path) -> int:
-    """Length of a journal up to its end or to the first cut or damaged record; 0 without any."""
-    with path.open("rb") as file:
-        if file.read(len(_MAGIC)) != _MAGIC:
-            return 0
-    return len(_MAGIC) + sum(_FRAME.size + len(payload) for payload in read_journal(path))
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 class JournalFolder:
     """The journals of a run, one a batch, and what earlier runs left beside them.
 
-    As a context manager it runs the thread that syncs them.
+    As a context manager it holds the reserve and runs the thread that syncs them.
+
+    Args:
+        folder: where they lie.
+        run: the run's name.
+        reserve: bytes of disk to set aside for the answers in flight when the disk fills up.
+        lake: the lake as the user names it.
+
+    Attributes:
+        leftovers: what earlier runs left.
+        on_trouble: told, in any thread, why nothing more may be paid for.
     """
 
-    def __init__(self, folder: Path, run: str) -> None:
-        self.leftovers = sorted(folder.glob("*.journal"))
+    def __init__(self, folder: Path, run: str, *, reserve: int = 0, lake: str = "") -> None:
+        self.leftovers: list[Leftover] = [
+            FileLeftover(path) for path in sorted(folder.glob(f"*{SUFFIX}"))
+        ]
+        self.on_trouble: Callable[[str], None] = logger.warning
         self._folder = folder
         self._run = run
+        self._lake = lake or str(folder)
+        self._reserve = Reserve(folder / "reserve", reserve)
         self._open: dict[str, Journal] = {}
+        self._unsafe: set[str] = set()
         self._ending = threading.Event()
         self._syncing = threading.Thread(target=self._sync_often, name="journal-sync", daemon=True)
 
     def __enter__(self) -> Self:
+        try:
+            self._reserve.take()
+        except OSError as error:
+            raise unwritable(self._lake, error) from error
         self._syncing.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *problem: object) -> None:
         self._ending.set()
         self._syncing.join()
+        self._reserve.release()
         self._sync_all()
         for journal in list(self._open.values()):
-            journal.close()
+            if lost := journal.close():
+                logger.error(
+                    "%s: %d answers could not be written; those that are in no part of the table "
+                    "are asked for again",
+                    journal.name,
+                    lost,
+                )
+
+    @property
+    def unsynced(self) -> int:
+        """How many payloads wait because they could not be written."""
+        return sum(journal.unsynced for journal in list(self._open.values()))
 
     def open(self, batch: str) -> Journal:
-        """The journal of a batch: a new one, or the one that its earlier try left open."""
+        """The journal of a batch: a new one, or the one that its earlier try left open.
+
+        Raises:
+            OSError: it cannot be written.
+        """
         if batch not in self._open:
-            self._open[batch] = Journal(self._folder / f"{self._run}-{batch}.journal")
+            path = self._folder / f"{self._run}-{batch}{SUFFIX}"
+            self._open[batch] = Journal(path, self._make_room)
         return self._open[batch]
 
     def discard(self, batch: str) -> None:
         """Remove a batch's journal: its outcomes are committed."""
         self._open.pop(batch).close(discard=True)
 
+    def set_aside_foreign(self) -> None:
+        """Set aside, with a warning, what earlier runs left that is no journal of this version."""
+        self.leftovers = [left for left in self.leftovers if not left.set_aside_if_foreign()]
+
     def discard_leftovers(self) -> None:
-        """Remove what earlier runs left: it is committed by now."""
-        for path in self.leftovers:
-            path.unlink(missing_ok=True)
+        """Remove what earlier runs left: it is committed by now. Damaged ones are set aside."""
+        for leftover in self.leftovers:
+            leftover.discard()
+        self.leftovers = []
+
+    def _make_room(self, error: OSError) -> bool:
+        """Give the reserve to what is in flight, and have nothing more sent."""
+        if error.errno not in FULL:
+            return False
+        self.on_trouble(str(unwritable(self._lake, error)))
+        return self._reserve.release()
 
     def _sync_often(self) -> None:
         while not self._ending.wait(SYNC_EVERY_S):
@@ -177,6 +283,10 @@ class JournalFolder:
         for journal in list(self._open.values()):
             try:
                 journal.sync()
+                self._unsafe.discard(journal.name)
             except OSError as error:
                 # A journal that is no longer durable must not end the syncing of the others.
-                logger.warning("%s: not safe from a power cut (%s)", journal.path, error)
+                self._make_room(error)
+                if journal.name not in self._unsafe:
+                    logger.warning("%s: not safe from a power cut (%s)", journal.name, error)
+                self._unsafe.add(journal.name)

@@ -5,18 +5,45 @@ from __future__ import annotations
 import dataclasses
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import orjson
 
-from tasks.journal import read_journal
+from tasks.journal_leftovers import Leftover
 from tasks.llm.answers import Answer, Unanswered
 from tasks.llm.errors import PERMANENT_CLASSES
 
 logger = logging.getLogger(__name__)
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and 0 <= value < 1 << 63
+
+
+def _is_number(value: object) -> bool:
+    return type(value) in (int, float)
+
+
+_FACTS: dict[str, tuple[Callable[[object], bool], Any]] = {
+    "error_class": (_is_text, None),
+    "message": (_is_text, None),
+    "finish_reason": (_is_text, None),
+    "model": (_is_text, None),
+    "prompt_tokens": (_is_count, 0),
+    "cached_tokens": (_is_count, 0),
+    "completion_tokens": (_is_count, 0),
+    "cost_usd": (_is_number, None),
+    "attempts": (_is_count, 0),
+    "latency_s": (_is_number, None),
+    "answered_at": (_is_number, None),
+}
+"""What a record tells beside its text and its answer: how to know it, and what if it does not."""
 
 
 @dataclass(slots=True)
@@ -58,8 +85,29 @@ class Outcome:
 
     @classmethod
     def decode(cls, payload: bytes) -> Outcome:
-        """From the journal's JSON; raises ValueError or TypeError if it is another version's."""
-        return cls(**orjson.loads(payload))
+        """From the journal's JSON, also that of an older or newer version.
+
+        What this version does not know is ignored; what is missing, or is not of its type, is as
+        if it were not known, and costs nothing.
+
+        Raises:
+            ValueError: it does not say which text it is of, or what became of it.
+        """
+        parsed = orjson.loads(payload)
+        record = parsed if isinstance(parsed, dict) else {}
+        content_hash, fields = record.get("content_hash"), record.get("fields")
+        if not isinstance(content_hash, str) or not bytes.fromhex(content_hash):
+            raise ValueError("no content_hash")
+        if not isinstance(fields, dict):
+            fields = None
+            if not _is_text(record.get("error_class")):
+                raise ValueError("neither an answer nor a failure")
+        facts = {
+            name: record[name] if known(record.get(name)) else default
+            for name, (known, default) in _FACTS.items()
+        }
+        facts["answered_at"] = facts["answered_at"] or time.time()
+        return cls(content_hash=content_hash, fields=fields, **facts)
 
     def copied(self) -> Outcome:
         """The same for another article of the same text, which cost nothing."""
@@ -111,20 +159,35 @@ class Outcome:
         )
 
 
-def read_outcomes(journals: Iterable[Path], *, retry_refused: bool = False) -> dict[str, Outcome]:
-    """The outcomes in some journals that stand, by content hash.
+def read_outcomes(
+    leftovers: Iterable[Leftover], *, retry_refused: bool = False
+) -> dict[str, Outcome]:
+    """The outcomes in what earlier runs left that stand, by content hash.
 
     A failure that may pass with time does not: its article is asked about again, as one that was
-    refused for good is with ``retry_refused``.
+    refused for good is with ``retry_refused``. No failure stands where there is an answer.
+
+    Raises:
+        UserError: a journal cannot be read.
     """
     outcomes: dict[str, Outcome] = {}
-    for path in journals:
-        for payload in read_journal(path):
+    for leftover in leftovers:
+        left_out = 0
+        for payload in leftover.records():
             try:
                 outcome = Outcome.decode(payload)
-            except (ValueError, TypeError):
-                logger.warning("%s: a record of another version is left out", path)
+            except ValueError:
+                left_out += 1
                 continue
-            if outcome.answered or (outcome.permanent and not retry_refused):
+            stands = outcome.answered or (outcome.permanent and not retry_refused)
+            known = outcomes.get(outcome.content_hash)
+            if stands and (outcome.answered or known is None or not known.answered):
                 outcomes[outcome.content_hash] = outcome
+        if left_out:
+            logger.warning(
+                "%s: records left out, since they are of another version that says neither which "
+                "article nor what its answer is: %d",
+                leftover.name,
+                left_out,
+            )
     return outcomes

@@ -1,13 +1,16 @@
 """An outcome comes back from a journal as it went in, and only what stands is taken in."""
 
+import dataclasses
+import time
 from pathlib import Path
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.journal import Journal
+from tasks.journal_leftovers import FileLeftover
 from tasks.llm.answers import Answer, Unanswered
 from tasks.llm.chat import Usage
 from tasks.llm.errors import PERMANENT_CLASSES, UnusableArticle
@@ -23,12 +26,12 @@ VALUES = (
 )
 
 
-def journal(path: Path, *payloads: bytes) -> Path:
+def journal(path: Path, *payloads: bytes) -> FileLeftover:
     written = Journal(path)
     for payload in payloads:
         written.append(payload)
     written.close()
-    return path
+    return FileLeftover(path)
 
 
 @given(st.dictionaries(st.text(min_size=1), VALUES))
@@ -79,4 +82,56 @@ def test_what_stands_is_read_and_what_may_pass_is_not(
     later = journal(tmp_path / "2.journal", answer("ee", a=2).encode())
     assert list(read_outcomes([earlier, later])) == ["aa", "bb", "ee"]
     assert list(read_outcomes([earlier, later], retry_refused=True)) == ["aa", "ee"]
-    assert caplog.text.count("of another version is left out") == 4
+    assert [record.args for record in caplog.records] == [(earlier.name, 2)] * 2
+
+
+def test_a_record_of_an_older_version_costs_nothing_that_it_does_not_tell() -> None:
+    before = time.time()
+    old = Outcome.decode(orjson.dumps({"content_hash": "ab", "fields": {"a": 1}}))
+    assert (old.fields, old.answered, old.error_class) == ({"a": 1}, True, None)
+    assert (old.prompt_tokens, old.cached_tokens, old.completion_tokens, old.attempts) == (0,) * 4
+    assert (old.cost_usd, old.latency_s, old.model, old.finish_reason) == (None,) * 4
+    assert old.answered_at >= before
+    failed = Outcome.decode(orjson.dumps({"content_hash": "ab", "error_class": "too_long"}))
+    assert (failed.answered, failed.permanent, failed.message) == (False, True, None)
+
+
+def test_a_record_of_a_newer_version_is_read_as_far_as_it_is_known() -> None:
+    known = answer("ab" * 16, a=1)
+    newer = {**orjson.loads(known.encode()), "region": "eu", "schema": {"of": [1]}}
+    assert Outcome.decode(orjson.dumps(newer)) == known
+    odd = {**newer, "model": 3, "prompt_tokens": "many", "attempts": True, "cost_usd": {"usd": 1}}
+    read = Outcome.decode(orjson.dumps(odd))
+    assert (read.model, read.prompt_tokens, read.attempts, read.cost_usd) == (None, 0, 0, None)
+    assert read.fields == {"a": 1}
+
+
+RECORDS = st.dictionaries(
+    st.sampled_from([*(field.name for field in dataclasses.fields(Outcome)), "unknown"]),
+    st.none() | VALUES | st.just("ab" * 16) | st.dictionaries(st.text(), VALUES),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(RECORDS | VALUES)
+def test_whatever_a_record_says_it_is_a_whole_outcome_or_a_value_error(record: object) -> None:
+    """One that decodes can be written to the tables and to a journal."""
+    try:
+        outcome = Outcome.decode(orjson.dumps(record))
+    except ValueError:
+        if isinstance(record, dict) and record.get("content_hash") == "ab" * 16:
+            assert not isinstance(record.get("fields"), dict)
+            assert not isinstance(record.get("error_class"), str)
+        return
+    assert outcome.answered or isinstance(outcome.error_class, str)
+    assert bytes.fromhex(outcome.content_hash)
+    assert Outcome.decode(outcome.encode()) == outcome
+    assert isinstance(outcome.copied(), Outcome)
+
+
+def test_an_answer_outlives_a_failure_of_the_same_text(tmp_path: Path) -> None:
+    refused = failure("aa", "content_filter").encode()
+    first = journal(tmp_path / "1.journal", answer("aa", a=1).encode(), refused)
+    second = journal(tmp_path / "2.journal", refused, answer("aa", a=2).encode(), refused)
+    assert read_outcomes([first])["aa"].fields == {"a": 1}
+    assert read_outcomes([first, second])["aa"].fields == {"a": 2}
