@@ -9,13 +9,15 @@ from time import monotonic
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
+import pyarrow.compute as pc
 
 from tasks.canonical import ARTICLES_SCHEMA, CanonicalChunk, canonical
 from tasks.columns import ColumnMap, guess_columns
 from tasks.errors import UserError
-from tasks.keys import KeySet, row_key
-from tasks.lake import Lake, PartWriter, open_part, part_name
+from tasks.keys import KeySet
+from tasks.lake import Lake, part_name
+from tasks.loads import Load
+from tasks.parts import PartWriter
 from tasks.readers import read
 from tasks.readers_base import RecordChunk, Reject, Source
 
@@ -40,12 +42,14 @@ class SourceReport:
 
     `rows_in == stored + duplicates + already_there + rejected` at all times but within a part
     that is not committed yet. `duplicates` are equal (id and content) to a row of the same load,
-    `already_there` to one from before. `error` says why the source could not be read (further).
+    `already_there` to one from before; `changed` of the stored have an id that the lake had with
+    other content. `error` says why the source could not be read (further).
     """
 
     source: str
     rows_in: int = 0
     stored: int = 0
+    changed: int = 0
     duplicates: int = 0
     already_there: int = 0
     rejected: int = 0
@@ -55,45 +59,28 @@ class SourceReport:
     error: str | None = None
 
 
-def known_keys(lake: Lake) -> KeySet:
-    """Return the `row_key` of every article in the lake; reads two columns, a piece at a time."""
-    known = KeySet()
-    for part in lake.parts(lake.articles):
-        with open_part(part) as file:
-            for batch in file.iter_batches(columns=["article_id", "content_hash"]):
-                ids, hashes = (batch.column(name).to_pylist() for name in batch.schema.names)
-                known.update(map(row_key, ids, hashes))
-    return known
-
-
 def ingest_source(
     source: Source,
-    lake: Lake,
+    load: Load,
     given_columns: dict[str, str],
-    known: KeySet,
     on_progress: Callable[[SourceReport], None] | None = None,
-    loaded: KeySet | None = None,
 ) -> SourceReport:
-    """Load one source into the lake and report what became of each row.
+    """Load one source into the load's lake and report what became of each row.
 
-    `known` holds the keys of all articles in the lake and gets those of this source. `loaded`
-    holds those that this load has stored: share one among the sources of a load so that a row in
-    two of them counts as a duplicate, not as already there. `on_progress` gets the report so far
-    after each chunk of rows.
+    Share one load among the sources of a run. `on_progress` gets the report so far after each
+    chunk of rows.
 
     Never raises for what is wrong with the source: the report's `error` says it, and the good
     rows before it are stored. After a crash a new call stores what the first one did not commit.
     """
     started = monotonic()
     report = SourceReport(source.name)
-    loaded = KeySet() if loaded is None else loaded
     with ExitStack() as stack:
-        rejects = _RejectSink(lake, source.name, stack)
-        articles = _ArticleSink(lake, report)
+        rejects = _RejectSink(load.lake, source.name, stack)
+        articles = _ArticleSink(load, report)
         for chunk in _canonical_chunks(source, given_columns, report):
             rejects.add(chunk.rejects)
-            new = _count(chunk, known, loaded, report)
-            articles.add(chunk.batch if new.all() else chunk.batch.filter(pa.array(new)))
+            articles.add(_take(chunk, load, report))
             report.seconds = monotonic() - started
             if on_progress:
                 on_progress(report)
@@ -125,27 +112,25 @@ def _columns_of(chunk: RecordChunk, given: dict[str, str], name: str) -> ColumnM
     return guess_columns(list(names), chunk.records, given, name)
 
 
-def _count(
-    chunk: CanonicalChunk, known: KeySet, loaded: KeySet, report: SourceReport
-) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    """Take a chunk's keys into the sets and the report; return which rows are new."""
-    new = known.add_many(chunk.keys)
-    loaded.update(key for key, is_new in zip(chunk.keys, new, strict=True) if is_new)
-    doubled = int(np.count_nonzero(~new & loaded.contains_many(chunk.keys)))
-    stored = int(np.count_nonzero(new))
-    report.rows_in += len(chunk.keys) + len(chunk.rejects)
+def _take(chunk: CanonicalChunk, load: Load, report: SourceReport) -> pa.RecordBatch:
+    """Take a chunk into the load and the report; give its new rows."""
+    rows = chunk.batch
+    taken = load.take(rows)
+    stored = int(np.count_nonzero(taken.new))
+    report.rows_in += rows.num_rows + len(chunk.rejects)
     report.stored += stored
-    report.duplicates += doubled
-    report.already_there += len(chunk.keys) - stored - doubled
+    report.changed += taken.changed
+    report.duplicates += taken.duplicates
+    report.already_there += rows.num_rows - stored - taken.duplicates
     report.rejected += len(chunk.rejects)
-    return new
+    return rows if stored == rows.num_rows else rows.filter(pa.array(taken.new))
 
 
 class _ArticleSink:
     """Gathers canonical rows and commits them as parts of a bounded size."""
 
-    def __init__(self, lake: Lake, report: SourceReport) -> None:
-        self._lake = lake
+    def __init__(self, load: Load, report: SourceReport) -> None:
+        self._load = load
         self._report = report
         self._batches: list[pa.RecordBatch] = []
         self._rows = self._bytes = 0
@@ -163,8 +148,9 @@ class _ArticleSink:
         if not self._batches:
             return
         table = pa.Table.from_batches(self._batches, schema=ARTICLES_SCHEMA)
-        path = self._lake.write_part(self._lake.articles, part_name("part"), table)
-        self._report.parts.append(path.relative_to(self._lake.root).as_posix())
+        lake = self._load.lake
+        part = lake.write_part(lake.articles, self._load.next_part_name(), table)
+        self._report.parts.append(part.name)
         self._batches, self._rows, self._bytes = [], 0, 0
 
 
@@ -217,9 +203,9 @@ def _reject_table(source: str, rejects: list[Reject]) -> pa.Table:
 def _known_rejects(lake: Lake, source: str) -> KeySet:
     known = KeySet()
     for part in lake.parts(lake.rejects):
-        table = pq.read_table(
-            part, columns=["row", "reason", "raw"], filters=[("source", "=", source)]
-        )
+        with part.open() as file:
+            table = file.read(["source", "row", "reason", "raw"])
+        table = table.filter(pc.equal(table["source"], source)).drop(["source"])
         rows = (table.column(name).to_pylist() for name in table.schema.names)
         known.update(map(_reject_key, *rows))
     return known

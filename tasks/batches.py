@@ -5,14 +5,13 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from tasks.lake import Lake, open_part
+from tasks.lake import Lake
+from tasks.parts import Part
 from tasks.sorted_keys import Flags
 
 Batch = dict[str, Any]
@@ -67,15 +66,15 @@ class BatchCutter:
 
 def read_batch(lake: Lake, batch: Batch) -> pa.Table:
     """The articles of a batch, reading no more row groups than it takes; safe in any thread."""
-    tables = [_read_rows(lake.root / part, ranges) for part, ranges in batch["rows"].items()]
+    tables = [_read_rows(lake.part(part), ranges) for part, ranges in batch["rows"].items()]
     return tables[0] if len(tables) == 1 else pa.concat_tables(tables)
 
 
-def _read_rows(path: Path, ranges: list[list[int]]) -> pa.Table:
-    footer = _footers.of(path)
-    with pq.ParquetFile(path, metadata=footer.metadata, pre_buffer=False) as file:
+def _read_rows(part: Part, ranges: list[list[int]]) -> pa.Table:
+    footer = _footers.of(part)
+    with part.open(footer.metadata) as file:
         groups = footer.groups_of(ranges)
-        table = file.read_row_groups(groups.tolist(), use_threads=False)
+        table = file.read_row_groups(groups.tolist())
     sizes = np.diff(footer.starts)[groups]
     starts_in_table = np.concatenate(([0], np.cumsum(sizes)[:-1]))
     shifts = starts_in_table - footer.starts[groups]
@@ -91,8 +90,8 @@ def _read_rows(path: Path, ranges: list[list[int]]) -> pa.Table:
 class _Footer:
     """A part's metadata and the first row of each of its row groups, and of the end."""
 
-    def __init__(self, path: Path) -> None:
-        with open_part(path) as file:
+    def __init__(self, part: Part) -> None:
+        with part.open() as file:
             self.metadata = file.metadata
         sizes = [self.metadata.row_group(i).num_rows for i in range(self.metadata.num_row_groups)]
         self.starts = np.concatenate(([0], np.cumsum(sizes, dtype=np.int64)))
@@ -107,27 +106,23 @@ class _Footer:
 
 
 class _Footers:
-    """The footers of the parts read last; a part that was written anew is read anew.
+    """The footers of the parts read last; a part of articles never changes under its name.
 
     What is shared is the footer and not the open file: readers of one file must not overlap.
     """
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._known: OrderedDict[tuple[str, int, int], _Footer] = OrderedDict()
+        self._known: OrderedDict[str, _Footer] = OrderedDict()
         self._lock = threading.Lock()
 
-    def of(self, path: Path) -> _Footer:
-        try:
-            status = path.stat()
-        except OSError:
-            return _Footer(path)
-        key = (str(path), status.st_mtime_ns, status.st_size)
+    def of(self, part: Part) -> _Footer:
+        key = str(part)
         with self._lock:
             if key in self._known:
                 self._known.move_to_end(key)
                 return self._known[key]
-        footer = _Footer(path)
+        footer = _Footer(part)
         with self._lock:
             self._known[key] = footer
             while len(self._known) > self._most:

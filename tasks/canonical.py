@@ -11,7 +11,6 @@ from tasks.canonical_dates import as_utc
 from tasks.canonical_json import to_json
 from tasks.canonical_text import as_text, clean_text, join_sentences
 from tasks.columns import ColumnMap
-from tasks.keys import row_key
 from tasks.readers_base import EXCERPT_CHARS, Record, RecordChunk, Reject
 
 ARTICLES_SCHEMA = pa.schema(
@@ -33,19 +32,16 @@ ARTICLES_SCHEMA = pa.schema(
 
 _SHORT_FIELDS = ("url", "author", "language", "category")
 EMPTY_BODY = "empty body"
-_ID = ARTICLES_SCHEMA.names.index("article_id")
-_HASH = ARTICLES_SCHEMA.names.index("content_hash")
 
 
 @dataclass(frozen=True)
 class CanonicalChunk:
     """A chunk of a source in the canonical schema, and those of its rows that are no articles.
 
-    `keys[i]` is the `row_key` of row i of `batch`; `rejects` holds the reader's too, by row.
+    `rejects` holds the reader's too, by row.
     """
 
     batch: pa.RecordBatch
-    keys: list[bytes]
     rejects: list[Reject]
 
 
@@ -76,8 +72,7 @@ def canonical(chunk: RecordChunk, columns: ColumnMap, source: str) -> CanonicalC
         pa.array(column, type=field.type)
         for column, field in zip(values, ARTICLES_SCHEMA, strict=True)
     ]
-    keys = list(map(row_key, values[_ID], values[_HASH]))
-    return CanonicalChunk(pa.RecordBatch.from_arrays(arrays, schema=ARTICLES_SCHEMA), keys, rejects)
+    return CanonicalChunk(pa.RecordBatch.from_arrays(arrays, schema=ARTICLES_SCHEMA), rejects)
 
 
 class _RowBuilder:

@@ -7,13 +7,12 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from tasks.batches import Batch, read_batch
 from tasks.enriched import EnrichedTable
 from tasks.job import Counts, Job
-from tasks.lake import open_part
 from tasks.outcomes import Outcome
+from tasks.parts import PartFile
 
 _FACTS = [
     "content_hash",
@@ -53,10 +52,11 @@ def _answers(table: EnrichedTable, texts: set[str]) -> dict[str, Outcome]:
     fields = list(table.recipe.fields)
     answers: dict[str, Outcome] = {}
     missing = set(texts)
-    for part in reversed(table.lake.parts(table.folder)):
+    lake = table.lake
+    for part in [*reversed(lake.parts(table.folder)), *lake.parts(table.superseded)]:
         if not missing:
             break
-        with open_part(part) as file:
+        with part.open() as file:
             for rows in _rows_with(file, missing, [*_FACTS, *fields]):
                 for row in rows.to_pylist():
                     given = {name: row[name] for name in fields}
@@ -65,15 +65,15 @@ def _answers(table: EnrichedTable, texts: set[str]) -> dict[str, Outcome]:
     return answers
 
 
-def _rows_with(file: pq.ParquetFile, texts: set[str], columns: list[str]) -> Iterator[pa.Table]:
+def _rows_with(file: PartFile, texts: set[str], columns: list[str]) -> Iterator[pa.Table]:
     """The rows of a part that have one of the texts."""
     wanted = pa.array(texts, pa.string())
-    has_one = _is_in(file.read(["content_hash"], use_threads=False), wanted)
+    has_one = _is_in(file.read(["content_hash"]), wanted)
     start = 0
-    for group in range(file.num_row_groups):
+    for group in range(file.metadata.num_row_groups):
         stop = start + file.metadata.row_group(group).num_rows
         if has_one[start:stop].any():
-            rows = file.read_row_group(group, columns, use_threads=False)
+            rows = file.read_row_groups([group], columns)
             yield rows.filter(pa.array(has_one[start:stop]))
         start = stop
 
@@ -93,8 +93,8 @@ def _failures(table: EnrichedTable, texts: set[str]) -> dict[str, Outcome]:
     wanted = pa.array(texts, pa.string())
     failures: dict[str, Outcome] = {}
     for part in table.lake.parts(table.failures):
-        with open_part(part) as file:
-            rows = file.read(use_threads=False)
+        with part.open() as file:
+            rows = file.read()
         for row in rows.filter(pa.array(_is_in(rows, wanted))).to_pylist():
             failures[row["content_hash"]] = _failure(row)
     return failures

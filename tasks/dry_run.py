@@ -5,22 +5,23 @@ from __future__ import annotations
 import tempfile
 from dataclasses import dataclass
 
-from tasks.articles import SourceReport, ingest_source, known_keys
+from tasks.articles import SourceReport, ingest_source
 from tasks.columns import parse_column_options
 from tasks.endpoint import Endpoint
 from tasks.enriched import EnrichedTable
-from tasks.journal import JournalFolder
-from tasks.keys import KeySet
+from tasks.journals import find_leftovers
 from tasks.lake import Lake
 from tasks.llm.chat import ChatTemplate, Usage
 from tasks.llm.prices import Price
 from tasks.llm.tokens import estimate_tokens
+from tasks.loads import Load
 from tasks.open_job import open_table, table_name
 from tasks.outcomes import read_outcomes
 from tasks.planning import Plan, Planner
 from tasks.prompts import chat_template
 from tasks.settings import IngestSettings, SummarizeSettings
 from tasks.sources import find_sources
+from tasks.superseded import Superseded
 
 
 @dataclass(frozen=True)
@@ -62,11 +63,12 @@ def estimate_run(settings: SummarizeSettings, ingest: IngestSettings | None = No
     lake = table.lake
     reports: list[SourceReport] = []
     with tempfile.TemporaryDirectory(prefix="article-flows-") as scratch:
-        parts = lake.parts(lake.articles)
+        parts, lakes = lake.parts(lake.articles), [lake]
         if ingest is not None:
             trial = Lake(scratch)
-            reports = _load(ingest, trial, known_keys(lake))
+            reports = _load(ingest, Load(lake, into=trial))
             parts += trial.parts(trial.articles)
+            lakes.append(trial)
         planner = Planner(
             table,
             recovered=_recovered(table, settings),
@@ -74,6 +76,7 @@ def estimate_run(settings: SummarizeSettings, ingest: IngestSettings | None = No
             retry_refused=settings.retry_failed,
             estimate=True,
             article_parts=parts,
+            superseded=Superseded(*lakes),
         )
         for _ in planner.batches():
             pass
@@ -81,19 +84,19 @@ def estimate_run(settings: SummarizeSettings, ingest: IngestSettings | None = No
     return _estimate(planner.plan, template, endpoint, table, reports, settings)
 
 
-def _load(ingest: IngestSettings, lake: Lake, known: KeySet) -> list[SourceReport]:
+def _load(ingest: IngestSettings, load: Load) -> list[SourceReport]:
     columns = parse_column_options(ingest.columns)
-    loaded = KeySet()
     sources = find_sources(ingest.sources)
-    return [
-        *(ingest_source(source, lake, columns, known, loaded=loaded) for source in sources),
+    reports = [
+        *(ingest_source(source, load, columns) for source in sources),
         *(SourceReport(broken.name, error=broken.reason) for broken in sources.broken),
     ]
+    load.finish(mirror=ingest.mirror, keep_versions=ingest.keep_versions)
+    return reports
 
 
 def _recovered(table: EnrichedTable, settings: SummarizeSettings) -> set[str]:
-    folder = table.lake.staging / "journals" / table_name(table)
-    leftovers = JournalFolder(folder, "").leftovers
+    leftovers = find_leftovers(table.lake.storage, table_name(table))
     return set(read_outcomes(leftovers, retry_refused=settings.retry_failed))
 
 

@@ -70,8 +70,10 @@ class EnrichedTable:
         self.model = model
         self.recipe_hash = recipe.hash(model)
         self.table_id = f"{_slug(model)}-{self.recipe_hash}"
-        self.folder = lake.summaries / recipe.name / self.table_id
-        self.failures = lake.failures / recipe.name / self.table_id
+        self.folder = f"{lake.summaries}/{recipe.name}/{self.table_id}"
+        self.failures = f"{lake.failures}/{recipe.name}/{self.table_id}"
+        self.superseded = f"{lake.superseded}/{self.folder}"
+        self.superseded_failures = f"{lake.superseded}/{self.failures}"
         self._article_names = {
             name: f"article_{name}" if name in recipe.fields else name
             for name in ARTICLES_SCHEMA.names
@@ -110,15 +112,15 @@ class EnrichedTable:
 
     def describe(self) -> None:
         """Leave beside the parts what was asked, for whoever finds the table."""
-        path = self.folder / "_recipe.json"
-        if path.exists():
+        storage, name = self.lake.storage, f"{self.folder}/_recipe.json"
+        if any(file.name == name for file in storage.list(self.folder)):
             return
         about = {
             "recipe": self.recipe.model_dump(mode="json"),
             "recipe_hash": self.recipe_hash,
             "model": self.model,
         }
-        self.lake.write_file(path, orjson.dumps(about, option=orjson.OPT_INDENT_2))
+        storage.write(name, orjson.dumps(about, option=orjson.OPT_INDENT_2))
 
     def _facts(self, outcomes: list[Outcome], flow_run_id: str) -> dict[str, Any]:
         constant = {

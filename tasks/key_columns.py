@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b
-from pathlib import Path
 from secrets import randbits
 from typing import NamedTuple
 
@@ -13,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tasks.errors import UserError
-from tasks.lake import open_part
+from tasks.parts import Part
 from tasks.sorted_keys import Keys, Words
 
 STRETCH_ROWS = 8_192
@@ -47,7 +46,7 @@ class Stretch(NamedTuple):
 
 
 def read_stretches(
-    part: Path, more_columns: Sequence[str] = (), rows: int = STRETCH_ROWS
+    part: Part, more_columns: Sequence[str] = (), rows: int = STRETCH_ROWS
 ) -> Iterator[Stretch]:
     """Read article_id, content_hash and other columns of a part, some rows at a time.
 
@@ -56,25 +55,23 @@ def read_stretches(
     """
     first = 0
     columns = ["article_id", "content_hash", *more_columns]
-    with open_part(part) as file:
-        for batch in file.iter_batches(batch_size=rows, columns=columns, use_threads=False):
+    with part.open() as file:
+        for batch in file.iter_batches(rows, columns):
             texts = _text_keys(batch["content_hash"], part)
             yield Stretch(first, texts, id_tags(batch["article_id"]), batch)
             first += batch.num_rows
 
 
-def read_keys(parts: Iterable[Path]) -> Iterator[tuple[Keys, Words]]:
+def read_keys(parts: Iterable[Part]) -> Iterator[tuple[Keys, Words]]:
     """Read the texts' keys and the ids' tags of many parts, of several small ones together.
 
     Raises:
         UserError: a part cannot be read, or a content hash is none.
     """
-    batches: list[tuple[Path, pa.RecordBatch]] = []
+    batches: list[tuple[Part, pa.RecordBatch]] = []
     for part in parts:
-        with open_part(part) as file:
-            for batch in file.iter_batches(
-                batch_size=STRETCH_ROWS, columns=["article_id", "content_hash"], use_threads=False
-            ):
+        with part.open() as file:
+            for batch in file.iter_batches(STRETCH_ROWS, ["article_id", "content_hash"]):
                 batches.append((part, batch))
                 if sum(each.num_rows for _, each in batches) >= STRETCH_ROWS:
                     yield _joined(batches)
@@ -83,7 +80,7 @@ def read_keys(parts: Iterable[Path]) -> Iterator[tuple[Keys, Words]]:
         yield _joined(batches)
 
 
-def _joined(batches: list[tuple[Path, pa.RecordBatch]]) -> tuple[Keys, Words]:
+def _joined(batches: list[tuple[Part, pa.RecordBatch]]) -> tuple[Keys, Words]:
     hashes = pa.concat_arrays([batch["content_hash"] for _, batch in batches])
     try:
         texts = text_keys(hashes)
@@ -94,7 +91,7 @@ def _joined(batches: list[tuple[Path, pa.RecordBatch]]) -> tuple[Keys, Words]:
     return texts, id_tags(pa.concat_arrays([batch["article_id"] for _, batch in batches]))
 
 
-def _text_keys(hashes: pa.Array, part: Path) -> Keys:
+def _text_keys(hashes: pa.Array, part: Part) -> Keys:
     try:
         return text_keys(hashes)
     except ValueError as error:

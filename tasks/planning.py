@@ -8,7 +8,6 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,13 +17,14 @@ import pyarrow.compute as pc
 
 from tasks.batches import Batch, BatchCutter, read_batch
 from tasks.enriched import EnrichedTable
-from tasks.key_columns import Stretch, read_stretches
-from tasks.lake import Lake, open_part
+from tasks.key_columns import Stretch, read_stretches, row_keys
 from tasks.llm.tokens import estimate_tokens_from_lengths
+from tasks.parts import Part
 from tasks.refusals import Refusals, refused_texts
 from tasks.row_index import RowIndex, answered_texts
 from tasks.row_states import Knowledge
 from tasks.sorted_keys import Flags, order_of
+from tasks.superseded import Superseded
 
 __all__ = ["Batch", "Plan", "Planner", "answered_texts", "plan_run", "read_batch", "refused_texts"]
 
@@ -79,6 +79,7 @@ class Planner:
         retry_refused: ask again about rows that failed for good.
         estimate: also estimate the prompt tokens, which means to read the text.
         article_parts: the parts to plan for, where they are not those of the lake.
+        superseded: the rows among these that are no articles any more; else those of the lake.
 
     Attributes:
         plan: the counts so far, and the copies; complete once ``batches()`` is exhausted or
@@ -98,11 +99,13 @@ class Planner:
         batch_size: int = 0,
         retry_refused: bool = False,
         estimate: bool = False,
-        article_parts: list[Path] | None = None,
+        article_parts: list[Part] | None = None,
+        superseded: Superseded | None = None,
     ) -> None:
         lake = table.lake
         self._table = table
         self._parts = lake.parts(lake.articles) if article_parts is None else article_parts
+        self._superseded = Superseded(lake) if superseded is None else superseded
         self._recovered = recovered
         self._room = math.inf if limit is None else limit
         self._batch_size = batch_size
@@ -110,8 +113,17 @@ class Planner:
         self._closed = False
         self._lock = threading.Lock()
         self._steps = self._take_steps()
+        self._answered_before = 0
         self.plan = Plan(prompt_tokens=0 if estimate else None)
-        self.total = sum(map(_row_count, self._parts))
+        self.total = sum(part.rows() for part in self._parts) - len(self._superseded)
+
+    @property
+    def found_all_rows(self) -> bool:
+        """Whether every row that the table had is of an article; known once the plan is complete.
+
+        False as well where the articles have a row twice.
+        """
+        return self.plan.reused == self._answered_before
 
     @property
     def most_to_ask(self) -> int:
@@ -142,12 +154,12 @@ class Planner:
         rows = RowIndex.of(self._table)
         refusals = Refusals() if self._retry_refused else Refusals.of(self._table)
         known = Knowledge(rows, refusals, self._recovered)
+        self._answered_before = len(rows)
         size = self._batch_size or _batch_size(self.total - len(rows))
         cut = _Cutters(size)
         for part in self._parts:
-            name = _part_name(self._table.lake, part)
             for stretch in _stretches(part, estimate=self.plan.prompt_tokens is not None):
-                self._take_in(name, stretch, known, cut)
+                self._take_in(part.name, stretch, known, cut)
                 yield from self._full(cut)
         cut.finish()
         yield from self._full(cut)
@@ -169,7 +181,9 @@ class Planner:
 
     def _take_in(self, part: str, stretch: Stretch, known: Knowledge, cut: _Cutters) -> None:
         """Decide what is to be done about each row of a stretch, and count it."""
-        texts, tags, plan = stretch.texts, stretch.tags, self.plan
+        plan = self.plan
+        current = ~self._superseded.among(part, row_keys(stretch.texts, stretch.tags))
+        texts, tags = stretch.texts.take(current), stretch.tags[current]
         order = order_of(texts)
         rows = known.states(texts, tags, order)
         recovered, asked = rows.recovered, rows.new
@@ -182,7 +196,7 @@ class Planner:
         copied = rows.known | (rows.later & (asked | recovered)[order.first])
         known.account_for(texts, tags, asked | recovered, copied | rows.refused)
         for cutter, wanted in ((cut.asks, asked), (cut.recovered, recovered), (cut.copies, copied)):
-            cutter.add(part, stretch.first, wanted)
+            cutter.add(part, stretch.first, _spread(wanted, current))
         plan.articles += len(tags)
         plan.reused += _count(rows.reused)
         plan.refused += _count(rows.refused)
@@ -193,7 +207,7 @@ class Planner:
         plan.left += _count(rows.new | rows.recovered | rows.later) - _count(
             asked | recovered | (copied & rows.later)
         )
-        self._estimate(stretch, asked)
+        self._estimate(stretch, _spread(asked, current))
 
     def _estimate(self, stretch: Stretch, asked: Flags) -> None:
         if self.plan.prompt_tokens is not None and asked.any():
@@ -224,7 +238,7 @@ def plan_run(
     batch_size: int = 0,
     retry_refused: bool = False,
     estimate: bool = False,
-    article_parts: list[Path] | None = None,
+    article_parts: list[Part] | None = None,
 ) -> Plan:
     """The whole plan at once, batches included; arguments as those of `Planner`."""
     planner = Planner(
@@ -245,19 +259,17 @@ def _batch_size(todo: int) -> int:
     return min(_LARGEST_BATCH, max(_SMALLEST_BATCH, -(-todo // _BATCHES_A_RUN)))
 
 
-def _row_count(part: Path) -> int:
-    with open_part(part) as file:
-        return int(file.metadata.num_rows)
-
-
-def _part_name(lake: Lake, part: Path) -> str:
-    return str(part.relative_to(lake.root)) if part.is_relative_to(lake.root) else str(part)
-
-
-def _stretches(part: Path, *, estimate: bool) -> Iterator[Stretch]:
+def _stretches(part: Part, *, estimate: bool) -> Iterator[Stretch]:
     if estimate:
         return read_stretches(part, ["title", "body"], _STRETCH_OF_TEXT)
     return read_stretches(part)
+
+
+def _spread(flags: Flags, current: Flags) -> Flags:
+    """Flags of the current rows as flags of all rows."""
+    spread = np.zeros_like(current)
+    spread[current] = flags
+    return spread
 
 
 def _count(flags: Flags) -> int:

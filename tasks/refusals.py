@@ -9,7 +9,6 @@ import pyarrow as pa
 
 from tasks.enriched import EnrichedTable
 from tasks.key_columns import Stretch, read_stretches, row_keys
-from tasks.lake import open_part
 from tasks.llm.errors import PERMANENT_CLASSES
 from tasks.sorted_keys import Flags, Keys, Order, SortedKeys, Words, order_of
 
@@ -64,8 +63,8 @@ def refused_texts(table: EnrichedTable) -> set[str]:
     """Content hashes of the articles that failed for good."""
     texts: set[str] = set()
     for part in table.lake.parts(table.failures):
-        with open_part(part) as file:
-            rows: pa.Table = file.read(["content_hash", "error_class"], use_threads=False)
+        with part.open() as file:
+            rows: pa.Table = file.read(["content_hash", "error_class"])
         pairs = zip(*(column.to_pylist() for column in rows.columns), strict=True)
         texts.update(text for text, error_class in pairs if error_class in PERMANENT_CLASSES)
     return texts

@@ -19,6 +19,7 @@ _LEADING = re.compile(r"^(?=[-+=])|^\d+(?=[.)](?:\s|$))")
 _EXCERPT = 240
 _ANSWER_SHOWN = 2_000
 _SOURCES_SHOWN = 20
+_MANY_CHANGED = 10
 
 
 def ingest_markdown(report: IngestReport) -> str:
@@ -51,12 +52,28 @@ def ingest_markdown(report: IngestReport) -> str:
     lines += [f"\nColumns: {escaped(mapping)}" for mapping in _mappings(report)]
     for broken in report.broken:
         lines += ["", f"**Not read:** {escaped(broken.error or '')}"]
+    if report.superseded:
+        lines += [
+            "",
+            f"{report.superseded:,} rows of earlier loads are current no longer, "
+            f"{report.changed:,} for being here with other content; they are kept in "
+            f"{code(report.superseded_articles)}.{_perhaps_other_articles(report)}",
+        ]
     if report.skipped:
         names = ", ".join(f"{each.name} ({each.reason})" for each in report.skipped[:10])
         lines += ["", f"Passed over: {escaped(names)}"]
     if report.rejected:
         lines += ["", f"Rejected rows and their reasons: {code(report.rejects)}"]
     return "\n".join([*lines, "", f"Articles: {code(report.articles)}", ""])
+
+
+def _perhaps_other_articles(report: IngestReport) -> str:
+    if report.changed < _MANY_CHANGED or report.changed < report.stored / 2:
+        return ""
+    return (
+        " If these are other articles whose ids merely repeat, load what is there with "
+        "--keep-versions: both stay then."
+    )
 
 
 def _mappings(report: IngestReport) -> list[str]:

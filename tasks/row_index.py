@@ -20,18 +20,21 @@ class RowIndex:
     def __init__(self) -> None:
         self._texts = SortedKeys(valued=True)
         self._more_rows = SortedKeys()
+        self._without_row = 0
 
     @classmethod
     def of(cls, table: EnrichedTable) -> RowIndex:
-        """The rows that an enriched table has."""
-        index = cls()
-        for texts, tags in read_keys(table.lake.parts(table.folder)):
+        """The rows that an enriched table has, and the texts that it had an answer to."""
+        index, lake = cls(), table.lake
+        for texts, tags in read_keys(lake.parts(table.folder)):
             index.add_answered(texts, tags)
+        for texts, tags in read_keys(lake.parts(table.superseded)):
+            index.add_known_texts(texts, tags)
         return index
 
     def __len__(self) -> int:
         """Rows that are accounted for."""
-        return len(self._texts) + len(self._more_rows)
+        return len(self._texts) - self._without_row + len(self._more_rows)
 
     def look_up(self, texts: Keys, tags: Words, order: Order) -> tuple[Flags, Flags]:
         """Return for each row whether its text is known, and whether it is accounted for itself.
@@ -49,6 +52,14 @@ class RowIndex:
     def add_texts(self, texts: Keys, tags: Words) -> None:
         """Add texts that are new, each with its first row's tag."""
         self._texts.insert(texts, tags)
+
+    def add_known_texts(self, texts: Keys, tags: Words) -> None:
+        """Add texts that have an answer, though no row that is there has it."""
+        order = order_of(texts)
+        new = ~self._texts.contains(texts, order) & order.is_first
+        # No row has the complement of its id's tag, so none is taken for accounted for.
+        self._texts.insert(texts.take(new), ~tags[new])
+        self._without_row += int(np.count_nonzero(new))
 
     def add_rows(self, texts: Keys, tags: Words) -> None:
         """Account for rows that are not, whatever becomes of their texts."""

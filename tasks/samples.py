@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from tasks.enriched import EnrichedTable
-from tasks.lake import open_part
 
 _LOOKED_AT = 200
 
@@ -18,8 +17,8 @@ def sample_rows(table: EnrichedTable, count: int = 3) -> list[dict[str, Any]]:
     fields = list(table.recipe.fields)
     language = "article_language" if "language" in fields else "language"
     columns = ["article_id", "title", "body", language, *fields]
-    with open_part(parts[-1]) as file:
-        some = file.iter_batches(_LOOKED_AT, row_groups=[0], columns=columns, use_threads=False)
+    with parts[-1].open() as file:
+        some = file.iter_batches(_LOOKED_AT, columns)
         rows = next(some).to_pylist()
     by_language: dict[Any, list[dict[str, Any]]] = {}
     for row in rows:

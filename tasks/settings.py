@@ -24,8 +24,17 @@ class LakeSettings(BaseModel):
 
     lake: Annotated[str, Field(min_length=1)] = Field(
         default="~/article-flows/lake",
-        description="Folder of the lake, on the machine that runs the flow.",
+        description=(
+            "Where the tables are: a folder of the machine that runs the flow, or "
+            "s3://bucket/prefix, gs://bucket/prefix, abfs://container@account/prefix."
+        ),
         json_schema_extra=_shown(0),
+    )
+    wait_s: float = Field(
+        default=3_600.0,
+        ge=0,
+        description="Seconds to wait while another run writes the same table; 0: end at once.",
+        json_schema_extra=_shown(21),
     )
 
 
@@ -44,6 +53,22 @@ class IngestSettings(LakeSettings):
         default=[],
         description="Which source column is what, where the usual names do not tell: body=text",
         json_schema_extra=_shown(2),
+    )
+    mirror: bool = Field(
+        default=False,
+        description=(
+            "The sources are all the articles there are: those that are not in them any more "
+            "leave the tables, and are kept in superseded/."
+        ),
+        json_schema_extra=_shown(19),
+    )
+    keep_versions: bool = Field(
+        default=False,
+        description=(
+            "Keep an article whose id comes again with other content, beside the new one; "
+            "otherwise the new one replaces it, and the old one is kept in superseded/."
+        ),
+        json_schema_extra=_shown(20),
     )
 
 

@@ -15,20 +15,21 @@ from uuid import uuid4
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from tasks.articles import ingest_source, known_keys
+from tasks.articles import ingest_source
 from tasks.copies import copy_outcomes
 from tasks.enriched import EnrichedTable
-from tasks.failures import settle_failures
 from tasks.job import Counts, Job
 from tasks.lake import Lake
 from tasks.llm.answers import Totals
 from tasks.llm.embedded_process import EmbeddedEndpoint
 from tasks.llm.faults import Faults
+from tasks.loads import Load
 from tasks.open_job import open_job
 from tasks.outcomes import Outcome
 from tasks.planning import Plan, plan_run
 from tasks.settings import SummarizeSettings
 from tasks.sources import find_sources
+from tasks.upkeep import keep_up
 
 POISON = "unspeakable"
 """A word that the endpoint of `endpoint()` always refuses: content_filter."""
@@ -61,7 +62,7 @@ def endpoint(**faults: Any) -> EmbeddedEndpoint:
 
 def asking(lake: Lake, base_url: str, **options: Any) -> SummarizeSettings:
     """Settings for a run against an endpoint."""
-    given = {"lake": str(lake.root), "base_url": base_url, "model": MODEL, **options}
+    given = {"lake": str(lake), "wait_s": 0.0, "base_url": base_url, "model": MODEL, **options}
     return SummarizeSettings(**given)
 
 
@@ -73,13 +74,15 @@ def article(article_id: str, body: str | None = None, **columns: Any) -> dict[st
 
 def fill(lake: Lake, rows: Sequence[dict[str, Any]]) -> None:
     """Ingest rows from a JSON Lines file beside the lake."""
-    lake.root.parent.mkdir(parents=True, exist_ok=True)
-    source = lake.root.parent / f"{uuid4().hex}.jsonl"
+    at(lake).parent.mkdir(parents=True, exist_ok=True)
+    source = at(lake).parent / f"{uuid4().hex}.jsonl"
     source.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    load = Load(lake)
     for each in find_sources([str(source)]):
-        report = ingest_source(each, lake, {}, known_keys(lake))
+        report = ingest_source(each, load, {})
         assert report.error is None
         assert report.rejected == 0
+    load.finish()
 
 
 def run(settings: SummarizeSettings) -> Ran:
@@ -94,7 +97,7 @@ def run_open(job: Job, settings: SummarizeSettings) -> Ran:
     counts = asyncio.run(_ask(job, plan))
     for batch in plan.copies:
         counts += copy_outcomes(batch, job)
-    return Ran(plan, counts, job.gateway.totals, settle_failures(job.table))
+    return Ran(plan, counts, job.gateway.totals, keep_up(job.table, all_rows_current=False))
 
 
 def planned(job: Job, settings: SummarizeSettings) -> Plan:
@@ -117,17 +120,22 @@ async def _ask(job: Job, plan: Plan) -> Counts:
     return counts
 
 
-def rows_of(folder: Path) -> list[dict[str, Any]]:
-    """All rows of a table's parts, in order of article id."""
-    if not folder.is_dir():
+def at(lake: Lake, name: str = "") -> Path:
+    """Where a folder or a part of a local lake is."""
+    return Path(lake.location(name))
+
+
+def rows_of(lake: Lake, folder: str) -> list[dict[str, Any]]:
+    """All rows of a table's parts, in order of article id, as any reader of Parquet sees them."""
+    if not at(lake, folder).is_dir():
         return []
-    rows: list[dict[str, Any]] = ds.dataset(folder).to_table().to_pylist()
+    rows: list[dict[str, Any]] = ds.dataset(at(lake, folder)).to_table().to_pylist()
     return sorted(rows, key=lambda row: str(row["article_id"]))
 
 
-def ids_of(folder: Path) -> list[str]:
+def ids_of(lake: Lake, folder: str) -> list[str]:
     """The article ids of a table's rows, in order; one that is there twice is here twice."""
-    return [row["article_id"] for row in rows_of(folder)]
+    return [row["article_id"] for row in rows_of(lake, folder)]
 
 
 def paid_twice(asked: EmbeddedEndpoint) -> int:

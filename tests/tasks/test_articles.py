@@ -10,12 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tasks.articles
-from tasks.articles import REJECTS_SCHEMA, SourceReport, ingest_source, known_keys
+from tasks.articles import REJECTS_SCHEMA, SourceReport, ingest_source
 from tasks.canonical import ARTICLES_SCHEMA
 from tasks.canonical_text import clean_text
-from tasks.keys import KeySet
 from tasks.lake import Lake
+from tasks.loads import Load
+from tasks.parts import Part
 from tasks.sources import find_sources
+from tests.tasks.job_support import at
 
 DEMO = Path(tasks.articles.__file__).parent.parent / "data" / "articles.jsonl"
 
@@ -26,11 +28,12 @@ def lake(tmp_path: Path) -> Lake:
 
 
 def load(lake: Lake, *specs: str | Path, **columns: str) -> list[SourceReport]:
-    known, loaded = known_keys(lake), KeySet()
+    load = Load(lake)
     reports = [
-        ingest_source(source, lake, columns, known, loaded=loaded)
+        ingest_source(source, load, columns)
         for source in find_sources([str(spec) for spec in specs])
     ]
+    load.finish()
     for report in reports:
         assert report.rows_in == (
             report.stored + report.duplicates + report.already_there + report.rejected
@@ -40,8 +43,8 @@ def load(lake: Lake, *specs: str | Path, **columns: str) -> list[SourceReport]:
 
 def rows_of(lake: Lake, folder: str = "articles") -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
-    for part in lake.parts(lake.root / folder):
-        table = pq.read_table(part)
+    for part in lake.parts(folder):
+        table = pq.read_table(at(lake, part.name))
         assert table.schema == (ARTICLES_SCHEMA if folder == "articles" else REJECTS_SCHEMA)
         rows += table.to_pylist()
     return rows
@@ -59,13 +62,11 @@ def write_jsonl(path: Path, *rows: object) -> Path:
 def test_the_demo_loads_and_a_second_load_stores_nothing(lake: Lake) -> None:
     progress: list[int] = []
     (source,) = find_sources(["demo"])
-    report = ingest_source(
-        source, lake, {}, known_keys(lake), lambda so_far: progress.append(so_far.rows_in)
-    )
+    report = ingest_source(source, Load(lake), {}, lambda so_far: progress.append(so_far.rows_in))
     assert (counts(report), report.rows_in, report.error) == ((100, 0, 0, 0), 100, None)
     assert progress[-1] == 100
     assert report.columns["published_at"] == "date"
-    assert report.parts == [str(part.relative_to(lake.root)) for part in lake.parts(lake.articles)]
+    assert report.parts == [part.name for part in lake.parts(lake.articles)]
     originals = {row["id"]: row for row in map(json.loads, DEMO.open())}
     for row in rows_of(lake):
         original = originals[row["article_id"]]
@@ -130,7 +131,7 @@ def test_parts_of_unlike_sources_have_one_schema_and_a_bounded_size(
     rows = [{"id": n, "body": f"text {n}", "n": n if n % 2 else "odd"} for n in range(2500)]
     reports = load(lake, write_jsonl(tmp_path / "a.jsonl", *rows), DEMO)
     assert [len(report.parts) for report in reports] == [3, 1]
-    assert [pq.read_metadata(part).num_rows for part in lake.parts(lake.articles)] == [
+    assert [part.rows() for part in lake.parts(lake.articles)] == [
         1000,
         1000,
         500,
@@ -184,7 +185,7 @@ def test_after_a_crash_nothing_is_doubled_or_lost(
     path = write_jsonl(tmp_path / "a.jsonl", *rows)
     write_part, written = Lake.write_part, 0
 
-    def crashing(self: Lake, folder: Path, name: str, table: pa.Table) -> Path:
+    def crashing(self: Lake, folder: str, name: str, table: pa.Table) -> Part:
         nonlocal written
         if written == writes_before_the_crash:
             raise Crash

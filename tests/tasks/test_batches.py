@@ -20,6 +20,7 @@ from tasks.batches import Batch, BatchCutter, read_batch
 from tasks.canonical import ARTICLES_SCHEMA
 from tasks.errors import UserError
 from tasks.lake import Lake
+from tests.tasks.job_support import at
 
 PART = "articles/p.parquet"
 
@@ -109,16 +110,17 @@ def lake(tmp_path: Path) -> Lake:
     return Lake(tmp_path / "lake")
 
 
-def test_a_part_that_was_written_anew_is_read_anew(lake: Lake) -> None:
-    for prefix, count in (("old", 10), ("new", 2_000)):
-        lake.write_part(lake.articles, "p.parquet", rows_named(prefix, count))
-        read = read_batch(lake, batch_of([8, 10]))
-        assert read["article_id"].to_pylist() == [f"{prefix}-8", f"{prefix}-9"]
-    assert read_batch(lake, batch_of([1_990, 2_000])).num_rows == 10
+def test_a_part_of_the_same_name_in_another_lake_is_another(lake: Lake) -> None:
+    with scratch_lake() as other:
+        for each, prefix, count in ((lake, "old", 10), (other, "new", 2_000)):
+            each.write_part(each.articles, "p.parquet", rows_named(prefix, count))
+            read = read_batch(each, batch_of([8, 10]))
+            assert read["article_id"].to_pylist() == [f"{prefix}-8", f"{prefix}-9"]
+        assert read_batch(other, batch_of([1_990, 2_000])).num_rows == 10
 
 
 def test_a_part_that_is_damaged_or_gone_is_named(lake: Lake) -> None:
-    path = lake.write_part(lake.articles, "p.parquet", rows_named("a", 10))
+    path = at(lake, lake.write_part(lake.articles, "p.parquet", rows_named("a", 10)).name)
     read_batch(lake, batch_of([0, 10]))
     path.write_bytes(b"PAR1 no more")
     with pytest.raises(UserError, match=r"p\.parquet: the part is damaged"):
@@ -156,4 +158,4 @@ def test_a_few_rows_do_not_hold_all_that_was_read(lake: Lake) -> None:
     few = read_batch(lake, batch_of([100, 120]))
     assert few.get_total_buffer_size() < 500_000
     assert read_batch(lake, batch_of([0, 500])).get_total_buffer_size() > 5_000_000
-    assert pq.read_metadata(lake.root / PART).num_row_groups == 1
+    assert pq.read_metadata(at(lake) / PART).num_row_groups == 1

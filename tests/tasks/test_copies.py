@@ -45,7 +45,7 @@ def test_one_text_under_many_ids_is_paid_for_once(lake: Lake, asked: EmbeddedEnd
     assert (ran.counts.answered, ran.counts.copied, ran.totals.calls) == (2, 2, 2)
     assert asked.stats()["calls"] == 2
     table, _ = open_table(asking(lake, asked.base_url, recipe="digest"))
-    first, *copies, other = rows_of(table.folder)
+    first, *copies, other = rows_of(table.lake, table.folder)
     assert [row["article_id"] for row in (first, *copies, other)] == ["a1", "a2", "a3", "b1"]
     assert [row["article_language"] for row in (first, *copies)] == ["en", "de", None]
     for copy in copies:
@@ -64,7 +64,7 @@ def test_a_text_that_comes_again_in_a_later_load_is_not_asked_again(
     again = run(asking(lake, asked.base_url))
     assert (again.plan.reused, again.counts.copied, again.totals.calls) == (1, 1, 0)
     table, _ = open_table(asking(lake, asked.base_url))
-    assert ids_of(table.folder) == ["a1", "a2"]
+    assert ids_of(table.lake, table.folder) == ["a1", "a2"]
 
 
 def test_a_text_that_was_refused_is_a_failure_under_each_id(
@@ -110,7 +110,7 @@ def test_copies_made_again_replace_the_first_and_those_without_an_outcome_are_le
         for _ in range(2):
             counts = copy_outcomes(batch, job)
             assert (counts.copied, counts.left) == (0, 1)
-    assert ids_of(table.folder) == ["a1", "a2"]
+    assert ids_of(table.lake, table.folder) == ["a1", "a2"]
     assert run(settings).counts.copied == 1
-    assert ids_of(table.folder) == ["a1", "a2", "b1", "b2", "b3"]
+    assert ids_of(table.lake, table.folder) == ["a1", "a2", "b1", "b2", "b3"]
     assert paid_twice(asked) == 0

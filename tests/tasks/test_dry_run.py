@@ -21,6 +21,7 @@ from tests.tasks.job_support import (
     Ran,
     article,
     asking,
+    at,
     endpoint,
     fill,
     run,
@@ -42,17 +43,17 @@ def asked() -> EmbeddedEndpoint:
 
 
 def traces(lake: Lake) -> dict[str, tuple[int, bytes]]:
-    paths = [path for path in lake.root.rglob("*") if path.is_file()]
+    paths = [path for path in at(lake).rglob("*") if path.is_file()]
     return {str(path): (path.stat().st_mtime_ns, path.read_bytes()) for path in paths}
 
 
 def estimated(settings: SummarizeSettings, ingest: IngestSettings | None = None) -> Estimate:
     """Estimate, and see that this leaves the lake as it is."""
     lake = Lake(settings.lake)
-    before, was_there = traces(lake), lake.root.exists()
+    before, was_there = traces(lake), at(lake).exists()
     estimate = estimate_run(settings, ingest)
     assert traces(lake) == before
-    assert lake.root.exists() == was_there
+    assert at(lake).exists() == was_there
     return estimate
 
 
@@ -72,9 +73,9 @@ def test_the_demo_costs_no_more_than_was_said_and_not_much_less(
     lake: Lake, asked: EmbeddedEndpoint, recipe: str
 ) -> None:
     """In its 11 languages; the cap is such that no answer is cut off and asked for again."""
-    path = lake.root.parent / f"{recipe}.yaml"
+    path = at(lake).parent / f"{recipe}.yaml"
     path.write_text(re.sub(r"(?<=max_output_tokens: )\d+", "3000", recipe_text(recipe)))
-    source = {"sources": [str(DEMO)], "lake": str(lake.root)}
+    source = {"sources": [str(DEMO)], "lake": str(lake)}
     prices = {"price_in": 3.0, "price_out": 15.0}
     settings = asking(lake, asked.base_url, recipe=str(path), **prices)
     estimate = estimated(settings, IngestSettings.model_validate(source))
@@ -140,10 +141,10 @@ def test_what_is_in_the_sources_is_counted_with_what_is_in_the_lake(
 ) -> None:
     fill(lake, [article("a1"), article("a2")])
     run(asking(lake, asked.base_url, limit=1))
-    source = lake.root.parent / "more.jsonl"
+    source = at(lake).parent / "more.jsonl"
     rows = [article("a2"), article("a3"), article("copy", article("a1")["body"])]
     source.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    ingest = IngestSettings(sources=[str(source)], lake=str(lake.root))
+    ingest = IngestSettings(sources=[str(source)], lake=str(lake))
     settings = asking(lake, asked.base_url, price_in=1.0, price_out=1.0)
     estimate = estimated(settings, ingest)
     assert (estimate.rows_in, estimate.articles, estimate.calls, estimate.reused) == (3, 4, 2, 2)

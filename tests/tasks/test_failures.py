@@ -13,6 +13,7 @@ from tests.tasks.job_support import (
     POISON,
     article,
     asking,
+    at,
     endpoint,
     failure,
     fill,
@@ -36,18 +37,18 @@ def test_a_row_that_succeeds_later_leaves_the_failures(lake: Lake) -> None:
     again = run(asking(lake, endpoint().base_url))
     assert (again.plan.to_ask, again.plan.refused, again.counts.answered) == (2, 1, 2)
     table, _ = open_table(asking(lake, endpoint().base_url))
-    assert ids_of(table.folder) == ["a1", "a2"]
-    assert ids_of(table.failures) == ["bad"]
+    assert ids_of(table.lake, table.folder) == ["a1", "a2"]
+    assert ids_of(table.lake, table.failures) == ["bad"]
 
 
 def test_what_fails_time_and_again_is_there_once_with_its_last_word(lake: Lake) -> None:
     runs = [run(asking(lake, endpoint(empty=1.0).base_url)) for _ in range(3)]
     assert [ran.plan.to_ask for ran in runs] == [3, 2, 2]
     table, _ = open_table(asking(lake, endpoint().base_url))
-    assert ids_of(table.failures) == ["a1", "a2", "bad"]
+    assert ids_of(table.lake, table.failures) == ["a1", "a2", "bad"]
     assert len(lake.parts(table.failures)) == 1
     before = {row["article_id"]: row["failed_at"] for row in runs[0].failures.to_pylist()}
-    after = {row["article_id"]: row["failed_at"] for row in rows_of(table.failures)}
+    after = {row["article_id"]: row["failed_at"] for row in rows_of(table.lake, table.failures)}
     assert after["a1"] > before["a1"]
     assert after["bad"] == before["bad"]
 
@@ -63,7 +64,7 @@ def test_what_the_endpoint_refused_is_asked_again_only_on_demand(lake: Lake) -> 
     assert (answered.counts.answered, answered.failures.num_rows) == (1, 0)
     table, _ = open_table(asking(lake, asked.base_url))
     assert lake.parts(table.failures) == []
-    assert ids_of(table.folder) == ["a1", "a2", "bad"]
+    assert ids_of(table.lake, table.folder) == ["a1", "a2", "bad"]
 
 
 def test_rows_that_a_crash_left_twice_are_settled_and_a_settled_table_is_left_alone(
@@ -71,7 +72,7 @@ def test_rows_that_a_crash_left_twice_are_settled_and_a_settled_table_is_left_al
 ) -> None:
     table, _ = open_table(asking(lake, "http://127.0.0.1:1/v1"))
     assert settle_failures(table).equals(FAILURE_SCHEMA.empty_table())
-    articles = pq.read_table(lake.parts(lake.articles)[0])
+    articles = pq.read_table(at(lake, lake.articles))
     outcomes = [failure(text, "too_long") for text in articles["content_hash"].to_pylist()]
     for name in ("1", "2"):
         write_outcomes(table, articles, outcomes, name)
@@ -79,4 +80,4 @@ def test_rows_that_a_crash_left_twice_are_settled_and_a_settled_table_is_left_al
     (part,) = lake.parts(table.failures)
     assert settle_failures(table).num_rows == 3
     assert lake.parts(table.failures) == [part]
-    assert pq.read_schema(part).equals(FAILURE_SCHEMA)
+    assert pq.read_schema(str(part)).equals(FAILURE_SCHEMA)

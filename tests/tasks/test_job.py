@@ -12,10 +12,12 @@ from tasks.journal import Journal
 from tasks.lake import Lake
 from tasks.llm.embedded_process import EmbeddedEndpoint
 from tasks.open_job import open_job
+from tasks.parts import Part
 from tests.tasks.job_support import (
     POISON,
     article,
     asking,
+    at,
     endpoint,
     fill,
     ids_of,
@@ -43,8 +45,8 @@ def failing_once(monkeypatch: pytest.MonkeyPatch, folder: str, failures: list[OS
     """Let the next write of a part below a folder of the lake fail, as with a full disk."""
     write_part = Lake.write_part
 
-    def write(self: Lake, where: Path, name: str, table: pa.Table) -> Path:
-        if failures and where.is_relative_to(self.root / folder):
+    def write(self: Lake, where: str, name: str, table: pa.Table) -> Part:
+        if failures and where.startswith(f"{folder}/"):
             raise failures.pop()
         return write_part(self, where, name, table)
 
@@ -57,13 +59,13 @@ def test_a_run_answers_every_article_and_lists_the_refused(
     ran = run(asking(lake, asked.base_url, batch_size=3))
     assert (ran.counts.answered, ran.counts.failed) == (6, {"content_filter": 1})
     with open_job(asking(lake, asked.base_url), "x") as job:
-        assert ids_of(job.table.folder) == [f"a{n}" for n in range(6)]
-        assert ids_of(job.table.failures) == ["bad"]
-        rows = rows_of(job.table.folder)
+        assert ids_of(job.table.lake, job.table.folder) == [f"a{n}" for n in range(6)]
+        assert ids_of(job.table.lake, job.table.failures) == ["bad"]
+        rows = rows_of(job.table.lake, job.table.folder)
     assert all(row["summary"] for row in rows)
     assert {row["flow_run_id"] for row in rows} == {"run-id"}
     assert ran.totals.calls == 7
-    assert list(lake.staging.rglob("*.journal")) == []
+    assert list(at(lake, "_staging").rglob("*.journal")) == []
 
 
 @pytest.mark.parametrize("folder", ["summaries", "failures"])
@@ -83,8 +85,8 @@ def test_a_batch_tried_again_after_a_commit_in_part_writes_no_row_twice(
             await job.gateway.close()
 
         asyncio.run(twice())
-        assert ids_of(job.table.folder) == [f"a{n}" for n in range(6)]
-        assert ids_of(job.table.failures) == ["bad"]
+        assert ids_of(job.table.lake, job.table.folder) == [f"a{n}" for n in range(6)]
+        assert ids_of(job.table.lake, job.table.failures) == ["bad"]
         assert job.gateway.totals.calls == 7
         assert job.settled == 7
         assert job.kept == {}
@@ -107,7 +109,7 @@ def test_what_a_batch_could_not_commit_is_there_in_the_next_run_and_in_the_one_a
     assert (ran.counts.recovered, ran.counts.failed) == (6, {"content_filter": 1})
     assert ran.totals.calls == 0
     assert asked.stats()["calls"] == 7
-    assert list(lake.staging.rglob("*.journal")) == []
+    assert list(at(lake, "_staging").rglob("*.journal")) == []
 
 
 def test_an_exception_that_nobody_thought_of_costs_one_row_and_not_the_batch(
@@ -184,7 +186,7 @@ def test_a_journal_that_cannot_be_written_stops_the_buying_and_keeps_what_is_bou
     # Two in the journal, the one that could not be written, and the one sent meanwhile.
     assert ran.counts.answered + ran.counts.failed.total() == 4
     assert ran.counts.left == 3
-    assert len(ids_of(job.table.folder)) == ran.counts.answered
+    assert len(ids_of(job.table.lake, job.table.folder)) == ran.counts.answered
 
 
 def test_an_interrupted_run_waits_for_its_batches_and_for_nothing_else(

@@ -11,6 +11,7 @@ from tasks.errors import UserError
 from tasks.key_columns import id_tags, read_keys, read_stretches, text_keys
 from tasks.keys import keys_of_bytes
 from tasks.lake import Lake
+from tasks.parts import Part
 
 # Ids as they come: short ones, URLs, one that is longer than any URL; some differ in a zero byte.
 IDS = st.one_of(
@@ -52,7 +53,7 @@ def test_ids_that_are_numbered_have_tags_that_all_differ() -> None:
     assert len(set(id_tags(ids).tolist())) == 100_000
 
 
-def part(lake: Lake, name: str, rows: list[tuple[str, str]]) -> Path:
+def part(lake: Lake, name: str, rows: list[tuple[str, str]]) -> Part:
     table = pa.table(
         dict(zip(("article_id", "content_hash"), map(list, zip(*rows, strict=True)), strict=True))
     )

@@ -19,7 +19,7 @@ from tasks.outcomes import Outcome
 from tasks.planning import Batch, plan_run, read_batch, refused_texts
 from tasks.recipes import load_recipe
 from tasks.row_index import RowIndex
-from tests.tasks.job_support import answer, article, failure, fill, write_outcomes
+from tests.tasks.job_support import answer, article, at, failure, fill, write_outcomes
 
 STATES = ("new", "answered", "refused", "transient", "journalled")
 
@@ -35,8 +35,7 @@ def table_of(lake: Lake) -> EnrichedTable:
 
 
 def articles_of(lake: Lake) -> pa.Table:
-    parts = lake.parts(lake.articles)
-    return pa.concat_tables([pq.read_table(part, schema=ARTICLES_SCHEMA) for part in parts])
+    return pq.read_table(at(lake, lake.articles), schema=ARTICLES_SCHEMA)
 
 
 def ids_in(lake: Lake, batches: list[Batch]) -> list[str]:
@@ -170,4 +169,4 @@ def test_a_text_that_was_refused_under_another_id_is_not_asked_and_not_forgotten
 def test_an_empty_lake_has_nothing_to_do(lake: Lake) -> None:
     plan = plan_run(table_of(lake), recovered=set(), estimate=True)
     assert (plan.articles, plan.batches, plan.copies, plan.prompt_tokens) == (0, [], [], 0)
-    assert not lake.root.exists()
+    assert not at(lake).exists()

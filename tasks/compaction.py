@@ -1,0 +1,126 @@
+"""Compaction: small parts become large ones, and rows that are current no longer leave the table.
+
+Both mean to write parts anew without losing or doubling a row, whatever happens meanwhile
+(`tasks.merges`). Rows that leave go to the folder of the same name below ``superseded/``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+
+import numpy as np
+import pyarrow as pa
+
+from tasks.key_columns import id_tags, row_keys, text_keys
+from tasks.lake import Lake, part_name
+from tasks.merges import note_merge, replace_parts
+from tasks.parts import Part, PartWriter
+from tasks.sorted_keys import Flags, Keys
+
+MOST_BYTES = 64 << 20
+"""A part of this size is not merged any more."""
+
+_FEWEST = 8
+"""Parts of about the same size that are worth merging: every row is written again about once for
+each time that its table grows eightfold, as in a log-structured merge tree."""
+
+_SMALLEST_TIER = 64 << 10
+_ROWS_AT_ONCE, _KEYS_AT_ONCE = 2_000, 65_536
+
+Stale = Callable[[pa.RecordBatch], Flags]
+"""Says of each row of a batch whether it has to leave the table."""
+
+
+def merge_small_parts(lake: Lake, folder: str, schema: pa.Schema, row_group: int) -> int:
+    """Merge a folder's small parts, where there are enough; returns how many were replaced.
+
+    To be called by the only writer of the folder, while nobody relies on a part's name.
+    """
+    replaced = 0
+    while chosen := _choose(lake.parts(folder)):
+        rewrite_parts(lake, chosen, schema, row_group)
+        replaced += len(chosen)
+    return replaced
+
+
+def retire_rows(lake: Lake, part: Part, schema: pa.Schema, row_group: int, stale: Stale) -> int:
+    """Move rows out of a part to ``superseded/``; returns how many.
+
+    ``stale`` is shown the columns article_id and content_hash of every row, and then all columns
+    if it has found one. To be called by the only writer of the part's folder, while nobody relies
+    on its name.
+    """
+    with part.open() as file:
+        batches = file.iter_batches(_KEYS_AT_ONCE, ["article_id", "content_hash"])
+        found = sum(int(np.count_nonzero(stale(batch))) for batch in batches)
+    if found:
+        rewrite_parts(lake, [part], schema, row_group, stale)
+    return found
+
+
+def keys_of(batch: pa.RecordBatch) -> Keys:
+    """The identities (id and content) of a batch's rows."""
+    return row_keys(text_keys(batch["content_hash"]), id_tags(batch["article_id"]))
+
+
+def rewrite_parts(
+    lake: Lake,
+    parts: list[Part],
+    schema: pa.Schema,
+    row_group: int,
+    stale: Stale | None = None,
+) -> None:
+    """Write the rows of some parts of a folder as one new part, but for those that have to leave.
+
+    ``stale`` is shown all rows, some at a time, in their order. To be called as ``retire_rows``.
+    """
+    home, _, first = parts[0].name.rpartition("/")
+    with contextlib.ExitStack() as abandoned:
+        kept, left = (
+            PartWriter(lake.storage, name, schema, row_group)
+            for name in (f"{home}/{part_name()}", f"{lake.superseded}/{home}/{first}")
+        )
+        abandoned.callback(kept.abandon)
+        abandoned.callback(left.abandon)
+        for rows in _batches(parts):
+            goes = np.zeros(rows.num_rows, np.bool_) if stale is None else stale(rows)
+            for writer, flags in ((kept, ~goes), (left, goes)):
+                if flags.any():
+                    chosen = rows if flags.all() else rows.filter(pa.array(flags))
+                    writer.write_table(pa.Table.from_batches([chosen]))
+        # In this order a crash leaves a row in both places at worst, which the next run mends.
+        if left.rows:
+            left.commit()
+        old = [part.name for part in parts]
+        note = note_merge(lake.storage, home, old, kept.name if kept.rows else None)
+        if kept.rows:
+            kept.commit()
+        replace_parts(lake.storage, note)
+
+
+def _choose(parts: list[Part]) -> list[Part]:
+    """Parts of one size tier that make a part of at most MOST_BYTES; none if they are few."""
+    tiers: dict[int, list[Part]] = defaultdict(list)
+    for part in parts:
+        if part.size < MOST_BYTES / 2:
+            tiers[_tier(part.size)].append(part)
+    for _, tier in sorted(tiers.items()):
+        if len(tier) >= _FEWEST:
+            sizes = itertools.accumulate(part.size for part in tier)
+            fitting = sum(size <= MOST_BYTES for size in sizes)
+            return tier[: max(fitting, 2)]
+    return []
+
+
+def _tier(size: int) -> int:
+    return int(math.log(max(size, _SMALLEST_TIER) / _SMALLEST_TIER, _FEWEST))
+
+
+def _batches(parts: Iterable[Part]) -> Iterator[pa.RecordBatch]:
+    for part in parts:
+        with part.open() as file:
+            yield from file.iter_batches(_ROWS_AT_ONCE)

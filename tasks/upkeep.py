@@ -1,0 +1,52 @@
+"""Upkeep of an enriched table at the end of a run: what is in it is current, in few parts."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from tasks.compaction import Stale, keys_of, merge_small_parts, retire_rows
+from tasks.enriched import FAILURE_SCHEMA, EnrichedTable
+from tasks.failures import settle_failures
+from tasks.keys import KeySet
+from tasks.merges import finish_merges
+from tasks.superseded import current_rows
+
+_ROW_GROUP = 2_000
+"""Rows in a row group of a merged part, which whole columns are read from rather than rows."""
+
+
+def finish_upkeep(table: EnrichedTable) -> None:
+    """Finish what a run that was killed in the midst of upkeep left half done."""
+    for folder in (table.folder, table.failures, table.superseded, table.superseded_failures):
+        finish_merges(table.lake.storage, folder)
+
+
+def keep_up(table: EnrichedTable, *, all_rows_current: bool) -> pa.Table:
+    """Take out what is current no longer, and merge small parts; returns the standing failures.
+
+    Rows whose article was changed or removed go to ``superseded/``. To be called by the only
+    writer of the table.
+
+    Args:
+        table: the table.
+        all_rows_current: every row is known to be of an article as it is; saves a look at them.
+    """
+    lake = table.lake
+    some_failed = bool(lake.parts(table.failures))
+    current = None if all_rows_current and not some_failed else current_rows(lake)
+    if current is not None and not all_rows_current:
+        stale = _not_among(current)
+        for part in lake.parts(table.folder):
+            retire_rows(lake, part, table.schema, _ROW_GROUP, stale)
+    failures = settle_failures(table, current)
+    for folder, schema in (
+        (table.folder, table.schema),
+        (table.superseded, table.schema),
+        (table.superseded_failures, FAILURE_SCHEMA),
+    ):
+        merge_small_parts(lake, folder, schema, _ROW_GROUP)
+    return failures
+
+
+def _not_among(current: KeySet) -> Stale:
+    return lambda batch: ~current.contains_keys(keys_of(batch))
