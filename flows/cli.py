@@ -1,4 +1,4 @@
-"""The command line: `article-flows run|ingest|summarize|recipes|endpoint|bootstrap`.
+"""The command line: `article-flows run|ingest|summarize|status|verify|recipes|endpoint|bootstrap`.
 
 Prefect is imported only where a flow runs, so that help, wrong use and dry runs come at once.
 """
@@ -13,9 +13,10 @@ from typing import Annotated
 from cyclopts import App, CycloptsError, Parameter
 from pydantic import Field, ValidationError
 
-from flows.exit_status import ANSWERED, INTERRUPTED, RUN_FAILED, WRONG_USE
-from tasks.errors import UsageError, UserError
-from tasks.settings import SummarizeSettings
+from flows.exit_status import ANSWERED, RUN_FAILED, WRONG_USE, status_of
+from tasks.errors import InterruptedRun, UsageError, UserError
+from tasks.interruption import Interrupted, interruptible
+from tasks.settings import IngestSettings, SummarizeSettings
 
 app = App(
     name="article-flows",
@@ -24,7 +25,7 @@ app = App(
     version=lambda: version("article-flows"),
     help_epilogue=(
         "Exit status: 0 all answered, 3 some rows failed, 4 the budget is spent, 1 the run failed, "
-        "2 wrong use."
+        "2 wrong use, 130 interrupted (Ctrl-C), 143 terminated."
     ),
 )
 
@@ -32,7 +33,9 @@ app = App(
 class AskOptions(SummarizeSettings):
     """The settings of a summarise run, with the defaults of a terminal."""
 
-    lake: str = Field(default="lake", min_length=1, description="Folder of the lake.")
+    lake: str = Field(
+        default="lake", min_length=1, description="Folder of the lake, or s3://bucket/prefix."
+    )
     base_url: str = Field(
         default="",
         description=(
@@ -47,7 +50,7 @@ Sources = Annotated[
     str,
     Parameter(help="Files, folders or globs of JSONL, CSV or Parquet; or demo, 100 articles."),
 ]
-Lake = Annotated[str, Parameter(help="Folder of the lake.")]
+Lake = Annotated[str, Parameter(help="Folder of the lake, or s3://bucket/prefix.")]
 Column = Annotated[
     list[str] | None,
     Parameter(
@@ -62,28 +65,72 @@ Json = Annotated[
 ]
 
 
+Wait = Annotated[
+    float, Parameter(help="Seconds to wait while another run writes the same table; 0: end.")
+]
+Mirror = Annotated[
+    bool,
+    Parameter(
+        help="The sources are all the articles there are: others leave the tables, and are kept "
+        "in superseded/.",
+        negative=(),
+    ),
+]
+KeepVersions = Annotated[
+    bool,
+    Parameter(
+        help="Keep an article whose id comes again with other content, beside the new one.",
+        negative=(),
+    ),
+]
+
+
 @app.command
 def run(
     *source: Sources,
     options: Options = AskOptions(),  # noqa: B008
     column: Column = None,
+    mirror: Mirror = False,
+    keep_versions: KeepVersions = False,
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> int:
     """Load articles, then ask about every one that has no answer yet."""
     from flows import cli_runs
 
-    return cli_runs.run(list(source), column or [], options, dry_run=dry_run, as_json=as_json)
+    load = IngestSettings(
+        lake=options.lake,
+        wait_s=options.wait_s,
+        sources=_named(source),
+        columns=column or [],
+        mirror=mirror,
+        keep_versions=keep_versions,
+    )
+    return cli_runs.run(load, options, dry_run=dry_run, as_json=as_json)
 
 
 @app.command
 def ingest(
-    *source: Sources, lake: Lake = "lake", column: Column = None, as_json: Json = False
+    *source: Sources,
+    lake: Lake = "lake",
+    column: Column = None,
+    mirror: Mirror = False,
+    keep_versions: KeepVersions = False,
+    wait_s: Wait = 3_600.0,
+    as_json: Json = False,
 ) -> int:
     """Load articles into the lake; what is there already is not stored again."""
     from flows import cli_runs
 
-    return cli_runs.ingest(list(source), column or [], lake, as_json=as_json)
+    settings = IngestSettings(
+        lake=lake,
+        wait_s=wait_s,
+        sources=_named(source),
+        columns=column or [],
+        mirror=mirror,
+        keep_versions=keep_versions,
+    )
+    return cli_runs.ingest(settings, as_json=as_json)
 
 
 @app.command
@@ -97,6 +144,25 @@ def summarize(
     from flows import cli_runs
 
     return cli_runs.summarize(options, dry_run=dry_run, as_json=as_json)
+
+
+@app.command
+def status(*, lake: Lake = "lake", as_json: Json = False) -> int:
+    """Say what a lake holds: articles, answers, what is left, what was paid; it only reads."""
+    from flows import cli_inspect
+
+    return cli_inspect.status(lake, as_json=as_json)
+
+
+@app.command
+def verify(*, lake: Lake = "lake", as_json: Json = False) -> int:
+    """Check everything that must hold of a lake, and say what does not; it only reads.
+
+    Exit status: 0 all is well, 1 there are problems.
+    """
+    from flows import cli_inspect
+
+    return cli_inspect.verify(lake, as_json=as_json)
 
 
 @app.command
@@ -134,6 +200,12 @@ def bootstrap() -> int:
     return server.main()
 
 
+def _named(sources: tuple[str, ...]) -> list[str]:
+    if not sources:
+        raise UsageError("no source given; name files, folders or globs, or the word demo")
+    return list(sources)
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its status."""
     sys.exit(_status(sys.argv[1:] if arguments is None else arguments))
@@ -144,21 +216,24 @@ def _status(arguments: list[str]) -> int:
         # Its options are its own, --help too.
         return endpoint(*arguments[1:])
     try:
-        status = app(
-            arguments,
-            exit_on_error=False,
-            print_error=False,
-            result_action="return_value",
-        )
+        with interruptible():
+            status = app(
+                arguments,
+                exit_on_error=False,
+                print_error=False,
+                result_action="return_value",
+            )
     except CycloptsError as error:
         return _complain(_wrong_use(error), WRONG_USE, arguments)
     except UsageError as error:
         return _complain(error, WRONG_USE, arguments)
+    except InterruptedRun as ended:
+        return _complain(ended, status_of(ended.signal), arguments)
     except UserError as error:
         return _complain(error, RUN_FAILED, arguments)
-    except KeyboardInterrupt:
-        stopped = UserError("interrupted; what is answered is kept, run again to go on")
-        return _complain(stopped, INTERRUPTED, arguments)
+    except Interrupted as interrupted:
+        early = InterruptedRun.early(interrupted.signal)
+        return _complain(early, status_of(early.signal), arguments)
     return status or ANSWERED
 
 

@@ -9,7 +9,7 @@ import orjson
 from rich.console import Console
 from rich.markdown import Markdown
 
-from flows.exit_status import ANSWERED, BUDGET_SPENT, ROWS_FAILED, RUN_FAILED
+from flows.exit_status import ANSWERED, BUDGET_SPENT, ROWS_FAILED, RUN_FAILED, status_of
 from tasks.progress import clock
 from tasks.recipes import list_recipes as shipped_recipes
 from tasks.recipes import recipe_text
@@ -28,11 +28,13 @@ def show_run(
     """Report a run of one or both flows, and say its exit status."""
     if as_json:
         _print_json(run_as_json(ingest, summarize, seconds))
-    elif summarize.answered or not stopped:
+    elif summarize.answered or summarize.interrupted_by or not stopped:
         loaded = ingest_markdown(ingest) + "\n" if ingest else ""
         _print_markdown(loaded + summarize_markdown(summarize))
     if stopped:
         print(f"article-flows: {stopped}", file=sys.stderr)
+        if summarize.interrupted_by:
+            return status_of(summarize.interrupted_by)
         return BUDGET_SPENT if summarize.budget_spent else RUN_FAILED
     broken = ingest.broken if ingest else []
     return ROWS_FAILED if summarize.failures_total or broken else ANSWERED

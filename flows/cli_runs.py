@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import sys
 import time
 from collections.abc import Callable
@@ -15,7 +14,7 @@ from flows import cli_print
 from tasks.columns import parse_column_options
 from tasks.dry_run import estimate_run
 from tasks.endpoint import EMBEDDED_MODEL, base_url_from, resolve_endpoint
-from tasks.errors import StoppedRun, UsageError, UserError
+from tasks.errors import StoppedRun, UserError
 from tasks.lake import Lake
 from tasks.recipes import load_recipe
 from tasks.settings import IngestSettings, PipelineSettings, SummarizeSettings
@@ -27,21 +26,12 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 
-def run(
-    sources: list[str],
-    columns: list[str],
-    options: SummarizeSettings,
-    *,
-    dry_run: bool,
-    as_json: bool,
-) -> int:
+def run(load: IngestSettings, options: SummarizeSettings, *, dry_run: bool, as_json: bool) -> int:
     """The pipeline flow."""
-    if not sources:
-        raise UsageError("no source given; name files, folders or globs, or the word demo")
     asking = _resolved(options, dry_run=dry_run)
-    settings = PipelineSettings(**asking.model_dump(), sources=sources, columns=columns)
-    find_sources(sources)
-    parse_column_options(columns)
+    settings = PipelineSettings(**{**load.model_dump(), **asking.model_dump()})
+    find_sources(settings.sources)
+    parse_column_options(settings.columns)
     if dry_run:
         estimate = estimate_run(settings.for_summarize(), settings.for_ingest())
         return cli_print.show_estimate(asdict(estimate), as_json=as_json)
@@ -62,7 +52,7 @@ def run(
 def summarize(options: SummarizeSettings, *, dry_run: bool, as_json: bool) -> int:
     """The summarise flow."""
     settings = _resolved(options, dry_run=dry_run)
-    if not Lake(settings.lake).articles.is_dir():
+    if not Lake(settings.lake).has_articles():
         raise UserError(f"lake {settings.lake}: has no articles; load some with `ingest` or `run`")
     if dry_run:
         return cli_print.show_estimate(asdict(estimate_run(settings)), as_json=as_json)
@@ -81,14 +71,11 @@ def summarize(options: SummarizeSettings, *, dry_run: bool, as_json: bool) -> in
     )
 
 
-def ingest(sources: list[str], columns: list[str], lake: str, *, as_json: bool) -> int:
+def ingest(settings: IngestSettings, *, as_json: bool) -> int:
     """The ingest flow."""
-    if not sources:
-        raise UsageError("no source given; name files, folders or globs, or the word demo")
-    settings = IngestSettings(sources=sources, columns=columns, lake=lake)
-    Lake(lake)
-    find_sources(sources)
-    parse_column_options(columns)
+    Lake(settings.lake)
+    find_sources(settings.sources)
+    parse_column_options(settings.columns)
     _prepare_prefect()
     from flows.ingest import ingest_articles
     from tasks.reports import IngestReport
@@ -99,13 +86,12 @@ def ingest(sources: list[str], columns: list[str], lake: str, *, as_json: bool) 
 
 def _resolved(options: SummarizeSettings, *, dry_run: bool) -> SummarizeSettings:
     """The options with the endpoint filled in, checked before anything is started."""
-    values = options.model_dump()
     environment = dict(os.environ)
     if dry_run and options.model and options.model != EMBEDDED_MODEL:
         # Who asks for the price of a model may have no key for it yet.
         environment.setdefault("OPENAI_API_KEY", "none")
-    values["base_url"] = base_url_from(options.base_url, environment)
-    settings = SummarizeSettings(**values)
+    base_url = base_url_from(options.base_url, environment)
+    settings = SummarizeSettings(**{**options.model_dump(), "base_url": base_url})
     load_recipe(settings.recipe)
     resolve_endpoint(settings.model_copy(update={"api_key_secret": ""}))
     Lake(settings.lake)
@@ -126,27 +112,33 @@ def _prepare_prefect() -> None:
     os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "60")
     logging.captureWarnings(capture=True)
     _start_server()
+    from flows.prefect_away import bound_waits
+
+    bound_waits()
 
 
 def _start_server() -> None:
-    """Where no server is set, have Prefect start its temporary one now, deaf to Ctrl-C.
+    """Where no server is set, start a temporary one that ends with this process."""
+    from prefect.context import refresh_global_settings_context
+    from prefect.settings import (
+        PREFECT_API_URL,
+        PREFECT_SERVER_ALLOW_EPHEMERAL_MODE,
+        PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS,
+    )
 
-    Ctrl-C goes to the whole foreground group of a terminal. The server must outlive it, or the
-    run waits in vain for it to take its last events. A blocked signal stays blocked in the child.
-    """
-    from prefect import get_client
-    from prefect.settings import PREFECT_API_URL
+    from flows import temporary_server
 
+    # Prefect has read its settings by now; those that came since are in the environment.
+    refresh_global_settings_context()
     if PREFECT_API_URL.value():
         return
+    if not PREFECT_SERVER_ALLOW_EPHEMERAL_MODE.value():
+        raise UserError("no Prefect server is set; have PREFECT_API_URL name one")
     if sys.stderr.isatty():
         print("Starting a temporary Prefect server; PREFECT_API_URL names yours.", file=sys.stderr)
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        with get_client(sync_client=True):
-            pass
-    finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    timeout_s = PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS.value()
+    os.environ["PREFECT_API_URL"] = temporary_server.start(timeout_s)
+    refresh_global_settings_context()
 
 
 def _report_of(kind: type[R], flow: Callable[[], State[R]]) -> tuple[R, str | None]:
@@ -164,6 +156,7 @@ def _report_of(kind: type[R], flow: Callable[[], State[R]]) -> tuple[R, str | No
                 "start the server that PREFECT_API_URL names, or unset it"
             ) from error
         raise
+    _tell_of_absence()
     result = state.result(raise_on_failure=False)
     if isinstance(result, kind):
         return result, None
@@ -172,3 +165,14 @@ def _report_of(kind: type[R], flow: Callable[[], State[R]]) -> tuple[R, str | No
     if isinstance(result, UserError):
         raise result
     raise UserError(f"the flow run ended as {state.name}: {state.message}")
+
+
+def _tell_of_absence() -> None:
+    """Say that the run is not as it should be in Prefect's UI, if Prefect was not there to see."""
+    from flows.prefect_away import absence
+
+    if absence.away or absence.missed:
+        print(
+            "article-flows: Prefect's API was away: this run is not, or not fully, in its UI",
+            file=sys.stderr,
+        )

@@ -3,14 +3,20 @@
 import time
 
 from prefect import flow, get_run_logger, unmapped
+from prefect.runtime import flow_run
 
-from flows.outcome import fails_in_one_line, flow_run_label, publish
+from flows.outcome import fails_in_one_line, flow_run_label, publish, tell
 from tasks.articles import SourceReport
 from tasks.columns import parse_column_options
 from tasks.errors import UserError
 from tasks.event_loop_task_runner import EventLoopTaskRunner
-from tasks.ingest import group_sources, load_sources, read_known_articles
-from tasks.keys import KeySet
+from tasks.ingest import (
+    group_sources,
+    load_sources,
+    read_known_articles,
+    replace_versions,
+    tidy_table,
+)
 from tasks.lake import Lake
 from tasks.prefect_inputs import untraced
 from tasks.report_markdown import ingest_markdown
@@ -35,22 +41,24 @@ def ingest_articles(settings: IngestSettings = IngestSettings()) -> IngestReport
     lake = Lake(settings.lake)
     sources = find_sources(settings.sources)
     columns = parse_column_options(settings.columns)
-    with lake.locked("articles"):
-        known = read_known_articles(untraced(lake))
+    with lake.locked("articles", wait_s=settings.wait_s, on_wait=tell, label=flow_run.name or ""):
+        load = read_known_articles(untraced(lake))
         loads = load_sources.map(
             [untraced(group) for group in group_sources(sources)],
-            lake=unmapped(untraced(lake)),
+            load=unmapped(untraced(load)),
             given_columns=unmapped(columns),
-            known=unmapped(untraced(known)),
-            loaded=unmapped(untraced(KeySet())),
         )
-        reports = [report for load in loads for report in load.result()]
-    reports += [SourceReport(broken.name, error=broken.reason) for broken in sources.broken]
+        reports = [report for each in loads for report in each.result()]
+        reports += [SourceReport(broken.name, error=broken.reason) for broken in sources.broken]
+        superseded = replace_versions(untraced(load), settings, untraced(reports))
+        tidy_table(untraced(lake))
     report = IngestReport(
         sources=reports,
         skipped=sources.skipped,
-        articles=str(lake.articles),
-        rejects=str(lake.rejects),
+        articles=lake.location(lake.articles),
+        rejects=lake.location(lake.rejects),
+        superseded=superseded,
+        superseded_articles=lake.location(f"{lake.superseded}/{lake.articles}"),
         seconds=time.monotonic() - started,
     )
     if report.broken and not report.rows_in:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import functools
+import os
+import sys
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from prefect import get_run_logger
 from prefect.artifacts import create_markdown_artifact
 from prefect.client.schemas.objects import State
+from prefect.context import FlowRunContext
 from prefect.runtime import flow_run
-from prefect.states import Completed, Failed
+from prefect.states import Cancelled, Completed, Failed
 
-from tasks.errors import BudgetSpent, UserError
+from tasks.errors import BudgetSpent, InterruptedRun, UserError
+from tasks.interruption import Interrupted, interruptible
 from tasks.settings import LakeSettings, run_label
 
 P = ParamSpec("P")
@@ -23,6 +27,13 @@ def flow_run_label() -> str:
     """The name of a flow run in Prefect's UI, from its settings."""
     settings = flow_run.parameters["settings"]
     return run_label(settings) if isinstance(settings, LakeSettings) else flow_run.flow_name
+
+
+def tell(line: str) -> None:
+    """Say a line to whoever waits for the run: in its log, and in the terminal if there is one."""
+    get_run_logger().warning(line)
+    if sys.stderr.isatty() or "PREFECT__FLOW_RUN_ID" not in os.environ:
+        print(f"article-flows: {line}", file=sys.stderr, flush=True)
 
 
 def publish(markdown: str, key: str) -> None:
@@ -37,21 +48,40 @@ def fails_in_one_line(function: Callable[P, R]) -> Callable[P, R]:
     """Turn a UserError into the flow's Failed state with its message.
 
     A caller that asks for the flow's result gets the UserError itself. A spent budget is no
-    failure: the state is Completed and named BudgetSpent, and its result the report.
+    failure: the state is Completed and named BudgetSpent, and its result the report. A run that
+    SIGINT or SIGTERM has ended is Cancelled, with an InterruptedRun.
     """
 
     @functools.wraps(function)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
-            return function(*args, **kwargs)
-        except BudgetSpent as spent:
-            completed: State[R] = Completed(
-                name="BudgetSpent", message=str(spent), data=spent.report
-            )
-            return completed  # type: ignore[return-value]  # a state, as below
+            with interruptible():
+                return function(*args, **kwargs)
+        except Interrupted as interrupted:
+            _cancel_task_runs()
+            state = _state_of(InterruptedRun.early(interrupted.signal))
         except UserError as error:
-            failed: State[R] = Failed(message=str(error), data=error)
-            # Prefect takes a returned state as the flow's own; the type is that of its result.
-            return failed  # type: ignore[return-value]
+            state = _state_of(error)
+        # Prefect takes a returned state as the flow's own; the type is that of its result.
+        return state  # type: ignore[return-value]
 
     return wrapped
+
+
+def _state_of(error: UserError) -> State[Any]:
+    """How a flow run ends by an error."""
+    match error:
+        case BudgetSpent():
+            return Completed(name="BudgetSpent", message=str(error), data=error.report)
+        case InterruptedRun():
+            return Cancelled(message=str(error), data=error)
+        case _:
+            return Failed(message=str(error), data=error)
+
+
+def _cancel_task_runs() -> None:
+    """Give up the flow run's task runs: its end would wait for them as for those of any other."""
+    context = FlowRunContext.get()
+    cancel = getattr(context and context.task_runner, "cancel_all", None)
+    if cancel is not None:
+        cancel()

@@ -38,11 +38,11 @@ def article_pipeline(
     loaded = ingest_articles(settings.for_ingest())
     state = summarize_articles(settings.for_summarize(), return_state=True)
     ended = state.result(raise_on_failure=False)
-    stopped = ended if isinstance(ended, StoppedRun) else None
+    stopped = ended if isinstance(ended, StoppedRun) and ended.report else None
     report = PipelineReport(loaded, stopped.report if stopped else state.result())
     publish(report.markdown(), key="pipeline-report")
     if stopped:
-        raise StoppedRun(str(stopped), report) from stopped
+        raise stopped.with_report(report) from stopped
     if report.summarize.budget_spent:
         raise BudgetSpent(str(report.summarize.stopped), report)
     return report

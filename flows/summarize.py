@@ -3,9 +3,10 @@
 from prefect import flow, get_run_logger
 from prefect.runtime import flow_run
 
-from flows.outcome import fails_in_one_line, flow_run_label, publish
+from flows.outcome import fails_in_one_line, flow_run_label, publish, tell
 from tasks.event_loop_task_runner import EventLoopTaskRunner
-from tasks.open_job import open_job
+from tasks.interruption import GracefulStop
+from tasks.open_job import GRACE_S, open_job
 from tasks.prefect_inputs import untraced
 from tasks.progress import shown_progress
 from tasks.report_markdown import summarize_markdown
@@ -39,17 +40,18 @@ def summarize_articles(
             (StoppedRun, with the report of what was done).
     """
     watch = Stopwatch()
-    with open_job(settings, str(flow_run.id)) as job:
+    with open_job(settings, str(flow_run.id), flow_run.name or "", tell) as job:
         shared = untraced(job)
         planner = plan_batches(shared, settings)
         watch.lap("plan")
-        with shown_progress(job, planner):
+        with shown_progress(job, planner), GracefulStop(job.gateway, GRACE_S) as stop:
             asked = submit_batches(planner, job)
             asked.counts()
         watch.lap("ask")
         copied = submit_copies(planner, job)
         close_endpoint.submit(shared).wait()
         report = settle_report(shared, untraced(planner), untraced(asked), untraced(copied), watch)
+        report.interrupted(stop.signal)
     publish(summarize_markdown(report), key="summarize-report")
     get_run_logger().info(report.line())
     return report.or_raise()

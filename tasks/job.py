@@ -12,11 +12,13 @@ import pyarrow as pa
 
 from tasks.endpoint import Endpoint
 from tasks.enriched import EnrichedTable
-from tasks.journal import Journal, JournalFolder
+from tasks.errors import UserError
+from tasks.journals import BatchJournal, Journals
 from tasks.llm.answers import Answer, Parse, Unanswered
 from tasks.llm.asking import Asking, Result
 from tasks.llm.chat import ChatTemplate
 from tasks.llm.gateway import Gateway
+from tasks.orphans import keep_orphans
 from tasks.outcomes import Outcome, read_outcomes
 from tasks.planning import Batch, answered_texts, read_batch, refused_texts
 
@@ -47,7 +49,8 @@ class Job:
     ``kept`` holds the outcomes that are not committed yet, by content hash: those of batches
     under way and those that earlier runs left in journals. A batch that is tried again finds
     there what it has already paid for. ``settled`` articles have an outcome, ``failed`` of them
-    no answer. ``under_way`` counts the batches that are being worked on.
+    no answer. ``under_way`` counts the batches that are being worked on. ``still_ours`` raises
+    UserError if another run has taken the table over.
     """
 
     table: EnrichedTable
@@ -56,9 +59,10 @@ class Job:
     prompt: Callable[[str | None, str], str]
     parse: Parse
     gateway: Gateway
-    journals: JournalFolder
+    journals: Journals
     flow_run_id: str
     run_name: str
+    still_ours: Callable[[], None]
     kept: dict[str, Outcome] = field(default_factory=dict)
     recovered: set[str] = field(default_factory=set)
     settled: int = 0
@@ -67,7 +71,10 @@ class Job:
     _submitted: set[int] = field(default_factory=set)
     _expected: int | None = None
     _committed_at: float = 0.0
-    _unwritten: dict[Journal, list[bytes]] = field(default_factory=dict)
+    _unwritten: dict[BatchJournal, list[bytes]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.journals.on_trouble = self.gateway.stop
 
     @property
     def asking_seconds(self) -> float:
@@ -79,9 +86,10 @@ class Job:
         """Keep what earlier runs received and did not commit."""
         self.kept = read_outcomes(self.journals.leftovers, retry_refused=retry_refused)
         self.recovered = set(self.kept)
+        self.journals.set_aside_foreign()
 
     def discard_leftovers(self) -> None:
-        """Remove what earlier runs left in journals, if every outcome in them is committed.
+        """Remove what earlier runs left in journals, if every outcome in them is in a table.
 
         One is not where its batch could not be committed; the next run finds it there again.
         """
@@ -91,6 +99,10 @@ class Job:
         if uncommitted:
             answered = answered_texts(self.table)
             uncommitted = {text for text in uncommitted if bytes.fromhex(text) not in answered}
+        if uncommitted:
+            uncommitted -= keep_orphans(
+                self.table, [self.kept[text] for text in uncommitted], self.flow_run_id
+            )
         if not uncommitted:
             self.journals.discard_leftovers()
 
@@ -135,7 +147,7 @@ class Job:
         texts = zip(articles["title"].to_pylist(), articles["body"].to_pylist(), strict=True)
         return articles, [self.prompt(title, body) for title, body in texts]
 
-    def keep(self, outcome: Outcome, journal: Journal) -> None:
+    def keep(self, outcome: Outcome, journal: BatchJournal) -> None:
         """Have an outcome on disk before the event loop turns again.
 
         Those that arrive in one turn of the loop are written with one system call a journal.
@@ -153,8 +165,11 @@ class Job:
             try:
                 journal.append(*payloads)
             except OSError as error:
-                # The answers are kept in memory and may still be committed; no more are bought.
-                self.gateway.stop(f"{journal.path}: cannot be written ({error}); free the disk")
+                # The journal tries again, and what is in memory may still be committed; no more
+                # is bought.
+                self.gateway.stop(
+                    f"{journal.name}: cannot be written ({error}); free the disk, then run again"
+                )
 
     def commit(
         self, batch: Batch, articles: pa.Table, outcomes: list[Outcome | None], kind: str = "part"
@@ -164,6 +179,7 @@ class Job:
         A part is named after the run and the batch: a batch that is tried again after it was
         committed in part replaces what it wrote, and no row is there twice.
         """
+        self._see_whether_still_ours()
         name = f"{kind}-{self.run_name}-{batch['number']:06d}.parquet"
         rows = [(row, outcome) for row, outcome in enumerate(outcomes) if outcome]
         for folder, build, answered in (
@@ -178,6 +194,13 @@ class Job:
                 self.table.lake.write_part(folder, name, part)
         self._committed_at = time.monotonic()
         return self._count(outcomes)
+
+    def _see_whether_still_ours(self) -> None:
+        try:
+            self.still_ours()
+        except UserError as error:
+            self.gateway.stop(str(error))
+            raise
 
     def _count(self, outcomes: list[Outcome | None]) -> Counts:
         counts = Counts()
@@ -206,7 +229,7 @@ class BatchAnswers:
         complete: done when every row has its outcome or is left.
     """
 
-    def __init__(self, job: Job, hashes: list[str], journal: Journal) -> None:
+    def __init__(self, job: Job, hashes: list[str], journal: BatchJournal) -> None:
         self.outcomes: list[Outcome | None] = [job.kept.get(text) for text in hashes]
         self.complete: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._job = job

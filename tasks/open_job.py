@@ -5,20 +5,26 @@ from __future__ import annotations
 import contextlib
 import resource
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from tasks.endpoint import Endpoint, build_gateway, resolve_endpoint
 from tasks.enriched import EnrichedTable
+from tasks.interruption import Interrupted
 from tasks.job import Job
-from tasks.journal import JournalFolder
+from tasks.journals import open_journals
 from tasks.lake import Lake, part_name
 from tasks.prompts import answer_parser, article_prompt, chat_template
 from tasks.recipes import load_recipe
 from tasks.settings import SummarizeSettings
+from tasks.superseded import ARTICLE_PARTS
+from tasks.upkeep import finish_upkeep
 
 _OTHER_FILES = 200
 """Files that a run has open beside its connections: journals, parts, sockets, Prefect's."""
+
+_MOST_UNSYNCED = 2_000
+"""Answers that may wait to be safe; no more are paid for until fewer do."""
 
 GRACE_S = 10.0
 """Seconds that an interrupted run waits for answers that are paid for and under way."""
@@ -57,26 +63,40 @@ def allow_connections(count: int) -> int:
 
 
 @contextmanager
-def open_job(settings: SummarizeSettings, flow_run_id: str) -> Iterator[Job]:
+def open_job(
+    settings: SummarizeSettings,
+    flow_run_id: str,
+    label: str = "",
+    on_wait: Callable[[str], None] | None = None,
+) -> Iterator[Job]:
     """Hold the table's lock, start the embedded endpoint if it is asked for, open the journals.
 
+    Args:
+        settings: of the run.
+        flow_run_id: for the rows.
+        label: the flow run's name, for other runs that wait for this one.
+        on_wait: told, once, which other run this one waits for.
+
     Raises:
-        UserError: as open_table, or another run is writing the table.
+        UserError: as open_table, or the lake cannot be written.
+        Locked: another run is writing the table, for longer than the settings wait.
     """
     table, endpoint = open_table(settings)
-    name = table_name(table)
     room = {"max_in_flight": allow_connections(settings.max_in_flight)}
     settings = settings.model_copy(update=room)
     run_name = part_name("run").removeprefix("run-").removesuffix(".parquet")
     with contextlib.ExitStack() as stack:
-        stack.enter_context(table.lake.locked(name))
+        still_ours = stack.enter_context(_locks(table, settings, label, on_wait))
         base_url = endpoint.base_url
         if endpoint.embedded:
             # Not needed with a real one, and it takes a third of a second to import.
             from tasks.llm.embedded_process import EmbeddedEndpoint
 
             base_url = stack.enter_context(EmbeddedEndpoint()).base_url
-        journals = JournalFolder(table.lake.stage("journals", name), run_name)
+        journals = open_journals(
+            *(table.lake.storage, table_name(table), run_name),
+            max_in_flight=settings.max_in_flight,
+        )
         job = Job(
             table=table,
             endpoint=endpoint,
@@ -87,21 +107,66 @@ def open_job(settings: SummarizeSettings, flow_run_id: str) -> Iterator[Job]:
             journals=stack.enter_context(journals),
             flow_run_id=flow_run_id,
             run_name=run_name,
+            still_ours=still_ours,
         )
-        table.lake.sweep()
-        job.take_in_journals(retry_refused=settings.retry_failed)
-        table.describe()
+        _take_up(job, settings)
         try:
             yield job
-        except BaseException:
-            _wind_down(job)
+        except BaseException as error:
+            _wind_down(job, wait=not (isinstance(error, Interrupted) and error.again))
             raise
         job.discard_leftovers()
 
 
-def _wind_down(job: Job) -> None:
+@contextmanager
+def _locks(
+    table: EnrichedTable,
+    settings: SummarizeSettings,
+    label: str,
+    on_wait: Callable[[str], None] | None,
+) -> Iterator[Callable[[], None]]:
+    """Be the table's only writer, while nobody replaces the parts of articles that we read."""
+    lake, patience = table.lake, settings.wait_s
+    with (
+        lake.locked(table_name(table), wait_s=patience, on_wait=on_wait, label=label) as writing,
+        lake.locked(
+            ARTICLE_PARTS, shared=True, wait_s=patience, on_wait=on_wait, label=label
+        ) as reading,
+    ):
+
+        def still_ours() -> None:
+            writing.still_held()
+            reading.still_held()
+
+        yield still_ours
+
+
+def _take_up(job: Job, settings: SummarizeSettings) -> None:
+    """Take in what earlier runs left, and stop paying whenever the storage does not answer."""
+    lake, journals = job.table.lake, job.journals
+    away = False
+
+    def watch(is_away: bool) -> None:
+        nonlocal away
+        away = is_away
+
+    def paused() -> str:
+        if away:
+            return "the lake's storage does not answer"
+        return "the lake's storage is slow" if journals.unsynced > _MOST_UNSYNCED else ""
+
+    if lake.storage.folder is None:
+        lake.storage.watch(watch)
+        job.gateway.limits.paused = paused
+    lake.sweep()
+    finish_upkeep(job.table)
+    job.take_in_journals(retry_refused=settings.retry_failed)
+    job.table.describe()
+
+
+def _wind_down(job: Job, *, wait: bool) -> None:
     """Send nothing more, and give the batches under way a while to take in what is paid for."""
     job.gateway.stop("the run was interrupted")
     deadline = time.monotonic() + GRACE_S
-    while job.under_way and time.monotonic() < deadline:
+    while wait and job.under_way and time.monotonic() < deadline:
         time.sleep(0.05)

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import signal
 from dataclasses import dataclass, field
 from typing import Any, Self
 
 from tasks.articles import SourceReport
-from tasks.errors import BudgetSpent, StoppedRun
+from tasks.errors import BudgetSpent, InterruptedRun, StoppedRun
 from tasks.llm.chat import NO_USAGE, Usage
 from tasks.sources import Skipped
 
 
 @dataclass
 class IngestReport:
-    """Counts of an ingest run; ``rows_in`` = stored + duplicates + already_there + rejected."""
+    """Counts of an ingest run; ``rows_in`` = stored + duplicates + already_there + rejected.
+
+    ``superseded`` rows of earlier loads are current no longer.
+    """
 
     sources: list[SourceReport]
     skipped: list[Skipped]
     articles: str
     rejects: str
     seconds: float
+    superseded: int = 0
+    superseded_articles: str = ""
 
     @property
     def rows_in(self) -> int:
@@ -30,6 +36,11 @@ class IngestReport:
     def stored(self) -> int:
         """Rows that are new in the articles table."""
         return self._sum("stored")
+
+    @property
+    def changed(self) -> int:
+        """Rows among the stored whose id the lake had with other content."""
+        return self._sum("changed")
 
     @property
     def duplicates(self) -> int:
@@ -70,6 +81,8 @@ class IngestReport:
         """The line that ``--json`` ends with."""
         return {
             **self.counts(),
+            "changed": self.changed,
+            "superseded": self.superseded,
             "seconds": round(self.seconds, 3),
             "articles_table": self.articles,
             "rejects": self.rejects,
@@ -97,7 +110,8 @@ class SummarizeReport:
         asking_seconds: seconds from the first request to the last commit.
         seconds: seconds in each part of the run.
         samples: a few rows: title, article, answer.
-        stopped: why the run had to end before its end; ``budget_spent`` if it was the budget.
+        stopped: why the run had to end before its end; ``budget_spent`` if it was the budget,
+            ``interrupted_by`` if it was a signal.
     """
 
     recipe: str
@@ -121,6 +135,7 @@ class SummarizeReport:
     samples: list[dict[str, Any]] = field(default_factory=list)
     stopped: str | None = None
     budget_spent: bool = False
+    interrupted_by: signal.Signals | None = None
 
     @property
     def failures_total(self) -> int:
@@ -140,8 +155,20 @@ class SummarizeReport:
             f"{self.failures_total:,} failed, {self.left:,} left; {cost}; {self.table}"
         )
 
+    def interrupted(self, by: signal.Signals | None) -> Self:
+        """This report, of a run that was stopped by a signal if ``by`` names one."""
+        if by is not None:
+            self.interrupted_by = by
+            self.stopped = (
+                f"interrupted by {by.name}: {self.answered:,} answered, {self.left:,} left; "
+                "run again to go on"
+            )
+        return self
+
     def or_raise(self) -> Self:
-        """This report, or StoppedRun (BudgetSpent) with it if the run had to stop."""
+        """This report, or with it StoppedRun (BudgetSpent, InterruptedRun) if the run stopped."""
+        if self.interrupted_by is not None:
+            raise InterruptedRun(self.stopped or "interrupted", self, self.interrupted_by)
         if self.budget_spent:
             raise BudgetSpent(self.stopped or "the budget is spent", self)
         if self.stopped:

@@ -10,9 +10,9 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 
 from tasks.batch_runs import BatchRuns
+from tasks.batch_slot import batch_slot
 from tasks.copies import copy_outcomes
-from tasks.errors import UserError
-from tasks.failures import settle_failures
+from tasks.errors import StorageDown, UserError
 from tasks.job import Counts, Job
 from tasks.planning import Batch, Planner
 from tasks.prefect_inputs import untraced
@@ -20,16 +20,18 @@ from tasks.reports import SummarizeReport
 from tasks.samples import sample_rows
 from tasks.settings import SummarizeSettings
 from tasks.stopwatch import Stopwatch
+from tasks.upkeep import keep_up
 
 LLM_TAG = "article-flows-llm"
-"""Tag of every task run that calls a model: set a concurrency limit on it to bound the batches
-under way over all flow runs of a Prefect server (`article-flows bootstrap` does)."""
+"""Set a concurrency limit on this tag to bound the batches that call a model, over all flow runs of
+a Prefect server (`article-flows bootstrap` does). No task run carries the tag, or Prefect's engine
+would take a second slot for each: `batch_slot` takes them."""
 
 
 def worth_retrying(task: Any, task_run: Any, state: State[Any]) -> bool:
     """A fault of storage may pass; what the user has to mend does not."""
     problem = getattr(state.data, "result", state.data)
-    return not isinstance(problem, UserError)
+    return not isinstance(problem, UserError) or isinstance(problem, StorageDown)
 
 
 _COMMON: dict[str, Any] = {
@@ -63,16 +65,17 @@ async def check_endpoint(job: Job) -> None:
 @task(
     name="summarize-batch",
     task_run_name="batch {batch[number]}: {batch[size]} articles",
-    tags=[LLM_TAG],
     **_COMMON,
 )
 async def summarize_batch(batch: Batch, job: Job) -> Counts:
     """Ask about every article of a batch and commit the answers as one Parquet part.
 
     The task's own retries are for storage and the like: a batch that is tried again finds the
-    answers that it has paid for. Calls are retried by the gateway, outside any limit's slot.
+    answers that it has paid for. It holds a slot of the tag's limit while it is at work, and none
+    while it waits to be tried again.
     """
-    return await job.run_batch(batch)
+    async with batch_slot(LLM_TAG, unless=lambda: bool(job.gateway.stopped)):
+        return await job.run_batch(batch)
 
 
 @task(name="copy-answers", task_run_name="copies {batch[number]}: {batch[size]} rows", **_COMMON)
@@ -129,13 +132,13 @@ def settle_report(
     counts = Counts(failed=Counter(plan.refused_classes))
     counts += asked.counts()
     counts += copied.counts()
-    settle_failures(job.table)
+    keep_up(job.table, all_rows_current=planner.found_all_rows)
     report = SummarizeReport(
         recipe=job.table.recipe.name,
         model=job.table.model,
         endpoint=job.endpoint.describe(),
-        table=str(job.table.folder),
-        failures=str(job.table.failures),
+        table=job.table.lake.location(job.table.folder),
+        failures=job.table.lake.location(job.table.failures),
         articles=plan.articles,
         answered=counts.answered + counts.recovered,
         reused=plan.reused + counts.copied,

@@ -8,17 +8,31 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import orjson
+import psutil
 import pytest
+from prefect import get_client
+from prefect.states import Cancelling
 
+from flows.pipeline import article_pipeline
 from tasks.llm.embedded_process import EmbeddedEndpoint
 from tasks.llm.faults import Faults
-from tests.support import cli_environment, only_json, read_rows, run_cli, start_cli, write_articles
+from tests.support import (
+    ROOT,
+    cli_environment,
+    only_json,
+    read_rows,
+    run_cli,
+    start_cli,
+    write_articles,
+)
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 
+BIN = Path(sys.executable).parent
 ARTICLES = 400
 IN_FLIGHT = 16
 
@@ -39,14 +53,18 @@ def command(tmp_path: Path, endpoint: EmbeddedEndpoint) -> list[str]:
     ]
 
 
-def wait_for_answers(
-    endpoint: EmbeddedEndpoint, count: int, process: "subprocess.Popen[str]"
-) -> None:
+def wait_for(there: Callable[[], bool], process: "subprocess.Popen[str]") -> None:
     deadline = time.monotonic() + 120
-    while endpoint.stats()["answered"] < count:
+    while not there():
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def wait_for_answers(
+    endpoint: EmbeddedEndpoint, count: int, process: "subprocess.Popen[str]"
+) -> None:
+    wait_for(lambda: endpoint.stats()["answered"] >= count, process)
 
 
 def assert_all_there_once(told: dict[str, object]) -> None:
@@ -80,52 +98,162 @@ def test_killed_twice_and_run_again(
     print(f"paid twice after {kills} kills: {stats['answered_twice']} (in flight: {IN_FLIGHT})")
 
 
-def test_interrupted_run_keeps_what_was_in_flight(
+def test_interrupted_runs_report_and_keep_what_was_in_flight(
     command: list[str], endpoint: EmbeddedEndpoint
 ) -> None:
-    process = start_cli(*command)
     # Early, so that even a machine that stops for seconds has not come to the end by itself.
-    wait_for_answers(endpoint, IN_FLIGHT, process)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "interrupted" in errors
-    assert "Traceback" not in errors
+    for answers, number, status in ((1, signal.SIGINT, 130), (6, signal.SIGTERM, 143)):
+        process = start_cli(*command)
+        wait_for_answers(endpoint, answers * IN_FLIGHT, process)
+        process.send_signal(number)
+        assert_reported(process, number, status, endpoint)
 
-    told = only_json(run_cli(*command))
-    assert_all_there_once(told)
+    assert_all_there_once(only_json(run_cli(*command)))
     assert endpoint.stats()["answered_twice"] == 0
+
+
+def test_a_second_signal_does_not_wait_for_what_is_in_flight(tmp_path: Path) -> None:
+    source = write_articles(tmp_path / "articles.jsonl", 3)
+    with EmbeddedEndpoint(Faults.parse(["latency=fixed:600"])) as endpoint:
+        process = start_cli(
+            *("run", source, "--lake", tmp_path / "lake", "--json", "--timeout-s", "900"),
+            *("--base-url", endpoint.base_url, "--model", "m"),
+        )
+        wait_for(lambda: endpoint.stats()["active"] == 3, process)
+        process.send_signal(signal.SIGTERM)
+        time.sleep(1)
+        process.send_signal(signal.SIGTERM)
+        out, errors = process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert orjson.loads(out) == {
+        "error": "interrupted by SIGTERM; what is done is kept, run again to go on"
+    }
+    assert errors.count("\n") == 1, errors
+
+
+def test_a_signal_while_articles_are_loaded_is_one_clear_line(tmp_path: Path) -> None:
+    source = write_articles(tmp_path / "articles.jsonl", 100_000)
+    lake = tmp_path / "lake"
+    process = start_cli("ingest", source, "--lake", lake)
+    wait_for(lambda: any(lake.rglob("*")), process)
+    process.send_signal(signal.SIGTERM)
+    out, errors = process.communicate(timeout=60)
+    assert (process.returncode, out) == (143, "")
+    assert errors == (
+        "article-flows: interrupted by SIGTERM; what is done is kept, run again to go on\n"
+    )
+
+
+def test_run_of_a_deployment_that_is_cancelled_in_the_ui(
+    command: list[str], endpoint: EmbeddedEndpoint, tmp_path: Path
+) -> None:
+    settings = {
+        **{"sources": [command[1]], "lake": command[3], "max_in_flight": IN_FLIGHT},
+        **{"base_url": endpoint.base_url, "model": "m"},
+    }
+    with get_client(sync_client=True) as client:
+        flow_id = client.create_flow(article_pipeline)
+        deployment_id = client.create_deployment(
+            flow_id, "cancelled", entrypoint="flows.pipeline.article_pipeline"
+        )
+        created = client.create_flow_run_from_deployment(
+            deployment_id, parameters={"settings": settings}
+        )
+        process = subprocess.Popen(
+            [str(BIN / "prefect"), "flow-run", "execute", str(created.id)],
+            env=cli_environment(),
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        wait_for_answers(endpoint, IN_FLIGHT, process)
+        client.set_flow_run_state(created.id, Cancelling())
+        log, _ = process.communicate(timeout=120)
+        run = client.read_flow_run(created.id)
+        states = client.read_flow_run_states(created.id)
+
+    assert run.state is not None
+    assert run.state.is_cancelled(), log
+    told = [state.message or "" for state in states if state.is_cancelled()]
+    assert "interrupted by SIGTERM" in told[0], log
+    answered = len(read_rows(Path(command[3]) / "summaries"))
+    assert answered == endpoint.stats()["answered"] < ARTICLES
+    assert f"{answered} answered, {ARTICLES - answered} left" in told[0]
+    assert_all_there_once(only_json(run_cli(*command)))
+    assert endpoint.stats()["answered_twice"] == 0
+
+
+def test_the_temporary_server_goes_after_kill_and_outlives_a_signal_to_the_group(
+    command: list[str], endpoint: EmbeddedEndpoint
+) -> None:
+    process = start_in_terminal(command)
+    wait_for_answers(endpoint, IN_FLIGHT, process)
+    (server,) = temporary_servers(process)
+    process.kill()
+    process.communicate()
+    server.wait(timeout=60)  # or raises
+
+    process = start_in_terminal(command)
+    wait_for_answers(endpoint, 3 * IN_FLIGHT, process)
+    (server,) = temporary_servers(process)
+    os.killpg(process.pid, signal.SIGTERM)
+    assert_reported(process, signal.SIGTERM, 143, endpoint)
+    assert not server.is_running()
 
 
 def test_ctrl_c_in_a_terminal_spares_the_servers_beside_it(
     command: list[str], endpoint: EmbeddedEndpoint
 ) -> None:
     """Ctrl-C reaches all that a terminal runs; Prefect's own temporary server must outlive it."""
-    environment = {
-        name: value for name, value in cli_environment().items() if name != "PREFECT_API_URL"
-    }
     controller, terminal = pty.openpty()
-    process = subprocess.Popen(
-        [str(Path(sys.executable).with_name("article-flows")), *command],
-        env=environment,
-        stdin=terminal,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # A session of its own whose terminal this is: what is typed there reaches its group.
-        preexec_fn=lambda: (os.setsid(), fcntl.ioctl(0, termios.TIOCSCTTY, 0)),  # type: ignore[func-returns-value]
-    )
+    process = start_in_terminal(command, terminal)
     os.close(terminal)
     wait_for_answers(endpoint, IN_FLIGHT, process)
     os.write(controller, b"\x03")
-    out, errors = process.communicate(timeout=60)
+    assert_reported(process, signal.SIGINT, 130, endpoint)
     os.close(controller)
 
-    assert process.returncode == 130
-    assert (
-        "interrupted"
-        in only_json(subprocess.CompletedProcess(command, process.returncode, out, errors))["error"]
+
+def start_in_terminal(command: list[str], terminal: int | None = None) -> "subprocess.Popen[str]":
+    """Start the command line where no Prefect server is set, in a session of its own."""
+
+    def own_session() -> None:
+        os.setsid()
+        if terminal is not None:
+            # What is typed there reaches the group.
+            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+    environment = cli_environment()
+    del environment["PREFECT_API_URL"]
+    return subprocess.Popen(
+        [str(BIN / "article-flows"), *command],
+        env=environment,
+        stdin=terminal or subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        preexec_fn=own_session,
     )
-    assert errors.count("\n") == 1, errors
-    assert_all_there_once(only_json(run_cli(*command)))
-    assert endpoint.stats()["answered_twice"] == 0
+
+
+def temporary_servers(process: "subprocess.Popen[str]") -> list[psutil.Process]:
+    children = psutil.Process(process.pid).children()
+    return [child for child in children if "flows.temporary_server" in child.cmdline()]
+
+
+def assert_reported(
+    process: "subprocess.Popen[str]",
+    number: signal.Signals,
+    status: int,
+    endpoint: EmbeddedEndpoint,
+) -> None:
+    """A run that was interrupted has told what it did, and took in all that was paid for."""
+    out, errors = process.communicate(timeout=120)
+    assert process.returncode == status, errors
+    told = orjson.loads(out)
+    assert told["answered"] + told["reused"] == endpoint.stats()["distinct"] < ARTICLES
+    assert told["answered"] + told["reused"] + told["left"] == ARTICLES
+    assert told["stopped"].startswith(f"interrupted by {number.name}: ")
+    assert errors == f"article-flows: {told['stopped']}\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 from tasks.llm.answers import Totals
@@ -29,6 +30,7 @@ NOTHING_HELD = Held(0, 0.0)
 _MOST_CHARGED = 4
 _TIMES_LIMITED = 3
 _ANSWERS_TO_FORGET = 3
+_LOOK_AGAIN_S = 1.0
 
 
 class Limits:
@@ -40,6 +42,9 @@ class Limits:
         budget: US dollars that may be spent; None for no bound.
         retry: bounds for trying again.
         totals: the gateway's counts.
+
+    Attributes:
+        paused: gives, on the event loop, why nothing is sent for the time being; empty: go on.
     """
 
     def __init__(
@@ -61,9 +66,12 @@ class Limits:
         self.budget = budget
         self.breaker = Breaker(retry)
         self.errors = ErrorPolicy(retry, totals, self.breaker)
+        self.paused: Callable[[], str] = str
 
     def wait(self, asking: Asking, now: float) -> float:
         """Seconds until the article's request may be sent; infinite until another one ends."""
+        if self.paused():
+            return _LOOK_AGAIN_S
         if self.errors.resume_at > now:
             return self.errors.resume_at - now
         if self.breaker.open and (wait := self.breaker.wait(now)) > 0:
@@ -97,6 +105,8 @@ class Limits:
 
     def words(self, now: float) -> str:
         """For people: which limit holds requests back just now; empty if none does."""
+        if words := self.paused():
+            return words
         if (pause := self.errors.resume_at - now) > 0:
             return f"rate limited, going on in {pause:.0f} s"
         if self.breaker.open:

@@ -33,7 +33,8 @@ def lake(tmp_path: Path) -> str:
         (["run", "demo", "--column", "boddy=text"], 2, "boddy"),
         (["run", "no-such-file.csv"], 1, "no-such-file.csv does not exist"),
         (["summarize", "--lake", "no-such-lake"], 1, "no articles"),
-        (["run", "demo", "--lake", "s3://bucket/lake"], 1, "local disk"),
+        (["run", "demo", "--lake", "ftp://bucket/lake"], 1, "s3://, gs:// or abfs://"),
+        (["run", "demo", "--lake", "s3://id:key@bucket/lake"], 1, "the address holds a key"),
     ],
 )
 def test_wrong_use_is_one_clear_line(arguments: list[str], status: int, words: str) -> None:

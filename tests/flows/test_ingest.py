@@ -1,5 +1,6 @@
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ from tests.support import DEMO, read_rows, write_articles
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
 
-def settings(lake: Path, *sources: Path, **others: list[str]) -> IngestSettings:
+def settings(lake: Path, *sources: Path, **others: Any) -> IngestSettings:
     return IngestSettings(lake=str(lake), sources=[str(source) for source in sources], **others)
 
 

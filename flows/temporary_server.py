@@ -1,0 +1,100 @@
+"""A Prefect server for one command where none is set, and its end with the command's.
+
+Prefect starts one by itself as well, in the command's process group: a signal to the group ends
+it before the run has told it how it ended, and after `kill -9` of the command it stays for ever.
+This one has a session of its own, and ends when its standard input does, a pipe from the command.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import httpx
+
+from tasks.errors import UserError
+
+_ROOT = Path(__file__).parents[1]
+_SECONDS_TO_STOP = 5.0
+
+
+def start(timeout_s: float) -> str:
+    """Start the server, wait until it answers, and have it end with this process; gives its URL.
+
+    Raises:
+        UserError: it has ended, or does not answer within ``timeout_s`` seconds.
+    """
+    from prefect.settings import get_current_settings
+
+    settings = get_current_settings().to_environment_variables(exclude_unset=True)
+    path = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH", "")]))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/api"
+        server = subprocess.Popen(
+            # -P: not what happens to be in the current folder.
+            [sys.executable, "-P", "-m", "flows.temporary_server", str(listener.fileno())],
+            stdin=subprocess.PIPE,
+            pass_fds=[listener.fileno()],
+            start_new_session=True,
+            env={**os.environ, **settings, "PREFECT_UI_ENABLED": "0", "PYTHONPATH": path},
+        )
+    # Prefect sends its last events before this: its services stop earlier than `atexit` does.
+    atexit.register(_stop, server)
+    _wait_until_up(server, url, timeout_s)
+    return url
+
+
+def _wait_until_up(server: subprocess.Popen[bytes], url: str, timeout_s: float) -> None:
+    deadline = time.monotonic() + timeout_s
+    with httpx.Client(timeout=timeout_s, trust_env=False) as client:
+        while server.poll() is None and time.monotonic() < deadline:
+            try:
+                if client.get(f"{url}/health").is_success:
+                    return
+            except httpx.TransportError:
+                pass
+            time.sleep(0.1)
+    raise UserError(
+        "Prefect's temporary server has not started; start one with `prefect server start` and "
+        "set PREFECT_API_URL to it"
+    )
+
+
+def _stop(server: subprocess.Popen[bytes]) -> None:
+    if server.stdin is not None:
+        server.stdin.close()
+    try:
+        server.wait(_SECONDS_TO_STOP)
+    except subprocess.TimeoutExpired:
+        server.kill()
+        server.wait()
+
+
+def main(descriptor: int) -> None:
+    """Serve on a socket that listens already, until standard input ends."""
+    threading.Thread(target=_end_with_input, daemon=True).start()
+    import uvicorn
+    from prefect.server.api.server import create_app
+
+    app = create_app(ephemeral=True, final=True)
+    config = uvicorn.Config(app, log_level="error", lifespan="on")
+    uvicorn.Server(config).run(sockets=[socket.socket(fileno=descriptor)])
+
+
+def _end_with_input() -> None:
+    while os.read(0, 1):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(_SECONDS_TO_STOP)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

@@ -1,0 +1,154 @@
+"""Prefect's server dies in the middle of a run: the run asks on, commits, reports and ends."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tasks.llm.embedded_process import EmbeddedEndpoint
+from tasks.llm.faults import Faults
+from tests.support import only_json, read_rows, start_cli, write_articles
+
+pytestmark = pytest.mark.slow
+
+ARTICLES = 600
+BIN = Path(sys.executable).parent
+AWAY_S = 30.0
+
+
+class Server:
+    """A Prefect server that can be killed, and started again where it was."""
+
+    def __init__(self, home: Path) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}/api"
+        self._home = home
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        self._process = subprocess.Popen(
+            [str(BIN / "prefect"), "server", "start", "--port", str(self.port), "--no-ui"],
+            env={**os.environ, "PREFECT_HOME": str(self._home), "PREFECT_API_URL": self.url},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            process_group=0,
+        )
+        deadline = time.monotonic() + 120
+        while not self._answers():
+            assert time.monotonic() < deadline
+            time.sleep(0.5)
+
+    def kill(self) -> None:
+        """`kill -9`, with all that it started."""
+        process, self._process = self._process, None
+        if process is not None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+    def post(self, path: str, body: Any) -> Any:
+        """Ask its API."""
+        return httpx.post(f"{self.url}{path}", json=body, timeout=30).raise_for_status().json()
+
+    def _answers(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/health", timeout=5).is_success
+        except httpx.TransportError:
+            return False
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    server = Server(tmp_path / "prefect")
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def endpoint() -> Iterator[EmbeddedEndpoint]:
+    """An endpoint that takes 0.5 s an answer: 600 of them, 16 at once, take 19 s."""
+    with EmbeddedEndpoint(Faults.parse(["latency=fixed:0.5"])) as endpoint:
+        yield endpoint
+
+
+def start_run(
+    tmp_path: Path, server: Server, endpoint: EmbeddedEndpoint, in_flight: int
+) -> "subprocess.Popen[str]":
+    source = write_articles(tmp_path / "articles.jsonl", ARTICLES)
+    return start_cli(
+        *("run", source, "--lake", tmp_path / "lake", "--json", "--batch-size", "20"),
+        *("--base-url", endpoint.base_url, "--model", "m", "--max-in-flight", str(in_flight)),
+        PREFECT_API_URL=server.url,
+    )
+
+
+def wait_for_answers(
+    endpoint: EmbeddedEndpoint, count: int, process: "subprocess.Popen[str]"
+) -> None:
+    deadline = time.monotonic() + 120
+    while endpoint.stats()["answered"] < count:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def ended(process: "subprocess.Popen[str]") -> "subprocess.CompletedProcess[str]":
+    out, errors = process.communicate(timeout=180)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, errors)
+
+
+def assert_all_answered_once(
+    completed: "subprocess.CompletedProcess[str]", endpoint: EmbeddedEndpoint
+) -> None:
+    assert completed.returncode == 0, completed.stderr
+    told = only_json(completed)
+    table = read_rows(told["table"])
+    assert told["answered"] == ARTICLES
+    assert len(table) == table["article_id"].nunique() == ARTICLES
+    assert table["summary"].notna().all()
+    assert endpoint.stats()["answered_twice"] == 0
+
+
+def test_a_server_that_comes_back_knows_how_the_run_ended(
+    tmp_path: Path, server: Server, endpoint: EmbeddedEndpoint
+) -> None:
+    process = start_run(tmp_path, server, endpoint, in_flight=6)
+    wait_for_answers(endpoint, ARTICLES // 6, process)
+    server.kill()
+    time.sleep(AWAY_S)
+    server.start()
+    completed = ended(process)
+
+    assert_all_answered_once(completed, endpoint)
+    states = {run["name"]: run["state_type"] for run in server.post("/flow_runs/filter", {})}
+    assert set(states.values()) == {"COMPLETED"}, states
+
+
+def test_a_server_that_is_gone_for_good_is_not_waited_for(
+    tmp_path: Path, server: Server, endpoint: EmbeddedEndpoint
+) -> None:
+    process = start_run(tmp_path, server, endpoint, in_flight=16)
+    wait_for_answers(endpoint, ARTICLES // 3, process)
+    server.kill()
+    killed = time.monotonic()
+    while endpoint.stats()["answered"] < ARTICLES:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.1)
+    answered = time.monotonic()
+    completed = ended(process)
+    print(f"{answered - killed:.1f} s of asking, {time.monotonic() - answered:.1f} s to the end")
+
+    assert_all_answered_once(completed, endpoint)
+    (line,) = completed.stderr.splitlines()
+    assert "Prefect" in line
