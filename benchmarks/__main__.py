@@ -6,6 +6,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 from benchmarks.articles import articles
@@ -88,7 +89,8 @@ def _measure_case(
     given = case.options if isinstance(case.options, tuple) else case.options(before)
     with ExitStack() as stack:
         lake = stack.enter_context(lakes.fresh(file)) if case.way == "ours" else None
-        return measure(
+        run = partial(
+            measure,
             case.way,
             file,
             rows,
@@ -98,6 +100,9 @@ def _measure_case(
             options=given,
             note=case.note,
         )
+        if case.again:
+            run()
+        return run()
 
 
 def _say(line: str) -> None:

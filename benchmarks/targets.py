@@ -24,7 +24,7 @@ def figures(results: Results) -> list[Figure]:
     """Judge every figure, in the order of the issue."""
     judges: list[Callable[[Results], Iterator[Figure]]] = [
         *(_zero_latency, _journal, _lognormal, _heavy_tail, _rpm, _max_concurrent, _slow_above),
-        *(_memory, _faults, _budget, _newcomer),
+        *(_memory, _again, _faults, _budget, _newcomer),
     ]
     return [figure for judge in judges for figure in judge(results)]
 
@@ -94,6 +94,16 @@ def _memory(results: Results) -> Iterator[Figure]:
     # The target is in decimal megabytes.
     peak_mb = many.peak_mib * 2**20 / 1e6 if many else None
     yield _below("peak memory, 1,000,000 rows, MB", 350, peak_mb)
+
+
+def _again(results: Results) -> Iterator[Figure]:
+    again = next(iter(results.by_scenario.get("again", [])), None)
+    calls = again.calls if again else None
+    yield _at_most("1,000,000 rows, nothing to do: calls", 0, calls)
+    seconds = f"{again.wall_s:.1f}" if again else "not measured"
+    yield Figure("1,000,000 rows, nothing to do: seconds of the process", "–", seconds, None)
+    peak_mb = again.peak_mib * 2**20 / 1e6 if again else None
+    yield _below("1,000,000 rows, nothing to do: peak memory, MB", 350, peak_mb)
 
 
 def _faults(results: Results) -> Iterator[Figure]:

@@ -51,7 +51,7 @@ def figure(results: Results, name: str) -> Figure:
 
 def test_what_was_not_measured_is_neither_reached_nor_missed() -> None:
     judged = figures(Results())
-    assert len(judged) == 22
+    assert len(judged) == 25
     assert {one.reached for one in judged} == {None}
     assert {one.measured for one in judged} == {"not measured"}
 
