@@ -3,10 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-# Tests wait more than they compute. A file stays in one worker, so that what its tests share is
-# started once; the files go in order, so that the long ones of tests/flows are not left to the end.
+# A file of fast tests stays in one worker, so that what its tests share is started once. Slow tests
+# wait more than they compute, and the longest begin first.
 WORKERS ?= 2
-PYTEST := $(BIN)/pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+SLOW_WORKERS ?= 4
+PYTEST := $(BIN)/pytest -q --no-loadscope-reorder
+LONGEST := $(addprefix tests/test_,soak.py soak_object_store.py prefect_away.py kill.py deployments.py)
 
 # The demo has a Prefect home of its own, so that it neither needs nor touches yours.
 DEMO := env -u PREFECT_API_URL -u PREFECT_API_KEY -u PREFECT_PROFILE -u OPENAI_API_KEY \
@@ -30,8 +32,8 @@ demo-ui: $(READY)
 	@$(DEMO) $(BIN)/prefect server start
 
 test: lint
-	$(PYTEST) -m 'not slow'
-	$(PYTEST) -m slow
+	$(PYTEST) -m 'not slow' -n $(WORKERS) --dist loadfile
+	$(PYTEST) -m slow -n $(SLOW_WORKERS) --dist loadgroup --maxschedchunk 1 $(LONGEST) tests
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tasks.errors import UserError
+from tasks.errors import StorageDown, UserError
 from tasks.job import Counts, Job
 from tasks.journal import Journal
 from tasks.lake import Lake
@@ -130,7 +130,7 @@ def _fills_up(settings: SummarizeSettings, disk: Path, scenario: str) -> dict[st
             "reserve": size,
             "calls": job.gateway.totals.calls,
             "answered": sum(each.answered for each in results if isinstance(each, Counts)),
-            "broken": sum(isinstance(each, OSError) for each in results),
+            "broken": sum(isinstance(each, StorageDown) for each in results),
         }
     Journal.append, Job.commit = append, commit  # type: ignore[method-assign]  # it is over
     _free(disk)
