@@ -5,7 +5,10 @@ Prefect is imported only where a flow runs, so that help, wrong use and dry runs
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import signal
 import sys
 from importlib.metadata import version
 from typing import Annotated
@@ -15,7 +18,7 @@ from pydantic import Field, ValidationError
 
 from flows.exit_status import ANSWERED, RUN_FAILED, WRONG_USE, status_of
 from tasks.errors import InterruptedRun, UsageError, UserError
-from tasks.interruption import Interrupted, interruptible
+from tasks.interruption import Interrupted, interrupted_by, interruptible
 from tasks.settings import IngestSettings, SummarizeSettings
 
 app = App(
@@ -223,6 +226,7 @@ def _status(arguments: list[str]) -> int:
                 print_error=False,
                 result_action="return_value",
             )
+            sys.stdout.flush()
     except CycloptsError as error:
         return _complain(_wrong_use(error), WRONG_USE, arguments)
     except UsageError as error:
@@ -231,10 +235,23 @@ def _status(arguments: list[str]) -> int:
         return _complain(ended, status_of(ended.signal), arguments)
     except UserError as error:
         return _complain(error, RUN_FAILED, arguments)
-    except Interrupted as interrupted:
-        early = InterruptedRun.early(interrupted.signal)
-        return _complain(early, status_of(early.signal), arguments)
+    except BrokenPipeError:
+        return _nobody_reads()
+    except (Exception, Interrupted) as error:
+        # Libraries wrap what a signal's handler has raised in errors of their own.
+        if (by := interrupted_by()) is not None:
+            return _complain(InterruptedRun.early(by), status_of(by), arguments)
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EIO):
+            unwritten = UserError(f"standard output cannot be written ({error.strerror})")
+            return _complain(unwritten, RUN_FAILED, [])
+        raise
     return status or ANSWERED
+
+
+def _nobody_reads() -> int:
+    """End quietly when what reads our output has ended, as `head` does."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return status_of(signal.SIGPIPE)
 
 
 def _wrong_use(error: CycloptsError) -> UsageError:

@@ -91,7 +91,9 @@ def _table_lines(table: TableStatus) -> list[str]:
 
 
 def _facts(table: TableStatus) -> dict[str, str]:
-    outdated = f", and {table.outdated:,} to articles that changed since" if table.outdated else ""
+    outdated = (
+        f", and {table.outdated:,} to articles that changed or went" if table.outdated else ""
+    )
     facts = {"answered": f"{table.answered:,}{outdated}"}
     if table.failed:
         again = _classes(table.asked_again, "asked again by the next run")
@@ -99,7 +101,11 @@ def _facts(table: TableStatus) -> dict[str, str]:
         facts["failed"] = "; ".join(filter(None, (again, for_good)))
     facts["left to do"] = f"{table.left:,}"
     if table.waiting:
-        whose = "the run under way" if table.held_by else "a killed run; run again to take them in"
+        whose = (
+            "the run under way"
+            if table.held_by
+            else "a killed run, not yet in what was paid; run again to take them in"
+        )
         facts["in journals"] = f"{_counted(table.waiting, 'answer')} of {whose}"
     unpriced = f", and {table.unpriced:,} rows without a price" if table.unpriced else ""
     facts["paid so far"] = f"${table.cost_usd:,.4f}{unpriced}"

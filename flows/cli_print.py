@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -30,6 +31,9 @@ def show_run(
         _print_json(run_as_json(ingest, summarize, seconds))
     elif summarize.answered or summarize.interrupted_by or not stopped:
         loaded = ingest_markdown(ingest) + "\n" if ingest else ""
+        if stopped:
+            # What was done is the news now.
+            summarize = replace(summarize, samples=[])
         _print_markdown(loaded + summarize_markdown(summarize))
     if stopped:
         print(f"article-flows: {stopped}", file=sys.stderr)
@@ -50,10 +54,11 @@ def show_ingest(report: IngestReport, *, as_json: bool) -> int:
 
 
 def show_estimate(estimate: dict[str, Any], *, as_json: bool) -> int:
-    """Say what a run would take."""
+    """Say what a run would take; the status is that of a run that could not read a source."""
+    status = ROWS_FAILED if estimate["not_read"] else ANSWERED
     if as_json:
         _print_json({"dry_run": True, **estimate})
-        return ANSWERED
+        return status
     print(
         f"{estimate['recipe']} by {estimate['endpoint']}: {estimate['articles']:,} articles, "
         f"{estimate['reused']:,} of them answered already or sharing a text\n"
@@ -68,7 +73,7 @@ def show_estimate(estimate: dict[str, Any], *, as_json: bool) -> int:
         + "".join(f"not read    {error}\n" for error in estimate["not_read"])
         + "No call was made and nothing was stored."
     )
-    return ANSWERED
+    return status
 
 
 def _budget_words(estimate: dict[str, Any]) -> str:

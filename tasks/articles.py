@@ -43,13 +43,15 @@ class SourceReport:
     `rows_in == stored + duplicates + already_there + rejected` at all times but within a part
     that is not committed yet. `duplicates` are equal (id and content) to a row of the same load,
     `already_there` to one from before; `changed` of the stored have an id that the lake had with
-    other content. `error` says why the source could not be read (further).
+    other content, and `repeated_ids` one that another stored row of the load has. `error`
+    says why the source could not be read (further).
     """
 
     source: str
     rows_in: int = 0
     stored: int = 0
     changed: int = 0
+    repeated_ids: int = 0
     duplicates: int = 0
     already_there: int = 0
     rejected: int = 0
@@ -120,6 +122,7 @@ def _take(chunk: CanonicalChunk, load: Load, report: SourceReport) -> pa.RecordB
     report.rows_in += rows.num_rows + len(chunk.rejects)
     report.stored += stored
     report.changed += taken.changed
+    report.repeated_ids += taken.repeated_ids
     report.duplicates += taken.duplicates
     report.already_there += rows.num_rows - stored - taken.duplicates
     report.rejected += len(chunk.rejects)

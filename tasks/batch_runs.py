@@ -8,6 +8,7 @@ from typing import Any
 
 from prefect.futures import PrefectFuture
 
+from tasks.errors import UserError
 from tasks.job import Counts
 from tasks.llm.classify import one_line
 from tasks.planning import Batch
@@ -54,7 +55,12 @@ class BatchRuns:
             self._counts += run.result()
         except Exception as error:
             self._counts.left += batch["size"]
-            self.broken = self.broken or (
-                f"batch {batch['number']} was not committed: {one_line(error)}; run again: what "
-                "it has paid for is in the journal"
-            )
+            self.broken = self.broken or _words(batch, error)
+
+
+def _words(batch: Batch, error: Exception) -> str:
+    """Why a batch was not committed. What the user has to mend says itself what to do."""
+    told = f"batch {batch['number']} was not committed: {one_line(error)}"
+    if isinstance(error, UserError):
+        return told
+    return f"{told}; run again: what was answered is in the journal"

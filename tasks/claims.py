@@ -148,7 +148,8 @@ class Claim:
         if self._lost:
             raise UserError(
                 f"{where}: another run has taken {self._wanted.name} over while this one was "
-                "paused or cut off; this one stops: run again, nothing is paid for twice"
+                "paused or cut off; this one stops: run again (what it had in flight or not yet "
+                "written down may be paid for twice)"
             )
         if not self.is_sure:
             raise StorageDown(

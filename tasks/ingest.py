@@ -26,6 +26,7 @@ def group_sources(sources: list[Source]) -> list[list[Source]]:
 @task(name="read-known-articles", cache_policy=NO_CACHE, persist_result=False)
 def read_known_articles(lake: Lake) -> Load:
     """The keys of the articles that the lake has: what is new is what is not among them."""
+    lake.sweep()
     return Load(lake)
 
 

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM as a request to end: the first asks for it, the second insists.
+"""SIGINT, SIGTERM and SIGHUP as a request to end: the first asks for it, the second insists.
 
 Python handles signals in the main thread alone; in any other the blocks here change nothing, and
 what they change they put back at their end. A signal that is ignored stays ignored.
@@ -18,7 +18,7 @@ from typing import Self
 
 from tasks.llm.gateway import Gateway
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 _SAME_S = 0.3
 """Seconds within which a second signal is the first one once more: `timeout` of the coreutils,
@@ -66,6 +66,11 @@ def interruptible() -> Iterator[None]:
             yield
         finally:
             _this_process.blocks -= handled
+
+
+def interrupted_by() -> signal.Signals | None:
+    """The signal that has ended an interruptible block, if one has."""
+    return _this_process.ended_by
 
 
 def raise_if_interrupted() -> None:

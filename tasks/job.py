@@ -18,6 +18,7 @@ from tasks.llm.answers import Answer, Parse, Unanswered
 from tasks.llm.asking import Asking, Result
 from tasks.llm.chat import ChatTemplate
 from tasks.llm.gateway import Gateway
+from tasks.locks import Lock
 from tasks.orphans import keep_orphans
 from tasks.outcomes import Outcome, read_outcomes
 from tasks.planning import Batch, answered_texts, read_batch, refused_texts
@@ -49,8 +50,8 @@ class Job:
     ``kept`` holds the outcomes that are not committed yet, by content hash: those of batches
     under way and those that earlier runs left in journals. A batch that is tried again finds
     there what it has already paid for. ``settled`` articles have an outcome, ``failed`` of them
-    no answer. ``under_way`` counts the batches that are being worked on. ``still_ours`` raises
-    UserError if another run has taken the table over.
+    no answer. ``under_way`` counts the batches that are being worked on. ``locks`` are held
+    for as long as it is open.
     """
 
     table: EnrichedTable
@@ -62,7 +63,7 @@ class Job:
     journals: Journals
     flow_run_id: str
     run_name: str
-    still_ours: Callable[[], None]
+    locks: list[Lock]
     kept: dict[str, Outcome] = field(default_factory=dict)
     recovered: set[str] = field(default_factory=set)
     settled: int = 0
@@ -197,7 +198,8 @@ class Job:
 
     def _see_whether_still_ours(self) -> None:
         try:
-            self.still_ours()
+            for lock in self.locks:
+                lock.still_held()
         except UserError as error:
             self.gateway.stop(str(error))
             raise

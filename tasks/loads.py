@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections.abc import Callable
+from functools import partial
 from threading import Lock
 from typing import NamedTuple
 
@@ -10,9 +11,10 @@ import numpy as np
 import pyarrow as pa
 
 from tasks.compaction import keys_of
-from tasks.key_columns import id_tags, row_keys
+from tasks.key_columns import Stretch, id_tags, row_keys
 from tasks.keys import KeySet
 from tasks.lake import STAGING, Lake, part_name
+from tasks.parts import Part
 from tasks.sorted_keys import Flags, Keys, Words
 from tasks.superseded import LIST_SCHEMA, current_stretches, list_superseded
 
@@ -26,11 +28,13 @@ class RowsTaken(NamedTuple):
         new: of each row whether it is to be stored.
         changed: how many of these have an id that the lake had with other content.
         duplicates: how many rows the load had before, with the same id and content.
+        repeated_ids: how many of the new rows have the id of another new row of the load.
     """
 
     new: Flags
     changed: int
     duplicates: int
+    repeated_ids: int
 
 
 class Load:
@@ -39,12 +43,12 @@ class Load:
     An id that comes again with other content replaces the row that was there before the load. Two
     rows of one load that share an id stay both: which is the right one, nobody can say.
 
-    A load that was killed has left parts, and no word about what they replace: the next one takes
-    them for its own.
+    A load that was killed has left parts, and no word about what they replace. The next one says
+    it first: what was there before them with the same id.
 
     Args:
         lake: the lake as it is.
-        into: where the articles go, if not there: for a trial.
+        into: where the articles go, if not there: for a trial, which changes nothing in the lake.
 
     Raises:
         UserError: a part of the articles is damaged, or the lake cannot be read.
@@ -59,26 +63,18 @@ class Load:
         self._replaces = False
         self._known, self._current, self._brought = KeySet(), KeySet(), KeySet()
         self._ids_before, self._ids_brought = KeySet(), KeySet()
-        self._killed = [
-            file.name.rpartition("/")[2].removesuffix(".json") for file in lake.storage.list(_LOADS)
-        ]
-        for part, stretch, current in current_stretches(lake):
-            keys = row_keys(stretch.texts, stretch.tags).take(current)
-            ids = _id_keys(stretch.tags[current])
-            self._known.add_keys(keys)
-            if self._is_own(part.name):
-                self._current.add_keys(keys)
-                self._ids_brought.add_keys(ids)
-                self._replaces = True
-            else:
-                self._ids_before.add_keys(ids)
+        if into is None:
+            _end_killed_loads(lake)
+        for _, stretch, current in current_stretches(lake):
+            self._known.add_keys(row_keys(stretch.texts, stretch.tags).take(current))
+            self._ids_before.add_keys(_id_keys(stretch.tags[current]))
 
     def next_part_name(self) -> str:
         """A name for the load's next part; before the first one the load is put on record."""
         with self._lock:
             self._parts += 1
             if self._parts == 1:
-                self.lake.storage.write(self._record(self._name), b"{}")
+                self.lake.storage.write(_record(self._name), b"{}")
             return f"part-{self._name}-{self._parts:06d}.parquet"
 
     def take(self, rows: pa.RecordBatch) -> RowsTaken:
@@ -87,11 +83,11 @@ class Load:
         new = self._known.add_keys(keys)
         self._brought.add_keys(keys.take(new))
         self._current.add_keys(keys)
-        self._ids_brought.add_keys(ids.take(new))
+        first = self._ids_brought.add_keys(ids.take(new))
         doubled = ~new & self._brought.contains_keys(keys)
         changed = new & self._ids_before.contains_keys(ids)
         self._replaces |= bool(changed.any())
-        return RowsTaken(new, _count(changed), _count(doubled))
+        return RowsTaken(new, _count(changed), _count(doubled), _count(~first))
 
     def finish(self, *, mirror: bool = False, keep_versions: bool = False) -> int:
         """List the rows that the load replaces as superseded; returns how many.
@@ -106,36 +102,67 @@ class Load:
             count = rows.num_rows
             if count:
                 list_superseded(lake, f"superseded-{self._name}", rows)
-        # Only now: a load that is killed before this line is taken up by the next one.
-        for name in [*self._killed, self._name]:
-            lake.storage.delete(self._record(name))
+        # Only now: a load that is killed before this line is ended by the next one.
+        lake.storage.delete(_record(self._name))
         return count
 
     def _replaced(self, *, mirror: bool, keep_versions: bool) -> pa.Table:
-        found: dict[str, list[pa.Array]] = defaultdict(list)
-        for part, stretch, current in current_stretches(self._before):
-            if self._is_own(part.name):
-                continue
-            gone = current & ~self._current.contains_keys(row_keys(stretch.texts, stretch.tags))
+        def gone(part: Part, stretch: Stretch) -> Flags:
+            if _is_of(part, self._name):
+                return np.zeros(len(stretch.tags), np.bool_)
+            keys = row_keys(stretch.texts, stretch.tags)
+            not_met = ~self._current.contains_keys(keys)
             came_again = self._ids_brought.contains_keys(_id_keys(stretch.tags))
             if not mirror:
-                gone &= came_again
-            elif keep_versions:
-                gone &= ~came_again
-            if gone.any():
-                rows = stretch.columns.filter(pa.array(gone))
-                found["part"].append(pa.array([part.name] * rows.num_rows, pa.string()))
-                found["article_id"].append(rows["article_id"])
-                found["content_hash"].append(rows["content_hash"])
-        columns = [pa.chunked_array(found[name], pa.string()) for name in LIST_SCHEMA.names]
-        return pa.table(columns, schema=LIST_SCHEMA)
+                return not_met & came_again
+            return not_met & ~came_again if keep_versions else not_met
 
-    def _is_own(self, part: str) -> bool:
-        base = part.rpartition("/")[2]
-        return any(base.startswith(f"part-{name}-") for name in [*self._killed, self._name])
+        return _rows_where(self._before, gone)
 
-    def _record(self, name: str) -> str:
-        return f"{_LOADS}/{name}.json"
+
+def _end_killed_loads(lake: Lake) -> None:
+    """List what the rows of killed loads replace, the oldest load first."""
+    names = [file.name.rpartition("/")[2] for file in lake.storage.list(_LOADS)]
+    killed = [name.removesuffix(".json") for name in names]
+    while killed:
+        ids = KeySet()
+        for part, stretch, current in current_stretches(lake):
+            if _is_of(part, killed[0]):
+                ids.add_keys(_id_keys(stretch.tags[current]))
+        if len(ids):
+            rows = _rows_where(lake, partial(_replaced_by, ids, killed))
+            if rows.num_rows:
+                list_superseded(lake, f"superseded-{killed[0]}", rows)
+        lake.storage.delete(_record(killed.pop(0)))
+
+
+def _replaced_by(ids: KeySet, loads: list[str], part: Part, stretch: Stretch) -> Flags:
+    """Which rows of a part have one of some ids, unless it is of the load that has, or a later."""
+    if any(_is_of(part, load) for load in loads):
+        return np.zeros(len(stretch.tags), np.bool_)
+    return ids.contains_keys(_id_keys(stretch.tags))
+
+
+def _rows_where(lake: Lake, gone: Callable[[Part, Stretch], Flags]) -> pa.Table:
+    """The current rows of articles that are to be current no longer, as LIST_SCHEMA."""
+    found: dict[str, list[pa.Array]] = {name: [] for name in LIST_SCHEMA.names}
+    for part, stretch, current in current_stretches(lake):
+        flags = current & gone(part, stretch)
+        if flags.any():
+            rows = stretch.columns.filter(pa.array(flags))
+            found["part"].append(pa.array([part.name] * rows.num_rows, pa.string()))
+            found["article_id"].append(rows["article_id"])
+            found["content_hash"].append(rows["content_hash"])
+    columns = [pa.chunked_array(found[name], pa.string()) for name in LIST_SCHEMA.names]
+    return pa.table(columns, schema=LIST_SCHEMA)
+
+
+def _record(load: str) -> str:
+    return f"{_LOADS}/{load}.json"
+
+
+def _is_of(part: Part, load: str) -> bool:
+    return part.name.rpartition("/")[2].startswith(f"part-{load}-")
 
 
 def _id_keys(tags: Words) -> Keys:

@@ -17,6 +17,11 @@ from tasks.storage import Storage
 class Lock(Protocol):
     """A lock that is held, as far as anybody can know."""
 
+    @property
+    def is_sure(self) -> bool:
+        """Whether nobody can have taken it over; costs no request, so to be asked at any time."""
+        ...
+
     def still_held(self) -> None:
         """Make sure that it is still ours; cheap, so to be called before each commit.
 
@@ -33,6 +38,8 @@ class Lock(Protocol):
 
 class NoLock:
     """What a reader goes on with where it may not write, hence not lock."""
+
+    is_sure = True
 
     def still_held(self) -> None:
         """There is nothing to lose."""

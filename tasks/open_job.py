@@ -14,6 +14,8 @@ from tasks.interruption import Interrupted
 from tasks.job import Job
 from tasks.journals import open_journals
 from tasks.lake import Lake, part_name
+from tasks.locks import Lock
+from tasks.pauses import Pauses
 from tasks.prompts import answer_parser, article_prompt, chat_template
 from tasks.recipes import load_recipe
 from tasks.settings import SummarizeSettings
@@ -22,9 +24,6 @@ from tasks.upkeep import finish_upkeep
 
 _OTHER_FILES = 200
 """Files that a run has open beside its connections: journals, parts, sockets, Prefect's."""
-
-_MOST_UNSYNCED = 2_000
-"""Answers that may wait to be safe; no more are paid for until fewer do."""
 
 GRACE_S = 10.0
 """Seconds that an interrupted run waits for answers that are paid for and under way."""
@@ -86,7 +85,7 @@ def open_job(
     settings = settings.model_copy(update=room)
     run_name = part_name("run").removeprefix("run-").removesuffix(".parquet")
     with contextlib.ExitStack() as stack:
-        still_ours = stack.enter_context(_locks(table, settings, label, on_wait))
+        locks = stack.enter_context(_locks(table, settings, label, on_wait))
         base_url = endpoint.base_url
         if endpoint.embedded:
             # Not needed with a real one, and it takes a third of a second to import.
@@ -107,7 +106,7 @@ def open_job(
             journals=stack.enter_context(journals),
             flow_run_id=flow_run_id,
             run_name=run_name,
-            still_ours=still_ours,
+            locks=locks,
         )
         _take_up(job, settings)
         try:
@@ -124,7 +123,7 @@ def _locks(
     settings: SummarizeSettings,
     label: str,
     on_wait: Callable[[str], None] | None,
-) -> Iterator[Callable[[], None]]:
+) -> Iterator[list[Lock]]:
     """Be the table's only writer, while nobody replaces the parts of articles that we read."""
     lake, patience = table.lake, settings.wait_s
     with (
@@ -133,31 +132,14 @@ def _locks(
             ARTICLE_PARTS, shared=True, wait_s=patience, on_wait=on_wait, label=label
         ) as reading,
     ):
-
-        def still_ours() -> None:
-            writing.still_held()
-            reading.still_held()
-
-        yield still_ours
+        yield [writing, reading]
 
 
 def _take_up(job: Job, settings: SummarizeSettings) -> None:
     """Take in what earlier runs left, and stop paying whenever the storage does not answer."""
-    lake, journals = job.table.lake, job.journals
-    away = False
-
-    def watch(is_away: bool) -> None:
-        nonlocal away
-        away = is_away
-
-    def paused() -> str:
-        if away:
-            return "the lake's storage does not answer"
-        return "the lake's storage is slow" if journals.unsynced > _MOST_UNSYNCED else ""
-
+    lake = job.table.lake
     if lake.storage.folder is None:
-        lake.storage.watch(watch)
-        job.gateway.limits.paused = paused
+        job.gateway.limits.paused = Pauses(job.gateway, lake.storage, job.journals, job.locks)
     lake.sweep()
     finish_upkeep(job.table)
     job.take_in_journals(retry_refused=settings.retry_failed)

@@ -160,6 +160,8 @@ class Planner:
         for part in self._parts:
             for stretch in _stretches(part, estimate=self.plan.prompt_tokens is not None):
                 self._take_in(part.name, stretch, known, cut)
+                # What is paid for comes first, so that a run that is stopped has committed it.
+                cut.recovered.finish()
                 yield from self._full(cut)
         cut.finish()
         yield from self._full(cut)

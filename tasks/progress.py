@@ -43,6 +43,8 @@ class Progress:
         """For people: settled of total, rate, what holds it, US dollars so far, time left."""
         gateway, settled, total = self._job.gateway, self._job.settled, self._planner.most_to_ask
         totals = gateway.totals
+        if gateway.stopped:
+            return f"stopping: {totals.in_flight:,} in flight are taken in; Ctrl-C ends it at once"
         rate = settled / max(time.monotonic() - self._started, 1e-9)
         failed = f" ({self._job.failed:,} failed)" if self._job.failed else ""
         words = [

@@ -52,6 +52,12 @@ def ingest_markdown(report: IngestReport) -> str:
     lines += [f"\nColumns: {escaped(mapping)}" for mapping in _mappings(report)]
     for broken in report.broken:
         lines += ["", f"**Not read:** {escaped(broken.error or '')}"]
+    if report.repeated_ids:
+        lines += [
+            "",
+            f"{report.repeated_ids:,} rows have the id of another row of this load, with other "
+            "content; all of them stay, as nobody can say which is right.",
+        ]
     if report.superseded:
         lines += [
             "",

@@ -43,6 +43,11 @@ class IngestReport:
         return self._sum("changed")
 
     @property
+    def repeated_ids(self) -> int:
+        """Rows among the stored that share their id with another one of the same load."""
+        return self._sum("repeated_ids")
+
+    @property
     def duplicates(self) -> int:
         """Rows that the same load had before, with the same id and content."""
         return self._sum("duplicates")
@@ -82,6 +87,7 @@ class IngestReport:
         return {
             **self.counts(),
             "changed": self.changed,
+            "repeated_ids": self.repeated_ids,
             "superseded": self.superseded,
             "seconds": round(self.seconds, 3),
             "articles_table": self.articles,

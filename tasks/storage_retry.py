@@ -18,6 +18,9 @@ T = TypeVar("T")
 PATIENCE_S = 180.0
 """Seconds for which an operation is tried again before it is given up."""
 
+FIRST_PATIENCE_S = 30.0
+"""The same for a storage that has never answered: its address is wrong, more likely than not."""
+
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 10.0
 _QUIET_FAILURES, _QUIET_S = 2, 5.0
 """Failures in a row, and seconds, that are no outage yet: a busy store turns single requests away.
@@ -45,6 +48,8 @@ class Retries:
     def __init__(self, place: str, patience_s: float = PATIENCE_S) -> None:
         self._place = place
         self._patience_s = patience_s
+        self._first_patience_s = min(FIRST_PATIENCE_S, patience_s)
+        self._reached = False
         self._lock = threading.RLock()
         # Operations that fail now; those given up among them stand until the storage answers any.
         self._failing: set[object] = set()
@@ -70,8 +75,13 @@ class Retries:
             with self._lock:
                 self._given_up.add(operation_id)
             raise
-        except BaseException:
+        except (UserError, FileNotFoundError):
             self._answered(operation_id)
+            raise
+        except BaseException:
+            # Whoever was waiting has gone: that says nothing about the storage.
+            with self._lock:
+                self._failing.discard(operation_id)
             raise
         self._answered(operation_id)
         return result
@@ -88,7 +98,8 @@ class Retries:
                 said = " ".join(str(error).split())[:300]
                 elapsed_s = time.monotonic() - started
                 self._refuse_for_good(what, said, error)
-                give_up = elapsed_s >= self._patience_s
+                patience_s = self._patience_s if self._reached else self._first_patience_s
+                give_up = elapsed_s >= patience_s
                 if give_up or failures > _QUIET_FAILURES or elapsed_s > _QUIET_S:
                     self._fails(operation_id, f"cannot {what} now ({said})")
                 if give_up:
@@ -115,6 +126,7 @@ class Retries:
                 self._tell(True)
 
     def _answered(self, operation_id: object) -> None:
+        self._reached = True
         with self._lock:
             failed = bool(self._failing)
             self._failing -= {operation_id, *self._given_up}

@@ -144,7 +144,7 @@ def _expected_answers(table: EnrichedTable) -> Expected:
     fields = table.recipe.fields
     return Expected(
         schema=table.schema,
-        required=("article_id", "body", "content_hash", *fields, *_FACTS),
+        required=("article_id", "body", "content_hash", "source", *fields, *_FACTS),
         remedy=_REASK,
         constants={"recipe": table.recipe.name, "recipe_hash": table.recipe_hash},
         choices={name: each.values for name, each in fields.items() if each.values},

@@ -130,7 +130,7 @@ def test_a_lock_that_another_run_has_had_does_not_come_back() -> None:
     with pytest.raises(UserError, match="another run has taken articles over"):
         paused.still_held()
     assert store.objects == {}
-    with pytest.raises(UserError, match="run again, nothing is paid for twice"):
+    with pytest.raises(UserError, match="this one stops: run again"):
         paused.still_held()
 
 

@@ -108,6 +108,25 @@ def test_a_load_that_was_killed_is_ended_by_the_next(lake: Lake) -> None:
     assert lake.storage.list("_staging/loads") == []
 
 
+def test_what_a_killed_load_brought_is_replaced_like_anything_else(lake: Lake) -> None:
+    load(lake, ("a", "one"), ("b", "same"))
+    load(lake, ("a", "two"), end=False)
+    load(lake, ("a", "three"), end=False)
+    load(lake, ("a", "four"))
+    assert current(lake) == [("a", "four"), ("b", "same")]
+    load(lake, ("a", "five"), end=False)
+    load(lake, ("a", "four"))
+    assert current(lake) == [("a", "four"), ("b", "same")]
+    load(lake, ("b", "gone"), end=False)
+    load(lake, ("a", "four"), mirror=True)
+    assert current(lake) == [("a", "four")]
+
+
+def test_ids_that_repeat_in_a_load_are_counted(lake: Lake) -> None:
+    report, _ = load(lake, ("a", "one"), ("a", "two"), ("b", "one"), ("a", "one"))
+    assert (report.stored, report.repeated_ids, report.duplicates) == (3, 1, 1)
+
+
 def test_a_load_leaves_nothing_behind_where_nothing_is_new(lake: Lake) -> None:
     load(lake, ("a", "one"))
     before = lake.storage.list("articles")

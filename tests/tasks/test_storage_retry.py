@@ -73,7 +73,7 @@ def test_trouble_lasts_beyond_what_was_given_up_until_the_storage_answers() -> N
 
 def test_a_single_failure_that_took_long_is_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
     """A store that takes connections and does not answer fails seldom, but for long."""
-    clock = iter([0.0, 30.0, 31.0])
+    clock = iter([0.0, 8.0, 9.0])
     monkeypatch.setattr("tasks.storage_retry.time.monotonic", lambda: next(clock))
     retries = Retries("place")
     listener = Listener(retries)
@@ -167,3 +167,14 @@ def test_what_is_no_failure_of_the_storage_comes_as_it_is(error: Exception) -> N
         Retries("place").call("read a", operation)
     assert caught.value is error
     assert tries == 1
+
+
+def test_a_storage_that_has_never_answered_is_not_waited_for_as_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("tasks.storage_retry.FIRST_PATIENCE_S", 0.0)
+    with pytest.raises(StorageDown):
+        Retries("place").call("list it", Flaky(1))
+    known = Retries("place")
+    known.call("list it", Flaky(0))
+    assert known.call("list it", Flaky(1)) == "result"

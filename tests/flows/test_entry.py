@@ -1,0 +1,59 @@
+"""A signal ends the command in one line, however early; nobody who reads is no error."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support import ROOT, cli_environment
+
+INTERRUPTED_WHILE_IT_IMPORTS = """
+import os, signal, sys, types
+cli = types.ModuleType("flows.cli")
+cli.main = lambda: os.kill(os.getpid(), signal.{name})
+sys.modules["flows.cli"] = cli
+from flows.entry import main
+main()
+"""
+COMMAND = str(Path(sys.executable).with_name("article-flows"))
+
+
+@pytest.mark.parametrize(("name", "status"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
+def test_a_signal_during_the_imports_is_one_line(name: str, status: int) -> None:
+    program = INTERRUPTED_WHILE_IT_IMPORTS.replace("{name}", name)
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    assert ended.returncode == status
+    assert ended.stdout == ""
+    assert ended.stderr == f"article-flows: interrupted by {name} before anything was begun\n"
+
+
+@pytest.fixture
+def environment(prefect_server: None) -> dict[str, str]:
+    return cli_environment()
+
+
+@pytest.mark.slow
+def test_output_that_nobody_reads_is_no_error(environment: dict[str, str]) -> None:
+    with subprocess.Popen(
+        [COMMAND, "recipes"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        process.stdout = None
+        _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (141, b"")
+
+
+@pytest.mark.slow
+def test_output_that_cannot_be_written_is_one_line(environment: dict[str, str]) -> None:
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            [COMMAND, "recipes"], env=environment, stdout=full, stderr=subprocess.PIPE, check=False
+        )
+    assert ended.returncode == 1
+    assert ended.stderr == (
+        b"article-flows: standard output cannot be written (No space left on device)\n"
+    )
