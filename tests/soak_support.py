@@ -52,7 +52,7 @@ class Soak:
         while share and self.endpoint.stats()["answered"] < wanted:
             if process.poll() is not None or time.monotonic() > deadline:
                 break
-            time.sleep(0.01)
+            time.sleep(0.04)
         time.sleep(moments.uniform(0.0, 0.3 if share else 5.0))
         process.kill()
         process.communicate()

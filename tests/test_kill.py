@@ -58,7 +58,7 @@ def wait_for(there: Callable[[], bool], process: "subprocess.Popen[str]") -> Non
     while not there():
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
-        time.sleep(0.02)
+        time.sleep(0.04)
 
 
 def wait_for_answers(
@@ -72,30 +72,6 @@ def assert_all_there_once(told: dict[str, object]) -> None:
     assert len(table) == ARTICLES
     assert table["article_id"].nunique() == ARTICLES
     assert table["summary"].notna().all()
-
-
-def test_killed_twice_and_run_again(
-    command: list[str], endpoint: EmbeddedEndpoint, tmp_path: Path
-) -> None:
-    kills = 0
-    for answers in (ARTICLES // 4, ARTICLES // 2):
-        process = start_cli(*command)
-        wait_for_answers(endpoint, answers, process)
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-        kills += 1
-    completed = run_cli(*command)
-
-    told = only_json(completed)
-    stats = endpoint.stats()
-    assert completed.returncode == 0, completed.stderr
-    assert told["answered"] + told["reused"] == ARTICLES
-    assert_all_there_once(told)
-    # What the endpoint had sent and the killed process had not yet written down.
-    assert stats["answered_twice"] <= kills * IN_FLIGHT
-    assert told["calls"] <= ARTICLES // 2 + IN_FLIGHT
-    assert not list((tmp_path / "lake" / "_staging" / "journals").rglob("*.journal"))
-    print(f"paid twice after {kills} kills: {stats['answered_twice']} (in flight: {IN_FLIGHT})")
 
 
 def test_interrupted_runs_report_and_keep_what_was_in_flight(
