@@ -14,14 +14,16 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 from uuid import uuid4
 
 import httpx
 import orjson
 from prefect.client.base import PrefectHttpxAsyncClient, PrefectHttpxSyncClient
+from prefect.context import SettingsContext, get_settings_context
 from prefect.events.worker import EventsWorker, emit_events_to_cloud
-from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, Settings
 
 from flows.prefect_events import PatientEventsClient
 
@@ -182,5 +184,26 @@ def _bounded(request: httpx.Request) -> Iterator[None]:
     retries = 0 if absence.away else min(RETRIES, PREFECT_CLIENT_MAX_RETRIES.value())
     request.extensions["timeout"] = httpx.Timeout(SOON_S if absence.away else LATE_S).as_dict()
     # Not in the environment: Prefect has read it when it was imported.
-    with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: retries}):
+    context = get_settings_context()
+    settings = _with_retries(_Identity(context.settings), retries)
+    with SettingsContext(profile=context.profile, settings=settings):
         yield
+
+
+class _Identity:
+    """Settings as a key of a cache: the same ones are equal, and no others."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Identity) and other.settings is self.settings
+
+    def __hash__(self) -> int:
+        return id(self.settings)
+
+
+@lru_cache(maxsize=16)
+def _with_retries(current: _Identity, retries: int) -> Settings:
+    """A copy of the settings, made once: it takes 20 ms, and Prefect makes many calls."""
+    return current.settings.copy_with_update(updates={PREFECT_CLIENT_MAX_RETRIES: retries})

@@ -6,7 +6,7 @@ import contextlib
 from collections import deque
 from typing import Any
 
-from prefect.futures import PrefectFuture
+from prefect.futures import PrefectConcurrentFuture, PrefectFuture
 
 from tasks.errors import UserError
 from tasks.job import Counts
@@ -38,7 +38,7 @@ class BatchRuns:
         self._submitted += 1
         self._under_way.append((batch, run))
         # In the order of submission, which is near enough the order in which they end.
-        while self._under_way and self._under_way[0][1].state.is_final():
+        while self._under_way and _has_ended(self._under_way[0][1]):
             self._count(*self._under_way.popleft())
 
     def counts(self) -> Counts:
@@ -56,6 +56,13 @@ class BatchRuns:
         except Exception as error:
             self._counts.left += batch["size"]
             self.broken = self.broken or _words(batch, error)
+
+
+def _has_ended(run: PrefectFuture[Any]) -> bool:
+    """Whether a task run has ended; its state would be asked of the API until it has."""
+    if isinstance(run, PrefectConcurrentFuture):
+        return run.wrapped_future.done()
+    return run.state.is_final()
 
 
 def _words(batch: Batch, error: Exception) -> str:
