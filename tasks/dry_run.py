@@ -15,7 +15,7 @@ from tasks.llm.chat import ChatTemplate, Usage
 from tasks.llm.prices import Price
 from tasks.llm.tokens import estimate_tokens
 from tasks.loads import Load
-from tasks.open_job import open_table, table_name
+from tasks.open_job import open_table
 from tasks.outcomes import read_outcomes
 from tasks.planning import Plan, Planner
 from tasks.prompts import chat_template
@@ -96,7 +96,7 @@ def _load(ingest: IngestSettings, load: Load) -> list[SourceReport]:
 
 
 def _recovered(table: EnrichedTable, settings: SummarizeSettings) -> set[str]:
-    leftovers = find_leftovers(table.lake.storage, table_name(table))
+    leftovers = find_leftovers(table.lake.storage, table.name)
     return set(read_outcomes(leftovers, retry_refused=settings.retry_failed))
 
 

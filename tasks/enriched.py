@@ -58,6 +58,11 @@ FAILURE_SCHEMA = pa.schema(
 """Columns of ``failures/``: which article, why, and what the attempts cost."""
 
 
+def table_name(recipe: str, table_id: str) -> str:
+    """One name for a table's lock and its folder of journals."""
+    return f"{recipe}-{table_id}"
+
+
 class EnrichedTable:
     """Where the answers to a recipe by a model lie, and what their columns are.
 
@@ -70,6 +75,7 @@ class EnrichedTable:
         self.model = model
         self.recipe_hash = recipe.hash(model)
         self.table_id = f"{_slug(model)}-{self.recipe_hash}"
+        self.name = table_name(recipe.name, self.table_id)
         self.folder = f"{lake.summaries}/{recipe.name}/{self.table_id}"
         self.failures = f"{lake.failures}/{recipe.name}/{self.table_id}"
         self.superseded = f"{lake.superseded}/{self.folder}"

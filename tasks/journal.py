@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Self
 
 from tasks.journal_format import MAGIC, JournalReader, encode_records
-from tasks.journal_leftovers import SUFFIX, FileLeftover, Leftover, make_ready
-from tasks.journal_reserve import FULL, Reserve
-from tasks.storage import unwritable
+from tasks.journal_leftovers import SUFFIX, file_leftovers, make_ready
+from tasks.journal_reserve import Reserve
+from tasks.storage import FULL, sync, unwritable
 
 logger = logging.getLogger(__name__)
 
@@ -104,7 +104,7 @@ class Journal:
                 try:
                     os.fsync(self._descriptor)
                     if self._new:
-                        _sync_folder(self.path.parent)
+                        sync(self.path.parent)
                         self._new = False
                 except OSError:
                     self.dirty = True
@@ -178,14 +178,6 @@ def read_journal(path: Path) -> Iterator[bytes]:
         yield from JournalReader(file)
 
 
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 class JournalFolder:
     """The journals of a run, one a batch, and what earlier runs left beside them.
 
@@ -203,9 +195,7 @@ class JournalFolder:
     """
 
     def __init__(self, folder: Path, run: str, *, reserve: int = 0, lake: str = "") -> None:
-        self.leftovers: list[Leftover] = [
-            FileLeftover(path) for path in sorted(folder.glob(f"*{SUFFIX}"))
-        ]
+        self.leftovers = file_leftovers(folder)
         self.on_trouble: Callable[[str], None] = logger.warning
         self._folder = folder
         self._run = run

@@ -131,6 +131,11 @@ class ObjectLeftover:
         _warn(suffix, self._storage.location(self._name + suffix), examine_bytes(content).left_out)
 
 
+def file_leftovers(folder: Path) -> list[Leftover]:
+    """The journals in a folder of this machine, in order of name."""
+    return [FileLeftover(path) for path in sorted(folder.glob(f"*{SUFFIX}"))]
+
+
 def set_aside_if_foreign(path: Path) -> bool:
     """Rename a file, with a warning, if it is no journal of this version; True if so."""
     if not path.exists() or examine(path).end is not End.FOREIGN:

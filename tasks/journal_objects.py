@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Self
 
 from tasks.journal_format import MAGIC, encode_records
-from tasks.journal_leftovers import SUFFIX, Leftover, ObjectLeftover
-from tasks.journal_spool import Spool, spooled
+from tasks.journal_leftovers import SUFFIX, Leftover, ObjectLeftover, file_leftovers
+from tasks.journal_spool import Spool
 from tasks.storage import Storage
 
 logger = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ _RETRY_S = 5.0
 def object_leftovers(storage: Storage, table_name: str, spool: Path) -> list[Leftover]:
     """What earlier runs left in the store, and on this machine."""
     names = [file.name for file in storage.list(_folder(table_name)) if file.name.endswith(SUFFIX)]
-    return [*(ObjectLeftover(storage, name) for name in names), *spooled(spool)]
+    return [*(ObjectLeftover(storage, name) for name in names), *file_leftovers(spool)]
 
 
 def _folder(table_name: str) -> str:

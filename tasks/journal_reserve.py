@@ -7,9 +7,6 @@ import os
 import threading
 from pathlib import Path
 
-FULL = (errno.ENOSPC, errno.EDQUOT)
-"""What a write fails with when there is no room left, on the disk or for this user."""
-
 _PER_REQUEST = 16 << 10
 _LEAST, _MOST = 1 << 20, 64 << 20
 _CHUNK = 1 << 20

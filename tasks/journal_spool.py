@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tasks.journal import Journal
-from tasks.journal_leftovers import SUFFIX, FileLeftover
+from tasks.journal_leftovers import SUFFIX
 
 logger = logging.getLogger(__name__)
 
@@ -29,11 +29,6 @@ def spool_folder(root: str, table_name: str) -> Path:
     base = os.environ.get(SPOOL_VARIABLE) or "~/.article-flows/spool"
     lake = hashlib.sha256(root.rstrip("/").encode()).hexdigest()[:16]
     return Path(base).expanduser() / lake / table_name
-
-
-def spooled(folder: Path) -> list[FileLeftover]:
-    """What earlier runs of this machine could not bring to the object store."""
-    return [FileLeftover(path) for path in sorted(folder.glob(f"*{SUFFIX}"))]
 
 
 class Spool:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol, Self
 
 from tasks.journal import JournalFolder
-from tasks.journal_leftovers import SUFFIX, FileLeftover, Leftover
+from tasks.journal_leftovers import Leftover, file_leftovers
 from tasks.journal_objects import ObjectJournals, object_leftovers
 from tasks.journal_reserve import reserve_bytes
 from tasks.journal_spool import spool_folder
@@ -88,7 +88,7 @@ def find_leftovers(storage: Storage, table_name: str) -> list[Leftover]:
     if storage.folder is None:
         return object_leftovers(storage, table_name, spool_folder(storage.root, table_name))
     folder = _folder(storage.folder, table_name)
-    return [FileLeftover(path) for path in sorted(folder.glob(f"*{SUFFIX}"))]
+    return file_leftovers(folder)
 
 
 def _folder(lake: Path, table_name: str) -> Path:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Sequence
-from hashlib import blake2b
 from itertools import islice
 
 import numpy as np
@@ -14,11 +13,6 @@ from tasks.sorted_keys import Flags, Keys, SortedKeys, order_of
 KEY_BYTES = 16
 _AT_ONCE = 65_536
 """How many keys of an iterable are taken in at once."""
-
-
-def row_key(article_id: str, content_hash: str) -> bytes:
-    """Return the 16-byte identity of an article: its id and its content."""
-    return blake2b(f"{article_id}\0{content_hash}".encode(), digest_size=KEY_BYTES).digest()
 
 
 def keys_of_bytes(keys: Sequence[bytes]) -> Keys:

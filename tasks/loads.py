@@ -15,10 +15,10 @@ from tasks.key_columns import Stretch, id_tags, row_keys
 from tasks.keys import KeySet
 from tasks.lake import STAGING, Lake, part_name
 from tasks.parts import Part
-from tasks.sorted_keys import Flags, Keys, Words
+from tasks.sorted_keys import Flags, Keys, Words, count_flags
 from tasks.superseded import LIST_SCHEMA, current_stretches, list_superseded
 
-_LOADS = f"{STAGING}/loads"
+LOADS = f"{STAGING}/loads"
 
 
 class RowsTaken(NamedTuple):
@@ -87,7 +87,7 @@ class Load:
         doubled = ~new & self._brought.contains_keys(keys)
         changed = new & self._ids_before.contains_keys(ids)
         self._replaces |= bool(changed.any())
-        return RowsTaken(new, _count(changed), _count(doubled), _count(~first))
+        return RowsTaken(new, count_flags(changed), count_flags(doubled), count_flags(~first))
 
     def finish(self, *, mirror: bool = False, keep_versions: bool = False) -> int:
         """List the rows that the load replaces as superseded; returns how many.
@@ -103,7 +103,8 @@ class Load:
             if count:
                 list_superseded(lake, f"superseded-{self._name}", rows)
         # Only now: a load that is killed before this line is ended by the next one.
-        lake.storage.delete(_record(self._name))
+        if self._parts:
+            lake.storage.delete(_record(self._name))
         return count
 
     def _replaced(self, *, mirror: bool, keep_versions: bool) -> pa.Table:
@@ -122,7 +123,7 @@ class Load:
 
 def _end_killed_loads(lake: Lake) -> None:
     """List what the rows of killed loads replace, the oldest load first."""
-    names = [file.name.rpartition("/")[2] for file in lake.storage.list(_LOADS)]
+    names = [file.name.rpartition("/")[2] for file in lake.storage.list(LOADS)]
     killed = [name.removesuffix(".json") for name in names]
     while killed:
         ids = KeySet()
@@ -158,7 +159,7 @@ def _rows_where(lake: Lake, gone: Callable[[Part, Stretch], Flags]) -> pa.Table:
 
 
 def _record(load: str) -> str:
-    return f"{_LOADS}/{load}.json"
+    return f"{LOADS}/{load}.json"
 
 
 def _is_of(part: Part, load: str) -> bool:
@@ -167,7 +168,3 @@ def _is_of(part: Part, load: str) -> bool:
 
 def _id_keys(tags: Words) -> Keys:
     return Keys(tags, np.zeros_like(tags))
-
-
-def _count(flags: Flags) -> int:
-    return int(np.count_nonzero(flags))

@@ -17,7 +17,7 @@ import orjson
 from tasks.errors import UserError
 from tasks.storage import Storage
 
-_NOTES = "_staging/merges"
+NOTES = "_staging/merges"
 
 
 class Note(NamedTuple):
@@ -30,7 +30,7 @@ class Note(NamedTuple):
 
 def note_merge(storage: Storage, folder: str, old: Iterable[str], new: str | None) -> Note:
     """Leave a note of a merge that begins."""
-    note = Note(f"{_NOTES}/{folder}/{secrets.token_hex(8)}.json", list(old), new)
+    note = Note(f"{NOTES}/{folder}/{secrets.token_hex(8)}.json", list(old), new)
     storage.write(note.name, orjson.dumps({"old": note.old, "new": note.new}))
     return note
 
@@ -49,7 +49,7 @@ def read_notes(storage: Storage, folder: str) -> list[Note]:
         UserError: one is damaged.
     """
     notes = []
-    for file in storage.list(f"{_NOTES}/{folder}"):
+    for file in storage.list(f"{NOTES}/{folder}"):
         try:
             document = orjson.loads(storage.read(file.name))
             notes.append(Note(file.name, document["old"], document["new"]))

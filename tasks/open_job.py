@@ -40,11 +40,6 @@ def open_table(settings: SummarizeSettings) -> tuple[EnrichedTable, Endpoint]:
     return EnrichedTable(Lake(settings.lake), recipe, endpoint.model), endpoint
 
 
-def table_name(table: EnrichedTable) -> str:
-    """One name for a table's lock and its folder of journals."""
-    return f"{table.recipe.name}-{table.table_id}"
-
-
 def allow_connections(count: int) -> int:
     """Let this process have so many connections open; gives how many it may have.
 
@@ -93,7 +88,7 @@ def open_job(
 
             base_url = stack.enter_context(EmbeddedEndpoint()).base_url
         journals = open_journals(
-            *(table.lake.storage, table_name(table), run_name),
+            *(table.lake.storage, table.name, run_name),
             max_in_flight=settings.max_in_flight,
         )
         job = Job(
@@ -127,7 +122,7 @@ def _locks(
     """Be the table's only writer, while nobody replaces the parts of articles that we read."""
     lake, patience = table.lake, settings.wait_s
     with (
-        lake.locked(table_name(table), wait_s=patience, on_wait=on_wait, label=label) as writing,
+        lake.locked(table.name, wait_s=patience, on_wait=on_wait, label=label) as writing,
         lake.locked(
             ARTICLE_PARTS, shared=True, wait_s=patience, on_wait=on_wait, label=label
         ) as reading,

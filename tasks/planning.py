@@ -23,7 +23,7 @@ from tasks.parts import Part
 from tasks.refusals import Refusals, refused_texts
 from tasks.row_index import RowIndex, answered_texts
 from tasks.row_states import Knowledge
-from tasks.sorted_keys import Flags, order_of
+from tasks.sorted_keys import Flags, count_flags, order_of
 from tasks.superseded import Superseded
 
 __all__ = ["Batch", "Plan", "Planner", "answered_texts", "plan_run", "read_batch", "refused_texts"]
@@ -191,22 +191,22 @@ class Planner:
         recovered, asked = rows.recovered, rows.new
         if self._closed:
             recovered = asked = np.zeros_like(asked)
-        elif (to_ask := _count(asked)) > self._room:
+        elif (to_ask := count_flags(asked)) > self._room:
             asked = asked & (np.cumsum(asked) <= self._room)
-        to_ask = _count(asked)
+        to_ask = count_flags(asked)
         self._room -= to_ask
         copied = rows.known | (rows.later & (asked | recovered)[order.first])
         known.account_for(texts, tags, asked | recovered, copied | rows.refused)
         for cutter, wanted in ((cut.asks, asked), (cut.recovered, recovered), (cut.copies, copied)):
             cutter.add(part, stretch.first, _spread(wanted, current))
         plan.articles += len(tags)
-        plan.reused += _count(rows.reused)
-        plan.refused += _count(rows.refused)
+        plan.reused += count_flags(rows.reused)
+        plan.refused += count_flags(rows.refused)
         plan.refused_classes += known.refusals.count_classes(rows.classes)
-        plan.recovered += _count(recovered)
+        plan.recovered += count_flags(recovered)
         plan.to_ask += to_ask
-        plan.to_copy += _count(copied)
-        plan.left += _count(rows.new | rows.recovered | rows.later) - _count(
+        plan.to_copy += count_flags(copied)
+        plan.left += count_flags(rows.new | rows.recovered | rows.later) - count_flags(
             asked | recovered | (copied & rows.later)
         )
         self._estimate(stretch, _spread(asked, current))
@@ -272,10 +272,6 @@ def _spread(flags: Flags, current: Flags) -> Flags:
     spread = np.zeros_like(current)
     spread[current] = flags
     return spread
-
-
-def _count(flags: Flags) -> int:
-    return int(np.count_nonzero(flags))
 
 
 def _token_estimates(columns: pa.RecordBatch) -> npt.NDArray[np.int64]:

@@ -72,8 +72,9 @@ def _owned(folder: Path) -> bool:
         # is another user, who has to clean up.
         return True
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+        # Shared, so that two who look do not take each other for the owner.
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
         return True
     finally:
         os.close(descriptor)

@@ -24,6 +24,11 @@ _SHELVES = 1 << _SHELF_BITS
 _SHELF_ENDS = np.arange(1, _SHELVES, dtype=np.uint64) << np.uint64(64 - _SHELF_BITS)
 
 
+def count_flags(flags: Flags) -> int:
+    """How many are true."""
+    return int(np.count_nonzero(flags))
+
+
 class Keys(NamedTuple):
     """A column of 16-byte keys: the first and the last eight bytes of each as numbers."""
 

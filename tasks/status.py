@@ -9,7 +9,6 @@ from datetime import datetime
 from functools import partial
 from typing import TypeVar
 
-import numpy as np
 import pyarrow.compute as pc
 
 from tasks.enriched import EnrichedTable
@@ -21,7 +20,7 @@ from tasks.keys import KeySet
 from tasks.lake import Lake
 from tasks.llm.errors import PERMANENT_CLASSES
 from tasks.parts import Part, PartGone
-from tasks.sorted_keys import Flags
+from tasks.sorted_keys import count_flags
 from tasks.superseded import Superseded, current_rows
 from tasks.tables import FoundTable, find_tables
 from tasks.waiting_answers import waiting_answers
@@ -185,8 +184,8 @@ def _count_answers(
         keys = row_keys(texts, tags)
         new = answered.add_keys(keys)
         is_current = current.contains_keys(keys)
-        status.answered += _count(new & is_current)
-        status.outdated += _count(new & ~is_current)
+        status.answered += count_flags(new & is_current)
+        status.outdated += count_flags(new & ~is_current)
         if len(waiting):
             committed.add_keys(texts.take(waiting.contains_keys(texts)))
     status.waiting = len(waiting) - len(committed)
@@ -236,7 +235,3 @@ def _mark_newest(tables: list[TableStatus]) -> None:
                 newest[table.recipe] = table
     for table in newest.values():
         table.newest = True
-
-
-def _count(flags: Flags) -> int:
-    return int(np.count_nonzero(flags))

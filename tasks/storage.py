@@ -22,7 +22,8 @@ from tasks.errors import StorageDown, UserError
 from tasks.scratch import Scratch
 
 URI = re.compile(r"^([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""What a write fails with when there is no room left, on the disk or for this user."""
 
 
 class StoredFile(NamedTuple):
@@ -171,7 +172,7 @@ class LocalStorage:
 
 def unwritable(root: str, error: OSError) -> UserError:
     """What to say, and do, about a lake that cannot be written."""
-    if error.errno in _FULL:
+    if error.errno in FULL:
         return StorageDown(
             f"lake {root}: the disk is full; free some space, then run again: what was answered "
             "is kept"
@@ -208,15 +209,16 @@ def _path_of(uri: str) -> str:
 
 def _replace(staged: Path, path: Path) -> None:
     """Make a file durable, then visible under its final name."""
-    _sync(staged)
+    sync(staged)
     new = [folder for folder in path.parents if not folder.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
     staged.replace(path)
     for folder in [path.parent, *(each.parent for each in new)]:
-        _sync(folder)
+        sync(folder)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Make a file, or what a folder lists, survive a power cut."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -25,7 +25,7 @@ from tasks.sorted_keys import Flags, Keys
 ARTICLE_PARTS = "articles-parts"
 """Lock on the parts of articles: shared by who relies on them, exclusive for who replaces some."""
 
-_LISTS = f"{STAGING}/superseded"
+LISTS = f"{STAGING}/superseded"
 LIST_SCHEMA = pa.schema(
     [("part", pa.string()), ("article_id", pa.string()), ("content_hash", pa.string())]
 )
@@ -33,7 +33,7 @@ LIST_SCHEMA = pa.schema(
 
 def list_superseded(lake: Lake, name: str, rows: pa.Table) -> None:
     """Have rows of articles (of LIST_SCHEMA) be current no longer from now on."""
-    lake.write_part(_LISTS, f"{name}.parquet", rows)
+    lake.write_part(LISTS, f"{name}.parquet", rows)
 
 
 class Superseded:
@@ -45,7 +45,7 @@ class Superseded:
 
     def __init__(self, *lakes: Lake) -> None:
         self._lists = [
-            Part(lake.storage, *file) for lake in lakes for file in lake.storage.list(_LISTS)
+            Part(lake.storage, *file) for lake in lakes for file in lake.storage.list(LISTS)
         ]
         self._rows: dict[str, KeySet] = {}
         for part in self._lists:

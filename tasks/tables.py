@@ -7,7 +7,7 @@ from typing import NamedTuple
 import orjson
 from pydantic import ValidationError
 
-from tasks.enriched import EnrichedTable
+from tasks.enriched import EnrichedTable, table_name
 from tasks.errors import UserError
 from tasks.lake import Lake
 from tasks.recipes import Recipe
@@ -31,8 +31,8 @@ class FoundTable(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The name of its lock and of its folder of journals, as `tasks.open_job.table_name`."""
-        return f"{self.recipe}-{self.table_id}"
+        """The name of its lock and of its folder of journals."""
+        return table_name(self.recipe, self.table_id)
 
     @property
     def folders(self) -> tuple[str, str, str, str]:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from tasks.errors import UserError
 from tasks.holders import Held
-from tasks.journal_format import End, JournalReader
+from tasks.journal_format import End, examine
 from tasks.journal_leftovers import SET_ASIDE, SUFFIX, FileLeftover
 from tasks.journals import find_leftovers
 from tasks.lake import STAGING, Lake
-from tasks.merges import read_notes
+from tasks.loads import LOADS
+from tasks.merges import NOTES, read_notes
+from tasks.scratch import ownerless
 from tasks.storage import StoredFile
 from tasks.superseded import ARTICLE_PARTS
 from tasks.tables import DESCRIPTION, FoundTable
@@ -87,9 +87,8 @@ def verify_staging(
 
 def _merges(lake: Lake) -> Iterator[Finding]:
     """Notes of merges that have not ended."""
-    folder = f"{STAGING}/merges"
-    for file in lake.storage.list(folder):
-        home = file.name.removeprefix(f"{folder}/").rpartition("/")[0]
+    for file in lake.storage.list(NOTES):
+        home = file.name.removeprefix(f"{NOTES}/").rpartition("/")[0]
         where = lake.location(file.name)
         try:
             note = next((n for n in read_notes(lake.storage, home) if n.name == file.name), None)
@@ -108,7 +107,7 @@ def _merges(lake: Lake) -> Iterator[Finding]:
 
 def _loads(lake: Lake, staged: list[StoredFile]) -> Iterator[Finding]:
     for file in staged:
-        if file.name.startswith(f"{STAGING}/loads/"):
+        if file.name.startswith(f"{LOADS}/"):
             where = lake.location(file.name)
             yield Finding(f"{where}: a load was not finished; {_LOAD_AGAIN}", lake.articles)
 
@@ -160,40 +159,17 @@ def _waiting(lake: Lake, name: str) -> Iterator[Finding]:
 
 def _is_damaged(path: Path) -> bool:
     try:
-        with path.open("rb") as file:
-            reader = JournalReader(file)
-            for _ in reader:
-                pass
+        return examine(path).end in (End.DAMAGED, End.FOREIGN)
     except OSError:
         return False  # whoever committed it has removed it
-    return reader.end in (End.DAMAGED, End.FOREIGN)
 
 
 def _scratch(lake: Lake) -> Iterator[Finding]:
     """Folders of half-written parts whose owner has died; found without writing."""
     if lake.storage.folder is None:
         return
-    parent = lake.storage.folder / STAGING / "parts"
-    for folder in sorted(parent.iterdir()) if parent.is_dir() else []:
-        if folder.is_dir() and not _is_owned(folder / ".lock"):
-            yield Finding(
-                f"{folder}: half-written files of a killed run; run again: that removes it"
-            )
-
-
-def _is_owned(lock: Path) -> bool:
-    """Whether somebody alive holds a scratch folder, or we cannot know."""
-    try:
-        descriptor = os.open(lock, os.O_RDONLY)
-    except OSError:
-        return True
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
+    for folder in sorted(ownerless(lake.storage.folder / STAGING / "parts")):
+        yield Finding(f"{folder}: half-written files of a killed run; run again: that removes it")
 
 
 def _unknown(lake: Lake, staged: list[StoredFile]) -> Iterator[Finding]:

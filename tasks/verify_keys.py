@@ -12,7 +12,7 @@ from tasks.errors import StorageDown
 from tasks.key_columns import read_stretches, row_keys
 from tasks.keys import KeySet
 from tasks.parts import Part, PartGone
-from tasks.sorted_keys import Flags, Keys
+from tasks.sorted_keys import Flags, Keys, count_flags
 from tasks.verify_rows import Expected, Finding, Rows, checked_rows
 
 logger = logging.getLogger(__name__)
@@ -103,7 +103,7 @@ class Belongs:
         if current.all():
             return current
         former = ~current & self._articles.former.contains_keys(rows.keys)
-        self._former[kind] = self._former.get(kind, 0) + count_rows(former)
+        self._former[kind] = self._former.get(kind, 0) + count_flags(former)
         if self._articles.whole:
             rows.blame(
                 ~current & ~former,
@@ -139,8 +139,3 @@ class Belongs:
 def no_row(rows: Rows) -> Flags:
     """Flags that are false for every row."""
     return np.zeros(rows.batch.num_rows, np.bool_)
-
-
-def count_rows(flags: Flags) -> int:
-    """How many rows are flagged."""
-    return int(np.count_nonzero(flags))

@@ -9,14 +9,13 @@ from tasks.canonical import ARTICLES_SCHEMA
 from tasks.enriched import FAILURE_SCHEMA, EnrichedTable
 from tasks.errors import UserError
 from tasks.keys import KeySet
-from tasks.lake import STAGING, Lake
+from tasks.lake import Lake
 from tasks.parts import Part
-from tasks.superseded import LIST_SCHEMA, Superseded
+from tasks.sorted_keys import count_flags
+from tasks.superseded import LIST_SCHEMA, LISTS, Superseded
 from tasks.tables import FoundTable
-from tasks.verify_keys import ArticlesSeen, Belongs, Once, Seen, count_rows, no_row
+from tasks.verify_keys import ArticlesSeen, Belongs, Once, Seen, no_row
 from tasks.verify_rows import Expected, Rows
-
-SUPERSEDED_LISTS = f"{STAGING}/superseded"
 
 _RELOAD = "put the part back from a backup, or remove it and load its sources again"
 _REASK = "put the part back from a backup, or remove it and run again: its rows are asked again"
@@ -96,7 +95,7 @@ def verify_table(found: FoundTable, lake: Lake, articles: ArticlesSeen) -> Table
     for part in parts:
         for rows in seen.read(part, answers):
             new = once.take_in(part, rows, ~no_row(rows))
-            seen.answered += count_rows(new & belongs.check(rows, "answers"))
+            seen.answered += count_flags(new & belongs.check(rows, "answers"))
     total, failed = seen.rows, KeySet()
     for part in parts_of(lake, found.folders[1]):
         for rows in seen.read(part, failures):
@@ -127,13 +126,13 @@ def _count_failed(rows: Rows, failed: KeySet, answered: KeySet, belongs: Belongs
     rows.blame(has_answer, "the article has its answer by now", _NEXT_RUN, lock)
     new = failed.add_keys(rows.keys)
     rows.blame(~new & ~has_answer, "the article has failed again since", _NEXT_RUN, lock)
-    return count_rows(new & ~has_answer & belongs.check(rows, "failures"))
+    return count_flags(new & ~has_answer & belongs.check(rows, "failures"))
 
 
 def _superseded(lake: Lake, seen: Seen) -> Superseded | None:
     """The rows that are listed as superseded; None if a list is damaged."""
     lists = Seen()
-    for file in lake.storage.list(SUPERSEDED_LISTS):
+    for file in lake.storage.list(LISTS):
         for _ in lists.read(Part(lake.storage, *file), _LIST):
             pass
     seen.findings += lists.findings

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from tasks.journal_leftovers import Leftover
+from tasks.journal_leftovers import Leftover, file_leftovers
 from tasks.journal_objects import ObjectJournals
-from tasks.journal_spool import spool_folder, spooled
+from tasks.journal_spool import spool_folder
 from tasks.journals import open_journals
 from tasks.storage import LocalStorage, StoredFile
 
@@ -94,4 +94,4 @@ def records(leftovers: list[Leftover]) -> list[bytes]:
 
 
 def find_spooled(store: FolderAsObjects) -> list[Leftover]:
-    return [*spooled(spool_folder(store.root, TABLE))]
+    return file_leftovers(spool_folder(store.root, TABLE))

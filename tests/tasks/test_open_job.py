@@ -17,7 +17,7 @@ from tasks.job import Job
 from tasks.journal import Journal, JournalFolder, read_journal
 from tasks.lake import Lake
 from tasks.llm.embedded_process import EmbeddedEndpoint
-from tasks.open_job import allow_connections, open_job, open_table, table_name
+from tasks.open_job import allow_connections, open_job, open_table
 from tasks.settings import SummarizeSettings
 from tests.tasks.job_support import (
     MODEL,
@@ -181,7 +181,7 @@ def test_only_one_run_at_a_time_writes_a_table(lake: Lake, asked: EmbeddedEndpoi
 
 def test_a_table_has_one_name_for_its_lock_and_its_journals(lake: Lake) -> None:
     table, resolved = open_table(asking(lake, "http://127.0.0.1:1/v1"))
-    assert table_name(table) == f"summary-{table.table_id}"
+    assert table.name == f"summary-{table.table_id}"
     assert (table.model, resolved.model) == (MODEL, MODEL)
     assert not at(lake, "_staging/journals").exists()
 

@@ -9,7 +9,7 @@ from tasks.enriched import EnrichedTable
 from tasks.errors import UserError
 from tasks.journal import Journal
 from tasks.lake import Lake
-from tasks.open_job import open_job, table_name
+from tasks.open_job import open_job
 from tasks.parts import part_name
 from tasks.status import TableStatus, lake_status
 from tests.object_store import ObjectStoreServer
@@ -116,7 +116,7 @@ def test_articles_that_changed_leave_answers_behind(lake: Lake) -> None:
 
 def test_answers_that_wait_in_a_journal(lake: Lake, table: EnrichedTable) -> None:
     (committed, *_) = rows_of(lake, table.folder)
-    path = at(lake, f"_staging/journals/{table_name(table)}/run-1.journal")
+    path = at(lake, f"_staging/journals/{table.name}/run-1.journal")
     path.parent.mkdir(parents=True, exist_ok=True)
     journal = Journal(path)
     texts = [committed["content_hash"], "0" * 32, "1" * 32, "1" * 32]
@@ -128,7 +128,7 @@ def test_answers_that_wait_in_a_journal(lake: Lake, table: EnrichedTable) -> Non
 
 def test_who_is_writing_is_told(lake: Lake, table: EnrichedTable) -> None:
     with (
-        lake.locked(table_name(table), label="brave-fox"),
+        lake.locked(table.name, label="brave-fox"),
         lake.locked("articles", label="quick-hen"),
     ):
         found = lake_status(lake)
@@ -191,7 +191,7 @@ def test_on_an_object_store(
 ) -> None:
     monkeypatch.setenv("ARTICLE_FLOWS_SPOOL", str(tmp_path / "spool"))
     there = copy_to_store(lake, object_store.uri("status"))
-    table = table_name(table_of(lake))
+    table = table_of(lake).name
     before = objects(object_store)
     with there.locked(table, label="brave-fox"):
         (during,) = lake_status(there).tables

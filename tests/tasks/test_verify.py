@@ -25,7 +25,7 @@ from tasks.lake import Lake
 from tasks.lock_waiting import Timing
 from tasks.locks import locked
 from tasks.merges import note_merge
-from tasks.open_job import open_job, table_name
+from tasks.open_job import open_job
 from tasks.orphans import keep_orphans
 from tasks.parts import Part
 from tasks.tables import FoundTable, find_tables
@@ -120,7 +120,7 @@ def test_nothing_is_written(lake: Lake) -> None:
 def test_the_lock_of_a_table_is_named_as_the_run_names_it(lake: Lake) -> None:
     (found,) = find_tables(lake)
     assert found.table is not None
-    assert found.name == table_name(found.table)
+    assert found.name == found.table.name
     assert found.folders[:2] == (found.table.folder, found.table.failures)
 
 
@@ -363,7 +363,7 @@ def test_a_merge_that_is_half_done(lake: Lake, table: EnrichedTable) -> None:
     problem = only_problem(lake)
     assert "is half done" in problem
     assert "run again to finish it" in problem
-    with lake.locked(table_name(table)):
+    with lake.locked(table.name):
         assert verify_lake(lake).problems == []
 
 
@@ -376,14 +376,14 @@ def test_a_merge_of_articles_under_way(lake: Lake) -> None:
 
 
 def test_answers_of_a_killed_run(lake: Lake, table: EnrichedTable) -> None:
-    path = at(lake, f"_staging/journals/{table_name(table)}/run-1.journal")
+    path = at(lake, f"_staging/journals/{table.name}/run-1.journal")
     path.parent.mkdir(parents=True, exist_ok=True)
     journal = Journal(path)
     journal.append(*(answer(f"{n:032x}", summary="s").encode() for n in range(3)))
     journal.close()
     problem = only_problem(lake)
     assert "3 answers of a killed run wait; run again to take them in" in problem
-    with lake.locked(table_name(table)):
+    with lake.locked(table.name):
         found = verify_lake(lake)
     assert found.problems == []
     assert any("is being written" in line for line in found.notes)
