@@ -337,6 +337,14 @@ def test_files_that_should_not_be_there(lake: Lake, name: str, words: str) -> No
     assert words in problem
 
 
+def test_an_upload_under_way_is_no_problem(lake: Lake) -> None:
+    """To an object store large parts go by way of there; what is left goes with a later upload."""
+    path = at(lake, "_staging/uploads/0f1e2d")
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"half of a part")
+    assert verify_lake(lake).well
+
+
 @pytest.mark.parametrize("name", ["articles/_SUCCESS", "articles/.DS_Store", "README"])
 def test_files_that_nobody_reads_are_no_problem(lake: Lake, name: str) -> None:
     at(lake, name).write_bytes(b"x")
