@@ -19,7 +19,7 @@ from tasks.lake import Lake, part_name
 from tasks.loads import Load
 from tasks.parts import PartWriter
 from tasks.readers import read
-from tasks.readers_base import RecordChunk, Reject, Source
+from tasks.readers_base import BATCH_ROWS, Chunk, Reject, Source
 
 PART_ROWS = 50_000
 PART_BYTES = 64 << 20
@@ -101,7 +101,7 @@ def _canonical_chunks(
     columns: ColumnMap | None = None
     try:
         for chunk in read(source):
-            if columns is None and chunk.records:
+            if columns is None and chunk.num_rows:
                 columns = _columns_of(chunk, given_columns, source.name)
                 report.columns = dict(columns.columns)
             yield canonical(chunk, columns or ColumnMap({}), source.name)
@@ -109,9 +109,10 @@ def _canonical_chunks(
         report.error = str(error)
 
 
-def _columns_of(chunk: RecordChunk, given: dict[str, str], name: str) -> ColumnMap:
-    names = dict.fromkeys(column for record in chunk.records for column in record)
-    return guess_columns(list(names), chunk.records, given, name)
+def _columns_of(chunk: Chunk, given: dict[str, str], name: str) -> ColumnMap:
+    sample = chunk.head(BATCH_ROWS)
+    names = dict.fromkeys(column for record in sample for column in record)
+    return guess_columns(list(names), sample, given, name)
 
 
 def _take(chunk: CanonicalChunk, load: Load, report: SourceReport) -> pa.RecordBatch:

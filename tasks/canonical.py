@@ -11,7 +11,7 @@ from tasks.canonical_dates import as_utc
 from tasks.canonical_json import to_json
 from tasks.canonical_text import as_text, clean_text, join_sentences
 from tasks.columns import ColumnMap
-from tasks.readers_base import EXCERPT_CHARS, Record, RecordChunk, Reject
+from tasks.readers_base import EXCERPT_CHARS, Chunk, Record, Reject
 
 ARTICLES_SCHEMA = pa.schema(
     [
@@ -26,9 +26,15 @@ ARTICLES_SCHEMA = pa.schema(
         ("content_hash", pa.string()),
         ("source", pa.string()),
         ("extra", pa.string()),
+        ("reference_summary", pa.string()),
+        ("flags", pa.list_(pa.string())),
     ]
 )
-"""The schema of every part of `<lake>/articles/`. `extra` is a JSON object of all other columns."""
+"""The schema of every part of `<lake>/articles/`.
+
+`extra` is a JSON object of all other columns, `reference_summary` what somebody wrote before, to
+measure answers by. `flags` says what was noticed or assumed (`tasks.flags`); null if nothing.
+"""
 
 _SHORT_FIELDS = ("url", "author", "language", "category")
 EMPTY_BODY = "empty body"
@@ -52,18 +58,18 @@ def content_hash(title: str | None, body: str) -> str:
     return digest.hexdigest()
 
 
-def canonical(chunk: RecordChunk, columns: ColumnMap, source: str) -> CanonicalChunk:
+def canonical(chunk: Chunk, columns: ColumnMap, source: str) -> CanonicalChunk:
     """Turn raw records into canonical rows; a record without a body becomes a reject."""
     build = _RowBuilder(columns, source)
     rows: list[tuple[Any, ...]] = []
     rejects = list(chunk.rejects)
-    for number, record in zip(chunk.rows, chunk.records, strict=True):
+    for number, record in zip(chunk.rows, chunk.head(chunk.num_rows), strict=True):
         try:
             row = build.row(record)
         except RecursionError:
             row = "nested too deeply to be kept"
         if isinstance(row, str):
-            rejects.append(Reject(number, row, _excerpt(record)))
+            rejects.append(Reject(int(number), row, _excerpt(record)))
         else:
             rows.append(row)
     rejects.sort(key=lambda reject: reject.row)
@@ -111,6 +117,8 @@ class _RowBuilder:
             hashed,
             self._source,
             to_json(rest) if rest else None,
+            None,
+            None,
         )
 
 

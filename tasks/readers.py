@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.errors import UserError
-from tasks.readers_base import BATCH_ROWS, Reader, RecordChunk, Source
+from tasks.readers_base import BATCH_ROWS, Chunk, Reader, Source
 from tasks.readers_csv import read_csv
 from tasks.readers_jsonl import read_jsonl
 from tasks.readers_parquet import read_parquet
@@ -46,7 +46,7 @@ FORMATS: dict[str, Format] = {
 """All formats by name; content that matches several is taken for the first."""
 
 
-def read(source: Source, batch_rows: int = BATCH_ROWS) -> Iterator[RecordChunk]:
+def read(source: Source, batch_rows: int = BATCH_ROWS) -> Iterator[Chunk]:
     """Stream a source's raw rows with the reader of its format."""
     return FORMATS[source.format].read(source, batch_rows)
 

@@ -1,12 +1,16 @@
-"""What every reader is given and what it yields: sources in, chunks of raw records out."""
+"""What every reader is given and what it yields: sources in, chunks of raw rows out."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, BinaryIO
 
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
 from tasks.errors import UserError
+from tasks.places import Place
 
 BATCH_ROWS = 1_000
 """Rows in a chunk, unless the caller says otherwise."""
@@ -21,11 +25,20 @@ Record = dict[str, Any]
 
 @dataclass(frozen=True)
 class Source:
-    """One file to read: where it is, what the user called it, and in which format it is."""
+    """One file to read: where it is, what the user called it, and in which format it is.
 
-    path: Path
+    Attributes:
+        encoding: of its text, where the user has said it; empty: to be found out.
+        constants: columns that the place itself tells, as ``lang=en/part.parquet`` does.
+        facts: what its reader has found out and a user wants to see: ``encoding``, ``delimiter``.
+    """
+
+    place: Place
     name: str
     format: str
+    encoding: str = ""
+    constants: tuple[tuple[str, str], ...] = ()
+    facts: dict[str, str] = field(default_factory=dict, compare=False, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +74,51 @@ class RecordChunk:
     def __len__(self) -> int:
         return len(self.records) + len(self.rejects)
 
+    @property
+    def num_rows(self) -> int:
+        """Rows that could be read."""
+        return len(self.records)
 
-Reader = Callable[[Source, int], Iterator[RecordChunk]]
+    def head(self, rows: int) -> list[Record]:
+        """The first records."""
+        return self.records[:rows]
+
+
+@dataclass(slots=True)
+class ColumnChunk:
+    """The same as columns, for formats whose rows all have the same: far faster to work on.
+
+    Attributes:
+        columns: by name, in order; each has a value for each of ``rows``, of any Arrow type. Text
+            is valid UTF-8.
+        rows: the number of each row, as in `RecordChunk`.
+        rejects: rows between them that could not be read.
+    """
+
+    columns: dict[str, pa.Array]
+    rows: npt.NDArray[np.int64]
+    rejects: list[Reject] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.rows) + len(self.rejects)
+
+    @property
+    def num_rows(self) -> int:
+        """Rows that could be read."""
+        return len(self.rows)
+
+    def head(self, rows: int) -> list[Record]:
+        """The first rows as records."""
+        values = [column[:rows].to_pylist() for column in self.columns.values()]
+        if not values:
+            return [{} for _ in self.rows[:rows]]
+        return [dict(zip(self.columns, row, strict=True)) for row in zip(*values, strict=True)]
+
+
+Chunk = RecordChunk | ColumnChunk
+"""What a reader yields: whichever of the two is natural to its format."""
+
+Reader = Callable[[Source, int], Iterator[Chunk]]
 """Reads a source, some rows at a time; raises UserError for a file that it cannot go on with."""
 
 
@@ -91,10 +147,24 @@ def in_chunks(rows: Iterable[Row | Reject], batch_rows: int) -> Iterator[RecordC
 
 @contextmanager
 def opened(source: Source) -> Iterator[BinaryIO]:
-    """Open a source for reading; raise UserError if the system will not let it be read."""
+    """Open a source for reading, see `Place.open`; raise UserError if it cannot be read."""
+    with _told(source), source.place.open() as file:
+        yield file
+
+
+@contextmanager
+def opened_seekable(source: Source) -> Iterator[BinaryIO]:
+    """Open a source for reading here and there; raise UserError if it cannot be opened."""
+    with _told(source):
+        file = source.place.open_seekable()
+    with file:
+        yield file
+
+
+@contextmanager
+def _told(source: Source) -> Iterator[None]:
     try:
-        with source.path.open("rb") as file:
-            yield file
+        yield
     except OSError as error:
         raise UserError(f"{source.name} cannot be read: {error.strerror or error}") from error
 

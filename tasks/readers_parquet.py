@@ -18,6 +18,7 @@ from tasks.readers_base import (
     Row,
     Source,
     in_chunks,
+    opened_seekable,
     unique_names,
 )
 
@@ -33,7 +34,10 @@ def _rows(source: Source, batch_rows: int) -> Iterator[Row | Reject]:
     number = 0
     try:
         # Without pre_buffer and with buffer_size a large row group is not read in one piece.
-        with pq.ParquetFile(source.path, pre_buffer=False, buffer_size=1 << 20) as file:
+        with (
+            opened_seekable(source) as opened,
+            pq.ParquetFile(opened, pre_buffer=False, buffer_size=1 << 20) as file,
+        ):
             rows = _rows_at_a_time(file.metadata, batch_rows)
             for batch in _batches(file, rows):
                 size = batch.nbytes // max(1, batch.num_rows)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
 from tasks.errors import UserError
+from tasks.places import LocalPlace
 from tasks.readers import FORMATS, format_of, format_of_suffix
 from tasks.readers_base import Source
 
@@ -72,9 +73,9 @@ def find_sources(specs: list[str]) -> Sources:
 
 
 def _once(sources: Iterable[Source]) -> Iterator[Source]:
-    seen: set[Path] = set()
+    seen: set[str] = set()
     for source in sources:
-        place = source.path.resolve()
+        place = source.place.identity
         if place not in seen:
             seen.add(place)
             yield replace(source, name=_printable(source.name))
@@ -94,12 +95,12 @@ def _sources_of(spec: str) -> Sources:
     if path.exists():
         name = PurePath(spec).as_posix()
         try:
-            return Sources([Source(path, name, format_of(path, name))])
+            return Sources([Source(LocalPlace(path), name, format_of(path, name))])
         except UserError as error:
             return Sources(broken=[Skipped(name, str(error))])
     if spec == DEMO:
         path = Path(__file__).parent.parent / "data" / "articles.jsonl"
-        return Sources([Source(path, DEMO, format_of(path, DEMO))])
+        return Sources([Source(LocalPlace(path), DEMO, format_of(path, DEMO))])
     if glob.has_magic(spec):
         return _readable(_files_matching(spec), spec)
     raise UserError(f"{spec} does not exist; give a file, a folder or a glob, or say {DEMO}")
@@ -152,7 +153,7 @@ def _readable(files: list[tuple[Path, str]], spec: str) -> Sources:
             found.skipped.append(Skipped(name, "not a data file"))
             continue
         try:
-            found.append(Source(path, name, format_of(path, name)))
+            found.append(Source(LocalPlace(path), name, format_of(path, name)))
         except UserError as error:
             if format_of_suffix(path) and path.stat().st_size:
                 found.broken.append(Skipped(name, str(error)))

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 import tasks.readers_csv
 from tasks.errors import UserError
+from tasks.places import LocalPlace
 from tasks.readers_base import RecordChunk, Source
 from tasks.readers_csv import read_csv
 from tasks.readers_text import bounded_lines
@@ -18,7 +19,7 @@ CHINESE = "疫情期间主流媒体的传播策略研究,以人民日报抖音�
 def read_all(path: Path, content: bytes | str) -> RecordChunk:
     path.write_bytes(content.encode() if isinstance(content, str) else content)
     everything = RecordChunk()
-    for chunk in read_csv(Source(path, path.name, "csv")):
+    for chunk in read_csv(Source(LocalPlace(path), path.name, "csv")):
         everything.records += chunk.records
         everything.rows += chunk.rows
         everything.rejects += chunk.rejects

@@ -5,6 +5,7 @@ import pytest
 
 import tasks.readers_jsonl
 from tasks.errors import UserError
+from tasks.places import LocalPlace
 from tasks.readers_base import RecordChunk, Source
 from tasks.readers_jsonl import read_jsonl
 
@@ -12,7 +13,7 @@ from tasks.readers_jsonl import read_jsonl
 def read_all(path: Path, content: bytes, batch_rows: int = 1000) -> RecordChunk:
     path.write_bytes(content)
     everything = RecordChunk()
-    for chunk in read_jsonl(Source(path, path.name, "jsonl"), batch_rows):
+    for chunk in read_jsonl(Source(LocalPlace(path), path.name, "jsonl"), batch_rows):
         assert 0 < len(chunk) <= batch_rows
         everything.records += chunk.records
         everything.rows += chunk.rows
@@ -96,7 +97,7 @@ def test_lone_surrogates_and_large_integers_survive(path: Path) -> None:
 def test_chunks_end_at_their_rows_and_at_their_bytes(path: Path) -> None:
     rows = [{"n": n, "body": "x" * 3_000_000} for n in range(6)]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    source = Source(path, "articles.jsonl", "jsonl")
+    source = Source(LocalPlace(path), "articles.jsonl", "jsonl")
     assert [len(chunk) for chunk in read_jsonl(source, 1000)] == [3, 3]
     assert [len(chunk) for chunk in read_jsonl(source, 2)] == [2, 2, 2]
 
@@ -109,4 +110,4 @@ def test_an_empty_file_is_said_to_be_empty(path: Path, content: bytes) -> None:
 
 def test_a_file_that_is_gone_is_named(path: Path) -> None:
     with pytest.raises(UserError, match=r"^articles\.jsonl cannot be read: No such file"):
-        list(read_jsonl(Source(path, "articles.jsonl", "jsonl")))
+        list(read_jsonl(Source(LocalPlace(path), "articles.jsonl", "jsonl")))

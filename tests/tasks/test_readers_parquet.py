@@ -7,12 +7,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from tasks.errors import UserError
+from tasks.places import LocalPlace
 from tasks.readers_base import RecordChunk, Source
 from tasks.readers_parquet import read_parquet
 
 
 def read_all(path: Path, batch_rows: int = 1000) -> list[RecordChunk]:
-    return list(read_parquet(Source(path, "a.parquet", "parquet"), batch_rows))
+    return list(read_parquet(Source(LocalPlace(path), "a.parquet", "parquet"), batch_rows))
 
 
 @pytest.fixture
@@ -98,7 +99,7 @@ def test_rows_before_a_broken_row_group_are_kept(path: Path) -> None:
     start = column.data_page_offset
     content[start : start + column.total_compressed_size] = b"\xff" * column.total_compressed_size
     path.write_bytes(content)
-    chunks = read_parquet(Source(path, "a.parquet", "parquet"), 1000)
+    chunks = read_parquet(Source(LocalPlace(path), "a.parquet", "parquet"), 1000)
     assert [record["body"] for record in next(chunks).records] == bodies[:10]
     with pytest.raises(UserError, match=r"after row 10 \(the rows before are kept\)"):
         next(chunks)

@@ -1,0 +1,17 @@
+"""What can be noticed of an article, or had to be assumed: the values of the column `flags`."""
+
+HTML = "html"
+"""The body was HTML; what is stored is its text."""
+MOJIBAKE = "mojibake"
+"""The text looks as if it had been decoded with a wrong encoding: ``FranÃ§ois``. It is kept."""
+REPLACED = "replacement_characters"
+"""The text has U+FFFD where somebody could not decode it. It is kept."""
+SHORT = "short"
+"""The body is short for an article, but not under the least that is taken."""
+LANGUAGE_DETECTED = "language_detected"
+"""The source says no language; it was told by the text."""
+UTC_ASSUMED = "utc_assumed"
+"""The source's date has a time of day and no zone; it was taken for UTC."""
+
+FLAGS = (HTML, MOJIBAKE, REPLACED, SHORT, LANGUAGE_DETECTED, UTC_ASSUMED)
+"""All flags, in the order in which a row has them."""

@@ -1,0 +1,62 @@
+"""Where the bytes of a source are: every kind of place opens the same way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+
+class Place(Protocol):
+    """Something that can be read from its start as often as one likes; hashable and small.
+
+    Attributes:
+        file_name: the last part of its name, whose suffix may tell a format: ``a.csv``.
+    """
+
+    @property
+    def file_name(self) -> str:
+        """The last part of its name."""
+
+    @property
+    def identity(self) -> str:
+        """The same for two places that are one: a file that two patterns match comes once."""
+
+    def open(self) -> BinaryIO:
+        """Open it for reading, buffered; ``seek(0)`` always works, other seeks on plain files only.
+
+        Raises:
+            OSError: it cannot be read.
+            UserError: it cannot be read, and the message says what to do.
+        """
+
+    def open_seekable(self) -> BinaryIO:
+        """The same with any seeks at a fair price, for formats that begin at their end.
+
+        What can only be streamed is copied to a temporary file first, which goes with the handle.
+        """
+
+
+@dataclass(frozen=True)
+class LocalPlace:
+    """A file of this machine."""
+
+    path: Path
+
+    @property
+    def file_name(self) -> str:
+        """The file's name without its folder."""
+        return self.path.name
+
+    @property
+    def identity(self) -> str:
+        """The path without links."""
+        return str(self.path.resolve())
+
+    def open(self) -> BinaryIO:
+        """Open the file."""
+        return self.path.open("rb")
+
+    def open_seekable(self) -> BinaryIO:
+        """Open the file."""
+        return self.path.open("rb")
