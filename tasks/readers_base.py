@@ -29,6 +29,7 @@ class Source:
 
     Attributes:
         encoding: of its text, where the user has said it; empty: to be found out.
+        allow_hosts: private hosts that may be fetched from, for URLs found in the source.
         constants: columns that the place itself tells, as ``lang=en/part.parquet`` does.
         facts: what its reader has found out and a user wants to see: ``encoding``, ``delimiter``.
     """
@@ -37,6 +38,7 @@ class Source:
     name: str
     format: str
     encoding: str = ""
+    allow_hosts: tuple[str, ...] = ()
     constants: tuple[tuple[str, str], ...] = ()
     facts: dict[str, str] = field(default_factory=dict, compare=False, hash=False)
 
