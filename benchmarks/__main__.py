@@ -13,6 +13,8 @@ from benchmarks.articles import articles
 from benchmarks.cores import machine, stay_off_client_core
 from benchmarks.journal_cost import journal_ms_per_row
 from benchmarks.lakes import Lakes
+from benchmarks.loading import ROWS as LOADED_ROWS
+from benchmarks.loading import measure_loading
 from benchmarks.measurement import Measurement, measure
 from benchmarks.prefect_server import prefect_server, wait_until_quiet
 from benchmarks.report import as_json, markdown, one_line
@@ -37,6 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         _run_all(chosen, results, options.ways)
         if not options.only or "journal" in options.only:
             results.journal_ms = journal_ms_per_row()
+        if not options.only or "loading" in options.only:
+            results.loaded = measure_loading(round(LOADED_ROWS * options.scale))
     except KeyboardInterrupt:
         _say("interrupted; this was measured until then")
     if options.json:
@@ -117,10 +121,10 @@ def _parser() -> argparse.ArgumentParser:
     names = [scenario.name for scenario in SCENARIOS]
     parser.add_argument(
         "--only",
-        type=_names_of([*names, "journal"]),
+        type=_names_of([*names, "journal", "loading"]),
         default=[],
         metavar="SCENARIO,...",
-        help=f"some of: {', '.join(names)}, journal",
+        help=f"some of: {', '.join(names)}, journal, loading",
     )
     parser.add_argument(
         "--ways",

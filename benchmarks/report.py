@@ -3,6 +3,7 @@
 from dataclasses import asdict
 from typing import Any
 
+from benchmarks.loading import loading_markdown
 from benchmarks.measurement import Measurement
 from benchmarks.results import Results
 from benchmarks.targets import figures
@@ -33,6 +34,8 @@ _LEGEND = (
 def markdown(results: Results) -> str:
     """One table for each scenario, then what it must show."""
     sections = [scenario_markdown(results, name) for name in results.by_scenario]
+    if results.loaded:
+        sections.append(loading_markdown(results.loaded))
     return "\n".join([_heading(results), *sections, summary_markdown(results)])
 
 

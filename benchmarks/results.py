@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from benchmarks.loading import Loaded
 from benchmarks.measurement import Measurement
 from benchmarks.scenarios import Scenario
 
@@ -20,6 +21,7 @@ class Results:
     by_scenario: dict[str, list[Measurement]] = field(default_factory=dict)
     scenarios: dict[str, Scenario] = field(default_factory=dict)
     journal_ms: float | None = None
+    loaded: list[Loaded] = field(default_factory=list)
 
     def find(self, scenario: str, way: str, note: str | None = None) -> Measurement | None:
         """The measurement of a way that did not crash; the first unless the note tells which."""

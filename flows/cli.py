@@ -1,4 +1,4 @@
-"""The command line: `article-flows run|ingest|summarize|status|verify|recipes|endpoint|bootstrap`.
+"""The command line: `article-flows run|inspect|ingest|summarize|status|verify|recipes|…`.
 
 Prefect is imported only where a flow runs, so that help, wrong use and dry runs come at once.
 """
@@ -14,12 +14,26 @@ from importlib.metadata import version
 from typing import Annotated
 
 from cyclopts import App, CycloptsError, Parameter
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 
+from flows.cli_options import (
+    AskOptions,
+    Column,
+    DryRun,
+    Json,
+    KeepVersions,
+    Lake,
+    LoadOptions,
+    Mirror,
+    Options,
+    Reading,
+    Sources,
+    Wait,
+)
 from flows.exit_status import ANSWERED, RUN_FAILED, WRONG_USE, status_of
 from tasks.errors import InterruptedRun, UsageError, UserError
 from tasks.interruption import Interrupted, interrupted_by, interruptible
-from tasks.settings import IngestSettings, SummarizeSettings
+from tasks.settings import IngestSettings
 
 app = App(
     name="article-flows",
@@ -33,66 +47,12 @@ app = App(
 )
 
 
-class AskOptions(SummarizeSettings):
-    """The settings of a summarise run, with the defaults of a terminal."""
-
-    lake: str = Field(
-        default="lake", min_length=1, description="Folder of the lake, or s3://bucket/prefix."
-    )
-    base_url: str = Field(
-        default="",
-        description=(
-            "OpenAI-compatible endpoint, up to and including /v1. Default: OPENAI_BASE_URL, else "
-            "OpenAI where OPENAI_API_KEY is set, else 'embedded', a free stand-in on this machine "
-            "that picks sentences out of the article and is no language model."
-        ),
-    )
-
-
-Sources = Annotated[
-    str,
-    Parameter(help="Files, folders or globs of JSONL, CSV or Parquet; or demo, 100 articles."),
-]
-Lake = Annotated[str, Parameter(help="Folder of the lake, or s3://bucket/prefix.")]
-Column = Annotated[
-    list[str] | None,
-    Parameter(
-        help="Which source column is what, if the usual names do not tell: body=text",
-        negative=(),
-    ),
-]
-Options = Annotated[AskOptions, Parameter(name="*")]
-DryRun = Annotated[bool, Parameter(help="Say what it would take; make no call.", negative=())]
-Json = Annotated[
-    bool, Parameter(name="--json", help="End with one line of JSON on stdout.", negative=())
-]
-
-
-Wait = Annotated[
-    float, Parameter(help="Seconds to wait while another run writes the same table; 0: end.")
-]
-Mirror = Annotated[
-    bool,
-    Parameter(
-        help="The sources are all the articles there are: others leave the tables, and are kept "
-        "in superseded/.",
-        negative=(),
-    ),
-]
-KeepVersions = Annotated[
-    bool,
-    Parameter(
-        help="Keep an article whose id comes again with other content, beside the new one.",
-        negative=(),
-    ),
-]
-
-
 @app.command
 def run(
     *source: Sources,
     options: Options = AskOptions(),  # noqa: B008
     column: Column = None,
+    reading: Reading = LoadOptions(),  # noqa: B008
     mirror: Mirror = False,
     keep_versions: KeepVersions = False,
     dry_run: DryRun = False,
@@ -108,6 +68,7 @@ def run(
         columns=column or [],
         mirror=mirror,
         keep_versions=keep_versions,
+        **reading.model_dump(),
     )
     return cli_runs.run(load, options, dry_run=dry_run, as_json=as_json)
 
@@ -117,6 +78,7 @@ def ingest(
     *source: Sources,
     lake: Lake = "lake",
     column: Column = None,
+    reading: Reading = LoadOptions(),  # noqa: B008
     mirror: Mirror = False,
     keep_versions: KeepVersions = False,
     wait_s: Wait = 3_600.0,
@@ -132,8 +94,26 @@ def ingest(
         columns=column or [],
         mirror=mirror,
         keep_versions=keep_versions,
+        **reading.model_dump(),
     )
     return cli_runs.ingest(settings, as_json=as_json)
+
+
+@app.command
+def inspect(
+    *source: Sources,
+    column: Column = None,
+    reading: Reading = LoadOptions(),  # noqa: B008
+    as_json: Json = False,
+) -> int:
+    """Show what sources would be taken for, before anything is loaded; it only reads.
+
+    Format, encoding, columns and why each was taken for what, sample rows, counts, tokens.
+    """
+    from flows import cli_sources
+
+    settings = IngestSettings(sources=_named(source), columns=column or [], **reading.model_dump())
+    return cli_sources.inspect(settings, as_json=as_json)
 
 
 @app.command

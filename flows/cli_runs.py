@@ -16,9 +16,9 @@ from tasks.dry_run import estimate_run
 from tasks.endpoint import EMBEDDED_MODEL, base_url_from, resolve_endpoint
 from tasks.errors import StoppedRun, UserError
 from tasks.lake import Lake
+from tasks.loading import sources_of
 from tasks.recipes import load_recipe
 from tasks.settings import IngestSettings, PipelineSettings, SummarizeSettings
-from tasks.sources import find_sources
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State
@@ -30,8 +30,7 @@ def run(load: IngestSettings, options: SummarizeSettings, *, dry_run: bool, as_j
     """The pipeline flow."""
     asking = _resolved(options, dry_run=dry_run)
     settings = PipelineSettings(**{**load.model_dump(), **asking.model_dump()})
-    find_sources(settings.sources)
-    parse_column_options(settings.columns)
+    _see_sources(settings)
     if dry_run:
         estimate = estimate_run(settings.for_summarize(), settings.for_ingest())
         return cli_print.show_estimate(asdict(estimate), as_json=as_json)
@@ -74,14 +73,21 @@ def summarize(options: SummarizeSettings, *, dry_run: bool, as_json: bool) -> in
 def ingest(settings: IngestSettings, *, as_json: bool) -> int:
     """The ingest flow."""
     Lake(settings.lake)
-    find_sources(settings.sources)
-    parse_column_options(settings.columns)
+    _see_sources(settings)
     _prepare_prefect()
     from flows.ingest import ingest_articles
     from tasks.reports import IngestReport
 
     report, _ = _report_of(IngestReport, lambda: ingest_articles(settings, return_state=True))
     return cli_print.show_ingest(report, as_json=as_json)
+
+
+def _see_sources(settings: IngestSettings) -> None:
+    """Fail at once if the sources or columns cannot be; what is far away is seen by the run."""
+    parse_column_options(settings.columns)
+    near = [source for source in settings.sources if "://" not in source]
+    if near:
+        sources_of(settings.model_copy(update={"sources": near}))
 
 
 def _resolved(options: SummarizeSettings, *, dry_run: bool) -> SummarizeSettings:

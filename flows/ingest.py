@@ -1,4 +1,4 @@
-"""Load articles: files, folders and globs into one canonical Parquet table."""
+"""Load articles, wherever and in whatever form they are, into one canonical Parquet table."""
 
 import time
 
@@ -6,23 +6,27 @@ from prefect import flow, get_run_logger, unmapped
 from prefect.runtime import flow_run
 
 from flows.outcome import fails_in_one_line, flow_run_label, publish, tell
-from tasks.articles import SourceReport
-from tasks.columns import parse_column_options
 from tasks.errors import UserError
 from tasks.event_loop_task_runner import EventLoopTaskRunner
+from tasks.folded import folded
 from tasks.ingest import (
+    find_all_sources,
     group_sources,
     load_sources,
+    prepare_loading,
     read_known_articles,
     replace_versions,
     tidy_table,
 )
 from tasks.lake import Lake
+from tasks.load_progress import LoadProgress
 from tasks.prefect_inputs import untraced
+from tasks.profile_markdown import profile_markdown
+from tasks.progress_shown import shown
 from tasks.report_markdown import ingest_markdown
 from tasks.reports import IngestReport
 from tasks.settings import IngestSettings
-from tasks.sources import find_sources
+from tasks.source_report import SourceReport
 
 
 @flow(
@@ -39,16 +43,19 @@ def ingest_articles(settings: IngestSettings = IngestSettings()) -> IngestReport
     """
     started = time.monotonic()
     lake = Lake(settings.lake)
-    sources = find_sources(settings.sources)
-    columns = parse_column_options(settings.columns)
+    sources = find_all_sources(settings)
+    progress = LoadProgress(len(sources))
     with lake.locked("articles", wait_s=settings.wait_s, on_wait=tell, label=flow_run.name or ""):
         load = read_known_articles(untraced(lake))
-        loads = load_sources.map(
-            [untraced(group) for group in group_sources(sources)],
-            load=unmapped(untraced(load)),
-            given_columns=unmapped(columns),
-        )
-        reports = [report for each in loads for report in each.result()]
+        loading = prepare_loading(untraced(lake), settings)
+        with shown(progress, "article-flows-load-progress"):
+            loads = load_sources.map(
+                [untraced(group) for group in group_sources(sources)],
+                load=unmapped(untraced(load)),
+                loading=unmapped(untraced(loading)),
+                progress=unmapped(untraced(progress)),
+            )
+            reports = folded(report for each in loads for report in each.result())
         reports += [SourceReport(broken.name, error=broken.reason) for broken in sources.broken]
         superseded = replace_versions(untraced(load), settings, untraced(reports))
         tidy_table(untraced(lake))
@@ -60,9 +67,11 @@ def ingest_articles(settings: IngestSettings = IngestSettings()) -> IngestReport
         superseded=superseded,
         superseded_articles=lake.location(f"{lake.superseded}/{lake.articles}"),
         seconds=time.monotonic() - started,
+        profile=load.profile,
     )
     if report.broken and not report.rows_in:
         raise UserError(report.broken[0].error or "no source could be read")
     publish(ingest_markdown(report), key="ingest-report")
+    publish(profile_markdown(report), key="articles-table")
     get_run_logger().info(report.line())
     return report

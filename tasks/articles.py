@@ -1,215 +1,206 @@
-"""Ingest one source into the lake: read, make canonical, drop what is there, commit parts."""
+"""Ingest sources into the lake: read, make canonical, drop what is there, write parts."""
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from hashlib import blake2b
-from time import monotonic
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from tasks.canonical import ARTICLES_SCHEMA, CanonicalChunk, canonical
-from tasks.columns import ColumnMap, guess_columns
-from tasks.errors import UserError
-from tasks.keys import KeySet
-from tasks.lake import Lake, part_name
+from tasks.article_parts import ArticleWriter, article_writer
+from tasks.bundles import Bundle, Piece, bundled
+from tasks.canonical import CanonicalChunk, canonical
+from tasks.column_samples import sampled
+from tasks.columns import ColumnMap, Given, given_for, guess_columns
+from tasks.errors import SourceAway, StorageDown, UserError
+from tasks.loading import Loading
 from tasks.loads import Load
-from tasks.parts import PartWriter
 from tasks.readers import read
-from tasks.readers_base import BATCH_ROWS, Chunk, Reject, Source
+from tasks.readers_base import Chunk, ColumnChunk, Record, RecordChunk, Reject, Source
+from tasks.readers_text import without_surrogates
+from tasks.rejects import RejectWriter
+from tasks.source_report import SourceReport
 
-PART_ROWS = 50_000
-PART_BYTES = 64 << 20
-"""A part is committed at this many bytes in memory, or at PART_ROWS rows."""
-REJECTS_SCHEMA = pa.schema(
-    [
-        ("source", pa.string()),
-        ("row", pa.int64()),
-        ("reason", pa.string()),
-        ("raw", pa.string()),
-        ("rejected_at", pa.timestamp("us", tz="UTC")),
-    ]
-)
-"""The schema of every part of `<lake>/rejects/`."""
+logger = logging.getLogger(__name__)
+
+Progress = Callable[[SourceReport], None]
+"""Is told of a report after some of its rows were taken in."""
+
+_UNORDERED = ("urls", "sitemap")
+"""Formats whose rows come as they are fetched: there is no row to go on from."""
 
 
-@dataclass
-class SourceReport:
-    """What became of a source's rows.
+def ingest_sources(
+    reports: Iterable[tuple[Source, SourceReport]],
+    load: Load,
+    loading: Loading = Loading(),  # noqa: B008
+    on_progress: Progress | None = None,
+) -> None:
+    """Load sources into the load's lake, one after another, and account for each row.
 
-    `rows_in == stored + duplicates + already_there + rejected` at all times but within a part
-    that is not committed yet. `duplicates` are equal (id and content) to a row of the same load,
-    `already_there` to one from before; `changed` of the stored have an id that the lake had with
-    other content, and `repeated_ids` one that another stored row of the load has. `error`
-    says why the source could not be read (further).
+    Share one load among the sources of a run. Each source comes with its report, empty but where
+    it was begun before; `on_progress` gets it after each chunk of rows. When this returns, what is
+    `stored` is in the lake.
+
+    Raises:
+        SourceAway: some could not be read just now; their reports say how far they came, all
+            others are done. Call it again with these.
+        UserError: the lake cannot be written. What is wrong with a source is in its report.
     """
-
-    source: str
-    rows_in: int = 0
-    stored: int = 0
-    changed: int = 0
-    repeated_ids: int = 0
-    duplicates: int = 0
-    already_there: int = 0
-    rejected: int = 0
-    parts: list[str] = field(default_factory=list)
-    columns: dict[str, str] = field(default_factory=dict)
-    seconds: float = 0.0
-    error: str | None = None
+    away: list[SourceReport] = []
+    with RejectWriter(load.lake, load.known_rejects) as rejects, article_writer(load) as articles:
+        for bundle in bundled(_pieces(reports, loading, away)):
+            rows = canonical(bundle.chunk, bundle.columns, bundle.source, loading.rules)
+            rows = _far_enough(rows, load, loading)
+            _take(rows, bundle, load, (articles, rejects))
+            if on_progress:
+                on_progress(bundle.reports[-1])
+    if away:
+        raise SourceAway(str(away[0].error))
 
 
 def ingest_source(
     source: Source,
     load: Load,
-    given_columns: dict[str, str],
-    on_progress: Callable[[SourceReport], None] | None = None,
+    loading: Loading = Loading(),  # noqa: B008
+    on_progress: Progress | None = None,
 ) -> SourceReport:
-    """Load one source into the load's lake and report what became of each row.
-
-    Share one load among the sources of a run. `on_progress` gets the report so far after each
-    chunk of rows.
-
-    Never raises for what is wrong with the source: the report's `error` says it, and the good
-    rows before it are stored. After a crash a new call stores what the first one did not commit.
-    """
-    started = monotonic()
+    """Load one source and report what became of each row; see `ingest_sources`."""
     report = SourceReport(source.name)
-    with ExitStack() as stack:
-        rejects = _RejectSink(load.lake, source.name, stack)
-        articles = _ArticleSink(load, report)
-        for chunk in _canonical_chunks(source, given_columns, report):
-            rejects.add(chunk.rejects)
-            articles.add(_take(chunk, load, report))
-            report.seconds = monotonic() - started
-            if on_progress:
-                on_progress(report)
-        articles.commit()
-    report.seconds = monotonic() - started
+    try:
+        ingest_sources([(source, report)], load, loading, on_progress)
+    except SourceAway as error:
+        report.error = str(error)
     return report
 
 
-def _canonical_chunks(
-    source: Source, given_columns: dict[str, str], report: SourceReport
-) -> Iterator[CanonicalChunk]:
-    """Read a source up to its end or to what is wrong with it, which goes into the report.
+def _pieces(
+    reports: Iterable[tuple[Source, SourceReport]], loading: Loading, away: list[SourceReport]
+) -> Iterator[Piece]:
+    """The chunks of all sources; `away` gets the reports of those to be read another time."""
+    for source, report in reports:
+        report.error, report.format, report.facts = None, source.format, source.facts
+        with _told(report, away), closing(read(source)) as chunks:
+            yield from _mapped(chunks, report, loading.columns)
 
-    Its columns are told by the first chunk that has a record.
-    """
-    columns: ColumnMap | None = None
+
+def _mapped(
+    chunks: Generator[Chunk], report: SourceReport, given: Sequence[Given]
+) -> Iterator[Piece]:
+    """A source's chunks, from where it is to go on, with what its columns are taken for."""
+    # A source that is read again is mapped by the same rows.
+    sample, all_chunks = sampled(chunks)
+    columns = ColumnMap({})
+    if sample:
+        columns = _columns_of(sample, given, report.source)
+        templates = {target: each.text for target, each in columns.templates.items()}
+        report.columns = {**columns.columns, **templates}
+    done = report.last_row
+    for chunk in all_chunks:
+        if (last := _last_row(chunk)) > done or not done:
+            yield Piece(report, _after(chunk, done) if done else chunk, columns)
+            report.last_row = max(report.last_row, last)
+
+
+@contextmanager
+def _told(report: SourceReport, away: list[SourceReport]) -> Iterator[None]:
+    """Have the report say what is wrong with its source."""
+    finished = True
     try:
-        for chunk in read(source):
-            if columns is None and chunk.num_rows:
-                columns = _columns_of(chunk, given_columns, source.name)
-                report.columns = dict(columns.columns)
-            yield canonical(chunk, columns or ColumnMap({}), source.name)
+        yield
+    except (SourceAway, StorageDown) as error:
+        report.error = _printable(error)
+        if finished := report.format in _UNORDERED and report.last_row > 0:
+            return
+        away.append(report)
     except UserError as error:
-        report.error = str(error)
-
-
-def _columns_of(chunk: Chunk, given: dict[str, str], name: str) -> ColumnMap:
-    sample = chunk.head(BATCH_ROWS)
-    names = dict.fromkeys(column for record in sample for column in record)
-    return guess_columns(list(names), sample, given, name)
-
-
-def _take(chunk: CanonicalChunk, load: Load, report: SourceReport) -> pa.RecordBatch:
-    """Take a chunk into the load and the report; give its new rows."""
-    rows = chunk.batch
-    taken = load.take(rows)
-    stored = int(np.count_nonzero(taken.new))
-    report.rows_in += rows.num_rows + len(chunk.rejects)
-    report.stored += stored
-    report.changed += taken.changed
-    report.repeated_ids += taken.repeated_ids
-    report.duplicates += taken.duplicates
-    report.already_there += rows.num_rows - stored - taken.duplicates
-    report.rejected += len(chunk.rejects)
-    return rows if stored == rows.num_rows else rows.filter(pa.array(taken.new))
-
-
-class _ArticleSink:
-    """Gathers canonical rows and commits them as parts of a bounded size."""
-
-    def __init__(self, load: Load, report: SourceReport) -> None:
-        self._load = load
-        self._report = report
-        self._batches: list[pa.RecordBatch] = []
-        self._rows = self._bytes = 0
-
-    def add(self, batch: pa.RecordBatch) -> None:
-        if not batch.num_rows:
-            return
-        if self._rows + batch.num_rows > PART_ROWS or self._bytes + batch.nbytes > PART_BYTES:
-            self.commit()
-        self._batches.append(batch)
-        self._rows += batch.num_rows
-        self._bytes += batch.nbytes
-
-    def commit(self) -> None:
-        if not self._batches:
-            return
-        table = pa.Table.from_batches(self._batches, schema=ARTICLES_SCHEMA)
-        lake = self._load.lake
-        part = lake.write_part(lake.articles, self._load.next_part_name(), table)
-        self._report.parts.append(part.name)
-        self._batches, self._rows, self._bytes = [], 0, 0
-
-
-class _RejectSink:
-    """Streams the rejects of a source into one part, but for those that the lake has."""
-
-    def __init__(self, lake: Lake, source: str, stack: ExitStack) -> None:
-        self._lake = lake
-        self._source = source
-        self._stack = stack
-        self._known: KeySet | None = None
-        self._writer: PartWriter | None = None
-
-    def add(self, rejects: list[Reject]) -> None:
-        if not rejects:
-            return
-        if self._known is None:
-            self._known = _known_rejects(self._lake, self._source)
-        new = self._known.add_many(
-            [_reject_key(each.row, each.reason, each.raw) for each in rejects]
+        report.error = _printable(error)
+    except Exception as error:
+        # A reader must not fail in a way that nobody thought of; if one does, the others go on.
+        logger.exception("%s cannot be read", report.source)
+        report.error = (
+            f"{report.source} cannot be read after row {report.last_row} (the rows before are "
+            f"kept): {type(error).__name__}: {_printable(error)[:200]}; please report this"
         )
-        rows = [each for each, is_new in zip(rejects, new, strict=True) if is_new]
-        if not rows:
-            return
-        if self._writer is None:
-            self._writer = self._stack.enter_context(
-                self._lake.part_writer(self._lake.rejects, part_name("part"), REJECTS_SCHEMA)
-            )
-        self._writer.write_table(_reject_table(self._source, rows))
+    finally:
+        report.finished = finished
 
 
-def _reject_key(row: int, reason: str, raw: str) -> bytes:
-    return blake2b(f"{row}\0{reason}\0{raw}".encode(), digest_size=16).digest()
+def _printable(error: Exception) -> str:
+    return without_surrogates(" ".join(str(error).split()))
 
 
-def _reject_table(source: str, rejects: list[Reject]) -> pa.Table:
-    now = datetime.now(UTC)
-    return pa.table(
-        [
-            [source] * len(rejects),
-            [each.row for each in rejects],
-            [each.reason for each in rejects],
-            [each.raw for each in rejects],
-            [now] * len(rejects),
-        ],
-        schema=REJECTS_SCHEMA,
-    )
+def _columns_of(sample: Sequence[Record], given: Sequence[Given], name: str) -> ColumnMap:
+    names = dict.fromkeys(column for record in sample for column in record)
+    return guess_columns(list(names), sample, given_for(given, name), name)
 
 
-def _known_rejects(lake: Lake, source: str) -> KeySet:
-    known = KeySet()
-    for part in lake.parts(lake.rejects):
-        with part.open() as file:
-            table = file.read(["source", "row", "reason", "raw"])
-        table = table.filter(pc.equal(table["source"], source)).drop(["source"])
-        rows = (table.column(name).to_pylist() for name in table.schema.names)
-        known.update(map(_reject_key, *rows))
-    return known
+def _last_row(chunk: Chunk) -> int:
+    numbers = [int(chunk.rows[-1])] if chunk.num_rows else []
+    return max([*numbers, *(reject.row for reject in chunk.rejects)], default=0)
+
+
+def _after(chunk: Chunk, done: int) -> Chunk:
+    """The rows of a chunk that come after one."""
+    rejects = [reject for reject in chunk.rejects if reject.row > done]
+    if isinstance(chunk, RecordChunk):
+        first = sum(number <= done for number in chunk.rows)
+        return RecordChunk(chunk.records[first:], chunk.rows[first:], rejects)
+    first = int(np.searchsorted(chunk.rows, done, side="right"))
+    columns = {name: column[first:] for name, column in chunk.columns.items()}
+    return ColumnChunk(columns, chunk.rows[first:], rejects)
+
+
+def _far_enough(chunk: CanonicalChunk, load: Load, loading: Loading) -> CanonicalChunk:
+    """A chunk whose near duplicates of other articles are among its rejects."""
+    if loading.near_duplicates is None or not chunk.batch.num_rows:
+        return chunk
+    rows = chunk.batch
+    fresh = np.flatnonzero(~load.knows(rows))
+    some = rows.take(pa.array(fresh))
+    found = loading.near_duplicates.find(some["article_id"], some["body"])
+    if not found:
+        return chunk
+    kept = np.ones(rows.num_rows, np.bool_)
+    rejects = list(chunk.rejects)
+    for index, reason in found:
+        place = int(fresh[index])
+        kept[place] = False
+        rejects.append(Reject(int(chunk.rows[place]), reason, rows["body"][place].as_py()[:200]))
+    rejects.sort(key=lambda reject: reject.row)
+    return CanonicalChunk(rows.filter(pa.array(kept)), rejects, chunk.rows[kept])
+
+
+def _take(
+    chunk: CanonicalChunk, bundle: Bundle, load: Load, writers: tuple[ArticleWriter, RejectWriter]
+) -> None:
+    """Take a chunk into the load, have it written, and account for its rows."""
+    articles, rejects = writers
+    rows = bundle.named(chunk)
+    taken = load.take(rows)
+    new = rows if taken.new.all() else rows.filter(pa.array(taken.new))
+    load.count(new, chunk.rejects)
+    articles.add(new)
+    owners = bundle.owners_of(chunk.rows)
+    _count(bundle, owners, "rows_in", np.ones(len(owners), np.bool_))
+    _count(bundle, owners, "stored", taken.new)
+    _count(bundle, owners, "changed", taken.changed)
+    _count(bundle, owners, "repeated_ids", taken.repeated_ids)
+    _count(bundle, owners, "duplicates", taken.duplicates)
+    _count(bundle, owners, "already_there", ~(taken.new | taken.duplicates))
+    for report, of_source in bundle.rejects_of(chunk.rejects):
+        report.rows_in += len(of_source)
+        report.rejected += len(of_source)
+        rejects.add(report.source, of_source)
+
+
+def _count(
+    bundle: Bundle, owners: npt.NDArray[np.int64], name: str, flags: npt.NDArray[np.bool_]
+) -> None:
+    """Add to a count of each source's report the rows of it that are flagged."""
+    counts = np.bincount(owners[flags], minlength=len(bundle.reports))
+    for report, count in zip(bundle.reports, counts.tolist(), strict=True):
+        setattr(report, name, getattr(report, name) + count)

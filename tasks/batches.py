@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from tasks.canonical import ARTICLES_SCHEMA
 from tasks.lake import Lake
-from tasks.parts import Part
+from tasks.parts import Part, with_columns
 from tasks.sorted_keys import Flags
 
 Batch = dict[str, Any]
@@ -74,7 +75,7 @@ def _read_rows(part: Part, ranges: list[list[int]]) -> pa.Table:
     footer = _footers.of(part)
     with part.open(footer.metadata) as file:
         groups = footer.groups_of(ranges)
-        table = file.read_row_groups(groups.tolist())
+        table = with_columns(file.read_row_groups(groups.tolist()), ARTICLES_SCHEMA)
     sizes = np.diff(footer.starts)[groups]
     starts_in_table = np.concatenate(([0], np.cumsum(sizes)[:-1]))
     shifts = starts_in_table - footer.starts[groups]

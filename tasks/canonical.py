@@ -1,17 +1,25 @@
 """Raw records to the canonical table of articles: one fixed schema, whatever the source was."""
 
-import math
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from tasks.canonical_dates import as_utc
-from tasks.canonical_json import to_json
-from tasks.canonical_text import as_text, clean_text, join_sentences
+from tasks import flags
+from tasks.canonical_body import Bodies, bodies_of
+from tasks.canonical_extra import extras, flag_lists
+from tasks.canonical_fields import Fields, fields_of
+from tasks.canonical_json import excerpt
+from tasks.canonical_values import moments, short_texts, summaries
 from tasks.columns import ColumnMap
-from tasks.readers_base import EXCERPT_CHARS, Chunk, Record, Reject
+from tasks.language import detect_languages
+from tasks.mojibake import has_mojibake, mojibake_suspects
+from tasks.readers_base import EXCERPT_CHARS, Chunk, Reject
+from tasks.rules import Rules, short_bodies
+from tasks.text_buffers import Mask, bytes_of, following, rows_with
 
 ARTICLES_SCHEMA = pa.schema(
     [
@@ -36,19 +44,24 @@ ARTICLES_SCHEMA = pa.schema(
 measure answers by. `flags` says what was noticed or assumed (`tasks.flags`); null if nothing.
 """
 
-_SHORT_FIELDS = ("url", "author", "language", "category")
-EMPTY_BODY = "empty body"
+_USUAL = Rules()
+_SHORT_FIELDS = ("article_id", "title", "url", "author", "language", "category")
+
+_HELD, _WORTH_RELEASING = 2047, 1 << 16
+"""hashlib lets go of the GIL for each text of 2,048 bytes and more. To get it back beside a busy
+thread takes milliseconds, to hash an article some microseconds."""
 
 
 @dataclass(frozen=True)
 class CanonicalChunk:
     """A chunk of a source in the canonical schema, and those of its rows that are no articles.
 
-    `rejects` holds the reader's too, by row.
+    `rejects` holds the reader's too, by row; `rows` are the numbers of the batch's rows.
     """
 
     batch: pa.RecordBatch
     rejects: list[Reject]
+    rows: npt.NDArray[np.int64]
 
 
 def content_hash(title: str | None, body: str) -> str:
@@ -58,108 +71,129 @@ def content_hash(title: str | None, body: str) -> str:
     return digest.hexdigest()
 
 
-def canonical(chunk: Chunk, columns: ColumnMap, source: str) -> CanonicalChunk:
-    """Turn raw records into canonical rows; a record without a body becomes a reject."""
-    build = _RowBuilder(columns, source)
-    rows: list[tuple[Any, ...]] = []
-    rejects = list(chunk.rejects)
-    for number, record in zip(chunk.rows, chunk.head(chunk.num_rows), strict=True):
-        try:
-            row = build.row(record)
-        except RecursionError:
-            row = "nested too deeply to be kept"
-        if isinstance(row, str):
-            rejects.append(Reject(int(number), row, _excerpt(record)))
-        else:
-            rows.append(row)
-    rejects.sort(key=lambda reject: reject.row)
-    values = list(zip(*rows, strict=True)) if rows else [()] * len(ARTICLES_SCHEMA)
-    arrays = [
-        pa.array(column, type=field.type)
-        for column, field in zip(values, ARTICLES_SCHEMA, strict=True)
+def canonical(
+    chunk: Chunk, columns: ColumnMap, source: str, rules: Rules = _USUAL
+) -> CanonicalChunk:
+    """Turn raw rows into canonical ones; those that the rules take for no article are rejects.
+
+    Every row of the chunk becomes a row of the batch or a reject, whatever it holds.
+    """
+    fields = fields_of(chunk)
+    bodies = bodies_of(fields, columns, rules)
+    refused = bodies.refused
+    articles = fields.take(bodies.kept) if refused else fields
+    failed: dict[int, str] = {}
+    batch = _batch(articles, bodies, columns, source, rules, failed)
+    numbers = np.asarray(chunk.rows, np.int64)
+    kept = numbers[np.asarray(bodies.kept, np.int64)]
+    if failed:
+        stays = np.array([index not in failed for index in range(len(articles))])
+        batch, kept = batch.filter(pa.array(stays)), kept[stays]
+        refused = refused | {bodies.kept[index]: reason for index, reason in failed.items()}
+    rejects = [*chunk.rejects, *_rejects(refused, numbers, fields)]
+    return CanonicalChunk(batch, sorted(rejects, key=lambda reject: reject.row), kept)
+
+
+def _rejects(refused: dict[int, str], rows: npt.NDArray[np.int64], fields: Fields) -> list[Reject]:
+    return [
+        Reject(int(rows[index]), reason, excerpt(fields.record(index), EXCERPT_CHARS))
+        for index, reason in refused.items()
     ]
-    return CanonicalChunk(pa.RecordBatch.from_arrays(arrays, schema=ARTICLES_SCHEMA), rejects)
 
 
-class _RowBuilder:
-    """Builds canonical rows of one source, in the order of ARTICLES_SCHEMA."""
-
-    def __init__(self, columns: ColumnMap, source: str) -> None:
-        self._source = source
-        self._used = frozenset(columns.columns.values())
-        self._id, self._title, self._body, self._date = map(
-            columns.get, ("article_id", "title", "body", "published_at")
-        )
-        self._short_columns = [columns.get(each) for each in _SHORT_FIELDS]
-
-    def row(self, record: Record) -> tuple[Any, ...] | str:
-        """Return a row, or the reason why the record is no article."""
-        body = _body(_value(record, self._body))
-        if isinstance(body, _NotText):
-            return body.reason
-        title = _short(record, self._title)
-        hashed = content_hash(title, body)
-        url, author, language, category = (_short(record, each) for each in self._short_columns)
-        raw_date = _value(record, self._date)
-        published_at = as_utc(raw_date)
-        rest = {name: value for name, value in record.items() if name not in self._used}
-        if self._date is not None and published_at is None and raw_date not in (None, ""):
-            rest[self._date] = raw_date
-        return (
-            _short(record, self._id) or url or f"content-{hashed[:16]}",
-            title,
-            body,
-            url,
-            author,
-            published_at,
-            language,
-            category,
-            hashed,
-            self._source,
-            to_json(rest) if rest else None,
-            None,
-            None,
-        )
+def _batch(
+    fields: Fields,
+    bodies: Bodies,
+    columns: ColumnMap,
+    source: str,
+    rules: Rules,
+    failed: dict[int, str],
+) -> pa.RecordBatch:
+    """Make the rows of articles; `failed` gets those that cannot be kept, and why."""
+    made = {name: short_texts(fields, columns, name, failed) for name in _SHORT_FIELDS}
+    dates = moments(fields, columns, failed)
+    made["body"] = bodies.texts
+    made["published_at"] = dates.utc
+    made["content_hash"] = content_hashes(made["title"], bodies.texts)
+    made["article_id"] = _ids(made)
+    made["language"], detected = _languages(made["language"], bodies.texts, rules)
+    made["source"] = pa.repeat(pa.scalar(source, pa.string()), len(fields))
+    made["extra"] = extras(fields, columns, dates.unread, failed)
+    made["reference_summary"] = summaries(fields, columns, failed)
+    noticed = {
+        flags.HTML: bodies.was_html,
+        flags.LANGUAGE_DETECTED: detected,
+        flags.UTC_ASSUMED: dates.zone_assumed,
+        **_oddities(bodies.texts),
+    }
+    made["flags"] = flag_lists(noticed, len(fields))
+    arrays = [made[name] for name in ARTICLES_SCHEMA.names]
+    return pa.RecordBatch.from_arrays(arrays, schema=ARTICLES_SCHEMA)
 
 
-def _value(record: Record, column: str | None) -> Any:
-    return record.get(column) if column is not None else None
+def content_hashes(titles: pa.StringArray, bodies: pa.StringArray) -> pa.StringArray:
+    """Return `content_hash` of each row."""
+    if titles.null_count:
+        titles = titles.fill_null("")
+    title_bytes, title_ends = bytes_of(titles)
+    body_bytes, body_ends = bytes_of(bodies)
+    title_view, body_view = title_bytes.data, body_bytes.data
+    digests = []
+    title_start = body_start = 0
+    for title_end, body_end in zip(title_ends[1:].tolist(), body_ends[1:].tolist(), strict=True):
+        text = b"\0".join((title_view[title_start:title_end], body_view[body_start:body_end]))
+        digests.append(_digest(text))
+        title_start, body_start = title_end, body_end
+    digits = b"".join(digests).hex().encode()
+    offsets = np.arange(0, len(digits) + 1, 32, dtype=np.int32)
+    return pa.StringArray.from_buffers(len(bodies), pa.py_buffer(offsets), pa.py_buffer(digits))
 
 
-def _short(record: Record, column: str | None) -> str | None:
-    """Return a field such as the title as clean text; None if it is missing or blank."""
-    raw = _value(record, column)
-    text = raw if isinstance(raw, str) else as_text(raw)
-    return clean_text(text) or None if text else None
+def _digest(text: bytes) -> bytes:
+    if len(text) >= _WORTH_RELEASING:
+        return blake2b(text, digest_size=16).digest()
+    digest = blake2b(text[:_HELD], digest_size=16)
+    for start in range(_HELD, len(text), _HELD):
+        digest.update(text[start : start + _HELD])
+    return digest.digest()
 
 
-@dataclass(frozen=True)
-class _NotText:
-    reason: str
+def _ids(made: dict[str, pa.Array]) -> pa.StringArray:
+    """The id that the source gives, else the URL, else one by the content."""
+    ids = made["article_id"]
+    if not ids.null_count:
+        return ids
+    digits = pc.utf8_slice_codeunits(made["content_hash"], 0, 16)
+    return pc.coalesce(ids, made["url"], pc.binary_join_element_wise("content-", digits, ""))
 
 
-def _body(value: Any) -> str | _NotText:
-    """Return an article's text, or why there is none."""
-    if isinstance(value, list):
-        text = join_sentences(value)
-    elif isinstance(value, bytes):
-        try:
-            text = value.decode()
-        except UnicodeDecodeError:
-            return _NotText(f"{EMPTY_BODY}: bytes that are not UTF-8")
-    elif isinstance(value, str):
-        text = value
-    elif value is None or (isinstance(value, float) and math.isnan(value)):
-        return _NotText(EMPTY_BODY)
-    else:
-        text = None
-    if text is None:
-        return _NotText(f"{EMPTY_BODY}: not text but {type(value).__name__}")
-    return clean_text(text) or _NotText(EMPTY_BODY)
+def _languages(
+    given: pa.StringArray, texts: pa.StringArray, rules: Rules
+) -> tuple[pa.StringArray, Mask]:
+    """Tell the languages that the source does not say; also which these are."""
+    missing = given.is_null().to_numpy(zero_copy_only=False)
+    if not (rules.detect_language and missing.any()):
+        return given, np.zeros(len(given), np.bool_)
+    mask = pa.array(missing)
+    found = detect_languages(texts if missing.all() else texts.filter(mask))
+    languages = pc.replace_with_mask(given, mask, found)
+    return languages, missing & languages.is_valid().to_numpy(zero_copy_only=False)
 
 
-def _excerpt(record: Record) -> str:
-    try:
-        return to_json(record)[:EXCERPT_CHARS]
-    except RecursionError:
-        return ""
+def _oddities(texts: pa.StringArray) -> dict[str, Mask]:
+    """What is noticed of the texts themselves."""
+    mojibake = mojibake_suspects(texts)
+    for index in np.flatnonzero(mojibake).tolist():
+        mojibake[index] = has_mojibake(texts[index].as_py())
+    return {
+        flags.MOJIBAKE: mojibake,
+        flags.REPLACED: _has_replacement(texts),
+        flags.SHORT: short_bodies(texts),
+    }
+
+
+def _has_replacement(texts: pa.StringArray) -> Mask:
+    content, offsets = bytes_of(texts)
+    at = np.flatnonzero(content == 0xEF)
+    at = at[(following(content, at, 1) == 0xBF) & (following(content, at, 2) == 0xBD)]
+    return rows_with(at, offsets)

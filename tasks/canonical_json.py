@@ -28,6 +28,54 @@ def to_json(value: Mapping[str, Any]) -> str:
         return json.dumps(plain, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
 
 
+def excerpt(record: Mapping[str, Any], chars: int) -> str:
+    """Return the start of a record's JSON, without making all of it; empty if nested too deeply."""
+    try:
+        shortened, _ = _shortened(record, chars, chars)
+        return to_json(shortened)[:chars]
+    except RecursionError:
+        return ""
+
+
+def _shortened(value: Any, left: int, most: int) -> tuple[Any, int]:
+    """Cut a value off where its JSON has `left` characters for sure; returns what is left then.
+
+    Keys are cut at `most`, the same for all: they are put in order again when they are written.
+    """
+    match value:
+        case str():
+            return value[: max(left, 0)], left - len(value)
+        case bytes():
+            return _cut_utf8(value, max(left, 0)), left - len(value) // 4
+        case dict():
+            kept = {}
+            for key in sorted(value, key=str):
+                if left <= 0:
+                    break
+                name = key[:most] if isinstance(key, str) else key
+                left -= len(name) if isinstance(name, str) else 1
+                kept[name], left = _shortened(value[key], left, most)
+            return kept, left
+        case list() | tuple():
+            items = []
+            for each in value:
+                if left <= 0:
+                    break
+                item, left = _shortened(each, left - 1, most)
+                items.append(item)
+            return items, left
+        case _:
+            return value, left - 1
+
+
+def _cut_utf8(value: bytes, chars: int) -> bytes:
+    """Cut bytes off after so many characters at least; not within one, if they are UTF-8."""
+    end = min(4 * chars, len(value))
+    while end < len(value) and end > 4 * chars - 3 and value[end] & 0xC0 == 0x80:
+        end -= 1
+    return value[:end]
+
+
 def _json_value(value: Any) -> Any:
     """Give the JSON form of what orjson does not know."""
     if isinstance(value, bytes):

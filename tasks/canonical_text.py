@@ -40,9 +40,15 @@ def clean_text(text: str) -> str:
             text = _C1_CONTROLS.sub("", text).replace("\x85", "\n")
         if not is_normalized("NFC", text):
             text = normalize("NFC", text)
-        while text[:1] == _MARK or text[-1:] == _MARK:
-            text = text.strip(_MARK).strip()
-    return text.strip()
+    return strip_outer(text)
+
+
+def strip_outer(text: str) -> str:
+    """Return text without white space and byte order marks around it."""
+    text = text.strip()
+    while text[:1] == _MARK or text[-1:] == _MARK:
+        text = text.strip(_MARK).strip()
+    return text
 
 
 def join_sentences(parts: list[Any]) -> str | None:

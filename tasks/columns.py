@@ -1,81 +1,66 @@
-"""Which column of a source is the body, the title and so on: given, or guessed by usual names."""
+"""Which column of a source is the body, the title and so on: given, or guessed."""
 
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from statistics import median
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
-from tasks.errors import UsageError, UserError
+from tasks.column_guesses import Guess, guess_all
+from tasks.column_names import ORDER, is_known, plain
+from tasks.column_options import (
+    TARGETS,
+    Given,
+    given_for,
+    parse_column_options,
+    patterns_of_nothing,
+)
+from tasks.column_profiles import Profile, columns_of
+from tasks.dates_order import day_first
+from tasks.errors import UserError
+from tasks.templates import Template, is_template
 
-# Usual names, best first; compared without case and separators ("Full_Text" is "fulltext").
-_ALIASES: dict[str, tuple[str, ...]] = {
-    "body": tuple(
-        "body text content articlebody article articletext articlecontent fulltext maintext "
-        "maincontent bodytext textbody contenttext plaintext rawtext cleantext cleanedtext "
-        "maintext story storytext document documenttext doctext paragraphs sentences passage "
-        "正文 内容 文章 全文 source abstract description 摘要".split()
-    ),
-    "title": tuple(
-        "title headline heading articletitle pagetitle titletext subject caption name 标题".split()
-    ),
-    "url": tuple(
-        "url link permalink uri href articleurl sourceurl pageurl weburl canonicalurl "
-        "originalurl 链接 网址".split()
-    ),
-    "author": tuple(
-        "author authors byline creator creators authorname authornames writer writtenby "
-        "journalist 作者".split()
-    ),
-    "published_at": tuple(
-        "publishedat published datepublished publishedon publisheddate publishdate "
-        "publicationdate publishtime publicationtime pubdate pubdatetime pubtime date datetime "
-        "postedat posteddate postdate createdat created creationdate issued timestamp time "
-        "日期 发布时间 时间".split()
-    ),
-    "language": ("language", "lang", "languagecode", "langcode", "locale", "语言"),
-    "category": tuple(
-        "category section topic label categories sections topics subjectarea newsdesk genre "
-        "类别 分类 栏目".split()
-    ),
-    "article_id": tuple(
-        "articleid id uid guid paperid docid documentid storyid newsid pageid recordid itemid "
-        "uuid doi key 编号".split()
-    ),
-}
-TARGETS = tuple(_ALIASES)
-"""The canonical columns that a source's column can be."""
-
-# These names mean something else as often: they need sentences or paragraphs in the column.
-_NEED_LONG_TEXT = {"source", "abstract", "description", "摘要", "article", "document", "passage"}
-LONG_TEXT = 200
-"""Characters (the median of a column) from which text is taken for a body."""
+__all__ = [
+    "TARGETS",
+    "ColumnMap",
+    "Given",
+    "given_for",
+    "guess_columns",
+    "is_known",
+    "parse_column_options",
+    "patterns_of_nothing",
+]
 
 
 @dataclass(frozen=True)
 class ColumnMap:
-    """Which source column each canonical column comes from; those without one are absent."""
+    """What each canonical column comes from; those that come from nothing are absent.
+
+    Attributes:
+        columns: canonical column to source's column; ``article.text`` is a field of a nested one.
+        templates: canonical column to what several source columns are filled into.
+        reasons: why, by canonical column, in words.
+        notes: by source's column, why it is not what its name says.
+        day_first: whether 01/02/2020 is the first of February in the column of dates; None: its
+            values do not tell.
+    """
 
     columns: Mapping[str, str]
+    templates: Mapping[str, Template] = field(default_factory=dict)
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    notes: Mapping[str, str] = field(default_factory=dict)
+    day_first: bool | None = None
+
+    @cached_property
+    def used(self) -> frozenset[str]:
+        """All source columns that are taken, those of templates included."""
+        filled = (column for each in self.templates.values() for column in each.columns)
+        return frozenset((*self.columns.values(), *filled))
 
     def get(self, target: str) -> str | None:
         """Return the source column of a canonical column, or None."""
         return self.columns.get(target)
-
-
-def parse_column_options(options: Sequence[str]) -> dict[str, str]:
-    """Parse `--column body=text` options to canonical name: source column."""
-    given: dict[str, str] = {}
-    for option in options:
-        target, equals, column = (part.strip() for part in option.partition("="))
-        if not (target and equals and column):
-            raise UsageError(f"--column {option}: write it as TARGET=NAME, such as body=text")
-        if target not in _ALIASES:
-            raise UsageError(f"--column {option}: {target} is none of {', '.join(TARGETS)}")
-        if given.get(target, column) != column:
-            raise UsageError(f"--column {option}: {target} is given already as {given[target]}")
-        given[target] = column
-    return given
 
 
 def guess_columns(
@@ -84,73 +69,84 @@ def guess_columns(
     given: Mapping[str, str],
     file: str = "the source",
 ) -> ColumnMap:
-    """Map canonical columns to a source's: what is given first, then by usual names.
+    """Map canonical columns to a source's: what is given first, then by names and contents.
 
-    `names` are the source's columns in order, `sample` some of its records, `file` its name for
-    messages. A column is used once. Raises UserError if a given column is not there, or if no
-    column can be the body.
+    A column is used once, but for those in templates.
+
+    Args:
+        names: the source's columns in order.
+        sample: some of its records, up to about 1,000.
+        given: canonical column to source's column or template, or to nothing, see `given_for`.
+        file: the source's name, for messages.
+
+    Raises:
+        UserError: a given column is not there, or no column can be the body.
     """
-    chosen = {target: _existing(names, target, column, file) for target, column in given.items()}
-    if len(set(chosen.values())) < len(chosen):
-        raise UserError(f"{file}: --column gives one column two meanings; name each once")
-    for target, aliases in _ALIASES.items():
-        if target in chosen:
-            continue
-        for name in _candidates(names, aliases):
-            if name not in chosen.values() and _fits(target, name, sample):
-                chosen[target] = name
-                break
-    if "body" not in chosen:
-        raise UserError(
-            f"{file}: no column looks like the article's text (columns: {_listed(names)}); "
-            "say which one is with --column body=NAME"
-        )
-    return ColumnMap({target: chosen[target] for target in TARGETS if target in chosen})
+    profiles = {name: Profile(name, values) for name, values in columns_of(names, sample).items()}
+    guess = Guess(profiles)
+    templates = _take_given(guess, given, names, file)
+    guess_all(guess)
+    if "body" not in guess.chosen and "body" not in templates:
+        raise UserError(_no_text(guess, names, file))
+    date_column = guess.chosen.get("published_at")
+    return ColumnMap(
+        {target: guess.chosen[target] for target in ORDER if target in guess.chosen},
+        templates,
+        guess.reasons,
+        guess.notes,
+        day_first(profiles[date_column].values) if date_column is not None else None,
+    )
 
 
-def _plain(name: str) -> str:
-    return re.sub(r"[\W_]+", "", name.casefold())
+def _take_given(
+    guess: Guess, given: Mapping[str, str], names: Sequence[str], file: str
+) -> dict[str, Template]:
+    """Settle what the user has said; give its templates."""
+    templates = {}
+    for target, value in given.items():
+        guess.closed.add(target)
+        if is_template(value) and value not in guess.profiles:
+            template = Template(value)
+            found = {
+                each: _existing(guess.profiles, each, f"{target}={value}", names, file)
+                for each in template.columns
+            }
+            templates[target] = template.renamed(found)
+            guess.filled.update(found.values())
+            guess.reasons[target] = "given with --column"
+        elif value:
+            column = _existing(guess.profiles, value, f"{target}={value}", names, file)
+            if column in guess.chosen.values():
+                raise UserError(f"{file}: --column gives one column two meanings; name each once")
+            guess.take(target, column, "given with --column")
+    return templates
+
+
+def _existing(
+    profiles: Iterable[str], column: str, option: str, names: Sequence[str], file: str
+) -> str:
+    columns = list(profiles)
+    if column in columns:
+        return column
+    alike = [name for name in columns if plain(name) == plain(column)]
+    if len(alike) == 1 and plain(column):
+        return alike[0]
+    raise UserError(
+        f"{file} has no column {column} (--column {option}); it has: {_listed(names)}; "
+        f"for some of several files write --column 'PATTERN:{option}'"
+    )
+
+
+def _no_text(guess: Guess, names: Sequence[str], file: str) -> str:
+    texts = [each for each in guess.profiles.values() if each.is_text and each.values]
+    longest = max(texts, key=lambda each: each.weight, default=None)
+    told = f"; the longest, {longest.name}, has {longest.chars} characters" if longest else ""
+    return (
+        f"{file}: no column looks like the article's text (columns: {_listed(names)}{told}); "
+        "say which one is with --column body=NAME"
+    )
 
 
 def _listed(names: Sequence[str], most: int = 20) -> str:
     shown = ", ".join(name[:40] for name in names[:most]) or "none"
     return f"{shown} and {len(names) - most} more" if len(names) > most else shown
-
-
-def _existing(names: Sequence[str], target: str, column: str, file: str) -> str:
-    if column in names:
-        return column
-    alike = [name for name in names if _plain(name) == _plain(column)]
-    if len(alike) == 1 and _plain(column):
-        return alike[0]
-    raise UserError(
-        f"{file} has no column {column} (--column {target}={column}); it has: {_listed(names)}"
-    )
-
-
-def _candidates(names: Sequence[str], aliases: tuple[str, ...]) -> list[str]:
-    plain = [_plain(name) for name in names]
-    return [
-        name for alias in aliases for name, each in zip(names, plain, strict=True) if each == alias
-    ]
-
-
-def _fits(target: str, name: str, sample: Sequence[Mapping[str, Any]]) -> bool:
-    """Tell whether a column's values can be what its name says."""
-    values = [value for row in sample if (value := row.get(name)) not in (None, "", [])]
-    if target != "body" or not values:
-        return True
-    texts = [value for value in values if _is_text(value)]
-    if len(texts) * 2 < len(values):
-        return False
-    if _plain(name) not in _NEED_LONG_TEXT:
-        return True
-    lists = sum(isinstance(value, list) for value in texts)
-    lengths = [len(value) for value in texts if isinstance(value, (str, bytes))]
-    return lists * 2 > len(texts) or median(lengths) >= LONG_TEXT
-
-
-def _is_text(value: Any) -> bool:
-    if isinstance(value, list):
-        return all(_is_text(item) for item in value if item is not None)
-    return isinstance(value, (str, bytes))

@@ -5,8 +5,7 @@ from __future__ import annotations
 import tempfile
 from dataclasses import dataclass
 
-from tasks.articles import SourceReport, ingest_source
-from tasks.columns import parse_column_options
+from tasks.articles import ingest_source
 from tasks.endpoint import Endpoint
 from tasks.enriched import EnrichedTable
 from tasks.journals import find_leftovers
@@ -14,13 +13,14 @@ from tasks.lake import Lake
 from tasks.llm.chat import ChatTemplate, Usage
 from tasks.llm.prices import Price
 from tasks.llm.tokens import estimate_tokens
+from tasks.loading import loading_of, sources_of
 from tasks.loads import Load
 from tasks.open_job import open_table
 from tasks.outcomes import read_outcomes
 from tasks.planning import Plan, Planner
 from tasks.prompts import chat_template
 from tasks.settings import IngestSettings, SummarizeSettings
-from tasks.sources import find_sources
+from tasks.source_report import SourceReport
 from tasks.superseded import Superseded
 
 
@@ -85,10 +85,10 @@ def estimate_run(settings: SummarizeSettings, ingest: IngestSettings | None = No
 
 
 def _load(ingest: IngestSettings, load: Load) -> list[SourceReport]:
-    columns = parse_column_options(ingest.columns)
-    sources = find_sources(ingest.sources)
+    loading = loading_of(ingest, load.before)
+    sources = sources_of(ingest)
     reports = [
-        *(ingest_source(source, load, columns) for source in sources),
+        *(ingest_source(source, load, loading) for source in sources),
         *(SourceReport(broken.name, error=broken.reason) for broken in sources.broken),
     ]
     load.finish(mirror=ingest.mirror, keep_versions=ingest.keep_versions)

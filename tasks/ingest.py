@@ -2,25 +2,63 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 from prefect import task
 from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.runtime import task_run
+from prefect.tasks import Task
 
-from tasks.articles import SourceReport, ingest_source
-from tasks.errors import Locked, UserError
+from tasks.articles import ingest_sources
+from tasks.errors import Locked, SourceAway, UserError
+from tasks.folded import folded
 from tasks.interruption import raise_if_interrupted
 from tasks.lake import Lake
+from tasks.load_progress import LoadProgress
+from tasks.loading import Loading, loading_of, sources_of
 from tasks.loads import Load
+from tasks.places import LocalPlace
 from tasks.settings import IngestSettings
-from tasks.sources import Source
+from tasks.source_report import SourceReport
+from tasks.sources import Source, Sources
 from tasks.superseded import ARTICLE_PARTS, tidy_articles
 
-_MOST_GROUPS = 200
+MOST_GROUPS = 200
+"""Task runs of a load, at most: hundreds, however many files there are."""
+GROUP_BYTES, GROUP_FILES = 8 << 20, 500
+"""Small sources are loaded together up to this."""
+RETRIES = 2
+RETRY_DELAYS_S = [2.0, 15.0]
+"""Seconds before a group whose sources are away is read again; each request was tried before."""
 
 
 def group_sources(sources: list[Source]) -> list[list[Source]]:
-    """Cut sources into groups, one task run each: hundreds of task runs, however many files."""
-    size = -(-len(sources) // _MOST_GROUPS)
-    return [sources[start : start + size] for start in range(0, len(sources), size)]
+    """Cut sources into groups, one task run each: a large file is one, small ones go together."""
+    groups: list[list[Source]] = []
+    room = 0
+    for source in sources:
+        size = _bytes_of(source)
+        if not groups or size > room or len(groups[-1]) == GROUP_FILES:
+            groups.append([])
+            room = GROUP_BYTES
+        groups[-1].append(source)
+        room -= size
+    at_once = -(-len(groups) // MOST_GROUPS)
+    return [
+        list(chain.from_iterable(groups[start : start + at_once]))
+        for start in range(0, len(groups), at_once or 1)
+    ]
+
+
+def _bytes_of(source: Source) -> int:
+    """Bytes of a file of this machine; what is elsewhere counts as one of some size."""
+    if not isinstance(source.place, LocalPlace):
+        return GROUP_BYTES // 20
+    try:
+        return source.place.path.stat().st_size
+    except OSError:
+        return 0
 
 
 @task(name="read-known-articles", cache_policy=NO_CACHE, persist_result=False)
@@ -30,24 +68,62 @@ def read_known_articles(lake: Lake) -> Load:
     return Load(lake)
 
 
-@task(name="load-sources", cache_policy=NO_CACHE, persist_result=False)
+def _is_away(task: Task[..., object], run: TaskRun, state: State[object]) -> bool:
+    """Whether a task run is worth another try."""
+    return isinstance(state.result(raise_on_failure=False), SourceAway)
+
+
+@task(
+    name="find-sources",
+    cache_policy=NO_CACHE,
+    persist_result=False,
+    retries=RETRIES,
+    retry_delay_seconds=RETRY_DELAYS_S,
+    retry_condition_fn=_is_away,
+)
+def find_all_sources(settings: IngestSettings) -> Sources:
+    """The files, members of archives and downloads that settings name, and their formats.
+
+    Raises:
+        UserError: there is none that can be read.
+    """
+    return sources_of(settings)
+
+
+@task(name="prepare-loading", cache_policy=NO_CACHE, persist_result=False)
+def prepare_loading(lake: Lake, settings: IngestSettings) -> Loading:
+    """How the sources are to be loaded; with ``near_duplicates`` all of the lake's bodies are read.
+
+    Raises:
+        UserError: a column is given in a form that is none, or a part of the lake is damaged.
+    """
+    return loading_of(settings, lake)
+
+
+@task(
+    name="load-sources",
+    cache_policy=NO_CACHE,
+    persist_result=False,
+    retries=RETRIES,
+    retry_delay_seconds=RETRY_DELAYS_S,
+    retry_condition_fn=_is_away,
+)
 def load_sources(
-    group: list[Source], load: Load, given_columns: dict[str, str]
+    group: list[Source], load: Load, loading: Loading, progress: LoadProgress
 ) -> list[SourceReport]:
     """Load a group of sources; one that cannot be read is reported and does not stop the rest.
 
-    Without retries: the load takes for stored what the first try did not come to commit. To run the
-    flow again is safe, and loads just what is not there.
+    One that is away for now is tried again, from where it was left: its rows are taken in once.
     """
-    reports = []
-    for source in group:
-        try:
-            reports.append(
-                ingest_source(source, load, given_columns, lambda _: raise_if_interrupted())
-            )
-        except UserError as error:
-            reports.append(SourceReport(source.name, error=str(error)))
-    return reports
+    reports = progress.reports_of(group)
+    unfinished = [(source, report) for source, report in reports if not report.finished]
+    try:
+        ingest_sources(unfinished, load, loading, lambda _: raise_if_interrupted())
+    except SourceAway:
+        if (task_run.run_count or 0) <= RETRIES:
+            raise
+    progress.done(group)
+    return folded([report for _, report in reports])
 
 
 @task(name="replace-versions", cache_policy=NO_CACHE, persist_result=False)

@@ -15,26 +15,29 @@ from tasks.key_columns import Stretch, id_tags, row_keys
 from tasks.keys import KeySet
 from tasks.lake import STAGING, Lake, part_name
 from tasks.parts import Part
-from tasks.sorted_keys import Flags, Keys, Words, count_flags
+from tasks.profiles import Profile
+from tasks.readers_base import Reject
+from tasks.rejects import KnownRejects
+from tasks.sorted_keys import Flags, Keys, Words
 from tasks.superseded import LIST_SCHEMA, current_stretches, list_superseded
 
 LOADS = f"{STAGING}/loads"
 
 
 class RowsTaken(NamedTuple):
-    """What some rows are to a load.
+    """What some rows are to a load, each a flag for every row.
 
     Attributes:
-        new: of each row whether it is to be stored.
-        changed: how many of these have an id that the lake had with other content.
-        duplicates: how many rows the load had before, with the same id and content.
-        repeated_ids: how many of the new rows have the id of another new row of the load.
+        new: those to be stored.
+        changed: those of the new whose id the lake had with other content.
+        duplicates: rows that the load had before, with the same id and content.
+        repeated_ids: those of the new that have the id of another new row of the load.
     """
 
     new: Flags
-    changed: int
-    duplicates: int
-    repeated_ids: int
+    changed: Flags
+    duplicates: Flags
+    repeated_ids: Flags
 
 
 class Load:
@@ -50,6 +53,11 @@ class Load:
         lake: the lake as it is.
         into: where the articles go, if not there: for a trial, which changes nothing in the lake.
 
+    Attributes:
+        before: the lake as it was.
+        profile: what the articles are like that it stores, and why rows are rejected.
+        known_rejects: those that the lake has.
+
     Raises:
         UserError: a part of the articles is damaged, or the lake cannot be read.
     """
@@ -57,7 +65,9 @@ class Load:
     def __init__(self, lake: Lake, into: Lake | None = None) -> None:
         self.lake = into or lake
         self._name = part_name("load").removeprefix("load-").removesuffix(".parquet")
-        self._before = lake
+        self.before = lake
+        self.profile = Profile()
+        self.known_rejects = KnownRejects(self.lake)
         self._lock = Lock()
         self._parts = 0
         self._replaces = False
@@ -77,17 +87,28 @@ class Load:
                 self.lake.storage.write(_record(self._name), b"{}")
             return f"part-{self._name}-{self._parts:06d}.parquet"
 
+    def knows(self, rows: pa.RecordBatch) -> Flags:
+        """Tell of each canonical row whether it is in the lake, or taken by this load."""
+        return self._known.contains_keys(keys_of(rows))
+
     def take(self, rows: pa.RecordBatch) -> RowsTaken:
         """Tell of each canonical row of a source what it is, and take it in."""
         keys, ids = keys_of(rows), _id_keys(id_tags(rows["article_id"]))
         new = self._known.add_keys(keys)
         self._brought.add_keys(keys.take(new))
         self._current.add_keys(keys)
-        first = self._ids_brought.add_keys(ids.take(new))
+        repeated = new.copy()
+        repeated[new] = ~self._ids_brought.add_keys(ids.take(new))
         doubled = ~new & self._brought.contains_keys(keys)
         changed = new & self._ids_before.contains_keys(ids)
         self._replaces |= bool(changed.any())
-        return RowsTaken(new, count_flags(changed), count_flags(doubled), count_flags(~first))
+        return RowsTaken(new, changed, doubled, repeated)
+
+    def count(self, stored: pa.RecordBatch, rejects: list[Reject]) -> None:
+        """Have the profile count rows that were stored, and rows that were set aside."""
+        with self._lock:
+            self.profile.add(stored)
+            self.profile.add_rejects(rejects)
 
     def finish(self, *, mirror: bool = False, keep_versions: bool = False) -> int:
         """List the rows that the load replaces as superseded; returns how many.
@@ -118,7 +139,7 @@ class Load:
                 return not_met & came_again
             return not_met & ~came_again if keep_versions else not_met
 
-        return _rows_where(self._before, gone)
+        return _rows_where(self.before, gone)
 
 
 def _end_killed_loads(lake: Lake) -> None:

@@ -1,4 +1,4 @@
-"""The address of a lake in an object store: what is in a URI, and the file system it opens."""
+"""An address in an object store, a lake's or a source's: what a URI holds, what it opens."""
 
 from __future__ import annotations
 
@@ -46,7 +46,8 @@ class Address(NamedTuple):
         base: the URI without options, no ``/`` at its end.
         query: the options, as in the URI.
         bucket: the bucket; for Azure whatever stands there.
-        prefix: where the lake is in it, not quoted.
+        prefix: where the lake or source is in it, not quoted.
+        noun: what is there, as messages call it.
     """
 
     uri: str
@@ -55,40 +56,42 @@ class Address(NamedTuple):
     query: str
     bucket: str
     prefix: str
+    noun: str = "lake"
 
     @classmethod
-    def parse(cls, uri: str) -> Self:
+    def parse(cls, uri: str, noun: str = "lake") -> Self:
         """Take a URI apart; raises UserError, which shows no key, if there is something wrong."""
         try:
             parts = urlsplit(uri)
         except ValueError as error:
-            raise UserError(f"lake: the address is no URI ({error})") from error
+            raise UserError(f"{noun}: the address is no URI ({error})") from error
         scheme = parts.scheme.lower()
         store = _ALIASES.get(scheme, scheme)
         shown = f"{scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
         if store not in _OPTIONS:
             raise UserError(
-                f"lake {shown}: {scheme}:// is not supported; give a folder, or a URI that "
+                f"{noun} {shown}: {scheme}:// is not supported; give a folder, or a URI that "
                 "begins with s3://, gs:// or abfs://"
             )
         if parts.password is not None or (store == "s3" and parts.username is not None):
             raise UserError(
-                f"lake {shown}: the address holds a key; leave it out and set it in the "
+                f"{noun} {shown}: the address holds a key; leave it out and set it in the "
                 "environment (for S3 AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)"
             )
         for option in parse_qs(parts.query, keep_blank_values=True):
             if option not in _OPTIONS[store]:
+                known = ", ".join(_OPTIONS[store])
                 raise UserError(
-                    f"lake {shown}: unknown option {option}; known are {', '.join(_OPTIONS[store])}"
+                    f"{noun} {shown}: unknown option {option}; known are {known}"
                     "; a key belongs in the environment"
                 )
         if not parts.netloc:
-            raise UserError(f"lake {shown}: names no bucket; write {scheme}://bucket/prefix")
+            raise UserError(f"{noun} {shown}: names no bucket; write {scheme}://bucket/prefix")
         if parts.fragment or "#" in uri:
-            raise UserError(f"lake {shown}: has a # in it; write %23")
+            raise UserError(f"{noun} {shown}: has a # in it; write %23")
         base = f"{parts.scheme}://{parts.netloc}{parts.path}".rstrip("/")
         prefix = "/".join(filter(None, unquote(parts.path).split("/")))
-        return cls(uri, store, base, parts.query, parts.netloc, prefix)
+        return cls(uri, store, base, parts.query, parts.netloc, prefix, noun)
 
     @property
     def is_s3(self) -> bool:
@@ -108,7 +111,7 @@ class Address(NamedTuple):
 
 
 def open_file_system(address: Address) -> tuple[pafs.FileSystem, str]:
-    """The file system of an address, and the path of the lake in it.
+    """The file system of an address, and the path of the lake or source in it.
 
     Keys come from the environment (``AWS_ACCESS_KEY_ID`` and so on) or the machine's role.
 
@@ -123,7 +126,7 @@ def open_file_system(address: Address) -> tuple[pafs.FileSystem, str]:
         path = f"{address.bucket}/{address.prefix}".rstrip("/")
         return _s3(address, options), path
     except (pa.ArrowException, ValueError) as error:
-        raise UserError(f"lake {address.uri}: {' '.join(str(error).split())}") from error
+        raise UserError(f"{address.noun} {address.uri}: {' '.join(str(error).split())}") from error
 
 
 def _s3(address: Address, options: dict[str, Any]) -> pafs.S3FileSystem:
@@ -132,7 +135,7 @@ def _s3(address: Address, options: dict[str, Any]) -> pafs.S3FileSystem:
     elsewhere = {"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"} & os.environ.keys()
     if "region" not in options and "endpoint_override" not in options and not elsewhere:
         bucket = address.bucket
-        options["region"] = Retries(address.uri, _REGION_S).call(
+        options["region"] = Retries(address.uri, _REGION_S, address.noun).call(
             f"find the region of bucket {bucket}", lambda: pafs.resolve_s3_region(bucket)
         )
     return pafs.S3FileSystem(

@@ -135,6 +135,15 @@ class PartGone(UserError):
     """A part that was listed is no longer there: small parts have been merged meanwhile."""
 
 
+def with_columns(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """The columns of a schema in its order; those that a table lacks, as earlier parts do, null."""
+    columns = [
+        table[each.name] if each.name in table.schema.names else pa.nulls(len(table), each.type)
+        for each in schema
+    ]
+    return pa.table(columns, names=schema.names)
+
+
 class PartWriter:
     """Streams tables of one schema into a part that is not yet visible.
 
@@ -159,10 +168,15 @@ class PartWriter:
         )
 
     def write_table(self, table: pa.Table) -> None:
-        """Append a table; raises ArrowInvalid if its schema is another."""
-        table = table.select(self._schema.names).cast(self._schema)
+        """Append a table, columns that it lacks as nulls; raises ArrowInvalid for other types."""
+        table = with_columns(table, self._schema).cast(self._schema)
         self._parquet.write_table(table, row_group_size=self._row_group)
         self.rows += table.num_rows
+
+    @property
+    def size(self) -> int:
+        """Bytes that are on the disk by now."""
+        return self._staged.stat().st_size
 
     def commit(self) -> None:
         """Make the part durable, then visible, under its final name."""

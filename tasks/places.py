@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -51,7 +52,7 @@ class LocalPlace:
     @property
     def identity(self) -> str:
         """The path without links."""
-        return str(self.path.resolve())
+        return os.path.realpath(self.path)
 
     def open(self) -> BinaryIO:
         """Open the file."""

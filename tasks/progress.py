@@ -1,28 +1,14 @@
-"""Progress while it runs: a line in the terminal, log lines on a worker, an artifact in the UI."""
+"""How far a job is: articles settled, rate, cost, time left."""
 
 from __future__ import annotations
 
-import contextlib
-import contextvars
-import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from uuid import UUID
-
-from prefect.artifacts import create_progress_artifact, update_progress_artifact
-from prefect.logging import get_run_logger
-from rich.console import Console
-from rich.live import Live
-from rich.text import Text
 
 from tasks.job import Job
 from tasks.planning import Planner
-
-_LINE_EVERY_S = 0.25
-_ARTIFACT_EVERY_S = 5.0
-_LOG_EVERY_S = 30.0
+from tasks.progress_shown import shown
 
 
 class Progress:
@@ -81,50 +67,9 @@ def clock(seconds: float) -> str:
 
 @contextmanager
 def shown_progress(job: Job, planner: Planner) -> Iterator[None]:
-    """Show a job's progress from a thread of its own, until the block ends."""
-    progress = Progress(job, planner)
-    ending = threading.Event()
-    context = contextvars.copy_context()
-    shows = [_show_artifact, _show_line if sys.stderr.isatty() else _log_lines]
-    threads = [
-        threading.Thread(target=context.copy().run, args=(show, progress, ending), daemon=True)
-        for show in (shows if planner.most_to_ask else [])
-    ]
-    for thread in threads:
-        thread.start()
-    try:
+    """Show a job's progress until the block ends."""
+    if planner.most_to_ask:
+        with shown(Progress(job, planner), "article-flows-progress"):
+            yield
+    else:
         yield
-    finally:
-        ending.set()
-        for thread in threads:
-            thread.join()
-
-
-def _show_line(progress: Progress, ending: threading.Event) -> None:
-    with Live(console=Console(stderr=True), transient=True, refresh_per_second=8) as live:
-        while not ending.wait(_LINE_EVERY_S):
-            live.update(Text(progress.line()))
-
-
-def _log_lines(progress: Progress, ending: threading.Event) -> None:
-    logger = get_run_logger()
-    while not ending.wait(_LOG_EVERY_S):
-        logger.info(progress.line())
-
-
-def _show_artifact(progress: Progress, ending: threading.Event) -> None:
-    """The UI's bar; if Prefect's API is away, only the bar suffers."""
-    artifact: UUID | None = None
-    pause = 0.0
-    while True:
-        ended = ending.wait(pause)
-        pause = _ARTIFACT_EVERY_S
-        with contextlib.suppress(Exception):
-            if artifact is None:
-                artifact = create_progress_artifact(  # type: ignore[assignment]  # sync here
-                    progress.percent, key="article-flows-progress", description=progress.line()
-                )
-            else:
-                update_progress_artifact(artifact, progress.percent, description=progress.line())
-        if ended:
-            return

@@ -31,6 +31,7 @@ class Source:
         encoding: of its text, where the user has said it; empty: to be found out.
         allow_hosts: private hosts that may be fetched from, for URLs found in the source.
         constants: columns that the place itself tells, as ``lang=en/part.parquet`` does.
+        references: a file whose text is the reference summary of the document that this one is.
         facts: what its reader has found out and a user wants to see: ``encoding``, ``delimiter``.
     """
 
@@ -40,6 +41,7 @@ class Source:
     encoding: str = ""
     allow_hosts: tuple[str, ...] = ()
     constants: tuple[tuple[str, str], ...] = ()
+    references: Place | None = None
     facts: dict[str, str] = field(default_factory=dict, compare=False, hash=False)
 
 

@@ -20,6 +20,7 @@ _EXCERPT = 240
 _ANSWER_SHOWN = 2_000
 _SOURCES_SHOWN = 20
 _MANY_CHANGED = 10
+_REASONS_SHOWN = 5
 
 
 def ingest_markdown(report: IngestReport) -> str:
@@ -27,7 +28,7 @@ def ingest_markdown(report: IngestReport) -> str:
     lines = [
         "## Articles",
         "",
-        *_table(
+        *table(
             ["source", "rows in", "stored", "duplicates", "already there", "rejected"],
             [
                 [
@@ -70,6 +71,11 @@ def ingest_markdown(report: IngestReport) -> str:
         lines += ["", f"Passed over: {escaped(names)}"]
     if report.rejected:
         lines += ["", f"Rejected rows and their reasons: {code(report.rejects)}"]
+        lines += [f"\n- {count:,}: {escaped(reason)}" for reason, count in _reasons(report)]
+    if report.profile.flags:
+        flags = report.profile.flags.most_common()
+        noticed = ", ".join(f"{flag} {count:,}" for flag, count in flags)
+        lines += ["", f"Noticed (column {code('flags')}): {escaped(noticed)}"]
     return "\n".join([*lines, "", f"Articles: {code(report.articles)}", ""])
 
 
@@ -80,6 +86,13 @@ def _perhaps_other_articles(report: IngestReport) -> str:
         " If these are other articles whose ids merely repeat, load what is there with "
         "--keep-versions: both stay then."
     )
+
+
+def _reasons(report: IngestReport) -> list[tuple[str, int]]:
+    """The most frequent reasons of rejects."""
+    reasons = report.profile.reasons.most_common()
+    shown, others = reasons[:_REASONS_SHOWN], reasons[_REASONS_SHOWN:]
+    return shown + ([("other reasons", sum(count for _, count in others))] if others else [])
 
 
 def _mappings(report: IngestReport) -> list[str]:
@@ -101,7 +114,7 @@ def summarize_markdown(report: SummarizeReport) -> str:
         lines += ["The lake has no articles yet: load some with ingest-articles.", ""]
     elif report.reused == report.articles:
         lines += [f"Nothing to do: all {report.articles:,} articles are answered already.", ""]
-    lines += _table(["what", "how much"], _facts(report))
+    lines += table(["what", "how much"], _facts(report))
     lines += ["", f"Table: {code(report.table)}"]
     if report.failures_total:
         lines += ["", f"Failures: {code(report.failures)}"]
@@ -183,7 +196,8 @@ def _excerpt(text: str, most: int = _EXCERPT) -> str:
     return text if len(text) <= most else text[:most] + "…"
 
 
-def _table(header: list[str], rows: Iterable[list[str]]) -> list[str]:
+def table(header: list[str], rows: Iterable[list[str]]) -> list[str]:
+    """The lines of a table; its cells are escaped."""
     return [
         f"| {' | '.join(header)} |",
         f"|{'---|' * len(header)}",

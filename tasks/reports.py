@@ -6,9 +6,10 @@ import signal
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from tasks.articles import SourceReport
 from tasks.errors import BudgetSpent, InterruptedRun, StoppedRun
 from tasks.llm.chat import NO_USAGE, Usage
+from tasks.profiles import Profile
+from tasks.source_report import SourceReport
 from tasks.sources import Skipped
 
 
@@ -16,7 +17,7 @@ from tasks.sources import Skipped
 class IngestReport:
     """Counts of an ingest run; ``rows_in`` = stored + duplicates + already_there + rejected.
 
-    ``superseded`` rows of earlier loads are current no longer.
+    ``superseded`` rows of earlier loads are current no longer. ``profile`` is of what was stored.
     """
 
     sources: list[SourceReport]
@@ -26,6 +27,7 @@ class IngestReport:
     seconds: float
     superseded: int = 0
     superseded_articles: str = ""
+    profile: Profile = field(default_factory=Profile)
 
     @property
     def rows_in(self) -> int:
@@ -93,6 +95,7 @@ class IngestReport:
             "articles_table": self.articles,
             "rejects": self.rejects,
             "not_read": [source.error for source in self.broken],
+            **self.profile.as_json(),
         }
 
     def _sum(self, name: str) -> int:

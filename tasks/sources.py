@@ -1,25 +1,41 @@
-"""From what the user names (files, folders, globs, `demo`) to the files to read, in order."""
+"""From what the user names (files, folders, globs, URIs, `demo`) to the files to read, in order."""
 
-import glob
-import os
+from __future__ import annotations
+
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePath
 
+from tasks.compressed import CompressedPlace
 from tasks.errors import UserError
-from tasks.places import LocalPlace
-from tasks.readers import FORMATS, format_of, format_of_suffix
+from tasks.readers import DOCUMENT, format_named, format_of, format_of_suffix, known_suffixes
 from tasks.readers_base import Source
+from tasks.source_contents import Unreadable, contents, reason_of
+from tasks.source_documents import NOTE, References, is_not_data, notes_among, refuse_pairs
+from tasks.source_files import Listed, partitions
+from tasks.source_specs import listed_by
 
-__all__ = ["Skipped", "Source", "Sources", "find_sources"]
+__all__ = ["Skipped", "Source", "SourceOptions", "Sources", "find_sources"]
 
-DEMO = "demo"
-_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
-_NOT_DATA = re.compile(
-    r"(licen[cs]e|copying|notice|readme|changelog|authors|makefile)\b.*|.*\.(md|txt|rst|html?|log)",
-    re.IGNORECASE,
-)
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+@dataclass(frozen=True)
+class SourceOptions:
+    """What the user says of all sources of a load.
+
+    Attributes:
+        encoding: of their text; empty: to be found out.
+        allow_hosts: private hosts that may be fetched from.
+        format: a name from `tasks.readers.FORMATS`; empty: to be found out of each.
+        references: a folder (or prefix) whose files hold the reference summaries of the documents
+            that have the same names.
+    """
+
+    encoding: str = ""
+    allow_hosts: tuple[str, ...] = ()
+    format: str = ""
+    references: str = ""
 
 
 @dataclass(frozen=True)
@@ -52,117 +68,167 @@ class Sources(list[Source]):
         self.broken = list(broken)
 
 
-def find_sources(specs: list[str]) -> Sources:
-    """Find the files that specs mean: a file, a folder (all below it), a glob, or `demo`.
+def find_sources(specs: list[str], options: SourceOptions = SourceOptions()) -> Sources:
+    """Find the files that specs mean, unpacked: see `tasks.source_specs.listed_by`.
 
     Files come in the order of the specs, those of a folder or glob in order of name; a file
-    named twice comes once. Hidden files and those that start with `_` are ignored; files that are
-    no data are in `.skipped`. Raises UserError for a spec that leads to no file that can be read.
+    named twice comes once. Files in archives are sources of their own. Hidden files and those
+    that start with `_` are ignored; files that are no data are in `.skipped`.
+
+    Raises:
+        UserError: a spec leads to no file that can be read, or an option is wrong.
     """
     if not specs:
         raise UserError("no source is given; name a file, a folder or a glob, or say demo")
+    if options.format:
+        format_named(options.format)
+    references = _references(options)
     found = Sources()
     for spec in specs:
-        one = _sources_of(spec)
+        listed, alone = listed_by(spec, options.allow_hosts)
+        one = _Reading(options, references, alone).readable(listed, spec)
         found.extend(one)
         found.skipped.extend(one.skipped)
         found.broken.extend(one.broken)
     if not found:
         raise UserError(found.broken[0].reason)
+    _refuse_unmatched(found, references)
     return Sources(_once(found), dict.fromkeys(found.skipped), dict.fromkeys(found.broken))
 
 
+def _references(options: SourceOptions) -> References | None:
+    if not options.references:
+        return None
+    listed, _ = listed_by(options.references, options.allow_hosts)
+    return References(listed, options.references)
+
+
+def _refuse_unmatched(sources: Sources, references: References | None) -> None:
+    if references and not any(source.references for source in sources):
+        raise UserError(
+            f"--references {references.spec}: none of its files is named as one of the sources; "
+            "each summary needs the name of its article's file"
+        )
+
+
 def _once(sources: Iterable[Source]) -> Iterator[Source]:
+    """Leave out what comes again; number names that do, as of URLs that differ in their query."""
     seen: set[str] = set()
+    names: dict[str, int] = {}
     for source in sources:
         place = source.place.identity
         if place not in seen:
             seen.add(place)
-            yield replace(source, name=_printable(source.name))
+            name = _printable(source.name)
+            names[name] = names.get(name, 0) + 1
+            again = f" ({names[name]})" if names[name] > 1 else ""
+            yield replace(source, name=f"{name}{again}")
 
 
 def _printable(name: str) -> str:
-    """A file's name for reports and tables, which take no bytes that are not UTF-8."""
-    return name.encode(errors="surrogateescape").decode(errors="replace")
+    """A file's name for reports and tables: one line, and no bytes that are not UTF-8."""
+    text = name.encode(errors="surrogateescape").decode(errors="replace")
+    return _CONTROLS.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
-def _sources_of(spec: str) -> Sources:
-    if _URI.match(spec):
-        raise UserError(f"{spec}: URLs are not supported yet; download it and give the path")
-    path = Path(spec).expanduser()
-    if path.is_dir():
-        return _readable(_files_below(path, spec), spec)
-    if path.exists():
-        name = PurePath(spec).as_posix()
-        try:
-            return Sources([Source(LocalPlace(path), name, format_of(path, name))])
-        except UserError as error:
-            return Sources(broken=[Skipped(name, str(error))])
-    if spec == DEMO:
-        path = Path(__file__).parent.parent / "data" / "articles.jsonl"
-        return Sources([Source(LocalPlace(path), DEMO, format_of(path, DEMO))])
-    if glob.has_magic(spec):
-        return _readable(_files_matching(spec), spec)
-    raise UserError(f"{spec} does not exist; give a file, a folder or a glob, or say {DEMO}")
+@dataclass(frozen=True)
+class _Reading:
+    """Sorts the files of one spec into those to read and those to skip.
 
+    ``alone``: the user has named the very file, so it is what he says it is.
+    """
 
-def _files_below(folder: Path, spec: str) -> list[tuple[Path, str]]:
-    """Return (path, name) of the files below a folder, as (path, name as the user would say)."""
+    options: SourceOptions
+    references: References | None
+    alone: bool
 
-    def refuse(error: OSError) -> None:
-        raise UserError(f"{error.filename} cannot be read: {error.strerror}")
-
-    files = []
-    for place, folders, names in os.walk(folder, onerror=refuse):
-        folders[:] = sorted(name for name in folders if not _is_ignored(name))
-        below = Path(place).relative_to(folder)
-        for name in sorted(names):
-            if not _is_ignored(name):
-                files.append((Path(place, name), (PurePath(spec) / below / name).as_posix()))
-    if not files:
-        raise UserError(f"{spec} is an empty folder; give one with data files in it")
-    return files
-
-
-def _is_ignored(name: str) -> bool:
-    """Tell hidden files and, as Spark and Hive have it, those that start with an underscore."""
-    return name.startswith((".", "_"))
-
-
-def _files_matching(pattern: str) -> list[tuple[Path, str]]:
-    expanded = str(Path(pattern).expanduser())
-    # Path.glob takes no absolute patterns and goes into hidden folders.
-    matches = sorted(glob.glob(expanded, recursive=True))  # noqa: PTH207
-    if not matches:
-        raise UserError(f"{pattern} matches no file; mind the quotes and the folder it starts from")
-    files = []
-    for match in matches:
-        path = Path(match)
-        if path.is_file() and not _is_ignored(path.name):
-            files.append((path, PurePath(match).as_posix()))
-        elif path.is_dir() and "**" not in pattern and not _is_ignored(path.name):
-            files.extend(_files_below(path, match))
-    return files
-
-
-def _readable(files: list[tuple[Path, str]], spec: str) -> Sources:
-    """Sort files into those to read and those to skip; raise UserError if none is to read."""
-    found = Sources()
-    for path, name in files:
-        if format_of_suffix(path) is None and _NOT_DATA.fullmatch(path.name):
-            found.skipped.append(Skipped(name, "not a data file"))
-            continue
-        try:
-            found.append(Source(LocalPlace(path), name, format_of(path, name)))
-        except UserError as error:
-            if format_of_suffix(path) and path.stat().st_size:
-                found.broken.append(Skipped(name, str(error)))
+    def readable(self, files: list[Listed], spec: str) -> Sources:
+        """Give the sources; raises UserError if a folder has none that could be read."""
+        found = Sources()
+        kinds: list[tuple[Listed, str]] = []
+        for each in self._looked_into(files):
+            if isinstance(each, Unreadable):
+                self._refuse(each, found)
+            elif isinstance(each, Skipped):
+                found.skipped.append(each)
             else:
-                found.skipped.append(Skipped(name, str(error).removeprefix(name).strip()))
-    if not found and found.broken:
-        raise UserError(found.broken[0].reason)
-    if not found:
-        suffixes = " ".join(suffix for each in FORMATS.values() for suffix in each.suffixes)
-        first = f"; {found.skipped[0].name}: {found.skipped[0].reason}" if found.skipped else ""
-        raise UserError(f"{spec} holds no file that can be read ({suffixes}){first}")
-    return found
+                kinds.append(each)
+        notes = notes_among(kinds)
+        if self.references is None:
+            refuse_pairs((each for each, kind in kinds if kind == DOCUMENT), spec)
+        for listed, kind in kinds:
+            if listed in notes:
+                found.skipped.append(Skipped(listed.name, NOTE))
+            else:
+                found.append(self._source(listed, kind))
+        if not found:
+            _refuse_empty(found, spec)
+        return found
+
+    def _looked_into(
+        self, files: list[Listed]
+    ) -> Iterator[tuple[Listed, str] | Unreadable | Skipped]:
+        """Give each file's format, or why it is not to be read."""
+        for file in files:
+            if self.references and file.place.identity in self.references.identities:
+                yield Skipped(file.name, f"a summary, by --references {self.references.spec}")
+                continue
+            if not self.alone and is_not_data(file.place.file_name):
+                yield Skipped(file.name, "not a data file")
+                continue
+            for each in contents(file):
+                if isinstance(each, Unreadable):
+                    yield each
+                elif each.name != file.name and is_not_data(each.place.file_name):
+                    yield Skipped(each.name, "not a data file")
+                else:
+                    yield self._with_format(each)
+
+    def _with_format(self, listed: Listed) -> tuple[Listed, str] | Unreadable:
+        named = format_of_suffix(listed.place.file_name)
+        if self.options.format:
+            return listed, self.options.format
+        if listed.remote and named:
+            return listed, named.name
+        try:
+            return listed, format_of(listed.place, listed.name)
+        except UserError as error:
+            said = reason_of(error, listed.name)
+            return Unreadable(listed.name, said, named is not None and not _is_empty(listed))
+
+    def _refuse(self, file: Unreadable, found: Sources) -> None:
+        if file.should or self.alone:
+            found.broken.append(Skipped(file.name, f"{file.name} {file.reason}"))
+        else:
+            found.skipped.append(Skipped(file.name, file.reason))
+
+    def _source(self, listed: Listed, kind: str) -> Source:
+        place = listed.place
+        reference = None
+        if self.references is not None and kind == DOCUMENT:
+            reference = self.references.of(listed)
+        return Source(
+            place,
+            listed.name,
+            kind,
+            encoding=self.options.encoding,
+            allow_hosts=self.options.allow_hosts,
+            constants=partitions(listed.below),
+            references=reference,
+            facts={"compression": place.codec} if isinstance(place, CompressedPlace) else {},
+        )
+
+
+def _is_empty(listed: Listed) -> bool:
+    try:
+        with listed.place.open() as file:
+            return not file.read(1)
+    except (OSError, UserError):
+        return False
+
+
+def _refuse_empty(found: Sources, spec: str) -> None:
+    if found.broken:
+        return
+    first = f"; {found.skipped[0].name}: {found.skipped[0].reason}" if found.skipped else ""
+    raise UserError(f"{spec} holds no file that can be read ({known_suffixes()}){first}")

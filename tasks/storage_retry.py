@@ -43,10 +43,11 @@ class Retries:
     Args:
         place: the storage as the user names it, for messages.
         patience_s: seconds for which an operation is tried again.
+        noun: what is kept there, as messages call it.
     """
 
-    def __init__(self, place: str, patience_s: float = PATIENCE_S) -> None:
-        self._place = place
+    def __init__(self, place: str, patience_s: float = PATIENCE_S, noun: str = "lake") -> None:
+        self._place = f"{noun} {place}"
         self._patience_s = patience_s
         self._first_patience_s = min(FIRST_PATIENCE_S, patience_s)
         self._reached = False
@@ -104,7 +105,7 @@ class Retries:
                     self._fails(operation_id, f"cannot {what} now ({said})")
                 if give_up:
                     raise StorageDown(
-                        f"lake {self._place}: cannot {what}, for {elapsed_s:.0f} s: {said}; when "
+                        f"{self._place}: cannot {what}, for {elapsed_s:.0f} s: {said}; when "
                         "the storage is back, run again: what was answered is kept"
                     ) from error
                 longest = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2**failures)
@@ -113,7 +114,7 @@ class Retries:
     def _refuse_for_good(self, what: str, said: str, error: OSError) -> None:
         if _FOR_GOOD.search(said):
             raise UserError(
-                f"lake {self._place}: cannot {what}: {said}; mend the address, or the keys and "
+                f"{self._place}: cannot {what}: {said}; mend the address, or the keys and "
                 "rights in this environment"
             ) from error
 
@@ -122,7 +123,7 @@ class Retries:
             begins = not self._failing
             self._failing.add(operation_id)
             if begins:
-                logger.warning("lake %s: %s; trying again", self._place, said)
+                logger.warning("%s: %s; trying again", self._place, said)
                 self._tell(True)
 
     def _answered(self, operation_id: object) -> None:
@@ -132,7 +133,7 @@ class Retries:
             self._failing -= {operation_id, *self._given_up}
             self._given_up.clear()
             if failed and not self._failing:
-                logger.warning("lake %s: answers again", self._place)
+                logger.warning("%s: answers again", self._place)
                 self._tell(False)
 
     def _tell(self, trouble: bool) -> None:

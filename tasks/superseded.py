@@ -7,7 +7,7 @@ on the parts that they are in.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -20,10 +20,14 @@ from tasks.keys import KeySet
 from tasks.lake import STAGING, Lake
 from tasks.merges import finish_merges
 from tasks.parts import ROW_GROUP, Part
+from tasks.schemas import upgrade_parts
 from tasks.sorted_keys import Flags, Keys
 
 ARTICLE_PARTS = "articles-parts"
 """Lock on the parts of articles: shared by who relies on them, exclusive for who replaces some."""
+
+_ROWS_AT_ONCE = 1_000
+"""Rows that are read together with their texts."""
 
 LISTS = f"{STAGING}/superseded"
 LIST_SCHEMA = pa.schema(
@@ -83,6 +87,15 @@ class Superseded:
                 self._rows.setdefault(part, KeySet()).add_keys(keys_of(batch))
 
 
+def current_articles(lake: Lake, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """The current rows of articles, some at a time, with article_id, content_hash and others."""
+    superseded = Superseded(lake)
+    for part in lake.parts(lake.articles):
+        for stretch in read_stretches(part, columns, rows=_ROWS_AT_ONCE):
+            gone = superseded.among(part.name, row_keys(stretch.texts, stretch.tags))
+            yield stretch.columns.filter(pa.array(~gone))
+
+
 def current_stretches(lake: Lake) -> Iterator[tuple[Part, Stretch, Flags]]:
     """All rows of articles, some at a time, and which of them are current."""
     superseded = Superseded(lake)
@@ -104,4 +117,6 @@ def tidy_articles(lake: Lake) -> None:
     """Take superseded rows out of the table and merge its small parts; needs the exclusive lock."""
     finish_merges(lake.storage, lake.articles)
     Superseded(lake).retire(lake)
+    for folder in (lake.articles, f"{lake.superseded}/{lake.articles}"):
+        upgrade_parts(lake, folder, ARTICLES_SCHEMA, ROW_GROUP)
     merge_small_parts(lake, lake.articles, ARTICLES_SCHEMA, ROW_GROUP)

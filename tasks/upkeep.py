@@ -9,6 +9,7 @@ from tasks.enriched import FAILURE_SCHEMA, EnrichedTable
 from tasks.failures import settle_failures
 from tasks.keys import KeySet
 from tasks.merges import finish_merges
+from tasks.schemas import upgrade_parts
 from tasks.superseded import current_rows
 
 _ROW_GROUP = 2_000
@@ -16,9 +17,11 @@ _ROW_GROUP = 2_000
 
 
 def finish_upkeep(table: EnrichedTable) -> None:
-    """Finish what a run that was killed in the midst of upkeep left half done."""
+    """Finish what a killed run left half done; bring parts of an earlier version up to date."""
     for folder in (table.folder, table.failures, table.superseded, table.superseded_failures):
         finish_merges(table.lake.storage, folder)
+    for folder in (table.folder, table.superseded):
+        upgrade_parts(table.lake, folder, table.schema, _ROW_GROUP)
 
 
 def keep_up(table: EnrichedTable, *, all_rows_current: bool) -> pa.Table:

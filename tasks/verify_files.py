@@ -173,7 +173,7 @@ def _scratch(lake: Lake) -> Iterator[Finding]:
 
 
 def _unknown(lake: Lake, staged: list[StoredFile]) -> Iterator[Finding]:
-    known = ("locks", "journals", "parts", "merges", "loads", "superseded", "uploads")
+    known = ("locks", "journals", "parts", "merges", "loads", "superseded", "uploads", "schemas")
     for file in staged:
         path = file.name.split("/")
         odd_journal = path[1] == "journals" and not file.name.endswith(

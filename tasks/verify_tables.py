@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from tasks.articles import REJECTS_SCHEMA
 from tasks.canonical import ARTICLES_SCHEMA
 from tasks.enriched import FAILURE_SCHEMA, EnrichedTable
 from tasks.errors import UserError
 from tasks.keys import KeySet
 from tasks.lake import Lake
 from tasks.parts import Part
+from tasks.rejects import REJECTS_SCHEMA
 from tasks.sorted_keys import count_flags
 from tasks.superseded import LIST_SCHEMA, LISTS, Superseded
 from tasks.tables import FoundTable

@@ -24,7 +24,8 @@ def test_demo_articles_become_the_canonical_table(tmp_path: Path) -> None:
     assert table["article_id"].nunique() == 100
     assert table["language"].value_counts().to_dict() == {"en": 81, "zh": 19}
     assert table["published_at"].notna().all()
-    assert table["extra"].str.contains("reference_summary").all()
+    assert table["extra"].str.contains("licence").all()
+    assert table["reference_summary"].notna().sum() == 61
 
 
 def test_a_second_load_adds_only_what_is_new(tmp_path: Path) -> None:

@@ -6,12 +6,13 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tasks.canonical import ARTICLES_SCHEMA, CanonicalChunk, canonical
+from tasks.canonical import ARTICLES_SCHEMA, CanonicalChunk, canonical, content_hash
 from tasks.columns import ColumnMap
-from tasks.readers_base import RecordChunk, Reject
+from tasks.readers_base import EXCERPT_CHARS, RecordChunk, Reject
+from tasks.rules import Rules
 
 COLUMNS = ColumnMap(
     {
@@ -68,6 +69,8 @@ def test_a_full_record() -> None:
         "content_hash": hashed,
         "source": "a.jsonl",
         "extra": '{"b":[1,{"x":null}],"licence":"CC BY"}',
+        "reference_summary": None,
+        "flags": ["short"],
     }
     assert len(hashed) == 32
 
@@ -78,6 +81,7 @@ def test_a_record_with_a_body_only() -> None:
     assert row.pop("article_id") == f"content-{hashed[:16]}"
     assert row.pop("content_hash") == hashed
     assert (row.pop("body"), row.pop("source")) == ("Some text.", "a.jsonl")
+    assert row.pop("flags") == ["short"]
     assert set(row.values()) == {None}
 
 
@@ -185,11 +189,15 @@ def test_the_same_text_has_the_same_hash_under_any_id() -> None:
 JSON = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.binary()),
     lambda inner: st.one_of(st.lists(inner), st.dictionaries(st.text(), inner)),
-    max_leaves=8,
+    max_leaves=4,
 )
 
 
-@given(st.lists(st.dictionaries(st.sampled_from([*COLUMNS.columns.values(), "x", ""]), JSON)))
+ROW = st.dictionaries(st.sampled_from([*COLUMNS.columns.values(), "x", ""]), JSON)
+
+
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(ROW, max_size=4))
 def test_nothing_raises_and_no_row_is_lost(records: list[dict[str, Any]]) -> None:
     chunk = convert(*records)
     assert chunk.batch.num_rows + len(chunk.rejects) == len(records)
@@ -200,3 +208,88 @@ def test_nothing_raises_and_no_row_is_lost(records: list[dict[str, Any]]) -> Non
 def test_an_empty_chunk_has_the_schema() -> None:
     assert convert().batch.num_rows == 0
     assert pa.types.is_timestamp(ARTICLES_SCHEMA.field("published_at").type)
+
+
+ENGLISH = "The committee met in the old town hall and voted on the new plan for the harbour. " * 3
+
+
+def test_html_becomes_text_and_is_flagged() -> None:
+    row = one({"text": f"<p>{ENGLISH}</p><p>Fish &amp; chips&nbsp;<br>a\u0308</p>", "lang": "en"})
+    assert row["body"].startswith("The committee met")
+    assert "Fish & chips" in row["body"]
+    assert row["body"].endswith("ä")
+    assert row["flags"] == ["html"]
+    (reject,) = convert({"text": "<p> </p><br>"}).rejects
+    assert reject.reason == "empty body"
+
+
+def test_a_missing_language_is_told_by_the_text() -> None:
+    chunk = convert({"text": ENGLISH}, {"text": ENGLISH, "lang": "EN-gb"}, {"text": "7 " * 99})
+    assert chunk.batch["language"].to_pylist() == ["en", "EN-gb", None]
+    assert chunk.batch["flags"].to_pylist() == [["language_detected"], None, None]
+    records = RecordChunk([{"text": ENGLISH}], [1])
+    off = canonical(records, COLUMNS, "a", Rules(detect_language=False)).batch.to_pylist()
+    assert (off[0]["language"], off[0]["flags"]) == (None, None)
+
+
+def test_text_that_was_decoded_wrongly_is_kept_and_flagged() -> None:
+    texts = [f"FranÃ§ois. {ENGLISH}", f"Fran\ufffdois. {ENGLISH}", f"Fran\ud800ois. {ENGLISH}"]
+    chunk = convert(*({"text": text, "lang": "en"} for text in texts))
+    assert chunk.batch["body"][0].as_py() == texts[0].strip()
+    assert chunk.batch["flags"].to_pylist() == [["mojibake"], *[["replacement_characters"]] * 2]
+
+
+def test_absurd_lengths_are_rejected_with_a_short_excerpt() -> None:
+    chunk = convert({"id": 1, "text": "x" * 5_000_000}, {"text": "<p>" + "x" * 5_000_000})
+    assert chunk.rejects[0].reason == (
+        "5,000,000 characters; at most 1,000,000 are taken (--max-chars)"
+    )
+    assert chunk.rejects[0].raw == ('{"id":1,"text":"' + "x" * 5_000)[:EXCERPT_CHARS]
+    assert chunk.rejects[1].reason.startswith("5,000,003 characters")
+    records = RecordChunk([{"text": "Too short."}, {"text": ENGLISH}], [4, 9])
+    short = canonical(records, COLUMNS, "a", Rules(min_chars=20))
+    assert [each.row for each in short.rejects] == [4]
+    assert short.batch.num_rows == 1
+
+
+def test_a_category_is_plain_data() -> None:
+    assert one({"text": "x", "section": "../../etc"})["category"] == "../../etc"
+
+
+@pytest.mark.parametrize(
+    ("raw", "summary"),
+    [
+        ("One. ", "One."),
+        (["One.", "Or another. ", None, ""], "One.\nOr another."),
+        ([["One.", "Two."], "Three."], "One. Two.\nThree."),
+        ([], None),
+        (" ", None),
+        (None, None),
+    ],
+)
+def test_reference_summaries(raw: object, summary: str | None) -> None:
+    columns = ColumnMap({"body": "text", "reference_summary": "target"})
+    records = RecordChunk([{"text": "x", "target": raw}, {"text": "y", "target": 17}], [1, 2])
+    assert canonical(records, columns, "a").batch["reference_summary"].to_pylist() == [
+        summary,
+        "17",
+    ]
+
+
+def test_the_hash_of_a_row_is_content_hash_however_long_it_is() -> None:
+    lengths = [1, 2045, 2046, 2047, 2048, 4093, 4095, 65_533, 70_000]
+    titles = [None, "t"] * len(lengths)
+    records = [
+        {"title": title, "text": "é" * length}
+        for title, length in zip(titles, lengths, strict=False)
+    ]
+    made = convert(*records).batch["content_hash"].to_pylist()
+    assert made == [
+        content_hash(title, "é" * length) for title, length in zip(titles, lengths, strict=False)
+    ]
+
+
+def test_ids_are_by_content_where_there_is_no_other() -> None:
+    chunk = convert({"text": "a", "id": "1"}, {"text": "b", "url": "u"}, {"text": "c"})
+    hashes = chunk.batch["content_hash"].to_pylist()
+    assert chunk.batch["article_id"].to_pylist() == ["1", "u", f"content-{hashes[2][:16]}"]

@@ -2,7 +2,7 @@ import unicodedata
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.canonical_text import as_text, clean_text, join_sentences
@@ -12,6 +12,7 @@ ANY_TEXT = st.text(
 )
 
 
+@settings(deadline=None)
 @given(ANY_TEXT)
 def test_clean_text_is_clean_and_stays_so(text: str) -> None:
     clean = clean_text(text)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-import tasks.progress
+import tasks.progress_shown
 from tasks.job import Job
 from tasks.lake import Lake
 from tasks.open_job import open_job
@@ -91,7 +91,7 @@ def test_an_api_that_is_away_is_asked_at_intervals_and_hurts_nothing(
         tried.append(args)
         raise ConnectionError("the API is away")
 
-    monkeypatch.setattr(tasks.progress, "create_progress_artifact", away)
+    monkeypatch.setattr(tasks.progress_shown, "create_progress_artifact", away)
     pauses: list[float | None] = []
 
     class Ending(threading.Event):
@@ -101,7 +101,8 @@ def test_an_api_that_is_away_is_asked_at_intervals_and_hurts_nothing(
             pauses.append(timeout)
             return len(pauses) == 4
 
-    tasks.progress._show_artifact(Progress(job, to_ask(job, 2)), Ending())
+    progress = Progress(job, to_ask(job, 2))
+    tasks.progress_shown._show_artifact(progress, "progress", Ending())
     assert len(tried) == 4
     assert pauses[0] == 0
     assert all(pause == 5 for pause in pauses[1:])

@@ -3,27 +3,17 @@ import io
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import tasks.readers_csv
+from tasks import csv_bytes, csv_dialect, csv_rows
 from tasks.errors import UserError
-from tasks.places import LocalPlace
-from tasks.readers_base import RecordChunk, Source
-from tasks.readers_csv import read_csv
-from tasks.readers_text import bounded_lines
+from tests.tasks.csv_support import read_all
 
 CHINESE = "疫情期间主流媒体的传播策略研究,以人民日报抖音号为例。"
 
 
-def read_all(path: Path, content: bytes | str) -> RecordChunk:
-    path.write_bytes(content.encode() if isinstance(content, str) else content)
-    everything = RecordChunk()
-    for chunk in read_csv(Source(LocalPlace(path), path.name, "csv")):
-        everything.records += chunk.records
-        everything.rows += chunk.rows
-        everything.rejects += chunk.rejects
-    return everything
+CELLS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 
 
 @pytest.fixture
@@ -119,22 +109,19 @@ def test_quotes_in_a_tsv_are_part_of_the_text(path: Path) -> None:
 def test_a_swallowing_quote_stops_at_the_longest_field(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tasks.readers_csv, "MAX_FIELD", 1000)
+    monkeypatch.setattr(csv_dialect, "MAX_FIELD", 1000)
     chunk = read_all(path, 'a,b\n1,"open\n' + "2,x\n" * 1000)
     assert len(chunk.records) == 1000
     assert chunk.rejects[0].row == 2
 
 
 def test_a_line_without_end_is_rejected(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        tasks.readers_csv,
-        "bounded_lines",
-        lambda readline, ends: bounded_lines(readline, ends, limit=1000),
-    )
+    monkeypatch.setattr(csv_bytes, "MAX_LINE", 1000)
+    monkeypatch.setattr(csv_bytes, "BLOCK", 300)
     chunk = read_all(path, "a,b\n1,2\n3," + "x" * 5000 + "\n4,5\n")
     assert [record["a"] for record in chunk.records] == ["1", "4"]
     assert [(each.row, each.reason) for each in chunk.rejects] == [
-        (3, "the line is longer than 64 Mi characters")
+        (3, "the line is longer than 16 MiB")
     ]
 
 
@@ -154,14 +141,7 @@ def test_an_empty_file_is_said_to_be_empty(path: Path, content: str) -> None:
         read_all(path, content)
 
 
-def test_a_file_without_header_names_the_remedy(path: Path) -> None:
-    with pytest.raises(UserError, match=r"no header line .* column_1<TAB>body<TAB>column_3"):
-        read_all(path, f"to title\t{CHINESE * 9}\tshort\nto title\t{CHINESE}\tx\n")
-
-
-CELLS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
-
-
+@settings(deadline=None)
 @given(rows=st.lists(st.tuples(st.text("abc", min_size=1), CELLS, CELLS)))
 def test_what_csv_writes_comes_back(
     tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str, str]]
@@ -171,3 +151,47 @@ def test_what_csv_writes_comes_back(
     chunk = read_all(tmp_path_factory.mktemp("csv") / "articles.csv", text.getvalue())
     assert [tuple(record.values()) for record in chunk.records] == rows
     assert chunk.rejects == []
+
+
+@pytest.mark.parametrize("last", ['the end",9', "no end\n"])
+def test_a_huge_field_costs_one_row(path: Path, monkeypatch: pytest.MonkeyPatch, last: str) -> None:
+    monkeypatch.setattr(csv_dialect, "MAX_FIELD", 1000)
+    huge = '"' + "words; of a text that has, commas, and more\n" * 100 + last
+    chunk = read_all(path, f'id,n\n1,2\n{huge}\n3,4\n5,"6\n7"\n')
+    assert [record["id"] for record in chunk.records] == ["1", "3", "5"]
+    (reject,) = chunk.rejects
+    assert reject.row == 3
+    assert reject.reason.startswith("broken quotes (lines 3 to 10")
+    assert len(reject.raw) <= 2000
+
+
+def test_a_row_of_too_many_lines_costs_one_row(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(csv_rows, "MAX_LINES", 10)
+    chunk = read_all(path, 'id,n\n1,2\n2,"' + "\n" * 11 + '"\n3,4\n')
+    assert [record["id"] for record in chunk.records] == ["1", "3"]
+    assert [(each.row, each.reason) for each in chunk.rejects] == [
+        (3, "broken quotes (lines 3 to 14): a quoted field is longer than 10 lines")
+    ]
+
+
+def test_a_quoted_line_without_end_keeps_its_neighbours(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(csv_bytes, "MAX_LINE", 1000)
+    chunk = read_all(path, 'id,n\n1,2\n2,"' + "x" * 5000 + '"\n3,"4\n' + "y" * 2000 + '"\r\n5,6\n')
+    assert [record["id"] for record in chunk.records] == ["1", "5"]
+    assert [(each.row, each.reason) for each in chunk.rejects] == [
+        (3, "the line is longer than 16 MiB"),
+        (4, "broken quotes (lines 4 to 5): the line is longer than 16 MiB"),
+    ]
+
+
+def test_a_header_whose_quotes_do_not_match_is_said(path: Path) -> None:
+    with pytest.raises(UserError, match=r"^articles\.csv has no header that can be read \(line 2"):
+        read_all(path, '\n"a" b,c\n1,2\n')
+
+
+def test_a_first_row_longer_than_the_sample(path: Path) -> None:
+    body = "A long text, with commas.\n" * 20_000
+    chunk = read_all(path, f'1,"{body}"\n2,"{body}"\n3,"{body}"\n')
+    assert [record["column_2"] for record in chunk.records] == [body] * 3

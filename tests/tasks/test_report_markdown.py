@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from tasks.articles import SourceReport
 from tasks.llm.chat import Usage
 from tasks.report_markdown import (
     clock_fine,
@@ -20,6 +19,7 @@ from tasks.report_markdown import (
     summarize_markdown,
 )
 from tasks.reports import IngestReport, SummarizeReport
+from tasks.source_report import SourceReport
 from tasks.sources import Skipped
 
 MARKDOWN = MarkdownIt("commonmark").enable(["table", "strikethrough"])

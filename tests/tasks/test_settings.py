@@ -59,7 +59,9 @@ def test_the_form_describes_each_setting_and_shows_them_in_order(
     model: type[LakeSettings],
 ) -> None:
     shown = model.model_json_schema()["properties"]
-    assert all(setting["description"].endswith((".", "body=text")) for setting in shown.values())
+    assert all(
+        setting["description"].endswith((".", "body=text", ":8000")) for setting in shown.values()
+    )
     positions = [setting["position"] for setting in shown.values()]
     assert len(set(positions)) == len(positions)
     assert min(positions) == shown["lake"]["position"] == 0

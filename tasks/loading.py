@@ -1,0 +1,77 @@
+"""How sources are to be loaded: from a user's settings to what the work needs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from tasks.columns import Given, parse_column_options, patterns_of_nothing
+from tasks.errors import UserError
+from tasks.interruption import raise_if_interrupted
+from tasks.lake import Lake
+from tasks.load_settings import IngestSettings, LoadRules
+from tasks.near_duplicates import NearDuplicates
+from tasks.rules import Rules
+from tasks.sources import SourceOptions, Sources, find_sources
+from tasks.superseded import current_articles
+
+
+@dataclass(frozen=True)
+class Loading:
+    """How sources are to be loaded.
+
+    Attributes:
+        columns: which source column is what, where the user has said it.
+        rules: which rows are articles.
+        near_duplicates: finds those to be set aside; None: they are kept.
+    """
+
+    columns: Sequence[Given] = ()
+    rules: Rules = field(default_factory=Rules)
+    near_duplicates: NearDuplicates | None = None
+
+
+def sources_of(settings: IngestSettings) -> Sources:
+    """Find the sources that settings name.
+
+    Raises:
+        UserError: there is none to read, or a column is said of files that none of them is.
+    """
+    options = SourceOptions(
+        encoding=settings.encoding,
+        format=settings.format,
+        references=settings.references,
+        allow_hosts=tuple(settings.allow_hosts),
+    )
+    sources = find_sources(settings.sources, options)
+    given = parse_column_options(settings.columns)
+    if patterns := patterns_of_nothing(given, (source.name for source in sources)):
+        raise UserError(f"--column {patterns[0]}: matches none of the sources")
+    return sources
+
+
+def rules_of(settings: LoadRules) -> Rules:
+    """Which rows are articles."""
+    return Rules(
+        min_chars=settings.min_chars,
+        max_chars=settings.max_chars,
+        boilerplate=settings.keep_boilerplate,
+        detect_language=settings.detect_language,
+    )
+
+
+def loading_of(settings: IngestSettings, lake: Lake) -> Loading:
+    """What settings say of a load; to find near duplicates, all bodies of the lake are read.
+
+    Raises:
+        UsageError: a column is given in a form that is none.
+        UserError: a part of the lake is damaged.
+    """
+    columns = parse_column_options(settings.columns)
+    near = None
+    if settings.near_duplicates:
+        near = NearDuplicates(settings.similarity)
+        for rows in current_articles(lake, ["body"]):
+            raise_if_interrupted()
+            near.find(rows["article_id"], rows["body"])
+    return Loading(columns, rules_of(settings), near)

@@ -1,0 +1,116 @@
+"""What can go wrong with a fetch, in words, and whether to try again."""
+
+from __future__ import annotations
+
+import random
+import ssl
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+import aiohttp
+
+from tasks.errors import UserError
+
+_TEMPORARY_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524})
+_STATUS_WORDS = {
+    401: "asks for a password (401)",
+    403: "is forbidden (403)",
+    404: "is not there (404)",
+    410: "is gone (410)",
+    429: "says that there were too many requests (429)",
+    451: "is withheld for legal reasons (451)",
+}
+LONGEST_WAIT_S = 60.0
+"""Seconds that a server's Retry-After is followed at most."""
+
+
+class WebFailure(Exception):
+    """Why a URL was not fetched, as the rest of a sentence that begins with it.
+
+    Attributes:
+        temporary: a later attempt may do better.
+        wait_s: seconds to wait before it, where the server has said so.
+        status: of the HTTP answer, where it was one.
+    """
+
+    def __init__(
+        self, reason: str, temporary: bool = False, wait_s: float | None = None, status: int = 0
+    ) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.temporary = temporary
+        self.wait_s = wait_s
+        self.status = status
+
+
+def failure_of_status(status: int, headers: Mapping[str, str]) -> WebFailure:
+    """Return what a status from 400 on means."""
+    words = _STATUS_WORDS.get(status) or (
+        f"has an error of its server ({status})" if status >= 500 else f"is refused ({status})"
+    )
+    return WebFailure(words, status in _TEMPORARY_STATUS, _retry_after(headers), status)
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Read Retry-After, seconds or a date; None where there is none that can be read."""
+    value = headers.get("Retry-After", "").strip()
+    if value.isascii() and value.isdigit():
+        return min(float(value[:9]), LONGEST_WAIT_S)
+    try:
+        moment = parsedate_to_datetime(value)
+    except (ValueError, TypeError):
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return min(max(0.0, (moment - datetime.now(UTC)).total_seconds()), LONGEST_WAIT_S)
+
+
+def pause_s(failure: WebFailure, attempt: int, base_s: float, longest_s: float) -> float:
+    """Return seconds to wait before attempt `attempt` + 1 (from 1).
+
+    The server's word if it gave one, else exponential backoff with full jitter, so that many
+    clients that failed together do not come back together.
+    """
+    backoff = random.uniform(0, min(longest_s, base_s * 2 ** (attempt - 1)))
+    return backoff if failure.wait_s is None else failure.wait_s + random.uniform(0, base_s)
+
+
+@contextmanager
+def told_failures(hint: str = "") -> Iterator[None]:
+    """Turn the client's errors into `WebFailure`; `hint` ends those of connecting."""
+    try:
+        yield
+    except UserError as error:
+        raise WebFailure(str(error)) from error
+    except TimeoutError as error:
+        connecting = isinstance(error, aiohttp.ConnectionTimeoutError)
+        words = "cannot be connected to in time" if connecting else "does not answer in time"
+        raise WebFailure(words + (hint if connecting else ""), temporary=True) from error
+    except aiohttp.ClientError as error:
+        raise _failure_of_client(error, hint) from error
+    except OSError as error:
+        words = f"fails on the way: {error.strerror or type(error).__name__}"
+        raise WebFailure(words, temporary=True) from error
+
+
+def _failure_of_client(error: aiohttp.ClientError, hint: str) -> WebFailure:
+    match error:
+        case aiohttp.InvalidURL():
+            return WebFailure("is no valid URL")
+        case aiohttp.ClientConnectorDNSError():
+            return WebFailure(f"has a host whose name is not known{hint}", temporary=True)
+        case aiohttp.ClientConnectorCertificateError():
+            return WebFailure("has a certificate that is not valid")
+        case aiohttp.ClientConnectorError():
+            untrusted = isinstance(error.os_error, ssl.SSLError)
+            words = error.strerror or type(error.os_error).__name__
+            return WebFailure(f"cannot be connected to: {words}{hint}", temporary=not untrusted)
+        case aiohttp.ServerDisconnectedError() | aiohttp.ClientOSError():
+            return WebFailure("broke the connection", temporary=True)
+        case aiohttp.ClientPayloadError():
+            return WebFailure("broke off within its body", temporary=True)
+        case aiohttp.ClientResponseError():
+            return WebFailure("answers something that is no HTTP", temporary=True)
+    return WebFailure(f"fails on the way: {type(error).__name__}", temporary=True)
