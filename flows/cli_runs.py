@@ -11,7 +11,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, TypeVar
 
 from flows import cli_print
-from tasks.columns import parse_column_options
+from tasks.cleaning.columns import parse_column_options
 from tasks.dry_run import estimate_run
 from tasks.endpoint import EMBEDDED_MODEL, base_url_from, resolve_endpoint
 from tasks.errors import StoppedRun, UserError

@@ -12,12 +12,12 @@ import orjson
 
 from flows.cli_sources_shown import show
 from flows.exit_status import ANSWERED, RUN_FAILED
-from tasks.columns import Given, given_for, parse_column_options
+from tasks.cleaning.columns import Given, given_for, parse_column_options
 from tasks.inspection import Inspection, inspect_source
 from tasks.inspection_sizes import size_of
 from tasks.load_settings import IngestSettings, LoadRules
 from tasks.loading import rules_of, sources_of
-from tasks.readers_base import Source
+from tasks.reading.readers_base import Source
 
 LOOKED_AT = 5
 """Files of one folder and format that are looked at; the others are taken to be like them."""

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 
 import pyarrow as pa
 
-from tasks.canonical import ARTICLES_SCHEMA
+from tasks.cleaning.canonical import ARTICLES_SCHEMA
 from tasks.loads import Load
 from tasks.parts import PartWriter
 

@@ -12,15 +12,15 @@ import pyarrow as pa
 
 from tasks.article_parts import ArticleWriter, article_writer
 from tasks.bundles import Bundle, Piece, bundled
-from tasks.canonical import CanonicalChunk, canonical
-from tasks.column_samples import sampled
-from tasks.columns import ColumnMap, Given, given_for, guess_columns
+from tasks.cleaning.canonical import CanonicalChunk, canonical
+from tasks.cleaning.column_samples import sampled
+from tasks.cleaning.columns import ColumnMap, Given, given_for, guess_columns
 from tasks.errors import SourceAway, StorageDown, UserError
 from tasks.loading import Loading
 from tasks.loads import Load
-from tasks.readers import read
-from tasks.readers_base import Chunk, ColumnChunk, Record, RecordChunk, Reject, Source
-from tasks.readers_text import without_surrogates
+from tasks.reading.readers import read
+from tasks.reading.readers_base import Chunk, ColumnChunk, Record, RecordChunk, Reject, Source
+from tasks.reading.readers_text import without_surrogates
 from tasks.rejects import RejectWriter
 from tasks.source_report import SourceReport
 

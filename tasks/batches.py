@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from tasks.canonical import ARTICLES_SCHEMA
+from tasks.cleaning.canonical import ARTICLES_SCHEMA
 from tasks.lake import Lake
 from tasks.parts import Part, with_columns
 from tasks.sorted_keys import Flags

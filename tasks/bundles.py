@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tasks.canonical import CanonicalChunk
-from tasks.columns import ColumnMap
-from tasks.readers_base import BATCH_ROWS, CHUNK_BYTES, Chunk, Record, RecordChunk, Reject
+from tasks.cleaning.canonical import CanonicalChunk
+from tasks.cleaning.columns import ColumnMap
+from tasks.reading.readers_base import BATCH_ROWS, CHUNK_BYTES, Chunk, Record, RecordChunk, Reject
 from tasks.source_report import SourceReport
 
 SMALL_ROWS = 20

@@ -18,10 +18,10 @@ from tasks.lake import Lake
 from tasks.load_progress import LoadProgress
 from tasks.loading import Loading, loading_of, sources_of
 from tasks.loads import Load
-from tasks.places import LocalPlace
+from tasks.reading.places import LocalPlace
+from tasks.reading.sources import Source, Sources
 from tasks.settings import IngestSettings
 from tasks.source_report import SourceReport
-from tasks.sources import Source, Sources
 from tasks.superseded import ARTICLE_PARTS, tidy_articles
 
 MOST_GROUPS = 200

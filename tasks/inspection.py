@@ -8,17 +8,17 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
-from tasks.canonical import canonical
-from tasks.column_profiles import Profile, columns_of
-from tasks.column_samples import sampled
-from tasks.columns import ColumnMap, guess_columns
+from tasks.cleaning.canonical import canonical
+from tasks.cleaning.column_profiles import Profile, columns_of
+from tasks.cleaning.column_samples import sampled
+from tasks.cleaning.columns import ColumnMap, guess_columns
+from tasks.cleaning.rules import Rules
 from tasks.errors import UserError
 from tasks.inspection_sizes import COUNTED_BYTES, Size, parquet_rows, row_bytes, size_of
 from tasks.llm.tokens import estimate_tokens
-from tasks.readers import read
-from tasks.readers_base import BATCH_ROWS, Chunk, Record, Source
-from tasks.readers_text import without_surrogates
-from tasks.rules import Rules
+from tasks.reading.readers import read
+from tasks.reading.readers_base import BATCH_ROWS, Chunk, Record, Source
+from tasks.reading.readers_text import without_surrogates
 
 EXAMPLE_CHARS = 60
 BODY_CHARS = 200
@@ -57,7 +57,7 @@ class Inspection:
     """What was found out of a source.
 
     Attributes:
-        format: its name in `tasks.readers.FORMATS`.
+        format: its name in `tasks.reading.readers.FORMATS`.
         facts: what its reader has found out: ``encoding``, ``delimiter``.
         rows: how many rows were looked at.
         total_rows: rows of the whole; None: nobody knows.
@@ -100,8 +100,8 @@ def inspect_source(
     """Look at the first rows of a source: what they are, and what they would be taken for.
 
     Args:
-        source: see `tasks.sources.find_sources`.
-        given: which column is what, see `tasks.columns.given_for`.
+        source: see `tasks.reading.sources.find_sources`.
+        given: which column is what, see `tasks.cleaning.columns.given_for`.
         rules: which rows are articles; None: the usual ones.
 
     Never raises for what is wrong with the source: ``error`` says it.

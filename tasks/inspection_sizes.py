@@ -10,14 +10,14 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks.canonical_json import to_json
-from tasks.compressed import CODECS, CompressedPlace, Meter
+from tasks.cleaning.canonical_json import to_json
 from tasks.errors import UserError
-from tasks.places import LocalPlace, Place
-from tasks.places_object import ObjectPlace
-from tasks.places_web import WebPlace
-from tasks.readers_base import Record, Source, opened_seekable
-from tasks.spools import PipePlace, SpooledPlace
+from tasks.reading.compressed import CODECS, CompressedPlace, Meter
+from tasks.reading.places import LocalPlace, Place
+from tasks.reading.places_object import ObjectPlace
+from tasks.reading.places_web import WebPlace
+from tasks.reading.readers_base import Record, Source, opened_seekable
+from tasks.reading.spools import PipePlace, SpooledPlace
 
 COUNTED_BYTES = 32 << 20
 """A source up to this size (unpacked) is read to its end and its rows are counted: under a second.

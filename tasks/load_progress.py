@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Sequence
 
-from tasks.readers_base import Source
+from tasks.reading.readers_base import Source
 from tasks.source_report import SourceReport
 
 

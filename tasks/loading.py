@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from tasks.columns import Given, parse_column_options, patterns_of_nothing
+from tasks.cleaning.columns import Given, parse_column_options, patterns_of_nothing
+from tasks.cleaning.near_duplicates import NearDuplicates
+from tasks.cleaning.rules import Rules
 from tasks.errors import UserError
 from tasks.interruption import raise_if_interrupted
 from tasks.lake import Lake
 from tasks.load_settings import IngestSettings, LoadRules
-from tasks.near_duplicates import NearDuplicates
-from tasks.rules import Rules
-from tasks.sources import SourceOptions, Sources, find_sources
+from tasks.reading.sources import SourceOptions, Sources, find_sources
 from tasks.superseded import current_articles
 
 

@@ -16,7 +16,7 @@ from tasks.keys import KeySet
 from tasks.lake import STAGING, Lake, part_name
 from tasks.parts import Part
 from tasks.profiles import Profile
-from tasks.readers_base import Reject
+from tasks.reading.readers_base import Reject
 from tasks.rejects import KnownRejects
 from tasks.sorted_keys import Flags, Keys, Words
 from tasks.superseded import LIST_SCHEMA, current_stretches, list_superseded

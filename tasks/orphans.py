@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from tasks.canonical import ARTICLES_SCHEMA
+from tasks.cleaning.canonical import ARTICLES_SCHEMA
 from tasks.enriched import EnrichedTable
 from tasks.keys import KeySet, keys_of_bytes
 from tasks.lake import part_name

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tasks.readers_base import Reject
+from tasks.reading.readers_base import Reject
 
 LENGTHS = (100, 500, 2_000, 10_000, 50_000, 200_000)
 """Upper ends of the classes of body lengths, in characters; the last class has none."""
@@ -32,7 +32,7 @@ class Profile:
         lengths: articles by class of body length: the index into `LENGTHS`, or one past its end.
         languages: articles by language; the key None for those without.
         years: articles by the year of their date; None for those without.
-        flags: articles by flag (`tasks.flags`).
+        flags: articles by flag (`tasks.cleaning.flags`).
         reasons: rejects by reason, numbers left out.
         first: the earliest date; ``last`` the latest.
     """

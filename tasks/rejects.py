@@ -15,7 +15,7 @@ import pyarrow as pa
 from tasks.keys import KeySet
 from tasks.lake import Lake, part_name
 from tasks.parts import PartWriter
-from tasks.readers_base import Reject
+from tasks.reading.readers_base import Reject
 
 REJECTS_SCHEMA = pa.schema(
     [

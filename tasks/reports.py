@@ -9,8 +9,8 @@ from typing import Any, Self
 from tasks.errors import BudgetSpent, InterruptedRun, StoppedRun
 from tasks.llm.chat import NO_USAGE, Usage
 from tasks.profiles import Profile
+from tasks.reading.sources import Skipped
 from tasks.source_report import SourceReport
-from tasks.sources import Skipped
 
 
 @dataclass

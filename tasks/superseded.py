@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tasks.canonical import ARTICLES_SCHEMA
+from tasks.cleaning.canonical import ARTICLES_SCHEMA
 from tasks.compaction import Stale, keys_of, merge_small_parts, retire_rows
 from tasks.key_columns import Stretch, read_stretches, row_keys
 from tasks.keys import KeySet

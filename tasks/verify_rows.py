@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tasks.canonical import content_hash
+from tasks.cleaning.canonical import content_hash
 from tasks.errors import StorageDown, UserError
 from tasks.key_columns import id_tags, row_keys, text_keys
 from tasks.parts import Part, PartGone

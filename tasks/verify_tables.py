@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from tasks.canonical import ARTICLES_SCHEMA
+from tasks.cleaning.canonical import ARTICLES_SCHEMA
 from tasks.enriched import FAILURE_SCHEMA, EnrichedTable
 from tasks.errors import UserError
 from tasks.keys import KeySet

@@ -37,6 +37,12 @@ def test_llm_imports_nothing_of_tasks_outside_it() -> None:
         assert all(name.startswith("tasks.llm") for name in ours), path
 
 
+@pytest.mark.parametrize("folder", ["reading", "cleaning"])
+def test_sources_are_read_and_cleaned_without_a_lake(folder: str) -> None:
+    for path in sorted((ROOT / "tasks" / folder).rglob("*.py")):
+        assert not imports_of(path) & {"prefect", "tasks.lake", "tasks.loads", "tasks.parts"}, path
+
+
 def test_files_fit_in_a_head() -> None:
     code = [path for folder in ("flows", "tasks") for path in (ROOT / folder).rglob("*.py")]
     long = {str(path): len(path.read_text().splitlines()) for path in code}

@@ -4,10 +4,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from unittest import mock
 
-from tasks.csv_dialect import Dialect
-from tasks.places import LocalPlace
-from tasks.readers_base import BATCH_ROWS, ColumnChunk, Record, Reject, Source
-from tasks.readers_csv import read_csv
+from tasks.reading.csv_dialect import Dialect
+from tasks.reading.places import LocalPlace
+from tasks.reading.readers_base import BATCH_ROWS, ColumnChunk, Record, Reject, Source
+from tasks.reading.readers_csv import read_csv
 
 
 @dataclass

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from tasks.articles import ingest_source
+from tasks.cleaning.rules import Rules
 from tasks.copies import copy_outcomes
 from tasks.enriched import EnrichedTable
 from tasks.job import Counts, Job
@@ -28,9 +29,8 @@ from tasks.loads import Load
 from tasks.open_job import open_job
 from tasks.outcomes import Outcome
 from tasks.planning import Plan, plan_run
-from tasks.rules import Rules
+from tasks.reading.sources import find_sources
 from tasks.settings import SummarizeSettings
-from tasks.sources import find_sources
 from tasks.upkeep import keep_up
 
 POISON = "unspeakable"

@@ -12,16 +12,16 @@ from hypothesis import strategies as st
 import tasks.article_parts
 import tasks.articles
 from tasks.articles import ingest_source
-from tasks.canonical import ARTICLES_SCHEMA
-from tasks.canonical_text import clean_text
-from tasks.columns import parse_column_options
+from tasks.cleaning.canonical import ARTICLES_SCHEMA
+from tasks.cleaning.canonical_text import clean_text
+from tasks.cleaning.columns import parse_column_options
 from tasks.lake import Lake
 from tasks.loading import Loading
 from tasks.loads import Load
 from tasks.parts import PartWriter
+from tasks.reading.sources import find_sources
 from tasks.rejects import REJECTS_SCHEMA
 from tasks.source_report import SourceReport
-from tasks.sources import find_sources
 from tests.tasks.job_support import at
 
 DEMO = Path(tasks.articles.__file__).parent.parent / "data" / "articles.jsonl"

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.batches import Batch, BatchCutter, read_batch
-from tasks.canonical import ARTICLES_SCHEMA
+from tasks.cleaning.canonical import ARTICLES_SCHEMA
 from tasks.errors import UserError
 from tasks.lake import Lake
 from tests.tasks.job_support import at

@@ -9,7 +9,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
-from tasks.canonical import ARTICLES_SCHEMA
+from tasks.cleaning.canonical import ARTICLES_SCHEMA
 from tasks.enriched import FAILURE_SCHEMA, EnrichedTable
 from tasks.lake import Lake
 from tasks.recipes import Recipe, load_recipe

@@ -6,10 +6,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tasks.columns import given_for, parse_column_options
+from tasks.cleaning.columns import given_for, parse_column_options
+from tasks.cleaning.rules import Rules
 from tasks.inspection import BODY_CHARS, ColumnSeen, Inspection, inspect_source
-from tasks.rules import Rules
-from tasks.sources import find_sources
+from tasks.reading.sources import find_sources
 from tests.support import ROOT, write_articles
 
 DEV = ROOT.parent / "shared" / "data" / "dev"

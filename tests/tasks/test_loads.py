@@ -9,8 +9,8 @@ import pytest
 from tasks.articles import ingest_source
 from tasks.lake import Lake
 from tasks.loads import Load
+from tasks.reading.sources import find_sources
 from tasks.source_report import SourceReport
-from tasks.sources import find_sources
 from tasks.superseded import Superseded, current_rows, tidy_articles
 from tests.tasks.crashing_storage import at_every_change
 from tests.tasks.job_support import at, rows_of

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tasks.canonical import ARTICLES_SCHEMA
+from tasks.cleaning.canonical import ARTICLES_SCHEMA
 from tasks.errors import UserError
 from tasks.lake import Lake
 from tasks.parts import Part, PartGone, PartWriter

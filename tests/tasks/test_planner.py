@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.canonical import ARTICLES_SCHEMA
+from tasks.cleaning.canonical import ARTICLES_SCHEMA
 from tasks.enriched import FAILURE_SCHEMA, EnrichedTable
 from tasks.errors import UserError
 from tasks.lake import Lake

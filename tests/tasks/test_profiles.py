@@ -2,10 +2,10 @@ from datetime import UTC, datetime
 
 import pyarrow as pa
 
-from tasks.canonical import ARTICLES_SCHEMA
+from tasks.cleaning.canonical import ARTICLES_SCHEMA
 from tasks.profile_markdown import profile_markdown
 from tasks.profiles import Profile
-from tasks.readers_base import Reject
+from tasks.reading.readers_base import Reject
 from tasks.reports import IngestReport
 
 

@@ -10,6 +10,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from tasks.llm.chat import Usage
+from tasks.reading.sources import Skipped
 from tasks.report_markdown import (
     clock_fine,
     code,
@@ -20,7 +21,6 @@ from tasks.report_markdown import (
 )
 from tasks.reports import IngestReport, SummarizeReport
 from tasks.source_report import SourceReport
-from tasks.sources import Skipped
 
 MARKDOWN = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 HOSTILE = [

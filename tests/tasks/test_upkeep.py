@@ -5,7 +5,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from tasks.canonical import content_hash
+from tasks.cleaning.canonical import content_hash
 from tasks.enriched import EnrichedTable
 from tasks.lake import Lake
 from tasks.llm.embedded_process import EmbeddedEndpoint

@@ -1,0 +1,1 @@
+"""From raw rows to articles: which column is what, clean text, languages, rules."""

@@ -1,0 +1,129 @@
+"""Whether a column can be what its name says: objections in words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tasks.cleaning.column_profiles import Profile
+
+ID_CHARS = 500
+SHORT_WEIGHT = 300
+_LANGUAGE_CHARS = 30
+_ENOUGH_IDS = 10
+_UNIQUE = 0.9
+
+
+def objection(target: str, profile: Profile, body: Profile | None) -> str:
+    """Say why a column of this name is not the canonical column; empty if it can be.
+
+    Args:
+        target: the canonical column.
+        profile: the source's column.
+        body: the column of the body, if there is one.
+    """
+    if not profile.values:
+        return ""
+    return _CHECKS[target](profile, body)
+
+
+def _no_body(profile: Profile, _: Profile | None) -> str:
+    if not profile.is_text:
+        return f"holds no text but {_what(profile)}"
+    if profile.is_url:
+        return "holds addresses, no text"
+    return "holds dates, no text" if profile.date_share > 0.5 else ""
+
+
+def _no_title(profile: Profile, body: Profile | None) -> str:
+    if not profile.is_text:
+        return f"holds no text but {_what(profile)}"
+    if profile.is_url:
+        return "holds addresses, no titles"
+    if body is not None and profile.chars > body.chars:
+        return f"longer than the body: median {profile.chars:,} characters"
+    return ""
+
+
+def _no_url(profile: Profile, _: Profile | None) -> str:
+    return "" if profile.is_url else "its values are no URLs"
+
+
+def _no_author(profile: Profile, _: Profile | None) -> str:
+    if profile.type == "nested" or (profile.type == "list" and not profile.texts):
+        return ""
+    if not profile.is_text:
+        return f"holds no names but {_what(profile)}"
+    return _too_long(profile)
+
+
+def _no_date(profile: Profile, _: Profile | None) -> str:
+    if profile.date_share >= 0.5:
+        return ""
+    some = [str(value).strip() for value in profile.values[:100]]
+    if all(value.removesuffix(".0").isdecimal() and len(value) <= 6 for value in some):
+        return "a year alone is no date"
+    return "most of its values are no dates"
+
+
+def _no_language(profile: Profile, _: Profile | None) -> str:
+    if not profile.is_text or profile.chars > _LANGUAGE_CHARS:
+        return "its values name no language"
+    return ""
+
+
+def _no_category(profile: Profile, _: Profile | None) -> str:
+    if profile.type == "nested" or (profile.type == "list" and not profile.texts):
+        return ""
+    if not profile.is_text:
+        return f"holds no names but {_what(profile)}"
+    return _too_long(profile)
+
+
+def _no_id(profile: Profile, body: Profile | None) -> str:
+    if profile.type not in ("text", "number", "mixed"):
+        return f"holds no ids but {_what(profile)}"
+    if profile.chars > ID_CHARS:
+        return f"too long for an id: median {profile.chars:,} characters"
+    # A row that comes twice as a whole may repeat its id.
+    bodies = body.raw if body is not None else profile.raw
+    rows = {(str(each), str(text)) for each, text in zip(profile.raw, bodies, strict=True)}
+    repeats = profile.distinct < _UNIQUE * len(rows)
+    if (repeats and len(rows) >= _ENOUGH_IDS) or (profile.is_constant and len(rows) >= 3):
+        return f"repeated: {profile.distinct:,} values in {len(rows):,} rows"
+    return ""
+
+
+def _no_summary(profile: Profile, body: Profile | None) -> str:
+    if not profile.is_text:
+        return f"holds no text but {_what(profile)}"
+    if body is None:
+        return "there is no text that it could be of"
+    if profile.chars >= body.chars:
+        return f"not shorter than the body: median {profile.chars:,} characters"
+    if profile.is_url or not profile.is_phrases:
+        return "its values are no sentences"
+    return ""
+
+
+def _too_long(profile: Profile) -> str:
+    if profile.weight > SHORT_WEIGHT:
+        return f"too long: median {profile.chars:,} characters"
+    return ""
+
+
+def _what(profile: Profile) -> str:
+    names = {"number": "numbers", "text": "numbers", "list": "lists", "date": "dates"}
+    return names.get(profile.type, f"{profile.type} values")
+
+
+_CHECKS: dict[str, Callable[[Profile, Profile | None], str]] = {
+    "body": _no_body,
+    "title": _no_title,
+    "url": _no_url,
+    "author": _no_author,
+    "published_at": _no_date,
+    "language": _no_language,
+    "category": _no_category,
+    "article_id": _no_id,
+    "reference_summary": _no_summary,
+}

@@ -1,0 +1,1 @@
+"""From whatever a user points at to raw rows: places, formats, encodings."""

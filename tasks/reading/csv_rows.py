@@ -1,0 +1,199 @@
+"""CSV row by row: what cannot be read is rejected alone, its neighbours are kept."""
+
+import csv
+from collections import deque
+from collections.abc import Callable, Iterator
+
+from tasks.reading.csv_bytes import MAX_LINE, CutLine
+from tasks.reading.csv_dialect import MAX_FIELD, Dialect
+from tasks.reading.readers_base import EXCERPT_CHARS, Reject, Row
+from tasks.reading.readers_text import without_surrogates
+
+MAX_LINES = 200_000
+"""Lines of a row: as characters, a field's limit lets short lines take too much memory."""
+_OVER = "field larger than"
+
+
+class Lines:
+    """The lines of a file for csv.reader; those of the row at hand can be given back.
+
+    Attributes:
+        first: the 1-based number of the row's first line.
+        row: the row's lines so far.
+    """
+
+    def __init__(self, line: Callable[[], str], first: int = 1) -> None:
+        self._line = line
+        self._back: deque[str] = deque()
+        self.first = first
+        self.row: list[str] = []
+
+    def __iter__(self) -> Iterator[str]:
+        row, back, read = self.row, self._back, self._line
+        while line := back.popleft() if back else read():
+            row.append(line)
+            if type(line) is CutLine:
+                raise csv.Error(f"the line is longer than {MAX_LINE >> 20} MiB")
+            if len(row) > MAX_LINES:
+                raise csv.Error(f"{_OVER} {MAX_LINES:,} lines")
+            yield line
+
+    @property
+    def last(self) -> int:
+        """The number of the row's last line so far."""
+        return self.first + len(self.row) - 1
+
+    @property
+    def raw(self) -> str:
+        """The start of the row's text."""
+        start = "".join(line[:EXCERPT_CHARS] for line in self.row[:EXCERPT_CHARS])[:EXCERPT_CHARS]
+        return without_surrogates(start)
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the row is a line that was too long to be kept."""
+        return bool(self.row) and type(self.row[0]) is CutLine
+
+    @property
+    def none_back(self) -> bool:
+        """Whether the next line comes from the file."""
+        return not self._back
+
+    def begin_row(self) -> None:
+        """Go on to the next row."""
+        self.first += len(self.row)
+        self.row.clear()
+
+    def give_back(self, keep: int) -> None:
+        """Put all lines of this row but the first `keep` back to be read again."""
+        self._back.extendleft(reversed(self.row[keep:]))
+        del self.row[keep:]
+
+
+class RowReader:
+    """Reads rows one by one; between two of them others may use the lines.
+
+    `names` are the columns' names, `encoding` what to call the file's in a reject, `others` what
+    sets the number of fields: ``the header has``.
+    """
+
+    def __init__(
+        self, lines: Lines, dialect: Dialect, names: list[str], encoding: str, others: str
+    ) -> None:
+        self.lines = lines
+        self._dialect = dialect
+        self._names = names
+        self._encoding = encoding.upper().removesuffix("-SIG")
+        self._others = others
+        self._reader = dialect.parse(lines)
+
+    def rows(self, is_enough: Callable[[], bool] = lambda: False) -> Iterator[Row | Reject]:
+        """Yield rows, up to the end or to the first row's start where it `is_enough`."""
+        lines, width = self.lines, len(self._names)
+        broken: _Broken | None = None
+        while True:
+            lines.begin_row()
+            if broken is None and lines.none_back and is_enough():
+                return
+            fields = self._next()
+            if fields is None:
+                break
+            if isinstance(fields, csv.Error) and not lines.is_cut:
+                broken = broken or _Broken(lines, fields)
+                broken.add(lines)
+            elif broken and broken.goes_on(fields, lines, width):
+                broken.add(lines)
+            elif fields:
+                if broken:
+                    yield broken.reject()
+                    broken = None
+                yield self._row(fields)
+        if broken:
+            yield broken.reject()
+
+    def parsed(self) -> Iterator[list[str] | csv.Error]:
+        """Yield the fields of each row (none of a blank line), or what is wrong with its quotes."""
+        while True:
+            self.lines.begin_row()
+            fields = self._next()
+            if fields is None:
+                return
+            yield fields
+
+    def _next(self) -> list[str] | csv.Error | None:
+        """The fields of the next row (none of a blank line), or what is wrong; None at the end."""
+        try:
+            fields = next(self._reader)
+        except StopIteration:
+            return None
+        except csv.Error as error:
+            return self._recover(error)
+        width = len(self._names)
+        if len(fields) > width and not any(fields[width:]):
+            # Delimiters at the end of each line are a habit of spreadsheets.
+            return fields[:width]
+        return fields
+
+    def _recover(self, error: csv.Error) -> list[str] | csv.Error:
+        """Go on from the second line of a row with broken quotes, which may hold good rows."""
+        loose, lines = None, self.lines
+        if not lines.is_cut and (len(lines.row) == 1 or self._dialect.delimiter == "\t"):
+            loose = self._dialect.parse_loosely(lines.row[0], len(self._names))
+        lines.give_back(1)
+        self._reader = self._dialect.parse(lines)
+        return error if loose is None else loose
+
+    def _row(self, fields: list[str] | csv.Error) -> Row | Reject:
+        """Make a record of a row's fields, unless they are too many, too few, or not text."""
+        number = self.lines.first
+        if isinstance(fields, csv.Error):
+            return Reject(number, str(fields), self.lines.raw)
+        if len(fields) != len(self._names):
+            count = f"{len(fields)} field{'' if len(fields) == 1 else 's'}"
+            reason = f"{count} where {self._others} {len(self._names)}"
+            return Reject(number, reason, self.lines.raw)
+        joined = "".join(fields)
+        if not joined.isascii():
+            try:
+                joined.encode()
+            except UnicodeEncodeError:
+                return Reject(number, f"bytes that are not {self._encoding}", self.lines.raw)
+        return Row(number, dict(zip(self._names, fields, strict=True)), len(joined))
+
+
+class _Broken:
+    """A row whose quotes do not match, and the lines after it that make no row of their own."""
+
+    def __init__(self, lines: Lines, error: csv.Error) -> None:
+        self._first = self._last = lines.first
+        self._over = str(error).startswith(_OVER)
+        if self._over:
+            # Either it is one huge field, or the quote at its start is never closed.
+            self._why = f"a quoted field is longer than {MAX_FIELD >> 20} Mi characters"
+            if "lines" in str(error):
+                self._why = f"a quoted field is longer than {MAX_LINES:,} lines"
+        elif "unexpected end" in str(error):
+            self._why = "a quote is not closed"
+        else:
+            self._why = str(error)
+        self._raw = ""
+
+    def goes_on(self, fields: list[str] | csv.Error, lines: Lines, width: int) -> bool:
+        """Tell whether a row, which can be parsed by itself, is but a rest of the broken one."""
+        if isinstance(fields, csv.Error) or len(fields) != width:
+            return True
+        # The line that ends a huge field may have as many fields as a row: `the end",a,b`.
+        return (
+            self._over
+            and any(field.endswith('"') and field.count('"') % 2 for field in fields)
+            and sum(line.count('"') for line in lines.row) % 2 == 1
+        )
+
+    def add(self, lines: Lines) -> None:
+        self._last = lines.last
+        if len(self._raw) < EXCERPT_CHARS:
+            self._raw = (self._raw + lines.raw)[:EXCERPT_CHARS]
+
+    def reject(self) -> Reject:
+        where = f" (lines {self._first} to {self._last})" if self._last > self._first else ""
+        return Reject(self._first, f"broken quotes{where}: {self._why}", self._raw)

@@ -1,0 +1,300 @@
+"""The elements of a JSON list one by one, from a stream: broken ones alone are rejected."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from tasks.errors import UserError
+from tasks.reading.json_patterns import (
+    FIRST_NAME,
+    GARBAGE,
+    GARBAGE_LINE,
+    INSIDE,
+    KEY,
+    SCALAR,
+    SPACE,
+    Syntax,
+)
+from tasks.reading.json_recovery import beginning, may_go_on, next_in_strings
+from tasks.reading.json_scanner import ElementEnds, ElementScan, Window
+from tasks.reading.json_values import (
+    NotJsonError,
+    is_cut,
+    not_an_object,
+    parse_json,
+    reject,
+    without_cut_character,
+)
+from tasks.reading.readers_base import Reject, Row
+from tasks.reading.readers_text import MAX_LINE
+
+_DROP = 1 << 20
+_FIRST_CHECK = 2 << 20
+_EXCERPT = 8_000
+_OVERLAP = 2_000
+_TOO_LARGE = f"the element is larger than {MAX_LINE >> 20} MiB"
+_ENDS_WITHIN = "the file ends within this element"
+
+
+class Elements:
+    """Reads elements from a window that begins before the first one.
+
+    Attributes:
+        count: how many elements there were, good or not.
+        passed_over: whether there were members after the list.
+    """
+
+    def __init__(self, window: Window, name: str, syntax: Syntax) -> None:
+        self._window = window
+        self._name = name
+        self._syntax = syntax
+        self._ends = ElementEnds(window)
+        self._at = 0
+        self._first_name = b""
+        self.count = 0
+        self._ended = False
+        self.passed_over = False
+
+    def rows(self) -> Iterator[Row | Reject]:
+        """Yield each element as a row, numbered from 1; raise UserError if the list has no end."""
+        while (byte := self._next_byte()) is not None:
+            if byte == self._syntax.closer:
+                self._at += 1
+                self._ended = True
+                break
+            if byte == b"," and self.count:
+                self._at += 1
+                continue
+            self.count += 1
+            yield self._element(byte)
+        self._forget()
+        if self._syntax.closer and not self._ended:
+            place = f"at byte {self._window.base:,}, after element {self.count:,}"
+            raise UserError(
+                f"{self._name} is cut: it ends within its list {place} (those before are kept); "
+                "fetch it again"
+            )
+
+    def rest(self, depth: int) -> Iterator[Reject]:
+        """Read on to the end of the file; `depth` objects around the list are open.
+
+        Yields a `Reject` for what comes after the document's end.
+        """
+        scan, window = ElementScan(depth), self._window
+        while depth and (window.data or window.more()):
+            ends = scan.feed(bytes(window.data))
+            part = window.data[: ends[0] if ends else None]
+            self.passed_over |= bool(part.strip(b" \t\r\n}"))
+            window.drop(ends[0] if ends else len(window.data))
+            depth = 0 if ends else depth
+        if self._next_byte() is not None:
+            window.grow(_EXCERPT)
+            text = window.data[self._at :]
+            self.count += 1
+            yield reject(self.count, "not JSON: more text after the end of the document", text)
+            while window.more():
+                window.drop(len(window.data))
+
+    def _next_byte(self) -> bytes | None:
+        """Skip white space; return the byte that comes, None at the end of the stream."""
+        window = self._window
+        while True:
+            if space := SPACE.match(window.data, self._at):
+                self._at = space.end()
+            if self._at < len(window.data):
+                if self._at > _DROP:
+                    self._forget()
+                return bytes(window.data[self._at : self._at + 1])
+            self._forget()
+            if not window.more():
+                return None
+
+    def _forget(self) -> None:
+        self._window.drop(self._at)
+        self._at = 0
+
+    def _element(self, byte: bytes) -> Row | Reject:
+        key = None
+        if self._syntax.keyed:
+            key = self._key()
+            byte = (self._next_byte() or b"") if key else b""
+        if byte not in (b"{", b"["):
+            return self._scalar()
+        end = self._end()
+        if end is None:
+            return self._unended()
+        if not self._is_followed(end):
+            reason = "not JSON: text after the element, before the next one"
+            return self._rejected(reason, self._garbage_end(end))
+        text = self._window.data[self._at : end]
+        try:
+            record = parse_json(text)
+        except NotJsonError as error:
+            return self._rejected(str(error), self._resume(end, error))
+        if not isinstance(record, dict):
+            return self._rejected(not_an_object(record), end)
+        if not self._first_name and (first := FIRST_NAME.match(text)):
+            self._first_name = first[1]
+        self._at = end
+        return Row(self.count, {"key": parse_json(key)} | record if key else record, len(text))
+
+    def _key(self) -> bytes | None:
+        """Take a member's name and its colon; None if there is none here."""
+        while True:
+            key = KEY.match(self._window.data, self._at)
+            if key and key.end() < len(self._window.data):
+                self._at = key.end()
+                return key[1]
+            if len(self._window.data) - self._at > _FIRST_CHECK or not self._window.more():
+                return None
+
+    def _end(self) -> int | None:
+        """The index after this element; None if it has none or is broken or too large."""
+        window, check = self._window, _FIRST_CHECK
+        while True:
+            end = self._ends.after(window.base + self._at)
+            if end is not None:
+                return end - window.base
+            size = len(window.data) - self._at
+            if size > check:
+                self._forget()
+                if size > MAX_LINE or not may_go_on(window.data[self._at :]):
+                    return None
+                check *= 4
+            if not window.more():
+                return None
+
+    def _is_followed(self, end: int) -> bool:
+        """Tell whether what comes after an element is what may come there."""
+        window = self._window
+        while True:
+            space = SPACE.match(window.data, end)
+            end = space.end() if space else end
+            if end < len(window.data):
+                break
+            if len(window.data) - self._at > MAX_LINE or not window.more():
+                return True
+        follower = window.data[end : end + 1]
+        return follower in (b",", b'"' if self._syntax.keyed else b"{", self._syntax.closer)
+
+    def _garbage_end(self, end: int) -> int:
+        """Where what follows an element, and should not, ends: before the next separator."""
+        pattern = GARBAGE if self._syntax.closer else GARBAGE_LINE
+        while True:
+            garbage = pattern.match(self._window.data, end)
+            stop = garbage.end() if garbage else end
+            if stop < len(self._window.data) or not self._window.more():
+                break
+            if stop - self._at > _FIRST_CHECK:
+                break
+        self._ends.restart(self._window.base + stop)
+        return stop
+
+    def _scalar(self) -> Reject:
+        """Reject a value that is no object or array, or what is no value at all."""
+        window = self._window
+        while True:
+            scalar = SCALAR.match(window.data, self._at)
+            end = max(scalar.end() if scalar else 0, self._at + 1)
+            size = len(window.data)
+            if end < size or end - self._at > MAX_LINE:
+                break
+            if size - self._at > _FIRST_CHECK and window.data.startswith(b'"', self._at):
+                return self._long_string()
+            window.grow(2 * size)
+            if len(window.data) == size:
+                break
+        text = window.data[self._at : end].rstrip()
+        try:
+            reason = not_an_object(parse_json(text))
+        except NotJsonError as error:
+            reason = str(error)
+            if end == len(window.data) and is_cut(text, error):
+                reason = f"{reason}; {_ENDS_WITHIN}"
+            end = end if self._syntax.closer else self._garbage_end(end)
+            self._ends.restart(window.base + end)
+        return self._rejected(reason, end)
+
+    def _long_string(self) -> Reject:
+        """Pass over a string, which is no row however long it is."""
+        window = self._window
+        row = self._rejected(not_an_object(""), self._at + 1)
+        while True:
+            if inside := INSIDE.match(window.data, self._at):
+                self._at = inside.end()
+            if window.data.startswith(b'"', self._at):
+                self._at += 1
+                break
+            self._forget()
+            if not window.more():
+                self._at = len(window.data)
+                return replace(row, reason=f"{row.reason}; {_ENDS_WITHIN}")
+        self._ends.restart(window.base + self._at)
+        return row
+
+    def _unended(self) -> Reject:
+        """Reject an element whose end is not found: too large, broken, or cut with the file."""
+        text = without_cut_character(self._window.data[self._at :])
+        try:
+            parse_json(text)
+        except NotJsonError as error:
+            if not is_cut(text, error):
+                return self._rejected(str(error), self._resume(None, error))
+            if len(text) <= MAX_LINE:
+                return self._rejected(f"{error}; {_ENDS_WITHIN}", len(self._window.data))
+        return self._too_large()
+
+    def _too_large(self) -> Reject:
+        """Pass over an element without keeping more of it than an excerpt."""
+        window = self._window
+        row = reject(self.count, _TOO_LARGE, window.data[self._at : self._at + _EXCERPT])
+        while True:
+            window.drop(len(window.data))
+            self._at = 0
+            if not window.more():
+                return replace(row, reason=f"{row.reason}; {_ENDS_WITHIN}")
+            end = self._ends.after(window.base)
+            if end is not None:
+                self._at = end - window.base
+                return row
+
+    def _rejected(self, reason: str, end: int) -> Reject:
+        text = self._window.data[self._at : min(end, self._at + _EXCERPT)]
+        row = reject(self.count, reason, text)
+        self._at = end
+        return row
+
+    def _resume(self, end: int | None, error: NotJsonError) -> int:
+        """Find where to go on after a broken element: its own end, unless that cannot be right.
+
+        A quote or bracket that is missing makes elements after it look like part of the broken
+        one; there the next one that begins as the others do (by the same first name) is taken.
+        """
+        window, data = self._window, self._window.data
+        begins = beginning(self._syntax, self._first_name, data, self._at)
+        stop = len(data) if end is None else end
+        place = len(data[self._at : stop].decode(errors="replace")[: error.position].encode())
+        start = self._at + max(1, place - len(self._first_name) - 64)
+        if end is not None and data[end - 1] == data[self._at] + 2:
+            found = next_in_strings(begins, data, (self._at, start, end))
+            if found is not None:
+                return self._resumed(found)
+            return end
+        while not (found_next := begins.search(data, start, stop)):
+            if end is not None:
+                return end
+            start = max(start, len(data) - _OVERLAP)
+            if len(data) - self._at > MAX_LINE:
+                # The excerpt is what must stay; what lies between it and here is passed over.
+                del data[self._at + _EXCERPT : start]
+                window.base += start - self._at - _EXCERPT
+                start = self._at + _EXCERPT
+            if not window.more():
+                return len(data)
+            stop = len(data)
+        return self._resumed(found_next.end())
+
+    def _resumed(self, place: int) -> int:
+        self._ends.restart(self._window.base + place)
+        return place

@@ -1,0 +1,148 @@
+"""Files within archives, read in place."""
+
+from __future__ import annotations
+
+import bz2
+import struct
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Any, BinaryIO, cast
+
+from tasks.errors import UserError
+from tasks.reading.compressed import Damaged, Inflater, Meter, members, zstd
+from tasks.reading.places import Place
+from tasks.reading.places_streams import PIECE_BYTES, StreamedFile, spooled
+
+_LOCAL_HEADER = struct.Struct("<4s22xHH")
+"""What stands before a file in a ZIP archive: mark, ..., lengths of its name and extras."""
+
+
+def _stored(meter: Meter) -> Iterator[bytes]:
+    while piece := meter.read(PIECE_BYTES):
+        yield piece
+
+
+def _deflated(meter: Meter) -> Iterator[bytes]:
+    return members(meter, lambda: Inflater(-15))
+
+
+def _bzip2(meter: Meter) -> Iterator[bytes]:
+    return members(meter, bz2.BZ2Decompressor)
+
+
+ZIP_METHODS: dict[int, Callable[[Meter], Iterator[bytes]]] = {
+    0: _stored,
+    8: _deflated,
+    12: _bzip2,
+    93: zstd,
+}
+"""What unpacks a file in a ZIP archive, by the method's number in its specification."""
+
+
+@dataclass(frozen=True)
+class ZipMember:
+    """A file in a ZIP archive.
+
+    Attributes:
+        place: of the archive.
+        path: the file's name in it.
+        offset, packed, size, checksum, method: as the archive's directory has them.
+        name: what the user calls the file, for messages.
+    """
+
+    place: Place
+    path: str
+    offset: int
+    packed: int
+    size: int
+    checksum: int
+    method: int
+    name: str = field(compare=False)
+
+    @property
+    def file_name(self) -> str:
+        """The file's name without its folders."""
+        return PurePosixPath(self.path).name
+
+    @property
+    def identity(self) -> str:
+        """The archive's, and where the file is in it."""
+        return f"{self.place.identity}!{self.offset}"
+
+    def open(self) -> BinaryIO:
+        """Open it as a stream; its checksum is looked at, as is its length."""
+        return cast(BinaryIO, StreamedFile(self.place.open_seekable(), self._pieces))
+
+    def open_seekable(self) -> BinaryIO:
+        """Unpack it to a temporary file."""
+        with self.open() as file:
+            return spooled(file, self.name)
+
+    def _pieces(self, archive: BinaryIO) -> Iterator[bytes]:
+        archive.seek(self.offset)
+        header = archive.read(_LOCAL_HEADER.size)
+        if len(header) < _LOCAL_HEADER.size or not header.startswith(b"PK\x03\x04"):
+            raise UserError(f"{self.name} is not where its archive says; get a good copy of it")
+        _, name_bytes, extra_bytes = _LOCAL_HEADER.unpack(header)
+        archive.seek(name_bytes + extra_bytes, 1)
+        meter = Meter(archive, self.name, self.packed)
+        return meter.count(self._checked(ZIP_METHODS[self.method](meter)))
+
+    def _checked(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        checksum = given = 0
+        for piece in pieces:
+            given += len(piece)
+            if given > self.size:
+                raise Damaged(f"it holds more than the {self.size:,} bytes that its archive says")
+            checksum = zlib.crc32(piece, checksum)
+            yield piece
+        if given < self.size:
+            raise EOFError
+        if checksum != self.checksum:
+            raise Damaged("its checksum is wrong")
+
+
+@dataclass(frozen=True)
+class TarMember:
+    """A file in a TAR archive.
+
+    Attributes:
+        place: of the archive, not compressed.
+        path: the file's name in it.
+        offset, size: of its content.
+        name: what the user calls the file, for messages.
+    """
+
+    place: Place
+    path: str
+    offset: int
+    size: int
+    name: str = field(compare=False)
+
+    @property
+    def file_name(self) -> str:
+        """The file's name without its folders."""
+        return PurePosixPath(self.path).name
+
+    @property
+    def identity(self) -> str:
+        """The archive's, and where the file is in it."""
+        return f"{self.place.identity}!{self.offset}"
+
+    def open(self) -> BinaryIO:
+        """Open it as a stream."""
+        return cast(BinaryIO, StreamedFile(self.place.open_seekable(), self._pieces))
+
+    def open_seekable(self) -> BinaryIO:
+        """Copy it to a temporary file."""
+        with self.open() as file:
+            return spooled(file, self.name)
+
+    def _pieces(self, archive: Any) -> Iterator[bytes]:
+        archive.seek(self.offset)
+        meter = Meter(archive, self.name, self.size)
+        yield from _stored(meter)
+        if meter.taken < self.size:
+            raise UserError(f"{self.name} is cut: its archive ends before it; get a complete copy")

@@ -1,0 +1,193 @@
+"""Objects in a store (S3 and what speaks it, Google's, Azure's): found, and read in place."""
+
+from __future__ import annotations
+
+import fnmatch
+import io
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, TypeVar, cast
+from urllib.parse import unquote, urlsplit
+
+import pyarrow as pa
+import pyarrow.fs as pafs
+
+from tasks.errors import SourceAway, StorageDown, UserError
+from tasks.object_address import Address, open_file_system
+from tasks.object_file import RetriedFile
+from tasks.reading.places_streams import PIECE_BYTES, StreamedFile, as_is
+from tasks.storage_retry import PATIENCE_S, Retries
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+T = TypeVar("T")
+
+SCHEMES = ("s3", "gs", "gcs", "abfs", "abfss")
+"""How the URI of an object begins, before ``://``."""
+
+
+class SourceRetries(Retries):
+    """Tries again as for a lake; a source that stays away is no lake that is down."""
+
+    def call(self, what: str, operation: Callable[[], T]) -> T:
+        """As `Retries.call`, but SourceAway for a store that stays away."""
+        try:
+            return super().call(what, operation)
+        except StorageDown as error:
+            raise SourceAway(str(error)) from error
+
+
+class _Bucket(NamedTuple):
+    system: pafs.FileSystem
+    path: str
+    retries: Retries
+
+
+@lru_cache(maxsize=64)
+def _bucket(uri: str) -> _Bucket:
+    """Open a bucket by its URI with options, once for all objects in it."""
+    address = Address.parse(uri, "source")
+    try:
+        system, path = open_file_system(address)
+    except StorageDown as error:
+        raise SourceAway(str(error)) from error
+    shown = address.base
+    return _Bucket(system, path, SourceRetries(shown, PATIENCE_S, "source"))
+
+
+class _ObjectFile(RetriedFile):
+    """The same with what a buffer wants of a file."""
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        """Fill a buffer, or as much of it as there is for."""
+        view = memoryview(buffer)
+        data = self.read(len(view))
+        view[: len(data)] = data
+        return len(data)
+
+
+@dataclass(frozen=True)
+class ObjectPlace:
+    """An object.
+
+    Attributes:
+        bucket: its bucket's URI, with options.
+        key: its name in the bucket, not quoted.
+    """
+
+    bucket: str
+    key: str
+
+    @property
+    def file_name(self) -> str:
+        """The last part of its key."""
+        return PurePosixPath(self.key).name
+
+    @property
+    def identity(self) -> str:
+        """Bucket and key."""
+        return f"{self.bucket}#{self.key}"
+
+    def open(self) -> BinaryIO:
+        """Open it as a stream; what fails is tried again.
+
+        Raises:
+            FileNotFoundError: there is no such object (any more).
+            UserError: it may not be read, or its store stays away.
+        """
+        return cast(BinaryIO, StreamedFile(cast(BinaryIO, self._file()), as_is))
+
+    def open_seekable(self) -> BinaryIO:
+        """Open it for reading here and there."""
+        return cast(BinaryIO, io.BufferedReader(self._file(), PIECE_BYTES))
+
+    def _file(self) -> _ObjectFile:
+        system, base, retries = _bucket(self.bucket)
+        path = f"{base}/{self.key}"
+
+        def opened() -> pa.NativeFile:
+            return system.open_input_file(path)
+
+        return _ObjectFile(self.key, opened, retries)
+
+
+class FoundObject(NamedTuple):
+    """An object that a spec means: where, what the user calls it, its path below the spec."""
+
+    place: ObjectPlace
+    name: str
+    below: str
+    size: int
+
+
+def find_objects(spec: str) -> tuple[list[FoundObject], bool]:
+    """List the objects that a URI means, in order of their keys, and tell whether it is just one.
+
+    The URI is an object's, a prefix's, or has ``*`` or ``[…]`` in it; a ``?`` begins its options.
+    Hidden files, and those that start with `_`, are left out of prefixes and patterns.
+
+    Raises:
+        UserError: the URI is wrong, leads to nothing, or its store does not answer.
+    """
+    address = Address.parse(spec, "source")
+    quoted = urlsplit(spec).path.strip("/")
+    parts = urlsplit(spec)
+    root = f"{parts.scheme}://{parts.netloc}"
+    uri = f"{root}?{address.query}" if address.query else root
+    fixed = re.match(r"(?:[^*[]*/)?(?=[^/]*[*[])|.*", quoted)
+    prefix = "/".join(filter(None, unquote(fixed[0] if fixed else quoted).split("/")))
+    pattern = _pattern(quoted) if re.search(r"[*[]", quoted) else None
+    infos, single = _infos(uri, prefix, root, is_pattern=pattern is not None)
+    start = len(_bucket(uri).path) + 1
+    found = []
+    for info in infos:
+        key = info.path[start:]
+        below = PurePosixPath(key).name if single else key[len(prefix) :].lstrip("/")
+        if single or (not _is_hidden(below) and (pattern is None or pattern.fullmatch(key))):
+            name = f"{root}/{key}"
+            found.append(FoundObject(ObjectPlace(uri, key), name, below, info.size))
+    if not found:
+        reason = "matches no object" if pattern else "holds no object with data"
+        raise UserError(f"{root}/{quoted} {reason}; name an object, or a prefix of some")
+    return sorted(found, key=lambda each: each.place.key), single
+
+
+def _infos(
+    uri: str, prefix: str, root: str, *, is_pattern: bool
+) -> tuple[Iterator[pafs.FileInfo], bool]:
+    system, base, retries = _bucket(uri)
+    path = f"{base}/{prefix}".rstrip("/")
+    info = retries.call(f"find {prefix or 'the bucket'}", lambda: system.get_file_info(path))
+    if info.type == pafs.FileType.NotFound:
+        bucket = retries.call("find the bucket", lambda: system.get_file_info(base))
+        if bucket.type == pafs.FileType.NotFound:
+            raise UserError(f"{root} does not exist; mend the bucket's name")
+        raise UserError(f"{root}/{prefix} does not exist; name an object, or a prefix of some")
+    if info.type == pafs.FileType.File and not is_pattern:
+        return iter([info]), True
+    selector = pafs.FileSelector(path, recursive=True)
+    infos = retries.call(f"list {prefix or 'the bucket'}", lambda: system.get_file_info(selector))
+    return (each for each in infos if each.type == pafs.FileType.File), False
+
+
+def _is_hidden(below: str) -> bool:
+    return any(part.startswith((".", "_")) for part in below.split("/"))
+
+
+def _pattern(quoted: str) -> re.Pattern[str]:
+    """A pattern of keys: ``*`` stays within a folder, ``**`` does not."""
+    regex = ""
+    parts = [unquote(part) for part in quoted.split("/") if part]
+    for number, part in enumerate(parts, start=1):
+        last = number == len(parts)
+        if part == "**":
+            regex += ".*" if last else "(?:.*/)?"
+            continue
+        # fnmatch gives (?s:…)\Z, and lets * and ? go over slashes.
+        body = fnmatch.translate(part).removeprefix("(?s:").removesuffix(r")\Z")
+        regex += body.replace(".*", "[^/]*") + ("" if last else "/")
+    return re.compile(regex, re.DOTALL)

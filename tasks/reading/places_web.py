@@ -1,0 +1,75 @@
+"""A file on the web, downloaded once for all that is to be read of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import BinaryIO
+from urllib.parse import unquote, urlsplit
+
+from tasks.reading.addresses import shown
+from tasks.reading.download import download
+from tasks.reading.places_streams import Spool, temporary_file
+from tasks.reading.spools import SPOOLS
+
+
+@dataclass(frozen=True)
+class WebPlace:
+    """What an http or https URL gives.
+
+    Attributes:
+        url: as the user typed it; may hold a password or a signature, so it is never shown.
+        allow_hosts: private hosts that may be fetched from after a redirect; the URL's own host,
+            which the user has named, always is.
+    """
+
+    url: str
+    allow_hosts: tuple[str, ...] = ()
+
+    @property
+    def file_name(self) -> str:
+        """The last part of the URL's path."""
+        return PurePosixPath(unquote(urlsplit(self.url).path)).name or "index"
+
+    @property
+    def identity(self) -> str:
+        """The URL."""
+        return self.url
+
+    @property
+    def name(self) -> str:
+        """The URL without what may be secret in it."""
+        return shown(self.url)
+
+    def open(self) -> BinaryIO:
+        """Open the copy of it; the first time, download it.
+
+        Raises:
+            UserError: it cannot be fetched, leads to a private address, or is too large for the
+                temporary disk.
+        """
+        return SPOOLS.open(self, self._fetch)
+
+    def open_seekable(self) -> BinaryIO:
+        """Open the copy."""
+        return self.open()
+
+    def _fetch(self) -> BinaryIO:
+        file = temporary_file()
+        try:
+            # It writes, seeks and cuts: all of a file that a download needs.
+            download(
+                self.url,
+                Spool(file, self.name),  # type: ignore[arg-type]
+                allow_hosts=(*self.allow_hosts, self._own_host()),
+            )
+        except BaseException:
+            file.close()
+            raise
+        return file
+
+    def _own_host(self) -> str:
+        """Host and port, so that a redirect to another service of the same machine is refused."""
+        parts = urlsplit(self.url)
+        host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+        return f"{host}:{parts.port or (443 if parts.scheme.lower() == 'https' else 80)}"

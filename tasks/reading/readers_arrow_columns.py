@@ -1,0 +1,179 @@
+"""Arrow batches to chunks of columns: bad text found row by row, types that Python can hold."""
+
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tasks.errors import UserError
+from tasks.reading.readers_base import CHUNK_BYTES, EXCERPT_CHARS, ColumnChunk, Reject, unique_names
+
+NOT_UTF8 = "text that is not UTF-8"
+"""Why a row is rejected; its neighbours are kept."""
+READ_ERRORS = (pa.ArrowException, OSError, UnicodeDecodeError, MemoryError)
+"""What Arrow raises for a file that is damaged: bad sizes come as a MemoryError."""
+# Dates that Python cannot hold, zones that it does not know.
+_NO_VALUE = (ValueError, OverflowError, KeyError)
+# Python's datetime ends at the year 9999; both are in days since 1970.
+_FIRST_DAY, _LAST_DAY = -719_162, 2_932_896
+_PER_DAY = {"s": 86_400, "ms": 86_400_000, "us": 86_400_000_000}
+
+
+class RowNumbers:
+    """Numbers the rows of a file from 1, batch after batch."""
+
+    def __init__(self) -> None:
+        self.last = 0
+
+    def take(self, rows: int) -> range:
+        """Return the numbers of the next rows."""
+        first = self.last + 1
+        self.last += rows
+        return range(first, first + rows)
+
+
+def reading_error(name: str, kind: str, numbers: RowNumbers, error: BaseException) -> UserError:
+    """Return the error of a file that cannot be read further, with what to do about it."""
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+    if "crypt" in reason:
+        return UserError(f"{name} is encrypted {kind}; decrypt it first ({reason})")
+    kept = f"after row {numbers.last} (the rows before are kept) " if numbers.last else ""
+    return UserError(f"{name} cannot be read {kept}as {kind}: {reason}; fetch or write it anew")
+
+
+def column_chunks(
+    batch: pa.RecordBatch, numbers: RowNumbers, batch_rows: int
+) -> Iterator[ColumnChunk]:
+    """Cut a batch into chunks of at most `batch_rows` rows and about CHUNK_BYTES.
+
+    Rows with text that is not UTF-8 become rejects. Raises pa.ArrowInvalid for a batch that is
+    damaged.
+    """
+    names = unique_names(batch.schema.names)
+    row_bytes = max(1, batch.nbytes // max(1, batch.num_rows))
+    rows = max(1, min(batch_rows, CHUNK_BYTES // row_bytes))
+    for start in range(0, batch.num_rows, rows):
+        part = batch.slice(start, rows)
+        bad = _bad_rows(part)
+        own = numbers.take(part.num_rows)
+        kept = np.array(own, dtype=np.int64)
+        if bad:
+            good = np.ones(part.num_rows, dtype=bool)
+            good[list(bad)] = False
+            part, kept = part.filter(pa.array(good)), kept[good]
+        columns = [_plain(column) for column in part.columns]
+        rejects = [Reject(own[index], NOT_UTF8, raw) for index, raw in sorted(bad.items())]
+        yield ColumnChunk(dict(zip(names, columns, strict=True)), kept, rejects)
+
+
+def _bad_rows(batch: pa.RecordBatch) -> dict[int, str]:
+    """Return the rows with text that is not UTF-8, each with an excerpt of it."""
+    bad: dict[int, str] = {}
+    for column in batch.columns:
+        try:
+            column.validate(full=True)
+        except pa.ArrowInvalid as error:
+            if "UTF8" not in str(error):
+                raise
+            for index in range(len(column)):
+                if index not in bad and (raw := _undecodable(column[index])) is not None:
+                    bad[index] = raw
+    return bad
+
+
+def _undecodable(value: pa.Scalar) -> str | None:
+    try:
+        value.as_py()
+    except UnicodeDecodeError as error:
+        return bytes(error.object)[: EXCERPT_CHARS * 4].decode(errors="replace")[:EXCERPT_CHARS]
+    except _NO_VALUE:
+        pass  # A date that Python cannot hold is no bad text.
+    return None
+
+
+def _plain(column: Any) -> Any:
+    """Return a column whose values all are ones that Python can hold."""
+    kind = column.type
+    if isinstance(kind, pa.BaseExtensionType):
+        is_uuid = isinstance(kind, pa.UuidType)
+        return pa.array(map(_text, column), pa.string()) if is_uuid else _plain(column.storage)
+    if pa.types.is_run_end_encoded(kind):
+        return _plain(pc.run_end_decode(column))
+    if kind in (pa.string_view(), pa.binary_view()):
+        return column.cast(pa.large_string() if kind == pa.string_view() else pa.large_binary())
+    if pa.types.is_timestamp(kind):
+        return _datetimes(column)
+    if pa.types.is_nested(kind) or pa.types.is_temporal(kind) or pa.types.is_dictionary(kind):
+        return _checked(column)
+    return column
+
+
+def _text(value: pa.Scalar) -> str | None:
+    return str(value.as_py()) if value.is_valid else None
+
+
+def _datetimes(column: Any) -> Any:
+    """Round nanoseconds to microseconds, datetime's finest; give years beyond its as text."""
+    unit = "us" if column.type.unit == "ns" else column.type.unit
+    kind = pa.timestamp(unit, tz=_known_zone(column.type.tz))
+    if column.type != kind:
+        column = pc.cast(column, kind, safe=False)
+    ticks = column.cast(pa.int64())
+    day = _PER_DAY[unit]
+    least, most = pc.min_max(ticks).values()
+    if least.is_valid and not (
+        (_FIRST_DAY + 1) * day <= least.as_py() <= most.as_py() < _LAST_DAY * day
+    ):
+        return column.cast(pa.string())
+    return column
+
+
+@cache
+def _known_zone(zone: str | None) -> str | None:
+    """Return a time zone, or UTC for one that cannot be found: the instants are in UTC anyway."""
+    try:
+        # What Arrow itself looks up when it makes a datetime.
+        pa.scalar(0, pa.timestamp("s", tz=zone)).as_py()
+    except (KeyError, ValueError):
+        return "UTC"
+    return zone
+
+
+def _checked(column: Any) -> Any:
+    """Return a column of a type that may hold anything, as text where Python cannot hold it."""
+    if pa.types.is_dictionary(column.type) and _is_simple(column.type.value_type):
+        return column
+    try:
+        column.to_pylist()
+    except _NO_VALUE:
+        return pa.array(map(_as_text, column), pa.string())
+    return column
+
+
+def _is_simple(kind: pa.DataType) -> bool:
+    return not (pa.types.is_nested(kind) or pa.types.is_temporal(kind))
+
+
+def _as_text(value: pa.Scalar) -> str | None:
+    if not value.is_valid:
+        return None
+    try:
+        return str(value.as_py())
+    except _NO_VALUE:
+        return _cast_text(value)
+
+
+def _cast_text(value: Any) -> str:
+    """Return the text of a value that is none of Python's: of a list or struct part by part."""
+    if isinstance(value, pa.StructScalar):
+        inside = ", ".join(f"{name}: {_cast_text(part)}" for name, part in value.items())
+        return f"{{{inside}}}"
+    if isinstance(value, pa.ListScalar) and value.values is not None:
+        return f"[{', '.join(map(_cast_text, value.values))}]"
+    try:
+        return str(value.cast(pa.string()))
+    except pa.ArrowException:
+        return f"a {value.type} beyond the range of Python"

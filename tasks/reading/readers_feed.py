@@ -1,0 +1,164 @@
+"""Feeds: RSS, RDF, Atom and CDF by feedparser; each entry with a text is a row."""
+
+from __future__ import annotations
+
+import calendar
+import io
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import feedparser
+from lxml import etree, html
+
+from tasks.errors import UserError
+from tasks.reading.feed_json import json_entries, looks_like_json_feed
+from tasks.reading.readers_base import (
+    BATCH_ROWS,
+    EXCERPT_CHARS,
+    Chunk,
+    Record,
+    Reject,
+    Row,
+    Source,
+    in_chunks,
+    opened,
+)
+from tasks.reading.web_xml import first_element, xml_text
+
+MAX_FEED_BYTES = 64 << 20
+"""A feed is parsed as a whole, and takes some ten times its size in memory."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_HTML_TYPES = frozenset({"text/html", "application/xhtml+xml"})
+_TEXT_TYPE = re.compile(r"(text/.*|(application/)?x?html(\+xml)?|)$")
+
+
+def read_feed(source: Source, batch_rows: int = BATCH_ROWS) -> Iterator[Chunk]:
+    """Give a feed's entries as rows, numbered from 1; nothing is fetched.
+
+    A record has ``text`` (the content or the summary, whichever is fuller; HTML as it is) and
+    what is known of ``id``, ``title``, ``url``, ``author``, ``date`` (a datetime in UTC, or text
+    that is none), ``category``, ``language`` and ``feed_title``. Entries without any text are
+    rejects. Of an ill-formed feed what can be read is read; ``source.facts["feed"]`` says so.
+
+    Raises UserError for what is no feed, or one of more than 64 MiB.
+    """
+    with opened(source) as file:
+        data = file.read(MAX_FEED_BYTES + 1)
+    if len(data) > MAX_FEED_BYTES:
+        raise UserError(
+            f"{source.name} has more than {MAX_FEED_BYTES:,} bytes, too many for a feed; "
+            "split it, or load it as JSON Lines"
+        )
+    rows = json_entries(data, source) if looks_like_json_feed(data) else _xml_entries(data, source)
+    yield from in_chunks(rows, batch_rows)
+
+
+def _xml_entries(data: bytes, source: Source) -> Iterator[Row | Reject]:
+    feed = _parsed(data, source)
+    entries = feed.get("entries") or []
+    if not feed.get("version") and not entries:
+        raise UserError(
+            f"{source.name} is no feed that can be read{_why(feed)}; RSS, Atom and JSON feeds can"
+        )
+    ill = f", ill-formed{_why(feed)}; what can be read of it is" if feed.get("bozo") else ""
+    source.facts["feed"] = f"{feed.get('version') or 'of an unknown version'}{ill}"
+    about = feed.get("feed") or {}
+    for number, entry in enumerate(entries, start=1):
+        record = _record(entry, about)
+        if "text" in record:
+            yield Row(number, record, len(record["text"]))
+        else:
+            known = record.get("title") or record.get("url") or record.get("id") or ""
+            reason = "no text, only a title" if "title" in record else "no text"
+            yield Reject(number, reason, known[:EXCERPT_CHARS])
+
+
+def _parsed(data: bytes, source: Source) -> Any:
+    """Parse a feed; the headers stand for what a server would have said of it."""
+    headers = {}
+    if source.encoding:
+        headers["content-type"] = f"application/xml; charset={source.encoding}"
+    if source.name.startswith(("http://", "https://")):
+        headers["content-location"] = source.name
+    try:
+        # As a file: feedparser would take bytes for a path or a URL, and open it.
+        return feedparser.parse(
+            io.BytesIO(data),
+            response_headers=headers,
+            sanitize_html=True,
+            resolve_relative_uris=True,
+        )
+    except Exception as error:
+        # feedparser promises to set `bozo` instead; nobody can tell what escapes it.
+        raise UserError(
+            f"{source.name} is a feed that cannot be read ({type(error).__name__}: {error})"
+        ) from error
+
+
+def _why(feed: Any) -> str:
+    error = feed.get("bozo_exception") if feed.get("bozo") else None
+    return f" ({' '.join(str(error).split())[:120]})" if error is not None else ""
+
+
+def _record(entry: Any, about: Any) -> Record:
+    text, language = _fullest(entry)
+    tags = (tag.get("label") or tag.get("term") or "" for tag in entry.get("tags") or ())
+    record = {
+        "id": entry.get("id"),
+        "title": _title(entry),
+        "text": text,
+        "url": entry.get("link"),
+        "author": entry.get("author") or about.get("author"),
+        "date": _date(entry),
+        "category": ", ".join(dict.fromkeys(tag.strip() for tag in tags if tag.strip())),
+        "language": entry.get("language") or language or about.get("language"),
+        "feed_title": _title(about),
+    }
+    return {name: value for name, value in record.items() if value}
+
+
+def _fullest(entry: Any) -> tuple[str, str]:
+    """Return the longest text of an entry and its language; both empty if it has none."""
+    parts = list(entry.get("content") or ())
+    if entry.get("summary"):
+        parts.append(entry.get("summary_detail") or {"value": entry["summary"]})
+    texts = [
+        (str(part.get("value") or "").strip(), str(part.get("language") or ""))
+        for part in parts
+        if _TEXT_TYPE.match(str(part.get("type") or "").lower())
+    ]
+    return max(texts, key=lambda each: len(each[0]), default=("", ""))
+
+
+def _title(of: Any) -> str:
+    """Return a title as text: short and without markup, unlike a body."""
+    title = str(of.get("title") or "").strip()
+    kind = (of.get("title_detail") or {}).get("type")
+    if kind in _HTML_TYPES and ("<" in title or "&" in title):
+        with suppress(etree.LxmlError, ValueError):
+            title = "".join(map(str, html.fromstring(f"<div>{title}</div>").itertext())).strip()
+    return title
+
+
+def _date(entry: Any) -> datetime | str | None:
+    for name in ("published", "updated", "created"):
+        parsed, text = entry.get(f"{name}_parsed"), entry.get(name)
+        if parsed:
+            try:
+                return _EPOCH + timedelta(seconds=calendar.timegm(parsed))
+            except (ValueError, OverflowError):
+                return str(text)
+        if text:
+            return str(text)
+    return None
+
+
+def looks_like_feed(head: bytes) -> bool:
+    """Tell a feed by its first element, or by the version that a JSON feed has."""
+    name = first_element(head).rpartition(":")[2].lower()
+    if name == "rdf":
+        return "purl.org/rss/" in (text := xml_text(head)) or "netscape.com/rdf" in text
+    return name in ("rss", "feed", "channel") or looks_like_json_feed(head)

@@ -1,0 +1,112 @@
+"""JSON documents of any layout: a list, a list inside an object, columns, objects in a row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from tasks.errors import UserError
+from tasks.reading.json_elements import Elements
+from tasks.reading.json_layouts import Layout, Shape, layout_of
+from tasks.reading.json_patterns import ELEMENTS, MEMBERS, VALUES
+from tasks.reading.json_scanner import Window
+from tasks.reading.json_values import NotJsonError, parse_json, reject
+from tasks.reading.readers_base import (
+    BATCH_ROWS,
+    RecordChunk,
+    Reject,
+    Row,
+    Source,
+    in_chunks,
+    opened,
+    unique_names,
+)
+from tasks.reading.readers_text import MAX_LINE, utf8_blocks
+
+HEAD = 2 << 20
+"""The layout is told from this much of a document."""
+_SYNTAX = {Shape.LIST: ELEMENTS, Shape.MEMBERS: MEMBERS, Shape.VALUES: VALUES}
+
+
+def read_json(source: Source, batch_rows: int = BATCH_ROWS) -> Iterator[RecordChunk]:
+    """Stream the articles of a JSON document, rows numbered from 1 by element.
+
+    Puts ``layout``, ``encoding`` and ``ignored`` (lists that are not read) into the source's
+    facts. Holds a block, and one element of
+    64 MiB at most; only a document of columns is read whole. Raises UserError for a file with
+    nothing in it, or that ends within its list (what came before has been yielded then).
+    """
+    with opened(source) as file:
+        window = Window(utf8_blocks(file, source))
+        yield from in_chunks(_rows(window, source), batch_rows)
+
+
+def _rows(window: Window, source: Source) -> Iterator[Row | Reject]:
+    window.grow(HEAD)
+    head = bytes(window.data[:HEAD])
+    whole = len(window.data) <= HEAD and not window.more()
+    if whole and not head.strip():
+        raise UserError(f"{source.name} is empty: there is no article in it")
+    layout = layout_of(head, whole)
+    source.facts["layout"] = str(layout)
+    if layout.shape in (Shape.COLUMNS, Shape.SPLIT):
+        yield from _column_rows(window, layout, source.name)
+        return
+    window.drop(layout.start)
+    elements = Elements(window, source.name, _SYNTAX[layout.shape])
+    yield from elements.rows()
+    if layout.shape is not Shape.VALUES:
+        yield from elements.rest(len(layout.path))
+    ignored = [*layout.ignored, *["members after the list"] * elements.passed_over]
+    if ignored:
+        source.facts["ignored"] = ", ".join(ignored)
+
+
+def _column_rows(window: Window, layout: Layout, name: str) -> Iterator[Row | Reject]:
+    window.grow(MAX_LINE + 1)
+    text = bytes(window.data)
+    if len(text) > MAX_LINE:
+        raise UserError(
+            f"{name} holds columns, not rows, and is larger than {MAX_LINE >> 20} MiB: write it "
+            "as JSON Lines (pandas: to_json(orient='records', lines=True)) or Parquet"
+        )
+    try:
+        value = parse_json(text)
+    except NotJsonError as error:
+        yield reject(1, str(error), text)
+        return
+    if layout_of(text, whole=True).shape is not layout.shape:
+        # Its head looked like columns, what comes later does not.
+        yield Row(1, value, len(text))
+        return
+    rows = _split_rows(value) if layout.shape is Shape.SPLIT else _transposed(value)
+    size = len(text) // max(1, len(rows))
+    for number, record in enumerate(rows, start=1):
+        if isinstance(record, dict):
+            yield Row(number, record, size)
+        else:
+            yield reject(number, record, b"")
+
+
+def _split_rows(value: dict[str, Any]) -> list[dict[str, Any] | str]:
+    """Rows of pandas' "split" form; for one that does not fit its columns, why."""
+    names = unique_names(map(str, value["columns"]))
+    return [
+        dict(zip(names, row, strict=True))
+        if isinstance(row, list) and len(row) == len(names)
+        else f"not one value for each of the {len(names)} columns"
+        for row in value["data"]
+    ]
+
+
+def _transposed(value: dict[str, Any]) -> list[dict[str, Any] | str]:
+    """Rows of columns, each a list or an object by row; a cell that is missing has no key."""
+    columns = {
+        name: cells if isinstance(cells, dict) else dict(enumerate(cells))
+        for name, cells in value.items()
+    }
+    places = dict.fromkeys(place for cells in columns.values() for place in cells)
+    return [
+        {name: cells[place] for name, cells in columns.items() if place in cells}
+        for place in places
+    ]

@@ -1,0 +1,53 @@
+"""Parquet: any column types, streamed; a row that is no valid text is rejected alone."""
+
+from collections.abc import Iterator
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tasks.reading.readers_arrow_columns import (
+    READ_ERRORS,
+    RowNumbers,
+    column_chunks,
+    reading_error,
+)
+from tasks.reading.readers_base import BATCH_ROWS, CHUNK_BYTES, ColumnChunk, Source, opened_seekable
+
+BUFFER_BYTES = 1 << 20
+"""How much of each column is read ahead."""
+
+
+def read_parquet(source: Source, batch_rows: int = BATCH_ROWS) -> Iterator[ColumnChunk]:
+    """Read a Parquet file, rows numbered from 1; raise UserError where it goes no further."""
+    numbers = RowNumbers()
+    try:
+        # Without pre_buffer and with buffer_size a large row group is not read in one piece.
+        # Dates of Impala and old Spark (int96) overflow the nanoseconds that are Arrow's choice.
+        with (
+            opened_seekable(source) as opened,
+            pq.ParquetFile(
+                opened,
+                pre_buffer=False,
+                buffer_size=BUFFER_BYTES,
+                coerce_int96_timestamp_unit="us",
+            ) as file,
+        ):
+            rows = _rows_at_a_time(file.metadata, batch_rows)
+            source.facts["writer"] = str(file.metadata.created_by or "unknown")
+            for batch in _batches(file, rows):
+                yield from column_chunks(batch, numbers, batch_rows)
+    except READ_ERRORS as error:
+        raise reading_error(source.name, "Parquet", numbers, error) from error
+
+
+def _batches(file: pq.ParquetFile, rows: int) -> Iterator[pa.RecordBatch]:
+    """Read row group by row group: one that is broken does not take the one before with it."""
+    for group in range(file.metadata.num_row_groups):
+        yield from file.iter_batches(batch_size=rows, row_groups=[group])
+
+
+def _rows_at_a_time(metadata: pq.FileMetaData, batch_rows: int) -> int:
+    """Return how many rows come to about a chunk's bytes, by what the file says of itself."""
+    groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
+    size: int = sum(group.total_byte_size for group in groups) // max(1, metadata.num_rows)
+    return max(1, min(batch_rows, CHUNK_BYTES // max(1, size)))

@@ -1,0 +1,168 @@
+"""What the first bytes of a file tell of its format."""
+
+import codecs
+import csv
+import re
+
+from tasks.reading.json_sniff import looks_like_jsonl
+from tasks.reading.readers_csv import delimiter_of
+from tasks.reading.readers_text import bom_encoding
+
+ZIP_MAGIC = b"PK\x03\x04"
+OLE_MAGIC = b"\xd0\xcf\x11\xe0"
+_UNPACK = "a compressed file; unpack it first"
+_FOREIGN = (
+    (b"\x1f\x8b", f"{_UNPACK} (gunzip)"),
+    (b"BZh", f"{_UNPACK} (bunzip2)"),
+    (b"\xfd7zXZ\0", f"{_UNPACK} (unxz)"),
+    (b"\x28\xb5\x2f\xfd", f"{_UNPACK} (unzstd)"),
+    (ZIP_MAGIC, "a ZIP archive or an Office file; unpack it, or save it as CSV"),
+    (OLE_MAGIC, "an old Word file; save it as text or CSV"),
+    (b"{\\rtf", "RTF, a text of Word and others; save it as text or HTML"),
+    (b"PARE", "encrypted Parquet; decrypt it first"),
+    (b"ORC", "ORC; convert it to Parquet"),
+    (b"Obj\x01", "Avro; convert it to Parquet"),
+    (b"SQLite format 3\0", "an SQLite database; export the table as CSV"),
+    (b"%PDF", "a PDF, not a table of articles"),
+    (b"\x89PNG", "a PNG image, not a table of articles"),
+    (b"\xff\xd8\xff", "a JPEG image, not a table of articles"),
+    (b"GIF8", "a GIF image, not a table of articles"),
+    (b"RIFF", "an image or sound, not a table of articles"),
+    (b"\x7fELF", "a program, not a table of articles"),
+)
+
+_OFFICE = (
+    (b"word/", "a Word file; save it as text or HTML"),
+    (b"opendocument.text", "a text of OpenOffice or LibreOffice; save it as text or HTML"),
+    (b"ppt/", "a PowerPoint file, not a table of articles"),
+    (b"epub+zip", "an e-book (EPUB); save it as text or HTML"),
+)
+
+_WORKBOOK = (b"xl/workbook", b"xl/worksheets/", b"xl/_rels/", b"opendocument.spreadsheet")
+_HTML_START = re.compile(
+    r"\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)*<(!doctype\s+html|html)\b", re.IGNORECASE | re.DOTALL
+)
+_COLUMN_NAME = re.compile(r"(?!\s)[^.!?\n]{0,40}(?<!\s)")
+_SURE_LINES = 50
+_CONTROLS = bytes(code for code in range(0x20) if code not in b"\t\n\r")
+
+
+def foreign_kind(head: bytes) -> str | None:
+    """Say what a file is if its first bytes are the mark of something that cannot be read."""
+    kind = next((kind for magic, kind in _FOREIGN if head.startswith(magic)), None)
+    if kind is not None and head.startswith(ZIP_MAGIC):
+        kind = next((kind for name, kind in _OFFICE if name in head), kind)
+    if kind is not None and not head.startswith((b"%PDF", b"{\\rtf")) and _is_text(head):
+        # An article may begin with "ORC" or "RIFF".
+        kind = None
+    return kind
+
+
+def looks_like_parquet(head: bytes) -> bool:
+    """Tell Parquet by its magic number."""
+    return head.startswith(b"PAR1")
+
+
+def looks_like_arrow(head: bytes) -> bool:
+    """Tell Arrow IPC: the file format (Feather 2), Feather 1, or a stream by its first message."""
+    if head.startswith((b"ARROW1\0\0", b"FEA1")):
+        return True
+    # A stream starts with 0xFFFFFFFF and the little-endian length of its schema, a multiple of 8.
+    length = int.from_bytes(head[4:8], "little")
+    return head.startswith(b"\xff\xff\xff\xff") and 0 < length < 1 << 28 and length % 8 == 0
+
+
+def looks_like_excel(head: bytes) -> bool:
+    """Tell workbooks: of Excel, new and old (also encrypted ones), and OpenDocument's."""
+    if head.startswith(ZIP_MAGIC):
+        if any(mark in head for mark in _WORKBOOK):
+            return True
+        # Its sheets may lie beyond the head; the other Office files tell what they are.
+        is_office = _zip_name(head).startswith((b"[Content_Types].xml", b"_rels/", b"docProps/"))
+        return is_office and not any(mark in head for mark, _ in _OFFICE)
+    return head.startswith(OLE_MAGIC) and "WordDocument".encode("utf-16-le") not in head
+
+
+def _zip_name(head: bytes) -> bytes:
+    """The name of a ZIP archive's first member."""
+    return head[30 : 30 + int.from_bytes(head[26:28], "little")]
+
+
+def looks_like_html(head: bytes) -> bool:
+    """Tell a page of HTML by how it starts, after comments and an XML declaration."""
+    encoding = bom_encoding(head)
+    text = head.decode(encoding or "latin-1", "replace").removeprefix("ï»¿")
+    return _HTML_START.match(text.lstrip("\ufeff")) is not None
+
+
+def looks_binary(head: bytes) -> bool:
+    """Tell a file that is no text: NUL bytes, unless they are few and in UTF-8 text."""
+    if b"\0" not in head or bom_encoding(head) is not None:
+        return False
+    controls = len(head) - len(head.translate(None, _CONTROLS))
+    return controls > 0.3 * len(head) or not _is_utf8(head)
+
+
+def _is_text(head: bytes) -> bool:
+    return len(head) == len(head.translate(None, _CONTROLS)) and _is_utf8(head)
+
+
+def _is_utf8(head: bytes) -> bool:
+    try:
+        # An incremental decoder, as the head may end within a character.
+        codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _lines(head: bytes) -> list[bytes]:
+    """The lines of the head that are not blank, as UTF-8 where a mark says what they are."""
+    if (encoding := bom_encoding(head)) is not None:
+        head = head.decode(encoding, errors="ignore").encode()
+    return [line for line in head.splitlines() if line.strip()]
+
+
+def looks_like_csv(head: bytes) -> bool:
+    """Tell CSV: a first row with a delimiter, and a second with as many fields."""
+    lines = _lines(head)
+    if looks_binary(head) or len(lines) < 2 or lines[0].lstrip().startswith((b"{", b"<")):
+        return False
+    text = [line.decode("utf-8", "replace") for line in lines]
+    delimiter = delimiter_of(text[0])
+    if delimiter not in text[0]:
+        return False
+    rows = csv.reader([f"{line}\n" for line in text], delimiter=delimiter)
+    try:
+        first, second = next(rows), next(rows)
+    except (csv.Error, StopIteration):
+        return False
+    return len(first) == len(second)
+
+
+def is_surely_jsonl(head: bytes) -> bool:
+    """Tell JSON Lines in a file that is named as text, which may only quote some JSON."""
+    return b"".join(_lines(head)[:1]).lstrip().startswith(b"{") and looks_like_jsonl(head)
+
+
+def is_surely_csv(head: bytes) -> bool:
+    """Tell CSV in a file that is named as text: short distinct names, and as many fields each row.
+
+    Prose has commas too, and a table in Markdown has bars: neither has such a first line and the
+    same number of delimiters in all the others.
+    """
+    if not looks_like_csv(head):
+        return False
+    text = [line.decode("utf-8", "replace") for line in _lines(head)[:_SURE_LINES]]
+    if len(text) > 2 and not head.endswith(b"\n"):
+        # The last line may be cut.
+        del text[-1]
+    delimiter = delimiter_of(text[0])
+    names, *rows = csv.reader([f"{line}\n" for line in text], delimiter=delimiter)
+    return (
+        len(set(names)) == len(names)
+        and all(_COLUMN_NAME.fullmatch(name) for name in names)
+        and all(len(row) == len(names) for row in rows)
+        # What follows the heads of a table in Markdown.
+        and not set("".join(rows[0])) <= set("-: ")
+    )

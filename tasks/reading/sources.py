@@ -1,0 +1,240 @@
+"""From what the user names (files, folders, globs, URIs, `demo`) to the files to read, in order."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from tasks.errors import UserError
+from tasks.reading.compressed import CompressedPlace
+from tasks.reading.readers import (
+    DOCUMENT,
+    format_named,
+    format_of,
+    format_of_suffix,
+    known_suffixes,
+)
+from tasks.reading.readers_base import Source
+from tasks.reading.source_contents import Unreadable, contents, reason_of
+from tasks.reading.source_documents import NOTE, References, is_not_data, notes_among, refuse_pairs
+from tasks.reading.source_files import Listed, partitions
+from tasks.reading.source_specs import listed_by
+
+__all__ = ["Skipped", "Source", "SourceOptions", "Sources", "find_sources"]
+
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+@dataclass(frozen=True)
+class SourceOptions:
+    """What the user says of all sources of a load.
+
+    Attributes:
+        encoding: of their text; empty: to be found out.
+        allow_hosts: private hosts that may be fetched from.
+        format: a name from `tasks.reading.readers.FORMATS`; empty: to be found out of each.
+        references: a folder (or prefix) whose files hold the reference summaries of the documents
+            that have the same names.
+    """
+
+    encoding: str = ""
+    allow_hosts: tuple[str, ...] = ()
+    format: str = ""
+    references: str = ""
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A file in a folder, or matched by a glob, that is not read, and why."""
+
+    name: str
+    reason: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", _printable(self.name))
+        object.__setattr__(self, "reason", _printable(self.reason))
+
+
+class Sources(list[Source]):
+    """The files to read, in order, and what was passed over on the way.
+
+    ``skipped`` are files that are no data; ``broken`` are such as should be, by their names, and
+    cannot be read.
+    """
+
+    def __init__(
+        self,
+        sources: Iterable[Source] = (),
+        skipped: Iterable[Skipped] = (),
+        broken: Iterable[Skipped] = (),
+    ) -> None:
+        super().__init__(sources)
+        self.skipped = list(skipped)
+        self.broken = list(broken)
+
+
+def find_sources(specs: list[str], options: SourceOptions = SourceOptions()) -> Sources:
+    """Find the files that specs mean, unpacked: see `tasks.reading.source_specs.listed_by`.
+
+    Files come in the order of the specs, those of a folder or glob in order of name; a file
+    named twice comes once. Files in archives are sources of their own. Hidden files and those
+    that start with `_` are ignored; files that are no data are in `.skipped`.
+
+    Raises:
+        UserError: a spec leads to no file that can be read, or an option is wrong.
+    """
+    if not specs:
+        raise UserError("no source is given; name a file, a folder or a glob, or say demo")
+    if options.format:
+        format_named(options.format)
+    references = _references(options)
+    found = Sources()
+    for spec in specs:
+        listed, alone = listed_by(spec, options.allow_hosts)
+        one = _Reading(options, references, alone).readable(listed, spec)
+        found.extend(one)
+        found.skipped.extend(one.skipped)
+        found.broken.extend(one.broken)
+    if not found:
+        raise UserError(found.broken[0].reason)
+    _refuse_unmatched(found, references)
+    return Sources(_once(found), dict.fromkeys(found.skipped), dict.fromkeys(found.broken))
+
+
+def _references(options: SourceOptions) -> References | None:
+    if not options.references:
+        return None
+    listed, _ = listed_by(options.references, options.allow_hosts)
+    return References(listed, options.references)
+
+
+def _refuse_unmatched(sources: Sources, references: References | None) -> None:
+    if references and not any(source.references for source in sources):
+        raise UserError(
+            f"--references {references.spec}: none of its files is named as one of the sources; "
+            "each summary needs the name of its article's file"
+        )
+
+
+def _once(sources: Iterable[Source]) -> Iterator[Source]:
+    """Leave out what comes again; number names that do, as of URLs that differ in their query."""
+    seen: set[str] = set()
+    names: dict[str, int] = {}
+    for source in sources:
+        place = source.place.identity
+        if place not in seen:
+            seen.add(place)
+            name = _printable(source.name)
+            names[name] = names.get(name, 0) + 1
+            again = f" ({names[name]})" if names[name] > 1 else ""
+            yield replace(source, name=f"{name}{again}")
+
+
+def _printable(name: str) -> str:
+    """A file's name for reports and tables: one line, and no bytes that are not UTF-8."""
+    text = name.encode(errors="surrogateescape").decode(errors="replace")
+    return _CONTROLS.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """Sorts the files of one spec into those to read and those to skip.
+
+    ``alone``: the user has named the very file, so it is what he says it is.
+    """
+
+    options: SourceOptions
+    references: References | None
+    alone: bool
+
+    def readable(self, files: list[Listed], spec: str) -> Sources:
+        """Give the sources; raises UserError if a folder has none that could be read."""
+        found = Sources()
+        kinds: list[tuple[Listed, str]] = []
+        for each in self._looked_into(files):
+            if isinstance(each, Unreadable):
+                self._refuse(each, found)
+            elif isinstance(each, Skipped):
+                found.skipped.append(each)
+            else:
+                kinds.append(each)
+        notes = notes_among(kinds)
+        if self.references is None:
+            refuse_pairs((each for each, kind in kinds if kind == DOCUMENT), spec)
+        for listed, kind in kinds:
+            if listed in notes:
+                found.skipped.append(Skipped(listed.name, NOTE))
+            else:
+                found.append(self._source(listed, kind))
+        if not found:
+            _refuse_empty(found, spec)
+        return found
+
+    def _looked_into(
+        self, files: list[Listed]
+    ) -> Iterator[tuple[Listed, str] | Unreadable | Skipped]:
+        """Give each file's format, or why it is not to be read."""
+        for file in files:
+            if self.references and file.place.identity in self.references.identities:
+                yield Skipped(file.name, f"a summary, by --references {self.references.spec}")
+                continue
+            if not self.alone and is_not_data(file.place.file_name):
+                yield Skipped(file.name, "not a data file")
+                continue
+            for each in contents(file):
+                if isinstance(each, Unreadable):
+                    yield each
+                elif each.name != file.name and is_not_data(each.place.file_name):
+                    yield Skipped(each.name, "not a data file")
+                else:
+                    yield self._with_format(each)
+
+    def _with_format(self, listed: Listed) -> tuple[Listed, str] | Unreadable:
+        named = format_of_suffix(listed.place.file_name)
+        if self.options.format:
+            return listed, self.options.format
+        if listed.remote and named:
+            return listed, named.name
+        try:
+            return listed, format_of(listed.place, listed.name)
+        except UserError as error:
+            said = reason_of(error, listed.name)
+            return Unreadable(listed.name, said, named is not None and not _is_empty(listed))
+
+    def _refuse(self, file: Unreadable, found: Sources) -> None:
+        if file.should or self.alone:
+            found.broken.append(Skipped(file.name, f"{file.name} {file.reason}"))
+        else:
+            found.skipped.append(Skipped(file.name, file.reason))
+
+    def _source(self, listed: Listed, kind: str) -> Source:
+        place = listed.place
+        reference = None
+        if self.references is not None and kind == DOCUMENT:
+            reference = self.references.of(listed)
+        return Source(
+            place,
+            listed.name,
+            kind,
+            encoding=self.options.encoding,
+            allow_hosts=self.options.allow_hosts,
+            constants=partitions(listed.below),
+            references=reference,
+            facts={"compression": place.codec} if isinstance(place, CompressedPlace) else {},
+        )
+
+
+def _is_empty(listed: Listed) -> bool:
+    try:
+        with listed.place.open() as file:
+            return not file.read(1)
+    except (OSError, UserError):
+        return False
+
+
+def _refuse_empty(found: Sources, spec: str) -> None:
+    if found.broken:
+        return
+    first = f"; {found.skipped[0].name}: {found.skipped[0].reason}" if found.skipped else ""
+    raise UserError(f"{spec} holds no file that can be read ({known_suffixes()}){first}")

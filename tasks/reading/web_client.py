@@ -1,0 +1,233 @@
+"""How anything is fetched from the web: guarded hop by hop, decoded within bounds.
+
+Hosts that a user has named are reached as everything else on the machine reaches them, through
+the environment's proxies if there are. All others are reached at public addresses only and never
+through a proxy, as a proxy resolves names itself and would get by the guard.
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
+from contextlib import asynccontextmanager
+from importlib.metadata import PackageNotFoundError, version
+from types import TracebackType
+from typing import Self
+
+import aiohttp
+from yarl import URL
+
+from tasks.errors import UserError
+from tasks.reading.addresses import AllowedHosts, PublicResolver, check_literal, web_url
+from tasks.reading.web_failures import WebFailure, failure_of_status, told_failures
+
+AGENT = "article-flows"
+"""The name by which robots.txt speaks of us."""
+CONNECT_S = 15.0
+"""Seconds for a name to be resolved and a connection to be made, TLS included."""
+READ_S = 60.0
+"""Seconds without a byte after which a server is taken for gone."""
+MAX_HOPS = 10
+"""Redirects that are followed; browsers follow 20, honest sites need 3."""
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+# Response headers grow with cookies: aiohttp's 8 KiB fail on real sites.
+_HEADER_BYTES = 32 << 10
+_DECODED_AT_ONCE = 256 << 10
+_PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy")
+
+BeforeHop = Callable[[URL], Awaitable[None]]
+"""Asked before each request of a chain of redirects; raises `WebFailure` to end it."""
+
+
+def user_agent() -> str:
+    """Return what we call ourselves: name, version, and what it does."""
+    try:
+        number = version("article-flows")
+    except PackageNotFoundError:
+        number = "0"
+    return f"{AGENT}/{number} (loads articles that its user has listed; obeys robots.txt)"
+
+
+class WebClient:
+    """Fetches from the web in one event loop; enter it to open it.
+
+    Args:
+        allow_hosts: private hosts that may be fetched from: ``host`` or ``host:port``.
+        connections: most that are open at once.
+        total_s: seconds a whole answer may take, redirects not counted; None: as long as it comes.
+        read_s: seconds without a byte.
+    """
+
+    def __init__(
+        self,
+        allow_hosts: Collection[str] = (),
+        connections: int = 100,
+        total_s: float | None = None,
+        read_s: float = READ_S,
+    ) -> None:
+        self._allowed = AllowedHosts(allow_hosts)
+        self._connections = connections
+        self._timeout = aiohttp.ClientTimeout(
+            total=total_s, connect=None, sock_connect=CONNECT_S, sock_read=read_s
+        )
+        self._sessions: dict[bool, aiohttp.ClientSession] = {}
+
+    async def __aenter__(self) -> Self:
+        for trusted in (True, False):
+            self._sessions[trusted] = self._session(trusted)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for session in self._sessions.values():
+            await session.close()
+
+    def _session(self, trusted: bool) -> aiohttp.ClientSession:
+        connector = aiohttp.TCPConnector(
+            limit=self._connections, resolver=None if trusted else PublicResolver()
+        )
+        return aiohttp.ClientSession(
+            connector=connector,
+            timeout=self._timeout,
+            trust_env=trusted,
+            auto_decompress=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"User-Agent": user_agent()},
+            max_line_size=_HEADER_BYTES,
+            max_field_size=_HEADER_BYTES,
+        )
+
+    @asynccontextmanager
+    async def get(
+        self, url: str, headers: dict[str, str], before_hop: BeforeHop | None = None
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Ask for a URL, follow its redirects, give the answer before its body is read.
+
+        Raises WebFailure for what keeps it from being fetched, errors of the body's reading and
+        statuses from 400 on included.
+        """
+        chain: set[str] = set()
+        target = _parsed(url)
+        while True:
+            chain.add(str(target.with_fragment(None)))
+            if before_hop:
+                await before_hop(target)
+            with told_failures(_proxy_hint() if target not in self._allowed else ""):
+                async with self._request(target, headers) as response:
+                    if response.status not in _REDIRECTS or "Location" not in response.headers:
+                        if response.status >= 400:
+                            raise failure_of_status(response.status, response.headers)
+                        yield response
+                        return
+                    target = _next_hop(response.url, response.headers["Location"], chain)
+
+    @asynccontextmanager
+    async def _request(
+        self, url: URL, headers: dict[str, str]
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        trusted = url in self._allowed
+        if not trusted:
+            check_literal(url)
+        session = self._sessions[trusted]
+        async with session.get(url, headers=headers, allow_redirects=False) as response:
+            yield response
+
+
+def _parsed(url: str) -> URL:
+    try:
+        return web_url(url)
+    except UserError as error:
+        raise WebFailure(str(error)) from error
+
+
+def _next_hop(base: URL, location: str, chain: set[str]) -> URL:
+    try:
+        target = web_url(str(base.join(URL(location.strip()))))
+    except (ValueError, UserError) as error:
+        words = error if isinstance(error, UserError) else "is no valid URL"
+        raise WebFailure(f"redirects to what {words}") from error
+    if str(target.with_fragment(None)) in chain:
+        raise WebFailure("redirects in a circle")
+    if len(chain) > MAX_HOPS:
+        raise WebFailure(f"redirects more than {MAX_HOPS} times")
+    return target
+
+
+def _proxy_hint() -> str:
+    """What to say where a host is not reached and proxies are set that were not used."""
+    if not any(os.environ.get(name) or os.environ.get(name.upper()) for name in _PROXY_VARIABLES):
+        return ""
+    return (
+        "; proxies of the environment are used only for hosts that are named: --allow-host NAME, "
+        "or --allow-host '*' for all"
+    )
+
+
+async def decoded(
+    response: aiohttp.ClientResponse, max_bytes: int, as_sent: bool = False
+) -> AsyncIterator[bytes]:
+    """Stream an answer's body, unpacked unless `as_sent`; never more than 256 KiB in a piece.
+
+    Raises WebFailure when it comes to more than `max_bytes` unpacked (a small body may unpack to
+    a thousand times its size), or is packed in a way that was not asked for.
+    """
+    coding = response.headers.get("Content-Encoding", "").strip().lower()
+    unpack: _Unpacker | None = None
+    if as_sent or coding in ("", "identity"):
+        pass
+    elif coding in ("gzip", "x-gzip", "deflate"):
+        unpack = _Unpacker(deflate=coding == "deflate")
+    else:
+        raise WebFailure(f"is encoded as {coding[:40]}, which was not asked for")
+    size = 0
+    async for packed in response.content.iter_any():
+        for piece in unpack(packed) if unpack else (packed,):
+            size += len(piece)
+            if size > max_bytes:
+                raise WebFailure(f"has more than {max_bytes:,} bytes")
+            yield piece
+    if unpack and size and not unpack.complete:
+        raise WebFailure("broke off within its compressed body", temporary=True)
+
+
+class _Unpacker:
+    """Unpacks gzip (of several members too) and deflate (with and without zlib's header)."""
+
+    def __init__(self, deflate: bool) -> None:
+        self._deflate = deflate
+        self._stream = zlib.decompressobj(zlib.MAX_WBITS if deflate else 16 + zlib.MAX_WBITS)
+        self._started = False
+
+    @property
+    def complete(self) -> bool:
+        return self._stream.eof
+
+    def __call__(self, packed: bytes) -> Iterator[bytes]:
+        piece = b""
+        # A full piece may leave more inside the stream, with no input left to show for it.
+        while packed or len(piece) == _DECODED_AT_ONCE:
+            if self._stream.eof:
+                if self._deflate or not packed.startswith(b"\x1f"):
+                    return
+                self._stream = zlib.decompressobj(16 + zlib.MAX_WBITS)
+            piece = self._decompress(packed)
+            packed = self._stream.unconsumed_tail or self._stream.unused_data
+            if piece:
+                yield piece
+
+    def _decompress(self, packed: bytes) -> bytes:
+        try:
+            piece = self._stream.decompress(packed, _DECODED_AT_ONCE)
+        except zlib.error:
+            if self._started or not self._deflate:
+                raise WebFailure("has a broken compressed body") from None
+            self._stream = zlib.decompressobj(-zlib.MAX_WBITS)
+            self._started = True
+            return self._decompress(packed)
+        self._started = True
+        return piece

@@ -1,0 +1,197 @@
+import csv
+import io
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tasks.errors import UserError
+from tasks.reading import csv_bytes, csv_dialect, csv_rows
+from tests.tasks.csv_support import read_all
+
+CHINESE = "疫情期间主流媒体的传播策略研究,以人民日报抖音号为例。"
+
+
+CELLS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "articles.csv"
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
+def test_the_header_tells_the_delimiter(path: Path, delimiter: str, line_end: str) -> None:
+    lines = [["id", "body"], ["1", '"a, b; c"'], ["2", '"two\nlines ""quoted"""'], [""], ["3", "d"]]
+    chunk = read_all(path, line_end.join(delimiter.join(line) for line in lines))
+    assert chunk.records == [
+        {"id": "1", "body": "a, b; c"},
+        {"id": "2", "body": 'two\nlines "quoted"'},
+        {"id": "3", "body": "d"},
+    ]
+    assert chunk.rows == [2, 3, 6]
+    assert chunk.rejects == []
+
+
+@pytest.mark.parametrize(
+    "encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32", "gb18030", "big5", "utf-16-be"]
+)
+def test_encodings(path: Path, encoding: str) -> None:
+    chinese = (
+        CHINESE if encoding != "big5" else "我們今天在臺灣的圖書館裡閱讀關於歷史與文化的文章。"
+    )
+    text = "id,body\r\n" + "".join(f'{n},"{chinese * 20}"\r\n' for n in range(20))
+    mark = b"\xfe\xff" if encoding == "utf-16-be" else b""
+    chunk = read_all(path, mark + text.encode(encoding))
+    assert chunk.records == [{"id": str(n), "body": chinese * 20} for n in range(20)]
+
+
+def test_an_encoding_that_shows_late(path: Path) -> None:
+    text = "id,body\n" + "".join(f"{n},{'plain ' * 1000}\n" for n in range(300))
+    chunk = read_all(path, text.encode() + (f"x,{CHINESE * 30}".replace(",以", "以")).encode("gbk"))
+    assert chunk.records[-1]["body"].startswith("疫情期间")
+    assert len(chunk.records) == 301
+
+
+def test_bad_bytes_reject_their_row_only(path: Path) -> None:
+    rows = [f"{n},Zürich {CHINESE[:5]}".encode() for n in range(9)]
+    rows[4] = b"4,caf\xe9"
+    chunk = read_all(path, b"\n".join([b"id,body", *rows]))
+    assert [record["id"] for record in chunk.records] == list("01235678")
+    (reject,) = chunk.rejects
+    assert (reject.row, reject.reason) == (6, "bytes that are not UTF-8")
+    assert reject.raw == "4,caf\ufffd\n"
+
+
+def test_a_wrong_number_of_fields_rejects_the_row_only(path: Path) -> None:
+    chunk = read_all(path, "a,b,c\n1,2,3\n4,5\n6,7,8,9\n10,11,12,,\n13,14,15\n")
+    assert [record["a"] for record in chunk.records] == ["1", "10", "13"]
+    assert [(each.row, each.reason, each.raw) for each in chunk.rejects] == [
+        (3, "2 fields where the header has 3", "4,5\n"),
+        (4, "4 fields where the header has 3", "6,7,8,9\n"),
+    ]
+
+
+def test_a_quote_never_closed_does_not_swallow_the_rows_after_it(path: Path) -> None:
+    chunk = read_all(path, 'a,b,c\n1,2,3\n4,"open,6\n7,8,9\n10,11,12\n')
+    assert [record["a"] for record in chunk.records] == ["1", "7", "10"]
+    (reject,) = chunk.rejects
+    assert (reject.row, reject.raw) == (3, '4,"open,6\n')
+    assert reject.reason == "broken quotes: a quote is not closed"
+
+
+def test_a_quote_closed_by_a_later_row_costs_one_row(path: Path) -> None:
+    chunk = read_all(path, 'a,b,c\n4,"open,6\n7,"eight, or so",9\n10,"two\nlines",12\n')
+    assert [record["a"] for record in chunk.records] == ["7", "10"]
+    assert [reject.row for reject in chunk.rejects] == [2]
+
+
+def test_the_rest_of_a_broken_row_goes_with_it(path: Path) -> None:
+    chunk = read_all(path, 'a,b,c\n1,"he said "x" and\nleft\nthe room",3\n4,5,6\n')
+    assert [record["a"] for record in chunk.records] == ["4"]
+    (reject,) = chunk.rejects
+    assert reject.row == 2
+    assert reject.reason.startswith("broken quotes (lines 2 to 4)")
+
+
+def test_stray_quotes(path: Path) -> None:
+    chunk = read_all(path, 'a,b\n1,5" disk\n2,"x" y\n3,say ""hi""\n')
+    assert [record["b"] for record in chunk.records] == ['5" disk', "x y", 'say ""hi""']
+
+
+def test_quotes_in_a_tsv_are_part_of_the_text(path: Path) -> None:
+    chunk = read_all(path, 'a\tb\n1\t"open\n2\t"To be" or not\n3\t"a ""b""\tc"\n')
+    assert [record["b"] for record in chunk.records] == ['"open', '"To be" or not', 'a "b"\tc']
+
+
+def test_a_swallowing_quote_stops_at_the_longest_field(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(csv_dialect, "MAX_FIELD", 1000)
+    chunk = read_all(path, 'a,b\n1,"open\n' + "2,x\n" * 1000)
+    assert len(chunk.records) == 1000
+    assert chunk.rejects[0].row == 2
+
+
+def test_a_line_without_end_is_rejected(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(csv_bytes, "MAX_LINE", 1000)
+    monkeypatch.setattr(csv_bytes, "BLOCK", 300)
+    chunk = read_all(path, "a,b\n1,2\n3," + "x" * 5000 + "\n4,5\n")
+    assert [record["a"] for record in chunk.records] == ["1", "4"]
+    assert [(each.row, each.reason) for each in chunk.rejects] == [
+        (3, "the line is longer than 16 MiB")
+    ]
+
+
+def test_headers(path: Path) -> None:
+    assert read_all(path, "sep=;\na;b\n1;2").records == [{"a": "1", "b": "2"}]
+    assert read_all(path, "\n\na,a,,\n1,2,3,4").records == [
+        {"a": "1", "a_2": "2", "column_3": "3", "column_4": "4"}
+    ]
+    assert read_all(path, "body\nx\n\ny").records == [{"body": "x"}, {"body": "y"}]
+    assert read_all(path, 'a, "b c"\n1, "2, 3"').records == [{"a": "1", "b c": "2, 3"}]
+    assert read_all(path, "a,b\n").records == []
+
+
+@pytest.mark.parametrize("content", ["", "\n\n", "\ufeff"])
+def test_an_empty_file_is_said_to_be_empty(path: Path, content: str) -> None:
+    with pytest.raises(UserError, match=r"^articles\.csv is empty"):
+        read_all(path, content)
+
+
+@settings(deadline=None)
+@given(rows=st.lists(st.tuples(st.text("abc", min_size=1), CELLS, CELLS)))
+def test_what_csv_writes_comes_back(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str, str]]
+) -> None:
+    text = io.StringIO(newline="")
+    csv.writer(text, quoting=csv.QUOTE_ALL).writerows([("id", "title", "body"), *rows])
+    chunk = read_all(tmp_path_factory.mktemp("csv") / "articles.csv", text.getvalue())
+    assert [tuple(record.values()) for record in chunk.records] == rows
+    assert chunk.rejects == []
+
+
+@pytest.mark.parametrize("last", ['the end",9', "no end\n"])
+def test_a_huge_field_costs_one_row(path: Path, monkeypatch: pytest.MonkeyPatch, last: str) -> None:
+    monkeypatch.setattr(csv_dialect, "MAX_FIELD", 1000)
+    huge = '"' + "words; of a text that has, commas, and more\n" * 100 + last
+    chunk = read_all(path, f'id,n\n1,2\n{huge}\n3,4\n5,"6\n7"\n')
+    assert [record["id"] for record in chunk.records] == ["1", "3", "5"]
+    (reject,) = chunk.rejects
+    assert reject.row == 3
+    assert reject.reason.startswith("broken quotes (lines 3 to 10")
+    assert len(reject.raw) <= 2000
+
+
+def test_a_row_of_too_many_lines_costs_one_row(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(csv_rows, "MAX_LINES", 10)
+    chunk = read_all(path, 'id,n\n1,2\n2,"' + "\n" * 11 + '"\n3,4\n')
+    assert [record["id"] for record in chunk.records] == ["1", "3"]
+    assert [(each.row, each.reason) for each in chunk.rejects] == [
+        (3, "broken quotes (lines 3 to 14): a quoted field is longer than 10 lines")
+    ]
+
+
+def test_a_quoted_line_without_end_keeps_its_neighbours(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(csv_bytes, "MAX_LINE", 1000)
+    chunk = read_all(path, 'id,n\n1,2\n2,"' + "x" * 5000 + '"\n3,"4\n' + "y" * 2000 + '"\r\n5,6\n')
+    assert [record["id"] for record in chunk.records] == ["1", "5"]
+    assert [(each.row, each.reason) for each in chunk.rejects] == [
+        (3, "the line is longer than 16 MiB"),
+        (4, "broken quotes (lines 4 to 5): the line is longer than 16 MiB"),
+    ]
+
+
+def test_a_header_whose_quotes_do_not_match_is_said(path: Path) -> None:
+    with pytest.raises(UserError, match=r"^articles\.csv has no header that can be read \(line 2"):
+        read_all(path, '\n"a" b,c\n1,2\n')
+
+
+def test_a_first_row_longer_than_the_sample(path: Path) -> None:
+    body = "A long text, with commas.\n" * 20_000
+    chunk = read_all(path, f'1,"{body}"\n2,"{body}"\n3,"{body}"\n')
+    assert [record["column_2"] for record in chunk.records] == [body] * 3

@@ -1,0 +1,253 @@
+import json
+import resource
+import string
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import tasks.reading.json_elements
+import tasks.reading.readers_json
+import tasks.reading.readers_text
+from tasks.errors import UserError
+from tasks.reading.places import LocalPlace
+from tasks.reading.readers_base import RecordChunk, Source
+from tasks.reading.readers_json import read_json
+
+CUT = "ends within its list"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "articles.json"
+
+
+def read_all(path: Path, content: bytes) -> tuple[RecordChunk, str, dict[str, str]]:
+    """All rows, the message of the error that ended them if any, and the facts."""
+    path.write_bytes(content)
+    source = Source(LocalPlace(path), path.name, "json")
+    everything, error = RecordChunk(), ""
+    try:
+        for chunk in read_json(source):
+            everything.records += chunk.records
+            everything.rows += chunk.rows
+            everything.rejects += chunk.rejects
+    except UserError as raised:
+        error = str(raised)
+    numbers = sorted(everything.rows + [each.row for each in everything.rejects])
+    assert numbers == list(range(1, len(numbers) + 1))
+    return everything, error, source.facts
+
+
+@pytest.mark.parametrize(
+    ("document", "layout", "rows"),
+    [
+        ([{"a": 1}, {"a": 2}], "a list of objects", [{"a": 1}, {"a": 2}]),
+        (
+            {"meta": {"n": [1]}, "tags": [{"t": 1}], "data": [{"a": "x"}, {"a": "y"}], "z": [1]},
+            "a list of objects in data",
+            [{"a": "x"}, {"a": "y"}],
+        ),
+        ({"response": {"docs": [{"a": 1}]}}, "a list of objects in response.docs", [{"a": 1}]),
+        (
+            {"type": "FeatureCollection", "features": [{"type": "Feature", "id": 1}]},
+            "a list of objects in features",
+            [{"type": "Feature", "id": 1}],
+        ),
+        (
+            {"i1": {"title": "x", "body": "a"}, "i\n2": {"title": "y", "body": "b"}},
+            "objects by key (the key is in the column key)",
+            [{"key": "i1", "title": "x", "body": "a"}, {"key": "i\n2", "title": "y", "body": "b"}],
+        ),
+        (
+            {"title": {"0": "x", "1": "y"}, "body": {"0": "a", "1": None}},
+            "columns",
+            [{"title": "x", "body": "a"}, {"title": "y", "body": None}],
+        ),
+        (
+            {"title": ["x", "y"], "body": ["a", "b"]},
+            "columns",
+            [{"title": "x", "body": "a"}, {"title": "y", "body": "b"}],
+        ),
+        (
+            {"columns": ["title", "body"], "index": [0], "data": [["x", "a"]]},
+            "columns and data",
+            [{"title": "x", "body": "a"}],
+        ),
+        (
+            {"title": "x", "text": "A long text.", "comments": [{"by": "me"}, {"by": "you"}]},
+            "one object after the other",
+            [{"title": "x", "text": "A long text.", "comments": [{"by": "me"}, {"by": "you"}]}],
+        ),
+    ],
+)
+@pytest.mark.parametrize("indent", [None, 2])
+def test_layouts(
+    path: Path, document: Any, layout: str, rows: list[dict[str, Any]], indent: int | None
+) -> None:
+    chunk, error, facts = read_all(path, json.dumps(document, indent=indent).encode())
+    assert (chunk.records, chunk.rejects, error) == (rows, [], "")
+    ignored = {"ignored": "tags, members after the list"} if "tags" in document else {}
+    assert facts == {"layout": layout, "encoding": "utf-8"} | ignored
+
+
+def test_objects_one_after_the_other(path: Path) -> None:
+    content = b'{"a": 1}\n{"a": 2} {"a": 3},\n\n{\n  "a": 4\n}\x1e{"a": [{"b": 1}]}\n'
+    chunk, error, _ = read_all(path, content)
+    assert [each["a"] for each in chunk.records] == [1, 2, 3, 4, [{"b": 1}]]
+    assert (chunk.rejects, error) == ([], "")
+
+
+@pytest.mark.parametrize("size", [60, 400_000])
+@pytest.mark.parametrize(
+    ("broken", "reason"),
+    [
+        ('{"a": NaN, "refs": [{"a": 1}, {"a": 2}]}', "NaN is not a JSON value"),
+        ('{"a": -Infinity}', "-Infinity is not a JSON value"),
+        ("{'a': 1}", "expected a string key"),
+        ('{"a": "not closed}', "not JSON"),
+        ('{"a": "he said "no"", "b": 1}', "not JSON"),
+        ('{"a": 1', "not JSON"),
+        ('{"a": [1, 2}', "not JSON"),
+        ('{"a": {"b": 1}', "not JSON"),
+        ('{"a": 1}}', "not JSON"),
+        ('{"a": 1} x', "text after the element"),
+        ("[1, 2]", "an array, not an object"),
+        ("17", "a number, not an object"),
+        ('"a, b"', "a string, not an object"),
+        ("null", "null, not an object"),
+    ],
+)
+def test_a_broken_element_is_rejected_alone(
+    path: Path, broken: str, reason: str, size: int
+) -> None:
+    good = [json.dumps({"a": number, "body": "x}, {" * (size // 6)}) for number in range(4)]
+    for separator in (",", ", ", ",\n  "):
+        content = f"[{separator.join([good[0], good[1], broken, good[2], good[3]])}]"
+        chunk, error, _ = read_all(path, content.encode())
+        if broken == '{"a": 1}}':
+            # The list itself seems to end here: nothing after it can be trusted.
+            assert [each["a"] for each in chunk.records][:2] == [0, 1]
+            assert chunk.rejects or error
+            continue
+        assert [each["a"] for each in chunk.records] == [0, 1, 2, 3]
+        assert chunk.rows == [1, 2, 4, 5]
+        (reject,) = chunk.rejects
+        assert reason in reject.reason
+        assert reject.raw.startswith(broken[:6])
+        assert error == ""
+
+
+def test_a_file_cut_anywhere_gives_its_whole_elements(path: Path) -> None:
+    rows = [{"id": number, "body": 'b"\\]},{é' * number} for number in range(5)]
+    content = json.dumps({"data": rows}, ensure_ascii=False).encode()
+    ends = [content.index(f'{{"id": {number}'.encode()) - 2 for number in range(1, 5)]
+    ends.append(len(content) - 2)
+    for cut in range(len(b'{"data": [{"id": '), len(content) - 2):
+        chunk, error, _ = read_all(path, content[:cut])
+        whole = sum(end <= cut for end in ends)
+        assert chunk.records == rows[:whole]
+        assert (CUT in error and "after element" in error) or chunk.rejects
+        for each in chunk.rejects:
+            assert "the file ends within this element" in each.reason
+
+
+@pytest.mark.parametrize(
+    "content", [b'[{"a": 1}] x', b'[{"a": 1}][{"a": 2}]', b'{"d": [{"a": 1}]}}']
+)
+def test_what_comes_after_the_document_is_rejected(path: Path, content: bytes) -> None:
+    chunk, error, _ = read_all(path, content)
+    assert chunk.records == [{"a": 1}]
+    assert "after the end of the document" in chunk.rejects[0].reason
+    assert error == ""
+
+
+def test_a_list_larger_than_the_head_and_what_comes_after_it(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tasks.reading.readers_json, "HEAD", 1000)
+    monkeypatch.setattr(tasks.reading.readers_text, "_BLOCK", 100)
+    rows = [{"id": number, "refs": [{"x": "y"}], "body": "text " * 9} for number in range(500)]
+    document = {"tags": [{"t": n} for n in range(30)], "data": rows, "more": [{"z": {}}] * 600}
+    chunk, error, _ = read_all(path, json.dumps(document).encode())
+    assert (chunk.records, chunk.rejects, error) == (rows, [], "")
+
+
+def test_an_element_that_is_too_large_is_passed_over(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tasks.reading.json_elements, "MAX_LINE", 3 << 20)
+    for large in ('{"a": "' + "x" * 9_000_000 + '"}', '"' + "x" * 9_000_000 + '"'):
+        chunk, error, _ = read_all(path, f'[{{"a": 1}}, {large}, {{"a": 3}}]'.encode())
+        assert chunk.records == [{"a": 1}, {"a": 3}]
+        (reject,) = chunk.rejects
+        assert len(reject.raw) <= 2000
+        assert error == ""
+    assert read_all(path, f'[{{"a": "{"x" * 9_000_000}'.encode())[0].rejects[0].row == 1
+
+
+@pytest.mark.parametrize("content", [b"", b" \n", b"\xef\xbb\xbf"])
+def test_an_empty_file_is_said_to_be_empty(path: Path, content: bytes) -> None:
+    assert read_all(path, content)[1] == "articles.json is empty: there is no article in it"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-32-be", "gb18030"])
+def test_encodings(path: Path, encoding: str) -> None:
+    rows = [{"id": n, "body": "疫情期间，以信息技术为支撑的公共卫生信息系统。"} for n in range(9)]
+    content = json.dumps(rows, ensure_ascii=False).encode(encoding)
+    chunk, error, facts = read_all(path, content)
+    assert (chunk.records, chunk.rejects, error) == (rows, [], "")
+    assert facts["encoding"].startswith(encoding.removesuffix("-sig"))
+
+
+def test_memory_does_not_grow_with_a_single_line(path: Path) -> None:
+    row = json.dumps({"id": 1, "body": "An article. " * 400}).encode()
+    with path.open("wb") as file:
+        file.write(b"[" + row)
+        for _ in range(40):
+            file.write((b"," + row) * 1000)
+        file.write(b"]")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    chunks = read_json(Source(LocalPlace(path), "articles.json", "json"))
+    assert sum(chunk.num_rows for chunk in chunks) == 40_001
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown < 100 << 10  # KiB, of a file of 190 MiB
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.text(string.printable + '"\\é你'),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+ROWS = st.lists(st.dictionaries(st.text(min_size=1, max_size=5), VALUES, min_size=1), min_size=1)
+
+
+# The machine may be busy.
+@settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@given(
+    rows=ROWS, indent=st.sampled_from([None, 1]), escaped=st.booleans(), block=st.integers(1, 99)
+)
+def test_any_rows_come_back(
+    tmp_path_factory: pytest.TempPathFactory,
+    rows: list[dict[str, Any]],
+    indent: int | None,
+    escaped: bool,
+    block: int,
+) -> None:
+    text = json.dumps(rows, indent=indent, ensure_ascii=escaped)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tasks.reading.readers_text, "_BLOCK", block)
+        path = tmp_path_factory.mktemp("json") / "articles.json"
+        content = text.encode("utf-8", "surrogatepass" if escaped else "strict")
+        chunk, error, _ = read_all(path, content)
+    assert (chunk.records, chunk.rejects, error) == (rows, [], "")
+
+
+@settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@given(content=st.lists(st.sampled_from([*'[]{}",:\\1a \n', '"a"', '{"a":1}']), max_size=40))
+def test_nothing_crashes_it(tmp_path_factory: pytest.TempPathFactory, content: list[str]) -> None:
+    read_all(tmp_path_factory.mktemp("json") / "articles.json", "".join(content).encode())
