@@ -12,7 +12,7 @@ from tasks.cleaning.canonical import ARTICLES_SCHEMA
 from tasks.loads import Load
 from tasks.parts import PartWriter
 
-RUN_BYTES = 16 << 20
+RUN_BYTES = 8 << 20
 """Rows are sorted and written in runs of about this many bytes: what a load holds in memory."""
 RUN_ROWS = 20_000
 PART_BYTES = 48 << 20

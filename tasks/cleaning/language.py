@@ -78,8 +78,10 @@ def sample_of(text: str | None) -> str:
     """
     if not text:
         return ""
-    some = [word for word in text[:_LOOKED_AT].split() if not _is_address(word)]
-    words = _NO_LETTERS.sub(" ", " ".join(some)[: 2 * SAMPLE_CHARS])
+    some = text[:_LOOKED_AT]
+    if "@" in some or "://" in some or "www." in some:
+        some = " ".join(word for word in some.split() if not _is_address(word))
+    words = _NO_LETTERS.sub(" ", " ".join(some.split())[: 2 * SAMPLE_CHARS])
     words = " ".join(words.split())[:SAMPLE_CHARS]
     if len(words) < 4 * _FEWEST_LETTERS and len(_LETTERS.findall(words)) < _fewest(words):
         return ""

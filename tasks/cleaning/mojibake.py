@@ -12,7 +12,7 @@ from unicodedata import category
 import numpy as np
 import pyarrow as pa
 
-from tasks.cleaning.text_buffers import Mask, bytes_of, following, present, rows_with
+from tasks.cleaning.text_buffers import Bytes, Mask, bytes_of, following, present, rows_with
 
 _CP1252 = {bytes([code]).decode("cp1252", "ignore") or chr(code): code for code in range(256)}
 # Browsers read the five bytes that cp1252 leaves out as Latin-1 does.
@@ -36,12 +36,11 @@ _MARK_LEAD = np.zeros(256, bool)
 _MARK_LEAD[[0xC2, 0xC3, 0xC5, 0xC6, 0xCB, 0xE2]] = True
 _END = np.zeros(256, bool)
 _END[[0, 0x0A, 0x20]] = True
-_HAN_LEAD = np.zeros(256, bool)
 _HAN = np.zeros(1 << 16, bool)
 _HAN_CODES = [int.from_bytes(sign.encode(), "big") for sign in "锟烫屯锛銆鈥"]
+_HAN_LEADS = sorted({code >> 16 for code in _HAN_CODES})
 for _sign in "锟烫屯锛銆鈥":
-    _lead, _second, _third = _sign.encode()
-    _HAN_LEAD[_lead] = True
+    _, _second, _third = _sign.encode()
     _HAN[(_second << 8) | _third] = True
 
 
@@ -55,7 +54,7 @@ def mojibake_suspects(bodies: pa.StringArray) -> Mask:
     # Latin letters in a row are words, too; six of them hardly are.
     in_row = (after != 0xC3) | np.isin(following(stretch, leads, 8), (0xC2, 0xC3))
     accents = leads[(_MARK_LEAD[after] & in_row) | ((letter == 0x82) & _END[after])]
-    han = np.flatnonzero(_HAN_LEAD[stretch])
+    han = np.flatnonzero(_is_one_of(stretch, _HAN_LEADS))
     second, third = following(stretch, han, 1), following(stretch, han, 2)
     likely = _HAN[(second.astype(np.intp) << 8) | third]
     lead = stretch[han[likely]].astype(np.intp)
@@ -63,6 +62,14 @@ def mojibake_suspects(bodies: pa.StringArray) -> Mask:
     han = han[likely][np.isin(code, _HAN_CODES)]
     places = np.concatenate([accents, han])
     return rows_with(places, offsets) & present(bodies)
+
+
+def _is_one_of(stretch: Bytes, few: list[int]) -> Mask:
+    """As a look-up in a table would tell, several times as fast for a few values."""
+    found: Mask = stretch == few[0]
+    for value in few[1:]:
+        found |= stretch == value
+    return found
 
 
 def has_mojibake(text: str) -> bool:
