@@ -11,10 +11,11 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from flows.exit_status import ANSWERED, BUDGET_SPENT, ROWS_FAILED, RUN_FAILED, status_of
+from tasks.ingest_markdown import ingest_markdown
 from tasks.progress import clock
 from tasks.recipes import list_recipes as shipped_recipes
 from tasks.recipes import recipe_text
-from tasks.report_markdown import dollars, ingest_markdown, summarize_markdown
+from tasks.report_markdown import dollars, summarize_markdown
 from tasks.reports import IngestReport, SummarizeReport, run_as_json
 
 

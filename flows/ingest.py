@@ -18,12 +18,12 @@ from tasks.ingest import (
     replace_versions,
     tidy_table,
 )
+from tasks.ingest_markdown import ingest_markdown
 from tasks.lake import Lake
 from tasks.load_progress import LoadProgress
 from tasks.prefect_inputs import untraced
 from tasks.profile_markdown import profile_markdown
 from tasks.progress_shown import shown
-from tasks.report_markdown import ingest_markdown
 from tasks.reports import IngestReport
 from tasks.settings import IngestSettings
 from tasks.source_report import SourceReport

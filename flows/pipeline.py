@@ -8,7 +8,8 @@ from flows.ingest import ingest_articles
 from flows.outcome import fails_in_one_line, flow_run_label, publish
 from flows.summarize import summarize_articles
 from tasks.errors import BudgetSpent, StoppedRun
-from tasks.report_markdown import ingest_markdown, summarize_markdown
+from tasks.ingest_markdown import ingest_markdown
+from tasks.report_markdown import summarize_markdown
 from tasks.reports import IngestReport, SummarizeReport
 from tasks.settings import PipelineSettings
 

@@ -155,13 +155,18 @@ def _after(chunk: Chunk, done: int) -> Chunk:
 
 
 def _far_enough(chunk: CanonicalChunk, load: Load, loading: Loading) -> CanonicalChunk:
-    """A chunk whose near duplicates of other articles are among its rejects."""
+    """A chunk whose near duplicates of other articles are among its rejects.
+
+    An article whose id the lake has is a new version of that one, however much they are alike.
+    """
     if loading.near_duplicates is None or not chunk.batch.num_rows:
         return chunk
     rows = chunk.batch
     fresh = np.flatnonzero(~load.knows(rows))
     some = rows.take(pa.array(fresh))
+    versions = load.has_ids(some)
     found = loading.near_duplicates.find(some["article_id"], some["body"])
+    found = [each for each in found if not versions[each[0]]]
     if not found:
         return chunk
     kept = np.ones(rows.num_rows, np.bool_)

@@ -91,6 +91,10 @@ class Load:
         """Tell of each canonical row whether it is in the lake, or taken by this load."""
         return self._known.contains_keys(keys_of(rows))
 
+    def has_ids(self, rows: pa.RecordBatch) -> Flags:
+        """Tell of each canonical row whether its id was in the lake before this load."""
+        return self._ids_before.contains_keys(_id_keys(id_tags(rows["article_id"])))
+
     def take(self, rows: pa.RecordBatch) -> RowsTaken:
         """Tell of each canonical row of a source what it is, and take it in."""
         keys, ids = keys_of(rows), _id_keys(id_tags(rows["article_id"]))

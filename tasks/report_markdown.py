@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tasks.progress import clock
-from tasks.reports import IngestReport, SummarizeReport
+from tasks.reports import SummarizeReport
 
 # The last two keep bare addresses from becoming links, as GitHub's Markdown makes them.
 _SPECIAL = re.compile(r"[\\`*_{}\[\]<>|#!~&@]|:(?=//)|(?<=www)\.", re.IGNORECASE)
@@ -18,91 +18,6 @@ _SPECIAL = re.compile(r"[\\`*_{}\[\]<>|#!~&@]|:(?=//)|(?<=www)\.", re.IGNORECASE
 _LEADING = re.compile(r"^(?=[-+=])|^\d+(?=[.)](?:\s|$))")
 _EXCERPT = 240
 _ANSWER_SHOWN = 2_000
-_SOURCES_SHOWN = 20
-_MANY_CHANGED = 10
-_REASONS_SHOWN = 5
-
-
-def ingest_markdown(report: IngestReport) -> str:
-    """What was loaded, source by source, and what was not and why."""
-    lines = [
-        "## Articles",
-        "",
-        *table(
-            ["source", "rows in", "stored", "duplicates", "already there", "rejected"],
-            [
-                [
-                    each.source,
-                    *(
-                        f"{count:,}"
-                        for count in (
-                            each.rows_in,
-                            each.stored,
-                            each.duplicates,
-                            each.already_there,
-                            each.rejected,
-                        )
-                    ),
-                ]
-                for each in report.sources[:_SOURCES_SHOWN]
-            ],
-        ),
-    ]
-    if (more := len(report.sources) - _SOURCES_SHOWN) > 0:
-        lines += ["", f"… and {more:,} more sources; {report.rows_in:,} rows in all."]
-    lines += [f"\nColumns: {escaped(mapping)}" for mapping in _mappings(report)]
-    for broken in report.broken:
-        lines += ["", f"**Not read:** {escaped(broken.error or '')}"]
-    if report.repeated_ids:
-        lines += [
-            "",
-            f"{report.repeated_ids:,} rows have the id of another row of this load, with other "
-            "content; all of them stay, as nobody can say which is right.",
-        ]
-    if report.superseded:
-        lines += [
-            "",
-            f"{report.superseded:,} rows of earlier loads are current no longer, "
-            f"{report.changed:,} for being here with other content; they are kept in "
-            f"{code(report.superseded_articles)}.{_perhaps_other_articles(report)}",
-        ]
-    if report.skipped:
-        names = ", ".join(f"{each.name} ({each.reason})" for each in report.skipped[:10])
-        lines += ["", f"Passed over: {escaped(names)}"]
-    if report.rejected:
-        lines += ["", f"Rejected rows and their reasons: {code(report.rejects)}"]
-        lines += [f"\n- {count:,}: {escaped(reason)}" for reason, count in _reasons(report)]
-    if report.profile.flags:
-        flags = report.profile.flags.most_common()
-        noticed = ", ".join(f"{flag} {count:,}" for flag, count in flags)
-        lines += ["", f"Noticed (column {code('flags')}): {escaped(noticed)}"]
-    return "\n".join([*lines, "", f"Articles: {code(report.articles)}", ""])
-
-
-def _perhaps_other_articles(report: IngestReport) -> str:
-    if report.changed < _MANY_CHANGED or report.changed < report.stored / 2:
-        return ""
-    return (
-        " If these are other articles whose ids merely repeat, load what is there with "
-        "--keep-versions: both stay then."
-    )
-
-
-def _reasons(report: IngestReport) -> list[tuple[str, int]]:
-    """The most frequent reasons of rejects."""
-    reasons = report.profile.reasons.most_common()
-    shown, others = reasons[:_REASONS_SHOWN], reasons[_REASONS_SHOWN:]
-    return shown + ([("other reasons", sum(count for _, count in others))] if others else [])
-
-
-def _mappings(report: IngestReport) -> list[str]:
-    """What was taken for what, once for each way in which it was."""
-    told = (
-        ", ".join(f"{target} from {column}" for target, column in source.columns.items())
-        for source in report.sources
-        if source.columns
-    )
-    return list(dict.fromkeys(told))[:_SOURCES_SHOWN]
 
 
 def summarize_markdown(report: SummarizeReport) -> str:

@@ -14,8 +14,13 @@ from tasks.cleaning.canonical_fields import Fields, Raw, python_values, strings_
 from tasks.cleaning.canonical_strings import clean_strings
 from tasks.cleaning.canonical_text import as_text, clean_text, join_sentences
 from tasks.cleaning.columns import ColumnMap
+from tasks.cleaning.html_text import line_of_html
 from tasks.cleaning.templates import Template
 from tasks.cleaning.text_buffers import Mask, bytes_of
+
+_IN_WORDS = ("title", "author", "category")
+"""Short fields that people read: feeds and web pages leave HTML in them."""
+_MARKUP = r"&[#A-Za-z][A-Za-z0-9]*;|</?[A-Za-z]"
 
 
 @dataclass(frozen=True)
@@ -66,7 +71,17 @@ def short_texts(
     fields: Fields, columns: ColumnMap, target: str, failed: dict[int, str]
 ) -> pa.StringArray:
     """Return a field such as the title as clean text; null where it is missing or blank."""
-    return _clean_or_null(target_column(fields, columns, target, failed), as_text, failed)
+    texts = _clean_or_null(target_column(fields, columns, target, failed), as_text, failed)
+    return _without_markup(texts) if target in _IN_WORDS else texts
+
+
+def _without_markup(texts: pa.StringArray) -> pa.StringArray:
+    """Decode the entities and drop the tags of the few that have some."""
+    marked = pc.fill_null(pc.match_substring_regex(texts, _MARKUP), pa.scalar(value=False))
+    if not pc.any(marked).as_py():
+        return texts
+    plain = [clean_text(line_of_html(text)) or None for text in texts.filter(marked).to_pylist()]
+    return pc.replace_with_mask(texts, marked, pa.array(plain, pa.string()))
 
 
 def summaries(fields: Fields, columns: ColumnMap, failed: dict[int, str]) -> pa.StringArray:

@@ -23,7 +23,7 @@ ENTITY = re.compile(
 """A character written as HTML writes it. Without its `;` it may as well be a part of a URL."""
 
 # Those that people and programs write; `&sum;` and `&int;` are C as often.
-_USUAL_ENTITY = re.compile(
+USUAL_ENTITY = re.compile(
     r"&(?:#[0-9]{2,7}|#[xX][0-9a-fA-F]{2,6}|amp|lt|gt|quot|apos|nbsp|[lr][sd]quo|[lr]aquo|bdquo"
     r"|sbquo|[mn]dash|hellip|bull|middot|copy|reg|trade|euro|pound|yen|cent|sect|deg|times|frac\d\d"
     r"|[AEIOUYaeiouy]acute|[AEIOUaeiou](?:grave|circ)|[AEIOUYaeiouy]uml|[ANOano]tilde|[Aa]ring"
@@ -100,7 +100,7 @@ def is_escaped(text: str) -> bool:
     if "`" in text:
         text = _CODE.sub("`", text)
     points = 0
-    for entity in _USUAL_ENTITY.finditer(text):
+    for entity in USUAL_ENTITY.finditer(text):
         if unescape(entity[0]) == entity[0]:
             continue
         before, after = (

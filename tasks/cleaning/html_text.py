@@ -13,7 +13,14 @@ from html import unescape
 import numpy as np
 import pyarrow as pa
 
-from tasks.cleaning.html_evidence import ENTITY, TAG_NAMES, is_escaped, is_markup, is_wholly_markup
+from tasks.cleaning.html_evidence import (
+    ENTITY,
+    TAG_NAMES,
+    USUAL_ENTITY,
+    is_escaped,
+    is_markup,
+    is_wholly_markup,
+)
 from tasks.cleaning.text_buffers import Mask, bytes_of, following, present, rows_with
 
 _LETTER = np.zeros(256, bool)
@@ -82,6 +89,17 @@ def text_of_html(text: str) -> str | None:
             return _without_tags(plain)
         return _decoded(plain) if is_escaped(plain) else plain
     return None
+
+
+def line_of_html(text: str) -> str:
+    """Return a short field such as a title without markup: one entity is enough to see it.
+
+    `Fish &amp; chips` is a title that a feed has escaped; of a body that is not certain.
+    """
+    plain = text_of_html(text)
+    if plain is None:
+        return USUAL_ENTITY.sub(lambda entity: unescape(entity[0]), text)
+    return " ".join(plain.split())
 
 
 def _without_tags(text: str) -> str:

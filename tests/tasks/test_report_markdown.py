@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from tasks.ingest_markdown import ingest_markdown
 from tasks.llm.chat import Usage
 from tasks.reading.sources import Skipped
 from tasks.report_markdown import (
@@ -16,7 +17,6 @@ from tasks.report_markdown import (
     code,
     dollars,
     escaped,
-    ingest_markdown,
     summarize_markdown,
 )
 from tasks.reports import IngestReport, SummarizeReport

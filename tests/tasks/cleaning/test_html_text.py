@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.cleaning.html_text import html_suspects, text_of_html
+from tasks.cleaning.html_text import html_suspects, line_of_html, text_of_html
 
 NO_HTML = [
     "",
@@ -123,3 +123,16 @@ def test_a_large_malformed_page_takes_one_pass(piece: str) -> None:
 def test_words_after_many_open_tags_are_kept() -> None:
     text = text_of_html("<div>" * 20_000 + "deep" + "</div>" * 20_000)
     assert re.fullmatch("deep", text or "")
+
+
+@pytest.mark.parametrize(
+    ("title", "plain"),
+    [
+        ("Fish &amp; chips", "Fish & chips"),
+        ("&#8220;Hi&#8221; from Caf&eacute;", "“Hi” from Café"),
+        ("<b>Big</b>\n news", "Big news"),
+        *((same, same) for same in ("AT&T", "a < b", "Vec<T> in Rust", "R&D; more", "a && b;")),
+    ],
+)
+def test_a_title_needs_one_entity_to_be_html(title: str, plain: str) -> None:
+    assert line_of_html(title) == plain

@@ -1,0 +1,126 @@
+"""The report of a load as Markdown; the artifact in Prefect's UI, and the end of a terminal run."""
+
+from __future__ import annotations
+
+from tasks.report_markdown import code, escaped, table
+from tasks.reports import IngestReport
+
+_SOURCES_SHOWN = 20
+_MANY_CHANGED = 10
+_REASONS_SHOWN = 5
+_NAME_SHOWN = 34
+_GUESSED = " (guessed)"
+_FACTS = {
+    "ignored": "other lists in the file are not read: {}",
+    "sheets_passed_over": "sheets that are not read: {}",
+    "cut_cells": "{}",
+}
+"""Facts of a source that mean that something may be missing, and how to say so."""
+
+
+_COUNTS = ("rows_in", "stored", "duplicates", "already_there", "rejected")
+
+
+def ingest_markdown(report: IngestReport) -> str:
+    """What was loaded, source by source, and what was not and why."""
+    lines = [
+        "## Articles",
+        "",
+        *_sources(report),
+        *(f"\nColumns: {escaped(mapping)}" for mapping in _mappings(report)),
+        *_not_read(report),
+        *_replaced(report),
+    ]
+    if report.skipped:
+        names = ", ".join(f"{each.name} ({each.reason})" for each in report.skipped[:10])
+        lines += ["", f"Passed over: {escaped(names)}"]
+    if report.rejected:
+        lines += ["", f"Rejected rows and their reasons: {code(report.rejects)}"]
+        lines += [f"\n- {count:,} × {escaped(reason)}" for reason, count in _reasons(report)]
+    if report.profile.flags:
+        flags = report.profile.flags.most_common()
+        noticed = ", ".join(f"{flag} {count:,}" for flag, count in flags)
+        lines += ["", f"Noticed (column {code('flags')}): {escaped(noticed)}"]
+    return "\n".join([*lines, "", f"Articles: {code(report.articles)}", ""])
+
+
+def _sources(report: IngestReport) -> list[str]:
+    rows = [
+        [_end_of(source.source), *(f"{getattr(source, name):,}" for name in _COUNTS)]
+        for source in report.sources[:_SOURCES_SHOWN]
+    ]
+    lines = table(["source", *(name.replace("_", " ") for name in _COUNTS)], rows)
+    if (more := len(report.sources) - _SOURCES_SHOWN) > 0:
+        lines += ["", f"… and {more:,} more sources; {report.rows_in:,} rows in all."]
+    return lines
+
+
+def _not_read(report: IngestReport) -> list[str]:
+    lines = []
+    for broken in report.broken[:_SOURCES_SHOWN]:
+        lines += ["", f"**Not read:** {escaped(broken.error or '')}"]
+    if (more := len(report.broken) - _SOURCES_SHOWN) > 0:
+        lines += ["", f"… and {more:,} more sources were not read."]
+    return lines + [f"\nMind: {escaped(remark)}" for remark in _remarks(report)[:_SOURCES_SHOWN]]
+
+
+def _replaced(report: IngestReport) -> list[str]:
+    lines = []
+    if report.repeated_ids:
+        lines += [
+            "",
+            f"{report.repeated_ids:,} rows have the id of another row of this load, with other "
+            "content; all of them stay, as nobody can say which is right.",
+        ]
+    if report.superseded:
+        lines += [
+            "",
+            f"{report.superseded:,} rows of earlier loads are current no longer, "
+            f"{report.changed:,} for being here with other content; they are kept in "
+            f"{code(report.superseded_articles)}.{_perhaps_other_articles(report)}",
+        ]
+    return lines
+
+
+def _perhaps_other_articles(report: IngestReport) -> str:
+    if report.changed < _MANY_CHANGED or report.changed < report.stored / 2:
+        return ""
+    return (
+        " If these are other articles whose ids merely repeat, load what is there with "
+        "--keep-versions: both stay then."
+    )
+
+
+def _remarks(report: IngestReport) -> list[str]:
+    """What readers have found that a user should look at: what was left aside, what was guessed."""
+    remarks = []
+    for source in report.sources:
+        facts = source.facts
+        words = [said.format(facts[fact]) for fact, said in _FACTS.items() if fact in facts]
+        if (encoding := facts.get("encoding", "")).endswith(_GUESSED):
+            words.append(f"its encoding is a guess, {encoding.removesuffix(_GUESSED)}")
+        if words:
+            remarks.append(f"{source.source}: {'; '.join(words)}")
+    return remarks
+
+
+def _end_of(source: str) -> str:
+    """The end of a long name, which tells one file from the next."""
+    return source if len(source) <= _NAME_SHOWN else f"…{source[1 - _NAME_SHOWN :]}"
+
+
+def _reasons(report: IngestReport) -> list[tuple[str, int]]:
+    """The most frequent reasons of rejects."""
+    reasons = report.profile.reasons.most_common()
+    shown, others = reasons[:_REASONS_SHOWN], reasons[_REASONS_SHOWN:]
+    return shown + ([("other reasons", sum(count for _, count in others))] if others else [])
+
+
+def _mappings(report: IngestReport) -> list[str]:
+    """What was taken for what, once for each way in which it was."""
+    told = (
+        ", ".join(f"{target} from {column}" for target, column in source.columns.items())
+        for source in report.sources
+        if source.columns
+    )
+    return list(dict.fromkeys(told))[:_SOURCES_SHOWN]
