@@ -15,7 +15,10 @@ from tasks.bundles import Bundle, Piece, bundled
 from tasks.cleaning.canonical import CanonicalChunk, canonical
 from tasks.cleaning.column_samples import sampled
 from tasks.cleaning.columns import ColumnMap, Given, given_for, guess_columns
+from tasks.cleaning.near_duplicates import NearDuplicates
+from tasks.compaction import keys_of
 from tasks.errors import SourceAway, StorageDown, UserError
+from tasks.keys import KeySet
 from tasks.loading import Loading
 from tasks.loads import Load
 from tasks.reading.readers import read
@@ -163,10 +166,7 @@ def _far_enough(chunk: CanonicalChunk, load: Load, loading: Loading) -> Canonica
         return chunk
     rows = chunk.batch
     fresh = np.flatnonzero(~load.knows(rows))
-    some = rows.take(pa.array(fresh))
-    versions = load.has_ids(some)
-    found = loading.near_duplicates.find(some["article_id"], some["body"])
-    found = [each for each in found if not versions[each[0]]]
+    found = _near_duplicates(rows.take(pa.array(fresh)), load, loading.near_duplicates)
     if not found:
         return chunk
     kept = np.ones(rows.num_rows, np.bool_)
@@ -177,6 +177,21 @@ def _far_enough(chunk: CanonicalChunk, load: Load, loading: Loading) -> Canonica
         rejects.append(Reject(int(chunk.rows[place]), reason, rows["body"][place].as_py()[:200]))
     rejects.sort(key=lambda reject: reject.row)
     return CanonicalChunk(rows.filter(pa.array(kept)), rejects, chunk.rows[kept])
+
+
+def _near_duplicates(
+    rows: pa.RecordBatch, load: Load, finder: NearDuplicates
+) -> list[tuple[int, str]]:
+    """Find those to be set aside, by index: no new versions, no equals of a row that stays."""
+    found = finder.find(rows["article_id"], rows["body"])
+    versions = load.has_ids(rows)
+    found = [each for each in found if not versions[each[0]]]
+    stays = np.ones(rows.num_rows, np.bool_)
+    stays[[index for index, _ in found]] = False
+    keys, kept = keys_of(rows), KeySet()
+    kept.add_keys(keys.take(stays))
+    equal = kept.contains_keys(keys)
+    return [each for each in found if not equal[each[0]]]
 
 
 def _take(

@@ -6,7 +6,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import lxml.html
-import trafilatura
 from lxml import etree
 
 from tasks.reading.readers_base import Record
@@ -117,6 +116,9 @@ _DATES = {"extensive_search": False, "original_date": True}
 
 
 def _extracted(html: str, url: str | None) -> dict[str, Any]:
+    # Its import takes longer than all the rest of a command that reads no page.
+    import trafilatura
+
     try:
         found = trafilatura.bare_extraction(
             html, url=url, with_metadata=True, include_comments=False, date_extraction_params=_DATES
