@@ -33,7 +33,11 @@ from flows.cli_options import (
 from flows.exit_status import ANSWERED, RUN_FAILED, WRONG_USE, status_of
 from tasks.errors import InterruptedRun, UsageError, UserError
 from tasks.interruption import Interrupted, interrupted_by, interruptible
+from tasks.printable import printable
 from tasks.settings import IngestSettings
+
+_DASH, _INPUT_WORD = "-", "/dev/stdin"
+"""Standard input as people say it, and what stands for that while arguments are parsed."""
 
 app = App(
     name="article-flows",
@@ -41,7 +45,8 @@ app = App(
     help="Enrich tables of articles with columns that only a language model can write.",
     version=lambda: version("article-flows"),
     help_epilogue=(
-        "Exit status: 0 all answered, 3 some rows failed, 4 the budget is spent, 1 the run failed, "
+        "Exit status: 0 all is done, 3 some articles failed or a source could not be read, 4 the "
+        "budget is spent, 1 the run failed, "
         "2 wrong use, 130 interrupted (Ctrl-C), 143 terminated."
     ),
 )
@@ -186,7 +191,7 @@ def bootstrap() -> int:
 def _named(sources: tuple[str, ...]) -> list[str]:
     if not sources:
         raise UsageError("no source given; name files, folders or globs, or the word demo")
-    return list(sources)
+    return [_DASH if each == _INPUT_WORD else each for each in sources]
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -201,7 +206,8 @@ def _status(arguments: list[str]) -> int:
     try:
         with interruptible():
             status = app(
-                arguments,
+                # The parser takes a dash for an option without a name.
+                [_INPUT_WORD if each == _DASH else each for each in arguments],
                 exit_on_error=False,
                 print_error=False,
                 result_action="return_value",
@@ -247,5 +253,5 @@ def _complain(error: UserError, status: int, arguments: list[str]) -> int:
     """One line for people; with --json one for programs as well."""
     if "--json" in arguments:
         print(json.dumps({"error": str(error)}, ensure_ascii=False))
-    print(f"article-flows: {error}", file=sys.stderr)
+    print(f"article-flows: {printable(str(error))}", file=sys.stderr)
     return status

@@ -49,7 +49,7 @@ class LoadOptions(LoadRules):
 Sources = Annotated[
     str,
     Parameter(
-        help="Files, folders, globs, s3:// or https:// addresses: CSV, JSON, Parquet, Arrow, "
+        help="Files, folders, globs, s3:// or https:// addresses, or -: CSV, JSON, Parquet, Arrow, "
         "Excel, documents, feeds, sitemaps, lists of URLs, plain or packed; or demo, 100 articles."
     ),
 ]

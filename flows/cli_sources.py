@@ -10,13 +10,13 @@ from typing import Any
 
 import orjson
 
-from flows.cli_sources_shown import show
+from flows.cli_sources_shown import Commands, show
 from flows.exit_status import ANSWERED, RUN_FAILED
 from tasks.cleaning.columns import Given, given_for, parse_column_options
 from tasks.inspection import Inspection, inspect_source
 from tasks.inspection_sizes import size_of
 from tasks.load_settings import IngestSettings, LoadRules
-from tasks.loading import rules_of, sources_of
+from tasks.loading import day_first_of, rules_of, sources_of
 from tasks.reading.readers_base import Source
 
 LOOKED_AT = 5
@@ -31,6 +31,7 @@ class Group:
         first: the one that was looked at first.
         more: how many others are like it, or are taken to be.
         looked_at: how many of all were looked at, the first included.
+        articles: rows of those that would be stored.
         rows: of all, as far as it is known.
         tokens: likewise.
     """
@@ -38,12 +39,20 @@ class Group:
     first: Inspection
     more: int = 0
     looked_at: int = 1
+    articles: int = 0
     rows: int | None = None
     tokens: int | None = None
 
+    @property
+    def problem(self) -> str:
+        """Why they cannot be loaded, or would give no article, in one line; empty if they do."""
+        return self.first.error or ("" if self.articles else self.first.nothing)
+
 
 def inspect(settings: IngestSettings, *, as_json: bool) -> int:
-    """Show what loading would make of sources; the status is 1 where one cannot be loaded.
+    """Show what loading would make of sources.
+
+    The status is 1 where one cannot be loaded, or no article would be stored.
 
     Raises:
         UserError: there is no source to be read, or an option is wrong.
@@ -51,14 +60,19 @@ def inspect(settings: IngestSettings, *, as_json: bool) -> int:
     given = parse_column_options(settings.columns)
     sources = sources_of(settings)
     groups = [group for alike in _by_folder(sources) for group in _groups(alike, given, settings)]
-    command = _load_command(settings)
+    hosts = [host for group in groups for host in group.first.private_hosts]
+    allowed = list(dict.fromkeys([*settings.allow_hosts, *hosts]))
+    next_settings = settings.model_copy(update={"allow_hosts": allowed})
+    has_articles = any(group.articles for group in groups)
+    command = _command("ingest", next_settings) if has_articles else ""
+    again = _command("inspect", next_settings) if hosts and not has_articles else ""
     broken = [each.reason for each in sources.broken]
     skipped = [f"{each.name}: {each.reason}" for each in sources.skipped]
     if as_json:
         print(orjson.dumps(_as_json(groups, broken, skipped, command), default=str).decode())
     else:
-        show(groups, broken, skipped, command)
-    failed = broken or any(group.first.error for group in groups)
+        show(groups, broken, skipped, Commands(command, again))
+    failed = broken or not has_articles or any(group.first.error for group in groups)
     return RUN_FAILED if failed else ANSWERED
 
 
@@ -74,15 +88,17 @@ def _groups(sources: list[Source], given: Sequence[Given], settings: IngestSetti
     """Look at some of a folder's sources, and sort them by kind."""
     last = len(sources) - 1
     chosen = sorted({round(last * step / (LOOKED_AT - 1)) for step in range(LOOKED_AT)})
+    wanted = rules_of(settings), day_first_of(settings)
     groups: dict[object, Group] = {}
     looked: dict[object, list[Inspection]] = {}
     for place in chosen:
         source = sources[place]
-        seen = inspect_source(source, given_for(given, source.name), rules_of(settings))
+        seen = inspect_source(source, given_for(given, source.name), *wanted)
         groups.setdefault(seen.kind, Group(seen))
         looked.setdefault(seen.kind, []).append(seen)
     for kind, group in groups.items():
         group.looked_at = len(looked[kind])
+        group.articles = sum(each.articles for each in looked[kind])
         group.more = group.looked_at - 1
     main = max(groups, key=lambda kind: groups[kind].looked_at)
     rest = [source for place, source in enumerate(sources) if place not in chosen]
@@ -110,9 +126,9 @@ def _extrapolate(group: Group, looked: list[Inspection], rest: list[Source]) -> 
     group.tokens = round(sum(tokens) * times) if len(tokens) == len(looked) else None
 
 
-def _load_command(settings: IngestSettings) -> str:
-    """The command that loads what was looked at, with its options."""
-    words = ["article-flows", "ingest", *settings.sources]
+def _command(name: str, settings: IngestSettings) -> str:
+    """A command for what was looked at, with its options."""
+    words = ["article-flows", name, *settings.sources]
     for column in settings.columns:
         words += ["--column", column]
     for name, field in LoadRules.model_fields.items():
@@ -138,7 +154,8 @@ def _as_json(
             "looked_at": group.looked_at,
             "rows_of_all": group.rows,
             "tokens_of_all": group.tokens,
+            "problem": group.problem or None,
         }
         for group in groups
     ]
-    return {"sources": sources, "not_read": broken, "skipped": skipped, "command": command}
+    return {"sources": sources, "not_read": broken, "skipped": skipped, "command": command or None}

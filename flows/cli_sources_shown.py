@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rich import box
 from rich.cells import cell_len
@@ -13,7 +13,9 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from tasks.inspection import ColumnSeen, Inspection
+from tasks.inspection import Inspection
+from tasks.inspection_columns import ColumnSeen
+from tasks.printable import printable
 
 if TYPE_CHECKING:
     from flows.cli_sources import Group
@@ -24,28 +26,43 @@ _UNITS = ("bytes", "KB", "MB", "GB", "TB")
 _WHOLE = ("title", "author", "published_at", "language", "category", "url", "article_id")
 
 
-def show(groups: Sequence[Group], broken: list[str], skipped: list[str], command: str) -> None:
+class Commands(NamedTuple):
+    """What a user can do next; empty: not that.
+
+    Attributes:
+        load: loads what was looked at.
+        again: looks again, with an option that was missing.
+    """
+
+    load: str
+    again: str = ""
+
+
+def show(
+    groups: Sequence[Group], broken: list[str], skipped: list[str], commands: Commands
+) -> None:
     """Print what was found on standard output, and what is wrong on standard error."""
     console = Console(highlight=False)
     for group in groups:
         _show_group(console, group)
     for line in skipped[:_MOST_SKIPPED]:
-        console.print(Text(f"passed over: {line}"))
+        console.print(_text(f"passed over: {line}"))
     if len(skipped) > _MOST_SKIPPED:
         console.print(f"passed over: {len(skipped) - _MOST_SKIPPED:,} more")
     if sum(1 + group.more for group in groups) > 1:
         console.print(_in_all(groups))
-    errors = broken + [group.first.error for group in groups if group.first.error]
-    if not errors:
-        # Not wrapped: it is to be copied.
-        console.print(f"\nload it with\n  {escape(command)}", soft_wrap=True)
-    for line in errors:
-        print(f"article-flows: {line}", file=sys.stderr)
+    # Not wrapped: they are to be copied.
+    if commands.again:
+        console.print(f"\nlook again with\n  {escape(commands.again)}", soft_wrap=True)
+    elif commands.load and not (broken or any(group.first.error for group in groups)):
+        console.print(f"\nload it with\n  {escape(commands.load)}", soft_wrap=True)
+    for line in [*broken, *(group.problem for group in groups if group.problem)]:
+        print(f"article-flows: {printable(line)}", file=sys.stderr)
 
 
 def _show_group(console: Console, group: Group) -> None:
     seen = group.first
-    console.print(Text(seen.name, style="bold"))
+    console.print(_text(seen.name, style="bold"))
     if group.more:
         also = "1 more file" if group.more == 1 else f"{group.more:,} more files"
         looked = f"{group.looked_at:,} of {group.more + 1:,} were looked at"
@@ -55,13 +72,24 @@ def _show_group(console: Console, group: Group) -> None:
         console.print(_columns_table(seen.columns, console.width))
         console.print(_reasons(seen.columns))
     if seen.rejects:
-        console.print(_counts("would be rejected", seen.rejects))
+        console.print(_counts(f"would be rejected{_of(seen, seen.rows)}", seen.rejects))
     if seen.flags:
-        console.print(_counts("noticed", seen.flags))
+        console.print(_counts(f"noticed{_of(seen, seen.articles)}", seen.flags))
     for number, row in enumerate(seen.samples, start=1):
-        console.print(Text(f"as it would be stored ({number})", style="bold"))
+        console.print(_text(f"as it would be stored ({number})", style="bold"))
         console.print(_pairs(_article(row)))
     console.print()
+
+
+def _of(seen: Inspection, count: int) -> str:
+    """Say of how many something was counted, if not of all."""
+    is_all = seen.counted and seen.total_rows == seen.rows
+    return "" if is_all else f" of {count:,} looked at"
+
+
+def _text(shown: str, style: str = "", indent: str = "") -> Text:
+    """Text that neither rich's markup nor a terminal's control characters have a say in."""
+    return Text(f"{indent}{printable(shown)}", style)
 
 
 def _pairs(facts: Mapping[str, str]) -> Table:
@@ -69,7 +97,7 @@ def _pairs(facts: Mapping[str, str]) -> Table:
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in facts.items():
-        table.add_row(f"  {name}", Text(value))
+        table.add_row(f"  {name}", _text(value))
     return table
 
 
@@ -119,12 +147,12 @@ def _columns_table(columns: Sequence[ColumnSeen], width: int) -> Table:
     # What is left beside the others and the space around them; rich would shrink those instead.
     left = max(width - max(names, 6) - max(targets, 9) - 6 - 6 - 14, 8)
     for each in shown:
-        example = Text(each.example)
+        example = _text(each.example)
         example.truncate(left, overflow="ellipsis")
         taken = ", ".join(each.taken_for) or "-"
-        table.add_row(Text(each.name), each.type, _share(each.filled), taken, example)
+        table.add_row(_text(each.name), each.type, _share(each.filled), taken, example)
     if len(columns) > len(shown):
-        table.add_row(Text(f"{len(columns) - len(shown):,} more"))
+        table.add_row(_text(f"{len(columns) - len(shown):,} more"))
     return table
 
 
@@ -145,7 +173,7 @@ def _reasons(columns: Sequence[ColumnSeen]) -> Table:
     for each in (*taken, *(each for each in columns if each.why and not each.taken_for)):
         target = ", ".join(each.taken_for)
         what = f"{target} from {each.name}" if target else f"{each.name} is kept in extra"
-        table.add_row(Text(f"  {what}: {each.why}"))
+        table.add_row(_text(f"{what}: {each.why}", indent="  "))
     return table
 
 
@@ -155,7 +183,7 @@ def _counts(title: str, counts: Mapping[str, int]) -> Table:
     table.add_column(justify="right", no_wrap=True)
     table.add_column(overflow="fold")
     for number, (name, count) in enumerate(counts.items()):
-        table.add_row("" if number else f"  {title}", f"{count:,}", Text(name))
+        table.add_row("" if number else f"  {title}", f"{count:,}", _text(name))
     return table
 
 

@@ -13,17 +13,26 @@ import pyarrow as pa
 from tasks.article_parts import ArticleWriter, article_writer
 from tasks.bundles import Bundle, Piece, bundled
 from tasks.cleaning.canonical import CanonicalChunk, canonical
+from tasks.cleaning.canonical_json import excerpt
+from tasks.cleaning.column_dates import with_date_order
 from tasks.cleaning.column_samples import sampled
 from tasks.cleaning.columns import ColumnMap, Given, given_for, guess_columns
-from tasks.cleaning.near_duplicates import NearDuplicates
 from tasks.compaction import keys_of
 from tasks.errors import SourceAway, StorageDown, UserError
 from tasks.keys import KeySet
 from tasks.loading import Loading
 from tasks.loads import Load
+from tasks.printable import printable
 from tasks.reading.readers import read
-from tasks.reading.readers_base import Chunk, ColumnChunk, Record, RecordChunk, Reject, Source
-from tasks.reading.readers_text import without_surrogates
+from tasks.reading.readers_base import (
+    EXCERPT_CHARS,
+    Chunk,
+    ColumnChunk,
+    Record,
+    RecordChunk,
+    Reject,
+    Source,
+)
 from tasks.rejects import RejectWriter
 from tasks.source_report import SourceReport
 
@@ -87,20 +96,22 @@ def _pieces(
     for source, report in reports:
         report.error, report.format, report.facts = None, source.format, source.facts
         with _told(report, away), closing(read(source)) as chunks:
-            yield from _mapped(chunks, report, loading.columns)
+            yield from _mapped(chunks, source, report, loading)
 
 
 def _mapped(
-    chunks: Generator[Chunk], report: SourceReport, given: Sequence[Given]
+    chunks: Generator[Chunk], source: Source, report: SourceReport, loading: Loading
 ) -> Iterator[Piece]:
     """A source's chunks, from where it is to go on, with what its columns are taken for."""
     # A source that is read again is mapped by the same rows.
     sample, all_chunks = sampled(chunks)
     columns = ColumnMap({})
     if sample:
-        columns = _columns_of(sample, given, report.source)
+        columns = _columns_of(sample, loading.columns, report.source)
+        columns = with_date_order(columns, source, loading.day_first)
         templates = {target: each.text for target, each in columns.templates.items()}
         report.columns = {**columns.columns, **templates}
+        report.notes = dict(columns.notes)
     done = report.last_row
     for chunk in all_chunks:
         if (last := _last_row(chunk)) > done or not done:
@@ -115,25 +126,21 @@ def _told(report: SourceReport, away: list[SourceReport]) -> Iterator[None]:
     try:
         yield
     except (SourceAway, StorageDown) as error:
-        report.error = _printable(error)
+        report.error = printable(str(error))
         if finished := report.format in _UNORDERED and report.last_row > 0:
             return
         away.append(report)
     except UserError as error:
-        report.error = _printable(error)
+        report.error = printable(str(error))
     except Exception as error:
         # A reader must not fail in a way that nobody thought of; if one does, the others go on.
         logger.exception("%s cannot be read", report.source)
         report.error = (
             f"{report.source} cannot be read after row {report.last_row} (the rows before are "
-            f"kept): {type(error).__name__}: {_printable(error)[:200]}; please report this"
+            f"kept): {type(error).__name__}: {printable(str(error))[:200]}; please report this"
         )
     finally:
         report.finished = finished
-
-
-def _printable(error: Exception) -> str:
-    return without_surrogates(" ".join(str(error).split()))
 
 
 def _columns_of(sample: Sequence[Record], given: Sequence[Given], name: str) -> ColumnMap:
@@ -165,25 +172,36 @@ def _far_enough(chunk: CanonicalChunk, load: Load, loading: Loading) -> Canonica
     if loading.near_duplicates is None or not chunk.batch.num_rows:
         return chunk
     rows = chunk.batch
-    fresh = np.flatnonzero(~load.knows(rows))
-    found = _near_duplicates(rows.take(pa.array(fresh)), load, loading.near_duplicates)
+    known = load.knows(rows)
+    # What the lake has, the finder has seen; for a mirror it sees that as the sources bring it.
+    seen = np.arange(len(known)) if loading.mirror else np.flatnonzero(~known)
+    found = [
+        (int(seen[index]), reason)
+        for index, reason in _near_duplicates(rows.take(pa.array(seen)), load, loading)
+        if not known[seen[index]]
+    ]
     if not found:
         return chunk
     kept = np.ones(rows.num_rows, np.bool_)
     rejects = list(chunk.rejects)
-    for index, reason in found:
-        place = int(fresh[index])
+    for place, reason in found:
         kept[place] = False
-        rejects.append(Reject(int(chunk.rows[place]), reason, rows["body"][place].as_py()[:200]))
+        rejects.append(Reject(int(chunk.rows[place]), reason, _excerpt(rows, place)))
     rejects.sort(key=lambda reject: reject.row)
     return CanonicalChunk(rows.filter(pa.array(kept)), rejects, chunk.rows[kept])
 
 
-def _near_duplicates(
-    rows: pa.RecordBatch, load: Load, finder: NearDuplicates
-) -> list[tuple[int, str]]:
+def _excerpt(rows: pa.RecordBatch, place: int) -> str:
+    """What tells an article: its short fields, and how its body begins."""
+    shown = rows.select(["article_id", "title", "url", "body"]).slice(place, 1).to_pylist()[0]
+    return excerpt(shown, EXCERPT_CHARS)
+
+
+def _near_duplicates(rows: pa.RecordBatch, load: Load, loading: Loading) -> list[tuple[int, str]]:
     """Find those to be set aside, by index: no new versions, no equals of a row that stays."""
-    found = finder.find(rows["article_id"], rows["body"])
+    if loading.near_duplicates is None:
+        return []
+    found = loading.near_duplicates.find(rows["article_id"], rows["body"])
     versions = load.has_ids(rows)
     found = [each for each in found if not versions[each[0]]]
     stays = np.ones(rows.num_rows, np.bool_)
@@ -202,7 +220,7 @@ def _take(
     rows = bundle.named(chunk)
     taken = load.take(rows)
     new = rows if taken.new.all() else rows.filter(pa.array(taken.new))
-    load.count(new, chunk.rejects)
+    load.count(new)
     articles.add(new)
     owners = bundle.owners_of(chunk.rows)
     _count(bundle, owners, "rows_in", np.ones(len(owners), np.bool_))
@@ -214,6 +232,7 @@ def _take(
     for report, of_source in bundle.rejects_of(chunk.rejects):
         report.rows_in += len(of_source)
         report.rejected += len(of_source)
+        load.count_rejects(report.source, of_source)
         rejects.add(report.source, of_source)
 
 

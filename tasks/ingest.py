@@ -62,10 +62,10 @@ def _bytes_of(source: Source) -> int:
 
 
 @task(name="read-known-articles", cache_policy=NO_CACHE, persist_result=False)
-def read_known_articles(lake: Lake) -> Load:
+def read_known_articles(lake: Lake, settings: IngestSettings) -> Load:
     """The keys of the articles that the lake has: what is new is what is not among them."""
     lake.sweep()
-    return Load(lake)
+    return Load(lake, keep_versions=settings.keep_versions)
 
 
 def _is_away(task: Task[..., object], run: TaskRun, state: State[object]) -> bool:
@@ -84,10 +84,16 @@ def _is_away(task: Task[..., object], run: TaskRun, state: State[object]) -> boo
 def find_all_sources(settings: IngestSettings) -> Sources:
     """The files, members of archives and downloads that settings name, and their formats.
 
+    While some are away it is tried again; in the end the others are loaded without them.
+
     Raises:
         UserError: there is none that can be read.
     """
-    return sources_of(settings)
+    sources = sources_of(settings)
+    away = [each.reason for each in sources.broken if each.away]
+    if away and (task_run.run_count or 0) <= RETRIES:
+        raise SourceAway(away[0])
+    return sources
 
 
 @task(name="prepare-loading", cache_policy=NO_CACHE, persist_result=False)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from tasks.report_markdown import code, escaped, table
 from tasks.reports import IngestReport
+from tasks.source_report import SourceReport
 
 _SOURCES_SHOWN = 20
-_MANY_CHANGED = 10
-_REASONS_SHOWN = 5
-_NAME_SHOWN = 34
+_MANY_CHANGED = 2
+_REASONS_SHOWN = 8
+_NAME_SHOWN = 23
+"""What six columns of a terminal leave for the first."""
 _GUESSED = " (guessed)"
 _FACTS = {
     "ignored": "other lists in the file are not read: {}",
@@ -27,7 +29,7 @@ def ingest_markdown(report: IngestReport) -> str:
         "## Articles",
         "",
         *_sources(report),
-        *(f"\nColumns: {escaped(mapping)}" for mapping in _mappings(report)),
+        *_mappings(report),
         *_not_read(report),
         *_replaced(report),
     ]
@@ -36,7 +38,7 @@ def ingest_markdown(report: IngestReport) -> str:
         lines += ["", f"Passed over: {escaped(names)}"]
     if report.rejected:
         lines += ["", f"Rejected rows and their reasons: {code(report.rejects)}"]
-        lines += [f"\n- {count:,} × {escaped(reason)}" for reason, count in _reasons(report)]
+        lines += [f"\n- {count:,} × {escaped(reason)}" for count, reason in _reasons(report)]
     if report.profile.flags:
         flags = report.profile.flags.most_common()
         noticed = ", ".join(f"{flag} {count:,}" for flag, count in flags)
@@ -69,17 +71,28 @@ def _replaced(report: IngestReport) -> list[str]:
     if report.repeated_ids:
         lines += [
             "",
-            f"{report.repeated_ids:,} rows have the id of another row of this load, with other "
+            f"{_rows(report.repeated_ids)} the id of another row of this load, with other "
             "content; all of them stay, as nobody can say which is right.",
         ]
     if report.superseded:
         lines += [
             "",
-            f"{report.superseded:,} rows of earlier loads are current no longer, "
-            f"{report.changed:,} for being here with other content; they are kept in "
-            f"{code(report.superseded_articles)}.{_perhaps_other_articles(report)}",
+            f"Of earlier loads {report.superseded:,} rows are current no longer: {_why(report)}. "
+            f"They are kept in {code(report.superseded_articles)}."
+            f"{_perhaps_other_articles(report)}",
         ]
     return lines
+
+
+def _rows(count: int) -> str:
+    return "1 row has" if count == 1 else f"{count:,} rows have"
+
+
+def _why(report: IngestReport) -> str:
+    changed = min(report.changed, report.superseded)
+    gone = report.superseded - changed
+    words = [f"{changed:,} came again with other content"] if changed else []
+    return "; ".join(words + ([f"{gone:,} are not in the sources any more"] if gone else []))
 
 
 def _perhaps_other_articles(report: IngestReport) -> str:
@@ -99,9 +112,15 @@ def _remarks(report: IngestReport) -> list[str]:
         words = [said.format(facts[fact]) for fact, said in _FACTS.items() if fact in facts]
         if (encoding := facts.get("encoding", "")).endswith(_GUESSED):
             words.append(f"its encoding is a guess, {encoding.removesuffix(_GUESSED)}")
+        words += [f"{column}: {why}" for column, why in _notes(source)]
         if words:
             remarks.append(f"{source.source}: {'; '.join(words)}")
     return remarks
+
+
+def _notes(source: SourceReport) -> list[tuple[str, str]]:
+    """Why columns are not what their names say; of those inside another one that is usual."""
+    return [(column, why) for column, why in source.notes.items() if "." not in column]
 
 
 def _end_of(source: str) -> str:
@@ -109,18 +128,25 @@ def _end_of(source: str) -> str:
     return source if len(source) <= _NAME_SHOWN else f"…{source[1 - _NAME_SHOWN :]}"
 
 
-def _reasons(report: IngestReport) -> list[tuple[str, int]]:
+def _reasons(report: IngestReport) -> list[tuple[int, str]]:
     """The most frequent reasons of rejects."""
-    reasons = report.profile.reasons.most_common()
+    reasons = report.profile.told_reasons()
     shown, others = reasons[:_REASONS_SHOWN], reasons[_REASONS_SHOWN:]
-    return shown + ([("other reasons", sum(count for _, count in others))] if others else [])
+    rest = sum(count for count, _ in others)
+    return [*shown, (rest, f"{len(others):,} other reasons")] if others else shown
 
 
 def _mappings(report: IngestReport) -> list[str]:
-    """What was taken for what, once for each way in which it was."""
-    told = (
-        ", ".join(f"{target} from {column}" for target, column in source.columns.items())
-        for source in report.sources
-        if source.columns
-    )
-    return list(dict.fromkeys(told))[:_SOURCES_SHOWN]
+    """What was taken for what, once for each way in which it was, and of which sources."""
+    alike: dict[str, list[str]] = {}
+    for source in report.sources:
+        if source.columns:
+            taken = (f"{target} from {column}" for target, column in source.columns.items())
+            alike.setdefault(", ".join(taken), []).append(source.source)
+    lines = []
+    for columns, names in list(alike.items())[:_SOURCES_SHOWN]:
+        first = names[0].rpartition("/")[2]
+        others = f" and {len(names) - 1:,} more" if len(names) > 1 else ""
+        of_which = f" of {escaped(first)}{others}" if len(alike) > 1 else ""
+        lines.append(f"\nColumns{of_which}: {escaped(columns)}")
+    return lines

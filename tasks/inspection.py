@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
 from tasks.cleaning.canonical import canonical
-from tasks.cleaning.column_profiles import Profile, columns_of
+from tasks.cleaning.column_dates import with_date_order
 from tasks.cleaning.column_samples import sampled
 from tasks.cleaning.columns import ColumnMap, guess_columns
 from tasks.cleaning.rules import Rules
 from tasks.errors import UserError
+from tasks.inspection_columns import ColumnSeen, columns_seen
 from tasks.inspection_sizes import COUNTED_BYTES, Size, parquet_rows, row_bytes, size_of
 from tasks.llm.tokens import estimate_tokens
 from tasks.reading.readers import read
 from tasks.reading.readers_base import BATCH_ROWS, Chunk, Record, Source
-from tasks.reading.readers_text import without_surrogates
 
-EXAMPLE_CHARS = 60
 BODY_CHARS = 200
 """How much of a body is shown."""
 SAMPLES = 3
@@ -28,28 +28,10 @@ _FETCHED = ("urls", "sitemap")
 _FETCHED_ROWS = 5
 """Pages of a list of addresses that are fetched to look at: each costs somebody a request."""
 _MOST_REASONS = 10
+_UNDECODED = "bytes that are not "
+_ALLOWED_BY = re.compile(r"--allow-host (\S+)$")
 _PACKED = 8
 """How much larger text is usually than what it is packed into, at most."""
-
-
-@dataclass(frozen=True)
-class ColumnSeen:
-    """A source's column.
-
-    Attributes:
-        type: of its values, in words, see `Profile.type`.
-        filled: share of the rows that have a value.
-        example: the start of the first value.
-        taken_for: the canonical columns that it goes into; empty: it is kept in ``extra``.
-        why: in words, why it is taken, or why it is not what its name says.
-    """
-
-    name: str
-    type: str
-    filled: float
-    example: str
-    taken_for: tuple[str, ...]
-    why: str
 
 
 @dataclass
@@ -88,6 +70,29 @@ class Inspection:
     error: str | None = None
 
     @property
+    def nothing(self) -> str:
+        """Why none of the rows looked at would be stored, in one line; empty: one would."""
+        if self.error or self.articles:
+            return ""
+        if not self.rows:
+            return f"{self.name}: there is no row in it"
+        reason = next(iter(self.rejects), "")
+        also = " and other reasons" if len(self.rejects) > 1 else ""
+        remedy = ""
+        if all(_UNDECODED in each for each in self.rejects):
+            remedy = "; say its encoding by --encoding, such as windows-1252"
+        looked = f"none of the {self.rows:,} rows looked at would be stored"
+        if self.rows == 1:
+            looked = "its only row would not be stored"
+        return f"{self.name}: {looked}: {reason}{also}{remedy}"
+
+    @property
+    def private_hosts(self) -> list[str]:
+        """The private hosts that rows would be fetched from, if the user allowed it."""
+        found = (_ALLOWED_BY.search(reason) for reason in self.rejects)
+        return list(dict.fromkeys(each[1] for each in found if each))
+
+    @property
     def kind(self) -> tuple[object, ...]:
         """The same for two sources that are loaded in the same way."""
         taken = tuple((each.name, each.taken_for) for each in self.columns)
@@ -95,7 +100,10 @@ class Inspection:
 
 
 def inspect_source(
-    source: Source, given: Mapping[str, str] | None = None, rules: Rules | None = None
+    source: Source,
+    given: Mapping[str, str] | None = None,
+    rules: Rules | None = None,
+    day_first: bool | None = None,
 ) -> Inspection:
     """Look at the first rows of a source: what they are, and what they would be taken for.
 
@@ -103,11 +111,12 @@ def inspect_source(
         source: see `tasks.reading.sources.find_sources`.
         given: which column is what, see `tasks.cleaning.columns.given_for`.
         rules: which rows are articles; None: the usual ones.
+        day_first: whether 01/02/2024 is the first of February; None: its dates tell.
 
     Never raises for what is wrong with the source: ``error`` says it.
     """
     seen = Inspection(source.name, source.format, size_of(source.place), source.facts)
-    look = _Look(seen, given or {}, rules or Rules())
+    look = _Look(seen, source, given or {}, rules or Rules(), day_first)
     batch_rows = _FETCHED_ROWS if source.format in _FETCHED else BATCH_ROWS
     try:
         look.at_first(read(source, batch_rows), batch_rows)
@@ -120,8 +129,17 @@ def inspect_source(
 class _Look:
     """Looks at the first rows of a source."""
 
-    def __init__(self, seen: Inspection, given: Mapping[str, str], rules: Rules) -> None:
+    def __init__(
+        self,
+        seen: Inspection,
+        source: Source,
+        given: Mapping[str, str],
+        rules: Rules,
+        day_first: bool | None,
+    ) -> None:
         self.seen = seen
+        self.source = source
+        self.day_first = day_first
         self.given = given
         self.rules = rules
         self.records: list[Record] = []
@@ -130,8 +148,8 @@ class _Look:
     def at_first(self, chunks: Iterator[Chunk], batch_rows: int) -> None:
         """Look at the rows that a load would map the columns by, and count the others if cheap."""
         self.records, all_chunks = sampled(chunks, batch_rows)
-        columns = self._map()
         is_cheap = self._is_counted()
+        columns = self._map(read_on=is_cheap)
         with closing(all_chunks):
             for chunk in all_chunks:
                 if self.seen.rows < batch_rows:
@@ -151,18 +169,19 @@ class _Look:
         unpacked = size.unpacked if size.unpacked is not None else (size.stored or 0) * _PACKED
         return self.seen.format == "excel" or 0 < unpacked <= COUNTED_BYTES
 
-    def _map(self) -> ColumnMap | None:
+    def _map(self, *, read_on: bool) -> ColumnMap | None:
         """Tell what the columns are; None where that is not enough for articles."""
         if not self.records:
             return None
         names = list(dict.fromkeys(name for record in self.records for name in record))
         try:
             columns = guess_columns(names, self.records, self.given, self.seen.name)
+            columns = with_date_order(columns, self.source, self.day_first, read_on=read_on)
         except UserError as error:
             self.seen.error = str(error)
-            self.seen.columns = _columns_seen(names, self.records, ColumnMap({}))
+            self.seen.columns = columns_seen(names, self.records, ColumnMap({}))
             return None
-        self.seen.columns = _columns_seen(names, self.records, columns)
+        self.seen.columns = columns_seen(names, self.records, columns)
         self.seen.day_first = columns.day_first
         return columns
 
@@ -187,35 +206,6 @@ class _Look:
             known = reason in counts or len(counts) < _MOST_REASONS
             counts[reason if known else "other reasons"] += 1
         self.seen.rejects = dict(counts.most_common())
-
-
-def _columns_seen(
-    names: Sequence[str], records: Sequence[Record], columns: ColumnMap
-) -> list[ColumnSeen]:
-    """Tell of each column what it is and is for; of nested fields only where they are taken."""
-    uses: dict[str, list[str]] = {}
-    for target, column in columns.columns.items():
-        uses.setdefault(column, []).append(target)
-    for target, template in columns.templates.items():
-        for column in template.columns:
-            uses.setdefault(column, []).append(target)
-    seen = []
-    for name, values in columns_of(names, records).items():
-        if name in names or name in uses:
-            profile = Profile(name, values)
-            targets = tuple(uses.get(name, ()))
-            reasons = dict.fromkeys(columns.reasons.get(target, "") for target in targets)
-            why = "; ".join(filter(None, reasons)) or columns.notes.get(name, "")
-            filled = len(profile.values) / len(records) if records else 0.0
-            shown = without_surrogates(name)
-            seen.append(ColumnSeen(shown, profile.type, filled, _example(profile), targets, why))
-    return seen
-
-
-def _example(profile: Profile) -> str:
-    first = str(profile.values[0])[:500] if profile.values else ""
-    text = " ".join(without_surrogates(first).split())
-    return text if len(text) <= EXAMPLE_CHARS else f"{text[: EXAMPLE_CHARS - 1]}…"
 
 
 def _sample(row: dict[str, Any]) -> dict[str, Any]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
+DateOrder: TypeAlias = Literal["auto", "day-first", "month-first"]
+"""What a user can say of dates such as 01/02/2024."""
 MAX_CHARS = 1_000_000
 """About 250,000 tokens of English: more than nearly all models take."""
 
@@ -103,6 +105,14 @@ class LoadRules(BaseModel):
         default=True,
         description="Tell the language by the text where the source does not say it.",
         json_schema_extra=shown_at(31),
+    )
+    date_order: DateOrder = Field(
+        default="auto",
+        description=(
+            "What 01/02/2024 is: day-first the 1st of February, month-first January 2nd; auto: "
+            "told by other dates of the source, and unread if none tells."
+        ),
+        json_schema_extra=shown_at(32),
     )
 
 

@@ -11,9 +11,15 @@ from tasks.cleaning.rules import Rules
 from tasks.errors import UserError
 from tasks.interruption import raise_if_interrupted
 from tasks.lake import Lake
-from tasks.load_settings import IngestSettings, LoadRules
+from tasks.load_settings import DateOrder, IngestSettings, LoadRules
 from tasks.reading.sources import SourceOptions, Sources, find_sources
 from tasks.superseded import current_articles
+
+_DAY_FIRST: dict[DateOrder, bool | None] = {
+    "auto": None,
+    "day-first": True,
+    "month-first": False,
+}
 
 
 @dataclass(frozen=True)
@@ -24,11 +30,15 @@ class Loading:
         columns: which source column is what, where the user has said it.
         rules: which rows are articles.
         near_duplicates: finds those to be set aside; None: they are kept.
+        mirror: what the load does not meet leaves the lake: nothing is a near duplicate of that.
+        day_first: whether 01/02/2020 is the first of February; None: each source tells.
     """
 
     columns: Sequence[Given] = ()
     rules: Rules = field(default_factory=Rules)
     near_duplicates: NearDuplicates | None = None
+    mirror: bool = False
+    day_first: bool | None = None
 
 
 def sources_of(settings: IngestSettings) -> Sources:
@@ -60,6 +70,11 @@ def rules_of(settings: LoadRules) -> Rules:
     )
 
 
+def day_first_of(settings: LoadRules) -> bool | None:
+    """Whether 01/02/2024 is the first of February; None: the source tells."""
+    return _DAY_FIRST[settings.date_order]
+
+
 def loading_of(settings: IngestSettings, lake: Lake) -> Loading:
     """What settings say of a load; to find near duplicates, all bodies of the lake are read.
 
@@ -71,7 +86,8 @@ def loading_of(settings: IngestSettings, lake: Lake) -> Loading:
     near = None
     if settings.near_duplicates:
         near = NearDuplicates(settings.similarity)
-        for rows in current_articles(lake, ["body"]):
+        for rows in () if settings.mirror else current_articles(lake, ["body"]):
             raise_if_interrupted()
             near.find(rows["article_id"], rows["body"])
-    return Loading(columns, rules_of(settings), near)
+    day_first = day_first_of(settings)
+    return Loading(columns, rules_of(settings), near, settings.mirror, day_first)

@@ -8,6 +8,7 @@ from threading import Lock
 from typing import NamedTuple
 
 import numpy as np
+import orjson
 import pyarrow as pa
 
 from tasks.compaction import keys_of
@@ -52,6 +53,7 @@ class Load:
     Args:
         lake: the lake as it is.
         into: where the articles go, if not there: for a trial, which changes nothing in the lake.
+        keep_versions: rows that came again stay, also if the load is killed before its `finish`.
 
     Attributes:
         before: the lake as it was.
@@ -62,12 +64,15 @@ class Load:
         UserError: a part of the articles is damaged, or the lake cannot be read.
     """
 
-    def __init__(self, lake: Lake, into: Lake | None = None) -> None:
+    def __init__(
+        self, lake: Lake, into: Lake | None = None, *, keep_versions: bool = False
+    ) -> None:
         self.lake = into or lake
         self._name = part_name("load").removeprefix("load-").removesuffix(".parquet")
         self.before = lake
         self.profile = Profile()
         self.known_rejects = KnownRejects(self.lake)
+        self._keep_versions = keep_versions
         self._lock = Lock()
         self._parts = 0
         self._replaces = False
@@ -84,7 +89,8 @@ class Load:
         with self._lock:
             self._parts += 1
             if self._parts == 1:
-                self.lake.storage.write(_record(self._name), b"{}")
+                record = orjson.dumps({"keep_versions": self._keep_versions})
+                self.lake.storage.write(_record(self._name), record)
             return f"part-{self._name}-{self._parts:06d}.parquet"
 
     def knows(self, rows: pa.RecordBatch) -> Flags:
@@ -108,11 +114,15 @@ class Load:
         self._replaces |= bool(changed.any())
         return RowsTaken(new, changed, doubled, repeated)
 
-    def count(self, stored: pa.RecordBatch, rejects: list[Reject]) -> None:
-        """Have the profile count rows that were stored, and rows that were set aside."""
+    def count(self, stored: pa.RecordBatch) -> None:
+        """Have the profile count rows that were stored."""
         with self._lock:
             self.profile.add(stored)
-            self.profile.add_rejects(rejects)
+
+    def count_rejects(self, source: str, rejects: list[Reject]) -> None:
+        """Have the profile count rows of a source that were set aside."""
+        with self._lock:
+            self.profile.add_rejects(source, rejects)
 
     def finish(self, *, mirror: bool = False, keep_versions: bool = False) -> int:
         """List the rows that the load replaces as superseded; returns how many.
@@ -153,13 +163,21 @@ def _end_killed_loads(lake: Lake) -> None:
     while killed:
         ids = KeySet()
         for part, stretch, current in current_stretches(lake):
-            if _is_of(part, killed[0]):
+            if _is_of(part, killed[0]) and not _keeps_versions(lake, killed[0]):
                 ids.add_keys(_id_keys(stretch.tags[current]))
         if len(ids):
             rows = _rows_where(lake, partial(_replaced_by, ids, killed))
             if rows.num_rows:
                 list_superseded(lake, f"superseded-{killed[0]}", rows)
         lake.storage.delete(_record(killed.pop(0)))
+
+
+def _keeps_versions(lake: Lake, load: str) -> bool:
+    """What the record of a load says; one that was cut in writing was cut before any part."""
+    try:
+        return bool(orjson.loads(lake.storage.read(_record(load))).get("keep_versions"))
+    except orjson.JSONDecodeError:
+        return False
 
 
 def _replaced_by(ids: KeySet, loads: list[str], part: Part, stretch: Stretch) -> Flags:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -22,6 +22,19 @@ _QUOTED = re.compile(r"(near duplicate of) .*?( \(|$)")
 _MOST_REASONS = 200
 
 
+class Example(NamedTuple):
+    """The first reject of a kind."""
+
+    source: str
+    row: int
+    reason: str
+
+    @property
+    def place(self) -> str:
+        """Where it is."""
+        return f"{self.source.rpartition('/')[2]} row {self.row:,}"
+
+
 @dataclass
 class Profile:
     """Counts over the stored rows of a load, and the reasons of its rejects.
@@ -33,7 +46,7 @@ class Profile:
         languages: articles by language; the key None for those without.
         years: articles by the year of their date; None for those without.
         flags: articles by flag (`tasks.cleaning.flags`).
-        reasons: rejects by reason, numbers left out.
+        reasons: rejects by reason, numbers left out; ``examples`` has the first one of each.
         first: the earliest date; ``last`` the latest.
     """
 
@@ -44,6 +57,7 @@ class Profile:
     years: Counter[int | None] = field(default_factory=Counter)
     flags: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, Example] = field(default_factory=dict)
     first: datetime | None = None
     last: datetime | None = None
 
@@ -65,15 +79,26 @@ class Profile:
             self.first = min(filter(None, (self.first, ends["min"])))
             self.last = max(filter(None, (self.last, ends["max"])))
 
-    def add_rejects(self, rejects: Iterable[Reject]) -> None:
-        """Count the reasons of rejects."""
+    def add_rejects(self, source: str, rejects: Iterable[Reject]) -> None:
+        """Count the reasons of a source's rejects."""
         for reject in rejects:
             reason = _QUOTED.sub(r"\1 another\2", reject.reason)
             kind = _NUMBER.sub("…", reason)[:200]
-            if len(self.reasons) < _MOST_REASONS or kind in self.reasons:
-                self.reasons[kind] += 1
-            else:
-                self.reasons["other reasons"] += 1
+            if len(self.reasons) >= _MOST_REASONS and kind not in self.reasons:
+                kind = "other reasons"
+            self.reasons[kind] += 1
+            self.examples.setdefault(kind, Example(source, reject.row, reject.reason[:200]))
+
+    def told_reasons(self) -> list[tuple[int, str]]:
+        """The reasons of rejects, the most frequent first: how many, and in words with a place."""
+        told = []
+        for kind, count in self.reasons.most_common():
+            example = self.examples[kind]
+            words = example.reason if count == 1 else kind
+            if count > 1 and kind != example.reason:
+                words = f"{kind}, such as {example.reason!r}"
+            told.append((count, f"{words} ({example.place})"))
+        return told
 
     def as_json(self) -> dict[str, Any]:
         """What `--json` tells of it."""
@@ -81,7 +106,10 @@ class Profile:
             "characters": self.characters,
             "languages": {name or "unknown": n for name, n in self.languages.most_common()},
             "flags": dict(self.flags.most_common()),
-            "reject_reasons": dict(self.reasons.most_common()),
+            "reject_reasons": {
+                kind if count > 1 else self.examples[kind].reason: count
+                for kind, count in self.reasons.most_common()
+            },
             "first_date": self.first.isoformat() if self.first else None,
             "last_date": self.last.isoformat() if self.last else None,
         }

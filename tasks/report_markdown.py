@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from tasks.printable import printable
 from tasks.progress import clock
 from tasks.reports import SummarizeReport
 
@@ -40,13 +41,13 @@ def summarize_markdown(report: SummarizeReport) -> str:
 
 def escaped(text: object) -> str:
     """Text on one line that Markdown shows as it is."""
-    shown = _SPECIAL.sub(r"\\\g<0>", " ".join(str(text).split()))
+    shown = _SPECIAL.sub(r"\\\g<0>", printable(str(text)))
     return _LEADING.sub(r"\g<0>\\", shown)
 
 
 def code(text: str) -> str:
     """Text on one line in backticks; those that it holds itself do not end them."""
-    text = " ".join(text.split())
+    text = printable(text)
     if "`" not in text:
         return f"`{text}`"
     fence = "`" * (1 + max(map(len, re.findall("`+", text))))

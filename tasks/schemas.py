@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import pyarrow as pa
 
 from tasks.compaction import rewrite_parts
 from tasks.lake import STAGING, Lake
 from tasks.parts import Part
 
+ADDED = ("reference_summary", "flags")
+"""Columns of articles that lakes of earlier versions have not until they are upgraded."""
 _UPGRADED = f"{STAGING}/schemas"
 """Folder with an empty file for each folder of parts that was looked through."""
 
@@ -26,6 +30,19 @@ def upgrade_parts(lake: Lake, folder: str, schema: pa.Schema, row_group: int) ->
         rewrite_parts(lake, [part], schema, row_group)
     lake.storage.write(mark, b"")
     return len(old)
+
+
+def is_earlier(schema: pa.Schema, now: pa.Schema, required: Collection[str] = ()) -> bool:
+    """Tell whether a part's schema is what a table's was before `ADDED` were.
+
+    Args:
+        schema: of the part.
+        now: of the table; a column of articles may be ``article_<name>`` in it.
+        required: columns of the table that are always there.
+    """
+    may_lack = {f"{prefix}{name}" for prefix in ("", "article_") for name in ADDED} - {*required}
+    left = [field for field in now if field.name in schema.names or field.name not in may_lack]
+    return bool(schema.equals(pa.schema(left), check_metadata=False))
 
 
 def _lacks_columns(part: Part, schema: pa.Schema) -> bool:

@@ -17,6 +17,7 @@ class SourceReport:
 
     Attributes:
         columns: which canonical column was taken from what.
+        notes: by source's column, why it is not what its name says, or what is in doubt.
         facts: what its reader has found out (`Source.facts`).
         files: how many sources this is the report of (`tasks.folded`).
         finished: read to its end, or to what cannot be mended by another try.
@@ -39,3 +40,4 @@ class SourceReport:
     files: int = 1
     finished: bool = False
     last_row: int = 0
+    notes: dict[str, str] = field(default_factory=dict)

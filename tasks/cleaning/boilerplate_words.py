@@ -78,8 +78,10 @@ NOTICES = {
         r"\byour? (?:\w+ ){0,4}(?:consent|agree|accept)\b.{0,60}\bcookies?\b"
         r"|by (?:continuing|using|clicking|browsing|closing)\b.{0,80}\b(?:cookies?|you (?:agree"
         r"|accept|consent))\b",
-        r"^(?:accept|reject|allow|manage|decline|deny|customi[sz]e)\b.{0,20}\b(?:cookies?|all"
-        r"|preferences|settings)[.!]?$",
+        r"^(?:please )?(?:accept|reject|allow|manage|decline|deny|customi[sz]e)\b.{0,20}"
+        r"\b(?:cookies?|all|preferences|settings)"
+        r"(?: (?:and|or|to) (?:close|continue|proceed|enter|read on|view (?:this|the) "
+        r"(?:page|site|content|article)|(?:use|visit) (?:this|the|our) (?:web)?site))?[.!]?$",
         r"^(?:cookie (?:policy|settings|preferences|notice|consent)|your privacy)\b.{0,30}$",
         r"(?:wir|(?:diese|unsere) (?:web)?(?:seite|site))\b.{0,60}\bcookies\b.{0,120}$",
         r"(?:nous|ce site|notre site)\b.{0,40}\b(?:utilis\w+|dépos\w+)\b.{0,40}\bcookies",

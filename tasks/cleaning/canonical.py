@@ -16,6 +16,7 @@ from tasks.cleaning.canonical_json import excerpt
 from tasks.cleaning.canonical_values import moments, short_texts, summaries
 from tasks.cleaning.columns import ColumnMap
 from tasks.cleaning.language import detect_languages
+from tasks.cleaning.language_codes import usual_codes
 from tasks.cleaning.mojibake import has_mojibake, mojibake_suspects
 from tasks.cleaning.rules import Rules, short_bodies
 from tasks.cleaning.text_buffers import Mask, bytes_of, following, rows_with
@@ -117,7 +118,8 @@ def _batch(
     made["published_at"] = dates.utc
     made["content_hash"] = content_hashes(made["title"], bodies.texts)
     made["article_id"] = _ids(made)
-    made["language"], detected = _languages(made["language"], bodies.texts, rules)
+    given = usual_codes(made["language"])
+    made["language"], detected = _languages(given, bodies.texts, rules)
     made["source"] = pa.repeat(pa.scalar(source, pa.string()), len(fields))
     made["extra"] = extras(fields, columns, dates.unread, failed)
     made["reference_summary"] = summaries(fields, columns, failed)
@@ -125,6 +127,7 @@ def _batch(
         flags.HTML: bodies.was_html,
         flags.LANGUAGE_DETECTED: detected,
         flags.UTC_ASSUMED: dates.zone_assumed,
+        flags.DATE_UNREAD: dates.unread,
         **_oddities(bodies.texts),
     }
     made["flags"] = flag_lists(noticed, len(fields))

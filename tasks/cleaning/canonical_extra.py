@@ -1,6 +1,6 @@
 """The columns of a source that mean nothing to us, kept as JSON; and what is noticed of a row."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import pyarrow as pa
@@ -13,15 +13,16 @@ from tasks.cleaning.text_buffers import Mask
 
 
 def extras(
-    fields: Fields, columns: ColumnMap, unread_dates: Collection[int], failed: dict[int, str]
+    fields: Fields, columns: ColumnMap, unread_dates: Mask, failed: dict[int, str]
 ) -> pa.StringArray:
     """Return a JSON object of what is in no column used, and the dates that nobody could read."""
     date = columns.templates.get("published_at")
     date_columns = date.columns if date else tuple(filter(None, [columns.get("published_at")]))
-    dates = {name: python_values(fields.column(name)) for name in date_columns if unread_dates}
+    some_unread = unread_dates.any()
+    dates = {name: python_values(fields.column(name)) for name in date_columns if some_unread}
     texts: list[str | None] = []
     for index, rest in enumerate(fields.others(columns.used)):
-        if index in unread_dates:
+        if some_unread and unread_dates[index]:
             rest = rest | {name: column[index] for name, column in dates.items()}
         try:
             texts.append(to_json(rest) if rest else None)

@@ -13,6 +13,7 @@ from tasks.cleaning.canonical_dates import moment
 from tasks.cleaning.canonical_fields import Fields, Raw, python_values, strings_of
 from tasks.cleaning.canonical_strings import clean_strings
 from tasks.cleaning.canonical_text import as_text, clean_text, join_sentences
+from tasks.cleaning.column_profiles import is_blank
 from tasks.cleaning.columns import ColumnMap
 from tasks.cleaning.html_text import line_of_html
 from tasks.cleaning.templates import Template
@@ -20,6 +21,8 @@ from tasks.cleaning.text_buffers import Mask, bytes_of
 
 _IN_WORDS = ("title", "author", "category")
 """Short fields that people read: feeds and web pages leave HTML in them."""
+_USER = r"^([A-Za-z][A-Za-z0-9+.-]{0,20}://)[^/?#@\s]*@"
+"""User and password in front of a URL's host: a secret that no table has a use for."""
 _MARKUP = r"&[#A-Za-z][A-Za-z0-9]*;|</?[A-Za-z]"
 
 
@@ -30,12 +33,12 @@ class Moments:
     Attributes:
         utc: as `timestamp[us, UTC]`, null where it is not known.
         zone_assumed: which of them had a time of day and no zone.
-        unread: the index of each row that has a date which cannot be told.
+        unread: which of them have a date that cannot be told.
     """
 
     utc: pa.TimestampArray
     zone_assumed: Mask
-    unread: frozenset[int]
+    unread: Mask
 
 
 def target_column(fields: Fields, columns: ColumnMap, target: str, failed: dict[int, str]) -> Raw:
@@ -72,6 +75,8 @@ def short_texts(
 ) -> pa.StringArray:
     """Return a field such as the title as clean text; null where it is missing or blank."""
     texts = _clean_or_null(target_column(fields, columns, target, failed), as_text, failed)
+    if target in ("url", "article_id"):
+        return pc.replace_substring_regex(texts, _USER, r"\1")
     return _without_markup(texts) if target in _IN_WORDS else texts
 
 
@@ -118,15 +123,15 @@ def moments(fields: Fields, columns: ColumnMap, failed: dict[int, str]) -> Momen
     raw = target_column(fields, columns, "published_at", failed)
     utc: list[datetime | None] = [None] * len(fields)
     assumed = np.zeros(len(fields), np.bool_)
-    unread = []
+    unread = np.zeros(len(fields), np.bool_)
     if not _is_all_null(raw):
         for index, value in enumerate(python_values(raw)):
-            if value is None or value == "":
+            if is_blank(value):
                 continue
             found = moment(value, columns.day_first)
             if found is None:
-                unread.append(index)
+                unread[index] = True
             else:
                 utc[index] = found.utc
                 assumed[index] = found.zone_assumed
-    return Moments(pa.array(utc, pa.timestamp("us", tz="UTC")), assumed, frozenset(unread))
+    return Moments(pa.array(utc, pa.timestamp("us", tz="UTC")), assumed, unread)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
-from tasks.cleaning.column_profiles import Profile
+from tasks.cleaning.column_profiles import Profile, written
 
+_DECIMAL = re.compile(r"\d+(\.\d+)?", re.ASCII)
 ID_CHARS = 500
 SHORT_WEIGHT = 300
 _LANGUAGE_CHARS = 30
 _ENOUGH_IDS = 10
-_UNIQUE = 0.9
+_UNIQUE = 0.5
+"""Ids may repeat, as versions of an article do, but not most of them. A sample tells it: a bound
+near what files have would change an article's id from one load to the next."""
+_SERIAL_DAYS = range(20_000, 80_000)
+"""Days since the end of 1899, as spreadsheets count them: 1954 to 2119."""
 
 
 def objection(target: str, profile: Profile, body: Profile | None) -> str:
@@ -59,10 +65,17 @@ def _no_author(profile: Profile, _: Profile | None) -> str:
 def _no_date(profile: Profile, _: Profile | None) -> str:
     if profile.date_share >= 0.5:
         return ""
-    some = [str(value).strip() for value in profile.values[:100]]
-    if all(value.removesuffix(".0").isdecimal() and len(value) <= 6 for value in some):
+    some = [written(value).strip() for value in profile.values[:100]]
+    whole = [value.partition(".")[0] for value in some if _DECIMAL.fullmatch(value)]
+    if len(whole) < len(some):
+        return "most of its values are no dates"
+    if all(int(value) in _SERIAL_DAYS for value in whole):
+        return f"numbers such as {some[0]}, as spreadsheets count days; write them as 2024-01-31"
+    if all(len(value) == 4 for value in whole):
         return "a year alone is no date"
-    return "most of its values are no dates"
+    if all(len(value) == 6 and 1 <= int(value[4:]) <= 12 for value in whole):
+        return "a year and a month alone are no date"
+    return "its numbers are no dates"
 
 
 def _no_language(profile: Profile, _: Profile | None) -> str:
@@ -86,7 +99,7 @@ def _no_id(profile: Profile, body: Profile | None) -> str:
         return f"too long for an id: median {profile.chars:,} characters"
     # A row that comes twice as a whole may repeat its id.
     bodies = body.raw if body is not None else profile.raw
-    rows = {(str(each), str(text)) for each, text in zip(profile.raw, bodies, strict=True)}
+    rows = {(written(each), written(text)) for each, text in zip(profile.raw, bodies, strict=True)}
     repeats = profile.distinct < _UNIQUE * len(rows)
     if (repeats and len(rows) >= _ENOUGH_IDS) or (profile.is_constant and len(rows) >= 3):
         return f"repeated: {profile.distinct:,} values in {len(rows):,} rows"

@@ -74,11 +74,10 @@ def _published_at(profile: Profile, _: Profile | None) -> str:
 
 
 def _url(profile: Profile, _: Profile | None) -> str:
-    absolute = profile.share(lambda text: text.startswith(("http://", "https://")))
     pictures = profile.share(
         lambda text: text.lower().endswith((".jpg", ".jpeg", ".png", ".gif", ".webp", ".svg"))
     )
-    is_page = absolute >= _NEARLY_ALL and pictures < 0.5 and profile.is_unique
+    is_page = profile.is_web and pictures < 0.5 and profile.is_unique
     return "its values are URLs" * (is_page and profile.is_url)
 
 

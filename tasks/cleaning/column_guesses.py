@@ -7,12 +7,25 @@ from dataclasses import dataclass, field
 
 from tasks.cleaning.column_checks import objection
 from tasks.cleaning.column_contents import LONG_TEXT, find, longest_text
-from tasks.cleaning.column_names import ALONE, AMBIGUOUS, NAME, ORDER, is_known, named, plain
+from tasks.cleaning.column_names import (
+    ALONE,
+    AMBIGUOUS,
+    NAME,
+    ORDER,
+    OTHERS,
+    PEOPLE,
+    WRAPPERS,
+    is_known,
+    named,
+    plain,
+)
 from tasks.cleaning.column_profiles import Profile
 
 SOME_TEXT = 40
 """Characters from which a summary or description is the body, where there is no other text."""
 _FAR_LONGER = 5
+_OF_ARTICLE = ("title", "url", "published_at", "language", "article_id")
+"""What publishers, people and pictures have too: an id, a name, an address."""
 
 
 @dataclass
@@ -61,6 +74,20 @@ class Guess:
     def free(self, target: str | Iterable[str]) -> list[str]:
         """The free columns that are called so."""
         return [name for name in named(list(self.profiles), target) if self.is_free(name)]
+
+    def is_of_article(self, name: str, target: str) -> bool:
+        """Tell whether a field of a nested column can say this of the article itself.
+
+        ``article.id`` does, and what stands beside the body; ``source.id`` is that of a publisher,
+        which all of its articles have in common.
+        """
+        holder = name.rpartition(".")[0]
+        if not holder or self.chosen.get("body", "").startswith(f"{holder}."):
+            return True
+        holders = holder.casefold().split(".")
+        if target == "article_id":
+            return all(each in WRAPPERS for each in holders)
+        return (OTHERS - PEOPLE if target == "author" else OTHERS).isdisjoint(holders)
 
 
 def guess_all(guess: Guess) -> None:
@@ -121,6 +148,9 @@ def _guess_by_name(guess: Guess, target: str) -> None:
     for name in guess.free(target):
         if target == "reference_summary" and name in guess.filled:
             continue
+        if target in _OF_ARTICLE and not guess.is_of_article(name, target):
+            guess.notes.setdefault(name, "says it of something else than the article")
+            continue
         problem = objection(target, guess.profiles[name], guess.body)
         if not problem:
             beside = ", beside a longer text" if target == "reference_summary" else ""
@@ -134,6 +164,8 @@ def _guess_name(guess: Guess) -> None:
     for name in guess.free(NAME):
         profile = guess.profiles[name]
         target = "author" if profile.is_people else "title"
+        if not guess.is_of_article(name, target):
+            continue
         if target in guess.closed or objection(target, profile, guess.body):
             continue
         like = "like names of people" if target == "author" else "unlike names of people"
@@ -150,6 +182,7 @@ def _guess_by_contents(guess: Guess) -> None:
             if guess.is_free(each.name)
             and each.name not in guess.filled
             and not is_known(each.name)
+            and (target not in _OF_ARTICLE or guess.is_of_article(each.name, target))
         ]
         if found := find(target, candidates, guess.body):
             guess.take(target, found[0].name, found[1])

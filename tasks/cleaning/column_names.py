@@ -40,7 +40,7 @@ _ALIASES = {
     "published_at": (
         "publishedat published datepublished publishedon publisheddate publishdate "
         "publicationdate publishtime publicationtime pubdate pubdatetime pubtime date datetime "
-        "postedat posteddate postdate createdat created creationdate issued timestamp time "
+        "postedat posteddate postdate createdat created creationdate issued timestamp time ts "
         "datum veröffentlicht veröffentlichtam erschienen erscheinungsdatum datepublication "
         "datedepublication fecha fechapublicacion fechadepublicación data datapubblicazione "
         "datadepublicação publicatiedatum дата датапубликации опубликовано "
@@ -59,7 +59,7 @@ _ALIASES = {
     ),
     "article_id": (
         "articleid id uid guid paperid docid documentid storyid newsid pageid recordid itemid "
-        "uuid doi key artikelid identifiant идентификатор 编号 文章编号 記事id 번호"
+        "uuid doi key artikelid identifiant nr идентификатор 编号 文章编号 記事id 번호"
     ),
 }  # fmt: skip
 ALIASES = {target: tuple(dict.fromkeys(names.split())) for target, names in _ALIASES.items()}
@@ -76,6 +76,19 @@ AMBIGUOUS = frozenset("source article document passage story html artikel articu
 """Names of bodies that mean a publisher, a number or a file as often."""
 NAME = ("name", "fullname")
 """The name of the article, or of somebody: its values tell."""
+WRAPPERS = frozenset(
+    "_source article articles attributes content data doc docs document entry fields item news "
+    "node object page payload post properties record result row story".split()
+)
+"""Columns that hold a whole article, in small letters: their ids are its own."""
+PEOPLE = frozenset("author authors byline creator journalist person user".split())
+"""Columns that hold somebody."""
+OTHERS = PEOPLE | frozenset(
+    "avatar brand category channel company feed icon image images logo media organisation "
+    "organization owner parent photo picture provider publication publisher related section site "
+    "source thumbnail video website".split()
+)
+"""Columns that hold somebody or something else than the article."""
 _GENERIC = re.compile(
     r"(column|col|field|var|unnamed|spalte|feld|colonne|columna|c|f|v|x|列|字段)?\d*|[a-z]"
 )

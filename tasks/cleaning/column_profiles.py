@@ -14,6 +14,10 @@ DATES_LOOKED_AT = 100
 TEXTS_LOOKED_AT = 200
 MOST_FIELDS = 50
 """A nested column of more fields than this is a map of data, not a record of columns."""
+MOST_NESTED = 20
+"""Lists in lists deeper than this are data: sentences come in sections, chapters and books."""
+_DEEPEST = 100
+"""Levels of lists and records that every step can write, whatever called it."""
 CJK_WEIGHT = 3
 """Latin characters that say as much as one of Chinese, Japanese or Korean."""
 
@@ -73,8 +77,8 @@ class Profile:
 
     @cached_property
     def values(self) -> list[Any]:
-        """The values that are there: neither null nor blank."""
-        return [value for value in self.raw if not _is_blank(value)]
+        """The values that are there: neither null nor blank, nor too deep to be written."""
+        return [value for value in self.raw if not is_blank(value) and not _is_deep(value)]
 
     @cached_property
     def texts(self) -> list[str]:
@@ -137,6 +141,11 @@ class Profile:
         return self.share(lambda text: _URL.fullmatch(text) is not None) > 0.5
 
     @cached_property
+    def is_web(self) -> bool:
+        """Nearly all are whole addresses of the web."""
+        return self.share(lambda text: text.startswith(("http://", "https://"))) >= 0.9
+
+    @cached_property
     def is_people(self) -> bool:
         """Most look like names of persons."""
         return self.share(lambda text: _PERSON.fullmatch(text) is not None) > 0.7
@@ -152,7 +161,7 @@ class Profile:
     @cached_property
     def distinct(self) -> int:
         """How many different values there are."""
-        return len({hash(value if _is_scalar(value) else str(value)) for value in self.values})
+        return len({hash(value if _is_scalar(value) else written(value)) for value in self.values})
 
     @property
     def is_constant(self) -> bool:
@@ -172,6 +181,14 @@ class Profile:
         return texts * sum(map(bool, map(is_so, self.some))) / len(self.some)
 
 
+def written(value: Any) -> str:
+    """Return a value as text to compare it by; what is nested too deeply to be written is alike."""
+    try:
+        return str(value)
+    except RecursionError:
+        return f"{type(value).__name__}, nested too deeply"
+
+
 def _words(text: str) -> int:
     """Count the words at a text's start, near enough."""
     start = text[:400]
@@ -184,7 +201,8 @@ def _is_scalar(value: Any) -> bool:
     return isinstance(value, (str, bytes, int, float, date))
 
 
-def _is_blank(value: Any) -> bool:
+def is_blank(value: Any) -> bool:
+    """Tell whether a value is none: null, white space, an empty list, not a number."""
     if isinstance(value, (str, bytes)):
         return not value.strip()
     if isinstance(value, (list, dict)):
@@ -192,13 +210,24 @@ def _is_blank(value: Any) -> bool:
     return value is None or bool(value != value)
 
 
-def _text(value: Any) -> str | None:
+def _is_deep(value: Any) -> bool:
+    """Tell what is nested so deeply that Python cannot write it; the row is refused later."""
+    level = [value] if isinstance(value, (list, tuple, dict)) else []
+    for _ in range(_DEEPEST):
+        if not level:
+            return False
+        inner = (each.values() if isinstance(each, dict) else each for each in level)
+        level = [each for all_ in inner for each in all_ if isinstance(each, (list, tuple, dict))]
+    return bool(level)
+
+
+def _text(value: Any, depth: int = MOST_NESTED) -> str | None:
     if isinstance(value, str):
         return value
     if isinstance(value, bytes):
         return value.decode(errors="replace")
-    if isinstance(value, list):
-        parts = [_text(item) for item in value if item is not None]
+    if isinstance(value, list) and depth:
+        parts = [_text(item, depth - 1) for item in value if item is not None]
         return None if None in parts else " ".join(part for part in parts if part is not None)
     return None
 

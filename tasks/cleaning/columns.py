@@ -17,7 +17,7 @@ from tasks.cleaning.column_options import (
     patterns_of_nothing,
 )
 from tasks.cleaning.column_profiles import Profile, columns_of
-from tasks.cleaning.dates_order import day_first
+from tasks.cleaning.dates_order import day_first, is_open
 from tasks.cleaning.templates import Template, is_template
 from tasks.errors import UserError
 
@@ -41,16 +41,18 @@ class ColumnMap:
         columns: canonical column to source's column; ``article.text`` is a field of a nested one.
         templates: canonical column to what several source columns are filled into.
         reasons: why, by canonical column, in words.
-        notes: by source's column, why it is not what its name says.
+        notes: by source's column, why it is not what its name says, or what is in doubt.
         day_first: whether 01/02/2020 is the first of February in the column of dates; None: its
             values do not tell.
+        order_open: there are such dates in the sample, and nothing in it tells.
     """
 
     columns: Mapping[str, str]
     templates: Mapping[str, Template] = field(default_factory=dict)
-    reasons: Mapping[str, str] = field(default_factory=dict)
-    notes: Mapping[str, str] = field(default_factory=dict)
+    reasons: Mapping[str, str] = field(default_factory=dict, compare=False)
+    notes: Mapping[str, str] = field(default_factory=dict, compare=False)
     day_first: bool | None = None
+    order_open: bool = False
 
     @cached_property
     def used(self) -> frozenset[str]:
@@ -89,12 +91,14 @@ def guess_columns(
     if "body" not in guess.chosen and "body" not in templates:
         raise UserError(_no_text(guess, names, file))
     date_column = guess.chosen.get("published_at")
+    dates = profiles[date_column].values if date_column is not None else []
     return ColumnMap(
         {target: guess.chosen[target] for target in ORDER if target in guess.chosen},
         templates,
         guess.reasons,
         guess.notes,
-        day_first(profiles[date_column].values) if date_column is not None else None,
+        day_first(dates),
+        is_open(dates),
     )
 
 
@@ -141,9 +145,16 @@ def _no_text(guess: Guess, names: Sequence[str], file: str) -> str:
     texts = [each for each in guess.profiles.values() if each.is_text and each.values]
     longest = max(texts, key=lambda each: each.weight, default=None)
     told = f"; the longest, {longest.name}, has {longest.chars} characters" if longest else ""
+    urls = next((name for name in names if guess.profiles[name].is_web), None)
+    fetched = ""
+    if urls is not None:
+        fetched = (
+            f"; or have the pages of {urls[:40]} fetched: load a text file of these URLs, one a "
+            "line and no other column"
+        )
     return (
         f"{file}: no column looks like the article's text (columns: {_listed(names)}{told}); "
-        "say which one is with --column body=NAME"
+        f"say which one is with --column body=NAME{fetched}"
     )
 
 

@@ -1,10 +1,24 @@
 """Whether the dates of a column have the day before the month: 01/02/2020 alone does not tell."""
 
+from __future__ import annotations
+
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tasks.cleaning.canonical_fields import Raw, fields_of, python_values
+from tasks.interruption import raise_if_interrupted
+from tasks.reading.readers_base import Chunk
+
 _FIGURES = re.compile(r"\D*(\d{1,2})([/-])(\d{1,2})\2\d{4}(?!\d)")
+# RE2, which knows no \2: what it finds is looked at once more.
+_TELLING = (
+    r"^[^0-9]*((1[3-9]|[23][0-9])[/-][0-9]{1,2}|[0-9]{1,2}[/-](1[3-9]|[23][0-9]))[/-][0-9]{4}"
+)
+_MOST_DAYS = 31
 
 
 def day_first(values: Iterable[Any]) -> bool | None:
@@ -13,9 +27,55 @@ def day_first(values: Iterable[Any]) -> bool | None:
     Returns:
         True for 31/12/2020, False for 12/31/2020; None if no value tells, or they disagree.
     """
-    days, months = False, False
+    days, months = _told(values)
+    return days if days != months else None
+
+
+def is_open(values: Iterable[Any]) -> bool:
+    """Tell whether there are dates such as 01/02/2020, and none of them tells the order."""
+    written = [each for each in values if isinstance(each, str) and _FIGURES.match(each)]
+    return bool(written) and not any(_told(written))
+
+
+def day_first_in(chunks: Iterable[Chunk], column: str) -> bool | None:
+    """Read on in a source up to the first date that tells the order; None if none does.
+
+    Args:
+        chunks: of the source.
+        column: of the dates, see `Fields.column`.
+
+    Raises:
+        InterruptedRun: the run is to end.
+    """
+    for values in _columns(chunks, column):
+        days, months = _told(values)
+        if days or months:
+            return days if days != months else None
+    return None
+
+
+def _columns(chunks: Iterable[Chunk], column: str) -> Iterator[list[Any]]:
+    for chunk in chunks:
+        raise_if_interrupted()
+        yield python_values(_telling(fields_of(chunk).column(column)))
+
+
+def _telling(raw: Raw) -> Raw:
+    """Of a column of text only what may tell the order: looked at by Arrow, all rows at once."""
+    if isinstance(raw, list):
+        return raw
+    if pa.types.is_dictionary(raw.type):
+        raw = raw.dictionary
+    if not (pa.types.is_string(raw.type) or pa.types.is_large_string(raw.type)):
+        return []
+    return raw.filter(pc.match_substring_regex(raw, _TELLING), null_selection_behavior="drop")
+
+
+def _told(values: Iterable[Any]) -> tuple[bool, bool]:
+    """Whether there are dates that have the day first, and such that have the month first."""
+    days = months = False
     for value in values:
         if isinstance(value, str) and (found := _FIGURES.match(value)):
-            days = days or int(found[1]) > 12
-            months = months or int(found[3]) > 12
-    return days if days != months else None
+            days = days or 12 < int(found[1]) <= _MOST_DAYS
+            months = months or 12 < int(found[3]) <= _MOST_DAYS
+    return days, months

@@ -12,6 +12,8 @@ LANGUAGE_DETECTED = "language_detected"
 """The source says no language; it was told by the text."""
 UTC_ASSUMED = "utc_assumed"
 """The source's date has a time of day and no zone; it was taken for UTC."""
+DATE_UNREAD = "date_unread"
+"""The source's date cannot be told for certain; it is kept in extra."""
 
-FLAGS = (HTML, MOJIBAKE, REPLACED, SHORT, LANGUAGE_DETECTED, UTC_ASSUMED)
+FLAGS = (HTML, MOJIBAKE, REPLACED, SHORT, LANGUAGE_DETECTED, UTC_ASSUMED, DATE_UNREAD)
 """All flags, in the order in which a row has them."""

@@ -5,17 +5,19 @@ from __future__ import annotations
 import re
 from html import unescape
 
-TAG_NAMES = frozenset(
-    "a abbr acronym address area article aside audio b base basefont bdi bdo big blockquote body "
-    "br button canvas caption center cite code col colgroup data datalist dd del details dfn "
-    "dialog dir div dl dt em embed fieldset figcaption figure font footer form frame frameset h1 "
-    "h2 h3 h4 h5 h6 head header hgroup hr html i iframe img input ins kbd label legend li link "
-    "main map mark menu meta meter nav noframes noscript object ol optgroup option output p param "
-    "picture pre progress q rp rt ruby s samp script search section select slot small source span "
-    "strike strong style sub summary sup svg table tbody td template textarea tfoot th thead time "
-    "title tr track tt u ul var video wbr".split()
+from tasks.cleaning.html_marks import (
+    BLOCKS,
+    BREAKS,
+    MARK,
+    SOME,
+    SURE,
+    TAG_NAMES,
+    VOID,
+    break_points,
+    is_mention,
+    open_points,
+    pair_points,
 )
-"""The elements of HTML, those of old that still occur too."""
 
 ENTITY = re.compile(
     r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});",
@@ -30,67 +32,73 @@ USUAL_ENTITY = re.compile(
     r"|[Oo]slash|[Cc]cedil|[Ss]caron|szlig|AElig|aelig|OElig|oelig|iexcl|iquest|shy|zwnj|ensp|emsp"
     r"|thinsp|rarr|larr|acute|laquo|raquo|ordm|ordf|para|dagger|permil|minus|para|eth|thorn);"
 )
-_ATTRIBUTE = r"\s+[a-zA-Z_:@][\w:.-]*\s*=\s*(?:\"[^\"]{0,9999}\"|'[^']{0,9999}'|[^\s\"'<>=]+)"
-_MARK = re.compile(
-    rf"<(/?)([a-zA-Z][a-zA-Z0-9]{{0,9}})((?:{_ATTRIBUTE}){{0,40}})\s*/?>"
-    r"|<!doctype\s+html[^<>]*>",
-    re.IGNORECASE,
-)
+_LAST = re.compile(r"</([a-zA-Z][a-zA-Z0-9]{0,9})\s*>\Z")
 _CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]{1,200}`", re.DOTALL)
-
-# They stand alone, or people leave out their end.
-_ALONE = frozenset("br p hr li tr td th dt dd".split())
-# Without "=", a word of these between "<" and ">" is a C++ header or a type as often.
-_ENOUGH = 3
 
 
 def is_markup(text: str) -> bool:
     """Tell whether a text has tags that mark it up, not merely mentions.
 
-    A pair of tags counts, a tag with attributes, a `<br>` or `<p>` where a line may break; one
-    that is quoted as code or mentioned between spaces does not, until there are three.
+    A pair around words counts, a `<br>` where a line may break, a block at the text's start; what
+    is quoted as code does not, nor tags between spaces without an end. In doubt it is no HTML: a
+    tag that stays does less harm than words that go.
     """
-    if "<" not in text:
-        return False
-    if "`" in text:
-        text = _CODE.sub("`", text)
-    points, opened = 0, set[str]()
-    for mark in _MARK.finditer(text):
-        points += _points(mark, text, opened)
-        if points >= _ENOUGH:
-            return True
-    return False
+    return _points_of(text) >= SOME
 
 
-def _points(mark: re.Match[str], text: str, opened: set[str]) -> int:
-    name = (mark[2] or "").lower()
-    if not name:
-        return _ENOUGH
-    if name not in TAG_NAMES:
-        return 0
-    if mark[3]:
-        return _ENOUGH
-    mentioned = _is_mention(mark, text)
-    if name in _ALONE and not mark[1]:
-        opened.add(name)
-        return 1 if mentioned else _ENOUGH
-    if mark[1]:
-        return _ENOUGH if name in opened and not mentioned else 0
-    if not mentioned:
-        opened.add(name)
-    return 0
-
-
-def _is_mention(mark: re.Match[str], text: str) -> bool:
-    """Tell a tag that is a word of its sentence: `the <br> tag`, `("<p>")`."""
-    before, after = text[max(0, mark.start() - 1) : mark.start()], text[mark.end() : mark.end() + 1]
-    return before in (*" \t\"'(“‘", "") and after in tuple(" \t\"').,;:”’") and before != ""
+def is_page(text: str) -> bool:
+    """Tell whether a text is HTML as a whole, so that all that looks like a tag is one."""
+    text = text.strip()
+    return (text[:1] == "<" or text[-1:] == ">") and _points_of(text) >= SURE
 
 
 def is_wholly_markup(text: str) -> bool:
-    """Tell whether a text is HTML from its first sign to its last."""
+    """Tell whether a text is HTML from its first sign to its last, or has much of it."""
     text = text.strip()
-    return text[:1] == "<" and text[-1:] == ">" and is_markup(text)
+    points = _points_of(text)
+    return points >= SURE or (points >= SOME and text[:1] == "<" and text[-1:] == ">")
+
+
+def _points_of(text: str) -> int:
+    """Count the evidence, until there is enough to be sure."""
+    if "<" not in text:
+        return 0
+    text = text.strip()
+    if "`" in text:
+        text = _CODE.sub("`", text)
+    if _is_one_block(text):
+        return SURE
+    points, opened = 0, dict[str, re.Match[str]]()
+    for mark in MARK.finditer(text):
+        points += _points(mark, text, opened)
+        if points >= SURE:
+            return SURE
+    return points
+
+
+def _points(mark: re.Match[str], text: str, opened: dict[str, re.Match[str]]) -> int:
+    name = (mark[2] or "").lower()
+    if not name:
+        return SURE if mark.start() == 0 and not is_mention(text, *mark.span()) else 0
+    if name not in TAG_NAMES:
+        return 0
+    if mark[1]:
+        start = opened.pop(name, None)
+        return pair_points(start, mark, text) if start else 0
+    if name in BREAKS:
+        return break_points(mark, text)
+    if name not in VOID and not is_mention(text, *mark.span()):
+        opened[name] = mark
+    return open_points(mark, text)
+
+
+def _is_one_block(text: str) -> bool:
+    """Tell HTML with a space around each tag, as tokenisers write it, by its first and last."""
+    first = MARK.match(text)
+    if not first or first[1] or (first[2] or "").lower() not in BLOCKS:
+        return False
+    last = _LAST.search(text[-20:])
+    return last is not None and last[1].lower() in BLOCKS and text.count("</") > 1
 
 
 def is_escaped(text: str) -> bool:

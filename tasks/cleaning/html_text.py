@@ -15,12 +15,14 @@ import pyarrow as pa
 
 from tasks.cleaning.html_evidence import (
     ENTITY,
-    TAG_NAMES,
     USUAL_ENTITY,
     is_escaped,
     is_markup,
+    is_page,
     is_wholly_markup,
 )
+from tasks.cleaning.html_marks import ALONE, BLOCKS, BREAKS, TAG_NAMES, is_mention
+from tasks.cleaning.html_tokens import Token, tokens
 from tasks.cleaning.text_buffers import Mask, bytes_of, following, present, rows_with
 
 _LETTER = np.zeros(256, bool)
@@ -40,13 +42,7 @@ _LINES = frozenset(
 )
 _CELLS = frozenset({"td", "th"})
 
-# A quoted value may hold ">"; its length is bounded so that a lost quote costs no second pass.
-_TOKEN = re.compile(
-    r"<!--.*?(?:-->|\Z)|<!\[CDATA\[|<[!?][a-z][^<>]*>"
-    r"|<(script|style)\b(?:[^<>\"']|\"[^\"]{0,9999}\"|'[^']{0,9999}')*+>.*?(?:</\1\s*>|\Z)"
-    r"|<(/?)([a-z][a-z0-9:-]*+)(?=[\s/>])((?:[^<>\"']|\"[^\"]{0,9999}\"|'[^']{0,9999}')*+)>",
-    re.IGNORECASE | re.DOTALL,
-)
+_CDATA = re.compile(r"<!\[CDATA\[((?:(?!\]\]>|<!\[CDATA\[).)*+)\]\]>", re.DOTALL)
 _CLOSED = re.compile(r"</([a-z][a-z0-9:-]*)\s*>", re.IGNORECASE)
 # None begins with what may come a thousand times before it: each takes one pass.
 _SPACE = re.compile(r"[\t\r\f\n]+")
@@ -56,6 +52,8 @@ _BREAKS = re.compile("[\n\u2028\u2029][ \t\xa0\n\u2028\u2029]*")
 _TABS = re.compile(" *\t[ \t]*")
 _SPACES = re.compile("  +")
 
+# As long as these stay escaped, a text about tags has none.
+_TAG_SIGNS = frozenset("<>&")
 # What the text's own line breaks and spaces are not mistaken for.
 _LINE, _PARAGRAPH, _KEPT_SPACE = "\u2028", "\u2029", "\x00"
 
@@ -77,16 +75,21 @@ def text_of_html(text: str) -> str | None:
 
     Paragraphs are parted by a blank line; line breaks, list items and table rows by a line break,
     cells by a tab. Entities are decoded; scripts, styles and comments are dropped; all else that
-    is not a tag is kept, `<T>` and `a < b` too. HTML that had been escaped once more is taken for
-    what it was. Done again it changes nothing, but in a page that quotes HTML as an example.
+    is not a tag is kept, `<T>` and `a < b` too; in a text that has few tags, those that it only
+    mentions. HTML that had been escaped once more is taken for what it was if that is certain;
+    else its `&lt;b&gt;` stays. Done again it changes nothing, but in a page that quotes HTML as an
+    example.
     """
     if is_markup(text):
         plain = _without_tags(text)
         return _without_tags(plain) if is_wholly_markup(plain) else plain
     if is_escaped(text):
         plain = _decoded(text)
-        if is_markup(plain):
+        if is_wholly_markup(plain):
             return _without_tags(plain)
+        if is_markup(plain):
+            kept = _decoded(text, but=_TAG_SIGNS)
+            return None if kept == text else kept
         return _decoded(plain) if is_escaped(plain) else plain
     return None
 
@@ -98,46 +101,52 @@ def line_of_html(text: str) -> str:
     """
     plain = text_of_html(text)
     if plain is None:
-        return USUAL_ENTITY.sub(lambda entity: unescape(entity[0]), text)
+        plain = USUAL_ENTITY.sub(lambda entity: unescape(entity[0]), text)
+        return text if is_markup(plain) else plain
     return " ".join(plain.split())
 
 
 def _without_tags(text: str) -> str:
-    text = text.replace(_KEPT_SPACE, "").replace("\r\n", "\n")
+    text = text.strip().replace(_KEPT_SPACE, "").replace("\r\n", "\n")
     if "<![CDATA[" in text:
-        text = text.replace("]]>", "")
-    known_tags = TAG_NAMES | {name.lower() for name in _CLOSED.findall(text)}
-    lines_count = not _has_block(text)
+        text = _CDATA.sub(r"\1", text)
+    as_page = is_page(text)
+    tags = list(_tags(text, as_page))
+    blocks = sum(tag.name in _PARAGRAPHS or tag.name in _LINES for tag in tags)
+    lines_count = not blocks or (not as_page and text.count("\n") > blocks)
     pieces: list[str] = []
     end = verbatim = 0
-    for token in _tokens(text):
-        name, inside = (token[3] or "").lower(), token[4] or ""
-        if name and not _is_tag(name, inside, known_tags):
-            continue
-        pieces.append(_piece(text[end : token.start()], bool(verbatim), lines_count))
-        pieces.append(_break_of(name))
-        end = token.end()
-        if name == "pre":
-            verbatim = max(0, verbatim + (-1 if token[2] else 1))
+    for tag in tags:
+        pieces.append(_piece(text[end : tag.start], bool(verbatim), lines_count))
+        pieces.append(_break_of(tag.name))
+        end = tag.end
+        if tag.name == "pre":
+            verbatim = max(0, verbatim + (-1 if tag.is_end else 1))
     pieces.append(_piece(text[end:], bool(verbatim), lines_count))
     return _tidied("".join(pieces))
 
 
-def _tokens(text: str) -> Iterator[re.Match[str]]:
-    """Yield tags, comments and scripts; what lies between is not looked at sign by sign."""
-    at = text.find("<")
-    while at >= 0:
-        token = _TOKEN.match(text, at)
-        if token:
-            yield token
-        at = text.find("<", token.end() if token else at + 1)
+def _tags(text: str, as_page: bool) -> Iterator[Token]:
+    """Yield the tags to leave out: all in a page, those that are no words of it in a text."""
+    closed = {name.lower() for name in _CLOSED.findall(text)}
+    known, opened = TAG_NAMES | closed, set[str]()
+    for tag in tokens(text):
+        if tag.name and not _is_tag(tag.name, tag.inside, known):
+            continue
+        certain = as_page or tag.name in BREAKS or (tag.is_end and tag.name in opened)
+        if not certain and (is_mention(text, tag.start, tag.end) or _is_unclosed(tag, closed)):
+            continue
+        if tag.is_end:
+            opened.discard(tag.name)
+        else:
+            opened.add(tag.name)
+        yield tag
 
 
-def _has_block(text: str) -> bool:
-    return any(
-        (name := (token[3] or "").lower()) in _PARAGRAPHS or name in _LINES
-        for token in _tokens(text)
-    )
+def _is_unclosed(tag: Token, closed: set[str]) -> bool:
+    """Tell a sign of comparison or a placeholder, such as `<i>`, from a tag: it has no end."""
+    bare = tag.name in TAG_NAMES and not tag.inside.strip()
+    return bare and tag.name not in closed and tag.name not in ALONE and tag.name not in BLOCKS
 
 
 def _is_tag(name: str, inside: str, known: frozenset[str] | set[str]) -> bool:
@@ -182,5 +191,13 @@ def _one_break(run: re.Match[str]) -> str:
     return "\n\n" if _PARAGRAPH in breaks or breaks.count("\n") > 1 else "\n"
 
 
-def _decoded(text: str) -> str:
-    return ENTITY.sub(lambda entity: unescape(entity[0]), text) if "&" in text else text
+def _decoded(text: str, but: frozenset[str] = frozenset()) -> str:
+    """Decode the entities; not those that stand for a sign of `but`."""
+    if "&" not in text:
+        return text
+    return ENTITY.sub(lambda entity: _sign_of(entity[0], but), text)
+
+
+def _sign_of(entity: str, but: frozenset[str]) -> str:
+    sign = unescape(entity)
+    return entity if sign in but else sign

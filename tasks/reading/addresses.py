@@ -7,6 +7,7 @@ could make us fetch ``http://169.254.169.254/`` and store the cloud's credential
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
 from collections.abc import Collection
 
@@ -16,6 +17,7 @@ from yarl import URL
 
 from tasks.errors import UserError
 
+_USER = re.compile(r"^(\s*[A-Za-z][A-Za-z0-9+.-]{0,20}://)[^/?#@\s]*@")
 ANY_HOST = "*"
 """In a list of allowed hosts: all hosts are trusted, and proxies of the environment are used."""
 
@@ -91,6 +93,11 @@ def web_url(text: str) -> URL:
     if not usable:
         raise UserError("is a URL without a host")
     return url
+
+
+def without_user(url: str) -> str:
+    """Return a URL, or what should be one, without the user and password in front of its host."""
+    return _USER.sub(r"\1", url)
 
 
 def shown(url: URL | str) -> str:

@@ -99,6 +99,9 @@ class RowReader:
             if fields is None:
                 break
             if isinstance(fields, csv.Error) and not lines.is_cut:
+                if broken and self._begins_anew():
+                    yield broken.reject()
+                    broken = None
                 broken = broken or _Broken(lines, fields)
                 broken.add(lines)
             elif broken and broken.goes_on(fields, lines, width):
@@ -142,6 +145,12 @@ class RowReader:
         lines.give_back(1)
         self._reader = self._dialect.parse(lines)
         return error if loose is None else loose
+
+    def _begins_anew(self) -> bool:
+        """Tell whether a line with broken quotes is a row of its own: it has as many fields."""
+        line, quote = self.lines.row[0].rstrip("\r\n"), self._dialect.quote
+        line += quote * (line.count(quote) % 2)
+        return self._dialect.parse_loosely(line, len(self._names)) is not None
 
     def _row(self, fields: list[str] | csv.Error) -> Row | Reject:
         """Make a record of a row's fields, unless they are too many, too few, or not text."""

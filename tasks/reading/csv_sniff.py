@@ -103,7 +103,8 @@ class _Sample:
             first = next((row for row in dialect.parse(source) if row), None)
         except csv.Error:
             return
-        if first is None:
+        if first is None or (not whole and len(source.row) >= len(lines)):
+            # A first row that goes to the end of the sample may be cut there.
             return
         self.rows.append(first)
         for fields in RowReader(source, dialect, first, "", "").parsed():

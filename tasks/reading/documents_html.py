@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import lxml.html
 from lxml import etree
 
+from tasks.reading.documents_dates import published
 from tasks.reading.readers_base import Record
 
 EXCERPT_HTML = 4096
@@ -31,18 +32,6 @@ _BLOCKS = tuple(
 # A character that HTML gives no meaning, where a line end is but a space.
 _BREAK = "\u2029"
 _NOT_TEXT = ("script", "style", "noscript", "template", "nav", "header", "footer", "aside", "form")
-_PUBLISHED = (
-    "article:published_time",
-    "og:article:published_time",
-    "datepublished",
-    "dc.date.issued",
-    "dcterms.issued",
-    "dcterms.created",
-    "pubdate",
-    "publishdate",
-    "parsely-pub-date",
-    "sailthru.date",
-)
 
 
 class NotAnArticle(Exception):
@@ -88,6 +77,7 @@ def html_article(html: str, facts: dict[str, str], url: str | None = None) -> Re
     html = _DECLARED_ENCODING.sub("", html, count=1)
     found = _extracted(html, url)
     tree = _tree(html)
+    date = published(tree, found.get("date"))
     text = (found.get("text") or "").strip()
     if len(text) < LEAST_MAIN and not _says_something(tree):
         text = ""
@@ -100,7 +90,7 @@ def html_article(html: str, facts: dict[str, str], url: str | None = None) -> Re
         "title": found.get("title") or _title(tree),
         "text": text,
         "author": found.get("author"),
-        "date": _published(tree, found.get("date")),
+        "date": date,
         "url": _article_url(found.get("url")),
         "language": found.get("language") or _language(tree),
         "sitename": found.get("sitename"),
@@ -163,16 +153,6 @@ def _title(tree: Any) -> str | None:
 def _language(tree: Any) -> str | None:
     said: str | None = tree.get("lang") or tree.get("{http://www.w3.org/XML/1998/namespace}lang")
     return said
-
-
-def _published(tree: Any, day: str | None) -> str | None:
-    """The day that was found, with its time of day if the page's heads say one of that day."""
-    for meta in tree.iter("meta"):
-        name = meta.get("property") or meta.get("name") or meta.get("itemprop") or ""
-        said = (meta.get("content") or "").strip()
-        if name.lower() in _PUBLISHED and said and (day is None or said.startswith(day)):
-            return str(said)
-    return day
 
 
 def _article_url(url: str | None) -> str | None:

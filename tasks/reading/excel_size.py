@@ -1,6 +1,5 @@
 """Whether a workbook can be held in memory, told before it is: it cannot be streamed."""
 
-import re
 import zipfile
 import zlib
 from typing import BinaryIO
@@ -14,14 +13,10 @@ MAX_UNPACKED = 512 << 20
 
 Measured: 266 MB for 110 MB of sheets, 30,000 articles of 3 KB.
 """
-MAX_CELLS = 20_000_000
-"""Cells of a sheet, from its first to its last, filled or not: each takes 32 bytes of memory."""
-_DIMENSION = re.compile(rb'<dimension ref="[A-Z]+[0-9]+:([A-Z]+)([0-9]+)"')
 _MOST_DEFLATED = 1032
 """Deflate makes text smaller by so much at most (https://zlib.net/zlib_tech.html)."""
 _BLOCK = 1 << 18
 _LOCAL_HEADER = 30
-_LOOKED_AT = 4096
 
 
 def check_size(file: BinaryIO, name: str) -> None:
@@ -40,30 +35,9 @@ def check_size(file: BinaryIO, name: str) -> None:
                     f"{name} unpacks to over {MAX_UNPACKED >> 20} MiB, too much for memory; "
                     "save it as CSV"
                 )
-            for member in members:
-                if member.filename.startswith("xl/worksheets/"):
-                    _check_cells(archive, member, name)
     except (zipfile.BadZipFile, NotImplementedError, ValueError, zlib.error):
         # An old workbook is none; what is wrong with a new one its reader will say.
         return
-
-
-def _check_cells(archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str) -> None:
-    """Raise UserError for a sheet with one cell far out: the library makes room for all between."""
-    with archive.open(member) as sheet:
-        found = _DIMENSION.search(sheet.read(_LOOKED_AT))
-    if found and _column(found[1]) * int(found[2]) > MAX_CELLS:
-        raise UserError(
-            f"{name} has a sheet that goes to cell {found[1].decode()}{found[2].decode()}, over "
-            f"{MAX_CELLS:,} cells; delete what is far out and save it anew, or save it as CSV"
-        )
-
-
-def _column(letters: bytes) -> int:
-    number = 0
-    for letter in letters:
-        number = number * 26 + letter - ord("A") + 1
-    return number
 
 
 def _lies(file: BinaryIO, members: list[zipfile.ZipInfo]) -> bool:

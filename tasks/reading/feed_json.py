@@ -46,18 +46,26 @@ def json_entries(data: bytes, source: Source) -> Iterator[Row | Reject]:
 
 def _record(item: dict[str, Any], feed: dict[str, Any]) -> Record:
     texts = [_text(item.get(name)) for name in ("content_text", "content_html")]
+    text, summary = max(texts, key=_fullness), _text(item.get("summary"))
+    attached = item.get("attachments")
     tags = item.get("tags")
     record = {
         "id": _text(item.get("id")),
         "title": _text(item.get("title")),
         # Of two that are equally full the first, which is the plain one.
-        "text": max(texts, key=_fullness) or _text(item.get("summary")),
+        "text": text or summary,
+        "description": summary if text and summary != text else "",
         "url": _text(item.get("url")) or _text(item.get("external_url")),
         "author": _authors(item) or _authors(feed),
         "date": _date(item.get("date_published")) or _date(item.get("date_modified")),
         "category": ", ".join(map(_text, tags)) if isinstance(tags, list) else "",
         "language": _text(item.get("language")) or _text(feed.get("language")),
         "feed_title": _text(feed.get("title")),
+        "enclosures": [
+            url
+            for each in (attached if isinstance(attached, list) else ())
+            if isinstance(each, dict) and (url := _text(each.get("url")))
+        ],
     }
     return {name: value for name, value in record.items() if value}
 

@@ -9,6 +9,7 @@ from typing import Any, BinaryIO
 from lxml import etree, html
 from trafilatura import bare_extraction
 
+from tasks.reading.documents_dates import published
 from tasks.reading.fetch_message import LENGTH, PLAIN_TYPES, Page
 from tasks.reading.web_charset import decode_page
 
@@ -48,6 +49,7 @@ def article_of(page: Page) -> dict[str, Any] | str:
     body = (columns.get("text") or "").strip()
     if not body:
         return "has no main text"
+    columns["date"] = published(tree, columns.get("date"))
     if columns.get("url") == page.url:
         del columns["url"]
     return _columns(columns, body, language)

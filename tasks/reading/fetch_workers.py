@@ -30,7 +30,7 @@ class Workers:
         self._free: asyncio.LifoQueue[Process | None] = asyncio.LifoQueue()
         for _ in range(count):
             self._free.put_nowait(None)
-        self._running: set[Process] = set()
+        self._started: set[Process] = set()
 
     async def article_of(self, page: Page) -> dict[str, Any]:
         """Return the columns of a page's article; raises WebFailure if there is none."""
@@ -59,11 +59,11 @@ class Workers:
         return answer
 
     async def close(self) -> None:
-        """End all processes."""
-        running = list(self._running)
-        for worker in running:
+        """End all processes, and what the loop has open of them: it is closed next."""
+        for worker in self._started:
             self._end(worker)
-        await asyncio.gather(*(worker.wait() for worker in running))
+        ended = (worker.communicate() for worker in self._started)
+        await asyncio.gather(*ended, return_exceptions=True)
 
     async def _start(self) -> Process:
         # Not multiprocessing: its spawn runs the user's main module once more.
@@ -74,12 +74,11 @@ class Workers:
             stderr=DEVNULL,
             cwd=_ROOT,
         )
-        self._running.add(worker)
+        self._started.add(worker)
         return worker
 
     def _end(self, worker: Process | None) -> None:
         if worker is not None:
-            self._running.discard(worker)
             with contextlib.suppress(ProcessLookupError):
                 worker.kill()
 

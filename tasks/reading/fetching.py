@@ -13,7 +13,7 @@ from hashlib import blake2b
 from yarl import URL
 
 from tasks.errors import UserError
-from tasks.reading.addresses import web_url
+from tasks.reading.addresses import web_url, without_user
 from tasks.reading.fetch_limits import FetchLimits
 from tasks.reading.fetch_page import Fetcher
 from tasks.reading.readers_base import EXCERPT_CHARS, Reject, Row
@@ -31,9 +31,10 @@ def fetch_articles(
 ) -> Generator[Row | Reject, None, None]:
     """Fetch pages and take the articles out of them, in any order, each URL exactly once.
 
-    A row has ``url`` (as given), ``text`` and what is known of ``title``, ``author``, ``date``,
-    ``language``, ``category``, ``sitename`` and ``canonical_url``. A URL that was there before is
-    a reject, so that the numbers add up. Closing the generator ends all requests.
+    A row has ``url`` (as given, without its fragment), ``text`` and what is known of ``title``,
+    ``author``, ``date``, ``language``, ``category``, ``sitename`` and ``canonical_url``. A
+    URL that was there before is a reject, so that the numbers add up. Closing the generator ends
+    all requests.
 
     `urls` are read in another thread, at most `FetchLimits.window` ahead. About 170 bytes are
     kept for each URL, to tell those that come again.
@@ -148,13 +149,15 @@ class _Run:
             url = self._new_url(number, text)
             async with fetcher.article(url) as record:
                 size = len(record["text"])
-                await self._put(Row(number, {"url": text.strip(), **record}, size))
+                # What is behind # is a place in the page, and is not sent to the server.
+                address = without_user(text.strip().partition("#")[0])
+                await self._put(Row(number, {"url": address, **record}, size))
         except WebFailure as failure:
-            await self._put(Reject(number, failure.reason, text[:EXCERPT_CHARS]))
+            await self._put(Reject(number, failure.reason, without_user(text[:EXCERPT_CHARS])))
         except Exception as error:
             # One odd page must not end a run of a day; the reason says what to report.
             reason = f"fails in an unforeseen way: {type(error).__name__}: {error}"
-            await self._put(Reject(number, reason[:200], text[:EXCERPT_CHARS]))
+            await self._put(Reject(number, reason[:200], without_user(text[:EXCERPT_CHARS])))
 
     async def _put(self, result: Row | Reject) -> None:
         await self._room.acquire()

@@ -6,20 +6,21 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from tasks.errors import UserError
+from tasks.reading.json_cursor import Cursor
 from tasks.reading.json_patterns import (
     FIRST_NAME,
     GARBAGE,
     GARBAGE_LINE,
-    INSIDE,
-    KEY,
     SCALAR,
     SPACE,
     Syntax,
 )
 from tasks.reading.json_recovery import beginning, may_go_on, next_in_strings
-from tasks.reading.json_scanner import ElementEnds, ElementScan, Window
+from tasks.reading.json_scanner import ElementScan, Window
 from tasks.reading.json_values import (
+    MAX_ELEMENT,
     NotJsonError,
+    TooManyValuesError,
     is_cut,
     not_an_object,
     parse_json,
@@ -27,32 +28,35 @@ from tasks.reading.json_values import (
     without_cut_character,
 )
 from tasks.reading.readers_base import Reject, Row
-from tasks.reading.readers_text import MAX_LINE
 
-_DROP = 1 << 20
 _FIRST_CHECK = 2 << 20
 _EXCERPT = 8_000
 _OVERLAP = 2_000
-_TOO_LARGE = f"the element is larger than {MAX_LINE >> 20} MiB"
-_ENDS_WITHIN = "the file ends within this element"
+ENDS_WITHIN = "the file ends within this element"
+"""What is added to the reason of a reject that is cut."""
 
 
-class Elements:
+def too_large() -> str:
+    """Why an element over MAX_ELEMENT is rejected."""
+    return f"the element is larger than {MAX_ELEMENT >> 20} MiB"
+
+
+class Elements(Cursor):
     """Reads elements from a window that begins before the first one.
+
+    `count` elements were before them.
 
     Attributes:
         count: how many elements there were, good or not.
         passed_over: whether there were members after the list.
     """
 
-    def __init__(self, window: Window, name: str, syntax: Syntax) -> None:
-        self._window = window
+    def __init__(self, window: Window, name: str, syntax: Syntax, count: int = 0) -> None:
+        super().__init__(window)
         self._name = name
         self._syntax = syntax
-        self._ends = ElementEnds(window)
-        self._at = 0
         self._first_name = b""
-        self.count = 0
+        self.count = count
         self._ended = False
         self.passed_over = False
 
@@ -96,24 +100,6 @@ class Elements:
             while window.more():
                 window.drop(len(window.data))
 
-    def _next_byte(self) -> bytes | None:
-        """Skip white space; return the byte that comes, None at the end of the stream."""
-        window = self._window
-        while True:
-            if space := SPACE.match(window.data, self._at):
-                self._at = space.end()
-            if self._at < len(window.data):
-                if self._at > _DROP:
-                    self._forget()
-                return bytes(window.data[self._at : self._at + 1])
-            self._forget()
-            if not window.more():
-                return None
-
-    def _forget(self) -> None:
-        self._window.drop(self._at)
-        self._at = 0
-
     def _element(self, byte: bytes) -> Row | Reject:
         key = None
         if self._syntax.keyed:
@@ -122,7 +108,7 @@ class Elements:
         if byte not in (b"{", b"["):
             return self._scalar()
         end = self._end()
-        if end is None:
+        if end is None or end - self._at > MAX_ELEMENT:
             return self._unended()
         if not self._is_followed(end):
             reason = "not JSON: text after the element, before the next one"
@@ -130,6 +116,8 @@ class Elements:
         text = self._window.data[self._at : end]
         try:
             record = parse_json(text)
+        except TooManyValuesError as error:
+            return self._rejected(str(error), end)
         except NotJsonError as error:
             return self._rejected(str(error), self._resume(end, error))
         if not isinstance(record, dict):
@@ -138,16 +126,6 @@ class Elements:
             self._first_name = first[1]
         self._at = end
         return Row(self.count, {"key": parse_json(key)} | record if key else record, len(text))
-
-    def _key(self) -> bytes | None:
-        """Take a member's name and its colon; None if there is none here."""
-        while True:
-            key = KEY.match(self._window.data, self._at)
-            if key and key.end() < len(self._window.data):
-                self._at = key.end()
-                return key[1]
-            if len(self._window.data) - self._at > _FIRST_CHECK or not self._window.more():
-                return None
 
     def _end(self) -> int | None:
         """The index after this element; None if it has none or is broken or too large."""
@@ -159,7 +137,7 @@ class Elements:
             size = len(window.data) - self._at
             if size > check:
                 self._forget()
-                if size > MAX_LINE or not may_go_on(window.data[self._at :]):
+                if size > MAX_ELEMENT or not may_go_on(window.data[self._at :]):
                     return None
                 check *= 4
             if not window.more():
@@ -173,7 +151,7 @@ class Elements:
             end = space.end() if space else end
             if end < len(window.data):
                 break
-            if len(window.data) - self._at > MAX_LINE or not window.more():
+            if len(window.data) - self._at > MAX_ELEMENT or not window.more():
                 return True
         follower = window.data[end : end + 1]
         return follower in (b",", b'"' if self._syntax.keyed else b"{", self._syntax.closer)
@@ -198,7 +176,7 @@ class Elements:
             scalar = SCALAR.match(window.data, self._at)
             end = max(scalar.end() if scalar else 0, self._at + 1)
             size = len(window.data)
-            if end < size or end - self._at > MAX_LINE:
+            if end < size or end - self._at > MAX_ELEMENT:
                 break
             if size - self._at > _FIRST_CHECK and window.data.startswith(b'"', self._at):
                 return self._long_string()
@@ -211,53 +189,38 @@ class Elements:
         except NotJsonError as error:
             reason = str(error)
             if end == len(window.data) and is_cut(text, error):
-                reason = f"{reason}; {_ENDS_WITHIN}"
+                reason = f"{reason}; {ENDS_WITHIN}"
             end = end if self._syntax.closer else self._garbage_end(end)
             self._ends.restart(window.base + end)
         return self._rejected(reason, end)
 
     def _long_string(self) -> Reject:
         """Pass over a string, which is no row however long it is."""
-        window = self._window
-        row = self._rejected(not_an_object(""), self._at + 1)
-        while True:
-            if inside := INSIDE.match(window.data, self._at):
-                self._at = inside.end()
-            if window.data.startswith(b'"', self._at):
-                self._at += 1
-                break
-            self._forget()
-            if not window.more():
-                self._at = len(window.data)
-                return replace(row, reason=f"{row.reason}; {_ENDS_WITHIN}")
-        self._ends.restart(window.base + self._at)
+        row = self._rejected(not_an_object(""), self._at)
+        if not self._pass_string():
+            return replace(row, reason=f"{row.reason}; {ENDS_WITHIN}")
+        self._ends.restart(self._window.base + self._at)
         return row
 
     def _unended(self) -> Reject:
-        """Reject an element whose end is not found: too large, broken, or cut with the file."""
-        text = without_cut_character(self._window.data[self._at :])
+        """Reject an element that is too large, or whose end is not found: broken, or cut."""
+        data = self._window.data
+        text = without_cut_character(data[self._at : self._at + MAX_ELEMENT + 1])
         try:
             parse_json(text)
+        except TooManyValuesError as error:
+            return self._too_large(str(error))
         except NotJsonError as error:
             if not is_cut(text, error):
                 return self._rejected(str(error), self._resume(None, error))
-            if len(text) <= MAX_LINE:
-                return self._rejected(f"{error}; {_ENDS_WITHIN}", len(self._window.data))
-        return self._too_large()
+            if len(text) <= MAX_ELEMENT - 4:
+                return self._rejected(f"{error}; {ENDS_WITHIN}", len(data))
+        return self._too_large(too_large())
 
-    def _too_large(self) -> Reject:
+    def _too_large(self, reason: str) -> Reject:
         """Pass over an element without keeping more of it than an excerpt."""
-        window = self._window
-        row = reject(self.count, _TOO_LARGE, window.data[self._at : self._at + _EXCERPT])
-        while True:
-            window.drop(len(window.data))
-            self._at = 0
-            if not window.more():
-                return replace(row, reason=f"{row.reason}; {_ENDS_WITHIN}")
-            end = self._ends.after(window.base)
-            if end is not None:
-                self._at = end - window.base
-                return row
+        row = reject(self.count, reason, self._window.data[self._at : self._at + _EXCERPT])
+        return row if self._pass_over() else replace(row, reason=f"{reason}; {ENDS_WITHIN}")
 
     def _rejected(self, reason: str, end: int) -> Reject:
         text = self._window.data[self._at : min(end, self._at + _EXCERPT)]
@@ -285,7 +248,7 @@ class Elements:
             if end is not None:
                 return end
             start = max(start, len(data) - _OVERLAP)
-            if len(data) - self._at > MAX_LINE:
+            if len(data) - self._at > MAX_ELEMENT:
                 # The excerpt is what must stay; what lies between it and here is passed over.
                 del data[self._at + _EXCERPT : start]
                 window.base += start - self._at - _EXCERPT

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -11,9 +12,12 @@ from typing import Any
 from tasks.reading.json_values import NotJsonError, parse_json
 
 Path = tuple[str, ...]
+_Container = tuple[Path, "Shape", list[Any]]
 
 _TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{},:]', re.DOTALL)
 _DEPTH = 3
+_ALIKE = 0.6
+"""The share of objects by key at least half of whose names are those that most of them have."""
 _BODY_NAMES = frozenset(
     "body text content contenttext contenthtml articlebody article fulltext maintext story "
     "document abstract paragraphs sentences 正文 内容 文章".split()
@@ -70,7 +74,8 @@ def layout_of(head: bytes, whole: bool) -> Layout:
     """Tell the layout of a document from its first bytes (UTF-8, `whole`: they are all of it).
 
     Of several lists of objects, one level deep or more, the one that the head does not end wins,
-    or else the longest.
+    or else the longest. Objects by key are taken only where they are alike, and hold no longer
+    lists that may be the articles.
     """
     stripped = head.lstrip()
     if stripped.startswith(b"["):
@@ -88,7 +93,8 @@ def layout_of(head: bytes, whole: bool) -> Layout:
     if found is None:
         return Layout(Shape.VALUES)
     path, shape = found
-    others = tuple(".".join(other) for other, _, _ in _containers(value, ()) if other != path)
+    containers = _containers(value, (), frozenset(outline.open))
+    others = tuple(".".join(other) for other, _, _ in containers if other != path)
     return Layout(shape, path, outline.starts[path], others)
 
 
@@ -149,10 +155,10 @@ def _path(names: list[str | None]) -> Path | None:
 
 def _best(value: dict[str, Any], outline: _Outline, whole: bool) -> tuple[Path, Shape] | None:
     """Choose the container whose elements are the articles; None: the document is one itself."""
-    found = [each for each in _containers(value, ()) if each[0] in outline.starts]
+    cut = frozenset() if whole and outline.end is not None else frozenset(outline.open)
+    found = [each for each in _containers(value, (), cut) if each[0] in outline.starts]
     if not found:
         return None
-    cut = [] if whole and outline.end is not None else list(outline.open)
     unended = [each for each in found if each[0] in cut]
     path, shape, elements = unended[0] if unended else max(found, key=lambda each: len(each[2]))
     theirs = max((_longest_text(each) for each in elements), default=0)
@@ -161,8 +167,11 @@ def _best(value: dict[str, Any], outline: _Outline, whole: bool) -> tuple[Path, 
     return path, shape
 
 
-def _containers(value: Any, path: Path) -> Iterator[tuple[Path, Shape, list[Any]]]:
-    """All lists of objects, and objects of like objects, that names alone lead to."""
+def _containers(value: Any, path: Path, cut: frozenset[Path]) -> Iterator[_Container]:
+    """All lists of objects, and objects of like objects, that names alone lead to.
+
+    `cut`: the paths of containers whose last element may be cut.
+    """
     if len(path) > _DEPTH or not isinstance(value, dict):
         if (
             isinstance(value, list)
@@ -172,19 +181,39 @@ def _containers(value: Any, path: Path) -> Iterator[tuple[Path, Shape, list[Any]
             yield path, Shape.LIST, value
         return
     members = list(value.values())
-    if len(path) <= 1 and _are_alike(members):
+    inside = [
+        each for name, member in value.items() for each in _containers(member, (*path, name), cut)
+    ]
+    if len(path) <= 1 and _are_alike(members, path in cut) and not _are_in(inside, members):
         yield path, Shape.MEMBERS, members
-        return
-    for name, member in value.items():
-        yield from _containers(member, (*path, name))
+    else:
+        yield from inside
 
 
-def _are_alike(members: list[Any]) -> bool:
-    """Tell objects that are rows of one table: two or more, most of whose names are common."""
-    if len(members) < 2 or not all(type(each) is dict and each for each in members):
+def _are_alike(members: list[Any], is_cut: bool) -> bool:
+    """Tell objects that are rows of one table: several, which mostly have the same names.
+
+    Two may be anything (what is told of a list, and what the list is in): they have to have the
+    very same names, and one of a text. The last one may be cut.
+    """
+    complete = members[:-1] if is_cut else members
+    if len(complete) < 2 or not all(type(each) is dict for each in members) or not all(complete):
         return False
-    common = set(members[0]).intersection(*members[1:-1])
-    return bool(common) and 2 * len(common) >= min(len(each) for each in members[:-1])
+    if len(members) == 2:
+        return members[0].keys() == members[1].keys() and _longest_text(members[0], _BODY_NAMES) > 0
+    counts = Counter(name for each in complete for name in each)
+    usual = {name for name, count in counts.items() if 2 * count > len(complete)}
+    like = sum(2 * len(usual & each.keys()) >= len(each) for each in complete)
+    return like >= _ALIKE * len(complete) and all(usual & each.keys() for each in complete)
+
+
+def _are_in(inside: list[_Container], members: list[Any]) -> bool:
+    """Tell whether lists in objects are the articles: longer, and of no shorter texts."""
+    theirs = max(map(_longest_text, members))
+    return any(
+        len(elements) > len(members) and max(map(_longest_text, elements)) >= theirs
+        for _, _, elements in inside
+    )
 
 
 def _longest_text(value: Any, names: frozenset[str] | None = None) -> int:

@@ -126,6 +126,11 @@ class ElementEnds:
         self._scanned = place
         self._ends: deque[int] = deque()
 
+    def begin(self, place: int) -> None:
+        """Go on at a place before an element; what the scan has not come to yet is passed over."""
+        if self._scanned < place:
+            self.restart(place)
+
     def after(self, place: int) -> int | None:
         """The first end after `place`; None if the window, as far as it goes, has none."""
         while True:

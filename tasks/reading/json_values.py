@@ -8,8 +8,15 @@ from typing import Any, NoReturn
 
 import orjson
 
+from tasks.reading.json_patterns import STRINGS
 from tasks.reading.readers_base import EXCERPT_CHARS, Reject, Row
 
+MAX_ELEMENT = 16 << 20
+"""The largest line or element taken, in bytes: three times the longest of articles, as in CSV."""
+MAX_VALUES = 2_000_000
+"""The most values taken in one text: each costs some 100 bytes of memory, if it is but ``[]``."""
+MAX_DIGITS = 5_000
+"""No number that is read is as long: Python reads no integer of more than 4,300 digits."""
 _FIRST_INEXACT = float(2**63)
 _KINDS = {list: "an array", str: "a string", bool: "a boolean", type(None): "null"}
 _CONSTANT = re.compile(r"-?(?:NaN|Infinity|inf|nan)\b")
@@ -23,13 +30,23 @@ class NotJsonError(ValueError):
         self.position = position
 
 
+class TooManyValuesError(NotJsonError):
+    """A text of so many values that they would take far more memory than it does itself."""
+
+    def __init__(self) -> None:
+        super().__init__(f"it has more than {MAX_VALUES:,} values", 0)
+
+
 def parse_json(text: bytes | bytearray) -> Any:
     """Parse UTF-8 text as one JSON value (RFC 8259), which keeps what orjson alone would lose.
 
     Integers of more than 64 bits that are a member of the outermost object stay exact, lone
     surrogates stay as they are, and of repeated names the last wins. NaN and Infinity are no JSON.
-    Raises NotJsonError, a ValueError whose message is fit for a reject's reason.
+    Raises NotJsonError, a ValueError whose message is fit for a reject's reason; of it,
+    TooManyValuesError for more than MAX_VALUES.
     """
+    if len(text) > MAX_VALUES and _values(text) > MAX_VALUES:
+        raise TooManyValuesError
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError as error:
@@ -40,6 +57,17 @@ def parse_json(text: bytes | bytearray) -> Any:
                 # orjson turns an integer over 64 bits into a float: an id must keep its digits.
                 return _parse_exactly(text.decode(), value)
     return value
+
+
+def _values(text: bytes | bytearray) -> int:
+    """Count values by what stands before each, first with what text within strings adds to them."""
+    if (count := _marks(text)) > MAX_VALUES:
+        return _marks(STRINGS.sub(b"", text))
+    return count
+
+
+def _marks(text: bytes | bytearray) -> int:
+    return 1 + text.count(b",") + text.count(b"[") + text.count(b"{")
 
 
 def is_cut(text: bytes | bytearray, error: NotJsonError) -> bool:

@@ -5,6 +5,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -13,6 +14,8 @@ from tasks.reading.readers_base import CHUNK_BYTES, EXCERPT_CHARS, ColumnChunk, 
 
 NOT_UTF8 = "text that is not UTF-8"
 """Why a row is rejected; its neighbours are kept."""
+MAX_GROWTH, FREE_GROWTH = 50, 1 << 30
+"""A file is a bomb if its text is so many times, and so many bytes, larger than what is stored."""
 READ_ERRORS = (pa.ArrowException, OSError, UnicodeDecodeError, MemoryError)
 """What Arrow raises for a file that is damaged: bad sizes come as a MemoryError."""
 # Dates that Python cannot hold, zones that it does not know.
@@ -23,16 +26,27 @@ _PER_DAY = {"s": 86_400, "ms": 86_400_000, "us": 86_400_000_000}
 
 
 class RowNumbers:
-    """Numbers the rows of a file from 1, batch after batch."""
+    """Numbers the rows of a file from 1, batch after batch, and adds up how much they come to."""
 
     def __init__(self) -> None:
         self.last = 0
+        self._stored = self._text = 0
 
     def take(self, rows: int) -> range:
         """Return the numbers of the next rows."""
         first = self.last + 1
         self.last += rows
         return range(first, first + rows)
+
+    def grow(self, stored: int, text: int) -> None:
+        """Count bytes as stored and as text; raise pa.ArrowInvalid for a bomb of repeated text."""
+        self._stored += stored
+        self._text += text
+        if self._text > max(FREE_GROWTH, MAX_GROWTH * self._stored):
+            raise pa.ArrowInvalid(
+                f"it repeats so few texts that its rows come to over {MAX_GROWTH} times its size, "
+                f"{self._text >> 20:,} MiB"
+            )
 
 
 def reading_error(name: str, kind: str, numbers: RowNumbers, error: BaseException) -> UserError:
@@ -45,18 +59,18 @@ def reading_error(name: str, kind: str, numbers: RowNumbers, error: BaseExceptio
 
 
 def column_chunks(
-    batch: pa.RecordBatch, numbers: RowNumbers, batch_rows: int
+    batch: pa.RecordBatch, numbers: RowNumbers, batch_rows: int, stored: int | None = None
 ) -> Iterator[ColumnChunk]:
     """Cut a batch into chunks of at most `batch_rows` rows and about CHUNK_BYTES.
 
-    Rows with text that is not UTF-8 become rejects. Raises pa.ArrowInvalid for a batch that is
-    damaged.
+    Rows with text that is not UTF-8 become rejects. `stored` are the batch's bytes in its file, if
+    they are not those in memory. Raises pa.ArrowInvalid for a batch that is damaged, or a bomb.
     """
     names = unique_names(batch.schema.names)
-    row_bytes = max(1, batch.nbytes // max(1, batch.num_rows))
-    rows = max(1, min(batch_rows, CHUNK_BYTES // row_bytes))
-    for start in range(0, batch.num_rows, rows):
-        part = batch.slice(start, rows)
+    sizes = _row_sizes(batch)
+    numbers.grow(batch.nbytes if stored is None else stored, int(sizes.sum()))
+    for start, end in _cuts(sizes, batch_rows):
+        part = batch.slice(start, end - start)
         bad = _bad_rows(part)
         own = numbers.take(part.num_rows)
         kept = np.array(own, dtype=np.int64)
@@ -67,6 +81,38 @@ def column_chunks(
         columns = [_plain(column) for column in part.columns]
         rejects = [Reject(own[index], NOT_UTF8, raw) for index, raw in sorted(bad.items())]
         yield ColumnChunk(dict(zip(names, columns, strict=True)), kept, rejects)
+
+
+def _row_sizes(batch: pa.RecordBatch) -> npt.NDArray[np.float64]:
+    """Return the bytes of each row: exact for text from dictionaries, else those of the average."""
+    sizes = np.zeros(batch.num_rows)
+    for column in batch.columns:
+        if pa.types.is_dictionary(column.type) and _has_length(column.type.value_type):
+            lengths = pc.take(pc.binary_length(column.dictionary), column.indices)
+            sizes += lengths.cast(pa.float64()).fill_null(0).to_numpy(zero_copy_only=False)
+            column = column.indices
+        sizes += column.nbytes / max(1, batch.num_rows)
+    return sizes
+
+
+def _has_length(kind: pa.DataType) -> bool:
+    return any(
+        test(kind)
+        for test in (
+            pa.types.is_string, pa.types.is_large_string, pa.types.is_binary,
+            pa.types.is_large_binary,
+        )
+    )  # fmt: skip
+
+
+def _cuts(sizes: npt.NDArray[np.float64], batch_rows: int) -> Iterator[tuple[int, int]]:
+    """Yield where chunks of at most `batch_rows` rows and about CHUNK_BYTES begin and end."""
+    ends, start, before = np.cumsum(sizes), 0, 0.0
+    while start < len(ends):
+        large = int(np.searchsorted(ends, before + CHUNK_BYTES, side="right"))
+        end = max(start + 1, min(start + batch_rows, large))
+        yield start, end
+        start, before = end, float(ends[end - 1])
 
 
 def _bad_rows(batch: pa.RecordBatch) -> dict[int, str]:

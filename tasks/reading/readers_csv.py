@@ -16,6 +16,8 @@ from tasks.reading.readers_text import source_encoding
 
 __all__ = ["delimiter_of", "read_csv"]
 
+MAX_COLUMNS = 16_384
+"""The most columns taken, as in Excel: each takes 10 KB of memory, whatever is in it."""
 _DELIMITER_NAMES = {"\t": "tab", " ": "space"}
 
 
@@ -28,7 +30,7 @@ def read_csv(source: Source, batch_rows: int = BATCH_ROWS) -> Iterator[Chunk]:
     thread while the caller works on one.
 
     Raises:
-        UserError: the file is empty, or its encoding cannot be told.
+        UserError: the file is empty, its encoding cannot be told, or it has over MAX_COLUMNS.
     """
     return ahead(_read(source, batch_rows))
 
@@ -103,6 +105,7 @@ def _layout(buffer: ByteBuffer, name: str) -> Layout:
         whole = buffer.ended and buffer.left <= size
         layout = layout_of(sample, whole, more=not whole and size != sizes[-1])
         if layout is not None and layout.names:
+            _check_columns(layout, name)
             return layout
         if buffer.ended:
             break
@@ -112,6 +115,14 @@ def _layout(buffer: ByteBuffer, name: str) -> Layout:
         f"{name} has no header that can be read (line {layout.skip + 1}: its quotes do not match); "
         "put one line with the columns' names on top"
     )
+
+
+def _check_columns(layout: Layout, name: str) -> None:
+    if len(layout.names) > MAX_COLUMNS:
+        raise UserError(
+            f"{name} has {len(layout.names):,} columns, and tables of more than {MAX_COLUMNS:,} "
+            "are not read; save it with fewer, or as JSON Lines"
+        )
 
 
 def _skip(lines: Lines, layout: Layout) -> None:

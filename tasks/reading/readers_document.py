@@ -7,6 +7,7 @@ from pathlib import PurePath
 
 from tasks.reading.documents_html import EXCERPT_HTML, NotAnArticle, declared_charset, html_article
 from tasks.reading.documents_text import markdown_article, text_article, title_of_name
+from tasks.reading.places_web import WebPlace
 from tasks.reading.readers_base import (
     BATCH_ROWS,
     EXCERPT_CHARS,
@@ -64,6 +65,9 @@ def _row(source: Source) -> Row | Reject:
         return Reject(1, str(error), text[:EXCERPT_CHARS])
     record.setdefault("title", title_of_name(source.place.file_name))
     record["file_name"] = source.place.file_name
+    if isinstance(source.place, WebPlace) and source.place.name == source.place.url:
+        # A URL with a query may hold a signature, which is nobody's to see.
+        record.setdefault("url", source.place.url)
     if (summary := _reference(source)) is not None:
         record["reference_summary"] = summary
     return Row(1, record, len(raw))

@@ -1,22 +1,13 @@
 """Workbooks (.xlsx .xlsm .xlsb .xls .ods): the sheets with articles, each row by its heads."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, BinaryIO, TypeVar
-
-from python_calamine import (
-    CalamineError,
-    CalamineSheet,
-    CalamineWorkbook,
-    PasswordError,
-    SheetTypeEnum,
-    SheetVisibleEnum,
-    load_workbook,
-)
+from itertools import islice
+from typing import Any, BinaryIO
 
 from tasks.cleaning.column_names import is_known
 from tasks.errors import UserError
+from tasks.reading.excel_sheets import PROTECTED, Cells, Sheets, sheets_of
 from tasks.reading.excel_size import check_size
 from tasks.reading.readers_base import (
     BATCH_ROWS,
@@ -40,12 +31,8 @@ https://support.microsoft.com/office/1672b34d-7043-467e-8e27-269d656771c3
 HEADER_ROWS = 30
 """The heads are looked for in so many rows from the top, and no further."""
 _LONGEST_NAME = 100
-_PROTECTED = "{} is protected by a password; save it without one (File, Info, Protect)"
 # The part of a new workbook with a password, which is wrapped into the old kind of file.
 _ENCRYPTED = "EncryptedPackage".encode("utf-16-le")
-
-Cells = list[Any]
-_T = TypeVar("_T")
 
 
 def read_excel(source: Source, batch_rows: int = BATCH_ROWS) -> Iterator[RecordChunk]:
@@ -76,78 +63,47 @@ class _Table:
 def _rows(source: Source) -> Iterator[Row | Reject]:
     with opened_seekable(source) as file:
         check_size(file, source.name)
-        sheets = _Sheets(_workbook(file, source.name), source.name)
-        tables = _chosen(sheets, source)
-        past = cut = number = 0
-        for table in tables:
-            for number, cells in _filled(sheets.load(table.sheet)):
-                if number > table.header_row:
-                    record = _record(table, cells)
-                    cut += sum(len(cell) == CELL_LIMIT for cell in cells if isinstance(cell, str))
-                    if len(tables) > 1:
-                        record.setdefault("sheet", table.sheet)
-                    yield Row(past + number, record, sum(map(_size, cells)))
-            past += number
-        if cut:
-            source.facts["cut_cells"] = (
-                f"{cut} of exactly {CELL_LIMIT:,} characters, where Excel cuts: probably not whole"
-            )
+        _check_password(file, source.name)
+        with sheets_of(file, source.name) as sheets:
+            yield from _sheet_rows(sheets, source)
 
 
-def _workbook(file: BinaryIO, name: str) -> CalamineWorkbook:
+def _sheet_rows(sheets: Sheets, source: Source) -> Iterator[Row | Reject]:
+    tables = _chosen(sheets, source)
+    past = cut = number = 0
+    for table in tables:
+        for number, cells in sheets.rows(table.sheet):
+            if number > table.header_row:
+                record = _record(table, cells)
+                cut += sum(len(cell) == CELL_LIMIT for cell in cells if isinstance(cell, str))
+                if len(tables) > 1:
+                    record.setdefault("sheet", table.sheet)
+                yield Row(past + number, record, sum(map(_size, cells)))
+        past += number
+    if cut:
+        source.facts["cut_cells"] = (
+            f"{cut} of exactly {CELL_LIMIT:,} characters, where Excel cuts: probably not whole"
+        )
+
+
+def _check_password(file: BinaryIO, name: str) -> None:
     file.seek(0)
     if file.read(len(OLE_MAGIC)) == OLE_MAGIC and _ENCRYPTED in file.read():
-        raise UserError(_PROTECTED.format(name))
-    file.seek(0)
-    return _asked(name, "workbook", lambda: load_workbook(file))
+        raise UserError(PROTECTED.format(name))
 
 
-class _Sheets:
-    """Loads a workbook's sheets; the last one stays in memory, as most workbooks have only one."""
-
-    def __init__(self, workbook: CalamineWorkbook, name: str) -> None:
-        self.metadata = workbook.sheets_metadata
-        self._workbook = workbook
-        self._name = name
-        self._last: tuple[str, CalamineSheet] | None = None
-
-    def load(self, sheet: str) -> CalamineSheet:
-        if self._last is None or self._last[0] != sheet:
-            # Not two at a time.
-            self._last = None
-            get = partial(self._workbook.get_sheet_by_name, sheet)
-            self._last = (sheet, _asked(self._name, f"sheet {sheet}", get))
-        return self._last[1]
-
-
-def _asked(name: str, what: str, ask: Callable[[], _T]) -> _T:
-    """Ask the library for something; raise UserError for all that it may say or do."""
-    try:
-        return ask()
-    except PasswordError:
-        raise UserError(_PROTECTED.format(name)) from None
-    except (CalamineError, OSError, ValueError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
-    except BaseException as error:
-        # What fails inside of the library's Rust comes as no Exception.
-        if type(error).__name__ != "PanicException":
-            raise
-        reason = "it is damaged"
-    raise UserError(f"{name} ({what}) cannot be read as Excel: {reason}; save it anew, or as CSV")
-
-
-def _chosen(sheets: _Sheets, source: Source) -> list[_Table]:
+def _chosen(sheets: Sheets, source: Source) -> list[_Table]:
     """Return the sheet with most text, and those that have its columns; tell of the others."""
     tables, other = [], []
-    for meta in sheets.metadata:
-        if meta.visible != SheetVisibleEnum.Visible:
-            other.append(f"{meta.name} (hidden)")
-        elif meta.typ != SheetTypeEnum.WorkSheet:
-            other.append(f"{meta.name} (no table)")
-        elif table := _table(sheets.load(meta.name)):
+    for sheet in sheets.all:
+        if not sheet.visible:
+            other.append(f"{sheet.name} (hidden)")
+        elif not sheet.is_table:
+            other.append(f"{sheet.name} (no table)")
+        elif table := _table(sheet.name, sheets.rows(sheet.name)):
             tables.append(table)
         else:
-            other.append(f"{meta.name} (empty)")
+            other.append(f"{sheet.name} (empty)")
     if not tables:
         named = f" ({', '.join(other)})" if other else ""
         raise UserError(f"{source.name} has no sheet with a row of heads and rows below it{named}")
@@ -161,23 +117,13 @@ def _chosen(sheets: _Sheets, source: Source) -> list[_Table]:
     return chosen
 
 
-def _filled(sheet: CalamineSheet) -> Iterator[tuple[int, Cells]]:
-    """Yield the rows that are not empty, each with its 1-based number in the sheet."""
-    if sheet.start is None:
-        return
-    # The library passes over the rows above the first that is filled.
-    for number, cells in enumerate(sheet.iter_rows(), start=1):
-        if any(cell not in ("", None) for cell in cells):
-            yield number, cells
-
-
-def _table(sheet: CalamineSheet) -> _Table | None:
+def _table(sheet: str, rows: Iterable[tuple[int, Cells]]) -> _Table | None:
     """Find the heads of a sheet's table, below titles and notes; None if there is no row below.
 
     Without any, the columns are numbered.
     """
-    rows = _filled(sheet)
-    top = [row for row, _ in zip(rows, range(HEADER_ROWS), strict=False)]
+    rows = iter(rows)
+    top = list(islice(rows, HEADER_ROWS))
     if len(top) < 2:
         return None
     number, cells = _heads(top)
@@ -185,7 +131,7 @@ def _table(sheet: CalamineSheet) -> _Table | None:
     filled = {place for at, row in top if at > number for place, cell in enumerate(row) if cell}
     named = [pair for pair in enumerate(names) if cells[pair[0]] != "" or pair[0] in filled]
     text = sum(_size(cell) for at, row in (*top, *rows) if at > number for cell in row)
-    return _Table(sheet.name, number, tuple(named), text)
+    return _Table(sheet, number, tuple(named), text)
 
 
 def _heads(top: list[tuple[int, Cells]]) -> tuple[int, Cells]:

@@ -39,9 +39,11 @@ def read_feed(source: Source, batch_rows: int = BATCH_ROWS) -> Iterator[Chunk]:
     """Give a feed's entries as rows, numbered from 1; nothing is fetched.
 
     A record has ``text`` (the content or the summary, whichever is fuller; HTML as it is) and
-    what is known of ``id``, ``title``, ``url``, ``author``, ``date`` (a datetime in UTC, or text
-    that is none), ``category``, ``language`` and ``feed_title``. Entries without any text are
-    rejects. Of an ill-formed feed what can be read is read; ``source.facts["feed"]`` says so.
+    what is known of ``id``, ``title``, ``description`` (the other of the two), ``url``,
+    ``author``, ``date`` (a datetime in UTC, or text that is none), ``category``, ``language``,
+    ``feed_title``, ``comments`` (their URL) and ``enclosures`` (a list of URLs). Entries without
+    any text are rejects. Of an ill-formed feed what can be read is read; ``source.facts["feed"]``
+    says so.
 
     Raises UserError for what is no feed, or one of more than 64 MiB.
     """
@@ -104,24 +106,28 @@ def _why(feed: Any) -> str:
 
 
 def _record(entry: Any, about: Any) -> Record:
-    text, language = _fullest(entry)
+    (text, language), *others = _texts(entry) or [("", "")]
+    teaser = next((other for other, _ in others if other != text), "")
     tags = (tag.get("label") or tag.get("term") or "" for tag in entry.get("tags") or ())
     record = {
         "id": entry.get("id"),
         "title": _title(entry),
         "text": text,
+        "description": teaser,
         "url": entry.get("link"),
         "author": entry.get("author") or about.get("author"),
         "date": _date(entry),
         "category": ", ".join(dict.fromkeys(tag.strip() for tag in tags if tag.strip())),
         "language": entry.get("language") or language or about.get("language"),
         "feed_title": _title(about),
+        "comments": entry.get("comments"),
+        "enclosures": [each["href"] for each in entry.get("enclosures") or () if each.get("href")],
     }
     return {name: value for name, value in record.items() if value}
 
 
-def _fullest(entry: Any) -> tuple[str, str]:
-    """Return the longest text of an entry and its language; both empty if it has none."""
+def _texts(entry: Any) -> list[tuple[str, str]]:
+    """The texts of an entry, each with its language, the longest first."""
     parts = list(entry.get("content") or ())
     if entry.get("summary"):
         parts.append(entry.get("summary_detail") or {"value": entry["summary"]})
@@ -130,7 +136,7 @@ def _fullest(entry: Any) -> tuple[str, str]:
         for part in parts
         if _TEXT_TYPE.match(str(part.get("type") or "").lower())
     ]
-    return max(texts, key=lambda each: len(each[0]), default=("", ""))
+    return sorted(texts, key=lambda each: len(each[0]), reverse=True)
 
 
 def _title(of: Any) -> str:

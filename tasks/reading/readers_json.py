@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from tasks.errors import UserError
-from tasks.reading.json_elements import Elements
+from tasks.reading.json_elements import ENDS_WITHIN, Elements, too_large
 from tasks.reading.json_layouts import Layout, Shape, layout_of
+from tasks.reading.json_members import ObjectEnd, is_large_object, list_behind
 from tasks.reading.json_patterns import ELEMENTS, MEMBERS, VALUES
 from tasks.reading.json_scanner import Window
-from tasks.reading.json_values import NotJsonError, parse_json, reject
+from tasks.reading.json_values import NotJsonError, TooManyValuesError, parse_json, reject
 from tasks.reading.readers_base import (
     BATCH_ROWS,
     RecordChunk,
@@ -25,6 +26,7 @@ from tasks.reading.readers_text import MAX_LINE, utf8_blocks
 
 HEAD = 2 << 20
 """The layout is told from this much of a document."""
+_ANEW = "write it as JSON Lines (pandas: to_json(orient='records', lines=True)) or Parquet"
 _SYNTAX = {Shape.LIST: ELEMENTS, Shape.MEMBERS: MEMBERS, Shape.VALUES: VALUES}
 
 
@@ -33,7 +35,7 @@ def read_json(source: Source, batch_rows: int = BATCH_ROWS) -> Iterator[RecordCh
 
     Puts ``layout``, ``encoding`` and ``ignored`` (lists that are not read) into the source's
     facts. Holds a block, and one element of
-    64 MiB at most; only a document of columns is read whole. Raises UserError for a file with
+    16 MiB at most; only a document of columns is read whole. Raises UserError for a file with
     nothing in it, or that ends within its list (what came before has been yielded then).
     """
     with opened(source) as file:
@@ -47,17 +49,44 @@ def _rows(window: Window, source: Source) -> Iterator[Row | Reject]:
     whole = len(window.data) <= HEAD and not window.more()
     if whole and not head.strip():
         raise UserError(f"{source.name} is empty: there is no article in it")
-    layout = layout_of(head, whole)
+    layout, before, count = layout_of(head, whole), 0, 0
+    if layout.shape is Shape.VALUES and not whole and is_large_object(window):
+        found = list_behind(window, HEAD)
+        before = window.base
+        if isinstance(found, ObjectEnd):
+            count = 1
+            yield _no_list(found, head, before, source.name)
+        else:
+            layout = found
     source.facts["layout"] = str(layout)
     if layout.shape in (Shape.COLUMNS, Shape.SPLIT):
         yield from _column_rows(window, layout, source.name)
         return
     window.drop(layout.start)
-    elements = Elements(window, source.name, _SYNTAX[layout.shape])
+    elements = Elements(window, source.name, _SYNTAX[layout.shape], count)
     yield from elements.rows()
     if layout.shape is not Shape.VALUES:
         yield from elements.rest(len(layout.path))
-    ignored = [*layout.ignored, *["members after the list"] * elements.passed_over]
+    _tell_ignored(source, layout, before * (not count), elements.passed_over)
+
+
+def _no_list(end: ObjectEnd, head: bytes, size: int, name: str) -> Reject:
+    """Reject an object that is too large for an article, and in which there is no list of them."""
+    if end is ObjectEnd.BROKEN:
+        raise UserError(
+            f"{name} has no list of articles in its first {size:,} bytes, and is not JSON from "
+            "there on; fetch or write it anew, best as JSON Lines"
+        )
+    cut = f"; {ENDS_WITHIN}" if end is ObjectEnd.OF_FILE else ""
+    return reject(1, f"{too_large()}, and has no list of articles{cut}", head)
+
+
+def _tell_ignored(source: Source, layout: Layout, before: int, after: bool) -> None:
+    ignored = [*layout.ignored]
+    if before:
+        ignored.append(f"{before >> 20} MiB of members before the list")
+    if after:
+        ignored.append("members after the list")
     if ignored:
         source.facts["ignored"] = ", ".join(ignored)
 
@@ -67,11 +96,14 @@ def _column_rows(window: Window, layout: Layout, name: str) -> Iterator[Row | Re
     text = bytes(window.data)
     if len(text) > MAX_LINE:
         raise UserError(
-            f"{name} holds columns, not rows, and is larger than {MAX_LINE >> 20} MiB: write it "
-            "as JSON Lines (pandas: to_json(orient='records', lines=True)) or Parquet"
+            f"{name} holds columns, not rows, and is larger than {MAX_LINE >> 20} MiB: {_ANEW}"
         )
     try:
         value = parse_json(text)
+    except TooManyValuesError as error:
+        raise UserError(
+            f"{name} holds columns, not rows, which must be held in memory, but {error}: {_ANEW}"
+        ) from None
     except NotJsonError as error:
         yield reject(1, str(error), text)
         return

@@ -7,7 +7,7 @@ from enum import Enum
 from itertools import chain
 
 from tasks.errors import UserError
-from tasks.reading.json_values import parse_object, reject
+from tasks.reading.json_values import MAX_ELEMENT, parse_object, reject
 from tasks.reading.readers_base import (
     BATCH_ROWS,
     RecordChunk,
@@ -17,7 +17,7 @@ from tasks.reading.readers_base import (
     in_chunks,
     opened,
 )
-from tasks.reading.readers_text import MAX_LINE, utf8_blocks
+from tasks.reading.readers_text import utf8_blocks
 
 _RECORD_SEPARATOR = b"\x1e"
 _EXCERPT = 8_000
@@ -45,8 +45,8 @@ def _rows(blocks: Iterator[bytes], name: str) -> Iterator[Row | Reject]:
         if not text:
             continue
         empty = False
-        if end is _End.TOO_FAR:
-            yield reject(number, f"the line is longer than {MAX_LINE >> 20} MiB", text)
+        if end is _End.TOO_FAR or len(text) > MAX_ELEMENT:
+            yield reject(number, f"the line is longer than {MAX_ELEMENT >> 20} MiB", text)
             continue
         row = parse_object(number, text)
         if end is _End.OF_FILE and isinstance(row, Reject):
@@ -76,7 +76,7 @@ def _lines(first: bytes, blocks: Iterator[bytes], separator: bytes) -> Iterator[
         last = lines.pop()
         if lines and pieces:
             pieces.append(lines[0])
-            too_far = size + len(lines[0]) > MAX_LINE
+            too_far = size + len(lines[0]) > MAX_ELEMENT
             lines[0] = b"".join(pieces)
             pieces, size = [], 0
             if too_far:
@@ -85,8 +85,8 @@ def _lines(first: bytes, blocks: Iterator[bytes], separator: bytes) -> Iterator[
             yield line, _End.HERE
         size += len(last)
         if last:
-            pieces.append(last if size <= MAX_LINE else last[:_EXCERPT])
-        if size > MAX_LINE:
+            pieces.append(last if size <= MAX_ELEMENT else last[:_EXCERPT])
+        if size > MAX_ELEMENT:
             pieces = [b"".join(pieces)[:_EXCERPT]]
     if pieces:
-        yield b"".join(pieces), _End.TOO_FAR if size > MAX_LINE else _End.OF_FILE
+        yield b"".join(pieces), _End.TOO_FAR if size > MAX_ELEMENT else _End.OF_FILE

@@ -1,10 +1,12 @@
 """Parquet: any column types, streamed; a row that is no valid text is rejected alone."""
 
 from collections.abc import Iterator
+from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tasks.reading.parquet_dictionaries import Dictionaries
 from tasks.reading.readers_arrow_columns import (
     READ_ERRORS,
     RowNumbers,
@@ -34,16 +36,26 @@ def read_parquet(source: Source, batch_rows: int = BATCH_ROWS) -> Iterator[Colum
         ):
             rows = _rows_at_a_time(file.metadata, batch_rows)
             source.facts["writer"] = str(file.metadata.created_by or "unknown")
-            for batch in _batches(file, rows):
-                yield from column_chunks(batch, numbers, batch_rows)
+            for batch, stored in _batches(file, opened, rows):
+                yield from column_chunks(batch, numbers, batch_rows, stored)
     except READ_ERRORS as error:
         raise reading_error(source.name, "Parquet", numbers, error) from error
 
 
-def _batches(file: pq.ParquetFile, rows: int) -> Iterator[pa.RecordBatch]:
-    """Read row group by row group: one that is broken does not take the one before with it."""
+def _batches(
+    file: pq.ParquetFile, opened: BinaryIO, rows: int
+) -> Iterator[tuple[pa.RecordBatch, int]]:
+    """Read row group by row group: one that is broken does not take the one before with it.
+
+    The bytes that a group takes in the file come with its first batch, with the others 0.
+    """
+    dictionaries = Dictionaries(file, opened)
     for group in range(file.metadata.num_row_groups):
-        yield from file.iter_batches(batch_size=rows, row_groups=[group])
+        stored = file.metadata.row_group(group).total_byte_size
+        at_once = min(rows, dictionaries.rows(group, rows))
+        for batch in file.iter_batches(batch_size=at_once, row_groups=[group]):
+            yield batch, stored
+            stored = 0
 
 
 def _rows_at_a_time(metadata: pq.FileMetaData, batch_rows: int) -> int:

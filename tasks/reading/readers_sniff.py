@@ -44,6 +44,15 @@ _HTML_START = re.compile(
 )
 _COLUMN_NAME = re.compile(r"(?!\s)[^.!?\n]{0,40}(?<!\s)")
 _SURE_LINES = 50
+_TABLE_MARKS = (("\t", 1), ("|", 2), (";", 2))
+"""What parts the fields of a table without a header, and how many of it a line has at least."""
+_TABLE_LINES = 20
+_TABLE_FIT = 0.95
+"""The share of a table's lines that have as many fields as the first twenty all have."""
+_LONG_TABLE, _LONG_TABLE_LINES = 32 << 10, 5
+"""Where lines are whole articles fewer of them are seen, and tell as much."""
+_LOG_LEVELS = frozenset("TRACE DEBUG INFO NOTICE WARN WARNING ERROR CRITICAL FATAL".split())
+_CODE = re.compile(r"\)\s*\{|[{;]\s*$|;\s*\}\s*$")
 _CONTROLS = bytes(code for code in range(0x20) if code not in b"\t\n\r")
 
 
@@ -124,7 +133,44 @@ def _lines(head: bytes) -> list[bytes]:
 
 
 def looks_like_csv(head: bytes) -> bool:
-    """Tell CSV: a first row with a delimiter, and a second with as many fields."""
+    """Tell CSV: a first row with a delimiter, and a second with as many fields; or many alike."""
+    return _starts_as_csv(head) or looks_like_table(head)
+
+
+def looks_like_table(head: bytes) -> bool:
+    """Tell a table without a header: many lines, each with as many tabs, bars or semicolons.
+
+    Commas are in prose too. Text that is indented, tables in Markdown, logs and code are none.
+    """
+    lines = [line.decode("utf-8", "replace") for line in _lines(head)]
+    if len(lines) > 2 and not head.endswith(b"\n"):
+        # The last line may be cut.
+        del lines[-1]
+    enough = _TABLE_LINES if sum(map(len, lines)) < _LONG_TABLE else _LONG_TABLE_LINES
+    if len(lines) < enough or looks_binary(head):
+        return False
+    return any(_is_table(lines, mark, least) for mark, least in _TABLE_MARKS)
+
+
+def _is_table(lines: list[str], mark: str, least: int) -> bool:
+    count = lines[0].count(mark)
+    if count < least or any(line.count(mark) != count for line in lines[:_TABLE_LINES]):
+        return False
+    rows = [fields for line in lines if len(fields := line.split(mark)) == count + 1]
+    if len(rows) < _TABLE_FIT * len(lines):
+        return False
+    columns = [[field.strip() for field in column] for column in zip(*rows, strict=True)]
+    filled = [sum(map(bool, column)) for column in columns]
+    return (
+        # What begins with the mark is indented, or a table in Markdown; what ends with it is code.
+        2 * min(filled[0], filled[-1]) > len(rows)
+        and not any(set("".join(row)) <= set("-: ") for row in rows[:3])
+        and not any(_LOG_LEVELS.issuperset(map(str.upper, column)) for column in columns)
+        and not any(map(_CODE.search, lines[:_TABLE_LINES]))
+    )
+
+
+def _starts_as_csv(head: bytes) -> bool:
     lines = _lines(head)
     if looks_binary(head) or len(lines) < 2 or lines[0].lstrip().startswith((b"{", b"<")):
         return False
@@ -149,20 +195,28 @@ def is_surely_csv(head: bytes) -> bool:
     """Tell CSV in a file that is named as text: short distinct names, and as many fields each row.
 
     Prose has commas too, and a table in Markdown has bars: neither has such a first line and the
-    same number of delimiters in all the others.
+    same number of delimiters in all the others. Without names it takes more: `looks_like_table`.
     """
-    if not looks_like_csv(head):
+    return _has_names(head) or looks_like_table(head)
+
+
+def _has_names(head: bytes) -> bool:
+    if not _starts_as_csv(head):
         return False
     text = [line.decode("utf-8", "replace") for line in _lines(head)[:_SURE_LINES]]
     if len(text) > 2 and not head.endswith(b"\n"):
         # The last line may be cut.
         del text[-1]
     delimiter = delimiter_of(text[0])
+    if delimiter != ";" and _CODE.search(text[0]):
+        return False
     names, *rows = csv.reader([f"{line}\n" for line in text], delimiter=delimiter)
     return (
         len(set(names)) == len(names)
         and all(_COLUMN_NAME.fullmatch(name) for name in names)
         and all(len(row) == len(names) for row in rows)
+        # Else it is but indented.
+        and any(row[0].strip() for row in [names, *rows])
         # What follows the heads of a table in Markdown.
         and not set("".join(rows[0])) <= set("-: ")
     )

@@ -20,6 +20,7 @@ from tasks.reading.readers_base import (
     opened,
 )
 from tasks.reading.readers_text import bom_encoding
+from tasks.reading.url_lines import url_finder
 from tasks.reading.web_sitemap import SitemapWalk
 from tasks.reading.web_xml import first_element
 
@@ -28,14 +29,16 @@ FETCHED_ROWS = 100
 MAX_LINE_CHARS = 8_192
 """A line that is longer is no URL: servers take 8 KiB at most."""
 _URL_LINE = re.compile(r"https?://\S+$", re.IGNORECASE)
-_HEAD = 4
+_HEAD, _BOM = 16 << 10, 4
 
 
 def read_urls(source: Source, batch_rows: int = BATCH_ROWS) -> Iterator[Chunk]:
     """Fetch the articles of a text file with a URL a line.
 
     Blank lines and those that start with ``#`` are no rows; any other line that is no URL is a
-    reject. A row's number is its line's; rows come as they are fetched, not in order.
+    reject. Of a table, told by `tasks.reading.url_lines`, each line's first URL counts, and the
+    line with the columns' names is no row. A row's number is its line's; rows come as they
+    are fetched, not in order.
     """
     rows = fetch_articles(_lines(source), allow_hosts=source.allow_hosts)
     with closing(rows):
@@ -46,7 +49,10 @@ def _lines(source: Source) -> Iterator[tuple[int, str] | Reject]:
     with opened(source) as file:
         head = file.read(_HEAD)
         file.seek(0)
-        encoding = source.encoding or bom_encoding(head) or "utf-8-sig"
+        encoding = source.encoding or bom_encoding(head[:_BOM]) or "utf-8-sig"
+        start = head.decode(encoding, "replace")
+        # The last line of a part may be cut.
+        find = url_finder(start if len(head) < _HEAD else start.rpartition("\n")[0])
         text = io.TextIOWrapper(file, encoding=encoding, errors="replace")
         for number, (line, whole) in enumerate(_bounded_lines(text), start=1):
             url = line.strip()
@@ -54,8 +60,8 @@ def _lines(source: Source) -> Iterator[tuple[int, str] | Reject]:
                 yield Reject(
                     number, f"longer than {MAX_LINE_CHARS:,} characters", url[:EXCERPT_CHARS]
                 )
-            elif url and not url.startswith("#"):
-                yield number, url
+            elif url and not url.startswith("#") and (found := find(url)) is not None:
+                yield number, found
 
 
 def _bounded_lines(text: io.TextIOWrapper) -> Iterator[tuple[str, bool]]:

@@ -83,6 +83,9 @@ class Robots:
                     break
                 if attempt == 1:
                     await asyncio.sleep(min(failure.wait_s or 0.5, 5.0))
+        if last.unreachable:
+            # It is so of any page of the host.
+            return Rules(refusal=last.reason)
         return Rules(refusal=f"is not fetched, as its site's robots.txt {last.reason}")
 
     async def _fetch(self, origin: URL) -> bytes:

@@ -6,7 +6,7 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tasks.errors import UserError
+from tasks.errors import SourceAway, UserError
 from tasks.reading.archives import Member, archive_kind, tar_members, zip_members
 from tasks.reading.compressed import CompressedPlace, codec_of, codec_of_suffix
 from tasks.reading.places import LocalPlace, Place
@@ -25,11 +25,13 @@ class Unreadable:
     Attributes:
         reason: without the name.
         should: it should be data, by its name: the user is to be told.
+        away: only just now, perhaps.
     """
 
     name: str
     reason: str
     should: bool
+    away: bool = False
 
 
 def contents(listed: Listed) -> Iterator[Listed | Unreadable]:
@@ -43,7 +45,8 @@ def contents(listed: Listed) -> Iterator[Listed | Unreadable]:
     try:
         yield from _looked_into(listed, within="")
     except UserError as error:
-        yield Unreadable(listed.name, reason_of(error, listed.name), should=True)
+        is_away = isinstance(error, SourceAway)
+        yield Unreadable(listed.name, reason_of(error, listed.name), should=True, away=is_away)
     except OSError as error:
         said = f"cannot be read: {error.strerror or error}"
         yield Unreadable(listed.name, said, _should_be_data(listed.place.file_name))

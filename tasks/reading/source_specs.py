@@ -36,8 +36,12 @@ def listed_by(spec: str, allow_hosts: tuple[str, ...] = ()) -> tuple[list[Listed
             return _by_uri(uri[1].lower(), spec, allow_hosts)
         return _by_path(spec)
     except OSError as error:
-        name = shown(spec) if _URI.match(spec) else spec
-        raise UserError(f"{name} cannot be read: {error.strerror or error}") from error
+        raise UserError(f"{shown_spec(spec)} cannot be read: {error.strerror or error}") from error
+
+
+def shown_spec(spec: str) -> str:
+    """A spec as it is shown: a URI without what may be secret in it."""
+    return shown(spec) if _URI.match(spec) else spec
 
 
 def _by_uri(scheme: str, spec: str, allow_hosts: tuple[str, ...]) -> tuple[list[Listed], bool]:

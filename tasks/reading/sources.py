@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from tasks.errors import UserError
+from tasks.errors import SourceAway, UserError
 from tasks.reading.compressed import CompressedPlace
 from tasks.reading.readers import (
     DOCUMENT,
@@ -19,7 +19,7 @@ from tasks.reading.readers_base import Source
 from tasks.reading.source_contents import Unreadable, contents, reason_of
 from tasks.reading.source_documents import NOTE, References, is_not_data, notes_among, refuse_pairs
 from tasks.reading.source_files import Listed, partitions
-from tasks.reading.source_specs import listed_by
+from tasks.reading.source_specs import listed_by, shown_spec
 
 __all__ = ["Skipped", "Source", "SourceOptions", "Sources", "find_sources"]
 
@@ -46,10 +46,14 @@ class SourceOptions:
 
 @dataclass(frozen=True)
 class Skipped:
-    """A file in a folder, or matched by a glob, that is not read, and why."""
+    """A file in a folder, or matched by a glob, that is not read, and why.
+
+    ``away``: it could not be read just now; later it may be there again.
+    """
 
     name: str
     reason: str
+    away: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", _printable(self.name))
@@ -78,11 +82,13 @@ def find_sources(specs: list[str], options: SourceOptions = SourceOptions()) -> 
     """Find the files that specs mean, unpacked: see `tasks.reading.source_specs.listed_by`.
 
     Files come in the order of the specs, those of a folder or glob in order of name; a file
-    named twice comes once. Files in archives are sources of their own. Hidden files and those
-    that start with `_` are ignored; files that are no data are in `.skipped`.
+    named twice comes once. A spec that leads to nothing is in `.broken`, if another leads to some.
+    Files in archives are sources of their own. Hidden files and those that start with `_` are
+    ignored; files that are no data are in `.skipped`.
 
     Raises:
-        UserError: a spec leads to no file that can be read, or an option is wrong.
+        UserError: no spec leads to a file that can be read (SourceAway: just now), an option is
+            wrong, or two folders look like articles and their summaries.
     """
     if not specs:
         raise UserError("no source is given; name a file, a folder or a glob, or say demo")
@@ -91,15 +97,31 @@ def find_sources(specs: list[str], options: SourceOptions = SourceOptions()) -> 
     references = _references(options)
     found = Sources()
     for spec in specs:
-        listed, alone = listed_by(spec, options.allow_hosts)
-        one = _Reading(options, references, alone).readable(listed, spec)
+        one = _sources_of(spec, options, references)
         found.extend(one)
         found.skipped.extend(one.skipped)
         found.broken.extend(one.broken)
     if not found:
-        raise UserError(found.broken[0].reason)
+        first = next((each for each in found.broken if each.away), found.broken[0])
+        raise (SourceAway if first.away else UserError)(first.reason)
     _refuse_unmatched(found, references)
     return Sources(_once(found), dict.fromkeys(found.skipped), dict.fromkeys(found.broken))
+
+
+def _sources_of(spec: str, options: SourceOptions, references: References | None) -> Sources:
+    """The sources that one spec leads to; itself as a broken one if there are none."""
+    try:
+        listed, alone = listed_by(spec, options.allow_hosts)
+    except UserError as error:
+        return Sources(
+            broken=[Skipped(shown_spec(spec), str(error), isinstance(error, SourceAway))]
+        )
+    found = _Reading(options, references, alone).readable(listed, spec)
+    if not found and not found.broken:
+        first = f"; {found.skipped[0].name}: {found.skipped[0].reason}" if found.skipped else ""
+        reason = f"{shown_spec(spec)} holds no file that can be read ({known_suffixes()}){first}"
+        found.broken.append(Skipped(shown_spec(spec), reason))
+    return found
 
 
 def _references(options: SourceOptions) -> References | None:
@@ -149,12 +171,12 @@ class _Reading:
     alone: bool
 
     def readable(self, files: list[Listed], spec: str) -> Sources:
-        """Give the sources; raises UserError if a folder has none that could be read."""
+        """Give the sources; raises UserError for two folders that may be articles and summaries."""
         found = Sources()
         kinds: list[tuple[Listed, str]] = []
         for each in self._looked_into(files):
             if isinstance(each, Unreadable):
-                self._refuse(each, found)
+                self._refuse(each, found, files)
             elif isinstance(each, Skipped):
                 found.skipped.append(each)
             else:
@@ -167,8 +189,6 @@ class _Reading:
                 found.skipped.append(Skipped(listed.name, NOTE))
             else:
                 found.append(self._source(listed, kind))
-        if not found:
-            _refuse_empty(found, spec)
         return found
 
     def _looked_into(
@@ -199,12 +219,15 @@ class _Reading:
         try:
             return listed, format_of(listed.place, listed.name)
         except UserError as error:
-            said = reason_of(error, listed.name)
-            return Unreadable(listed.name, said, named is not None and not _is_empty(listed))
+            said, away = reason_of(error, listed.name), isinstance(error, SourceAway)
+            should = away or (named is not None and not _is_empty(listed))
+            return Unreadable(listed.name, said, should, away)
 
-    def _refuse(self, file: Unreadable, found: Sources) -> None:
-        if file.should or self.alone:
-            found.broken.append(Skipped(file.name, f"{file.name} {file.reason}"))
+    def _refuse(self, file: Unreadable, found: Sources, files: list[Listed]) -> None:
+        # What is in an archive that is named was not named itself: it is as in a folder.
+        is_named = self.alone and any(file.name == each.name for each in files)
+        if file.should or is_named:
+            found.broken.append(Skipped(file.name, f"{file.name} {file.reason}", file.away))
         else:
             found.skipped.append(Skipped(file.name, file.reason))
 
@@ -231,10 +254,3 @@ def _is_empty(listed: Listed) -> bool:
             return not file.read(1)
     except (OSError, UserError):
         return False
-
-
-def _refuse_empty(found: Sources, spec: str) -> None:
-    if found.broken:
-        return
-    first = f"; {found.skipped[0].name}: {found.skipped[0].reason}" if found.skipped else ""
-    raise UserError(f"{spec} holds no file that can be read ({known_suffixes()}){first}")

@@ -117,7 +117,8 @@ class WebClient:
             chain.add(str(target.with_fragment(None)))
             if before_hop:
                 await before_hop(target)
-            with told_failures(_proxy_hint() if target not in self._allowed else ""):
+            hint = _proxy_hint() if target not in self._allowed else ""
+            with told_failures(hint, redirected=len(chain) > 1):
                 async with self._request(target, headers) as response:
                     if response.status not in _REDIRECTS or "Location" not in response.headers:
                         if response.status >= 400:

@@ -33,16 +33,23 @@ class WebFailure(Exception):
         temporary: a later attempt may do better.
         wait_s: seconds to wait before it, where the server has said so.
         status: of the HTTP answer, where it was one.
+        unreachable: the host of the URL was not connected to, whatever was to be had of it.
     """
 
     def __init__(
-        self, reason: str, temporary: bool = False, wait_s: float | None = None, status: int = 0
+        self,
+        reason: str,
+        temporary: bool = False,
+        wait_s: float | None = None,
+        status: int = 0,
+        unreachable: bool = False,
     ) -> None:
         super().__init__(reason)
         self.reason = reason
         self.temporary = temporary
         self.wait_s = wait_s
         self.status = status
+        self.unreachable = unreachable
 
 
 def failure_of_status(status: int, headers: Mapping[str, str]) -> WebFailure:
@@ -78,18 +85,25 @@ def pause_s(failure: WebFailure, attempt: int, base_s: float, longest_s: float) 
 
 
 @contextmanager
-def told_failures(hint: str = "") -> Iterator[None]:
-    """Turn the client's errors into `WebFailure`; `hint` ends those of connecting."""
+def told_failures(hint: str = "", redirected: bool = False) -> Iterator[None]:
+    """Turn the client's errors into `WebFailure`; `hint` ends those of connecting.
+
+    `redirected`: to another host, perhaps; the one of the URL was reached.
+    """
     try:
         yield
     except UserError as error:
-        raise WebFailure(str(error)) from error
+        raise WebFailure(str(error), unreachable=not redirected) from error
     except TimeoutError as error:
         connecting = isinstance(error, aiohttp.ConnectionTimeoutError)
         words = "cannot be connected to in time" if connecting else "does not answer in time"
-        raise WebFailure(words + (hint if connecting else ""), temporary=True) from error
+        words += hint if connecting else ""
+        unreachable = connecting and not redirected
+        raise WebFailure(words, temporary=True, unreachable=unreachable) from error
     except aiohttp.ClientError as error:
-        raise _failure_of_client(error, hint) from error
+        failure = _failure_of_client(error, hint)
+        failure.unreachable = failure.unreachable and not redirected
+        raise failure from error
     except OSError as error:
         words = f"fails on the way: {error.strerror or type(error).__name__}"
         raise WebFailure(words, temporary=True) from error
@@ -100,13 +114,15 @@ def _failure_of_client(error: aiohttp.ClientError, hint: str) -> WebFailure:
         case aiohttp.InvalidURL():
             return WebFailure("is no valid URL")
         case aiohttp.ClientConnectorDNSError():
-            return WebFailure(f"has a host whose name is not known{hint}", temporary=True)
+            words = f"has a host whose name is not known{hint}"
+            return WebFailure(words, temporary=True, unreachable=True)
         case aiohttp.ClientConnectorCertificateError():
-            return WebFailure("has a certificate that is not valid")
+            return WebFailure("has a certificate that is not valid", unreachable=True)
         case aiohttp.ClientConnectorError():
             untrusted = isinstance(error.os_error, ssl.SSLError)
             words = error.strerror or type(error.os_error).__name__
-            return WebFailure(f"cannot be connected to: {words}{hint}", temporary=not untrusted)
+            words = f"cannot be connected to: {words}{hint}"
+            return WebFailure(words, temporary=not untrusted, unreachable=True)
         case aiohttp.ServerDisconnectedError() | aiohttp.ClientOSError():
             return WebFailure("broke the connection", temporary=True)
         case aiohttp.ClientPayloadError():

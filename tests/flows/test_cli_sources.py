@@ -128,3 +128,74 @@ def test_odd_names_do_not_break_the_output(tmp_path: Path, monkeypatch: pytest.M
     assert "[bold]" in out.getvalue()
     assert "[/] is no markup." in out.getvalue()
     assert inspect(path, as_json=True) == 0
+
+
+def test_what_would_store_nothing_is_not_to_be_loaded(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"text": "", "title": "A"}\n{"text": " ", "title": "B"}\n')
+    assert inspect(path, columns=["body=text"]) == 1
+    shown = capsys.readouterr()
+    assert "load it with" not in shown.out
+    assert shown.err == (
+        f"article-flows: {path}: none of the 2 rows looked at would be stored: empty body\n"
+    )
+    assert inspect(path, columns=["body=text"], as_json=True) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert (told["command"], "none of the 2 rows" in told["sources"][0]["problem"]) == (None, True)
+
+
+def test_one_empty_table_beside_a_good_one_is_told_and_the_others_loaded(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = write_articles(tmp_path / "a.jsonl", 3)
+    (tmp_path / "b.jsonl").write_text('{"text": "", "title": "A"}\n')
+    assert inspect(good, tmp_path / "b.jsonl", columns=["b.jsonl:body=text"]) == 0
+    shown = capsys.readouterr()
+    assert "load it with" in shown.out
+    assert shown.err.endswith("b.jsonl: its only row would not be stored: empty body\n")
+
+
+def test_text_in_another_encoding_is_told_how_to_say_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"id,text\n" + b"1,caf\xe9 au lait\n" * 9)
+    settings = IngestSettings(sources=[str(path)], encoding="utf-8")
+    assert cli_sources.inspect(settings, as_json=False) == 1
+    shown = capsys.readouterr()
+    assert "bytes that are not UTF-8; say its encoding by --encoding, such as" in shown.err
+    assert "load it with" not in shown.out
+
+
+def test_private_addresses_are_looked_at_again_with_the_option(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "a.urls"
+    path.write_text("http://localhost:9/a\nhttp://localhost:9/b\n")
+    assert inspect(path) == 1
+    shown = capsys.readouterr()
+    assert f"look again with\n  article-flows inspect {path} --allow-host localhost" in shown.out
+    assert "load it with" not in shown.out
+
+
+def test_counts_of_some_rows_say_of_how_many(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "a.jsonl"
+    rows = [{"text": f"It is number {n}." * (n % 2), "title": f"T {n}"} for n in range(2_500)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert inspect(path, columns=["body=text"]) == 0
+    shown = capsys.readouterr().out
+    assert "would be rejected of 1,000 looked at" in shown
+    assert "noticed of 500 looked at" in shown
+
+
+def test_the_order_of_dates_is_in_the_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_articles(tmp_path / "a.jsonl", 2)
+    settings = IngestSettings(sources=[str(path)], date_order="day-first")
+    assert cli_sources.inspect(settings, as_json=False) == 0
+    assert f"ingest {path} --date-order day-first" in capsys.readouterr().out

@@ -23,13 +23,33 @@ def test_what_may_be_missing_or_wrong_is_said_of_its_source() -> None:
 
 def test_long_names_are_known_by_their_ends() -> None:
     shown = told(SourceReport("/data/incoming/2026/november/agency-one/articles.jsonl", 1, 1))
-    assert "…ovember/agency-one/articles.jsonl" in shown
+    assert "…ncy-one/articles.jsonl" in shown
 
 
-def test_the_most_frequent_reasons_of_rejects_are_shown() -> None:
+def test_the_most_frequent_reasons_of_rejects_are_shown_with_a_place() -> None:
     profile = Profile()
-    profile.add_rejects([Reject(n, "empty body", "") for n in range(1_200)])
-    profile.add_rejects([Reject(1, f"reason {'x' * n}", "") for n in range(9)])
-    shown = told(SourceReport("a.csv", 1_209, rejected=1_209), profile=profile)
-    assert "- 1,200 × empty body" in shown
-    assert "- 5 × other reasons" in shown
+    profile.add_rejects("in/a.csv", [Reject(n, f"{n} characters", "") for n in range(7, 1_207)])
+    profile.add_rejects("b.csv", [Reject(3, "9 fields where the header has 4", "")])
+    profile.add_rejects("b.csv", [Reject(1, f"reason {'x' * n}", "") for n in range(9)])
+    shown = told(SourceReport("a.csv", 1_210, rejected=1_210), profile=profile)
+    assert "- 1,200 × … characters, such as '7 characters' (a.csv row 7)" in shown
+    assert "- 1 × 9 fields where the header has 4 (b.csv row 3)" in shown
+    assert "- 3 × 3 other reasons" in shown
+
+
+def test_each_way_of_mapping_names_its_sources() -> None:
+    one, two, three = (
+        SourceReport(f"in/{name}.csv", 1, 1, columns={"body": column})
+        for name, column in (("a", "text"), ("b", "text"), ("c", "story"))
+    )
+    assert "\nColumns: body from text\n" in told(one, two)
+    shown = told(one, two, three)
+    assert "Columns of a.csv and 1 more: body from text" in shown
+    assert "Columns of c.csv: body from story" in shown
+
+
+def test_why_rows_are_current_no_longer() -> None:
+    report = IngestReport([SourceReport("a.csv", 4, 4, changed=3)], [], "a", "r", 1, superseded=5)
+    shown = ingest_markdown(report)
+    assert "3 came again with other content; 2 are not in the sources any more" in shown
+    assert "--keep-versions" in shown

@@ -8,7 +8,8 @@ import pytest
 
 from tasks.cleaning.columns import given_for, parse_column_options
 from tasks.cleaning.rules import Rules
-from tasks.inspection import BODY_CHARS, ColumnSeen, Inspection, inspect_source
+from tasks.inspection import BODY_CHARS, Inspection, inspect_source
+from tasks.inspection_columns import ColumnSeen
 from tasks.reading.sources import find_sources
 from tests.support import ROOT, write_articles
 

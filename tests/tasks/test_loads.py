@@ -28,7 +28,7 @@ def load(lake: Lake, *rows: Row, end: bool = True, **options: bool) -> tuple[Sou
     """Load rows from a file; returns the report, and how many rows were replaced."""
     source = at(lake).with_name("source.jsonl")
     source.write_text("".join(json.dumps({"id": id_, "body": text}) + "\n" for id_, text in rows))
-    one = Load(lake)
+    one = Load(lake, keep_versions=options.get("keep_versions", False))
     (report,) = [ingest_source(each, one) for each in find_sources([str(source)])]
     return report, one.finish(**options) if end else 0
 
@@ -107,6 +107,16 @@ def test_a_load_that_was_killed_is_ended_by_the_next(lake: Lake) -> None:
     load(lake, ("b", "same"))
     assert current(lake) == [("a", "new"), ("b", "same")]
     assert lake.storage.list("_staging/loads") == []
+
+
+def test_a_killed_load_that_keeps_versions_replaces_nothing(lake: Lake) -> None:
+    load(lake, ("a", "old"), ("b", "same"))
+    load(lake, ("a", "new"), end=False, keep_versions=True)
+    load(lake, ("a", "new"), keep_versions=True)
+    assert current(lake) == [("a", "new"), ("a", "old"), ("b", "same")]
+    load(lake, ("b", "newer"), end=False)
+    load(lake, ("a", "new"), keep_versions=True)
+    assert current(lake) == [("a", "new"), ("a", "old"), ("b", "newer")]
 
 
 def test_what_a_killed_load_brought_is_replaced_like_anything_else(lake: Lake) -> None:

@@ -38,9 +38,11 @@ def test_it_counts_lengths_languages_dates_and_flags() -> None:
 
 def test_reasons_are_counted_without_their_numbers_and_never_without_end() -> None:
     profile = Profile()
-    profile.add_rejects([Reject(n, f"{n:,} characters; too few", "") for n in range(3_000)])
+    profile.add_rejects(
+        "a.csv", [Reject(n, f"{n:,} characters; too few", "") for n in range(3_000)]
+    )
     assert profile.reasons == {"… characters; too few": 3_000}
-    profile.add_rejects([Reject(1, "x" * n, "") for n in range(1, 1_000)])
+    profile.add_rejects("a.csv", [Reject(1, "x" * n, "") for n in range(1, 1_000)])
     assert sum(profile.reasons.values()) == 3_999
     assert len(profile.reasons) < 250
 
@@ -57,7 +59,7 @@ def test_the_artifact_shows_them_as_tables() -> None:
     profile = Profile()
     for year in range(1990, 2020):
         profile.add(rows("x" * 3_000, year=year))
-    profile.add_rejects([Reject(7, "empty | body", "")])
+    profile.add_rejects("a.csv", [Reject(7, "empty | body", "")])
     text = profile_markdown(
         IngestReport([], [], "lake/articles", "lake/rejects", 0.0, profile=profile)
     )

@@ -31,6 +31,8 @@ NOTICES = {
         "our use of cookies. Accept all",
         "Diese Website verwendet Cookies, um Ihnen ein besseres Erlebnis zu bieten.",
         "Ce site utilise des cookies.",
+        "We use cookies. Accept all cookies to continue.",
+        "Please accept our cookies to view this page.",
     ],
     "captcha or access denied": [
         'Access Denied. You don\'t have permission to access "http://x.com/" on this server.',
@@ -55,6 +57,8 @@ def test_a_page_that_is_nothing_but_a_notice(kind: str, text: str) -> None:
 
 
 ARTICLES = [
+    "We use cookies. Accept all cookies to continue the story of how they came to be, she said.",
+    "Accept all cookies to win: a game that teaches children what they give away.",
     "The European Court of Justice ruled on Tuesday that websites must get active consent before "
     "they set cookies. The case was brought by a German consumer group.",
     'Google will stop supporting cookies. "We use cookies less," a spokesman said on Monday.',

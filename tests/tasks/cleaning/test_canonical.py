@@ -94,6 +94,10 @@ def test_the_url_is_the_id_where_there_is_none() -> None:
 def test_a_date_that_cannot_be_told_is_kept_as_written() -> None:
     row = one({"text": "x", "date": "early spring", "n": 1})
     assert (row["published_at"], row["extra"]) == (None, '{"date":"early spring","n":1}')
+    assert "date_unread" in row["flags"]
+    blank = one({"text": "x", "date": "  ", "n": 1})
+    assert (blank["published_at"], blank["extra"]) == (None, '{"n":1}')
+    assert "date_unread" not in (blank["flags"] or [])
 
 
 @pytest.mark.parametrize(
@@ -225,7 +229,7 @@ def test_html_becomes_text_and_is_flagged() -> None:
 
 def test_a_missing_language_is_told_by_the_text() -> None:
     chunk = convert({"text": ENGLISH}, {"text": ENGLISH, "lang": "EN-gb"}, {"text": "7 " * 99})
-    assert chunk.batch["language"].to_pylist() == ["en", "EN-gb", None]
+    assert chunk.batch["language"].to_pylist() == ["en", "en-GB", None]
     assert chunk.batch["flags"].to_pylist() == [["language_detected"], None, None]
     records = RecordChunk([{"text": ENGLISH}], [1])
     off = canonical(records, COLUMNS, "a", Rules(detect_language=False)).batch.to_pylist()
@@ -293,3 +297,20 @@ def test_ids_are_by_content_where_there_is_no_other() -> None:
     chunk = convert({"text": "a", "id": "1"}, {"text": "b", "url": "u"}, {"text": "c"})
     hashes = chunk.batch["content_hash"].to_pylist()
     assert chunk.batch["article_id"].to_pylist() == ["1", "u", f"content-{hashes[2][:16]}"]
+
+
+@pytest.mark.parametrize(
+    ("url", "stored"),
+    [
+        ("https://user:secret@example.org/a?b=c@d", "https://example.org/a?b=c@d"),
+        ("https://user@example.org", "https://example.org"),
+        ("https://example.org/@name", "https://example.org/@name"),
+        ("mail@example.org", "mail@example.org"),
+    ],
+)
+def test_a_password_in_a_url_is_stored_nowhere(url: str, stored: str) -> None:
+    chunk = RecordChunk([{"url": url, "body": "Some text."}], [1])
+    rows = canonical(chunk, ColumnMap({"url": "url", "body": "body"}), "a.csv").batch
+    row = rows.to_pylist()[0]
+    assert (row["url"], row["article_id"]) == (stored, stored)
+    assert "secret" not in str(row)

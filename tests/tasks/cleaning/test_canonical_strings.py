@@ -13,7 +13,8 @@ from tasks.cleaning.text_buffers import bytes_of
 
 # What is near a border: between controls, blanks, marks, scripts, and lengths in UTF-8.
 ODD = (
-    "\0\t\n\x0b\r\x1c\x1f \x7f\x80\x85\x9f\xa0\xbf\xc0\xff\u0300\u036f\u0374\u037e\u0387\u03cc"
+    "\0\t\n\x0b\x0c\r\x1b\x1c\x1d\x1e\x1f \x7f\x80\x85\x9f\xa0\xbf\xc0\xff"
+    "\u0300\u036f\u0374\u037e\u0387\u03cc"
     "\u0439\u05d0\u05bc\u0644\u0654\u093c\u0915\u0e48\u1100\u1161\u11a8\u1680\u1e9b\u1f71\u1fff"
     "\u2000\u2001\u2002\u200a\u200b\u2019\u2028\u2029\u202f\u205f\u2126\u212b\u2329\u3000\u3001"
     "\u302a\u304b\u3099\u4e2d\u9fff\uac00\ud7a3\uf900\ufb1d\ufe20\ufeff\uff01\ufffd"

@@ -8,7 +8,10 @@ from hypothesis import strategies as st
 from tasks.cleaning.canonical_text import as_text, clean_text, join_sentences
 
 ANY_TEXT = st.text(
-    st.one_of(st.characters(), st.sampled_from("\r\n\t\0\x85\x9f\ufeff\ud800e\u0301 \u3000中"))
+    st.one_of(
+        st.characters(),
+        st.sampled_from("\r\n\t\0\x0b\x0c\x1e\x1f\x85\x9f\ufeff\ud800e\u0301 \u3000中"),
+    )
 )
 
 
@@ -22,6 +25,15 @@ def test_clean_text_is_clean_and_stays_so(text: str) -> None:
     assert clean_text(clean) == clean
 
 
+@settings(deadline=None)
+@given(ANY_TEXT)
+def test_no_words_are_glued(text: str) -> None:
+    """Where str.split parts words, they are parted afterwards."""
+    kept = "".join(sign for sign in text if sign.isspace() or unicodedata.category(sign) != "Cc")
+    assert clean_text(text).strip("\ufeff").split() == clean_text(kept).strip("\ufeff").split()
+    assert len(clean_text(f"a{text}b").split()) == len(f"a{kept}b".split())
+
+
 @pytest.mark.parametrize(
     ("raw", "clean"),
     [
@@ -30,6 +42,9 @@ def test_clean_text_is_clean_and_stays_so(text: str) -> None:
         ("\ufeff 中文\u3000", "中文"),
         ("a\0b\x1b[1mc\x7f\x9dd\te", "ab[1mcd\te"),
         ("line\x85next", "line\nnext"),
+        ("page\x0cnext\x0bline", "page\nnext\nline"),
+        ("file\x1cgroup\x1drecord\x1eunit\x1fend", "file\ngroup\nrecord\nunit end"),
+        ("page end\n\x0cpage\x1f", "page end\n\npage"),
         ("x\ud83dy", "x\ufffdy"),
         ("emoji 😀 ok", "emoji 😀 ok"),
         ("in\ufeffside", "in\ufeffside"),

@@ -160,6 +160,74 @@ def test_a_row_that_comes_twice_does_not_spoil_its_id() -> None:
     assert mapped(rows).get("article_id") == "id"
 
 
+@pytest.mark.parametrize(("versions", "column"), [(2, "id"), (3, None)])
+def test_an_id_stays_the_id_unless_most_of_it_repeats(versions: int, column: str | None) -> None:
+    rows = table(id=lambda n: f"a{n // versions}", text=body)
+    found = mapped(rows)
+    assert found.get("article_id") == column
+    assert ("id" in found.notes) is (column is None)
+
+
+@pytest.mark.parametrize(
+    ("day", "reason"),
+    [
+        (lambda n: 45_292 + n, "numbers such as 45292, as spreadsheets count days; write them as "),
+        (lambda n: f"{45_292 + n}.75", "numbers such as 45292.75, as spreadsheets count days; "),
+        (lambda n: 202_401 + n % 12, "a year and a month alone are no date"),
+        (lambda n: f"{1990 + n}.0", "a year alone is no date"),
+        (lambda n: n, "its numbers are no dates"),
+    ],
+)
+def test_numbers_that_are_no_dates_are_told_apart(day: Any, reason: str) -> None:
+    assert mapped(table(text=body, date=day)).notes["date"].startswith(reason)
+
+
+def test_short_names_of_machines() -> None:
+    found = mapped(table(nr=lambda n: n, ts=lambda n: 1_700_000_000 + n, text=body))
+    assert found.columns == {"body": "text", "published_at": "ts", "article_id": "nr"}
+
+
+def test_what_is_said_of_a_publisher_is_not_said_of_its_articles() -> None:
+    def outlet(number: int) -> dict[str, str]:
+        return {
+            "id": f"bbc-{number}",
+            "name": f"The paper number {number}",
+            "url": f"http://{number}.org",
+        }
+
+    def person(number: int) -> dict[str, Any]:
+        return {"id": number, "name": "Ann Lee"}
+
+    found = mapped(table(source=outlet, author=person, publisher=outlet, content=body))
+    assert found.columns == {"body": "content", "author": "author"}
+    flat = [
+        {f"source.{key}": value for key, value in outlet(n).items()} | {"content": body(n)}
+        for n in range(30)
+    ]
+    assert mapped(flat).columns == {"body": "content"}
+
+
+@pytest.mark.parametrize("wrapper", ["article", "_source", "doc", "source"])
+def test_what_is_said_in_a_mere_wrapper_is_said_of_the_article(wrapper: str) -> None:
+    inner = table(id=lambda n: f"x{n}", name=lambda n: f"On the bridge {n}", text=body)
+    found = mapped([{wrapper: each} for each in inner])
+    assert found.columns == {
+        "body": f"{wrapper}.text",
+        "title": f"{wrapper}.name",
+        "article_id": f"{wrapper}.id",
+    }
+    beside = [{wrapper: {"id": each["id"]}, "text": each["text"]} for each in inner]
+    assert (mapped(beside).get("article_id") is None) is (wrapper == "source")
+
+
+def test_a_table_of_addresses_is_told_how_to_have_them_fetched() -> None:
+    rows = [{"n": n, "link": f"https://a.org/{n}"} for n in range(9)]
+    with pytest.raises(UserError, match=r"body=NAME; or have the pages of link fetched: load a"):
+        mapped(rows)
+    with pytest.raises(UserError, match=r"body=NAME$"):
+        mapped([{"n": n} for n in range(9)])
+
+
 def test_the_next_best_name_is_taken_where_the_best_does_not_fit() -> None:
     rows = [{"date": "soon", "published": "2019-01-04", "url": "n/a", "link": "http://a.org/1"}]
     found = mapped([row | {"text": LONG} for row in rows])
@@ -354,3 +422,32 @@ def test_any_values_are_mapped_or_refused_and_no_column_comes_twice(
         return
     assert len(set(found.columns.values())) == len(found.columns)
     assert set(found.reasons) == set(found.columns)
+
+
+@pytest.mark.parametrize("depth", [200, 600, 980])
+@pytest.mark.parametrize("name", ["x", "id", "title", "summary", "published_at", "author", "body"])
+@pytest.mark.parametrize("shape", ["list", "record"])
+def test_one_value_nested_deeply_stops_no_guess(depth: int, name: str, shape: str) -> None:
+    deep: Any = "text"
+    for _ in range(depth):
+        deep = [deep] if shape == "list" else {"a": deep}
+    rows = table(12, id=str, title=lambda number: f"About {number}", body=body)
+    rows[3] = rows[3] | {name: deep}
+    found = mapped(rows)
+    assert found.columns["body"] == "body"
+    assert found.columns["title"] == "title"
+
+
+@pytest.mark.parametrize("name", ["doc_uid", "code", "stamp"])
+def test_a_deep_value_among_numbers_written_as_text_stops_no_guess(name: str) -> None:
+    deep: Any = "text"
+    for _ in range(1020):
+        deep = [deep]
+    rows = table(40, **{name: lambda number: str(100_000 + number * 9_990)}, body=body)
+    rows[3] = rows[3] | {name: deep}
+    assert mapped(rows).columns["body"] == "body"
+
+
+def test_sentences_in_sections_in_chapters_are_a_text() -> None:
+    rows = table(12, n=str, passage=lambda number: [[[body(number), LONG], [LONG]], [[LONG]]])
+    assert mapped(rows).columns["body"] == "passage"

@@ -18,6 +18,26 @@ NO_HTML = [
     "In Markdown, `<p>text</p>` and\n```html\n<div>x</div>\n<br>\n```\nare code.",
     "write &amp; for an ampersand",
     "if (i <b && c> 3) return",
+    'Write <script src="x.js"> in the head. Everything after should stay.',
+    "He used <style type='a'> and the rest of the article stays.",
+    "a <!-- not html --> b <!-- x and so on",
+    "x <![CDATA[ y ]]> z a[b[0]]>1",
+    'Usage: prog <label> <input> <button> <select> <option value="x"> and more',
+    "why does <div class='a'> not close?",
+    "Why? I wrote:\n\n    <div class='a'>\n      <p>hi\n\nand it fails.",
+    'use <video controls=""> & <canvas>',
+    "5<b>3 </b>",
+    "For x<y and y>z we have f(x)<g(y); p < 0.05, n>30; <0.001 and 5<b>3 </b>",
+    "<b> hi\n<i> hello\n<b> how are you, <i>?\n</b> left",
+    "<p> hi\n<p> hello\n<p> how are you?",
+    "<code> hello\n<a> what?\n<code> nothing",
+    "&lt;b&gt;bold&lt;/b&gt; in source",
+    "The <p> tag and the </p> tag make a paragraph; <br> breaks a line.",
+    "<div> is a box and <p> a paragraph",
+    "<!doctype html> is the first line of a page",
+    'say <a href="x>y"> and <img alt="a > b"> text remains?',
+    "git checkout <branch> && cp <source> <target>; <title> and <summary>",
+    '<?xml version="1.0"?><note id="1"><to>Tove</to></note> is an example.',
 ]
 
 
@@ -50,6 +70,28 @@ HTML = [
     ("<P CLASS='a'>unclosed <b>x", "unclosed x"),
     ("a<br><br>b<p>&nbsp;</p>c", "a\n\nb\n\nc"),
     ("<p>wrapped\n  by its\n  editor</p>", "wrapped by its editor"),
+    ('<a href="x">link</a> text', "link text"),
+    ("line<br>line", "line\nline"),
+    ("One sentence. <br> Another.", "One sentence.\nAnother."),
+    ("<b>Title: </b> text", "Title: text"),
+    ("<P> Some text </P> <P> more </P>", "Some text\n\nmore"),
+    ('<div class="a">A text that was cut <b>of', "A text that was cut of"),
+    ("First.\n<p>Second.\n<p>Third.", "First.\n\nSecond.\n\nThird."),
+    ("<img src='a.png'/> The text", "The text"),
+    ("<div></div>", ""),
+    ("<span style='a: b'><b>A text that was cut", "A text that was cut"),
+    ("<span></span>\n", ""),
+    ("<![CDATA[<p>a</p>]]> b[c[0]]>1", "a\n\nb[c[0]]>1"),
+    ("Hello&lt;br&gt;you,&lt;br&gt;and&lt;br /&gt;all", "Hello\nyou,\nand\nall"),
+    ("It&#8217;s &lt;b&gt;bold&lt;/b&gt; in source", "It’s &lt;b&gt;bold&lt;/b&gt; in source"),
+    ("<p>x</p><script type='a'>var a = {b: [1, 2]}; f(a);", "x"),
+    ("<p>x</p><!-- a=1; b={}; c[0]=(d);", "x"),
+    (
+        "<p>One <script>var a=1; words follow, they are prose.</p>",
+        "One var a=1; words follow, they are prose.",
+    ),
+    ("<p>x</p> <!-- never ends and words follow", "x\n\n<!-- never ends and words follow"),
+    ("<p>x</p><style>and a word</style>", "x"),
     ("<o:p>Word</o:p><p>says</p>", "Word\n\nsays"),
 ]
 
@@ -66,6 +108,29 @@ def test_suspects_are_found_in_slices_and_not_in_nulls() -> None:
     assert html_suspects(bodies).tolist() == [False, False, False, True, False, False]
     assert html_suspects(bodies.cast(pa.large_string())).tolist()[3]
     assert html_suspects(pa.array([], pa.string())).tolist() == []
+
+
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [
+        (
+            "Use <label> and <input>, <b>not</b> a <select> tag",
+            "Use <label> and <input>, not a <select> tag",
+        ),
+        ("$x<i>y$ <em>is</em> 5<b>3", "$x<i>y$ is 5<b>3"),
+        (
+            "Write <script> here, some words, then </script> there. <em>So</em> it is.",
+            "Write <script> here, some words, then </script> there. So it is.",
+        ),
+        (
+            "As a poem\nof lines\nthat\nhas <p>a pair</p>\nin it",
+            "As a poem\nof lines\nthat\nhas\n\na pair\n\nin it",
+        ),
+    ],
+)
+def test_a_text_of_few_tags_keeps_those_that_it_mentions(text: str, plain: str) -> None:
+    assert text_of_html(text) == plain
+    assert text_of_html(plain) is None
 
 
 WORDS = st.lists(st.from_regex(r"[a-zé中]{1,8}", fullmatch=True), min_size=1, max_size=6)
@@ -118,6 +183,41 @@ def test_malformed_html_never_fails(pieces: list[str]) -> None:
 def test_a_large_malformed_page_takes_one_pass(piece: str) -> None:
     html = "<p>x</p>" + piece * (300_000 // len(piece))
     assert text_of_html(html) is not None
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        *("<!--", "<!-- a ", " <script> ", "<script>", "<script>{};()=", "<style a='", "<![CDATA["),
+        *("<div a='b'> ", "x<i>y ", "<b> ", "<b>a\n\n", "<br> a ", "`<b>", "<a href=", "<p x=1 "),
+    ],
+)
+def test_a_large_text_about_tags_takes_one_pass(piece: str) -> None:
+    words = "about tags " + piece * (100_000 // len(piece))
+    for text in (words, f"<em>so</em> {words} and prose </script> -->", f"{words} <p>x</p>"):
+        assert "about tags" in (text_of_html(text) or text)
+
+
+FRAGMENTS = st.sampled_from(
+    "<label>|<input>|<b>|<i>|<script src='x'>|<style>|<!--|<![CDATA[|<div class='a'>|<canvas>"
+    "|<option value='x'>|<select>|<code>|<title>|<video controls=''>|<!-- 9".split("|")
+)
+
+
+@given(st.lists(st.tuples(FRAGMENTS, WORDS), min_size=1, max_size=12))
+def test_a_sentence_about_tags_stays_as_it_is(parts: list[tuple[str, list[str]]]) -> None:
+    text = "Of tags: " + " ".join(f"{tag} {' '.join(words)}" for tag, words in parts)
+    assert text_of_html(text) is None
+
+
+@given(st.lists(st.tuples(FRAGMENTS, WORDS), min_size=1, max_size=12))
+def test_what_has_no_end_takes_no_words_out_of_a_page(parts: list[tuple[str, list[str]]]) -> None:
+    inside = " ".join(f"{tag} {' '.join(words)}" for tag, words in parts)
+    plain = text_of_html(f"<p>start</p>{inside}<p>end</p>")
+    assert plain is not None
+    words = [word for _, words in parts for word in words]
+    assert [w for w in plain.split() if w in words] == words
+    assert plain.split()[-1] == "end"
 
 
 def test_words_after_many_open_tags_are_kept() -> None:

@@ -17,6 +17,7 @@ from tasks.reading.addresses import (
     is_public,
     shown,
     web_url,
+    without_user,
 )
 
 PRIVATE = """127.0.0.1 127.9.9.9 10.1.2.3 172.16.0.1 172.31.255.255 192.168.1.1 169.254.169.254
@@ -121,3 +122,9 @@ def test_a_name_is_resolved_to_its_public_addresses_only(monkeypatch: pytest.Mon
     assert _resolve(monkeypatch, "10.0.0.1", "8.8.8.8") == ["8.8.8.8"]
     with pytest.raises(PrivateAddress, match=r"10\.0\.0\.1.*--allow-host example\.org"):
         _resolve(monkeypatch, "10.0.0.1")
+
+
+def test_a_url_without_its_user_keeps_all_else() -> None:
+    assert without_user("http://u:p@h.example/a@b?c=d@e") == "http://h.example/a@b?c=d@e"
+    assert without_user("http://h.example/@u") == "http://h.example/@u"
+    assert without_user("u@h.example") == "u@h.example"

@@ -71,9 +71,25 @@ def test_each_file_of_a_zip_is_a_source(method: int) -> None:
     assert texts["x.zip/2020/a.jsonl"] == [f"text {number}" for number in range(9_000)]
     assert [texts["x.zip/2020/b.csv"], texts["x.zip/c.jsonl.gz"]] == [["x"], ["Some text"]]
     assert [(each.name, each.reason) for each in sources.skipped] == [
-        ("x.zip/README.md", "not a data file")
+        ("x.zip/README.md", "not a data file"),
+        ("x.zip/empty.dat", "is empty: there is no article in it"),
     ]
-    assert [each.name for each in sources.broken] == ["x.zip/empty.dat"]
+    assert sources.broken == []
+
+
+def test_what_is_no_data_in_an_archive_is_passed_over_as_in_a_folder() -> None:
+    png, pdf = b"\x89PNG\r\n\x1a\n" + bytes(50), b"%PDF-1.7\n\xe2\xe3\xcf\xd3\n"
+    office = Path("office.docx")
+    zipped({"[Content_Types].xml": "<x/>", "word/document.xml": "<x/>"}, str(office))
+    word = office.read_bytes()
+    zipped({"a.jsonl": LINE, "p.png": png, "b.pdf": pdf, "c.docx": word, "d.csv": png}, "mixed.zip")
+    sources = find_sources(["mixed.zip"])
+    assert [each.name for each in sources] == ["mixed.zip/a.jsonl"]
+    skipped = [each.name for each in sources.skipped]
+    assert skipped == ["mixed.zip/p.png", "mixed.zip/b.pdf", "mixed.zip/c.docx"]
+    assert [each.name for each in sources.broken] == ["mixed.zip/d.csv"]
+    zipped({"p.png": png}, "none.zip")
+    assert error_of("none.zip").startswith("none.zip holds no file that can be read")
 
 
 def test_names_in_archives_are_only_ever_names(tmp_path: Path) -> None:

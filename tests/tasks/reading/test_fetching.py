@@ -50,7 +50,7 @@ def test_a_page_becomes_its_article() -> None:
         assert "About us" not in text
         assert "rights reserved" not in text
         assert found == {
-            "url": site.url("/a#top"),
+            "url": site.url("/a"),
             "title": "The bridge",
             "author": "Ann Lee",
             "date": "2020-05-04",
@@ -175,6 +175,26 @@ def test_rules_for_us_by_name_count() -> None:
     rules = b"User-agent: article-flows\nDisallow: /\n\nUser-agent: *\nDisallow:\n"
     with Site({"/robots.txt": body(rules, "text/plain"), "/a": page("A")}) as site:
         assert "disallowed" in reason(fetch(numbered(site, "/a"), site)[1])
+
+
+def test_what_is_wrong_with_the_host_is_not_said_of_its_robots() -> None:
+    private, unknown = "http://127.0.0.1:1/a", "http://nobody.invalid/a"
+    found = fetch([(1, private), (2, unknown)])
+    assert reason(found[1]).startswith("leads to the private address 127.0.0.1; if that is meant")
+    assert reason(found[2]).startswith("has a host whose name is not known")
+    with Site({"/robots.txt": redirect("http://10.0.0.1/robots.txt"), "/a": page("A")}) as site:
+        found = fetch(numbered(site, "/a"), site)
+        assert "its site's robots.txt leads to the private address" in reason(found[1])
+
+
+def test_fragments_are_no_part_of_what_is_fetched_or_compared() -> None:
+    with Site({"/a": page("A")}) as site:
+        found = fetch(numbered(site, "/a#one", "/a", "/a#two"), site)
+        (row,) = (each for each in found.values() if isinstance(each, Row))
+        assert row.record["url"] == site.url("/a")
+        rejects = [each.reason for each in found.values() if isinstance(each, Reject)]
+        assert rejects == [f"is the same URL as in row {row.number}"] * 2
+        assert site.asked["/a"] == 1
 
 
 def test_a_host_whose_robots_fail_is_left_alone() -> None:

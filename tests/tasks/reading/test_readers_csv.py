@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.errors import UserError
-from tasks.reading import csv_bytes, csv_dialect, csv_rows
-from tests.tasks.csv_support import read_all
+from tasks.reading import csv_bytes, csv_dialect, csv_rows, csv_sniff
+from tests.tasks.csv_support import read_all, read_table
 
 CHINESE = "疫情期间主流媒体的传播策略研究,以人民日报抖音号为例。"
 
@@ -195,3 +195,34 @@ def test_a_first_row_longer_than_the_sample(path: Path) -> None:
     body = "A long text, with commas.\n" * 20_000
     chunk = read_all(path, f'1,"{body}"\n2,"{body}"\n3,"{body}"\n')
     assert [record["column_2"] for record in chunk.records] == [body] * 3
+
+
+def test_each_row_with_broken_quotes_is_a_reject_of_its_own(path: Path) -> None:
+    junk = [f'{n},t,"The council, it is said, met. " x"y' for n in range(20)]
+    unclosed = [f'{n},t,"The council met' for n in range(20, 30)]
+    chunk = read_all(path, "\n".join(["id,title,body", "a,b,c", *junk, *unclosed, 'd,e,"f"\n']))
+    assert [each.row for each in chunk.rejects] == list(range(3, 33))
+    assert [record["id"] for record in chunk.records] == ["a", "d"]
+    assert not any("lines" in each.reason for each in chunk.rejects)
+
+
+def test_the_lines_of_a_broken_row_stay_one_reject(path: Path) -> None:
+    text = 'id,title,body\n1,t,"a" b"c\nand, so "on" it, goes, on\nto the end"\n2,t,c\n'
+    chunk = read_all(path, text)
+    assert [each.row for each in chunk.rejects] == [2]
+    assert chunk.records == [{"id": "2", "title": "t", "body": "c"}]
+
+
+def test_a_header_longer_than_the_sample_is_read_whole(path: Path) -> None:
+    names = [f"a column with a long name, {n:05}" for n in range(15_000)]
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([names, ["x"] * len(names)])
+    assert path.stat().st_size > csv_sniff.SAMPLE
+    assert read_table(path).records == [dict.fromkeys(names, "x")]
+
+
+def test_too_many_columns_are_one_error(path: Path) -> None:
+    names = ",".join(f"c{n}" for n in range(100_000))
+    path.write_text(f"{names}\n{names}\n")
+    with pytest.raises(UserError, match="has 100,000 columns, and tables of more than 16,384 are"):
+        read_table(path)

@@ -1,5 +1,6 @@
 import io
 import random
+import re
 import string
 import zipfile
 from datetime import date, datetime, time
@@ -12,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from openpyxl.worksheet.worksheet import Worksheet
 
+import tasks.reading.excel_sheets
 import tasks.reading.excel_size
 from tasks.errors import UserError
 from tasks.reading.places import LocalPlace
@@ -273,12 +275,34 @@ def test_a_bomb_is_refused_whatever_size_it_says(
     assert error_of(path) == ("a.xlsx unpacks to over 4 MiB, too much for memory; save it as CSV")
 
 
-def test_a_cell_far_out_is_refused(path: Path) -> None:
+def sparse(path: Path, far: str) -> Path:
+    """A workbook with rows in columns A to C and one cell far out, which does not tell its size."""
     book = openpyxl.Workbook()
-    book.active["A1"] = "text"
-    book.active["XFD1048576"] = "far"
+    for row in (HEADS, *ROWS):
+        book.active.append(row)
+    book.active[far] = "far"
     book.save(path)
-    assert "goes to cell XFD1048576" in error_of(path)
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, re.sub(rb"<dimension[^>]*>", b"", content))
+    return path
+
+
+def test_a_cell_far_out_is_refused(path: Path) -> None:
+    error = error_of(sparse(path, "XFD1048576"))
+    assert "takes over 2048 MiB of memory" in error
+    assert "delete what is far out" in error
+
+
+def test_more_cells_than_are_read_are_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tasks.reading.excel_sheets, "MAX_CELLS", 1000)
+    assert "goes over 1,000 cells from its first to its last" in error_of(sparse(path, "Z100"))
+
+
+def test_a_cell_at_the_edge_costs_no_row(path: Path) -> None:
+    assert [record["id"] for _, record in read_all(source_of(sparse(path, "XFD2")))] == [1, 2]
 
 
 def test_other_files_in_zips_are_named(tmp_path: Path) -> None:

@@ -24,7 +24,8 @@ RSS = """<?xml version="1.0" encoding="utf-8"?>
 <item><title>&lt;b&gt;Brücke&lt;/b&gt; A &amp;amp; B</title><link>http://example.org/1</link>
 <guid isPermaLink="false">id-1</guid><dc:creator>Ann Lee</dc:creator>
 <pubDate>Mon, 04 May 2020 12:00:00 +0200</pubDate><category>Town</category>
-<category>Roads</category><description>Short.</description>
+<category>Roads</category><description>Short.</description><comments>http://example.org/1#c</comments>
+<enclosure url="http://example.org/1.mp3" length="9" type="audio/mpeg"/>
 <content:encoded>
 <![CDATA[<p>The whole text.</p><script>alert(1)</script>]]></content:encoded></item>
 <item><title>Only this</title></item>
@@ -80,6 +81,9 @@ def test_rss_entries_are_rows_with_their_fullest_text(tmp_path: Path) -> None:
         "id": "id-1",
         "title": "Brücke A & B",
         "text": "<p>The whole text.</p>",
+        "description": "Short.",
+        "comments": "http://example.org/1#c",
+        "enclosures": ["http://example.org/1.mp3"],
         "url": "http://example.org/1",
         "author": "Ann Lee",
         "date": datetime(2020, 5, 4, 10, tzinfo=UTC),
@@ -94,6 +98,25 @@ def test_rss_entries_are_rows_with_their_fullest_text(tmp_path: Path) -> None:
     ]
     assert rejects[0].raw == "Only this"
     assert source.facts["feed"] == "rss20"
+
+
+def test_a_text_that_is_there_twice_is_no_description(tmp_path: Path) -> None:
+    same = RSS.replace("Short.", "&lt;p&gt;The whole text.&lt;/p&gt;")
+    (record, _), _, _ = load(written(tmp_path, same))
+    assert "description" not in record
+    only = RSS.replace("<description>Short.</description>", "")
+    (record, _), _, _ = load(written(tmp_path, only))
+    assert "description" not in record
+
+
+def test_json_feeds_keep_summaries_and_attachments(tmp_path: Path) -> None:
+    item: dict[str, object] = {"id": "1", "content_text": "The whole text.", "summary": "Short."}
+    item |= {"attachments": [{"url": "http://example.org/1.mp3"}, {"url": 0.5}, {"url": []}, None]}
+    feed = {"version": "https://jsonfeed.org/version/1.1", "items": [item, {"summary": "Only."}]}
+    records, _, _ = load(written(tmp_path, json.dumps(feed)))
+    assert (records[0]["text"], records[0]["description"]) == ("The whole text.", "Short.")
+    assert records[0]["enclosures"] == ["http://example.org/1.mp3", "0.5"]
+    assert records[1] == {"text": "Only."}
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import tasks.reading.json_elements
+import tasks.reading.json_values
 import tasks.reading.readers_json
 import tasks.reading.readers_text
 from tasks.errors import UserError
@@ -178,7 +179,7 @@ def test_a_list_larger_than_the_head_and_what_comes_after_it(
 def test_an_element_that_is_too_large_is_passed_over(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tasks.reading.json_elements, "MAX_LINE", 3 << 20)
+    monkeypatch.setattr(tasks.reading.json_elements, "MAX_ELEMENT", 3 << 20)
     for large in ('{"a": "' + "x" * 9_000_000 + '"}', '"' + "x" * 9_000_000 + '"'):
         chunk, error, _ = read_all(path, f'[{{"a": 1}}, {large}, {{"a": 3}}]'.encode())
         assert chunk.records == [{"a": 1}, {"a": 3}]
@@ -251,3 +252,65 @@ def test_any_rows_come_back(
 @given(content=st.lists(st.sampled_from([*'[]{}",:\\1a \n', '"a"', '{"a":1}']), max_size=40))
 def test_nothing_crashes_it(tmp_path_factory: pytest.TempPathFactory, content: list[str]) -> None:
     read_all(tmp_path_factory.mktemp("json") / "articles.json", "".join(content).encode())
+
+
+@pytest.mark.parametrize("large", ['"' + "x" * 9_000 + '"', "[" + "[]," * 3_000 + "[]]"])
+def test_the_list_behind_a_large_member_is_found(
+    path: Path, monkeypatch: pytest.MonkeyPatch, large: str
+) -> None:
+    make_small(monkeypatch)
+    document = (
+        f'{{"n": 1, "s": "a", "meta": {large}, "m": -1.5e3, "data": [{{"a": 1}}, {{"a": 2}}]}}'
+    )
+    chunk, error, facts = read_all(path, document.encode())
+    assert (chunk.records, chunk.rejects, error) == ([{"a": 1}, {"a": 2}], [], "")
+    assert facts["layout"] == "a list of objects in data"
+    assert facts["ignored"] == "0 MiB of members before the list"
+
+
+def make_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tasks.reading.readers_text, "_BLOCK", 300)
+    monkeypatch.setattr(tasks.reading.readers_json, "HEAD", 1_000)
+    monkeypatch.setattr(tasks.reading.json_values, "MAX_ELEMENT", 4_000)
+
+
+def test_a_large_object_without_a_list_is_one_reject(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_small(monkeypatch)
+    large = '{"body": "' + "x" * 9_000 + '", "id": 1}'
+    chunk, error, _ = read_all(path, f'{large}\n{{"a": 2}}\n'.encode())
+    assert (chunk.records, [each.row for each in chunk.rejects], error) == ([{"a": 2}], [1], "")
+    chunk, _, _ = read_all(path, large[:-5].encode())
+    assert "the file ends within this element" in chunk.rejects[0].reason
+    _, error, _ = read_all(path, large[:-10].encode() + b'!!! "data": [{"a": 1}]}')
+    assert "is not JSON from there on" in error
+
+
+def test_an_element_over_the_limit_is_rejected_where_its_end_is_known_too(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tasks.reading.json_elements, "MAX_ELEMENT", 2_000)
+    chunk, _, _ = read_all(path, b'[{"a": 1}, {"a": "%s"}, {"a": 3}]' % (b"x" * 3_000))
+    assert chunk.records == [{"a": 1}, {"a": 3}]
+    assert [each.row for each in chunk.rejects] == [2]
+    assert chunk.rejects[0].reason.startswith("the element is larger than")
+
+
+def test_an_element_of_millions_of_values_is_rejected(path: Path) -> None:
+    values = "[" + "[]," * 1_500_000 + "0]"
+    chunk, _, _ = read_all(path, f'[{{"a": 1}}, {{"a": {values}}}, {{"a": 3}}]'.encode())
+    assert chunk.records == [{"a": 1}, {"a": 3}]
+    assert [each.reason for each in chunk.rejects] == ["it has more than 2,000,000 values"]
+
+
+def test_commas_in_text_are_no_values(path: Path) -> None:
+    rows = [{"a": "," * 5_000_000}, {"a": 2}]
+    assert read_all(path, json.dumps(rows).encode())[0].records == rows
+
+
+def test_columns_of_millions_of_values_are_refused(path: Path) -> None:
+    rows = "[1]," * 1_100_000 + "[1]"
+    error = read_all(path, f'{{"columns": ["a"], "data": [{rows}]}}'.encode())[1]
+    assert "holds columns, not rows" in error
+    assert "more than 2,000,000 values" in error

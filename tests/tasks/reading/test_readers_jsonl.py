@@ -105,7 +105,7 @@ def test_a_cut_last_line_is_said_to_be_cut(path: Path) -> None:
 
 
 def test_a_line_without_end_is_skipped_unread(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tasks.reading.readers_jsonl, "MAX_LINE", 100)
+    monkeypatch.setattr(tasks.reading.readers_jsonl, "MAX_ELEMENT", 100)
     long = b'{"body": "' + b"x" * 3_000_000 + b'"}'
     chunk = read_all(path, b'{"n": 1}\n' + long + b'\n{"n": 3}\n' + long)
     assert chunk.records == [{"n": 1}, {"n": 3}]
@@ -155,3 +155,18 @@ def test_real_articles_that_were_spoilt(path: Path, kind: str) -> None:
     if kind == "truncated_last_line":
         (reject,) = chunk.rejects
         assert "the file ends within this line" in reject.reason
+
+
+def test_a_line_of_millions_of_values_is_rejected(path: Path) -> None:
+    chunk = read_all(path, b'{"n": 1}\n{"n": [' + b"[]," * 1_500_000 + b'0]}\n{"n": 3}\n')
+    assert chunk.records == [{"n": 1}, {"n": 3}]
+    assert [each.reason for each in chunk.rejects] == ["it has more than 2,000,000 values"]
+
+
+def test_a_line_within_a_block_is_not_over_the_limit(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tasks.reading.readers_jsonl, "MAX_ELEMENT", 100)
+    chunk = read_all(path, b'{"n": 1}\n{"n": "%s"}\n{"n": 3}\n' % (b"x" * 200))
+    assert chunk.rows == [1, 3]
+    assert [each.row for each in chunk.rejects] == [2]

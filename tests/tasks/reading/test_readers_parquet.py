@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.errors import UserError
+from tasks.reading import parquet_dictionaries, readers_arrow_columns
 from tasks.reading.places import LocalPlace
 from tasks.reading.readers_base import ColumnChunk, Source
 from tasks.reading.readers_parquet import read_parquet
@@ -241,3 +242,42 @@ def test_the_files_of_other_writers_all_load() -> None:
         told = pq.ParquetFile(path).metadata
         groups = [told.row_group(index).num_rows for index in range(told.num_row_groups)]
         assert rows == sum(groups), path
+
+
+@pytest.mark.parametrize("as_dictionary", [True, False])
+def test_a_text_stored_once_for_all_rows_is_a_bomb(
+    path: Path, monkeypatch: pytest.MonkeyPatch, as_dictionary: bool
+) -> None:
+    monkeypatch.setattr(readers_arrow_columns, "FREE_GROWTH", 8 << 20)
+    monkeypatch.setattr(parquet_dictionaries, "MAX_BATCH", 2 << 20)
+    text = "x" * 100_000
+    body = pa.DictionaryArray.from_arrays(pa.array([0] * 1000, pa.int32()), [text])
+    if not as_dictionary:
+        body = body.cast(pa.string())
+    pq.write_table(pa.table({"id": range(1000), "body": body}), path)
+    sizes: list[int] = []
+    with pytest.raises(UserError, match=r"\(the rows before are kept\).* over 50 times its size"):
+        sizes.extend(chunk.num_rows for chunk in read_parquet(source(path)))
+    assert 0 < max(sizes) <= (83 if as_dictionary else 20)
+    assert path.stat().st_size < 100_000
+
+
+def test_a_batch_of_one_repeated_text_is_kept_small(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parquet_dictionaries, "MAX_BATCH", 1 << 20)
+    bodies = ["x" * 100_000] * 50 + ["y"] * 950
+    pq.write_table(pa.table({"body": bodies}), path)
+    chunks = read_all(path)
+    assert max(chunk.num_rows for chunk in chunks) == 10
+    assert [row["body"] for chunk in chunks for row in records(chunk)] == bodies
+
+
+def test_many_rows_of_short_repeated_texts_are_no_bomb(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readers_arrow_columns, "FREE_GROWTH", 1 << 20)
+    table = pa.table({"body": [f"body {n} " * 9 for n in range(20_000)]})
+    kinds = pa.array(["a category"] * 20_000).dictionary_encode()
+    pq.write_table(table.append_column("kind", kinds), path)
+    assert rows_or_error(path) == 20_000

@@ -1,0 +1,111 @@
+"""The sheets of a workbook, read by a process of its own with a limit to its memory."""
+
+import json
+import pickle
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from shutil import copyfileobj
+from typing import Any, BinaryIO
+
+from tasks.errors import UserError
+
+MAX_MEMORY = 2 << 30
+"""Bytes that the process may take: the largest workbooks that are read come to 1.4 GB."""
+MAX_CELLS = 20_000_000
+"""Cells of a sheet, from its first to its last, filled or not: each takes 32 bytes of memory."""
+PROTECTED = "{} is protected by a password; save it without one (File, Info, Protect)"
+_CHILD = Path(__file__).with_name("excel_child.py")
+
+Cells = list[Any]
+
+
+@dataclass(frozen=True)
+class SheetInfo:
+    """What a workbook says of a sheet: `is_table` is false for charts and macros."""
+
+    name: str
+    visible: bool
+    is_table: bool
+
+
+class Sheets:
+    """The sheets of an open workbook, whose rows can be had again and again."""
+
+    def __init__(self, child: subprocess.Popen[bytes], name: str) -> None:
+        self._child = child
+        self._name = name
+        kind, sheets = self._answer("workbook")
+        assert kind == "sheets"
+        self.all = [SheetInfo(*sheet) for sheet in sheets]
+
+    def rows(self, sheet: str) -> Iterator[tuple[int, Cells]]:
+        """Yield a sheet's rows that are not empty, each with its 1-based number; read them all.
+
+        Raises UserError for a sheet that cannot be read, or does not fit into memory.
+        """
+        what = f"sheet {sheet}"
+        assert self._child.stdin is not None
+        try:
+            self._child.stdin.write(json.dumps(sheet).encode() + b"\n")
+            self._child.stdin.flush()
+        except OSError:
+            raise self._too_large(what) from None
+        while True:
+            kind, rows = self._answer(what)
+            if kind == "end":
+                return
+            yield from rows
+
+    def _answer(self, what: str) -> tuple[str, Any]:
+        assert self._child.stdout is not None
+        try:
+            # What comes from a process that this one has started is safe to unpickle.
+            kind, value = pickle.load(self._child.stdout)
+        except (EOFError, pickle.UnpicklingError):
+            raise self._too_large(what) from None
+        if kind == "password":
+            raise UserError(PROTECTED.format(self._name))
+        if kind == "cells":
+            raise UserError(
+                f"{self._name} ({what}) goes over {MAX_CELLS:,} cells from its first to its last; "
+                "delete what is far out and save it anew, or save it as CSV"
+            )
+        if kind == "error":
+            raise UserError(
+                f"{self._name} ({what}) cannot be read as Excel: {value}; save it anew, or as CSV"
+            )
+        return kind, value
+
+    def _too_large(self, what: str) -> UserError:
+        return UserError(
+            f"{self._name} ({what}) is damaged, or takes over {MAX_MEMORY >> 20} MiB of memory: "
+            "as much as all cells up to the one farthest out; delete what is far out and save it "
+            "anew, or save it as CSV"
+        )
+
+
+@contextmanager
+def sheets_of(file: BinaryIO, name: str) -> Iterator[Sheets]:
+    """Open a workbook; raise UserError for one that cannot be read, or has a password."""
+    with tempfile.TemporaryFile() as copy:
+        file.seek(0)
+        copyfileobj(file, copy, 1 << 20)
+        copy.seek(0)
+        descriptor = copy.fileno()
+        limits = map(str, (descriptor, MAX_MEMORY, MAX_CELLS))
+        with subprocess.Popen(
+            [sys.executable, "-I", "-W", "ignore", _CHILD, *limits],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            pass_fds=(descriptor,),
+        ) as child:
+            try:
+                yield Sheets(child, name)
+            finally:
+                child.kill()
