@@ -19,6 +19,15 @@ import pytest  # noqa: E402  # Prefect reads its environment when it is imported
 from tests.object_store import ObjectStoreServer  # noqa: E402
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Have all slow tests with a Prefect server share one worker, and so one server."""
+    for item in items:
+        is_slow = item.get_closest_marker("slow") is not None
+        if is_slow and "prefect_server" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("prefect_server"))
+
+
 @pytest.fixture(scope="session")
 def prefect_server() -> Iterator[None]:
     """Run a Prefect server on a temporary database, once for the session."""
