@@ -5,6 +5,7 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 PREFECT_HOME = tempfile.mkdtemp(prefix="prefect-home-")
 os.environ["PREFECT_HOME"] = PREFECT_HOME
@@ -15,17 +16,32 @@ for variable in ("PREFECT_API_URL", "PREFECT_API_KEY", "PREFECT_PROFILE"):
     os.environ.pop(variable, None)
 
 import pytest  # noqa: E402  # Prefect reads its environment when it is imported, so that is first
+from xdist.scheduler.loadscope import LoadScopeScheduling  # noqa: E402
 
 from tests.object_store import ObjectStoreServer  # noqa: E402
 
+_SHARED = {
+    "tests/test_deployments.py": "deployments",
+    "tests/flows/test_cli.py": "prefect_server",
+    "tests/benchmarks/test_ways.py": "prefect_server",
+}
+"""Files whose slow tests share a server that takes a quarter of a minute to start."""
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Have all slow tests with a Prefect server share one worker, and so one server."""
-    for item in items:
-        is_slow = item.get_closest_marker("slow") is not None
-        if is_slow and "prefect_server" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("prefect_server"))
+
+class BySharedServer(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no annotations there
+    """Hands out test by test, but those that share a server to one worker.
+
+    xdist's own groups do that by a suffix of the test's id, which pytest 9.2 does not show it.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        return _SHARED.get(nodeid.partition("::")[0], nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling | None:
+    """Schedule ``--dist loadgroup`` so."""
+    return BySharedServer(config, log) if config.getvalue("dist") == "loadgroup" else None
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,6 @@ import yaml
 from tests.support import ROOT
 
 # One server and one worker serve them all.
-pytestmark = pytest.mark.xdist_group("deployments")
 
 T = TypeVar("T")
 BIN = Path(sys.executable).parent
