@@ -31,7 +31,7 @@ from flows.cli_options import (
     Wait,
 )
 from flows.exit_status import ANSWERED, RUN_FAILED, WRONG_USE, status_of
-from tasks.errors import InterruptedRun, UsageError, UserError
+from tasks.errors import InterruptedRun, StoppedRun, UsageError, UserError
 from tasks.interruption import Interrupted, interrupted_by, interruptible
 from tasks.printable import printable
 from tasks.settings import IngestSettings
@@ -215,23 +215,32 @@ def _status(arguments: list[str]) -> int:
             sys.stdout.flush()
     except CycloptsError as error:
         return _complain(_wrong_use(error), WRONG_USE, arguments)
-    except UsageError as error:
-        return _complain(error, WRONG_USE, arguments)
-    except InterruptedRun as ended:
-        return _complain(ended, status_of(ended.signal), arguments)
-    except UserError as error:
-        return _complain(error, RUN_FAILED, arguments)
+    except StoppedRun as stopped:
+        return _complain(stopped, _status_of_failure(stopped), arguments)
     except BrokenPipeError:
         return _nobody_reads()
     except (Exception, Interrupted) as error:
-        # Libraries wrap what a signal's handler has raised in errors of their own.
+        # Libraries wrap, or lose, what a signal's handler has raised.
         if (by := interrupted_by()) is not None:
             return _complain(InterruptedRun.early(by), status_of(by), arguments)
+        if isinstance(error, UserError):
+            return _complain(error, _status_of_failure(error), arguments)
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EIO):
             unwritten = UserError(f"standard output cannot be written ({error.strerror})")
             return _complain(unwritten, RUN_FAILED, [])
         raise
     return status or ANSWERED
+
+
+def _status_of_failure(error: UserError) -> int:
+    """The exit status of a run that has nothing but this error to report."""
+    match error:
+        case UsageError():
+            return WRONG_USE
+        case InterruptedRun():
+            return status_of(error.signal)
+        case _:
+            return RUN_FAILED
 
 
 def _nobody_reads() -> int:

@@ -15,8 +15,8 @@ from prefect.context import FlowRunContext
 from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed, Failed
 
-from tasks.errors import BudgetSpent, InterruptedRun, UserError
-from tasks.interruption import Interrupted, interruptible
+from tasks.errors import BudgetSpent, InterruptedRun, StoppedRun, UserError
+from tasks.interruption import Interrupted, interrupted_by, interruptible
 from tasks.settings import LakeSettings, run_label
 
 P = ParamSpec("P")
@@ -49,7 +49,8 @@ def fails_in_one_line(function: Callable[P, R]) -> Callable[P, R]:
 
     A caller that asks for the flow's result gets the UserError itself. A spent budget is no
     failure: the state is Completed and named BudgetSpent, and its result the report. A run that
-    SIGINT or SIGTERM has ended is Cancelled, with an InterruptedRun.
+    SIGINT or SIGTERM has ended is Cancelled, with an InterruptedRun, whatever came of the signal:
+    Prefect, for one, loses what a handler raises while it begins a task run.
     """
 
     @functools.wraps(function)
@@ -57,11 +58,16 @@ def fails_in_one_line(function: Callable[P, R]) -> Callable[P, R]:
         try:
             with interruptible():
                 return function(*args, **kwargs)
-        except Interrupted as interrupted:
-            _cancel_task_runs()
-            state = _state_of(InterruptedRun.early(interrupted.signal))
-        except UserError as error:
-            state = _state_of(error)
+        except StoppedRun as stopped:
+            state = _state_of(stopped)
+        except (Exception, Interrupted) as error:
+            if (by := interrupted_by()) is not None:
+                _cancel_task_runs()
+                state = _state_of(InterruptedRun.early(by))
+            elif isinstance(error, UserError):
+                state = _state_of(error)
+            else:
+                raise
         # Prefect takes a returned state as the flow's own; the type is that of its result.
         return state  # type: ignore[return-value]
 

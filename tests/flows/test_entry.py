@@ -16,6 +16,18 @@ sys.modules["flows.cli"] = cli
 from flows.entry import main
 main()
 """
+INTERRUPTED_AND_THE_SIGNAL_LOST = """
+import signal
+from flows import cli, cli_runs
+from tasks.errors import UserError
+def ingest(*_, **__):
+    try:
+        signal.raise_signal(signal.SIGTERM)
+    finally:
+        raise {instead}
+cli_runs.ingest = ingest
+cli.main(["ingest", "demo"])
+"""
 COMMAND = str(Path(sys.executable).with_name("article-flows"))
 
 
@@ -28,6 +40,20 @@ def test_a_signal_during_the_imports_is_one_line(name: str, status: int) -> None
     assert ended.returncode == status
     assert ended.stdout == ""
     assert ended.stderr == f"article-flows: interrupted by {name} before anything was begun\n"
+
+
+@pytest.mark.parametrize(
+    "instead", ["UserError('the flow run ended as Failed')", "ValueError('Task run is not set')"]
+)
+def test_a_signal_that_a_library_has_lost_is_the_same_line(instead: str) -> None:
+    program = INTERRUPTED_AND_THE_SIGNAL_LOST.replace("{instead}", instead)
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    assert (ended.returncode, ended.stdout) == (143, "")
+    assert ended.stderr == (
+        "article-flows: interrupted by SIGTERM; what is done is kept, run again to go on\n"
+    )
 
 
 @pytest.fixture
