@@ -17,6 +17,7 @@ from tasks.cleaning.canonical_json import excerpt
 from tasks.cleaning.column_dates import with_date_order
 from tasks.cleaning.column_samples import sampled
 from tasks.cleaning.columns import ColumnMap, Given, given_for, guess_columns
+from tasks.cleaning.near_duplicates import NearDuplicates
 from tasks.compaction import keys_of
 from tasks.errors import SourceAway, StorageDown, UserError
 from tasks.keys import KeySet
@@ -33,7 +34,7 @@ from tasks.reading.readers_base import (
     Reject,
     Source,
 )
-from tasks.rejects import RejectWriter
+from tasks.rejects import RejectWriter, reject_writer
 from tasks.source_report import SourceReport
 
 logger = logging.getLogger(__name__)
@@ -63,7 +64,7 @@ def ingest_sources(
         UserError: the lake cannot be written. What is wrong with a source is in its report.
     """
     away: list[SourceReport] = []
-    with RejectWriter(load.lake, load.known_rejects) as rejects, article_writer(load) as articles:
+    with reject_writer(load.lake, load.known_rejects) as rejects, article_writer(load) as articles:
         for bundle in bundled(_pieces(reports, loading, away)):
             rows = canonical(bundle.chunk, bundle.columns, bundle.source, loading.rules)
             rows = _far_enough(rows, load, loading)
@@ -169,7 +170,8 @@ def _far_enough(chunk: CanonicalChunk, load: Load, loading: Loading) -> Canonica
 
     An article whose id the lake has is a new version of that one, however much they are alike.
     """
-    if loading.near_duplicates is None or not chunk.batch.num_rows:
+    finder = loading.near_duplicates
+    if finder is None or not chunk.batch.num_rows:
         return chunk
     rows = chunk.batch
     known = load.knows(rows)
@@ -177,7 +179,7 @@ def _far_enough(chunk: CanonicalChunk, load: Load, loading: Loading) -> Canonica
     seen = np.arange(len(known)) if loading.mirror else np.flatnonzero(~known)
     found = [
         (int(seen[index]), reason)
-        for index, reason in _near_duplicates(rows.take(pa.array(seen)), load, loading)
+        for index, reason in _near_duplicates(rows.take(pa.array(seen)), load, finder)
         if not known[seen[index]]
     ]
     if not found:
@@ -197,11 +199,11 @@ def _excerpt(rows: pa.RecordBatch, place: int) -> str:
     return excerpt(shown, EXCERPT_CHARS)
 
 
-def _near_duplicates(rows: pa.RecordBatch, load: Load, loading: Loading) -> list[tuple[int, str]]:
+def _near_duplicates(
+    rows: pa.RecordBatch, load: Load, finder: NearDuplicates
+) -> list[tuple[int, str]]:
     """Find those to be set aside, by index: no new versions, no equals of a row that stays."""
-    if loading.near_duplicates is None:
-        return []
-    found = loading.near_duplicates.find(rows["article_id"], rows["body"])
+    found = finder.find(rows["article_id"], rows["body"])
     versions = load.has_ids(rows)
     found = [each for each in found if not versions[each[0]]]
     stays = np.ones(rows.num_rows, np.bool_)

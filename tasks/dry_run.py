@@ -66,7 +66,7 @@ def estimate_run(settings: SummarizeSettings, ingest: IngestSettings | None = No
         parts, lakes = lake.parts(lake.articles), [lake]
         if ingest is not None:
             trial = Lake(scratch)
-            reports = _load(ingest, Load(lake, into=trial))
+            reports = _load(ingest, Load(lake, trial, keep_versions=ingest.keep_versions))
             parts += trial.parts(trial.articles)
             lakes.append(trial)
         planner = Planner(
@@ -91,7 +91,7 @@ def _load(ingest: IngestSettings, load: Load) -> list[SourceReport]:
         *(ingest_source(source, load, loading) for source in sources),
         *(SourceReport(broken.name, error=broken.reason) for broken in sources.broken),
     ]
-    load.finish(mirror=ingest.mirror, keep_versions=ingest.keep_versions)
+    load.finish(mirror=ingest.mirror)
     return reports
 
 

@@ -33,7 +33,6 @@ def folded(reports: Iterable[SourceReport]) -> list[SourceReport]:
 def _add(total: SourceReport, report: SourceReport) -> None:
     for name in _COUNTS:
         setattr(total, name, getattr(total, name) + getattr(report, name))
-    total.seconds += report.seconds
     total.columns = {**report.columns, **total.columns}
 
 

@@ -141,7 +141,7 @@ def replace_versions(load: Load, settings: IngestSettings, reports: list[SourceR
     """
     if settings.mirror:
         _refuse_half_a_mirror(reports)
-    return load.finish(mirror=settings.mirror, keep_versions=settings.keep_versions)
+    return load.finish(mirror=settings.mirror)
 
 
 @task(name="tidy-articles", cache_policy=NO_CACHE, persist_result=False)

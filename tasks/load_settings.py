@@ -7,10 +7,10 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
+from tasks.cleaning.limits import MAX_CHARS
+
 DateOrder: TypeAlias = Literal["auto", "day-first", "month-first"]
 """What a user can say of dates such as 01/02/2024."""
-MAX_CHARS = 1_000_000
-"""About 250,000 tokens of English: more than nearly all models take."""
 
 
 def shown_at(position: int) -> JsonDict:

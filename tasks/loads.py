@@ -53,7 +53,7 @@ class Load:
     Args:
         lake: the lake as it is.
         into: where the articles go, if not there: for a trial, which changes nothing in the lake.
-        keep_versions: rows that came again stay, also if the load is killed before its `finish`.
+        keep_versions: rows whose id comes again stay, also if the load is killed before `finish`.
 
     Attributes:
         before: the lake as it was.
@@ -124,16 +124,15 @@ class Load:
         with self._lock:
             self.profile.add_rejects(source, rejects)
 
-    def finish(self, *, mirror: bool = False, keep_versions: bool = False) -> int:
+    def finish(self, *, mirror: bool = False) -> int:
         """List the rows that the load replaces as superseded; returns how many.
 
         Args:
             mirror: also those that the load has not met at all.
-            keep_versions: none of them for having an id that came again.
         """
         lake, count = self.lake, 0
-        if mirror or (not keep_versions and self._replaces):
-            rows = self._replaced(mirror=mirror, keep_versions=keep_versions)
+        if mirror or (self._replaces and not self._keep_versions):
+            rows = self._replaced(mirror=mirror)
             count = rows.num_rows
             if count:
                 list_superseded(lake, f"superseded-{self._name}", rows)
@@ -142,7 +141,7 @@ class Load:
             lake.storage.delete(_record(self._name))
         return count
 
-    def _replaced(self, *, mirror: bool, keep_versions: bool) -> pa.Table:
+    def _replaced(self, *, mirror: bool) -> pa.Table:
         def gone(part: Part, stretch: Stretch) -> Flags:
             if _is_of(part, self._name):
                 return np.zeros(len(stretch.tags), np.bool_)
@@ -151,7 +150,7 @@ class Load:
             came_again = self._ids_brought.contains_keys(_id_keys(stretch.tags))
             if not mirror:
                 return not_met & came_again
-            return not_met & ~came_again if keep_versions else not_met
+            return not_met & ~came_again if self._keep_versions else not_met
 
         return _rows_where(self.before, gone)
 

@@ -6,6 +6,11 @@ import re
 _STEERS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
+def unsteered(text: str) -> str:
+    """Return text whose control characters are U+FFFD each; white space stays as it is."""
+    return _STEERS.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
 def printable(text: str) -> str:
     """Return text on one line: each control character is U+FFFD, white space is one space."""
-    return _STEERS.sub("\N{REPLACEMENT CHARACTER}", " ".join(text.split()))
+    return unsteered(" ".join(text.split()))

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from hashlib import blake2b
-from types import TracebackType
-from typing import Self
 
 import pyarrow as pa
 
@@ -53,25 +51,21 @@ class KnownRejects:
         return [each for each, is_new in zip(rejects, new, strict=True) if is_new]
 
 
-class RejectWriter:
-    """Streams rejects into one part, which appears when the block ends without an error."""
+@contextmanager
+def reject_writer(lake: Lake, known: KnownRejects) -> Iterator[RejectWriter]:
+    """Set rejects aside in the block: one part, which appears when it ends without an error."""
+    with ExitStack() as part:
+        yield RejectWriter(lake, known, part)
 
-    def __init__(self, lake: Lake, known: KnownRejects) -> None:
+
+class RejectWriter:
+    """Takes rejects; see `reject_writer`."""
+
+    def __init__(self, lake: Lake, known: KnownRejects, part: ExitStack) -> None:
         self._lake = lake
         self._known = known
-        self._stack = ExitStack()
+        self._open = part
         self._writer: PartWriter | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._stack.__exit__(kind, error, traceback)
 
     def add(self, source: str, rejects: list[Reject]) -> None:
         """Write those rejects of a source that the lake has not."""
@@ -79,7 +73,7 @@ class RejectWriter:
         if not new:
             return
         if self._writer is None:
-            self._writer = self._stack.enter_context(
+            self._writer = self._open.enter_context(
                 self._lake.part_writer(self._lake.rejects, part_name("part"), REJECTS_SCHEMA)
             )
         self._writer.write_table(_table(source, new))

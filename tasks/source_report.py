@@ -34,7 +34,6 @@ class SourceReport:
     rejected: int = 0
     columns: dict[str, str] = field(default_factory=dict)
     facts: dict[str, str] = field(default_factory=dict)
-    seconds: float = 0.0
     error: str | None = None
     format: str = ""
     files: int = 1

@@ -58,12 +58,6 @@ def moment(value: Any, day_first: bool | None = None) -> Moment | None:
         return None
 
 
-def as_utc(value: Any, day_first: bool | None = None) -> datetime | None:
-    """Return only the time of a `moment`."""
-    found = moment(value, day_first)
-    return found.utc if found else None
-
-
 def _of_datetime(value: datetime) -> Moment:
     """Midnight without a zone is how columns of mere days come out of Parquet and Excel."""
     if value.tzinfo:

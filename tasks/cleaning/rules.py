@@ -9,10 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tasks.cleaning.boilerplate import boilerplate_notices
+from tasks.cleaning.limits import MAX_CHARS
 from tasks.cleaning.text_buffers import Mask
 
-MAX_CHARS = 1_000_000
-"""About 250,000 tokens of English: more than nearly all models take."""
 SHORT_CHARS = 100
 """Below it, an article is flagged as short: one English sentence of news has about 130 characters.
 

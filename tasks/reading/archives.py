@@ -99,14 +99,14 @@ def _zip_member(info: zipfile.ZipInfo, place: Place, name: str) -> Member:
     return Member(
         path,
         ZipMember(
-            place,
-            path,
-            info.header_offset,
-            info.compress_size,
-            info.file_size,
-            info.CRC,
-            info.compress_type,
-            f"{name}/{path}",
+            place=place,
+            path=path,
+            offset=info.header_offset,
+            packed=info.compress_size,
+            size=info.file_size,
+            checksum=info.CRC,
+            method=info.compress_type,
+            name=f"{name}/{path}",
         ),
     )
 
@@ -175,7 +175,12 @@ def _tar_listing(file: BinaryIO, place: Place, name: str) -> Iterator[Member]:
                 yield Member(path, None, f"is cut: {name} ends before it; get a complete copy")
             else:
                 label = f"{name}/{path}"
-                yield Member(path, TarMember(place, path, info.offset_data, info.size, label))
+                yield Member(
+                    path,
+                    TarMember(
+                        place=place, path=path, offset=info.offset_data, size=info.size, name=label
+                    ),
+                )
 
 
 def _is_passed_over(path: str) -> bool:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import bz2
 import struct
 import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from typing import Any, BinaryIO, cast
+from typing import BinaryIO, cast
 
 from tasks.errors import UserError
 from tasks.reading.compressed import Damaged, Inflater, Meter, members, zstd
@@ -41,24 +42,20 @@ ZIP_METHODS: dict[int, Callable[[Meter], Iterator[bytes]]] = {
 """What unpacks a file in a ZIP archive, by the method's number in its specification."""
 
 
-@dataclass(frozen=True)
-class ZipMember:
-    """A file in a ZIP archive.
+@dataclass(frozen=True, kw_only=True)
+class ArchiveMember(ABC):
+    """A file in an archive.
 
     Attributes:
         place: of the archive.
         path: the file's name in it.
-        offset, packed, size, checksum, method: as the archive's directory has them.
+        offset: where the file begins in the archive, in bytes.
         name: what the user calls the file, for messages.
     """
 
     place: Place
     path: str
     offset: int
-    packed: int
-    size: int
-    checksum: int
-    method: int
     name: str = field(compare=False)
 
     @property
@@ -72,13 +69,32 @@ class ZipMember:
         return f"{self.place.identity}!{self.offset}"
 
     def open(self) -> BinaryIO:
-        """Open it as a stream; its checksum is looked at, as is its length."""
+        """Open it as a stream, which tells if the archive is cut or says something else of it."""
         return cast(BinaryIO, StreamedFile(self.place.open_seekable(), self._pieces))
 
     def open_seekable(self) -> BinaryIO:
         """Unpack it to a temporary file."""
         with self.open() as file:
             return spooled(file, self.name)
+
+    @abstractmethod
+    def _pieces(self, archive: BinaryIO) -> Iterator[bytes]:
+        """The file's bytes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ZipMember(ArchiveMember):
+    """A file in a ZIP archive.
+
+    Attributes:
+        offset: of its header.
+        packed, size, checksum, method: as the archive's directory has them.
+    """
+
+    packed: int
+    size: int
+    checksum: int
+    method: int
 
     def _pieces(self, archive: BinaryIO) -> Iterator[bytes]:
         archive.seek(self.offset)
@@ -104,43 +120,17 @@ class ZipMember:
             raise Damaged("its checksum is wrong")
 
 
-@dataclass(frozen=True)
-class TarMember:
+@dataclass(frozen=True, kw_only=True)
+class TarMember(ArchiveMember):
     """A file in a TAR archive.
 
     Attributes:
-        place: of the archive, not compressed.
-        path: the file's name in it.
-        offset, size: of its content.
-        name: what the user calls the file, for messages.
+        offset, size: of its content; the archive is not compressed.
     """
 
-    place: Place
-    path: str
-    offset: int
     size: int
-    name: str = field(compare=False)
 
-    @property
-    def file_name(self) -> str:
-        """The file's name without its folders."""
-        return PurePosixPath(self.path).name
-
-    @property
-    def identity(self) -> str:
-        """The archive's, and where the file is in it."""
-        return f"{self.place.identity}!{self.offset}"
-
-    def open(self) -> BinaryIO:
-        """Open it as a stream."""
-        return cast(BinaryIO, StreamedFile(self.place.open_seekable(), self._pieces))
-
-    def open_seekable(self) -> BinaryIO:
-        """Copy it to a temporary file."""
-        with self.open() as file:
-            return spooled(file, self.name)
-
-    def _pieces(self, archive: Any) -> Iterator[bytes]:
+    def _pieces(self, archive: BinaryIO) -> Iterator[bytes]:
         archive.seek(self.offset)
         meter = Meter(archive, self.name, self.size)
         yield from _stored(meter)

@@ -22,7 +22,7 @@ from tasks.reading.readers_base import (
     opened,
     unique_names,
 )
-from tasks.reading.readers_text import MAX_LINE, utf8_blocks
+from tasks.reading.readers_text import MAX_TEXT, utf8_blocks
 
 HEAD = 2 << 20
 """The layout is told from this much of a document."""
@@ -92,11 +92,11 @@ def _tell_ignored(source: Source, layout: Layout, before: int, after: bool) -> N
 
 
 def _column_rows(window: Window, layout: Layout, name: str) -> Iterator[Row | Reject]:
-    window.grow(MAX_LINE + 1)
+    window.grow(MAX_TEXT + 1)
     text = bytes(window.data)
-    if len(text) > MAX_LINE:
+    if len(text) > MAX_TEXT:
         raise UserError(
-            f"{name} holds columns, not rows, and is larger than {MAX_LINE >> 20} MiB: {_ANEW}"
+            f"{name} holds columns, not rows, and is larger than {MAX_TEXT >> 20} MiB: {_ANEW}"
         )
     try:
         value = parse_json(text)

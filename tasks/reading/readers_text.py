@@ -8,8 +8,8 @@ from tasks.errors import UserError
 from tasks.reading.readers_base import Source
 from tasks.reading.readers_text_guess import guess_encoding
 
-MAX_LINE = 64 << 20
-"""The longest line taken, in bytes or characters; no article comes near it."""
+MAX_TEXT = 64 << 20
+"""The largest file that is taken as one text, in bytes; no article comes near it."""
 _SAMPLE = 256 << 10
 _SKIP = 1 << 20
 _BLOCK = 256 << 10
@@ -114,7 +114,7 @@ def _is_plain(sample: bytes) -> bool:
 
 
 def read_all_text(
-    file: BinaryIO, name: str, given: str = "", limit: int = MAX_LINE
+    file: BinaryIO, name: str, given: str = "", limit: int = MAX_TEXT
 ) -> tuple[str, str]:
     """Read a whole small file; return its text, without a byte order mark, and its encoding.
 
@@ -176,7 +176,7 @@ def without_surrogates(text: str) -> str:
 
 
 def bounded_lines(
-    readline: Callable[[int], AnyStr], ends: tuple[AnyStr, ...], limit: int = MAX_LINE
+    readline: Callable[[int], AnyStr], ends: tuple[AnyStr, ...], limit: int
 ) -> Iterator[tuple[AnyStr, bool]]:
     """Yield (line, whole): a line over `limit` comes cut and False; the rest of it is skipped.
 

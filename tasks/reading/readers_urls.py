@@ -19,7 +19,7 @@ from tasks.reading.readers_base import (
     in_chunks,
     opened,
 )
-from tasks.reading.readers_text import bom_encoding
+from tasks.reading.readers_text import bom_encoding, bounded_lines
 from tasks.reading.url_lines import url_finder
 from tasks.reading.web_sitemap import SitemapWalk
 from tasks.reading.web_xml import first_element
@@ -54,7 +54,8 @@ def _lines(source: Source) -> Iterator[tuple[int, str] | Reject]:
         # The last line of a part may be cut.
         find = url_finder(start if len(head) < _HEAD else start.rpartition("\n")[0])
         text = io.TextIOWrapper(file, encoding=encoding, errors="replace")
-        for number, (line, whole) in enumerate(_bounded_lines(text), start=1):
+        lines = bounded_lines(text.readline, ("\n",), MAX_LINE_CHARS)
+        for number, (line, whole) in enumerate(lines, start=1):
             url = line.strip()
             if not whole:
                 yield Reject(
@@ -62,16 +63,6 @@ def _lines(source: Source) -> Iterator[tuple[int, str] | Reject]:
                 )
             elif url and not url.startswith("#") and (found := find(url)) is not None:
                 yield number, found
-
-
-def _bounded_lines(text: io.TextIOWrapper) -> Iterator[tuple[str, bool]]:
-    """Give each line, and whether it is whole; the rest of a long one is passed over."""
-    while line := text.readline(MAX_LINE_CHARS + 1):
-        whole = len(line) <= MAX_LINE_CHARS or line.endswith("\n")
-        if not whole:
-            while (rest := text.readline(1 << 16)) and not rest.endswith("\n"):
-                pass
-        yield line, whole
 
 
 def read_sitemap(source: Source, batch_rows: int = BATCH_ROWS) -> Iterator[Chunk]:

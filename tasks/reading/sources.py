@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from tasks.errors import SourceAway, UserError
+from tasks.printable import unsteered
 from tasks.reading.compressed import CompressedPlace
 from tasks.reading.readers import (
     DOCUMENT,
@@ -22,8 +22,6 @@ from tasks.reading.source_files import Listed, partitions
 from tasks.reading.source_specs import listed_by, shown_spec
 
 __all__ = ["Skipped", "Source", "SourceOptions", "Sources", "find_sources"]
-
-_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 @dataclass(frozen=True)
@@ -156,7 +154,7 @@ def _once(sources: Iterable[Source]) -> Iterator[Source]:
 def _printable(name: str) -> str:
     """A file's name for reports and tables: one line, and no bytes that are not UTF-8."""
     text = name.encode(errors="surrogateescape").decode(errors="replace")
-    return _CONTROLS.sub("\N{REPLACEMENT CHARACTER}", text)
+    return unsteered(text)
 
 
 @dataclass(frozen=True)

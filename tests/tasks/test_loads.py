@@ -24,13 +24,15 @@ def lake(tmp_path: Path) -> Lake:
     return Lake(tmp_path / "lake")
 
 
-def load(lake: Lake, *rows: Row, end: bool = True, **options: bool) -> tuple[SourceReport, int]:
+def load(
+    lake: Lake, *rows: Row, end: bool = True, mirror: bool = False, keep_versions: bool = False
+) -> tuple[SourceReport, int]:
     """Load rows from a file; returns the report, and how many rows were replaced."""
     source = at(lake).with_name("source.jsonl")
     source.write_text("".join(json.dumps({"id": id_, "body": text}) + "\n" for id_, text in rows))
-    one = Load(lake, keep_versions=options.get("keep_versions", False))
+    one = Load(lake, keep_versions=keep_versions)
     (report,) = [ingest_source(each, one) for each in find_sources([str(source)])]
-    return report, one.finish(**options) if end else 0
+    return report, one.finish(mirror=mirror) if end else 0
 
 
 def current(lake: Lake) -> list[Row]:

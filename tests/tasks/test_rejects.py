@@ -14,7 +14,7 @@ from tasks.lake import Lake
 from tasks.loads import Load
 from tasks.reading.readers_base import Reject
 from tasks.reading.sources import find_sources
-from tasks.rejects import REJECTS_SCHEMA, KnownRejects, RejectWriter
+from tasks.rejects import REJECTS_SCHEMA, KnownRejects, reject_writer
 from tasks.source_report import SourceReport
 from tests.tasks.job_support import at
 
@@ -103,11 +103,11 @@ def test_the_same_row_of_two_sources_is_listed_for_each(lake: Lake, tmp_path: Pa
 
 def test_no_part_is_written_where_nothing_is_new(lake: Lake) -> None:
     reject = Reject(1, "empty body", "{}")
-    with RejectWriter(lake, KnownRejects(lake)) as writer:
+    with reject_writer(lake, KnownRejects(lake)) as writer:
         writer.add("a", [])
     assert rejects_of(lake) == []
     for _ in range(2):
-        with RejectWriter(lake, KnownRejects(lake)) as writer:
+        with reject_writer(lake, KnownRejects(lake)) as writer:
             writer.add("a", [reject])
             writer.add("a", [reject])
     assert len(lake.parts(lake.rejects)) == len(rejects_of(lake)) == 1
@@ -115,14 +115,14 @@ def test_no_part_is_written_where_nothing_is_new(lake: Lake) -> None:
 
 def test_nothing_is_listed_where_a_load_dies(lake: Lake) -> None:
     def dying() -> None:
-        with RejectWriter(lake, KnownRejects(lake)) as writer:
+        with reject_writer(lake, KnownRejects(lake)) as writer:
             writer.add("a", [Reject(1, "empty body", "{}")])
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         dying()
     assert rejects_of(lake) == []
-    with RejectWriter(lake, KnownRejects(lake)) as writer:
+    with reject_writer(lake, KnownRejects(lake)) as writer:
         writer.add("a", [Reject(1, "empty body", "{}")])
     assert len(rejects_of(lake)) == 1
 
@@ -145,7 +145,7 @@ def test_any_rejects_are_each_listed_once(
 ) -> None:
     lake = Lake(tmp_path_factory.mktemp("rejects"))
     for rejects in loads:
-        with RejectWriter(lake, KnownRejects(lake)) as writer:
+        with reject_writer(lake, KnownRejects(lake)) as writer:
             for source, row, reason, raw in rejects:
                 writer.add(source, [Reject(row, reason, raw)])
     listed = [

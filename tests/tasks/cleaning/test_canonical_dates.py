@@ -5,11 +5,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.cleaning.canonical_dates import Moment, as_utc, moment
+from tasks.cleaning.canonical_dates import Moment, moment
 from tasks.cleaning.dates_order import day_first
 
 DAY = datetime(2019, 1, 4, tzinfo=UTC)
 NOON = DAY.replace(hour=12)
+
+
+def as_utc(value: Any) -> datetime | None:
+    found = moment(value)
+    return found.utc if found else None
 
 
 @pytest.mark.parametrize(
