@@ -114,10 +114,8 @@ def test_a_signal_while_articles_are_loaded_is_one_clear_line(tmp_path: Path) ->
     wait_for(lambda: any(lake.rglob("*")), process)
     process.send_signal(signal.SIGTERM)
     out, errors = process.communicate(timeout=60)
-    assert (process.returncode, out) == (143, "")
-    assert errors == (
-        "article-flows: interrupted by SIGTERM; what is done is kept, run again to go on\n"
-    )
+    said = "article-flows: interrupted by SIGTERM; what is done is kept, run again to go on\n"
+    assert (process.returncode, out, errors) == (143, "", said)
 
 
 def test_run_of_a_deployment_that_is_cancelled_in_the_ui(
