@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType, TracebackType
-from typing import Self
+from typing import NoReturn, Self
 
 from tasks.llm.gateway import Gateway
 
@@ -46,10 +46,10 @@ class _Interruptible:
         self.blocks = 0
         self.ended_by: signal.Signals | None = None
 
-    def end(self, number: int, frame: FrameType | None) -> None:
+    def end(self, number: int, frame: FrameType | None = None, *, again: bool = False) -> NoReturn:
         """Handle a signal."""
         self.ended_by = signal.Signals(number)
-        raise Interrupted(number)
+        raise Interrupted(number, again=again)
 
 
 _this_process = _Interruptible()
@@ -119,9 +119,9 @@ class GracefulStop:
         if self._first_at is not None:
             if now - self._first_at < _SAME_S:
                 return
-            raise Interrupted(number, again=True)
+            _this_process.end(number, again=True)
         if gateway.totals.first_sent_at is None:
-            raise Interrupted(number)
+            _this_process.end(number)
         self._first_at = now
         if gateway.stopped is None:
             self.signal = signal.Signals(number)

@@ -11,6 +11,7 @@ from tasks.interruption import (
     SIGNALS,
     GracefulStop,
     Interrupted,
+    interrupted_by,
     interruptible,
     raise_if_interrupted,
 )
@@ -179,6 +180,7 @@ def test_a_second_signal_insists() -> None:
             with pytest.raises(Interrupted) as caught:
                 signal.raise_signal(signal.SIGINT)
         assert caught.value.again
+        assert interrupted_by() is signal.SIGINT
         assert caught.value.signal is signal.SIGINT
 
 
@@ -189,6 +191,7 @@ def test_before_anything_is_sent_the_first_signal_ends_it() -> None:
     with pytest.raises(Interrupted) as caught, GracefulStop(gateway, grace_s=30):
         signal.raise_signal(signal.SIGINT)
     assert not caught.value.again
+    assert interrupted_by() is signal.SIGINT
     assert gateway.stopped is None
 
 
