@@ -48,7 +48,8 @@ class _Interruptible:
 
     def end(self, number: int, frame: FrameType | None = None, *, again: bool = False) -> NoReturn:
         """Handle a signal."""
-        self.ended_by = signal.Signals(number)
+        if self.blocks:
+            self.ended_by = signal.Signals(number)
         raise Interrupted(number, again=again)
 
 
@@ -59,7 +60,7 @@ _this_process = _Interruptible()
 def interruptible() -> Iterator[None]:
     """In the block, SIGINT and SIGTERM raise Interrupted."""
     with _handled_by(_this_process.end) as handled:
-        if handled and not _this_process.blocks:
+        if not _this_process.blocks:
             _this_process.ended_by = None
         _this_process.blocks += handled
         try:

@@ -5,7 +5,9 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
+from unittest import mock
 
 PREFECT_HOME = tempfile.mkdtemp(prefix="prefect-home-")
 os.environ["PREFECT_HOME"] = PREFECT_HOME
@@ -24,6 +26,7 @@ _SHARED = {
     "tests/test_deployments.py": "deployments",
     "tests/flows/test_cli.py": "prefect_server",
     "tests/benchmarks/test_ways.py": "prefect_server",
+    "tests/tasks/test_endpoint.py": "prefect_server",
 }
 """Files whose slow tests share a server that takes a quarter of a minute to start."""
 
@@ -45,14 +48,33 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
 
 
 @pytest.fixture(scope="session")
-def prefect_server() -> Iterator[None]:
+def database(pytestconfig: pytest.Config) -> Path:
+    """A database for Prefect's servers to copy."""
+    from tests.prefect_database import prefect_database
+
+    assert pytestconfig.cache is not None
+    return prefect_database(pytestconfig.cache.mkdir("prefect-database"))
+
+
+@pytest.fixture(scope="session")
+def prefect_server(database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Run a Prefect server on a temporary database, once for the session."""
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
-    from prefect.testing.utilities import prefect_test_harness
+    from prefect.testing import utilities
 
+    from tests.prefect_database import with_database
+
+    # For the temporary servers that the command line starts.
+    with_database(Path(PREFECT_HOME), database)
+    folder = tmp_path_factory.mktemp("prefect-server")
+    shutil.copyfile(database, folder / "prefect-test.db")
     # Each flow run that ends waits up to a second for the thread that sends its heartbeats.
     no_heartbeats = temporary_settings(updates={PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None})
-    with prefect_test_harness(server_startup_timeout=120), no_heartbeats:
+    with (
+        mock.patch.object(utilities, "mkdtemp", return_value=str(folder)),
+        utilities.prefect_test_harness(server_startup_timeout=120),
+        no_heartbeats,
+    ):
         yield
 
 

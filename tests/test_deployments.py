@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from tests.prefect_database import with_database
 from tests.support import ROOT
 
 # One server and one worker serve them all.
@@ -117,9 +118,10 @@ def wait_for(look: Callable[[], T | None], seconds: float = 120) -> T:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(tmp_path_factory: pytest.TempPathFactory, database: Path) -> Iterator[Server]:
     """A server with everything deployed and a worker that runs it."""
     server = Server(tmp_path_factory.mktemp("operator"))
+    with_database(server.home / ".prefect", database)
     try:
         server.start("prefect", "server", "start", "--port", str(server.port), "--no-ui")
         wait_for(lambda: True if server.api.get("/health").is_success else None)

@@ -15,6 +15,7 @@ import pytest
 
 from tasks.llm.embedded_process import EmbeddedEndpoint
 from tasks.llm.faults import Faults
+from tests.prefect_database import with_database
 from tests.support import only_json, read_rows, start_cli, write_articles
 
 pytestmark = pytest.mark.slow
@@ -68,8 +69,8 @@ class Server:
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    server = Server(tmp_path / "prefect")
+def server(tmp_path: Path, database: Path) -> Iterator[Server]:
+    server = Server(with_database(tmp_path / "prefect", database))
     server.start()
     yield server
     server.kill()

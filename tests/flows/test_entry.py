@@ -56,15 +56,10 @@ def test_a_signal_that_a_library_has_lost_is_the_same_line(instead: str) -> None
     )
 
 
-@pytest.fixture
-def environment(prefect_server: None) -> dict[str, str]:
-    return cli_environment()
-
-
 @pytest.mark.slow
-def test_output_that_nobody_reads_is_no_error(environment: dict[str, str]) -> None:
+def test_output_that_nobody_reads_is_no_error() -> None:
     with subprocess.Popen(
-        [COMMAND, "recipes"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [COMMAND, "recipes"], env=cli_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
         assert process.stdout is not None
         process.stdout.close()
@@ -74,10 +69,14 @@ def test_output_that_nobody_reads_is_no_error(environment: dict[str, str]) -> No
 
 
 @pytest.mark.slow
-def test_output_that_cannot_be_written_is_one_line(environment: dict[str, str]) -> None:
+def test_output_that_cannot_be_written_is_one_line() -> None:
     with Path("/dev/full").open("w") as full:
         ended = subprocess.run(
-            [COMMAND, "recipes"], env=environment, stdout=full, stderr=subprocess.PIPE, check=False
+            [COMMAND, "recipes"],
+            env=cli_environment(),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            check=False,
         )
     assert ended.returncode == 1
     assert ended.stderr == (

@@ -4,6 +4,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -25,6 +26,14 @@ from tasks.llm.transport import HttpTransport
 
 ROWS, IN_FLIGHT = 12, 4
 TEMPLATE = ChatTemplate("m", "Summarise.", max_output_tokens=50)
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_interrupted() -> Iterator[None]:
+    """Leave the process to the next test as one that no signal has come to."""
+    yield
+    with interruptible():
+        pass
 
 
 class Results:
@@ -123,8 +132,22 @@ def test_long_work_in_another_thread_ends_soon_after() -> None:
             signal.raise_signal(signal.SIGTERM)
     worker.join(timeout=30)
     assert [str(error) for error in ended] == ["SIGTERM"]
-    with interruptible():  # the next run in this process is another one
-        raise_if_interrupted()
+
+
+def test_the_next_run_in_this_process_is_another_one() -> None:
+    with pytest.raises(Interrupted), interruptible():
+        signal.raise_signal(signal.SIGTERM)
+    assert interrupted_by() is signal.SIGTERM
+
+    def begin() -> None:
+        with interruptible():
+            raise_if_interrupted()
+
+    begin()
+    with pytest.raises(Interrupted), interruptible():
+        signal.raise_signal(signal.SIGTERM)
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(begin).result()
 
 
 def test_in_another_thread_nothing_changes() -> None:
@@ -188,7 +211,11 @@ def test_before_anything_is_sent_the_first_signal_ends_it() -> None:
     gateway = Gateway(
         HttpTransport("http://127.0.0.1:9/v1", None, timeout_s=9), max_in_flight=1, price=None
     )
-    with pytest.raises(Interrupted) as caught, GracefulStop(gateway, grace_s=30):
+    with (
+        pytest.raises(Interrupted) as caught,
+        interruptible(),
+        GracefulStop(gateway, grace_s=30),
+    ):
         signal.raise_signal(signal.SIGINT)
     assert not caught.value.again
     assert interrupted_by() is signal.SIGINT
