@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 # A file of fast tests stays in one worker, so that what its tests share is started once. Slow tests
 # wait more than they compute, and the longest begin first.
-WORKERS ?= 2
+WORKERS ?= 3
 SLOW_WORKERS ?= 4
 PYTEST := $(BIN)/pytest -q --no-loadscope-reorder
 LONGEST := $(addprefix tests/,test_soak.py test_soak_object_store.py flows/test_cli.py \

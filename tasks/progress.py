@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from tasks.durations import clock
 from tasks.job import Job
 from tasks.planning import Planner
 from tasks.progress_shown import shown
@@ -53,16 +54,6 @@ class Progress:
     def _budget_words(self) -> str:
         budget = self._job.gateway.limits.budget
         return f" of ${budget.limit_usd:,.4f}" if budget else ""
-
-
-def clock(seconds: float) -> str:
-    """Seconds as 12 s, 3 min 05 s or 2 h 10 min."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from tasks.job import Job
 from tasks.lake import Lake
 from tasks.open_job import open_job
 from tasks.planning import Planner
-from tasks.progress import Progress, clock, shown_progress
+from tasks.progress import Progress, shown_progress
 from tests.tasks.job_support import asking
 
 URL = "http://127.0.0.1:1/v1"
@@ -31,23 +31,6 @@ def to_ask(job: Job, articles: int) -> Planner:
     planner = Planner(job.table, recovered=set())
     planner.plan.to_ask = articles
     return planner
-
-
-@pytest.mark.parametrize(
-    ("seconds", "shown"),
-    [
-        (0, "0 s"),
-        (0.4, "0 s"),
-        (59.4, "59 s"),
-        (59.6, "1 min 00 s"),
-        (185, "3 min 05 s"),
-        (3599.7, "1 h 00 min"),
-        (7_800, "2 h 10 min"),
-        (360_000, "100 h 00 min"),
-    ],
-)
-def test_seconds_are_told_as_people_do(seconds: float, shown: str) -> None:
-    assert clock(seconds) == shown
 
 
 def test_the_line_tells_count_rate_cost_and_time_left(job: Job) -> None:

@@ -7,8 +7,11 @@ from hypothesis import strategies as st
 
 from tasks.cleaning.canonical_json import excerpt, to_json
 
+# With a larger number anywhere another encoder writes the whole, 1e-5 as 1e-05 for instance; the
+# excerpt may end before that number.
+INTEGERS = st.integers(-(2**63), 2**64 - 1)
 JSON = st.recursive(
-    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.dates()),
+    st.one_of(st.none(), st.booleans(), INTEGERS, st.floats(), st.text(), st.dates()),
     lambda inner: st.one_of(st.lists(inner), st.dictionaries(st.text(), inner)),
     max_leaves=6,
 )
@@ -36,6 +39,12 @@ def test_an_excerpt_of_much_is_made_of_little(long: Any, monkeypatch: pytest.Mon
     assert len(text) == 2_000
     assert text.startswith('{"a":1,"body":')
     assert encoded[0] < 100_000
+
+
+def test_numbers_of_any_size_stay_as_they_are() -> None:
+    assert (
+        to_json({"n": 10**30, "m": -(2**63)}) == '{"m":-9223372036854775808,"n":1' + "0" * 30 + "}"
+    )
 
 
 def test_bytes_that_are_no_text_have_an_excerpt_too() -> None:
