@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -16,6 +17,10 @@ os.environ["DO_NOT_TRACK"] = "1"
 # A developer's own server must never see the tests' runs.
 for variable in ("PREFECT_API_URL", "PREFECT_API_KEY", "PREFECT_PROFILE"):
     os.environ.pop(variable, None)
+
+# A shell has what it starts in the background ignore SIGINT, and that what it starts in turn.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import pytest  # noqa: E402  # Prefect reads its environment when it is imported, so that is first
 from xdist.scheduler.loadscope import LoadScopeScheduling  # noqa: E402
