@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 # A file of fast tests stays in one worker, so that what its tests share is started once. Slow tests
 # wait more than they compute, and the longest begin first.
 WORKERS ?= 3
-SLOW_WORKERS ?= 4
+SLOW_WORKERS ?= 5
 PYTEST := $(BIN)/pytest -q --no-loadscope-reorder
 LONGEST := $(addprefix tests/,test_soak.py test_soak_object_store.py flows/test_cli.py \
 	test_prefect_away.py test_kill.py test_deployments.py)

@@ -32,6 +32,9 @@ _SHARED = {
     "tests/flows/test_cli.py": "prefect_server",
     "tests/benchmarks/test_ways.py": "prefect_server",
     "tests/tasks/test_endpoint.py": "prefect_server",
+    "tests/tasks/test_event_loop.py": "prefect_server",
+    "tests/tasks/test_event_loop_task_runner.py": "prefect_server",
+    "tests/tasks/test_event_loop_task_runner_engine.py": "prefect_server",
 }
 """Files whose slow tests share a server that takes a quarter of a minute to start."""
 
