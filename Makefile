@@ -9,7 +9,7 @@ WORKERS ?= 3
 SLOW_WORKERS ?= 5
 PYTEST := $(BIN)/pytest -q --no-loadscope-reorder
 LONGEST := $(addprefix tests/,test_soak.py test_soak_object_store.py flows/test_cli.py \
-	test_prefect_away.py test_kill.py test_deployments.py)
+	test_kill.py test_prefect_away.py test_deployments.py)
 
 # The demo has a Prefect home of its own, so that it neither needs nor touches yours.
 DEMO := env -u PREFECT_API_URL -u PREFECT_API_KEY -u PREFECT_PROFILE -u OPENAI_API_KEY \

@@ -27,32 +27,38 @@ from xdist.scheduler.loadscope import LoadScopeScheduling  # noqa: E402
 
 from tests.object_store import ObjectStoreServer  # noqa: E402
 
+_ONE_SERVER = (
+    *(f"tests/flows/test_{name}.py" for name in ("cli", "ingest", "ingest_sources")),
+    *(f"tests/flows/test_{name}.py" for name in ("outcome", "pipeline", "summarize")),
+    *(f"tests/tasks/test_event_loop{name}.py" for name in ("", "_run", "_task_runner")),
+    *("tests/tasks/test_event_loop_task_runner_engine.py", "tests/tasks/test_endpoint.py"),
+    "tests/benchmarks/test_ways.py",
+)
 _SHARED = {
     "tests/test_deployments.py": "deployments",
-    "tests/flows/test_cli.py": "prefect_server",
-    "tests/benchmarks/test_ways.py": "prefect_server",
-    "tests/tasks/test_endpoint.py": "prefect_server",
-    "tests/tasks/test_event_loop.py": "prefect_server",
-    "tests/tasks/test_event_loop_task_runner.py": "prefect_server",
-    "tests/tasks/test_event_loop_task_runner_engine.py": "prefect_server",
+    "tests/test_kill.py": "kill",
+    **dict.fromkeys(_ONE_SERVER, "prefect_server"),
 }
-"""Files whose slow tests share a server that takes a quarter of a minute to start."""
+"""Files whose tests share a Prefect server, which takes long to start on a busy machine."""
 
 
 class BySharedServer(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no annotations there
-    """Hands out test by test, but those that share a server to one worker.
+    """Hands out test by test, or file by file, but those that share a server to one worker.
 
     xdist's own groups do that by a suffix of the test's id, which pytest 9.2 does not show it.
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        return _SHARED.get(nodeid.partition("::")[0], nodeid)
+        file = nodeid.partition("::")[0]
+        alone = nodeid if self.config.getvalue("dist") == "loadgroup" else file
+        return _SHARED.get(file, alone)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling | None:
-    """Schedule ``--dist loadgroup`` so."""
-    return BySharedServer(config, log) if config.getvalue("dist") == "loadgroup" else None
+    """Schedule ``--dist loadgroup``, for slow tests, and ``loadfile``, for fast ones, so."""
+    ours = config.getvalue("dist") in ("loadgroup", "loadfile")
+    return BySharedServer(config, log) if ours else None
 
 
 @pytest.fixture(scope="session")
