@@ -14,9 +14,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType, TracebackType
-from typing import NoReturn, Self
+from typing import TYPE_CHECKING, NoReturn, Self
 
-from tasks.llm.gateway import Gateway
+if TYPE_CHECKING:
+    from tasks.llm.gateway import Gateway
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 

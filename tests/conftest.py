@@ -28,11 +28,18 @@ from xdist.scheduler.loadscope import LoadScopeScheduling  # noqa: E402
 from tests.object_store import ObjectStoreServer  # noqa: E402
 
 _ONE_SERVER = (
-    *(f"tests/flows/test_{name}.py" for name in ("cli", "ingest", "ingest_sources")),
-    *(f"tests/flows/test_{name}.py" for name in ("outcome", "pipeline", "summarize")),
-    *(f"tests/tasks/test_event_loop{name}.py" for name in ("", "_run", "_task_runner")),
-    *("tests/tasks/test_event_loop_task_runner_engine.py", "tests/tasks/test_endpoint.py"),
     "tests/benchmarks/test_ways.py",
+    "tests/flows/test_cli.py",
+    "tests/flows/test_ingest.py",
+    "tests/flows/test_ingest_sources.py",
+    "tests/flows/test_outcome.py",
+    "tests/flows/test_pipeline.py",
+    "tests/flows/test_summarize.py",
+    "tests/tasks/test_endpoint.py",
+    "tests/tasks/test_event_loop.py",
+    "tests/tasks/test_event_loop_run.py",
+    "tests/tasks/test_event_loop_task_runner.py",
+    "tests/tasks/test_event_loop_task_runner_engine.py",
 )
 _SHARED = {
     "tests/test_deployments.py": "deployments",

@@ -18,11 +18,10 @@ from tasks.cleaning.columns import ColumnMap
 from tasks.cleaning.html_text import line_of_html
 from tasks.cleaning.templates import Template
 from tasks.cleaning.text_buffers import Mask, bytes_of
+from tasks.reading.addresses import USER
 
 _IN_WORDS = ("title", "author", "category")
 """Short fields that people read: feeds and web pages leave HTML in them."""
-_USER = r"^([A-Za-z][A-Za-z0-9+.-]{0,20}://)[^/?#@\s]*@"
-"""User and password in front of a URL's host: a secret that no table has a use for."""
 _MARKUP = r"&[#A-Za-z][A-Za-z0-9]*;|</?[A-Za-z]"
 
 
@@ -76,7 +75,7 @@ def short_texts(
     """Return a field such as the title as clean text; null where it is missing or blank."""
     texts = _clean_or_null(target_column(fields, columns, target, failed), as_text, failed)
     if target in ("url", "article_id") and _has_any(texts, b"@"):
-        return pc.replace_substring_regex(texts, _USER, r"\1")
+        return pc.replace_substring_regex(texts, USER, r"\1")
     if target in _IN_WORDS and _has_any(texts, b"&<"):
         return _without_markup(texts)
     return texts

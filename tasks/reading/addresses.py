@@ -17,7 +17,8 @@ from yarl import URL
 
 from tasks.errors import UserError
 
-_USER = re.compile(r"^(\s*[A-Za-z][A-Za-z0-9+.-]{0,20}://)[^/?#@\s]*@")
+USER = r"^(\s*[A-Za-z][A-Za-z0-9+.-]{0,20}://)[^/?#@\s]*@"
+"""What is in front of a URL's host, as a pattern of `re` and RE2: all but group 1 is a secret."""
 ANY_HOST = "*"
 """In a list of allowed hosts: all hosts are trusted, and proxies of the environment are used."""
 
@@ -97,7 +98,7 @@ def web_url(text: str) -> URL:
 
 def without_user(url: str) -> str:
     """Return a URL, or what should be one, without the user and password in front of its host."""
-    return _USER.sub(r"\1", url)
+    return re.sub(USER, r"\1", url)
 
 
 def shown(url: URL | str) -> str:

@@ -52,12 +52,11 @@ def _rows(window: Window, source: Source) -> Iterator[Row | Reject]:
     layout, before, count = layout_of(head, whole), 0, 0
     if layout.shape is Shape.VALUES and not whole and is_large_object(window):
         found = list_behind(window, HEAD)
-        before = window.base
         if isinstance(found, ObjectEnd):
             count = 1
-            yield _no_list(found, head, before, source.name)
+            yield _no_list(found, head, window.base, source.name)
         else:
-            layout = found
+            layout, before = found, window.base
     source.facts["layout"] = str(layout)
     if layout.shape in (Shape.COLUMNS, Shape.SPLIT):
         yield from _column_rows(window, layout, source.name)
@@ -67,7 +66,7 @@ def _rows(window: Window, source: Source) -> Iterator[Row | Reject]:
     yield from elements.rows()
     if layout.shape is not Shape.VALUES:
         yield from elements.rest(len(layout.path))
-    _tell_ignored(source, layout, before * (not count), elements.passed_over)
+    _tell_ignored(source, layout, before, elements.passed_over)
 
 
 def _no_list(end: ObjectEnd, head: bytes, size: int, name: str) -> Reject:
