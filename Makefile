@@ -15,7 +15,7 @@ LONGEST := $(addprefix tests/,test_soak.py test_soak_object_store.py flows/test_
 DEMO := env -u PREFECT_API_URL -u PREFECT_API_KEY -u PREFECT_PROFILE -u OPENAI_API_KEY \
 	-u OPENAI_BASE_URL PREFECT_HOME=$(CURDIR)/.prefect PREFECT_SERVER_ANALYTICS_ENABLED=false DO_NOT_TRACK=1
 
-.PHONY: demo demo-ui test lint format bench bootstrap system setup clean
+.PHONY: demo demo-ui test test-pythons lint format bench bootstrap system setup clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -35,6 +35,10 @@ demo-ui: $(READY)
 test: lint
 	$(PYTEST) -m 'not slow' -n $(WORKERS) --dist loadfile
 	$(PYTEST) -m slow -n $(SLOW_WORKERS) --dist loadgroup --maxschedchunk 1 $(LONGEST) tests
+
+# The built package on every supported Python that is installed here: the demo and the fast tests.
+test-pythons:
+	.ci/test-pythons
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -46,7 +46,7 @@ def test_sources_are_read_and_cleaned_without_a_lake(folder: str) -> None:
 def test_files_fit_in_a_head() -> None:
     code = [path for folder in ("flows", "tasks") for path in (ROOT / folder).rglob("*.py")]
     long = {str(path): len(path.read_text().splitlines()) for path in code}
-    assert not {path: lines for path, lines in long.items() if lines > 300}
+    assert not {path: lines for path, lines in long.items() if lines > 400}
 
 
 def test_lock_file_has_versions_only() -> None:
