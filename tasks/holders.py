@@ -6,13 +6,12 @@ import fcntl
 import os
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
-from tasks.claims import list_claims
+from tasks.leases import LOCKS, Entry, LockState
 from tasks.lock_waiting import TIMING, Holder, Timing
+from tasks.object_storage import ObjectStorage
 from tasks.storage import Storage
-
-_FOLDER = "_staging/locks"
 
 
 class Held(NamedTuple):
@@ -25,15 +24,6 @@ class Held(NamedTuple):
         return str(self.by) if self.by else "a run that does not say who it is"
 
 
-class _Claimed(NamedTuple):
-    """A claim on an object store as it was seen last."""
-
-    lock: str
-    beat: int
-    shared: bool
-    by: Holder | None
-
-
 def held_locks(storage: Storage) -> dict[str, Held]:
     """The locks that are held alone now, by name.
 
@@ -41,13 +31,9 @@ def held_locks(storage: Storage) -> dict[str, Held]:
     `LockWatch`. A killed process of this machine is known at once.
     """
     if storage.folder is not None:
-        return _held_files(storage.folder / _FOLDER)
-    claims = _claims(storage).values()
-    return {
-        each.lock: Held(each.lock, each.by)
-        for each in claims
-        if not each.shared and not (each.by and each.by.has_died)
-    }
+        return _held_files(storage.folder / LOCKS)
+    leases = _exclusive_leases(storage)
+    return {name: Held(name, each.holder) for name, each in leases if not each.holder.has_died}
 
 
 class LockWatch:
@@ -62,7 +48,7 @@ class LockWatch:
         self._storage = storage
         self._timing = timing
         self._began = timing.clock()
-        self._claims = _claims(storage) if storage.folder is None else {}
+        self._leases = _exclusive_leases(storage) if storage.folder is None else []
         self._held = held_locks(storage)
 
     def end(self) -> tuple[dict[str, Held], list[Held]]:
@@ -75,23 +61,18 @@ class LockWatch:
         held = self._held | held_locks(self._storage)
         if self._storage.folder is not None:
             return held, []
-        dead = self._unmoved()
-        names = {each.lock for each in dead}
-        stale = [Held(each.lock, each.by) for each in dead]
-        return {name: each for name, each in held.items() if name not in names}, stale
+        stale = [Held(name, each.holder) for name, each in self._unmoved()]
+        dead = {each.name for each in stale}
+        return {name: each for name, each in held.items() if name not in dead}, stale
 
-    def _unmoved(self) -> list[_Claimed]:
-        """The claims that are as they were at the beginning, once that is long enough ago."""
+    def _unmoved(self) -> list[tuple[str, Entry]]:
+        """The leases that are as they were at the beginning, once that is long enough ago."""
         while True:
-            now = _claims(self._storage)
-            same = {
-                token: each
-                for token, each in self._claims.items()
-                if not each.shared and token in now and now[token].beat == each.beat
-            }
+            now = _exclusive_leases(self._storage)
+            same = [each for each in self._leases if each in now]
             left = self._timing.expiry_s - (self._timing.clock() - self._began)
-            if left <= 0 or all(each.by and each.by.has_died for each in same.values()):
-                return list(same.values())
+            if left <= 0 or all(entry.holder.has_died for _, entry in same):
+                return same
             time.sleep(min(left, self._timing.poll_s[1]))
 
 
@@ -125,15 +106,13 @@ def _note_of_holder(path: Path) -> bytes | None:
     return None
 
 
-def _claims(storage: Storage) -> dict[str, _Claimed]:
-    """All claims on an object store by token."""
-    locks = {file.name.split("/")[2] for file in storage.list(_FOLDER) if file.name.count("/") > 2}
-    found = {}
-    for lock in sorted(locks):
-        for token, claim in list_claims(storage, lock).items():
-            try:
-                holder = Holder.from_json(storage.read(claim.names[-1]))
-            except FileNotFoundError:
-                holder = None  # it went, or gave a sign of life, while we looked
-            found[token] = _Claimed(lock, claim.beat, claim.shared, holder)
-    return found
+def _exclusive_leases(storage: Storage) -> list[tuple[str, Entry]]:
+    """The leases on an object store that are held alone, each with the name of its lock."""
+    leases = cast(ObjectStorage, storage)
+    names = [file.name.removeprefix(f"{LOCKS}/") for file in leases.list(LOCKS)]
+    return [
+        (lock, entry)
+        for lock in (name.removesuffix(".json") for name in names if "/" not in name)
+        for entry in LockState.read(leases, lock).holders.values()
+        if not entry.holder.shared
+    ]

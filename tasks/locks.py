@@ -1,14 +1,14 @@
 """Locks of a lake: one writer of a table at a time, many readers of what nobody may delete.
 
 In a folder of this machine a lock is the kernel's (`tasks.file_locks`), on an object store it is a
-claim (`tasks.claims`).
+lease (`tasks.leases`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Protocol, cast
 
 from tasks.lock_waiting import TIMING, Timing, Wanted
 from tasks.storage import Storage
@@ -96,6 +96,7 @@ def _obtained(wanted: Wanted, storage: Storage) -> Lock:
         from tasks.file_locks import lock_file  # one of the two is all that a run needs
 
         return lock_file(wanted, storage.folder) or NoLock()
-    from tasks.contenders import claim
+    from tasks.leases import take_lease
+    from tasks.object_storage import ObjectStorage
 
-    return claim(wanted, storage) or NoLock()
+    return take_lease(wanted, cast(ObjectStorage, storage)) or NoLock()

@@ -1,40 +1,46 @@
-"""An address in an object store, a lake's or a source's: what a URI holds, what it opens."""
+"""Addresses in object stores, of lakes and of sources: parse a URI, and open its store."""
 
 from __future__ import annotations
 
 import os
-from typing import Any, NamedTuple, Self
-from urllib.parse import parse_qs, unquote, urlsplit
+import re
+from configparser import ConfigParser
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 
-import pyarrow as pa
-import pyarrow.fs as pafs
+from obstore.exceptions import BaseError
+from obstore.store import from_url
 
 from tasks.errors import UserError
 from tasks.storage_retry import Retries
 
-_CONNECT_S, _REQUEST_S = 5.0, 15.0
-"""Seconds to wait for a connection, and for the next byte of an answer."""
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig, ObjectStore, RetryConfig
+
+_CONNECT_S, _SILENCE_S, _REQUEST_S = 5.0, 20.0, 600.0
+"""Seconds to wait for a connection, for the next byte of an answer, and for all of it."""
+
+_RETRY: RetryConfig = {"max_retries": 3, "retry_timeout": timedelta(seconds=5)}
+"""What obstore tries again by itself: single requests that a busy store turns away. What fails
+after that is an outage, and is `tasks.storage_retry`'s."""
 
 _REGION_S = 20.0
 """Seconds for which a bucket's region is asked for: nothing is lost yet, and somebody waits."""
 
 _OPTIONS = {
     "s3": ("region", "scheme", "endpoint_override", "force_virtual_addressing"),
-    "gs": ("scheme", "endpoint_override", "retry_limit_seconds"),
-    "abfs": (
-        "blob_storage_authority",
-        "dfs_storage_authority",
-        "enable_tls",
-        "credential_kind",
-        "tenant_id",
-        "client_id",
-    ),
+    "gs": ("scheme", "endpoint_override"),
+    "abfs": ("tenant_id", "client_id"),
 }
 """What may follow the ``?`` of an address, by store; no secret is among it."""
 
+_AS_THEY_ARE = {"region", "tenant_id", "client_id"}
+"""Options that obstore calls the same."""
+
 _ALIASES = {"gcs": "gs", "abfss": "abfs"}
-_MULTIPART_BYTES = 4 << 20
-"""Up to here Arrow writes an object in one request (it begins to cut at 5 MB)."""
+_FILE = re.compile(r"\.[A-Za-z]{2,8}$")
 
 
 class Address(NamedTuple):
@@ -93,57 +99,90 @@ class Address(NamedTuple):
         prefix = "/".join(filter(None, unquote(parts.path).split("/")))
         return cls(uri, store, base, parts.query, parts.netloc, prefix, noun)
 
-    @property
-    def is_s3(self) -> bool:
-        """Whether it is S3 or something that speaks it."""
-        return self.store == "s3"
-
-    @property
-    def one_request(self) -> int:
-        """Bytes up to which a new object appears whole. At Azure none does: Arrow makes an empty
-        one first."""
-        return 0 if self.store == "abfs" else _MULTIPART_BYTES
-
     def below(self, name: str) -> str:
         """The URI of something below it, by its quoted name."""
         query = f"?{self.query}" if self.query else ""
         return f"{self.base}/{name}{query}" if name else f"{self.base}{query}"
 
 
-def open_file_system(address: Address) -> tuple[pafs.FileSystem, str]:
-    """The file system of an address, and the path of the lake or source in it.
+class Listed(NamedTuple):
+    """An object of a listing: its name below the store's prefix, and its size in bytes."""
 
-    Keys come from the environment (``AWS_ACCESS_KEY_ID`` and so on) or the machine's role.
+    name: str
+    size: int
+
+
+def list_objects(store: ObjectStore, prefix: str) -> list[Listed]:
+    """List all objects below a prefix, in order of name.
+
+    Other programs, and earlier versions of this one, mark folders with empty objects, whose names
+    come without their ``/``: an empty object counts only if its name ends as a file's does.
+    """
+    found = (Listed(meta["path"], meta["size"]) for page in store.list(prefix) for meta in page)
+    return sorted(each for each in found if each.size or _FILE.search(each.name))
+
+
+def open_store(address: Address) -> ObjectStore:
+    """Open the store of an address, restricted to its prefix.
+
+    Keys come from the environment (``AWS_ACCESS_KEY_ID`` and so on), AWS's credentials file, or the
+    machine's role.
 
     Raises:
         UserError: an option is wrong, there is no such bucket, or its store cannot be reached.
     """
+    options = {key: values[-1] for key, values in parse_qs(address.query).items()}
+    client: ClientConfig = {
+        "connect_timeout": timedelta(seconds=_CONNECT_S),
+        "read_timeout": timedelta(seconds=_SILENCE_S),
+        "timeout": timedelta(seconds=_REQUEST_S),
+    }
+    config: Any = {key: options[key] for key in _AS_THEY_ARE & options.keys()}
+    server = options.get("endpoint_override", "")
+    if server:
+        scheme = options.get("scheme", "https")
+        virtual = options.get("force_virtual_addressing") == "true"
+        url = f"{scheme}://{address.bucket}.{server}" if virtual else f"{scheme}://{server}"
+        if address.store == "gs":
+            config["base_url"] = url
+        else:
+            config |= {"endpoint": url, "virtual_hosted_style_request": virtual}
+        client["allow_http"] = scheme == "http"
+    if address.store == "s3":
+        # Not every server that speaks S3 can delete many objects in one request.
+        config["disable_bulk_delete"] = True
+        config |= _keys_of_profile()
+        elsewhere = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+        if elsewhere and not server:
+            client["allow_http"] = elsewhere.startswith("http://")
+        elif "region" not in options and not server:
+            config["region"] = _region(address)
+    root = f"{address.store}://{address.bucket}"
+    url = f"{root}/{quote(address.prefix)}" if address.prefix else root
     try:
-        if not address.is_s3:
-            system, path = pafs.FileSystem.from_uri(address.uri)
-            return system, path.rstrip("/")
-        options = {key: values[-1] for key, values in parse_qs(address.query).items()}
-        path = f"{address.bucket}/{address.prefix}".rstrip("/")
-        return _s3(address, options), path
-    except (pa.ArrowException, ValueError) as error:
-        raise UserError(f"{address.noun} {address.uri}: {' '.join(str(error).split())}") from error
+        return from_url(url, config=config, client_options=client, retry_config=_RETRY)
+    except (BaseError, ValueError) as error:
+        said = " ".join(str(error).partition("\n\n")[0].split())
+        raise UserError(f"{address.noun} {address.uri}: {said}") from error
 
 
-def _s3(address: Address, options: dict[str, Any]) -> pafs.S3FileSystem:
-    if "force_virtual_addressing" in options:
-        options["force_virtual_addressing"] = options["force_virtual_addressing"] == "true"
-    elsewhere = {"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"} & os.environ.keys()
-    if "region" not in options and "endpoint_override" not in options and not elsewhere:
-        bucket = address.bucket
-        options["region"] = Retries(address.uri, _REGION_S, address.noun).call(
-            f"find the region of bucket {bucket}", lambda: pafs.resolve_s3_region(bucket)
-        )
-    return pafs.S3FileSystem(
-        **options,
-        connect_timeout=_CONNECT_S,
-        request_timeout=_REQUEST_S,
-        retry_strategy=pafs.AwsStandardS3RetryStrategy(max_attempts=2),
-        # Small objects take one request, and no thread of Arrow's holds a part that failed.
-        allow_delayed_open=True,
-        background_writes=False,
+def _keys_of_profile() -> dict[str, str]:
+    """The keys in AWS's credentials file, which obstore does not read; none if there are others."""
+    if "AWS_ACCESS_KEY_ID" in os.environ:
+        return {}
+    path = os.environ.get("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials")
+    profiles = ConfigParser(interpolation=None)
+    profiles.read(Path(path).expanduser())
+    profile = os.environ.get("AWS_PROFILE", "default")
+    given = profiles[profile] if profile in profiles else {}
+    names = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
+    return {name: given[name] for name in names if name in given}
+
+
+def _region(address: Address) -> str:
+    from pyarrow.fs import resolve_s3_region  # a third of a second, and its only use here
+
+    region: str = Retries(address.uri, _REGION_S, address.noun).call(
+        f"find the region of bucket {address.bucket}", lambda: resolve_s3_region(address.bucket)
     )
+    return region

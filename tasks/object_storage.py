@@ -1,37 +1,53 @@
 """A lake in a bucket of an object store: S3 and what speaks it, Google's, Azure's.
 
-Arrow's file systems do the talking (`tasks.object_address`). An object of one request appears when
-it is whole. A larger one takes several, and Arrow ends an upload that fails midway as if it were
-whole: so it is uploaded below ``_staging/uploads/``, and copied by the store once it is complete.
+obstore does the talking (`tasks.object_address`); an object appears when it is whole.
+
+While the storage has leases (`tasks.leases`), what is published goes through a fence: it is
+uploaded below ``_staging/uploads/<session>/``, then the leases are renewed, then the store copies
+it to its name. Who takes a lease over deletes the uploads of the session that has lost it, after
+its own write to the lock and before it does anything else. So a holder that was paused or cut off
+cannot commit: its renewal fails if the pause was before it, and its copy finds nothing to copy if
+the pause was after it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import io
 import secrets
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
-import pyarrow as pa
-import pyarrow.fs as pafs
-
 from tasks.errors import UserError
-from tasks.object_address import Address, open_file_system
-from tasks.object_file import RetriedFile
+from tasks.object_address import Address, list_objects, open_store
 from tasks.scratch import Scratch, sweep, temporary_parent
 from tasks.storage import StoredFile, unwritable
 from tasks.storage_retry import PATIENCE_S, Retries
 
-UPLOADS = "_staging/uploads"
-"""Folder of the lake for uploads of several requests; what is in it is no part of any table."""
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+    from obstore import PutMode, UpdateVersion
+    from obstore.store import ObjectStore
 
-_ABANDONED = timedelta(days=1)
-"""Age of an upload whose writer is dead for certain: none takes so long to copy a whole one."""
+UPLOADS = "_staging/uploads"
+"""Folder of the lake for what is about to be committed; what is in it is no part of any table."""
+
+_AT_ONCE = 4
+"""Requests of one large upload that are under way at once; each is 5 MiB."""
+
+READ_BYTES = 1 << 20
+"""Bytes that are read at once at least: a store takes as long for a few as for these."""
+
+
+class Fence(Protocol):
+    """A lease without which nothing may be published."""
+
+    def prove(self) -> None:
+        """Make sure that it is ours after all that was done before this call; else UserError."""
+        ...
 
 
 class ObjectStorage:
@@ -42,6 +58,10 @@ class ObjectStorage:
             ``s3://bucket/prefix?endpoint_override=localhost:9000&scheme=http``.
         patience_s: seconds for which a failing operation is tried again.
 
+    Attributes:
+        session: names the uploads of this storage.
+        fences: the leases that this storage has now.
+
     Raises:
         UserError: the URI is of no store that is supported, has no bucket, or holds a key.
     """
@@ -50,12 +70,13 @@ class ObjectStorage:
 
     def __init__(self, uri: str, patience_s: float = PATIENCE_S) -> None:
         self.root = uri
+        self.session = secrets.token_hex(8)
+        self.fences: list[Fence] = []
         self._address = Address.parse(uri)
         self._retries = Retries(uri, patience_s)
-        self._fs, self._base = open_file_system(self._address)
+        self._store = open_store(self._address)
         self._scratch: Scratch | None = None
         self._lock = threading.Lock()
-        self._bucket_seen = self._uploads_swept = False
 
     @property
     def scratch(self) -> Path:
@@ -72,48 +93,77 @@ class ObjectStorage:
 
     def list(self, folder: str) -> list[StoredFile]:
         """All files below a folder, in order of name."""
-        selector = pafs.FileSelector(self._path(folder), allow_not_found=True, recursive=True)
         what = f"list {folder}" if folder else "list the lake"
-        infos = self._retries.call(what, lambda: self._fs.get_file_info(selector))
-        if not infos:
-            self._see_bucket()
-        start = len(self._base) + 1
-        return sorted(
-            StoredFile(info.path[start:], info.size)
-            for info in infos
-            if info.type == pafs.FileType.File
-        )
+        found = self._retries.call(what, lambda: list_objects(self._store, folder))
+        return [StoredFile(*each) for each in found]
 
     def read(self, name: str) -> bytes:
         """A whole small file."""
-        path = self._path(name)
-        while True:
-            before, content = self._retries.call(f"read {name}", lambda: self._read(path))
-            after, _ = self._retries.call(f"read {name}", lambda: self._read(path, 0))
-            # Arrow asks for the size, then for so many bytes. If the file is replaced in between,
-            # it gives the beginning of a longer one, and a shorter one with rubbish behind it.
-            if before == after:
-                return content
+        return self.read_version(name)[0]
+
+    def read_version(self, name: str) -> tuple[bytes, UpdateVersion]:
+        """A whole small file, and which version it is."""
+
+        def read() -> tuple[bytes, UpdateVersion]:
+            result = self._store.get(name)
+            return bytes(result.bytes()), _version(result.meta)
+
+        return self._retries.call(f"read {name}", read)
 
     def open(self, name: str) -> Any:
         """A file for reading here and there."""
-        path = self._path(name)
-        return RetriedFile(name, lambda: self._fs.open_input_file(path), self._retries)
+        return io.BufferedReader(ObjectFile(self._store, name, self._retries), READ_BYTES)
 
     def write(self, name: str, content: bytes) -> None:
         """Write a small file whole."""
-        self._store(name, pa.py_buffer(content))
+        self._put(name, content)
+
+    def write_version(
+        self, name: str, content: bytes, before: UpdateVersion | None
+    ) -> UpdateVersion:
+        """Replace one version of a small file, or write it where there is none.
+
+        Returns:
+            The version that was written.
+
+        Raises:
+            Conflict: another version is there, or any at all. Perhaps it is this one: a write that
+                is applied and not acknowledged is tried again, and then in its own way.
+        """
+        mode: PutMode = "create" if before is None else before
+        put = self._retries.call(f"write {name}", lambda: self._store.put(name, content, mode=mode))
+        return _version(put)
 
     def publish(self, staged: Path, name: str) -> None:
-        """Make a file of scratch a file of the lake."""
-        with pa.memory_map(str(staged)) as file:
-            self._store(name, file.read_buffer())
+        """Make a file of scratch a file of the lake.
+
+        Raises:
+            UserError: another run has taken over a lease of this storage.
+        """
+        fences = list(self.fences)
+        if not fences:
+            self._put(name, staged)
+        else:
+            upload = f"{UPLOADS}/{self.session}/{secrets.token_hex(8)}"
+            try:
+                self._put(upload, staged)
+                for fence in fences:
+                    fence.prove()
+                self._retries.call(f"write {name}", lambda: self._store.copy(upload, name))
+            except FileNotFoundError as error:
+                raise UserError(
+                    f"lake {self.root}: {name} was not committed: another run has taken the lake "
+                    "over while this one was paused or cut off; this one stops: run again"
+                ) from error
+            finally:
+                with contextlib.suppress(UserError):
+                    self.delete(upload)
         staged.unlink()
 
     def delete(self, name: str) -> None:
         """Remove a file, if it is there."""
         with contextlib.suppress(FileNotFoundError):
-            self._retries.call(f"delete {name}", lambda: self._fs.delete_file(self._path(name)))
+            self._retries.call(f"delete {name}", lambda: self._store.delete(name))
 
     def location(self, name: str) -> str:
         """How a user names a file or folder of the lake."""
@@ -123,71 +173,70 @@ class ObjectStorage:
         """Have a listener told of trouble and of its end."""
         self._retries.watch(listener)
 
-    def _path(self, name: str) -> str:
-        return f"{self._base}/{name}" if name else self._base
+    def _put(self, name: str, content: bytes | Path) -> None:
+        def put() -> None:
+            try:
+                self._store.put(name, content, max_concurrency=_AT_ONCE)
+            except FileNotFoundError as error:
+                # The end of a large upload that was applied, not acknowledged and tried again.
+                raise OSError(str(error)) from error
 
-    def _read(self, path: str, count: int | None = None) -> tuple[Any, bytes]:
-        """Which version of an object is there, and its content."""
-        with self._fs.open_input_file(path) as file:
-            size = file.size()
-            return (size, file.metadata()), file.read(size if count is None else count)
+        self._retries.call(f"write {name}", put)
 
-    def _store(self, name: str, content: pa.Buffer) -> None:
-        what, path = f"write {name}", self._path(name)
-        if content.size <= self._address.one_request:
-            self._retries.call(what, lambda: self._upload(path, content))
-            return
-        complete = self._retries.call(what, lambda: self._upload_aside(content))
-        try:
-            self._retries.call(what, lambda: self._fs.copy_file(complete, path))
-        finally:
-            self._sweep_uploads(complete)
 
-    def _upload(self, path: str, content: pa.Buffer) -> None:
-        def whole() -> None:
-            with self._fs.open_output_stream(path) as stream:
-                stream.write(content)
+def _version(of: Any) -> UpdateVersion:
+    """What to demand of the next write; obstore takes no version that is None."""
+    version: UpdateVersion = {key: of[key] for key in ("e_tag", "version") if of[key]}  # type: ignore[assignment]  # keys of a TypedDict
+    return version
 
-        # Exceptions of signals come in other threads only. One that came after the stream is open
-        # and before it is written to would leave an empty object: Arrow closes what is dropped.
-        with ThreadPoolExecutor(1) as pool:
-            pool.submit(whole).result()
 
-    def _upload_aside(self, content: pa.Buffer) -> str:
-        # A new name for each attempt: what one that failed may still leave is never copied.
-        path = self._path(f"{UPLOADS}/{secrets.token_hex(8)}")
-        try:
-            self._upload(path, content)
-        except BaseException:
-            self._forget(path)
-            raise
-        return path
+class ObjectFile(io.RawIOBase):
+    """An object read here and there; each read is a request, so a buffer belongs around it.
 
-    def _sweep_uploads(self, complete: str) -> None:
-        """Remove an upload that was copied; once, also those of writers that were killed."""
-        if not self._uploads_swept:
-            self._uploads_swept = True
-            uploads = pafs.FileSelector(self._path(UPLOADS), allow_not_found=True)
-            with contextlib.suppress(OSError):
-                # The store's own clock, which none of this machine's is compared with.
-                now = self._fs.get_file_info(complete).mtime
-                for info in self._fs.get_file_info(uploads):
-                    if info.type == pafs.FileType.File and now - info.mtime > _ABANDONED:
-                        self._forget(info.path)
-        self._forget(complete)
+    Args:
+        store: where it is.
+        name: its name there, also for messages.
+        retries: of its storage.
 
-    def _forget(self, path: str) -> None:
-        with contextlib.suppress(OSError):
-            self._fs.delete_file(path)
+    Raises:
+        FileNotFoundError: there is no such object (any more), also while reading.
+        UserError, StorageDown: as `Retries.call`.
+    """
 
-    def _see_bucket(self) -> None:
-        """Tell a lake that is empty from a bucket that does not exist: Arrow lists either."""
-        if self._bucket_seen or not self._address.is_s3:
-            return
-        bucket = self._address.bucket
-        info = self._retries.call(f"find {bucket}", lambda: self._fs.get_file_info(bucket))
-        if info.type == pafs.FileType.NotFound:
-            raise UserError(
-                f"lake {self.root}: there is no bucket {bucket}; make it, or mend the address"
-            )
-        self._bucket_seen = True
+    def __init__(self, store: ObjectStore, name: str, retries: Retries) -> None:
+        self._store = store
+        self._name = name
+        self._retries = retries
+        self._position = 0
+        self._size = retries.call(f"read {name}", lambda: store.head(name)["size"])
+
+    def readable(self) -> bool:
+        """Yes."""
+        return True
+
+    def seekable(self) -> bool:
+        """Yes."""
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Have the next read begin somewhere."""
+        bases = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}
+        self._position = bases[whence] + offset
+        return self._position
+
+    def readall(self) -> bytes:
+        """All that is left, in one request."""
+        return self.read(max(0, self._size - self._position)) or b""
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        """Fill a buffer, or as much of it as there is for."""
+        view = memoryview(buffer)
+        start, end = self._position, min(self._position + len(view), self._size)
+        if start >= end:
+            return 0
+        data = self._retries.call(
+            f"read {self._name}", lambda: self._store.get_range(self._name, start=start, end=end)
+        )
+        view[: len(data)] = memoryview(data)
+        self._position += len(data)
+        return len(data)

@@ -13,7 +13,7 @@ from tasks.parts import Part
 ADDED = ("reference_summary", "flags")
 """Columns of articles that lakes of earlier versions have not until they are upgraded."""
 _UPGRADED = f"{STAGING}/schemas"
-"""Folder with an empty file for each folder of parts that was looked through."""
+"""Folder with a file for each folder of parts that was looked through."""
 
 
 def upgrade_parts(lake: Lake, folder: str, schema: pa.Schema, row_group: int) -> int:
@@ -28,7 +28,7 @@ def upgrade_parts(lake: Lake, folder: str, schema: pa.Schema, row_group: int) ->
     old = [part for part in lake.parts(folder) if _lacks_columns(part, schema)]
     for part in old:
         rewrite_parts(lake, [part], schema, row_group)
-    lake.storage.write(mark, b"")
+    lake.storage.write(mark, b"looked through\n")  # an empty object may be a folder
     return len(old)
 
 

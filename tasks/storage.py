@@ -184,7 +184,7 @@ def unwritable(root: str, error: OSError) -> UserError:
 
 
 def open_storage(root: str) -> Storage:
-    """The storage that a user names: a path, or a URI that pyarrow.fs knows.
+    """The storage that a user names: a path, or a URI of an object store.
 
     Raises:
         UserError: the URI is of no store that is supported, holds a key, or the path is a file.
@@ -194,7 +194,7 @@ def open_storage(root: str) -> Storage:
         return LocalStorage(root)
     if scheme[1].lower() == "file":
         return LocalStorage(_path_of(root))
-    # A third of a second to import, and only who keeps a lake there needs it.
+    # Only who keeps a lake there needs it.
     from tasks.object_storage import ObjectStorage
 
     return ObjectStorage(root)

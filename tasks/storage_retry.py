@@ -9,6 +9,9 @@ import threading
 import time
 from collections.abc import Callable
 from typing import TypeVar
+from urllib.parse import urlsplit
+
+from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
 
 from tasks.errors import StorageDown, UserError
 
@@ -22,19 +25,25 @@ FIRST_PATIENCE_S = 30.0
 """The same for a storage that has never answered: its address is wrong, more likely than not."""
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 10.0
-_QUIET_FAILURES, _QUIET_S = 2, 5.0
-"""Failures in a row, and seconds, that are no outage yet: a busy store turns single requests away.
-"""
 
-_FOR_GOOD = re.compile(
-    r"NO_SUCH_BUCKET|ACCESS_DENIED|INVALID_ACCESS_KEY_ID|INVALID_CLIENT_TOKEN_ID|"
-    r"SIGNATURE_DOES_NOT_MATCH|EXPIRED_TOKEN|MISSING_AUTHENTICATION|UNRECOGNIZED_CLIENT|"
-    r"HTTP status (301|400|401|403)\b|PermanentRedirect|AuthenticationFailed|"
-    r"AuthorizationFailure|PERMISSION_DENIED|UNAUTHENTICATED|NoSuchBucket|ContainerNotFound|"
-    r"specified (bucket|container) does not exist|^Bucket '.*' not found",
-    re.IGNORECASE,
+_NO_BUCKET = re.compile(
+    r"NoSuchBucket|ContainerNotFound|specified (bucket|container) does not exist", re.IGNORECASE
 )
-"""What Arrow's file systems say where to try again is no use."""
+_FOR_GOOD = re.compile(
+    r"status code: (301|401|403)\b"
+    # A request that arrived late or cut is answered with 400 too.
+    r"|status code: 400\b(?!.*(RequestTimeout|IncompleteBody|BadDigest))",
+    re.DOTALL,
+)
+"""What obstore's errors say where to try again is no use."""
+
+
+class Conflict(Exception):
+    """An object is not as a write demanded: it exists, or is another version by now."""
+
+
+class NoBucket(UserError):
+    """The bucket of an address does not exist."""
 
 
 class Retries:
@@ -48,6 +57,7 @@ class Retries:
 
     def __init__(self, place: str, patience_s: float = PATIENCE_S, noun: str = "lake") -> None:
         self._place = f"{noun} {place}"
+        self._bucket = urlsplit(place).netloc
         self._patience_s = patience_s
         self._first_patience_s = min(FIRST_PATIENCE_S, patience_s)
         self._reached = False
@@ -62,10 +72,11 @@ class Retries:
         self._listeners.append(listener)
 
     def call(self, what: str, operation: Callable[[], T]) -> T:
-        """Give the result of an operation that is safe to do twice.
+        """Return the result of an operation that is safe to do twice.
 
         Raises:
             FileNotFoundError: as the operation.
+            Conflict: the object is not as the operation demanded.
             UserError: it fails in a way that does not pass.
             StorageDown: it has failed for longer than the patience.
         """
@@ -76,7 +87,7 @@ class Retries:
             with self._lock:
                 self._given_up.add(operation_id)
             raise
-        except (UserError, FileNotFoundError):
+        except (UserError, FileNotFoundError, Conflict):
             self._answered(operation_id)
             raise
         except BaseException:
@@ -88,35 +99,36 @@ class Retries:
         return result
 
     def _until_it_works(self, what: str, operation: Callable[[], T], operation_id: object) -> T:
-        started, failures = time.monotonic(), 0
+        started, longest = time.monotonic(), _FIRST_PAUSE_S
         while True:
             try:
                 return operation()
-            except FileNotFoundError:
-                raise
-            except OSError as error:
-                failures += 1
-                said = " ".join(str(error).split())[:300]
+            except (AlreadyExistsError, PreconditionError) as error:
+                # Servers disagree on which is which: some answer 409 where others answer 412.
+                raise Conflict(what) from error
+            except (OSError, BaseError) as error:
+                said = " ".join(str(error).partition("\n\nDebug source")[0].split())[:300]
+                if _NO_BUCKET.search(str(error)):
+                    raise NoBucket(
+                        f"{self._place}: there is no bucket {self._bucket}; make it, or mend the "
+                        "address"
+                    ) from error
+                if isinstance(error, FileNotFoundError):
+                    raise
+                if _FOR_GOOD.search(str(error)):
+                    raise UserError(
+                        f"{self._place}: cannot {what}: {said}; mend the address, or the keys and "
+                        "rights in this environment"
+                    ) from error
                 elapsed_s = time.monotonic() - started
-                self._refuse_for_good(what, said, error)
-                patience_s = self._patience_s if self._reached else self._first_patience_s
-                give_up = elapsed_s >= patience_s
-                if give_up or failures > _QUIET_FAILURES or elapsed_s > _QUIET_S:
-                    self._fails(operation_id, f"cannot {what} now ({said})")
-                if give_up:
+                self._fails(operation_id, f"cannot {what} now ({said})")
+                if elapsed_s >= (self._patience_s if self._reached else self._first_patience_s):
                     raise StorageDown(
                         f"{self._place}: cannot {what}, for {elapsed_s:.0f} s: {said}; when "
                         "the storage is back, run again: what was answered is kept"
                     ) from error
-                longest = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2**failures)
                 time.sleep(random.uniform(longest / 4, longest))
-
-    def _refuse_for_good(self, what: str, said: str, error: OSError) -> None:
-        if _FOR_GOOD.search(said):
-            raise UserError(
-                f"{self._place}: cannot {what}: {said}; mend the address, or the keys and "
-                "rights in this environment"
-            ) from error
+                longest = min(_LONGEST_PAUSE_S, 2 * longest)
 
     def _fails(self, operation_id: object, said: str) -> None:
         with self._lock:

@@ -53,7 +53,7 @@ class ObjectStoreServer:
         return f"127.0.0.1:{self.port}"
 
     def uri(self, prefix: str = "lake") -> str:
-        """A folder of the bucket as pyarrow.fs is given it."""
+        """A folder of the bucket as article-flows, and pyarrow.fs, are given it."""
         options = f"endpoint_override={self.endpoint}&scheme=http&region=us-east-1"
         return f"s3://{BUCKET}/{prefix}?{options}"
 
@@ -96,6 +96,10 @@ class ObjectStoreServer:
         """Answer each request so much later."""
         self._ask("latency", seconds=seconds)
 
+    def conflicts(self, status: Literal[409, 412]) -> None:
+        """Answer so where a condition of a write is not met; servers differ in that."""
+        self._ask("conflicts", status=status)
+
     def counts(self) -> dict[str, int]:
         """How many requests of each operation came, failed ones too."""
         counts: dict[str, int] = self._ask("tell")["counts"]
@@ -119,6 +123,7 @@ class ObjectStoreServer:
         """End all faults and count from nothing; the objects stay."""
         self.fail(0.0)
         self.latency(0.0)
+        self.conflicts(412)
         self.outage(False)
         self._ask("forget")
 

@@ -206,6 +206,8 @@ def obey(command: dict[str, Any], store: Store, port: Port) -> dict[str, Any]:
                 port.open()
         case "latency":
             store.latency = command["seconds"]
+        case "conflicts":
+            store.conflict_status = command["status"]
         case "forget":
             store.forget()
         case _:

@@ -50,6 +50,7 @@ class Store:
         self.app = cast(Callable[..., Iterable[bytes]], create_backend_app("s3"))
         self.lock = threading.Lock()
         self.latency = 0.0
+        self.conflict_status = 412
         self.outage: str | None = None
         self.outage_ended = threading.Event()
         self.counts: Counter[str] = Counter()
@@ -102,7 +103,8 @@ class Store:
 
         with self.lock:
             body = b"".join(self.app(environ, start_response))
-        return (*begun[0], body)
+        status, headers = begun[0]
+        return (self.conflict_status if status == 412 else status), headers, body
 
     def state(self) -> dict[str, Any]:
         """What is in the bucket, and what was asked."""

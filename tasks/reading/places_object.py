@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import io
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, TypeVar, cast
 from urllib.parse import unquote, urlsplit
 
-import pyarrow as pa
-import pyarrow.fs as pafs
-
 from tasks.errors import SourceAway, StorageDown, UserError
-from tasks.object_address import Address, open_file_system
-from tasks.object_file import RetriedFile
+from tasks.object_address import Address, Listed, list_objects, open_store
+from tasks.object_storage import ObjectFile
 from tasks.reading.places_streams import PIECE_BYTES, StreamedFile, as_is
-from tasks.storage_retry import PATIENCE_S, Retries
+from tasks.storage_retry import PATIENCE_S, NoBucket, Retries
 
 if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
+    from obstore.store import ObjectStore
 
 T = TypeVar("T")
 
@@ -42,8 +40,7 @@ class SourceRetries(Retries):
 
 
 class _Bucket(NamedTuple):
-    system: pafs.FileSystem
-    path: str
+    store: ObjectStore
     retries: Retries
 
 
@@ -52,22 +49,10 @@ def _bucket(uri: str) -> _Bucket:
     """Open a bucket by its URI with options, once for all objects in it."""
     address = Address.parse(uri, "source")
     try:
-        system, path = open_file_system(address)
+        store = open_store(address)
     except StorageDown as error:
         raise SourceAway(str(error)) from error
-    shown = address.base
-    return _Bucket(system, path, SourceRetries(shown, PATIENCE_S, "source"))
-
-
-class _ObjectFile(RetriedFile):
-    """The same with what a buffer wants of a file."""
-
-    def readinto(self, buffer: WriteableBuffer) -> int:
-        """Fill a buffer, or as much of it as there is for."""
-        view = memoryview(buffer)
-        data = self.read(len(view))
-        view[: len(data)] = data
-        return len(data)
+    return _Bucket(store, SourceRetries(address.base, PATIENCE_S, "source"))
 
 
 @dataclass(frozen=True)
@@ -105,14 +90,9 @@ class ObjectPlace:
         """Open it for reading here and there."""
         return cast(BinaryIO, io.BufferedReader(self._file(), PIECE_BYTES))
 
-    def _file(self) -> _ObjectFile:
-        system, base, retries = _bucket(self.bucket)
-        path = f"{base}/{self.key}"
-
-        def opened() -> pa.NativeFile:
-            return system.open_input_file(path)
-
-        return _ObjectFile(self.key, opened, retries)
+    def _file(self) -> ObjectFile:
+        store, retries = _bucket(self.bucket)
+        return ObjectFile(store, self.key, retries)
 
 
 class FoundObject(NamedTuple):
@@ -141,37 +121,34 @@ def find_objects(spec: str) -> tuple[list[FoundObject], bool]:
     fixed = re.match(r"(?:[^*[]*/)?(?=[^/]*[*[])|.*", quoted)
     prefix = "/".join(filter(None, unquote(fixed[0] if fixed else quoted).split("/")))
     pattern = _pattern(quoted) if re.search(r"[*[]", quoted) else None
-    infos, single = _infos(uri, prefix, root, is_pattern=pattern is not None)
-    start = len(_bucket(uri).path) + 1
+    listed, single = _list(uri, prefix, root, is_pattern=pattern is not None)
     found = []
-    for info in infos:
-        key = info.path[start:]
+    for key, size in listed:
         below = PurePosixPath(key).name if single else key[len(prefix) :].lstrip("/")
         if single or (not _is_hidden(below) and (pattern is None or pattern.fullmatch(key))):
             name = f"{root}/{key}"
-            found.append(FoundObject(ObjectPlace(uri, key), name, below, info.size))
+            found.append(FoundObject(ObjectPlace(uri, key), name, below, size))
     if not found:
         reason = "matches no object" if pattern else "holds no object with data"
         raise UserError(f"{root}/{quoted} {reason}; name an object, or a prefix of some")
     return sorted(found, key=lambda each: each.place.key), single
 
 
-def _infos(
-    uri: str, prefix: str, root: str, *, is_pattern: bool
-) -> tuple[Iterator[pafs.FileInfo], bool]:
-    system, base, retries = _bucket(uri)
-    path = f"{base}/{prefix}".rstrip("/")
-    info = retries.call(f"find {prefix or 'the bucket'}", lambda: system.get_file_info(path))
-    if info.type == pafs.FileType.NotFound:
-        bucket = retries.call("find the bucket", lambda: system.get_file_info(base))
-        if bucket.type == pafs.FileType.NotFound:
-            raise UserError(f"{root} does not exist; mend the bucket's name")
+def _list(uri: str, prefix: str, root: str, *, is_pattern: bool) -> tuple[list[Listed], bool]:
+    """List the object of that name, or those below a prefix, and tell whether it is just one."""
+    store, retries = _bucket(uri)
+    what = prefix or "the bucket"
+    try:
+        if prefix and not is_pattern:
+            with contextlib.suppress(FileNotFoundError):
+                size = retries.call(f"find {what}", lambda: store.head(prefix)["size"])
+                return [Listed(prefix, size)], True
+        found = retries.call(f"list {what}", lambda: list_objects(store, prefix))
+    except NoBucket as error:
+        raise UserError(f"{root} does not exist; mend the bucket's name") from error
+    if not found:
         raise UserError(f"{root}/{prefix} does not exist; name an object, or a prefix of some")
-    if info.type == pafs.FileType.File and not is_pattern:
-        return iter([info]), True
-    selector = pafs.FileSelector(path, recursive=True)
-    infos = retries.call(f"list {prefix or 'the bucket'}", lambda: system.get_file_info(selector))
-    return (each for each in infos if each.type == pafs.FileType.File), False
+    return found, False
 
 
 def _is_hidden(below: str) -> bool:

@@ -9,7 +9,9 @@ from tasks.holders import LockWatch, held_locks
 from tasks.lake import Lake
 from tasks.lock_waiting import Timing
 from tasks.locks import locked
+from tasks.object_storage import ObjectStorage
 from tests.object_store import ObjectStoreServer
+from tests.tasks.lease_support import leave_lock
 
 QUICK = Timing(heartbeat_s=0.05, expiry_s=0.6, poll_s=(0.01, 0.05))
 
@@ -61,16 +63,21 @@ def test_a_lock_that_was_held_at_the_beginning_counts(lake: Lake) -> None:
 
 
 @pytest.mark.slow
-def test_claims_of_the_dead_are_told_from_those_of_the_living(
+def test_leases_of_the_dead_are_told_from_those_of_the_living(
     object_store: ObjectStoreServer,
 ) -> None:
     lake = Lake(object_store.uri("holders"))
-    note = {"host": "elsewhere", "pid": 7, "since": "today", "label": "lost-owl", "shared": False}
-    lake.storage.write("_staging/locks/dead/write-abc-000003.json", str(note).encode())
-    lake.storage.write("_staging/locks/read/read-def-000001.json", b"{}")
+    storage = ObjectStorage(object_store.uri("holders"))
+    leave_lock(storage, "dead")
+    leave_lock(storage, "read", shared=True)
+    storage.write("_staging/locks/old/write-abc-000003.json", b"{}")  # of an earlier version
+    held = held_locks(lake.storage)
+    assert {name: str(each) for name, each in held.items()} == {
+        "dead": "flow run lost-owl, process 7 on elsewhere, since today"
+    }
     with locked(lake.storage, "alive", label="brave-fox", timing=QUICK):
         watch = LockWatch(lake.storage, QUICK)
         held, stale = watch.end()
     assert sorted(held) == ["alive"]
-    # A reader stops no run: its claim goes with the next that wants the lock alone.
+    # A reader stops no run: its lease goes with the next that wants the lock alone.
     assert [each.name for each in stale] == ["dead"]

@@ -1,13 +1,16 @@
 """The address of a lake in a bucket: what it may hold, and that no key in it is ever shown."""
 
+from pathlib import Path
+from typing import Any
+
 import pyarrow.fs as pafs
 import pytest
 
 from tasks.errors import UserError
 from tasks.lake import Lake
-from tasks.object_address import Address
+from tasks.object_address import Address, open_store
 from tasks.object_storage import ObjectStorage
-from tests.object_store import ObjectStoreServer
+from tests.object_store import ACCESS_KEY, SECRET_KEY, ObjectStoreServer
 
 
 @pytest.mark.parametrize(
@@ -50,10 +53,45 @@ def test_the_prefix_may_be_quoted_empty_or_end_in_a_slash(object_store: ObjectSt
         storage.delete("x")
 
 
-def test_every_store_that_arrow_speaks_to_has_its_own_form_of_address() -> None:
+def test_every_store_has_its_own_form_of_address() -> None:
     azure = Address.parse("abfss://container@account.dfs.core.windows.net/a/lake/?tenant_id=t")
-    assert (azure.store, azure.one_request, azure.prefix) == ("abfs", 0, "a/lake")
+    assert (azure.store, azure.prefix) == ("abfs", "a/lake")
     assert azure.below("x") == "abfss://container@account.dfs.core.windows.net/a/lake/x?tenant_id=t"
     google = Address.parse("gcs://bucket")
     assert (google.store, google.bucket, google.prefix) == ("gs", "bucket", "")
     assert google.below("x/y") == "gcs://bucket/x/y"
+
+
+def test_the_options_of_an_address_reach_the_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    def store(uri: str) -> Any:
+        return open_store(Address.parse(uri))
+
+    given = store("s3://bucket/a%20b/c?endpoint_override=localhost:9000&scheme=http")
+    assert (given.config["endpoint"], given.prefix) == ("http://localhost:9000", "a b/c")
+    virtual = store("s3://bucket?endpoint_override=s3.example&force_virtual_addressing=true")
+    assert virtual.config["endpoint"] == "https://bucket.s3.example"
+    assert store("s3://bucket?region=eu-west-1").config["region"] == "eu-west-1"
+    assert store("gs://bucket/p?endpoint_override=localhost&scheme=http").prefix == "p"
+    azure = store("abfss://container@account.dfs.core.windows.net/lake?tenant_id=t")
+    assert azure.config["account_name"] == "account"
+    assert azure.config["container_name"] == "container"
+    assert azure.prefix == "lake"
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_NAME", "mine")
+    assert store("abfs://container/lake").prefix == "lake"
+    monkeypatch.delenv("AZURE_STORAGE_ACCOUNT_NAME")
+    with pytest.raises(UserError, match="Account must be specified") as caught:
+        store("abfs://container/lake")
+    assert "\n" not in str(caught.value)
+
+
+def test_keys_may_be_in_the_credentials_file_of_a_profile(
+    object_store: ObjectStoreServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = f"aws_access_key_id = {ACCESS_KEY}\naws_secret_access_key = {SECRET_KEY}\n"
+    (tmp_path / "credentials").write_text(f"[default]\nregion = x\n[team]\n{keys}")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    monkeypatch.setenv("AWS_PROFILE", "team")
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    ObjectStorage(object_store.uri("profile")).write("x", b"1")
+    assert object_store.keys("profile/") == ["profile/x"]

@@ -25,6 +25,7 @@ from tasks.lake import Lake
 from tasks.lock_waiting import Timing
 from tasks.locks import locked
 from tasks.merges import note_merge
+from tasks.object_storage import ObjectStorage
 from tasks.open_job import open_job
 from tasks.orphans import keep_orphans
 from tasks.parts import Part
@@ -42,6 +43,7 @@ from tests.tasks.lake_samples import (
     settings_of,
     table_of,
 )
+from tests.tasks.lease_support import leave_lock
 
 QUICK = Timing(heartbeat_s=0.05, expiry_s=0.6, poll_s=(0.01, 0.05))
 NOBODY = 65534
@@ -463,7 +465,8 @@ def test_on_an_object_store(
     with locked(there.storage, name, timing=QUICK):
         assert verify_lake(there, QUICK).problems == []
     assert "1 answers of a killed run wait" in only_problem(there)
-    there.storage.write(f"_staging/locks/{name}/write-abc-000001.json", b"{}")
+    there.storage.delete(f"_staging/locks/{name}.json")
+    leave_lock(ObjectStorage(str(there)), name)
     waiting, lock = verify_lake(there, QUICK).problems
     assert "1 answers of a killed run wait" in waiting
     assert f"the lock {name} is of a run that is dead" in lock

@@ -1,31 +1,43 @@
-"""What the tests of claims share: stores without rename, and processes driven step by step."""
+"""What the tests of leases share: stores without a network, processes driven step by step."""
 
+import fcntl
+import hashlib
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tasks.errors import UserError
-from tasks.lock_waiting import Timing, Wanted
+from tasks.leases import Entry, LockState
+from tasks.lock_waiting import Holder, Timing, Wanted
+from tasks.object_storage import Fence, ObjectStorage
 from tasks.storage import LocalStorage, StoredFile
+from tasks.storage_retry import Conflict
+
+if TYPE_CHECKING:
+    from obstore import UpdateVersion
 
 EXPIRY_S = 45.0
 QUICK = Timing(heartbeat_s=0.02, expiry_s=1.0, poll_s=(0.01, 0.03))
 PATIENT = Timing(heartbeat_s=0.02, expiry_s=60, poll_s=(0.01, 0.03))
 
 
-class Unused:
+class Unused(ObjectStorage):
     """What a lock must not ask of a storage."""
 
-    root = "s3://bucket/lake"
-    folder: Path | None = None
+    def __init__(self) -> None:
+        self.root = "s3://bucket/lake"
+        self.session = "a-session"
+        self.fences: list[Fence] = []
 
-    @property
-    def scratch(self) -> Path:
+    def read(self, name: str) -> bytes:
         raise NotImplementedError
 
     def open(self, name: str) -> Any:
+        raise NotImplementedError
+
+    def write(self, name: str, content: bytes) -> None:
         raise NotImplementedError
 
     def publish(self, staged: Path, name: str) -> None:
@@ -38,14 +50,20 @@ class Unused:
         raise NotImplementedError
 
 
+def version_of(content: bytes) -> "UpdateVersion":
+    return {"e_tag": hashlib.sha256(content).hexdigest(), "version": None}
+
+
 class FolderAsObjects(Unused):
-    """A folder that processes share as if it were a bucket: whole objects, no locks.
+    """A folder that processes share as if it were a bucket: whole objects, written on a condition.
 
     Attributes:
         before: called with each operation and name before it happens; to pause it, or raise.
     """
 
     def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.path = folder
         self._files = LocalStorage(str(folder))
         self.before: Callable[[str, str], None] = lambda operation, name: None
 
@@ -53,17 +71,30 @@ class FolderAsObjects(Unused):
         self.before("list", folder)
         return self._files.list(folder)
 
-    def read(self, name: str) -> bytes:
-        self.before("read", name)
-        return self._files.read(name)
-
-    def write(self, name: str, content: bytes) -> None:
-        self.before("write", name)
-        self._files.write(name, content)
-
     def delete(self, name: str) -> None:
         self.before("delete", name)
         self._files.delete(name)
+
+    def read_version(self, name: str) -> tuple[bytes, "UpdateVersion"]:
+        self.before("read", name)
+        content = self._files.read(name)
+        return content, version_of(content)
+
+    def write_version(
+        self, name: str, content: bytes, before: "UpdateVersion | None"
+    ) -> "UpdateVersion":
+        self.before("write", name)
+        self.path.mkdir(parents=True, exist_ok=True)
+        with (self.path / "mutex").open("w") as mutex:
+            fcntl.flock(mutex, fcntl.LOCK_EX)
+            try:
+                there = version_of(self._files.read(name))
+            except FileNotFoundError:
+                there = None
+            if there != before:
+                raise Conflict(name)
+            self._files.write(name, content)
+        return version_of(content)
 
 
 class Failing:
@@ -79,6 +110,18 @@ class Failing:
             raise self._error
 
 
+def leave_lock(storage: ObjectStorage, name: str, *, shared: bool = False) -> None:
+    """Leave the lock of a run of another machine, which gives no heartbeat."""
+    holder = Holder("elsewhere", 7, "today", "lost-owl", shared, "another boot", "1")
+    state = LockState({"0f1e": Entry(3, "a-session", holder)})
+    state.write(storage, name)
+
+
+def holders(storage: ObjectStorage, name: str = "articles") -> int:
+    """How many hold a lock, or did when they died."""
+    return len(LockState.read(storage, name).holders)
+
+
 class Objects(Unused):
     """A store in memory whose operations, and looks at whose clock, happen when a test lets them.
 
@@ -88,6 +131,7 @@ class Objects(Unused):
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self.objects: dict[str, bytes] = {}
         self.now = 0.0
         self.by_clock = False
@@ -106,19 +150,26 @@ class Objects(Unused):
             if name.startswith(f"{folder}/")
         ]
 
-    def read(self, name: str) -> bytes:
-        try:
-            return self.objects[name]
-        except KeyError:
-            raise FileNotFoundError(name) from None
-
-    def write(self, name: str, content: bytes) -> None:
-        self.turn()
-        self.objects[name] = content
-
     def delete(self, name: str) -> None:
         self.turn()
         self.objects.pop(name, None)
+
+    def read_version(self, name: str) -> tuple[bytes, "UpdateVersion"]:
+        self.turn()
+        try:
+            return self.objects[name], version_of(self.objects[name])
+        except KeyError:
+            raise FileNotFoundError(name) from None
+
+    def write_version(
+        self, name: str, content: bytes, before: "UpdateVersion | None"
+    ) -> "UpdateVersion":
+        self.turn()
+        there = version_of(self.objects[name]) if name in self.objects else None
+        if there != before:
+            raise Conflict(name)
+        self.objects[name] = content
+        return version_of(content)
 
     def turn(self) -> None:
         """Have whoever is driven step by step wait for its next turn."""
