@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
-from configparser import ConfigParser
+from configparser import ConfigParser, ParsingError
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -171,10 +172,11 @@ def _keys_of_profile() -> dict[str, str]:
     if "AWS_ACCESS_KEY_ID" in os.environ:
         return {}
     path = os.environ.get("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials")
-    profiles = ConfigParser(interpolation=None)
-    profiles.read(Path(path).expanduser())
+    profiles = ConfigParser(strict=False, interpolation=None)
+    with contextlib.suppress(ParsingError):
+        profiles.read(Path(path).expanduser())
     profile = os.environ.get("AWS_PROFILE", "default")
-    given = profiles[profile] if profile in profiles else {}
+    given = dict(profiles.items(profile)) if profiles.has_section(profile) else {}
     names = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
     return {name: given[name] for name in names if name in given}
 
