@@ -43,6 +43,9 @@ if TYPE_CHECKING:
 
 LOCKS = "_staging/locks"
 
+_RELEASE_S = 10.0
+"""Seconds to wait for the end of a lease; where the storage is away it expires."""
+
 _MOST_TRIES = 5
 """Looks at a lock that others take meanwhile, before a pause."""
 
@@ -198,7 +201,7 @@ class Lease:
         if self in self._storage.fences:
             self._storage.fences.remove(self)
         self._over.set()
-        self._heart.join(self._wanted.timing.heartbeat_s)
+        self._heart.join(_RELEASE_S)
 
     def _live(self) -> None:
         while not self._lost and not self._over.wait(self._wanted.timing.heartbeat_s):
@@ -255,8 +258,23 @@ def take_lease(wanted: Wanted, storage: ObjectStorage) -> Lease | None:
     )
     held = obtain(wanted, LeaseCandidate(wanted, storage).attempt, remedy)
     if held is not None:
+        try:
+            _see_that_conditions_count(wanted, storage)
+        except BaseException:
+            held.release()
+            raise
         held.keep_alive()
     return held
+
+
+def _see_that_conditions_count(wanted: Wanted, storage: ObjectStorage) -> None:
+    """Write the lock's object, which is there, as if it were not: that must be refused."""
+    with contextlib.suppress(Conflict):
+        storage.write_version(f"{LOCKS}/{wanted.name}.json", b"{}", None)
+        raise UserError(
+            f"lake {wanted.root}: its store ignores the conditions of writes (If-None-Match), so "
+            "no lock holds there; use a store that knows them, or a folder"
+        )
 
 
 class _Seen(NamedTuple):

@@ -30,7 +30,7 @@ _NO_BUCKET = re.compile(
     r"NoSuchBucket|ContainerNotFound|specified (bucket|container) does not exist", re.IGNORECASE
 )
 _FOR_GOOD = re.compile(
-    r"status code: (301|401|403)\b"
+    r"status code: (301|401|403|501)\b"
     # A request that arrived late or cut is answered with 400 too.
     r"|status code: 400\b(?!.*(RequestTimeout|IncompleteBody|BadDigest))",
     re.DOTALL,

@@ -269,6 +269,26 @@ def test_an_outage_is_no_reason_to_read_without_a_lock(storage: FolderAsObjects)
         pass
 
 
+def test_a_store_that_ignores_the_conditions_of_writes_has_no_locks(
+    storage: FolderAsObjects, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = storage.write_version
+
+    def unconditional(name: str, content: bytes, before: object) -> object:
+        try:
+            there = storage.read_version(name)[1]
+        except FileNotFoundError:
+            there = None
+        return written(name, content, there)
+
+    monkeypatch.setattr(storage, "write_version", unconditional)
+    with (
+        pytest.raises(UserError, match="ignores the conditions of writes"),
+        locked(storage, "articles", timing=QUICK),
+    ):
+        pass
+
+
 @pytest.mark.slow
 def test_a_lock_in_a_real_store(object_store: ObjectStoreServer) -> None:
     quick = Timing(heartbeat_s=0.1, expiry_s=5.0, poll_s=(0.05, 0.1))

@@ -121,6 +121,7 @@ ANSWERED = (
         "301 Moved Permanently: <Error><Code>PermanentRedirect</Code></Error>",
         "400 Bad Request: <Error><Code>ExpiredToken</Code></Error>",
         "400 Bad Request: ",
+        "501 Not Implemented: <Error><Code>NotImplemented</Code></Error>",
         "404 Not Found: <Error><Code>NoSuchBucket</Code></Error>",
         "404 Not Found: <Error><Code>ContainerNotFound</Code></Error>",
         "404 Not Found: The specified bucket does not exist.",
