@@ -224,9 +224,11 @@ class Lease:
                 return False
             if self._state.holders[self._token] == entry:
                 return True  # our write was applied, and not acknowledged
-            holders = {**self._state.holders, self._token: entry or self._entry}
+            holders = dict(self._state.holders)
             if entry is None:
                 del holders[self._token]
+            else:
+                holders[self._token] = entry
             changed = replace(self._state, holders=holders, lost=self._state.lost - self._swept)
             try:
                 self._state = changed.write(self._storage, name)
