@@ -182,7 +182,7 @@ def _keys_of_profile() -> dict[str, str]:
 
 
 def _region(address: Address) -> str:
-    from pyarrow.fs import resolve_s3_region  # a third of a second, and its only use here
+    from pyarrow.fs import resolve_s3_region  # it starts AWS's SDK, for this alone
 
     region: str = Retries(address.uri, _REGION_S, address.noun).call(
         f"find the region of bucket {address.bucket}", lambda: resolve_s3_region(address.bucket)

@@ -62,9 +62,9 @@ class Retries:
         self._first_patience_s = min(FIRST_PATIENCE_S, patience_s)
         self._reached = False
         self._lock = threading.RLock()
-        # Operations that fail now; those given up among them stand until the storage answers any.
+        # Operations that fail now, and whether one was given up since the storage last answered.
         self._failing: set[object] = set()
-        self._given_up: set[object] = set()
+        self._down = self._in_trouble = False
         self._listeners: list[Callable[[bool], None]] = []
 
     def watch(self, listener: Callable[[bool], None]) -> None:
@@ -81,21 +81,15 @@ class Retries:
             StorageDown: it has failed for longer than the patience.
         """
         operation_id = object()
+        answered = False
         try:
             result = self._until_it_works(what, operation, operation_id)
-        except StorageDown:
-            with self._lock:
-                self._given_up.add(operation_id)
+            answered = True
+        except (FileNotFoundError, Conflict, UserError) as error:
+            answered = not isinstance(error, StorageDown)
             raise
-        except (UserError, FileNotFoundError, Conflict):
-            self._answered(operation_id)
-            raise
-        except BaseException:
-            # Whoever was waiting has gone: that says nothing about the storage.
-            with self._lock:
-                self._failing.discard(operation_id)
-            raise
-        self._answered(operation_id)
+        finally:
+            self._ends(operation_id, answered)
         return result
 
     def _until_it_works(self, what: str, operation: Callable[[], T], operation_id: object) -> T:
@@ -121,7 +115,7 @@ class Retries:
                         "rights in this environment"
                     ) from error
                 elapsed_s = time.monotonic() - started
-                self._fails(operation_id, f"cannot {what} now ({said})")
+                self._fails(operation_id, f"cannot {what} now ({said}); trying again")
                 if elapsed_s >= (self._patience_s if self._reached else self._first_patience_s):
                     raise StorageDown(
                         f"{self._place}: cannot {what}, for {elapsed_s:.0f} s: {said}; when "
@@ -132,23 +126,21 @@ class Retries:
 
     def _fails(self, operation_id: object, said: str) -> None:
         with self._lock:
-            begins = not self._failing
             self._failing.add(operation_id)
-            if begins:
-                logger.warning("%s: %s; trying again", self._place, said)
-                self._tell(True)
+            self._tell(said)
 
-    def _answered(self, operation_id: object) -> None:
-        self._reached = True
+    def _ends(self, operation_id: object, answered: bool) -> None:
         with self._lock:
-            failed = bool(self._failing)
-            self._failing -= {operation_id, *self._given_up}
-            self._given_up.clear()
-            if failed and not self._failing:
-                logger.warning("%s: answers again", self._place)
-                self._tell(False)
+            self._reached |= answered
+            self._down = not answered and (self._down or operation_id in self._failing)
+            self._failing.discard(operation_id)
+            self._tell("answers again")
 
-    def _tell(self, trouble: bool) -> None:
+    def _tell(self, said: str) -> None:
         # Under the lock, or two threads could tell the end before the beginning.
-        for listener in list(self._listeners):
-            listener(trouble)
+        in_trouble = self._down or bool(self._failing)
+        if in_trouble != self._in_trouble:
+            self._in_trouble = in_trouble
+            logger.warning("%s: %s", self._place, said)
+            for listener in list(self._listeners):
+                listener(in_trouble)

@@ -78,6 +78,22 @@ def test_trouble_lasts_beyond_what_was_given_up_until_the_storage_answers() -> N
     assert listener.told == [True, False]
 
 
+def test_who_stops_waiting_in_trouble_does_not_end_it() -> None:
+    retries = Retries("place")
+    listener, tries = Listener(retries), 0
+
+    def interrupted() -> None:
+        nonlocal tries
+        tries += 1
+        raise BUSY if tries == 1 else KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        retries.call("write a", interrupted)
+    assert listener.told == [True]
+    retries.call("read b", Flaky(0))
+    assert listener.told == [True, False]
+
+
 def test_trouble_of_one_operation_is_not_ended_by_another() -> None:
     retries = Retries("place")
     listener = Listener(retries)
