@@ -15,7 +15,7 @@ from obstore.exceptions import BaseError
 from obstore.store import from_url
 
 from tasks.errors import UserError
-from tasks.storage_retry import Retries
+from tasks.storage_retry import Retries, in_one_line
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, ObjectStore, RetryConfig
@@ -163,8 +163,7 @@ def open_store(address: Address) -> ObjectStore:
     try:
         return from_url(url, config=config, client_options=client, retry_config=_RETRY)
     except (BaseError, ValueError) as error:
-        said = " ".join(str(error).partition("\n\n")[0].split())
-        raise UserError(f"{address.noun} {address.uri}: {said}") from error
+        raise UserError(f"{address.noun} {address.uri}: {in_one_line(error)}") from error
 
 
 def _keys_of_profile() -> dict[str, str]:

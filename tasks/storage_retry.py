@@ -38,6 +38,16 @@ _FOR_GOOD = re.compile(
 """What obstore's errors say where to try again is no use."""
 
 
+_QUERY = re.compile(r"(?<=[^\s?])\?[^\s?]*")
+"""The query of a URL, in which Azure's keys are."""
+
+
+def in_one_line(error: Exception) -> str:
+    """What an error of obstore says, without its source in Rust."""
+    said = str(error).partition("\n\nDebug source")[0]
+    return " ".join(_QUERY.sub("", said).split())[:300]
+
+
 class Conflict(Exception):
     """An object is not as a write demanded: it exists, or is another version by now."""
 
@@ -101,7 +111,7 @@ class Retries:
                 # Servers disagree on which is which: some answer 409 where others answer 412.
                 raise Conflict(what) from error
             except (OSError, BaseError) as error:
-                said = " ".join(str(error).partition("\n\nDebug source")[0].split())[:300]
+                said = in_one_line(error)
                 if _NO_BUCKET.search(str(error)):
                     raise NoBucket(
                         f"{self._place}: there is no bucket {self._bucket}; make it, or mend the "

@@ -65,6 +65,15 @@ def test_after_its_patience_it_gives_up_and_says_so_in_one_line() -> None:
     )
 
 
+def test_no_key_in_a_url_is_told() -> None:
+    url = "https://account.blob.core.windows.net/container/a?sv=2025&sig=hidden%3D"
+    error = GenericError(f"Error performing GET {url} in 1ms - HTTP error\n\nDebug source: {url}")
+    with pytest.raises(StorageDown) as caught:
+        Retries("place", patience_s=0.0).call("read a", Flaky(1, error))
+    assert "account.blob.core.windows.net/container/a in 1ms - HTTP error;" in str(caught.value)
+    assert "hidden" not in str(caught.value)
+
+
 def test_trouble_lasts_beyond_what_was_given_up_until_the_storage_answers() -> None:
     clock = iter(range(0, 10_000, 30))
     retries = Retries("place", patience_s=60.0)
