@@ -7,7 +7,8 @@ uploaded below ``_staging/uploads/<session>/``, then the leases are renewed, the
 it to its name. Who takes a lease over deletes the uploads of the session that has lost it, after
 its own write to the lock and before it does anything else. So a holder that was paused or cut off
 cannot commit: its renewal fails if the pause was before it, and its copy finds nothing to copy if
-the pause was after it.
+the pause was after it. Azure may end a copy some time after it has answered; there the upload goes
+to its name after the renewal, and a pause in the middle of that request is not seen.
 """
 
 from __future__ import annotations
@@ -141,7 +142,9 @@ class ObjectStorage:
             UserError: another run has taken over a lease of this storage.
         """
         fences = list(self.fences)
-        if not fences:
+        if not fences or self._address.store == "abfs":
+            for fence in fences:
+                fence.prove()
             self._put(name, staged)
         else:
             upload = f"{UPLOADS}/{self.session}/{secrets.token_hex(8)}"

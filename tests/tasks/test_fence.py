@@ -183,6 +183,21 @@ def test_a_commit_takes_four_requests(object_store: ObjectStoreServer, uri: str)
         assert object_store.counts() == {"PUT": 2, "COPY": 1, "DELETE": 1}
 
 
+def test_where_a_copy_may_end_late_a_commit_is_an_upload_after_a_heartbeat(
+    object_store: ObjectStoreServer, uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage, other = ObjectStorage(uri), ObjectStorage(uri)
+    monkeypatch.setattr(storage, "_address", storage._address._replace(store="abfs"))
+    with locked(storage, "articles", timing=Timing(heartbeat_s=600)):
+        object_store.recover()
+        publish(storage, "articles/a.parquet", b"a")
+        assert object_store.counts() == {"PUT": 2}
+        other.write("_staging/locks/articles.json", b'{"holders": {}, "lost": []}')
+        with pytest.raises(UserError, match="another run has taken articles over"):
+            publish(storage, "articles/b.parquet", b"b")
+    assert [file.name for file in storage.list("articles")] == ["articles/a.parquet"]
+
+
 @pytest.mark.parametrize("status", [409, 412])
 def test_a_version_is_written_once_whatever_the_server_calls_that(
     object_store: ObjectStoreServer, uri: str, status: Literal[409, 412]
