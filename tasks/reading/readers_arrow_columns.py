@@ -20,6 +20,12 @@ READ_ERRORS = (pa.ArrowException, OSError, UnicodeDecodeError, MemoryError)
 """What Arrow raises for a file that is damaged: bad sizes come as a MemoryError."""
 # Dates that Python cannot hold, zones that it does not know.
 _NO_VALUE = (ValueError, OverflowError, KeyError)
+_LISTS = (
+    (pa.types.is_list, pa.list_),
+    (pa.types.is_large_list, pa.large_list),
+    (pa.types.is_list_view, pa.list_view),
+    (pa.types.is_large_list_view, pa.large_list_view),
+)
 # Python's datetime ends at the year 9999; both are in days since 1970.
 _FIRST_DAY, _LAST_DAY = -719_162, 2_932_896
 _PER_DAY = {"s": 86_400, "ms": 86_400_000, "us": 86_400_000_000}
@@ -67,11 +73,12 @@ def column_chunks(
     they are not those in memory. Raises pa.ArrowInvalid for a batch that is damaged, or a bomb.
     """
     names = unique_names(batch.schema.names)
+    suspects = [column for column in batch.columns if not _is_text_valid(column)]
     sizes = _row_sizes(batch)
     numbers.grow(batch.nbytes if stored is None else stored, int(sizes.sum()))
     for start, end in _cuts(sizes, batch_rows):
         part = batch.slice(start, end - start)
-        bad = _bad_rows(part)
+        bad = _bad_rows([column.slice(start, end - start) for column in suspects])
         own = numbers.take(part.num_rows)
         kept = np.array(own, dtype=np.int64)
         if bad:
@@ -115,18 +122,54 @@ def _cuts(sizes: npt.NDArray[np.float64], batch_rows: int) -> Iterator[tuple[int
         start, before = end, float(ends[end - 1])
 
 
-def _bad_rows(batch: pa.RecordBatch) -> dict[int, str]:
+def _is_text_valid(column: Any) -> bool:
+    """Tell whether all text of a column is UTF-8; raise pa.ArrowInvalid if its layout is damaged.
+
+    Arrow ends the process when it uses offsets or indices that point out of their buffer.
+    """
+    if isinstance(column.type, pa.BaseExtensionType):
+        column = column.storage
+    try:
+        column.validate(full=True)
+    except pa.ArrowInvalid as error:
+        if "UTF8" not in str(error):
+            raise
+        # Bad text hides what else may be wrong; as bytes only the layout counts.
+        column.view(_as_bytes(column.type)).validate(full=True)
+        return False
+    return True
+
+
+def _as_bytes(kind: pa.DataType) -> pa.DataType:
+    """Return a type of the same layout whose texts are bytes."""
+    texts = {
+        pa.string(): pa.binary(),
+        pa.large_string(): pa.large_binary(),
+        pa.string_view(): pa.binary_view(),
+    }
+    if kind in texts:
+        return texts[kind]
+    if pa.types.is_dictionary(kind):
+        return pa.dictionary(kind.index_type, _as_bytes(kind.value_type), kind.ordered)
+    for is_list, list_of in _LISTS:
+        if is_list(kind):
+            return list_of(_as_bytes(kind.value_type))
+    if pa.types.is_fixed_size_list(kind):
+        return pa.list_(_as_bytes(kind.value_type), kind.list_size)
+    if pa.types.is_struct(kind):
+        return pa.struct([field.with_type(_as_bytes(field.type)) for field in kind])
+    if pa.types.is_map(kind):
+        return pa.map_(_as_bytes(kind.key_type), _as_bytes(kind.item_type))
+    raise pa.ArrowInvalid(f"a column of {kind} has text that is not UTF-8")
+
+
+def _bad_rows(columns: list[Any]) -> dict[int, str]:
     """Return the rows with text that is not UTF-8, each with an excerpt of it."""
     bad: dict[int, str] = {}
-    for column in batch.columns:
-        try:
-            column.validate(full=True)
-        except pa.ArrowInvalid as error:
-            if "UTF8" not in str(error):
-                raise
-            for index in range(len(column)):
-                if index not in bad and (raw := _undecodable(column[index])) is not None:
-                    bad[index] = raw
+    for column in columns:
+        for index in range(len(column)):
+            if index not in bad and (raw := _undecodable(column[index])) is not None:
+                bad[index] = raw
     return bad
 
 

@@ -1,10 +1,16 @@
 """Sources that are meant to harm, or are broken by accident: handled or refused, in one line."""
 
+import base64
 import json
+import subprocess
+import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pyarrow.parquet.encryption as pe
 import pytest
 
 import tasks.reading.compressed
@@ -12,6 +18,7 @@ from flows.cli_print import show_ingest
 from flows.cli_sources import inspect
 from tasks.errors import UserError
 from tasks.load_settings import IngestSettings
+from tests.support import ROOT
 from tests.tasks.hostile_support import CONTROLS, TEXT, loaded, rows_of, write_jsonl
 from tests.tasks.web_support import Site, page, redirect
 
@@ -205,3 +212,45 @@ def test_a_quote_that_is_never_closed_costs_its_own_row(home: Path, after: int) 
     assert stored == {str(number) for number in range(1, 11 + after)} - {"6"}
     (reject,) = rows_of(home, "rejects")
     assert "6" in reject["raw"]
+
+
+class _NoKms(pe.KmsClient):  # type: ignore[misc]  # pyarrow has no types
+    """Keeps keys as they are."""
+
+    def __init__(self, _config: object) -> None:
+        super().__init__()
+
+    def wrap_key(self, key_bytes: bytes, _master_key: str) -> bytes:
+        return base64.b64encode(key_bytes)
+
+
+@pytest.mark.parametrize("plaintext_footer", [False, True])
+def test_encrypted_parquet_is_refused_and_its_siblings_loaded(
+    home: Path, plaintext_footer: bool
+) -> None:
+    properties = pe.CryptoFactory(_NoKms).file_encryption_properties(
+        pe.KmsConnectionConfig(),
+        pe.EncryptionConfiguration(
+            footer_key="a", column_keys={"b": ["body"]}, plaintext_footer=plaintext_footer
+        ),
+    )
+    table = pa.table({"id": ["1"], "body": [TEXT]})
+    path = home / "in" / "encrypted.parquet"
+    with pq.ParquetWriter(path, table.schema, encryption_properties=properties) as writer:
+        writer.write_table(table)
+    write_jsonl(home / "in" / "good.jsonl", {"body": TEXT})
+
+    # In a process of its own: pyarrow used to abort it.
+    load = (
+        "import sys; from pathlib import Path; from tests.tasks.hostile_support import loaded\n"
+        "report = loaded(Path(sys.argv[1]))\n"
+        "print(report.stored, *(each.error for each in report.broken), sep='\\n')"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", load, str(home)], cwd=ROOT, capture_output=True, text=True
+    )
+
+    assert ended.returncode == 0, ended.stderr
+    stored, error = ended.stdout.splitlines()
+    assert stored == "1"
+    assert "encrypted.parquet is encrypted Parquet; decrypt it first" in error

@@ -173,3 +173,51 @@ def _rows_or_error(source: Source) -> int | str:
         return sum(len(chunk.head(1000)) for chunk in read_arrow(source))
     except UserError as error:
         return str(error)
+
+
+@pytest.mark.parametrize("last", [b"c", b"\xff"])
+@pytest.mark.parametrize("in_list", [False, True])
+def test_offsets_that_point_nowhere_are_one_error(
+    source: Source, last: bytes, in_list: bool
+) -> None:
+    """Arrow aborts where it follows them, so that this test would end its process."""
+    nowhere = pa.py_buffer(np.array([0, 1, 2**30, 3], np.int32))
+    text = pa.py_buffer(b"ab" + last)
+    if in_list:
+        sound = pa.py_buffer(np.array([0, 1, 2, 3], np.int32))
+        words = pa.StringArray.from_buffers(3, sound, text)
+        column = pa.Array.from_buffers(pa.list_(words.type), 3, [None, nowhere], children=[words])
+    else:
+        column = pa.StringArray.from_buffers(3, nowhere, text)
+    sink = io.BytesIO()
+    batch = pa.record_batch({"column": column})
+    with pa.ipc.new_stream(sink, batch.schema) as writer:
+        writer.write_batch(batch)
+    with pytest.raises(UserError, match=r"a\.arrow cannot be read as Arrow: .*[Oo]ffset"):
+        read_all(source, sink.getvalue())
+
+
+@pytest.mark.parametrize(
+    ("kind", "wrap"),
+    [
+        (pa.large_string(), lambda text: text),
+        (pa.dictionary(pa.int32(), pa.string()), lambda text: text),
+        (pa.list_(pa.string()), lambda text: [text]),
+        (pa.large_list(pa.string()), lambda text: [text]),
+        (pa.list_(pa.string(), 1), lambda text: [text]),
+        (pa.list_view(pa.string()), lambda text: [text]),
+        (pa.struct({"x": pa.string()}), lambda text: {"x": text}),
+    ],
+)
+def test_bad_text_of_any_type_rejects_its_row_only(
+    source: Source, kind: pa.DataType, wrap: Callable[[str], object]
+) -> None:
+    texts = "abcdefghijklmnop", "b", "qrstuvwxyzabcdef"
+    table = pa.table({"column": pa.array(map(wrap, texts), kind)})
+    sink = io.BytesIO()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    broken = sink.getvalue().replace(b"qrstuvwxyzabcdef", b"qrstuvwxyzabcde\xff")
+    (chunk,) = read_all(source, broken)
+    assert chunk.rows.tolist() == [1, 2]
+    assert [(each.row, each.raw) for each in chunk.rejects] == [(3, "qrstuvwxyzabcde\ufffd")]

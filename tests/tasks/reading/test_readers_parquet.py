@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.errors import UserError
-from tasks.reading import parquet_dictionaries, readers_arrow_columns
+from tasks.reading import readers_arrow_columns, readers_parquet
 from tasks.reading.places import LocalPlace
 from tasks.reading.readers_base import ColumnChunk, Source
 from tasks.reading.readers_parquet import read_parquet
@@ -249,7 +249,7 @@ def test_a_text_stored_once_for_all_rows_is_a_bomb(
     path: Path, monkeypatch: pytest.MonkeyPatch, as_dictionary: bool
 ) -> None:
     monkeypatch.setattr(readers_arrow_columns, "FREE_GROWTH", 8 << 20)
-    monkeypatch.setattr(parquet_dictionaries, "MAX_BATCH", 2 << 20)
+    monkeypatch.setattr(readers_parquet, "MAX_BATCH", 2 << 20)
     text = "x" * 100_000
     body = pa.DictionaryArray.from_arrays(pa.array([0] * 1000, pa.int32()), [text])
     if not as_dictionary:
@@ -265,7 +265,7 @@ def test_a_text_stored_once_for_all_rows_is_a_bomb(
 def test_a_batch_of_one_repeated_text_is_kept_small(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parquet_dictionaries, "MAX_BATCH", 1 << 20)
+    monkeypatch.setattr(readers_parquet, "MAX_BATCH", 1 << 20)
     bodies = ["x" * 100_000] * 50 + ["y"] * 950
     pq.write_table(pa.table({"body": bodies}), path)
     chunks = read_all(path)
