@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from tasks.cleaning.canonical_json import to_json
 from tasks.errors import UserError
-from tasks.reading.compressed import CODECS, CompressedPlace, Meter
+from tasks.reading.compressed import CODECS, CompressedPlace, Meter, members
 from tasks.reading.places import LocalPlace, Place
 from tasks.reading.places_object import ObjectPlace
 from tasks.reading.places_web import WebPlace
@@ -76,7 +76,7 @@ def _unpacked(place: CompressedPlace, stored: int | None) -> int | None:
     try:
         with place.place.open() as packed:
             meter = Meter(packed, place.name)
-            for _ in meter.count(CODECS[place.codec](meter)):
+            for _ in meter.count(members(meter, CODECS[place.codec])):
                 if meter.given >= _UNPACKED_BYTES:
                     return round(meter.given * stored / meter.taken) if stored else None
     except (OSError, UserError):

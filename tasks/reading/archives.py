@@ -13,7 +13,7 @@ from typing import BinaryIO
 from tasks.errors import UserError
 from tasks.reading.compressed import refuse_bomb
 from tasks.reading.places import Place
-from tasks.reading.places_members import ZIP_METHODS, TarMember, ZipMember
+from tasks.reading.places_members import ZIP_METHODS, ZIP_STORED, TarMember, ZipMember
 
 _OFFICE_SUFFIXES = (".xlsx", ".xlsm", ".xlsb", ".ods", ".docx", ".pptx", ".odt", ".epub", ".jar")
 _OFFICE_FILES = {"[Content_Types].xml", "mimetype", "META-INF/MANIFEST.MF"}
@@ -114,7 +114,7 @@ def _zip_member(info: zipfile.ZipInfo, place: Place, name: str) -> Member:
 def _refusal(info: zipfile.ZipInfo) -> str:
     if info.flag_bits & _ENCRYPTED:
         return "is encrypted; unpack the archive with its password (unzip -P)"
-    if info.compress_type not in ZIP_METHODS:
+    if info.compress_type not in (ZIP_STORED, *ZIP_METHODS):
         method = _METHOD_NAMES.get(info.compress_type, str(info.compress_type))
         return f"is packed by a method that cannot be read ({method}); unpack it (7z x)"
     if stat.S_ISLNK(info.external_attr >> 16):

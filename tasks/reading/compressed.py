@@ -5,17 +5,21 @@ from __future__ import annotations
 import bz2
 import lzma
 import re
+import sys
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any, BinaryIO, Protocol, cast
 
-import pyarrow as pa
-
 from tasks.errors import UserError
 from tasks.reading.places import Place
 from tasks.reading.places_streams import PIECE_BYTES, StreamedFile, spooled
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 MAX_EXPANSION = 50
 """Unpacked over packed size beyond which a file is no data: text of articles gives 3 to 10,
@@ -86,7 +90,6 @@ class Meter:
 
     Attributes:
         limit: bytes to read at most.
-        closed: never: who opened the file closes it.
     """
 
     file: BinaryIO
@@ -94,7 +97,6 @@ class Meter:
     limit: int | None = None
     taken: int = 0
     given: int = 0
-    closed: bool = False
 
     def read(self, size: int) -> bytes:
         """The next bytes, none at the end or limit."""
@@ -103,9 +105,6 @@ class Meter:
         data = self.file.read(size) if size else b""
         self.taken += len(data)
         return data
-
-    def close(self) -> None:
-        """Nothing: see ``closed``."""
 
     def count(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
         """Pass on what is unpacked; raises UserError when it is a bomb, or cannot go on."""
@@ -165,57 +164,22 @@ def members(meter: Meter, new: Callable[[], Decoder]) -> Iterator[bytes]:
 def _decompress(decoder: Decoder, data: bytes, first: bool) -> bytes:
     try:
         return decoder.decompress(data, PIECE_BYTES)
-    except (zlib.error, OSError, lzma.LZMAError, ValueError) as error:
+    except (zlib.error, OSError, lzma.LZMAError, zstd.ZstdError, ValueError) as error:
         said = re.sub(r"^Error -?\d+ while decompressing data: ", "", str(error))
-        if "header check" in said or "not supported by" in said:
+        if any(mark in said for mark in ("header check", "not supported by", "frame descriptor")):
             said = "no compressed data" if first else "something else follows its compressed data"
         elif "data check" in said or "CRC" in said:
             said = "its checksum is wrong"
         raise Damaged(" ".join(said.split()) or "its compressed data cannot be read") from error
 
 
-def zstd(meter: Meter) -> Iterator[bytes]:
-    """Unpack all frames of a Zstandard file."""
-    blank = b"\xff" * PIECE_BYTES
-    buffer = bytearray(blank)
-    # Arrow needs of a file what the meter has.
-    file = pa.PythonFile(meter, mode="r")
-    with pa.CompressedInputStream(file, "zstd") as stream:
-        while True:
-            buffer[:] = blank
-            try:
-                count = stream.readinto(buffer)
-            except OSError as error:
-                # Arrow does not say how much it has unpacked before: what is not blank any more.
-                if before := bytes(buffer).rstrip(b"\xff"):
-                    yield before
-                if "Truncated" in str(error):
-                    raise Cut from error
-                raise Damaged(" ".join(str(error).split())) from error
-            if not count:
-                return
-            yield bytes(memoryview(buffer)[:count])
-
-
-def _gzip(meter: Meter) -> Iterator[bytes]:
-    return members(meter, lambda: Inflater(31))
-
-
-def _bz2(meter: Meter) -> Iterator[bytes]:
-    return members(meter, bz2.BZ2Decompressor)
-
-
-def _xz(meter: Meter) -> Iterator[bytes]:
-    return members(meter, lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=DECODER_BYTES))
-
-
-CODECS: dict[str, Callable[[Meter], Iterator[bytes]]] = {
-    "gzip": _gzip,
-    "zstd": zstd,
-    "bzip2": _bz2,
-    "xz": _xz,
+CODECS: dict[str, Callable[[], Decoder]] = {
+    "gzip": lambda: Inflater(31),
+    "zstd": zstd.ZstdDecompressor,
+    "bzip2": bz2.BZ2Decompressor,
+    "xz": lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=DECODER_BYTES),
 }
-"""By name, what unpacks a whole file."""
+"""By name, what unpacks one member of a file."""
 
 
 def codec_of(head: bytes) -> str | None:
@@ -277,4 +241,4 @@ class CompressedPlace:
 
     def _pieces(self, packed: Any) -> Iterator[bytes]:
         meter = Meter(packed, self.name)
-        return meter.count(CODECS[self.codec](meter))
+        return meter.count(members(meter, CODECS[self.codec]))

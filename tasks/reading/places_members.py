@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import bz2
 import struct
 import zlib
 from abc import ABC, abstractmethod
@@ -12,7 +11,7 @@ from pathlib import PurePosixPath
 from typing import BinaryIO, cast
 
 from tasks.errors import UserError
-from tasks.reading.compressed import Damaged, Inflater, Meter, members, zstd
+from tasks.reading.compressed import CODECS, Damaged, Decoder, Inflater, Meter, members
 from tasks.reading.places import Place
 from tasks.reading.places_streams import PIECE_BYTES, StreamedFile, spooled
 
@@ -20,26 +19,19 @@ _LOCAL_HEADER = struct.Struct("<4s22xHH")
 """What stands before a file in a ZIP archive: mark, ..., lengths of its name and extras."""
 
 
+ZIP_METHODS: dict[int, Callable[[], Decoder]] = {
+    8: lambda: Inflater(-15),
+    12: CODECS["bzip2"],
+    93: CODECS["zstd"],
+}
+"""What unpacks a file in a ZIP archive, by the method's number in its specification."""
+ZIP_STORED = 0
+"""The method of a file that is not compressed."""
+
+
 def _stored(meter: Meter) -> Iterator[bytes]:
     while piece := meter.read(PIECE_BYTES):
         yield piece
-
-
-def _deflated(meter: Meter) -> Iterator[bytes]:
-    return members(meter, lambda: Inflater(-15))
-
-
-def _bzip2(meter: Meter) -> Iterator[bytes]:
-    return members(meter, bz2.BZ2Decompressor)
-
-
-ZIP_METHODS: dict[int, Callable[[Meter], Iterator[bytes]]] = {
-    0: _stored,
-    8: _deflated,
-    12: _bzip2,
-    93: zstd,
-}
-"""What unpacks a file in a ZIP archive, by the method's number in its specification."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +96,9 @@ class ZipMember(ArchiveMember):
         _, name_bytes, extra_bytes = _LOCAL_HEADER.unpack(header)
         archive.seek(name_bytes + extra_bytes, 1)
         meter = Meter(archive, self.name, self.packed)
-        return meter.count(self._checked(ZIP_METHODS[self.method](meter)))
+        stored = self.method == ZIP_STORED
+        pieces = _stored(meter) if stored else members(meter, ZIP_METHODS[self.method])
+        return meter.count(self._checked(pieces))
 
     def _checked(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
         checksum = given = 0
