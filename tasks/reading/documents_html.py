@@ -1,6 +1,5 @@
 """Articles of web pages: the main text without menus and footers, and what the page says of it."""
 
-import codecs
 import re
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,19 +11,11 @@ from tasks.reading.documents_dates import published
 from tasks.reading.readers_base import Record
 
 EXCERPT_HTML = 4096
-"""Bytes of a page that are looked at for what it is and its charset (the standard says 1024)."""
+"""Bytes of a page that are looked at for what it is."""
 LEAST_PARAGRAPH = 60
 """Characters of the shortest text that is taken for a paragraph where no main text is found."""
-_CHARSET = re.compile(rb"<meta\b[^>]*?\bcharset\s*=\s*[\"']?\s*([\w.:-]+)", re.IGNORECASE)
-# What browsers read for these names (https://encoding.spec.whatwg.org/#names-and-labels).
-_LABELS = {"iso-8859-1": "cp1252", "latin1": "cp1252", "us-ascii": "cp1252", "ascii": "cp1252"}
-_LABELS |= {"gb2312": "gb18030", "gbk": "gb18030", "x-sjis": "cp932", "shift_jis": "cp932"}
-_LABELS |= {"iso-8859-9": "cp1254", "x-gbk": "gb18030", "ks_c_5601-1987": "cp949"}
-_LABELS |= {"euc-kr": "cp949", "x-mac-roman": "mac_roman", "macintosh": "mac_roman"}
 LEAST_MAIN = 200
 """Characters of a main text that is taken without a look at whether it is but a menu."""
-_BYTES_PER_WRONG = 1000
-"""A page with more that cannot be decoded is not in the encoding that it says."""
 _BLOCKS = tuple(
     "address article blockquote body br center dd div dl dt fieldset figcaption figure "
     "h1 h2 h3 h4 h5 h6 hr li main ol p pre section table td th tr ul".split()
@@ -36,35 +27,6 @@ _NOT_TEXT = ("script", "style", "noscript", "template", "nav", "header", "footer
 
 class NotAnArticle(Exception):
     """A page that has no main text; the message says why, for the row's reject."""
-
-
-def declared_charset(raw: bytes) -> str:
-    """Return the encoding that a page says it is in, by Python's name; "" if it is not to be used.
-
-    A byte order mark goes before it, and so does text that is UTF-8, whatever the page says.
-    """
-    found = _CHARSET.search(raw[:EXCERPT_HTML])
-    if found is None or raw.startswith((codecs.BOM_UTF8, b"\xff\xfe", b"\xfe\xff")):
-        return ""
-    label = found[1].decode("ascii", "replace").lower()
-    # A page in UTF-16 could not have said so in ASCII.
-    label = "utf-8" if label.startswith("utf-16") else _LABELS.get(label, label)
-    try:
-        name = codecs.lookup(label).name
-        wrong = raw.decode(name, "replace").count("\ufffd")
-    except (LookupError, UnicodeError):
-        return ""
-    if wrong > 1 + len(raw) // _BYTES_PER_WRONG:
-        return ""
-    return name if name == "iso2022_jp" or not _is_utf8(raw) else "utf-8"
-
-
-def _is_utf8(raw: bytes) -> bool:
-    try:
-        raw.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def html_article(html: str, facts: dict[str, str], url: str | None = None) -> Record:

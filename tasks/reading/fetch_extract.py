@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 import sys
 from typing import Any, BinaryIO
@@ -11,7 +12,8 @@ from trafilatura import bare_extraction
 
 from tasks.reading.documents_dates import published
 from tasks.reading.fetch_message import LENGTH, PLAIN_TYPES, Page
-from tasks.reading.web_charset import decode_page
+from tasks.reading.readers_text import read_all_text
+from tasks.reading.web_charset import page_encoding
 
 MAX_TREE = 200_000
 """Elements of a page that is looked at; articles have hundreds, lists of everything thousands."""
@@ -23,7 +25,8 @@ _MEMORY_BYTES = 4 << 30
 
 def article_of(page: Page) -> dict[str, Any] | str:
     """Return the columns of a page's article that are known, or the reason why there is none."""
-    text, _ = decode_page(page.body, page.charset)
+    declared = page_encoding(page.body, page.charset)
+    text, _ = read_all_text(io.BytesIO(page.body), page.url, declared)
     if not text.strip():
         return "is an empty page"
     if len(text) - len(text.translate(_UNREADABLE)) > MOST_UNREADABLE * len(text):

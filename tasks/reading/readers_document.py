@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import PurePath
 
-from tasks.reading.documents_html import EXCERPT_HTML, NotAnArticle, declared_charset, html_article
+from tasks.reading.documents_html import EXCERPT_HTML, NotAnArticle, html_article
 from tasks.reading.documents_text import markdown_article, text_article, title_of_name
 from tasks.reading.places_web import WebPlace
 from tasks.reading.readers_base import (
@@ -21,6 +21,7 @@ from tasks.reading.readers_base import (
 )
 from tasks.reading.readers_sniff import looks_like_html
 from tasks.reading.readers_text import read_all_text, source_encoding
+from tasks.reading.web_charset import page_encoding
 
 HTML_SUFFIXES = (".html", ".htm", ".xhtml")
 MARKDOWN_SUFFIXES = (".md", ".markdown", ".mdx")
@@ -53,7 +54,7 @@ def _row(source: Source) -> Row | Reject:
     if len(raw) > limit:
         excerpt = raw[: 4 * EXCERPT_CHARS].decode(errors="replace")[:EXCERPT_CHARS]
         return Reject(1, f"a document of over {limit >> 20} MiB", excerpt)
-    declared = declared_charset(raw) if is_html else ""
+    declared = page_encoding(raw) if is_html else ""
     known = replace(source, encoding=source.encoding or declared)
     encoding = source_encoding(io.BytesIO(raw), known)
     text = raw.decode(encoding, "replace").removeprefix("\ufeff")

@@ -22,6 +22,18 @@ _BOMS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+SUPERSETS = {
+    "gb2312": "gb18030",
+    "gbk": "gb18030",
+    "shift_jis": "cp932",
+    "euc_kr": "cp949",
+    "big5": "big5hkscs",
+}
+"""Encodings of East Asia, by Python's name, and what files that are said to be in them really use.
+
+As in https://encoding.spec.whatwg.org/#names-and-labels.
+"""
+_BLANKS = "\t\r\n\xa0\u3000"
 _ISO_2022 = b"\x1b$"
 _MARK = "\ufeff"
 
@@ -42,24 +54,28 @@ def _wide(head: bytes) -> str | None:
     if not any(zeros):
         return None
     units = len(head) // 4
-    if units and not zeros[0] and zeros[2] == zeros[3] == units:
+    # Some characters have a NUL as their lower byte too, such as U+4E00, which means one.
+    if units and zeros[2] == zeros[3] == units > 2 * zeros[0]:
         encoding = "utf-32-le"
-    elif units and not zeros[3] and zeros[0] == zeros[1] == units:
+    elif units and zeros[0] == zeros[1] == units > 2 * zeros[3]:
         encoding = "utf-32-be"
-    elif not zeros[0] + zeros[2]:
+    elif 3 * (zeros[0] + zeros[2]) <= zeros[1] + zeros[3]:
         encoding = "utf-16-le"
-    elif not zeros[1] + zeros[3]:
+    elif 3 * (zeros[1] + zeros[3]) <= zeros[0] + zeros[2]:
         encoding = "utf-16-be"
     else:
         return None
     text = head.decode(encoding, "replace")
-    wrong = sum(not char.isprintable() and char not in "\t\r\n" for char in text)
+    wrong = sum(not char.isprintable() and char not in _BLANKS for char in text)
     wrong += text.count("\ufffd")
     return encoding if wrong <= len(text) // 100 and sum(zeros) > len(head) // 100 else None
 
 
 def given_encoding(given: str, name: str) -> str:
-    """Check an encoding that the user has said; raise UserError if Python does not know it."""
+    """Return Python's name of an encoding that the user has said, or of its superset.
+
+    Raises UserError if Python does not know it.
+    """
     try:
         "".encode(given)
         b"".decode(given)
@@ -67,7 +83,7 @@ def given_encoding(given: str, name: str) -> str:
         raise UserError(
             f"{name}: --encoding {given} is not known; say one such as utf-8, cp1252 or gb18030"
         ) from None
-    return given
+    return SUPERSETS.get(codecs.lookup(given).name, given)
 
 
 def text_encoding(file: BinaryIO, name: str, given: str = "") -> str:

@@ -108,6 +108,9 @@ def test_every_url_gives_one_result_whatever_comes_of_it() -> None:
         ("text/html", "utf-8"),
         ("text/html; charset=iso-8859-1", "utf-8"),
         ("text/html; charset=none-such", "utf-16"),
+        ("text/html; charset=gb2312", "gb18030"),
+        ("text/html; charset=x-gbk", "gb18030"),
+        ("text/html; charset=utf-8", "gb18030"),
     ],
 )
 def test_pages_are_decoded_by_header_mark_or_trial(kind: str, sent: str) -> None:

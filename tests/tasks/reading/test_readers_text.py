@@ -96,6 +96,12 @@ def test_wide_encodings_with_and_without_mark(encoding: str, language: str) -> N
         assert read_all_text(io.BytesIO(content), "a.txt")[0] == text
 
 
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+def test_wide_encodings_of_characters_whose_lower_byte_is_nul(encoding: str) -> None:
+    text = "id,body\n" + "17,一个人。本书，第三天\n18,\u3000中\n" * 20
+    assert bom_encoding(text.encode(encoding)) == encoding
+
+
 @pytest.mark.parametrize(
     "content", [bytes(range(256)) * 9, b"\x7fELF\x02\x01\x01" + bytes(99), b"a\0b\0\0\0c\0", b"a\0"]
 )
@@ -114,6 +120,22 @@ def test_what_is_given_wins(tmp_path: Path) -> None:
     for unknown in ("no-such", "base64", "rot13", "a\0b"):
         with pytest.raises(UserError, match=r"^a\.txt: --encoding .* is not known; say one"):
             text_encoding(io.BytesIO(b"x"), "a.txt", unknown)
+
+
+@pytest.mark.parametrize(
+    ("given", "text", "used"),
+    [
+        ("shift_jis", "①髙橋", "cp932"),
+        ("SJIS", "①髙橋", "cp932"),
+        ("euc-kr", "똠방각하", "cp949"),
+        ("gb2312", "朱镕基", "gb18030"),
+        ("GBK", "𠮷野家", "gb18030"),
+        ("big5", "裏", "big5hkscs"),
+    ],
+)
+def test_a_given_subset_is_read_as_its_superset(given: str, text: str, used: str) -> None:
+    content = text.encode(used)
+    assert read_all_text(io.BytesIO(content), "a.txt", given) == (text, used)
 
 
 def test_facts_say_what_is_a_guess(tmp_path: Path) -> None:
