@@ -24,12 +24,6 @@ class Dialect:
     skip_space: bool = False
     escape: bool = False
 
-    @property
-    def is_plain(self) -> bool:
-        """Whether a row can be found by its bytes alone, without any state but the quotes."""
-        marks = self.delimiter + self.quote
-        return marks.isascii() and not (self.skip_space or self.escape)
-
     def parse(self, lines: Iterable[str]) -> Iterator[list[str]]:
         """Parse lines strictly: raises csv.Error where quotes do not match."""
         return self._reader(lines, strict=True)

@@ -1,42 +1,79 @@
 """CSV row by row: what cannot be read is rejected alone, its neighbours are kept."""
 
+import codecs
 import csv
+import io
 from collections import deque
 from collections.abc import Callable, Iterator
+from typing import BinaryIO
 
-from tasks.reading.csv_bytes import MAX_LINE, CutLine
 from tasks.reading.csv_dialect import MAX_FIELD, Dialect
-from tasks.reading.readers_base import EXCERPT_CHARS, Reject, Row
+from tasks.reading.readers_base import EXCERPT_CHARS, Reject
 from tasks.reading.readers_text import without_surrogates
 
+MAX_LINE = 16 << 20
+"""The longest line of a CSV file, in characters: three times the longest of articles."""
 MAX_LINES = 200_000
 """Lines of a row: as characters, a field's limit lets short lines take too much memory."""
+_TOO_LONG = f"the line is longer than {MAX_LINE >> 20} MiB"
 _OVER = "field larger than"
+_MARK = "\ufeff"
+
+NumberedFields = tuple[int, list[str], int]
+"""A row: the number of its first line, its fields, and their characters."""
+
+
+def text_of(file: BinaryIO, encoding: str) -> io.TextIOWrapper:
+    """Return a file's text from its start, with its line ends as they are.
+
+    Bytes that are wrong in the encoding become lone surrogates, so that they spoil their row and
+    nothing else; in UTF-16 and UTF-32 they become U+FFFD, as their decoders let nothing through.
+    """
+    file.seek(0)
+    codec = codecs.lookup(encoding).name
+    errors = "replace" if codec.startswith(("utf-16", "utf-32")) else "surrogateescape"
+    return io.TextIOWrapper(file, "utf-8" if codec == "ascii" else encoding, errors, newline="")
+
+
+class CutLine(str):
+    """The start of a line over MAX_LINE, whose rest has been skipped."""
+
+    __slots__ = ()
 
 
 class Lines:
-    """The lines of a file for csv.reader; those of the row at hand can be given back.
+    """The lines of a text for csv.reader; those of the row at hand can be given back.
 
     Attributes:
         first: the 1-based number of the row's first line.
         row: the row's lines so far.
     """
 
-    def __init__(self, line: Callable[[], str], first: int = 1) -> None:
-        self._line = line
-        self._back: deque[str] = deque()
-        self.first = first
+    def __init__(self, readline: Callable[[int], str]) -> None:
+        self._readline = readline
+        self.first = 1
         self.row: list[str] = []
+        first = self._next()
+        self._back = deque([first.removeprefix(_MARK) if type(first) is str else first])
 
     def __iter__(self) -> Iterator[str]:
-        row, back, read = self.row, self._back, self._line
-        while line := back.popleft() if back else read():
+        row, back = self.row, self._back
+        while line := back.popleft() if back else self._next():
             row.append(line)
             if type(line) is CutLine:
-                raise csv.Error(f"the line is longer than {MAX_LINE >> 20} MiB")
+                raise csv.Error(_TOO_LONG)
             if len(row) > MAX_LINES:
                 raise csv.Error(f"{_OVER} {MAX_LINES:,} lines")
             yield line
+
+    def _next(self) -> str:
+        line = self._readline(MAX_LINE + 1)
+        if len(line) <= MAX_LINE:
+            return line
+        piece = line
+        while piece and not piece.endswith(("\n", "\r")):
+            piece = self._readline(MAX_LINE)
+        return CutLine(line[:EXCERPT_CHARS])
 
     @property
     def last(self) -> int:
@@ -54,11 +91,6 @@ class Lines:
         """Whether the row is a line that was too long to be kept."""
         return bool(self.row) and type(self.row[0]) is CutLine
 
-    @property
-    def none_back(self) -> bool:
-        """Whether the next line comes from the file."""
-        return not self._back
-
     def begin_row(self) -> None:
         """Go on to the next row."""
         self.first += len(self.row)
@@ -71,7 +103,7 @@ class Lines:
 
 
 class RowReader:
-    """Reads rows one by one; between two of them others may use the lines.
+    """Reads rows one by one.
 
     `names` are the columns' names, `encoding` what to call the file's in a reject, `others` what
     sets the number of fields: ``the header has``.
@@ -87,14 +119,12 @@ class RowReader:
         self._others = others
         self._reader = dialect.parse(lines)
 
-    def rows(self, is_enough: Callable[[], bool] = lambda: False) -> Iterator[Row | Reject]:
-        """Yield rows, up to the end or to the first row's start where it `is_enough`."""
+    def rows(self) -> Iterator[NumberedFields | Reject]:
+        """Yield all rows that are not blank."""
         lines, width = self.lines, len(self._names)
         broken: _Broken | None = None
         while True:
             lines.begin_row()
-            if broken is None and lines.none_back and is_enough():
-                return
             fields = self._next()
             if fields is None:
                 break
@@ -152,8 +182,8 @@ class RowReader:
         line += quote * (line.count(quote) % 2)
         return self._dialect.parse_loosely(line, len(self._names)) is not None
 
-    def _row(self, fields: list[str] | csv.Error) -> Row | Reject:
-        """Make a record of a row's fields, unless they are too many, too few, or not text."""
+    def _row(self, fields: list[str] | csv.Error) -> NumberedFields | Reject:
+        """Number a row's fields, unless they are too many, too few, or not text."""
         number = self.lines.first
         if isinstance(fields, csv.Error):
             return Reject(number, str(fields), self.lines.raw)
@@ -167,7 +197,7 @@ class RowReader:
                 joined.encode()
             except UnicodeEncodeError:
                 return Reject(number, f"bytes that are not {self._encoding}", self.lines.raw)
-        return Row(number, dict(zip(self._names, fields, strict=True)), len(joined))
+        return number, fields, len(joined)
 
 
 class _Broken:

@@ -12,7 +12,7 @@ from tasks.reading.csv_rows import Lines, RowReader
 from tasks.reading.readers_base import unique_names
 
 SAMPLE = 256 << 10
-"""Bytes at the start of a file that are looked at, at most."""
+"""Characters at the start of a file that are looked at, at most."""
 ROWS = 50
 """Rows that are looked at, at most."""
 
@@ -98,7 +98,7 @@ class _Sample:
 
     def _read(self, lines: list[str], dialect: Dialect, whole: bool) -> None:
         given = iter(lines)
-        source = Lines(lambda: next(given, ""))
+        source = Lines(lambda _: next(given, ""))
         try:
             first = next((row for row in dialect.parse(source) if row), None)
         except csv.Error:

@@ -68,7 +68,7 @@ def _wide(head: bytes) -> str | None:
     text = head.decode(encoding, "replace")
     wrong = sum(not char.isprintable() and char not in _BLANKS for char in text)
     wrong += text.count("\ufffd")
-    return encoding if wrong <= len(text) // 100 and sum(zeros) > len(head) // 100 else None
+    return encoding if wrong <= len(text) // 100 and sum(zeros) > max(2, len(head) // 100) else None
 
 
 def given_encoding(given: str, name: str) -> str:

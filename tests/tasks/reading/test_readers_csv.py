@@ -1,13 +1,18 @@
 import csv
 import io
+from collections.abc import Generator
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.errors import UserError
-from tasks.reading import csv_bytes, csv_dialect, csv_rows, csv_sniff
+from tasks.reading import csv_dialect, csv_rows, csv_sniff
+from tasks.reading.places import LocalPlace
+from tasks.reading.readers_base import Source
+from tasks.reading.readers_csv import read_csv
 from tests.tasks.csv_support import read_all, read_table
 
 CHINESE = "疫情期间主流媒体的传播策略研究,以人民日报抖音号为例。"
@@ -116,8 +121,7 @@ def test_a_swallowing_quote_stops_at_the_longest_field(
 
 
 def test_a_line_without_end_is_rejected(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(csv_bytes, "MAX_LINE", 1000)
-    monkeypatch.setattr(csv_bytes, "BLOCK", 300)
+    monkeypatch.setattr(csv_rows, "MAX_LINE", 1000)
     chunk = read_all(path, "a,b\n1,2\n3," + "x" * 5000 + "\n4,5\n")
     assert [record["a"] for record in chunk.records] == ["1", "4"]
     assert [(each.row, each.reason) for each in chunk.rejects] == [
@@ -177,7 +181,7 @@ def test_a_row_of_too_many_lines_costs_one_row(path: Path, monkeypatch: pytest.M
 def test_a_quoted_line_without_end_keeps_its_neighbours(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(csv_bytes, "MAX_LINE", 1000)
+    monkeypatch.setattr(csv_rows, "MAX_LINE", 1000)
     chunk = read_all(path, 'id,n\n1,2\n2,"' + "x" * 5000 + '"\n3,"4\n' + "y" * 2000 + '"\r\n5,6\n')
     assert [record["id"] for record in chunk.records] == ["1", "5"]
     assert [(each.row, each.reason) for each in chunk.rejects] == [
@@ -226,3 +230,66 @@ def test_too_many_columns_are_one_error(path: Path) -> None:
     path.write_text(f"{names}\n{names}\n")
     with pytest.raises(UserError, match="has 100,000 columns, and tables of more than 16,384 are"):
         read_table(path)
+
+
+ROWS = b'a,"two\nlines"\r\n', b'b,"a ""quoted"" word"\n', "c,疫\n".encode()
+
+
+def test_good_rows_go_on_after_odd_ones(path: Path) -> None:
+    odd = b'x,"open\ny,5" disk\nz\nw,caf\xe9\n'
+    table = read_all(path, b"id,body\n" + b"".join(ROWS) * 100 + odd + ROWS[1] * 500)
+    assert [reject.row for reject in table.rejects] == [402, 404, 405]
+    assert len(table.records) + len(table.rejects) == 300 + 4 + 500
+    assert table.rows[:4] == [2, 4, 5, 6]
+
+
+def test_every_encoding_gives_the_same_rows(path: Path) -> None:
+    text = "id,body\r\n"
+    text += '1,"疫情期间主流媒体的传播\r\n策略研究"\r\n2,以人民日报抖音号为例\r\n' * 30
+    wanted = read_all(path, text)
+    assert len(wanted.records) == 60
+    for encoding in ("gb18030", "utf-16", "utf-8-sig", "utf-32"):
+        table = read_all(path, text.encode(encoding), encoding)
+        assert (table.records, table.rows) == (wanted.records, wanted.rows)
+        assert table.facts["encoding"] == encoding
+
+
+def test_bytes_that_are_wrong_in_their_encoding_spoil_one_row(path: Path) -> None:
+    row = "1,疫情期间主流媒体的传播策略研究\n".encode("gb18030")
+    content = b"id,body\n" + row * 30 + b"2,\xff\xff\n" + row * 3
+    table = read_all(path, content, "gb18030")
+    assert [(reject.row, reject.reason) for reject in table.rejects] == [
+        (32, "bytes that are not GB18030")
+    ]
+    assert len(table.records) == 33
+
+
+@settings(max_examples=200, deadline=None)
+@given(pieces=st.lists(st.sampled_from([b"a", b",", b'"', b"\n", b"\r", b"x,y\n", b"\xff", b"\0"])))
+def test_every_line_is_accounted_for(
+    tmp_path_factory: pytest.TempPathFactory, pieces: list[bytes]
+) -> None:
+    path = tmp_path_factory.mktemp("csv") / "articles.csv"
+    content = b"id,body\n" + b"".join(pieces) + b"\n1,2\n3,4\n"
+    table = read_all(path, content, "utf-8")
+    numbers = sorted(table.rows + [reject.row for reject in table.rejects])
+    assert len(set(numbers)) == len(numbers)
+    assert table.rows == sorted(table.rows)
+    assert {"id": "3", "body": "4"} in table.records
+
+
+def test_a_long_file_is_read_as_it_comes_and_closed_when_it_is_left(path: Path) -> None:
+    path.write_bytes(b"id,body\n" + ROWS[0] * 10_000)
+    opened: list[BinaryIO] = []
+
+    class WatchedPlace(LocalPlace):
+        def open(self) -> BinaryIO:
+            opened.append(super().open())
+            return opened[-1]
+
+    chunks = read_csv(Source(WatchedPlace(path), "a.csv", "csv"), 10)
+    assert len(next(chunks)) == 10
+    assert opened[0].tell() < path.stat().st_size
+    assert isinstance(chunks, Generator)
+    chunks.close()
+    assert [file.closed for file in opened] == [True]
