@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import re
+from bisect import bisect
 from collections.abc import Iterator
 from dataclasses import replace
 
 from tasks.errors import UserError
-from tasks.reading.json_cursor import Cursor
 from tasks.reading.json_patterns import (
     FIRST_NAME,
     GARBAGE,
     GARBAGE_LINE,
     SCALAR,
     SPACE,
+    STRINGS,
     Syntax,
 )
-from tasks.reading.json_recovery import beginning, may_go_on, next_in_strings
-from tasks.reading.json_scanner import ElementScan, Window
 from tasks.reading.json_values import (
     MAX_ELEMENT,
     NotJsonError,
@@ -27,6 +27,7 @@ from tasks.reading.json_values import (
     reject,
     without_cut_character,
 )
+from tasks.reading.json_window import BracketScan, Cursor, Window
 from tasks.reading.readers_base import Reject, Row
 
 _FIRST_CHECK = 2 << 20
@@ -85,13 +86,18 @@ class Elements(Cursor):
 
         Yields a `Reject` for what comes after the document's end.
         """
-        scan, window = ElementScan(depth), self._window
-        while depth and (window.data or window.more()):
-            ends = scan.feed(bytes(window.data))
-            part = window.data[: ends[0] if ends else None]
+        window = self._window
+        scan = BracketScan(window, 0, depth)
+        while depth:
+            end = scan.end()
+            part = window.data if end is None else window.data[:end]
             self.passed_over |= bool(part.strip(b" \t\r\n}"))
-            window.drop(ends[0] if ends else len(window.data))
-            depth = 0 if ends else depth
+            window.drop(scan.place - window.base)
+            if end is not None:
+                break
+            if not window.more():
+                window.drop(len(window.data))
+                break
         if self._next_byte() is not None:
             window.grow(_EXCERPT)
             text = window.data[self._at :]
@@ -130,14 +136,15 @@ class Elements(Cursor):
     def _end(self) -> int | None:
         """The index after this element; None if it has none or is broken or too large."""
         window, check = self._window, _FIRST_CHECK
+        scan = BracketScan(window, self._at)
         while True:
-            end = self._ends.after(window.base + self._at)
+            end = scan.end()
             if end is not None:
-                return end - window.base
+                return end
             size = len(window.data) - self._at
             if size > check:
                 self._forget()
-                if size > MAX_ELEMENT or not may_go_on(window.data[self._at :]):
+                if size > MAX_ELEMENT or not _may_go_on(window.data[self._at :]):
                     return None
                 check *= 4
             if not window.more():
@@ -166,7 +173,6 @@ class Elements(Cursor):
                 break
             if stop - self._at > _FIRST_CHECK:
                 break
-        self._ends.restart(self._window.base + stop)
         return stop
 
     def _scalar(self) -> Reject:
@@ -191,7 +197,6 @@ class Elements(Cursor):
             if end == len(window.data) and is_cut(text, error):
                 reason = f"{reason}; {ENDS_WITHIN}"
             end = end if self._syntax.closer else self._garbage_end(end)
-            self._ends.restart(window.base + end)
         return self._rejected(reason, end)
 
     def _long_string(self) -> Reject:
@@ -199,7 +204,6 @@ class Elements(Cursor):
         row = self._rejected(not_an_object(""), self._at)
         if not self._pass_string():
             return replace(row, reason=f"{row.reason}; {ENDS_WITHIN}")
-        self._ends.restart(self._window.base + self._at)
         return row
 
     def _unended(self) -> Reject:
@@ -235,14 +239,14 @@ class Elements(Cursor):
         one; there the next one that begins as the others do (by the same first name) is taken.
         """
         window, data = self._window, self._window.data
-        begins = beginning(self._syntax, self._first_name, data, self._at)
+        begins = _beginning(self._syntax, self._first_name, data, self._at)
         stop = len(data) if end is None else end
         place = len(data[self._at : stop].decode(errors="replace")[: error.position].encode())
         start = self._at + max(1, place - len(self._first_name) - 64)
         if end is not None and data[end - 1] == data[self._at] + 2:
-            found = next_in_strings(begins, data, (self._at, start, end))
+            found = _next_in_strings(begins, data, (self._at, start, end))
             if found is not None:
-                return self._resumed(found)
+                return found
             return end
         while not (found_next := begins.search(data, start, stop)):
             if end is not None:
@@ -256,8 +260,41 @@ class Elements(Cursor):
             if not window.more():
                 return len(data)
             stop = len(data)
-        return self._resumed(found_next.end())
+        return found_next.end()
 
-    def _resumed(self, place: int) -> int:
-        self._ends.restart(self._window.base + place)
-        return place
+
+def _may_go_on(text: bytes | bytearray) -> bool:
+    """Tell whether text can be the start of a good element."""
+    text = without_cut_character(text)
+    try:
+        parse_json(text)
+    except NotJsonError as error:
+        return is_cut(text, error)
+    return True
+
+
+def _beginning(syntax: Syntax, name: bytes, data: bytearray, at: int) -> re.Pattern[bytes]:
+    """A pattern of how an element begins, after what separates it from the one before.
+
+    `name` is the first name of other elements; if none is known, that of the one at `at` is taken.
+    """
+    own = FIRST_NAME.match(data, at)
+    name = name or (own[1] if own else b"")
+    start = rb"\{\s*" + (re.escape(name) + rb"\s*:" if name else b'"')
+    return re.compile(syntax.separator + start + b")")
+
+
+def _next_in_strings(
+    begins: re.Pattern[bytes], data: bytearray, places: tuple[int, int, int]
+) -> int | None:
+    """Find an element that begins within what seems to be a string: a quote before it is missing.
+
+    `places` are where the broken element begins, where the search does, and where both end.
+    """
+    at, start, end = places
+    strings = [each.span() for each in STRINGS.finditer(data, at, end)]
+    for found in begins.finditer(data, start, end):
+        index = bisect(strings, (found.start(), 0)) - 1
+        if index >= 0 and found.start() < strings[index][1]:
+            return found.end()
+    return None

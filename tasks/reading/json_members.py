@@ -7,9 +7,7 @@ from dataclasses import replace
 from enum import Enum
 
 from tasks.reading import json_values
-from tasks.reading.json_cursor import Cursor
 from tasks.reading.json_layouts import Layout, Shape, layout_of
-from tasks.reading.json_scanner import ElementEnds, Window
 from tasks.reading.json_values import (
     NotJsonError,
     TooManyValuesError,
@@ -17,6 +15,7 @@ from tasks.reading.json_values import (
     parse_json,
     without_cut_character,
 )
+from tasks.reading.json_window import BracketScan, Cursor, Window
 
 _PLAIN = re.compile(rb"[-+.\w]+")
 
@@ -34,10 +33,10 @@ def is_large_object(window: Window) -> bool:
     start = window.data.find(b"{")
     if start < 0 or window.data[:start].strip():
         return False
-    ends = ElementEnds(window)
+    scan = BracketScan(window, start)
     for size in (0, json_values.MAX_ELEMENT + 1):
         window.grow(size)
-        if ends.after(window.base + start) is not None:
+        if scan.end() is not None:
             return False
     if len(window.data) <= json_values.MAX_ELEMENT:
         return False
@@ -96,7 +95,6 @@ class _Members(Cursor):
         if byte is None:
             return ObjectEnd.OF_FILE
         if byte in b"{[":
-            self._ends.begin(self._window.base + self._at)
             return None if self._pass_over() else ObjectEnd.OF_FILE
         if byte == b'"':
             return None if self._pass_string() else ObjectEnd.OF_FILE

@@ -1,0 +1,158 @@
+"""A bounded part of a stream of JSON, and how to move on in it without parsing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from tasks.reading.json_patterns import INSIDE, KEY, SPACE
+
+_MARK = re.compile(rb'["\[\]{}]')
+_QUOTE, _OPENING = ord('"'), b"{["
+
+
+class Window:
+    """The part of a stream of blocks that is being looked at: bounded, whatever the stream is.
+
+    Attributes:
+        data: the bytes from `base` on; it grows at its end and is dropped at its start.
+        base: the place of `data[0]` in the stream.
+    """
+
+    def __init__(self, blocks: Iterator[bytes]) -> None:
+        self._blocks = blocks
+        self.data = bytearray()
+        self.base = 0
+
+    def more(self) -> bool:
+        """Append the next block; False at the end of the stream."""
+        block = next(self._blocks, b"")
+        self.data += block
+        return bool(block)
+
+    def grow(self, size: int) -> None:
+        """Append blocks until `size` bytes are there or the stream ends."""
+        while len(self.data) < size and self.more():
+            pass
+
+    def drop(self, count: int) -> None:
+        """Forget the first `count` bytes."""
+        del self.data[:count]
+        self.base += count
+
+
+class BracketScan:
+    """Follows strings and brackets from a place in a window on, however often the window grows.
+
+    Brackets are not told apart (`{]` is balanced): the parser does that. `depth` is how many are
+    open at the place.
+
+    Attributes:
+        place: how far it has come, in the stream.
+    """
+
+    def __init__(self, window: Window, at: int, depth: int = 0) -> None:
+        self._window = window
+        self.place = window.base + at
+        self._depth = depth
+        self._in_string = False
+
+    def end(self) -> int | None:
+        """Return where the last bracket closes; None if that is not in the window yet."""
+        data, base = self._window.data, self._window.base
+        at = self.place - base
+        while at < len(data):
+            if self._in_string:
+                inside = INSIDE.match(data, at)
+                at = inside.end() if inside else at
+                if data[at : at + 1] != b'"':
+                    # The window ends within the string, or before the second half of an escape.
+                    break
+                self._in_string = False
+                at += 1
+                continue
+            mark = _MARK.search(data, at)
+            if mark is None:
+                at = len(data)
+                break
+            at = mark.end()
+            byte = data[at - 1]
+            if byte == _QUOTE:
+                self._in_string = True
+            elif byte in _OPENING:
+                self._depth += 1
+            else:
+                self._depth -= 1
+                if self._depth <= 0:
+                    self.place = base + at
+                    return at
+        self.place = base + at
+        return None
+
+
+LONGEST_KEY = 2 << 20
+"""How far the end of a member's name is looked for, in bytes."""
+_DROP = 1 << 20
+
+
+class Cursor:
+    """A place `_at` in a window's data, of which what lies before it may be dropped."""
+
+    def __init__(self, window: Window) -> None:
+        self._window = window
+        self._at = 0
+
+    def _next_byte(self) -> bytes | None:
+        """Skip white space; return the byte that comes, None at the end of the stream."""
+        window = self._window
+        while True:
+            if space := SPACE.match(window.data, self._at):
+                self._at = space.end()
+            if self._at < len(window.data):
+                if self._at > _DROP:
+                    self._forget()
+                return bytes(window.data[self._at : self._at + 1])
+            self._forget()
+            if not window.more():
+                return None
+
+    def _forget(self) -> None:
+        self._window.drop(self._at)
+        self._at = 0
+
+    def _key(self) -> bytes | None:
+        """Take a member's name and its colon; None if there is none here."""
+        while True:
+            key = KEY.match(self._window.data, self._at)
+            if key and key.end() < len(self._window.data):
+                self._at = key.end()
+                return key[1]
+            if len(self._window.data) - self._at > LONGEST_KEY or not self._window.more():
+                return None
+
+    def _pass_over(self) -> bool:
+        """Go to the end of an object or array without keeping it; False if the stream ends."""
+        window = self._window
+        scan = BracketScan(window, self._at)
+        while (end := scan.end()) is None:
+            window.drop(scan.place - window.base)
+            self._at = 0
+            if not window.more():
+                return False
+        self._at = end
+        return True
+
+    def _pass_string(self) -> bool:
+        """Go to the end of a string, at whose first quote this is, without keeping it."""
+        window = self._window
+        self._at += 1
+        while True:
+            if inside := INSIDE.match(window.data, self._at):
+                self._at = inside.end()
+            if window.data.startswith(b'"', self._at):
+                self._at += 1
+                return True
+            self._forget()
+            if not window.more():
+                self._at = len(window.data)
+                return False
