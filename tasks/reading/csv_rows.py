@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 from tasks.reading.csv_dialect import MAX_FIELD, Dialect
-from tasks.reading.readers_base import EXCERPT_CHARS, Reject
+from tasks.reading.readers_base import EXCERPT_CHARS, Reject, Row
 from tasks.reading.readers_text import without_surrogates
 
 MAX_LINE = 16 << 20
@@ -18,9 +18,6 @@ MAX_LINES = 200_000
 _TOO_LONG = f"the line is longer than {MAX_LINE >> 20} MiB"
 _OVER = "field larger than"
 _MARK = "\ufeff"
-
-NumberedFields = tuple[int, list[str], int]
-"""A row: the number of its first line, its fields, and their characters."""
 
 
 def text_of(file: BinaryIO, encoding: str) -> io.TextIOWrapper:
@@ -119,7 +116,7 @@ class RowReader:
         self._others = others
         self._reader = dialect.parse(lines)
 
-    def rows(self) -> Iterator[NumberedFields | Reject]:
+    def rows(self) -> Iterator[Row | Reject]:
         """Yield all rows that are not blank."""
         lines, width = self.lines, len(self._names)
         broken: _Broken | None = None
@@ -182,8 +179,8 @@ class RowReader:
         line += quote * (line.count(quote) % 2)
         return self._dialect.parse_loosely(line, len(self._names)) is not None
 
-    def _row(self, fields: list[str] | csv.Error) -> NumberedFields | Reject:
-        """Number a row's fields, unless they are too many, too few, or not text."""
+    def _row(self, fields: list[str] | csv.Error) -> Row | Reject:
+        """Make a record of a row's fields, unless they are too many, too few, or not text."""
         number = self.lines.first
         if isinstance(fields, csv.Error):
             return Reject(number, str(fields), self.lines.raw)
@@ -197,7 +194,7 @@ class RowReader:
                 joined.encode()
             except UnicodeEncodeError:
                 return Reject(number, f"bytes that are not {self._encoding}", self.lines.raw)
-        return number, fields, len(joined)
+        return Row(number, dict(zip(self._names, fields, strict=True)), len(joined))
 
 
 class _Broken:

@@ -13,7 +13,7 @@ from typing import BinaryIO, cast
 from tasks.errors import UserError
 from tasks.reading.compressed import CODECS, Damaged, Decoder, Inflater, Meter, members
 from tasks.reading.places import Place
-from tasks.reading.places_streams import PIECE_BYTES, StreamedFile, spooled
+from tasks.reading.places_streams import StreamedFile, as_is, spooled
 
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 """What stands before a file in a ZIP archive: mark, ..., lengths of its name and extras."""
@@ -27,11 +27,6 @@ ZIP_METHODS: dict[int, Callable[[], Decoder]] = {
 """What unpacks a file in a ZIP archive, by the method's number in its specification."""
 ZIP_STORED = 0
 """The method of a file that is not compressed."""
-
-
-def _stored(meter: Meter) -> Iterator[bytes]:
-    while piece := meter.read(PIECE_BYTES):
-        yield piece
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +92,7 @@ class ZipMember(ArchiveMember):
         archive.seek(name_bytes + extra_bytes, 1)
         meter = Meter(archive, self.name, self.packed)
         stored = self.method == ZIP_STORED
-        pieces = _stored(meter) if stored else members(meter, ZIP_METHODS[self.method])
+        pieces = as_is(meter) if stored else members(meter, ZIP_METHODS[self.method])
         return meter.count(self._checked(pieces))
 
     def _checked(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
@@ -127,6 +122,6 @@ class TarMember(ArchiveMember):
     def _pieces(self, archive: BinaryIO) -> Iterator[bytes]:
         archive.seek(self.offset)
         meter = Meter(archive, self.name, self.size)
-        yield from _stored(meter)
+        yield from as_is(meter)
         if meter.taken < self.size:
             raise UserError(f"{self.name} is cut: its archive ends before it; get a complete copy")

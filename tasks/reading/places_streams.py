@@ -7,7 +7,7 @@ import io
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from tasks.errors import UserError
 
@@ -134,7 +134,14 @@ class _Pieces(io.RawIOBase):
         super().close()
 
 
-def as_is(file: BinaryIO) -> Iterator[bytes]:
+class Readable(Protocol):
+    """All that `as_is` needs of a file."""
+
+    def read(self, size: int, /) -> bytes:
+        """The next bytes, none at the end."""
+
+
+def as_is(file: Readable) -> Iterator[bytes]:
     """The bytes of a file as they are."""
     while piece := file.read(PIECE_BYTES):
         yield piece

@@ -8,16 +8,9 @@ import pyarrow as pa
 
 from tasks.errors import UserError
 from tasks.reading import csv_dialect
-from tasks.reading.csv_rows import Lines, NumberedFields, RowReader, text_of
+from tasks.reading.csv_rows import Lines, RowReader, text_of
 from tasks.reading.csv_sniff import SAMPLE, Layout, delimiter_of, layout_of
-from tasks.reading.readers_base import (
-    BATCH_ROWS,
-    CHUNK_BYTES,
-    ColumnChunk,
-    Reject,
-    Source,
-    opened,
-)
+from tasks.reading.readers_base import BATCH_ROWS, ColumnChunk, Source, in_chunks, opened
 from tasks.reading.readers_text import source_encoding, without_surrogates
 
 __all__ = ["delimiter_of", "read_csv"]
@@ -45,41 +38,12 @@ def read_csv(source: Source, batch_rows: int = BATCH_ROWS) -> Iterator[ColumnChu
         _skip(lines, layout)
         others = "the header has" if layout.header else "the first rows have"
         rows = RowReader(lines, layout.dialect, layout.names, encoding, others).rows()
-        yield from _column_chunks(rows, layout.names, batch_rows)
-
-
-def _column_chunks(
-    rows: Iterator[NumberedFields | Reject], names: list[str], batch_rows: int
-) -> Iterator[ColumnChunk]:
-    """Gather rows into chunks; what came before a UserError is yielded before it is raised."""
-    numbers: list[int] = []
-    fields: list[list[str]] = []
-    rejects: list[Reject] = []
-    size, error = 0, None
-    while True:
-        try:
-            row = next(rows, None)
-        except UserError as raised:
-            row, error = None, raised
-        if isinstance(row, Reject):
-            rejects.append(row)
-            size += len(row.raw)
-        elif row is not None:
-            numbers.append(row[0])
-            fields.append(row[1])
-            size += row[2]
-        count = len(numbers) + len(rejects)
-        if count and (row is None or count >= batch_rows or size >= CHUNK_BYTES):
-            columns = zip(*fields, strict=True) if fields else ((),) * len(names)
-            arrays = [pa.array(column, pa.string()) for column in columns]
-            yield ColumnChunk(
-                dict(zip(names, arrays, strict=True)), np.array(numbers, np.int64), rejects
-            )
-            numbers, fields, rejects, size = [], [], [], 0
-        if error is not None:
-            raise error
-        if row is None:
-            return
+        for chunk in in_chunks(rows, batch_rows):
+            columns = {
+                name: pa.array([record[name] for record in chunk.records], pa.string())
+                for name in layout.names
+            }
+            yield ColumnChunk(columns, np.array(chunk.rows, np.int64), chunk.rejects)
 
 
 def _layout(file: BinaryIO, encoding: str, name: str) -> Layout:

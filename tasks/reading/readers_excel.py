@@ -7,8 +7,7 @@ from typing import Any, BinaryIO
 
 from tasks.cleaning.column_names import is_known
 from tasks.errors import UserError
-from tasks.reading.excel_sheets import PROTECTED, Cells, Sheets, sheets_of
-from tasks.reading.excel_size import check_size
+from tasks.reading.excel_sheets import PROTECTED, Cells, Sheets, check_size, sheets_of
 from tasks.reading.readers_base import (
     BATCH_ROWS,
     Record,

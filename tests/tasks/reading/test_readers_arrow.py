@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import feather
 
-import tasks.reading.readers_feather1
+import tasks.reading.readers_arrow
 from tasks.errors import UserError
 from tasks.reading.places import LocalPlace
 from tasks.reading.readers import format_of
@@ -134,7 +134,7 @@ def test_a_table_without_rows(source: Source) -> None:
 
 
 def test_feather_1_is_limited(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tasks.reading.readers_feather1, "MAX_FEATHER_1", 1000)
+    monkeypatch.setattr(tasks.reading.readers_arrow, "MAX_FEATHER_1", 1000)
     with pytest.raises(UserError, match="which can only be read whole; convert it to Parquet"):
         read_all(source, as_feather(1))
 

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from openpyxl.worksheet.worksheet import Worksheet
 
 import tasks.reading.excel_sheets
-import tasks.reading.excel_size
 from tasks.errors import UserError
 from tasks.reading.places import LocalPlace
 from tasks.reading.readers import format_of, read
@@ -252,7 +251,7 @@ def rows_or_error(path: Path) -> int | str:
 
 def test_a_workbook_that_is_too_large(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     workbook(path, News=[HEADS, *ROWS])
-    monkeypatch.setattr(tasks.reading.excel_size, "MAX_FILE", 1000)
+    monkeypatch.setattr(tasks.reading.excel_sheets, "MAX_FILE", 1000)
     assert "workbooks over 0 MiB are not read" in error_of(path)
 
 
@@ -271,7 +270,7 @@ def test_a_bomb_is_refused_whatever_size_it_says(
     path: Path, monkeypatch: pytest.MonkeyPatch, declared: int | None
 ) -> None:
     bomb(path, declared)
-    monkeypatch.setattr(tasks.reading.excel_size, "MAX_UNPACKED", 4 << 20)
+    monkeypatch.setattr(tasks.reading.excel_sheets, "MAX_UNPACKED", 4 << 20)
     assert error_of(path) == ("a.xlsx unpacks to over 4 MiB, too much for memory; save it as CSV")
 
 
