@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from tasks.reading.json_patterns import INSIDE, KEY, SPACE
 
-_MARK = re.compile(rb'["\[\]{}]')
+_TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(")?|[\[\]{}]', re.DOTALL)
 _QUOTE, _OPENING = ord('"'), b"{["
 
 
@@ -61,24 +61,18 @@ class BracketScan:
         """Return where the last bracket closes; None if that is not in the window yet."""
         data, base = self._window.data, self._window.base
         at = self.place - base
-        while at < len(data):
-            if self._in_string:
-                inside = INSIDE.match(data, at)
-                at = inside.end() if inside else at
-                if data[at : at + 1] != b'"':
-                    # The window ends within the string, or before the second half of an escape.
-                    break
-                self._in_string = False
-                at += 1
-                continue
-            mark = _MARK.search(data, at)
-            if mark is None:
-                at = len(data)
-                break
-            at = mark.end()
-            byte = data[at - 1]
+        if self._in_string:
+            inside = INSIDE.match(data, at)
+            at = inside.end() if inside else at
+            self._in_string = data[at : at + 1] != b'"'
+            at += not self._in_string
+        tokens = _TOKEN.finditer(data, at) if not self._in_string else ()
+        for token in tokens:
+            at = token.end()
+            byte = data[token.start()]
             if byte == _QUOTE:
-                self._in_string = True
+                # The window ends within the string, or before the second half of an escape.
+                self._in_string = token[1] is None
             elif byte in _OPENING:
                 self._depth += 1
             else:
@@ -86,7 +80,7 @@ class BracketScan:
                 if self._depth <= 0:
                     self.place = base + at
                     return at
-        self.place = base + at
+        self.place = base + (at if self._in_string else len(data))
         return None
 
 

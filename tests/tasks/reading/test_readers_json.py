@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 import tasks.reading.json_elements
 import tasks.reading.json_values
+import tasks.reading.json_window
 import tasks.reading.readers_json
 import tasks.reading.readers_text
 from tasks.errors import UserError
@@ -272,6 +273,25 @@ def make_small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tasks.reading.readers_text, "_BLOCK", 300)
     monkeypatch.setattr(tasks.reading.readers_json, "HEAD", 1_000)
     monkeypatch.setattr(tasks.reading.json_values, "MAX_ELEMENT", 4_000)
+
+
+@pytest.mark.parametrize("piece", [b"1,", b'"\\\\\\"",', b"[],", b"[{}],"])
+def test_memory_does_not_grow_with_what_is_passed_over(
+    path: Path, monkeypatch: pytest.MonkeyPatch, piece: bytes
+) -> None:
+    make_small(monkeypatch)
+    largest = 0
+    drop = tasks.reading.json_window.Window.drop
+
+    def watched(window: tasks.reading.json_window.Window, count: int) -> None:
+        nonlocal largest
+        largest = max(largest, len(window.data))
+        drop(window, count)
+
+    monkeypatch.setattr(tasks.reading.json_window.Window, "drop", watched)
+    content = b'{"meta": [' + piece * 20_000 + b'0], "data": [{"a": 1}]}'
+    assert read_all(path, content)[0].records == [{"a": 1}]
+    assert largest < 10_000
 
 
 def test_a_large_object_without_a_list_is_one_reject(
