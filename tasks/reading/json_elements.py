@@ -8,15 +8,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from tasks.errors import UserError
-from tasks.reading.json_patterns import (
-    FIRST_NAME,
-    GARBAGE,
-    GARBAGE_LINE,
-    SCALAR,
-    SPACE,
-    STRINGS,
-    Syntax,
-)
 from tasks.reading.json_values import (
     MAX_ELEMENT,
     NotJsonError,
@@ -27,7 +18,18 @@ from tasks.reading.json_values import (
     reject,
     without_cut_character,
 )
-from tasks.reading.json_window import BracketScan, Cursor, Window
+from tasks.reading.json_window import (
+    FIRST_NAME,
+    GARBAGE,
+    GARBAGE_LINE,
+    SCALAR,
+    SPACE,
+    STRINGS,
+    BracketScan,
+    Cursor,
+    Syntax,
+    Window,
+)
 from tasks.reading.readers_base import Reject, Row
 
 _FIRST_CHECK = 2 << 20

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 import orjson
 
-from tasks.reading.json_patterns import STRINGS
+from tasks.reading.json_window import STRINGS
 from tasks.reading.readers_base import EXCERPT_CHARS, Reject, Row
 
 MAX_ELEMENT = 16 << 20

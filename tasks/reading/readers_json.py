@@ -9,9 +9,8 @@ from tasks.errors import UserError
 from tasks.reading.json_elements import ENDS_WITHIN, Elements, too_large
 from tasks.reading.json_layouts import Layout, Shape, layout_of
 from tasks.reading.json_members import ObjectEnd, is_large_object, list_behind
-from tasks.reading.json_patterns import ELEMENTS, MEMBERS, VALUES
 from tasks.reading.json_values import NotJsonError, TooManyValuesError, parse_json, reject
-from tasks.reading.json_window import Window
+from tasks.reading.json_window import ELEMENTS, MEMBERS, VALUES, Window
 from tasks.reading.readers_base import (
     BATCH_ROWS,
     RecordChunk,
