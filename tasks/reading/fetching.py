@@ -14,8 +14,7 @@ from yarl import URL
 
 from tasks.errors import UserError
 from tasks.reading.addresses import web_url, without_user
-from tasks.reading.fetch_limits import FetchLimits
-from tasks.reading.fetch_page import Fetcher
+from tasks.reading.fetch_page import Fetcher, FetchLimits
 from tasks.reading.readers_base import EXCERPT_CHARS, Reject, Row
 from tasks.reading.web_failures import WebFailure
 
