@@ -18,6 +18,8 @@ from tasks.reading.source_files import Listed
 
 FOLDER_CATEGORY = "folder_category"
 """The column of the category that a document's folder tells; any other goes before it."""
+SUMMARY = "a summary, by "
+BY_FOLDER = "its folder's name; name the folder to load it as articles"
 NOTE = "a text beside tables: taken for a note about them; name the file to load it"
 
 _NOT_DATA = re.compile(
@@ -98,7 +100,7 @@ def summaries_among(documents: Sequence[Listed], spec: str) -> References | None
             asked = asked or _question(folders, spec)
     if asked and not pairs:
         raise UserError(asked)
-    return References(pairs, "its folder's name") if pairs else None
+    return References(pairs, BY_FOLDER) if pairs else None
 
 
 _Files = Mapping[str, Listed]

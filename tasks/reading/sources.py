@@ -21,6 +21,7 @@ from tasks.reading.source_contents import Unreadable, contents, reason_of
 from tasks.reading.source_documents import (
     FOLDER_CATEGORY,
     NOTE,
+    SUMMARY,
     References,
     categories_of,
     notes_among,
@@ -112,9 +113,13 @@ def find_sources(specs: list[str], options: SourceOptions = SourceOptions()) -> 
         first = next((each for each in found.broken if each.away), found.broken[0])
         raise (SourceAway if first.away else UserError)(first.reason)
     _refuse_unmatched(found, references)
-    # What is hidden has the least to tell.
-    skipped = sorted(dict.fromkeys(found.skipped), key=lambda each: each.reason == HIDDEN)
+    skipped = sorted(dict.fromkeys(found.skipped), key=_as_expected)
     return Sources(_once(found), skipped, dict.fromkeys(found.broken))
+
+
+def _as_expected(skipped: Skipped) -> int:
+    """Sort what has the least to tell to the end: summaries, and hidden files."""
+    return 2 if skipped.reason == HIDDEN else int(skipped.reason.startswith(SUMMARY))
 
 
 def _sources_of(spec: str, options: SourceOptions, references: References | None) -> Sources:
@@ -196,7 +201,7 @@ class _Reading:
         passed_over = dict.fromkeys(notes, NOTE)
         if references is not None:
             summaries = (each for each in documents if each.place.identity in references.identities)
-            passed_over |= dict.fromkeys(summaries, f"a summary, by {references.spec}")
+            passed_over |= dict.fromkeys(summaries, f"{SUMMARY}{references.spec}")
         categories = categories_of([each for each in documents if each not in passed_over])
         for listed, kind in kinds:
             if reason := passed_over.get(listed):
@@ -227,7 +232,7 @@ class _Reading:
         if file.hidden:
             return HIDDEN
         if self.references and file.place.identity in self.references.identities:
-            return f"a summary, by {self.references.spec}"
+            return f"{SUMMARY}{self.references.spec}"
         return "" if self.alone else reason_of_name(file.place.file_name)
 
     def _with_format(self, listed: Listed) -> tuple[Listed, str] | Unreadable:

@@ -386,7 +386,10 @@ def test_summaries_in_a_folder_named_so_are_those_of_the_articles_beside_it() ->
         folder = row["folder_category"]
         assert row["reference_summary"].startswith(f"Some prose of d/Summaries/{folder},")
     assert len(sources.skipped) == 12
-    assert {each.reason for each in sources.skipped} == {"a summary, by its folder's name"}
+    assert {each.reason for each in sources.skipped} == {
+        "a summary, by its folder's name; name the folder to load it as articles"
+    }
+    assert len(find_sources(["d/News Articles", "d/Summaries"])) == 24
     given = SourceOptions(references="d/Summaries")
     assert all(each.references for each in find_sources(["d/News Articles"], given))
     assert all(each.references for each in find_sources(["d"], given))
