@@ -30,8 +30,8 @@ _NOT_DATA = re.compile(
 _METADATA = {"datapackage.json", "dataset_info.json", "dataset_infos.json", "dataset_dict.json"}
 """What Frictionless Data and Hugging Face put beside data to describe it."""
 _PROGRAMS = re.compile(
-    r".*\.(pyi?|pyc|ipynb|rmd|r|jl|sh|bash|bat|ps1|m?js|cjs|tsx?|jsx|s?css|java|scala|kt|swift|cs?"
-    r"|h|cc|cpp|hpp|go|rs|rb|php|pl|pm|lua|sql|cfg|ini|toml|ya?ml|lock|xsd|dtd|xslt?|map|cff|bib)"
+    r".*\.(pyi?|pyc|ipynb|rmd|r|jl|sh|bash|bat|ps1|m?js|cjs|tsx?|jsx|s?css|java|scala|kt|swift|c"
+    r"|h|cc|cpp|hpp|go|rs|rb|php|pm|lua|sql|cfg|ini|toml|ya?ml|lock|xsd|dtd|xslt?|map|cff|bib)"
     r"|(requirements|constraints)[\w.-]*\.(txt|in)|dockerfile|snakefile|codeowners|pipfile"
     r"|(package|package-lock|tsconfig|composer|vercel|lerna)\.json|robots\.txt|cmakelists\.txt"
     r"|(md5|sha\d+|check)-?sums?(\.txt)?",
@@ -100,7 +100,7 @@ def summaries_among(documents: Sequence[Listed], spec: str) -> References | None
             asked = asked or _question(folders, spec)
     if asked and not pairs:
         raise UserError(asked)
-    return References(pairs, BY_FOLDER) if pairs else None
+    return References(pairs, BY_FOLDER, exact=True) if pairs else None
 
 
 _Files = Mapping[str, Listed]
@@ -205,12 +205,14 @@ class References:
     """Files that hold the reference summaries of others, which have the same names.
 
     Args:
-        files: each with its path; the article's has the same, or the end of it.
+        files: each with its path, which is that of its article, or the end of it.
         spec: what tells that they are, for messages.
+        exact: the paths are the articles' own.
     """
 
-    def __init__(self, files: Iterable[tuple[str, Listed]], spec: str) -> None:
+    def __init__(self, files: Iterable[tuple[str, Listed]], spec: str, exact: bool = False) -> None:
         self.spec = spec
+        self._exact = exact
         self._by_path: dict[str, Place] = {}
         self._by_name: dict[str, Place | None] = {}
         self.identities: set[str] = set()
@@ -228,10 +230,12 @@ class References:
     def of(self, listed: Listed) -> Place | None:
         """The file of the same name, in the same subfolder if there are several; or None."""
         path = _plain(listed.below)
+        if self._exact or path in self._by_path:
+            return self._by_path.get(path)
         parts = path.split("/")
-        paths = ("/".join(parts[start:]) for start in range(len(parts)))
-        found = (self._by_path[each] for each in paths if each in self._by_path)
-        return next(found, None) or self._by_name.get(parts[-1])
+        ends = ("/".join(parts[start:]) for start in range(1, len(parts) - 1))
+        found = next((self._by_path[end] for end in ends if end in self._by_path), None)
+        return found or self._by_name.get(parts[-1])
 
 
 def _plain(below: str) -> str:

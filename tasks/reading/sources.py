@@ -142,7 +142,8 @@ def _references(options: SourceOptions) -> References | None:
     if not options.references:
         return None
     listed, _ = listed_by(options.references, options.allow_hosts)
-    return References(((each.below, each) for each in listed), f"--references {options.references}")
+    files = ((each.below, each) for each in listed if not each.hidden)
+    return References(files, f"--references {options.references}")
 
 
 def _refuse_unmatched(sources: Sources, references: References | None) -> None:

@@ -390,6 +390,12 @@ def test_summaries_in_a_folder_named_so_are_those_of_the_articles_beside_it() ->
         "a summary, by its folder's name; name the folder to load it as articles"
     }
     assert len(find_sources(["d/News Articles", "d/Summaries"])) == 24
+    put("d/News Articles/business/only.txt", "Some prose, which goes on.")
+    put("d/News Articles/sport/only.txt", "Some prose, which goes on. " * 9)
+    put("d/Summaries/sport/only.txt", "Some prose.")
+    named = {each.name: each.references for each in find_sources(["d"])}
+    assert named["d/News Articles/sport/only.txt"]
+    assert named["d/News Articles/business/only.txt"] is None
     given = SourceOptions(references="d/Summaries")
     assert all(each.references for each in find_sources(["d/News Articles"], given))
     assert all(each.references for each in find_sources(["d"], given))
