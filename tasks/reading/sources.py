@@ -190,12 +190,13 @@ class _Reading:
         found = Sources()
         kinds: list[tuple[Listed, str]] = []
         for each in self._looked_into(files):
-            if isinstance(each, Unreadable):
-                self._refuse(each, found, files)
-            elif isinstance(each, Skipped):
-                found.skipped.append(each)
-            else:
+            if not isinstance(each, Unreadable):
                 kinds.append(each)
+            # What is in an archive that is named was not named itself: it is as in a folder.
+            elif each.should or (self.alone and any(each.name == file.name for file in files)):
+                found.broken.append(Skipped(each.name, f"{each.name} {each.reason}", each.away))
+            else:
+                found.skipped.append(Skipped(each.name, each.reason))
         notes = notes_among(kinds)
         documents = [each for each, kind in kinds if kind == DOCUMENT and each not in notes]
         references = self.references or summaries_among(documents, spec)
@@ -212,19 +213,17 @@ class _Reading:
             found.append(self._source(listed, kind, reference, categories.get(listed.name)))
         return found
 
-    def _looked_into(
-        self, files: list[Listed]
-    ) -> Iterator[tuple[Listed, str] | Unreadable | Skipped]:
+    def _looked_into(self, files: list[Listed]) -> Iterator[tuple[Listed, str] | Unreadable]:
         """Give each file's format, or why it is not to be read."""
         for file in files:
             if reason := self._passed_over(file):
-                yield Skipped(file.name, reason)
+                yield Unreadable(file.name, reason, should=False)
                 continue
             for each in contents(file):
                 if isinstance(each, Unreadable):
                     yield each
                 elif each.name != file.name and (reason := reason_of_name(each.place.file_name)):
-                    yield Skipped(each.name, reason)
+                    yield Unreadable(each.name, reason, should=False)
                 else:
                     yield self._with_format(each)
 
@@ -248,14 +247,6 @@ class _Reading:
             said, away = reason_of(error, listed.name), isinstance(error, SourceAway)
             should = away or (named is not None and not _is_empty(listed))
             return Unreadable(listed.name, said, should, away)
-
-    def _refuse(self, file: Unreadable, found: Sources, files: list[Listed]) -> None:
-        # What is in an archive that is named was not named itself: it is as in a folder.
-        is_named = self.alone and any(file.name == each.name for each in files)
-        if file.should or is_named:
-            found.broken.append(Skipped(file.name, f"{file.name} {file.reason}", file.away))
-        else:
-            found.skipped.append(Skipped(file.name, file.reason))
 
     def _source(
         self, listed: Listed, kind: str, reference: Place | None, category: str | None
