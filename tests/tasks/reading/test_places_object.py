@@ -65,7 +65,7 @@ def test_objects_are_found_as_files_are(object_store: ObjectStoreServer, prefix:
             "b/lang=de/part.parquet": file.getvalue(),
             "README.md": b"about it",
             "empty.jsonl": b"",
-            "_SUCCESS": b"",
+            "_SUCCESS": b"\n",
         },
     )
     everything = ["a.jsonl", "b/c.csv", "b/d.jsonl.gz", "b/lang=de/part.parquet"]
