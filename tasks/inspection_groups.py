@@ -1,4 +1,4 @@
-"""Many sources at a glance: some of each kind are looked at, the others taken to be like them."""
+"""Inspect many sources: some of each kind are read, the others are taken to be like them."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class Group:
     """Sources that would be loaded in the same way.
 
     Attributes:
-        looked: what was found out of those that were looked at; the first is shown.
-        alike: those that are taken to be like them.
+        looked: inspections of the sources that were read; the first is shown in detail.
+        alike: sources that are taken to be like them.
     """
 
     looked: list[Inspection] = field(default_factory=list)
@@ -65,18 +65,18 @@ class Group:
 
     @property
     def rows(self) -> int | None:
-        """Rows of all, estimated for those not looked at; None: nobody knows."""
+        """Rows of all sources, estimated for those that were not read; None if unknown."""
         counts = [each.total_rows for each in self.looked]
         one_each = all(count is not None and count <= 1 for count in counts)
         return self.more + 1 if one_each else self._extrapolated(counts)
 
     @property
     def tokens(self) -> int | None:
-        """Tokens in the bodies of all, likewise."""
+        """Tokens in the bodies of all sources, estimated likewise."""
         return None if self.rows is None else self._extrapolated([e.tokens for e in self.looked])
 
     def as_json(self) -> dict[str, Any]:
-        """All that is known of the group, the first in detail."""
+        """The group for ``--json``: its first source in detail, the others by name."""
         return {
             **asdict(self.first),
             "more_like_it": self.more,
@@ -106,10 +106,10 @@ def inspect_sources(
     rules: Rules | None = None,
     day_first: bool | None = None,
 ) -> list[Group]:
-    """Look at some of the sources, and sort all by what would be made of them.
+    """Inspect some of the sources, and group all by what a load would make of them.
 
-    Those not looked at are taken to be what most of the others in their folder are. For the
-    arguments see `tasks.inspection.inspect_source`.
+    Sources that are not read are put with most of the others of their folder. For the arguments
+    see `tasks.inspection.inspect_source`.
     """
     families: dict[tuple[str, ...], list[Source]] = {}
     for key in _KEYS:

@@ -1,4 +1,4 @@
-"""What files are for: data or notes about them, articles or their summaries, of which category."""
+"""Which files are articles, which are their summaries or notes about them; their categories."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _NO_LETTERS = re.compile(r"[\W\d_]+")
 
 
 def reason_of_name(file_name: str) -> str:
-    """Why a file is no data, told by its name: README, LICENSE, code; empty if it may be data."""
+    """Return why a file's name shows that it is no data: README, LICENSE, code; else empty."""
     if _PROGRAMS.fullmatch(file_name):
         return "a program, or what belongs to one, not data"
     if file_name.lower() in _METADATA:
@@ -81,8 +81,9 @@ def notes_among(files: Sequence[tuple[Listed, str]]) -> set[Listed]:
 def summaries_among(documents: Sequence[Listed], spec: str) -> References | None:
     """Find the documents that are summaries of others: in a folder beside theirs, named alike.
 
-    The folder's name tells (``Summaries/business/001.txt`` beside ``News/business/001.txt``).
-    Where there are just two folders and one only has far shorter texts, the user is asked.
+    The folder has to be named for it (``Summaries/business/001.txt`` beside
+    ``News/business/001.txt``), and its texts have to be shorter. Of just two folders one of which
+    has far shorter texts, the user has to say what they are.
 
     Raises:
         UserError: two folders look like articles and their summaries, but neither is named so.
@@ -126,7 +127,7 @@ def _common(one: _Files, other: _Files, at_least: float) -> list[tuple[Listed, L
 
 
 def _question(folders: Mapping[str, _Files], spec: str) -> str:
-    """Ask whether two folders are articles and summaries; empty if they do not look like it."""
+    """Return what to ask the user if two folders look like articles and summaries; else empty."""
     (one, other) = folders.items()
     most = max(len(one[1]), len(other[1]))
     common = _common(one[1], other[1], at_least=max(_FEWEST_PAIRS, _NEARLY_ALL * most))
@@ -164,10 +165,11 @@ def _size(listed: Listed) -> int:
 
 
 def categories_of(documents: Sequence[Listed]) -> dict[str, str]:
-    """Tell the category of documents by their folder: ``business/001.txt``, ``sport/001.txt``.
+    """Return the categories of documents whose folders name one: ``business/``, ``sport/``.
 
-    A folder is a category where others beside it have like files, each several, and their names
-    are neither numbers, parts of a set (``train``, ``test``) nor as short as language codes.
+    A folder's name is a category if there are other folders beside it, each with several files
+    of the same suffix, and their names are neither numbers, parts of a data set (``train``,
+    ``test``) nor as short as language codes.
 
     Returns:
         The folder's name by the document's.

@@ -76,10 +76,10 @@ def files_below(folder: Path, spec: str) -> list[Listed]:
 
 
 def is_hidden(below: str) -> bool:
-    """Tell by its path what is not meant to be read.
+    """Return whether a file's name, or that of a folder in its path, hides it.
 
-    These are hidden files and, as in Spark and Hive, those that start with an underscore, alone
-    or in a folder named so; but Jekyll keeps articles in ``_posts``.
+    Names that start with ``.`` do, and as in Spark and Hive those that start with ``_``; but Jekyll
+    keeps articles in ``_posts``.
     """
     parts = [part for part in below.split("/") if part not in ("", ".", "..", "_posts")]
     return any(part.startswith((".", "_")) for part in parts) or below.endswith(".crc")

@@ -113,12 +113,12 @@ def find_sources(specs: list[str], options: SourceOptions = SourceOptions()) -> 
         first = next((each for each in found.broken if each.away), found.broken[0])
         raise (SourceAway if first.away else UserError)(first.reason)
     _refuse_unmatched(found, references)
-    skipped = sorted(dict.fromkeys(found.skipped), key=_as_expected)
+    skipped = sorted(dict.fromkeys(found.skipped), key=_rank)
     return Sources(_once(found), skipped, dict.fromkeys(found.broken))
 
 
-def _as_expected(skipped: Skipped) -> int:
-    """Sort what has the least to tell to the end: summaries, and hidden files."""
+def _rank(skipped: Skipped) -> int:
+    """Return a key that sorts summaries behind other files, and hidden files behind both."""
     return 2 if skipped.reason == HIDDEN else int(skipped.reason.startswith(SUMMARY))
 
 
