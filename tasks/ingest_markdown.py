@@ -9,6 +9,7 @@ from tasks.source_report import SourceReport
 _SOURCES_SHOWN = 20
 _MANY_CHANGED = 2
 _REASONS_SHOWN = 8
+_SKIPPED_SHOWN = 10
 _NAME_SHOWN = 23
 """What six columns of a terminal leave for the first."""
 _GUESSED = " (guessed)"
@@ -34,8 +35,11 @@ def ingest_markdown(report: IngestReport) -> str:
         *_replaced(report),
     ]
     if report.skipped:
-        names = ", ".join(f"{each.name} ({each.reason})" for each in report.skipped[:10])
-        lines += ["", f"Passed over: {escaped(names)}"]
+        named = report.skipped[:_SKIPPED_SHOWN]
+        names = ", ".join(f"{each.name} ({each.reason})" for each in named)
+        more = len(report.skipped) - len(named)
+        also = f" and {more:,} more" if more else ""
+        lines += ["", f"Passed over: {escaped(names)}{also}"]
     if report.rejected:
         lines += ["", f"Rejected rows and their reasons: {code(report.rejects)}"]
         lines += [f"\n- {count:,} × {escaped(reason)}" for count, reason in _reasons(report)]

@@ -12,6 +12,9 @@ from tasks.profiles import Profile
 from tasks.reading.sources import Skipped
 from tasks.source_report import SourceReport
 
+_SKIPPED_LISTED = 100
+"""Files that were passed over and are named in ``--json``; all are counted."""
+
 
 @dataclass
 class IngestReport:
@@ -69,6 +72,12 @@ class IngestReport:
         """Sources that could not be read, or not to their end."""
         return [source for source in self.sources if source.error]
 
+    @property
+    def passed_over(self) -> dict[str, Any]:
+        """What was not read, as no data: how many files, and the first of them."""
+        first = [f"{each.name}: {each.reason}" for each in self.skipped[:_SKIPPED_LISTED]]
+        return {"skipped_count": len(self.skipped), "skipped": first}
+
     @classmethod
     def nothing(cls) -> Self:
         """The report of a load that was not made."""
@@ -95,6 +104,7 @@ class IngestReport:
             "articles_table": self.articles,
             "rejects": self.rejects,
             "not_read": [source.error for source in self.broken],
+            **self.passed_over,
             **self.profile.as_json(),
         }
 
@@ -214,5 +224,6 @@ def run_as_json(
         "failures": summarize.failures,
         "rejects": ingest.rejects if ingest else None,
         "not_read": [source.error for source in ingest.broken] if ingest else [],
+        **(ingest or IngestReport.nothing()).passed_over,
         "stopped": summarize.stopped,
     }

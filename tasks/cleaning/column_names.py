@@ -55,7 +55,7 @@ _ALIASES = {
         "category section topic label categories sections topics subjectarea newsdesk genre tags "
         "kategorie rubrik ressort thema catégorie categorie rubrique categoría categoria sección "
         "seccion sezione seção rubriek категория рубрика раздел 类别 分类 栏目 频道 類別 カテゴリ "
-        "カテゴリー 카테고리"
+        "カテゴリー 카테고리 foldercategory"
     ),
     "article_id": (
         "articleid id uid guid paperid docid documentid storyid newsid pageid recordid itemid "

@@ -22,19 +22,14 @@ USER = r"^(\s*[A-Za-z][A-Za-z0-9+.-]{0,20}://)[^/?#@\s]*@"
 ANY_HOST = "*"
 """In a list of allowed hosts: all hosts are trusted, and proxies of the environment are used."""
 
-_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+_NETWORKS = "192.0.0.0/24 192.88.99.0/24 2001::/23 2001:db8::/32 2002::/16 3fff::/20"
+_SPECIAL = tuple(map(ipaddress.ip_network, _NETWORKS.split()))
+"""What is not public though `is_global` of Python 3.11 or the rule for IPv6 lets it pass.
 
-# What `is_global` lets pass in Python 3.11: IETF protocol assignments and the former 6to4 relays.
-# Source: IANA's registries of special-purpose addresses.
-_SPECIAL_V4 = tuple(map(ipaddress.IPv4Network, ("192.0.0.0/24", "192.88.99.0/24")))
+IETF protocol assignments, former 6to4 relays; Teredo, benchmarking, ORCHIDs, documentation, 6to4
+(which embeds any IPv4 address). Source: IANA's registries of special-purpose addresses.
+"""
 _GLOBAL_V6 = ipaddress.IPv6Network("2000::/3")
-# Teredo, benchmarking, ORCHIDs, documentation, 6to4 (which embeds any IPv4 address).
-_SPECIAL_V6 = tuple(
-    map(
-        ipaddress.IPv6Network,
-        ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20"),
-    )
-)
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
@@ -56,24 +51,17 @@ def is_public(address: str) -> bool:
     tunnels 6to4 and Teredo, whose other end can be anywhere.
     """
     try:
-        parsed: _Address = ipaddress.ip_address(address.partition("%")[0])
+        parsed = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
         return False
     if isinstance(parsed, ipaddress.IPv6Address):
-        if (inner := _embedded(parsed)) is None:
-            return parsed in _GLOBAL_V6 and not any(parsed in each for each in _SPECIAL_V6)
-        parsed = inner
-    return (
-        parsed.is_global
-        and not (parsed.is_multicast or parsed.is_reserved or parsed.is_unspecified)
-        and not any(parsed in each for each in _SPECIAL_V4)
-    )
-
-
-def _embedded(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
-    if address in _NAT64:
-        return ipaddress.IPv4Address(address.packed[-4:])
-    return address.ipv4_mapped
+        inner = ipaddress.IPv4Address(parsed.packed[-4:]) if parsed in _NAT64 else None
+        parsed = inner or parsed.ipv4_mapped or parsed
+    if any(parsed in network for network in _SPECIAL):
+        return False
+    if isinstance(parsed, ipaddress.IPv6Address):
+        return parsed in _GLOBAL_V6
+    return parsed.is_global and not (parsed.is_multicast or parsed.is_reserved)
 
 
 def web_url(text: str) -> URL:

@@ -7,7 +7,6 @@ import tarfile
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import BinaryIO
 
 from tasks.errors import UserError
@@ -64,11 +63,7 @@ def zip_members(place: Place, name: str) -> list[Member] | None:
         return None
     refuse_bomb(name, size, sum(info.file_size for info in infos))
     _refuse_overlaps(infos, name)
-    return [
-        _zip_member(info, place, name)
-        for info in infos
-        if not info.is_dir() and not _is_passed_over(_path_of(info))
-    ]
+    return [_zip_member(info, place, name) for info in infos if not info.is_dir()]
 
 
 def _directory(file: BinaryIO, name: str) -> tuple[list[zipfile.ZipInfo], int]:
@@ -165,7 +160,7 @@ def _tar_listing(file: BinaryIO, place: Place, name: str) -> Iterator[Member]:
             # tarfile keeps all it has seen: a million files would be a gigabyte.
             archive.members = []  # type: ignore[attr-defined]  # documented as a way to do so
             path = info.name.encode(errors="surrogateescape").decode(errors="replace")
-            if info.isdir() or _is_passed_over(path):
+            if info.isdir():
                 continue
             if info.issym() or info.islnk():
                 yield Member(path, None, "is a link")
@@ -181,8 +176,3 @@ def _tar_listing(file: BinaryIO, place: Place, name: str) -> Iterator[Member]:
                         place=place, path=path, offset=info.offset_data, size=info.size, name=label
                     ),
                 )
-
-
-def _is_passed_over(path: str) -> bool:
-    parts = PurePosixPath(path).parts
-    return any(part == "__MACOSX" or part.startswith((".", "_")) for part in parts if part != "..")

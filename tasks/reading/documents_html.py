@@ -1,13 +1,13 @@
 """Articles of web pages: the main text without menus and footers, and what the page says of it."""
 
 import re
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
 import lxml.html
 from lxml import etree
 
-from tasks.reading.documents_dates import published
 from tasks.reading.readers_base import Record
 
 EXCERPT_HTML = 4096
@@ -25,6 +25,22 @@ _BREAK = "\u2029"
 _NOT_TEXT = ("script", "style", "noscript", "template", "nav", "header", "footer", "aside", "form")
 
 
+_DATE_HEADS = (
+    "article:published_time",
+    "og:article:published_time",
+    "datepublished",
+    "dc.date.issued",
+    "dcterms.issued",
+    "dcterms.created",
+    "pubdate",
+    "publishdate",
+    "parsely-pub-date",
+    "sailthru.date",
+)
+_JSON_LD = re.compile(r'"datePublished"\s*:\s*"([^"\\]{8,40})"')
+_TIME_OF_DAY = re.compile(r"\d{4}-?\d\d-?\d\d[T ]\d\d:?\d\d")
+
+
 class NotAnArticle(Exception):
     """A page that has no main text; the message says why, for the row's reject."""
 
@@ -36,25 +52,45 @@ def html_article(html: str, facts: dict[str, str], url: str | None = None) -> Re
     taken, and `facts` says so. `url` is where the page is from, if that is known. Raises
     NotAnArticle if there is nothing but menus and the like.
     """
+    tree = parsed_html(html)
+    record = article_in(tree, url)
+    if "text" not in record:
+        record["text"] = _paragraphs(tree)
+        facts["main_text"] = "not found; the page's paragraphs are taken"
+    if not record["text"]:
+        raise NotAnArticle("an HTML page without a main text")
+    return record
+
+
+def parsed_html(html: str) -> Any:
+    """Return a page's tree, as trafilatura reads it; that of what is no page is empty."""
+    # Its import takes longer than all the rest of a command that reads no page.
+    from trafilatura import load_html
+
     html = _DECLARED_ENCODING.sub("", html, count=1)
-    found = _extracted(html, url)
-    tree = _tree(html)
-    date = published(tree, found.get("date"))
+    try:
+        tree = load_html(html)
+        if tree is None:
+            parser = lxml.html.HTMLParser(no_network=True)
+            tree = lxml.html.document_fromstring(html, parser=parser)
+    except (etree.LxmlError, ValueError):
+        return lxml.html.Element("html")
+    return tree
+
+
+def article_in(tree: Any, url: str | None = None) -> Record:
+    """Return what a page's tree says of its article; without ``text`` if it has no main text."""
+    found = _extracted(tree, url)
     text = (found.get("text") or "").strip()
     if len(text) < LEAST_MAIN and not _says_something(tree):
         text = ""
-    if not text:
-        text = _paragraphs(tree)
-        facts["main_text"] = "not found; the page's paragraphs are taken"
-    if not text:
-        raise NotAnArticle("an HTML page without a main text")
     told = {
         "title": found.get("title") or _title(tree),
         "text": text,
         "author": found.get("author"),
-        "date": date,
+        "date": _published(tree, found.get("date")),
         "url": _article_url(found.get("url")),
-        "language": found.get("language") or _language(tree),
+        "language": _language(tree),
         "sitename": found.get("sitename"),
         "description": found.get("description"),
         "categories": found.get("categories"),
@@ -64,29 +100,22 @@ def html_article(html: str, facts: dict[str, str], url: str | None = None) -> Re
 
 
 _DECLARED_ENCODING = re.compile(r"^\s*<\?xml[^>]*\?>")
+# A date that was guessed from anywhere in the page is worse than none.
 _DATES = {"extensive_search": False, "original_date": True}
 
 
-def _extracted(html: str, url: str | None) -> dict[str, Any]:
-    # Its import takes longer than all the rest of a command that reads no page.
-    import trafilatura
+def _extracted(tree: Any, url: str | None) -> dict[str, Any]:
+    from trafilatura import bare_extraction
 
     try:
-        found = trafilatura.bare_extraction(
-            html, url=url, with_metadata=True, include_comments=False, date_extraction_params=_DATES
+        found = bare_extraction(
+            tree, url=url, with_metadata=True, include_comments=False, date_extraction_params=_DATES
         )
     except (RecursionError, ValueError, etree.LxmlError):
         return {}
     if found is None:
         return {}
     return found if isinstance(found, dict) else found.as_dict()
-
-
-def _tree(html: str) -> Any:
-    try:
-        return lxml.html.document_fromstring(html, parser=lxml.html.HTMLParser(no_network=True))
-    except (etree.LxmlError, ValueError):
-        return lxml.html.Element("html")
 
 
 def _says_something(tree: Any) -> bool:
@@ -113,8 +142,18 @@ def _title(tree: Any) -> str | None:
 
 
 def _language(tree: Any) -> str | None:
-    said: str | None = tree.get("lang") or tree.get("{http://www.w3.org/XML/1998/namespace}lang")
-    return said
+    """Return what the page says of its language; BCP 47's first part with its region."""
+    for path in (
+        "/html/@lang",
+        "/html/@*[local-name()='lang']",
+        "//meta[@property='og:locale']/@content",
+        "//meta[translate(@http-equiv,'CLNTU','clntu')='content-language']/@content",
+    ):
+        for value in tree.xpath(path):
+            tag = str(value).strip().replace("_", "-")
+            if tag and len(tag) <= 20 and tag.split("-")[0].isalpha():
+                return tag
+    return None
 
 
 def _article_url(url: str | None) -> str | None:
@@ -123,3 +162,40 @@ def _article_url(url: str | None) -> str | None:
         return None
     parts = urlsplit(url)
     return url if parts.scheme in ("http", "https") and parts.path not in ("", "/") else None
+
+
+def _published(tree: Any, day: str | None) -> str | None:
+    """Return when a page was published, with the time of day if the page says one of that day.
+
+    Args:
+        tree: of lxml, with the page's heads and scripts still in it.
+        day: the one that was found (``2024-05-06``); None: only what names itself the date of
+            publication counts, not any time in the page.
+    """
+    said = list(_of_heads(tree))
+    if day is None:
+        return next(filter(_TIME_OF_DAY.match, said), said[0] if said else None)
+    moments = [*said, *_of_times(tree)]
+    of_day = [each for each in moments if each.startswith((day, day.replace("-", "")))]
+    return next(filter(_TIME_OF_DAY.match, of_day), of_day[0] if of_day else day)
+
+
+def _of_heads(tree: Any) -> Iterator[str]:
+    """What meta elements and JSON-LD say."""
+    for meta in tree.iter("meta"):
+        name = meta.get("property") or meta.get("name") or meta.get("itemprop") or ""
+        if name.lower() in _DATE_HEADS and (said := (meta.get("content") or "").strip()):
+            yield str(said)
+    for script in tree.iter("script"):
+        if "ld+json" in (script.get("type") or "").lower():
+            yield from map(str.strip, _JSON_LD.findall(script.text or ""))
+
+
+def _of_times(tree: Any) -> Iterator[str]:
+    """What is in the page's time elements; those that are marked as its date come first."""
+    times = sorted(tree.iter("time"), key=lambda each: not _is_marked(each))
+    return (said for time in times if (said := (time.get("datetime") or "").strip()))
+
+
+def _is_marked(time: Any) -> bool:
+    return time.get("pubdate") is not None or time.get("itemprop") == "datePublished"

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine
-from dataclasses import dataclass
-from typing import Any, BinaryIO, TypeVar
+from collections.abc import AsyncIterator, Collection, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, BinaryIO
 
 import aiohttp
 
@@ -24,34 +23,10 @@ LONGEST_PAUSE_S = 30.0
 """The backoff's start and end: five attempts give a server about ten seconds on average."""
 _PROGRESS_BYTES = 1 << 20
 
-_Result = TypeVar("_Result")
-
-
-@dataclass(frozen=True)
-class Downloaded:
-    """What was downloaded.
-
-    Attributes:
-        url: where it was in the end, after redirects.
-        content_type: as the server says, without parameters; empty if it does not.
-        charset: of its text, as the server says; empty if it does not.
-        bytes: that were written.
-    """
-
-    url: str
-    content_type: str
-    charset: str
-    bytes: int
-
 
 def download(
-    url: str,
-    into: BinaryIO,
-    *,
-    allow_hosts: Collection[str] = (),
-    max_bytes: int = MAX_BYTES,
-    on_bytes: Callable[[int], None] | None = None,
-) -> Downloaded:
+    url: str, into: BinaryIO, *, allow_hosts: Collection[str] = (), max_bytes: int = MAX_BYTES
+) -> None:
     """Download a file to where `into` stands; blocks, in any thread.
 
     A download that breaks off is resumed where the server can, else begun again.
@@ -62,38 +37,24 @@ def download(
         allow_hosts: private hosts that may be fetched from, see `tasks.reading.addresses`. A host
             that the user has named as the source belongs in it.
         max_bytes: of the unpacked body.
-        on_bytes: told how many bytes are there after each piece; fewer than before after a new
-            beginning. What it raises ends the download.
 
     Raises:
         UserError: it cannot be fetched (SourceAway: just now); the message has no query, user or
             password of the URL.
         OSError: `into` cannot be written.
     """
-    return run_blocking(_Download(url, into, max_bytes, on_bytes).run(allow_hosts))
+    _run_blocking(_Download(url, into, max_bytes).run(allow_hosts))
 
 
-def run_blocking(work: Coroutine[Any, Any, _Result]) -> _Result:
+def _run_blocking(work: Coroutine[Any, Any, None]) -> None:
     """Run a coroutine to its end in an event loop of its own, though this thread may have one."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return asyncio.run(work)
-    outcome: list[_Result] = []
-    errors: list[BaseException] = []
-
-    def target() -> None:
-        try:
-            outcome.append(asyncio.run(work))
-        except BaseException as error:  # It is raised again in the thread that waits.
-            errors.append(error)
-
-    thread = threading.Thread(target=target, name="download", daemon=True)
-    thread.start()
-    thread.join()
-    if errors:
-        raise errors[0]
-    return outcome[0]
+        asyncio.run(work)
+    else:
+        with ThreadPoolExecutor(1, "download") as thread:
+            thread.submit(asyncio.run, work).result()
 
 
 class _WriteFailed(Exception):
@@ -107,18 +68,15 @@ class _WriteFailed(Exception):
 class _Download:
     """One file on its way: what is there already, and how to go on from it."""
 
-    def __init__(
-        self, url: str, into: BinaryIO, max_bytes: int, on_bytes: Callable[[int], None] | None
-    ) -> None:
+    def __init__(self, url: str, into: BinaryIO, max_bytes: int) -> None:
         self._url = url
         self._into = into
         self._start = into.tell()
         self._max_bytes = max_bytes
-        self._on_bytes = on_bytes
         self._written = 0
         self._validator = ""
 
-    async def run(self, allow_hosts: Collection[str]) -> Downloaded:
+    async def run(self, allow_hosts: Collection[str]) -> None:
         async with WebClient(allow_hosts) as client:
             failures = 0
             while True:
@@ -139,21 +97,21 @@ class _Download:
         kind = SourceAway if failure.temporary else UserError
         return kind(f"{shown(self._url)} {failure.reason}{tries}")
 
-    async def _attempt(self, client: WebClient) -> Downloaded:
+    async def _attempt(self, client: WebClient) -> None:
         # Packed bodies cannot be resumed, and files worth it are packed themselves.
         headers = {"Accept-Encoding": "identity"}
         if self._written and self._validator:
             headers |= {"Range": f"bytes={self._written}-", "If-Range": self._validator}
         try:
             async with client.get(self._url, headers) as response:
-                return await self._save(response)
+                await self._save(response)
         except WebFailure as failure:
             if failure.status == 416 and "Range" in headers:
                 self._begin_again()
                 raise WebFailure("has changed on the way", temporary=True) from failure
             raise
 
-    async def _save(self, response: aiohttp.ClientResponse) -> Downloaded:
+    async def _save(self, response: aiohttp.ClientResponse) -> None:
         if response.status != 206 or not self._continues(response):
             self._begin_again()
         if response.status == 206 and not self._written:
@@ -164,12 +122,6 @@ class _Download:
             raise WebFailure(f"has more than {self._max_bytes:,} bytes")
         async for piece in _pieces(response, self._max_bytes - self._written):
             self._write(piece)
-        return Downloaded(
-            str(response.url),
-            response.content_type if "Content-Type" in response.headers else "",
-            response.charset or "",
-            self._written,
-        )
 
     def _continues(self, response: aiohttp.ClientResponse) -> bool:
         wanted = f"bytes {self._written}-"
@@ -184,8 +136,6 @@ class _Download:
         try:
             self._into.write(piece)
             self._written += len(piece)
-            if self._on_bytes:
-                self._on_bytes(self._written)
         except Exception as error:
             raise _WriteFailed(error) from error
 

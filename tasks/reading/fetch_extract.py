@@ -1,26 +1,47 @@
-"""The article in a page, by trafilatura; run as a module it does so for the process above it."""
+"""The articles in pages, taken out by processes, so that the event loop never waits for one."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import io
 import pickle
+import struct
 import sys
-from typing import Any, BinaryIO
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-from lxml import etree, html
-from trafilatura import bare_extraction
-
-from tasks.reading.documents_dates import published
-from tasks.reading.fetch_message import LENGTH, PLAIN_TYPES, Page
+from tasks.reading.documents_html import article_in, parsed_html
 from tasks.reading.readers_text import read_all_text
 from tasks.reading.web_charset import page_encoding
+from tasks.reading.web_failures import WebFailure
 
+PAGE_S = 30.0
+"""Seconds for the text of one page; ordinary ones take 5 to 50 milliseconds."""
 MAX_TREE = 200_000
 """Elements of a page that is looked at; articles have hundreds, lists of everything thousands."""
 MOST_UNREADABLE = 0.05
 """The share of a page's characters that may be unreadable."""
+PLAIN_TYPES = frozenset({"text/plain", "text/markdown", "text/x-markdown"})
+"""What is an article's text as it is."""
 _UNREADABLE = dict.fromkeys([*(code for code in range(32) if code not in b"\t\n\f\r"), 0xFFFD])
 _MEMORY_BYTES = 4 << 30
+_LENGTH = struct.Struct(">I")
+"""What goes before each message between the processes: its bytes, pickled."""
+_ROOT = Path(__file__).parents[2]
+_WORKER = "from tasks.reading.fetch_extract import serve; serve()"
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page as it came: where it was in the end, its type and charset as declared, its bytes."""
+
+    url: str
+    content_type: str
+    charset: str
+    body: bytes
 
 
 def article_of(page: Page) -> dict[str, Any] | str:
@@ -33,69 +54,113 @@ def article_of(page: Page) -> dict[str, Any] | str:
         return "is no text, or in an encoding that cannot be told"
     if page.content_type in PLAIN_TYPES:
         return {"text": text}
-    # Python's str knows its encoding; lxml refuses one that says another in its declaration.
-    tree = _tree(text)
-    if tree is None:
-        return "is no page that can be parsed"
+    tree = parsed_html(text)
     if sum(1 for _ in tree.iter()) > MAX_TREE:
         return f"is a page of more than {MAX_TREE:,} elements"
-    language = _language(tree)
-    found = bare_extraction(
-        tree,
-        url=page.url,
-        include_comments=False,
-        with_metadata=True,
-        # A date that was guessed from anywhere in the page is worse than none.
-        date_extraction_params={"original_date": True, "extensive_search": False},
-    )
-    columns = found if isinstance(found, dict) else found.as_dict() if found else {}
-    body = (columns.get("text") or "").strip()
-    if not body:
+    record = article_in(tree, page.url)
+    if "text" not in record:
         return "has no main text"
-    columns["date"] = published(tree, columns.get("date"))
-    if columns.get("url") == page.url:
-        del columns["url"]
-    return _columns(columns, body, language)
+    # Pages of one list may have either: one column for all of them.
+    labels = [record.pop(name, None) for name in ("categories", "tags")]
+    category = ", ".join(labels[0] or labels[1] or ())
+    canonical = record.pop("url", page.url)
+    told = {"category": category, "canonical_url": canonical if canonical != page.url else ""}
+    return {**record, **{name: value for name, value in told.items() if value}}
 
 
-def _columns(found: dict[str, Any], body: str, language: str | None) -> dict[str, Any]:
-    category = ", ".join(found.get("categories") or ()) or ", ".join(found.get("tags") or ())
-    record = {
-        "title": found.get("title"),
-        "text": body,
-        "author": found.get("author"),
-        "date": found.get("date"),
-        "language": language,
-        "category": category,
-        "sitename": found.get("sitename"),
-        "canonical_url": found.get("url"),
-    }
-    return {name: value for name, value in record.items() if value}
+class Workers:
+    """A few processes, each started when there is work for it; of one event loop.
+
+    Processes, not threads: trafilatura holds the interpreter's lock for most of its time, and a
+    page that it never ends with can only be ended with a process.
+    """
+
+    def __init__(self, count: int, page_s: float = PAGE_S) -> None:
+        self._page_s = page_s
+        self._free: asyncio.LifoQueue[Process | None] = asyncio.LifoQueue()
+        for _ in range(count):
+            self._free.put_nowait(None)
+        self._started: set[Process] = set()
+
+    async def article_of(self, page: Page) -> dict[str, Any]:
+        """Return the columns of a page's article; raises WebFailure if there is none."""
+        worker = await self._free.get()
+        try:
+            if worker is None:
+                worker = await self._start()
+            try:
+                async with asyncio.timeout(self._page_s):
+                    answer = await _ask(worker, page)
+            except TimeoutError:
+                raise WebFailure(
+                    f"has a main text that is not found in {self._page_s:g} s"
+                ) from None
+            except (asyncio.IncompleteReadError, ConnectionError, OSError):
+                raise WebFailure("is a page that trafilatura crashes on") from None
+        except BaseException:
+            # It is in the midst of something: the next page gets a new one.
+            self._end(worker)
+            worker = None
+            raise
+        finally:
+            self._free.put_nowait(worker)
+        if isinstance(answer, str):
+            raise WebFailure(answer)
+        return answer
+
+    async def close(self) -> None:
+        """End all processes, and what the loop has open of them: it is closed next."""
+        for worker in self._started:
+            self._end(worker)
+        ended = (worker.communicate() for worker in self._started)
+        await asyncio.gather(*ended, return_exceptions=True)
+
+    async def _start(self) -> Process:
+        # Not multiprocessing: its spawn runs the user's main module once more.
+        worker = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", _WORKER),
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=DEVNULL,
+            cwd=_ROOT,
+        )
+        self._started.add(worker)
+        return worker
+
+    def _end(self, worker: Process | None) -> None:
+        if worker is not None:
+            with contextlib.suppress(ProcessLookupError):
+                worker.kill()
 
 
-def _tree(text: str) -> html.HtmlElement | None:
-    parser = html.HTMLParser(encoding="utf-8", no_network=True, huge_tree=False)
-    try:
-        tree = html.document_fromstring(text.encode("utf-8", "replace"), parser=parser)
-    except (etree.LxmlError, ValueError):
-        return None
-    return tree if isinstance(tree, html.HtmlElement) else None
+async def _ask(worker: Process, page: Page) -> dict[str, Any] | str:
+    assert worker.stdin is not None
+    assert worker.stdout is not None
+    message = pickle.dumps(page)
+    worker.stdin.write(_LENGTH.pack(len(message)) + message)
+    await worker.stdin.drain()
+    (size,) = _LENGTH.unpack(await worker.stdout.readexactly(_LENGTH.size))
+    answer: dict[str, Any] | str = pickle.loads(await worker.stdout.readexactly(size))
+    return answer
 
 
-def _language(tree: html.HtmlElement) -> str | None:
-    """Return what the page says of its language; BCP 47's first part with its region."""
-    for path in (
-        "/html/@lang",
-        "/html/@*[local-name()='lang']",
-        "//meta[@property='og:locale']/@content",
-        "//meta[translate(@http-equiv,'CLNTU','clntu')='content-language']/@content",
-    ):
-        found = tree.xpath(path)
-        for value in found if isinstance(found, list) else ():
-            tag = str(value).strip().replace("_", "-")
-            if tag and len(tag) <= 20 and tag.split("-")[0].isalpha():
-                return tag
-    return None
+def serve() -> None:
+    """Answer the pages on standard input, each with its length before it, until there are no more.
+
+    What a worker process runs.
+    """
+    import logging
+    import signal
+
+    pages, answers, sys.stdout = sys.stdin.buffer, sys.stdout.buffer, sys.stderr
+    # The terminal's Ctrl-C goes to all; the process above ends this one.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    logging.disable(logging.CRITICAL)
+    _limit_memory()
+    while len(header := pages.read(_LENGTH.size)) == _LENGTH.size:
+        answer = pickle.dumps(_answer(pickle.loads(pages.read(*_LENGTH.unpack(header)))))
+        answers.write(_LENGTH.pack(len(answer)) + answer)
+        answers.flush()
 
 
 def _limit_memory() -> None:
@@ -115,23 +180,3 @@ def _answer(page: Page) -> dict[str, Any] | str:
     except (Exception, MemoryError, RecursionError) as error:
         # A page must not end the process that others wait for, whatever is in it.
         return f"is a page that trafilatura fails on ({type(error).__name__})"
-
-
-def serve(pages: BinaryIO, answers: BinaryIO) -> None:
-    """Answer pages, each with its length before it, until there are no more."""
-    while len(header := pages.read(LENGTH.size)) == LENGTH.size:
-        answer = pickle.dumps(_answer(pickle.loads(pages.read(*LENGTH.unpack(header)))))
-        answers.write(LENGTH.pack(len(answer)) + answer)
-        answers.flush()
-
-
-if __name__ == "__main__":
-    import logging
-    import signal
-
-    answers_out, sys.stdout = sys.stdout.buffer, sys.stderr
-    # The terminal's Ctrl-C goes to all; the process above ends this one.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    logging.disable(logging.CRITICAL)
-    _limit_memory()
-    serve(sys.stdin.buffer, answers_out)

@@ -5,17 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from itertools import count
-from types import TracebackType
+from time import monotonic
 from typing import Any, Self
 
 import aiohttp
 from yarl import URL
 
-from tasks.reading.fetch_hosts import Host, Hosts
-from tasks.reading.fetch_limits import FetchLimits
-from tasks.reading.fetch_message import PLAIN_TYPES, Page
-from tasks.reading.fetch_workers import Workers
+from tasks.reading.fetch_extract import PLAIN_TYPES, Page, Workers
 from tasks.reading.robots import Robots, Rules
 from tasks.reading.web_client import WebClient, decoded
 from tasks.reading.web_failures import WebFailure, pause_s
@@ -26,6 +24,33 @@ _HEADERS = {
     "Accept-Encoding": "gzip, deflate",
 }
 _LONGEST_PAUSE_S = 30.0
+
+
+@dataclass(frozen=True)
+class FetchLimits:
+    """How hard the web is worked, and what is taken from it.
+
+    Attributes:
+        concurrent: pages on their way, or in memory, at once.
+        per_host: of one host.
+        window: URLs that are looked at ahead, so that one slow host does not hold up others.
+        page_s: seconds for a page; each redirect has as many.
+        page_bytes: of a page, unpacked.
+        attempts: requests for a page before it is given up.
+        base_pause_s: the backoff's start in seconds; it doubles each time, with full jitter.
+        workers: processes that take texts out of pages; about 100 MB each.
+        robots: ask for robots.txt and obey it.
+    """
+
+    concurrent: int = 64
+    per_host: int = 4
+    window: int = 1_000
+    page_s: float = 30.0
+    page_bytes: int = 10 << 20
+    attempts: int = 3
+    base_pause_s: float = 1.0
+    workers: int = 2
+    robots: bool = True
 
 
 class Fetcher:
@@ -49,12 +74,7 @@ class Fetcher:
         self._stack.push_async_callback(self._robots.close)
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
 
     @asynccontextmanager
@@ -109,3 +129,58 @@ async def _page(response: aiohttp.ClientResponse, max_bytes: int) -> Page:
     async for piece in decoded(response, max_bytes):
         body += piece
     return Page(str(response.url), kind, response.charset or "", bytes(body))
+
+
+class Host:
+    """One host's slots, and when its next request may start.
+
+    Attributes:
+        slots: for its requests.
+        users: that hold a slot or wait for one.
+        next_start: of a request at the earliest, on the monotonic clock.
+    """
+
+    def __init__(self, per_host: int) -> None:
+        self.slots = asyncio.Semaphore(per_host)
+        self.users = 0
+        self.next_start = 0.0
+
+    async def wait_turn(self, delay_s: float) -> None:
+        """Wait until a request may start, and let the next one wait for `delay_s` seconds."""
+        now = monotonic()
+        start = max(now, self.next_start)
+        if delay_s > 0:
+            self.next_start = start + delay_s
+        if start > now:
+            await asyncio.sleep(start - now)
+
+    def hold(self, seconds: float) -> None:
+        """Let all requests to the host wait: it has said that it needs a rest."""
+        self.next_start = max(self.next_start, monotonic() + seconds)
+
+
+class Hosts:
+    """Slots per host; of one event loop. A host is forgotten when nobody waits for it.
+
+    Args:
+        per_host: requests to one host at once.
+    """
+
+    def __init__(self, per_host: int) -> None:
+        self._per_host = per_host
+        self._hosts: dict[URL, Host] = {}
+
+    @asynccontextmanager
+    async def slot(self, url: URL) -> AsyncIterator[Host]:
+        """Hold a slot of a URL's host."""
+        origin = url.origin()
+        host = self._hosts.setdefault(origin, Host(self._per_host))
+        host.users += 1
+        try:
+            async with host.slots:
+                yield host
+        finally:
+            host.users -= 1
+            # One that asked for pauses is remembered until its pause is over.
+            if not host.users and monotonic() >= host.next_start:
+                self._hosts.pop(origin, None)

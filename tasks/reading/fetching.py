@@ -14,13 +14,12 @@ from yarl import URL
 
 from tasks.errors import UserError
 from tasks.reading.addresses import web_url, without_user
-from tasks.reading.fetch_limits import FetchLimits
-from tasks.reading.fetch_page import Fetcher
+from tasks.reading.fetch_page import Fetcher, FetchLimits
 from tasks.reading.readers_base import EXCERPT_CHARS, Reject, Row
 from tasks.reading.web_failures import WebFailure
 
-Entry = tuple[int, str] | Reject
-"""A row's number and its URL; or a row that is none, which is passed on."""
+Entry = tuple[int, str] | tuple[int, str, str] | Reject
+"""A row's number, its URL and its date if that is known; or a row that is none, passed on."""
 
 
 def fetch_articles(
@@ -32,9 +31,9 @@ def fetch_articles(
     """Fetch pages and take the articles out of them, in any order, each URL exactly once.
 
     A row has ``url`` (as given, without its fragment), ``text`` and what is known of ``title``,
-    ``author``, ``date``, ``language``, ``category``, ``sitename`` and ``canonical_url``. A
-    URL that was there before is a reject, so that the numbers add up. Closing the generator ends
-    all requests.
+    ``author``, ``date`` (else that of its entry), ``language``, ``category``, ``sitename``,
+    ``description`` and ``canonical_url``. A URL that was there before is a reject, so that the
+    numbers add up. Closing the generator ends all requests.
 
     `urls` are read in another thread, at most `FetchLimits.window` ahead. About 170 bytes are
     kept for each URL, to tell those that come again.
@@ -144,13 +143,16 @@ class _Run:
         if isinstance(entry, Reject):
             await self._put(entry)
             return
-        number, text = entry
+        number, text = entry[:2]
+        date = entry[2] if len(entry) == 3 else ""
         try:
             url = self._new_url(number, text)
             async with fetcher.article(url) as record:
                 size = len(record["text"])
                 # What is behind # is a place in the page, and is not sent to the server.
                 address = without_user(text.strip().partition("#")[0])
+                if date:
+                    record.setdefault("date", date)
                 await self._put(Row(number, {"url": address, **record}, size))
         except WebFailure as failure:
             await self._put(Reject(number, failure.reason, without_user(text[:EXCERPT_CHARS])))

@@ -108,7 +108,6 @@ def find_objects(spec: str) -> tuple[list[FoundObject], bool]:
     """List the objects that a URI means, in order of their keys, and tell whether it is just one.
 
     The URI is an object's, a prefix's, or has ``*`` or ``[…]`` in it; a ``?`` begins its options.
-    Hidden files, and those that start with `_`, are left out of prefixes and patterns.
 
     Raises:
         UserError: the URI is wrong, leads to nothing, or its store does not answer.
@@ -125,7 +124,7 @@ def find_objects(spec: str) -> tuple[list[FoundObject], bool]:
     found = []
     for key, size in listed:
         below = PurePosixPath(key).name if single else key[len(prefix) :].lstrip("/")
-        if single or (not _is_hidden(below) and (pattern is None or pattern.fullmatch(key))):
+        if single or pattern is None or pattern.fullmatch(key):
             name = f"{root}/{key}"
             found.append(FoundObject(ObjectPlace(uri, key), name, below, size))
     if not found:
@@ -149,10 +148,6 @@ def _list(uri: str, prefix: str, root: str, *, is_pattern: bool) -> tuple[list[L
     if not found:
         raise UserError(f"{root}/{prefix} does not exist; name an object, or a prefix of some")
     return found, False
-
-
-def _is_hidden(below: str) -> bool:
-    return any(part.startswith((".", "_")) for part in below.split("/"))
 
 
 def _pattern(quoted: str) -> re.Pattern[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from dataclasses import dataclass
 
 from protego import Protego
@@ -18,6 +17,8 @@ LONGEST_DELAY_S = 30.0
 """Seconds of a Crawl-delay that are kept at most: some sites ask for a day."""
 _KEPT_HOSTS = 10_000
 _AT_ONCE = 32
+_ATTEMPTS = 2
+_ITS_ROBOTS = "is not fetched, as its site's robots.txt "
 
 
 @dataclass(frozen=True)
@@ -43,12 +44,12 @@ class Rules:
 
 
 class Robots:
-    """The rules of the hosts that were asked for, the latest 10,000 of them; of one event loop."""
+    """The rules of the hosts that were asked for, up to 10,000 of them; of one event loop."""
 
     def __init__(self, client: WebClient) -> None:
         self._client = client
         self._at_once = asyncio.Semaphore(_AT_ONCE)
-        self._known: OrderedDict[URL, asyncio.Task[Rules]] = OrderedDict()
+        self._known: dict[URL, asyncio.Task[Rules]] = {}
 
     async def rules(self, url: URL) -> Rules:
         """Return the rules of a URL's host; many may ask at once, the host is asked once.
@@ -57,10 +58,9 @@ class Robots:
         """
         origin = url.origin()
         if origin not in self._known:
+            if len(self._known) >= _KEPT_HOSTS:
+                del self._known[next(iter(self._known))]
             self._known[origin] = asyncio.create_task(self._ask(origin))
-            while len(self._known) > _KEPT_HOSTS:
-                self._known.popitem(last=False)
-        self._known.move_to_end(origin)
         return await asyncio.shield(self._known[origin])
 
     async def close(self) -> None:
@@ -70,23 +70,23 @@ class Robots:
         await asyncio.gather(*self._known.values(), return_exceptions=True)
 
     async def _ask(self, origin: URL) -> Rules:
-        last = WebFailure("")
-        for attempt in (1, 2):
+        failures = 0
+        while True:
             try:
                 return _rules(await self._fetch(origin))
             except WebFailure as failure:
+                failures += 1
                 # RFC 9309: a robots.txt that is not there allows all; one that fails, nothing.
                 if 400 <= failure.status < 500 and failure.status not in (408, 429):
                     return Rules()
-                last = failure
-                if not failure.temporary:
-                    break
-                if attempt == 1:
-                    await asyncio.sleep(min(failure.wait_s or 0.5, 5.0))
-        if last.unreachable:
-            # It is so of any page of the host.
-            return Rules(refusal=last.reason)
-        return Rules(refusal=f"is not fetched, as its site's robots.txt {last.reason}")
+                if not failure.temporary or failures == _ATTEMPTS:
+                    # A host that is not reached is so for any of its pages.
+                    site = (
+                        "" if failure.unreachable else "is not fetched, as its site's robots.txt "
+                    )
+                    return Rules(refusal=f"{site}{failure.reason}")
+                pause = min(failure.wait_s or 0.5, 5.0)
+            await asyncio.sleep(pause)
 
     async def _fetch(self, origin: URL) -> bytes:
         headers = {"Accept-Encoding": "gzip, deflate", "Accept": "text/plain, */*;q=0.5"}

@@ -11,7 +11,7 @@ from tasks.reading.archives import Member, archive_kind, tar_members, zip_member
 from tasks.reading.compressed import CompressedPlace, codec_of, codec_of_suffix
 from tasks.reading.places import LocalPlace, Place
 from tasks.reading.readers import format_of_suffix
-from tasks.reading.source_files import Listed
+from tasks.reading.source_files import HIDDEN, Listed, is_hidden
 from tasks.reading.spools import PipePlace, SpooledPlace
 
 _HEAD_BYTES = 512
@@ -112,6 +112,9 @@ def _members(kind: str | None, place: Place, listed: Listed) -> list[Member] | N
 
 def _of_member(member: Member, listed: Listed) -> Iterator[Listed | Unreadable]:
     name = f"{listed.name}/{member.path}".rstrip("/")
+    if is_hidden(member.path):
+        yield Unreadable(name, HIDDEN, should=False)
+        return
     if member.place is None:
         should = not member.path or _should_be_data(member.path)
         yield Unreadable(name, member.reason, should)

@@ -6,6 +6,7 @@ import glob
 import os
 import re
 from collections.abc import Callable
+from fnmatch import fnmatchcase
 from pathlib import Path, PurePath
 from typing import NamedTuple
 from urllib.parse import unquote
@@ -13,6 +14,8 @@ from urllib.parse import unquote
 from tasks.errors import UserError
 from tasks.reading.places import LocalPlace, Place
 
+HIDDEN = "hidden by its name: . or _ in front, or .crc"
+"""Why a hidden file is passed over."""
 _PARTITION = re.compile(r"([^=/]+)=(.*)")
 _ABSENT = "__HIVE_DEFAULT_PARTITION__"
 """What Hive and Spark call the folder of rows that have no value."""
@@ -25,12 +28,16 @@ class Listed(NamedTuple):
         name: as the user would say it.
         below: its path below the folder of the spec.
         remote: to look into it costs a request.
+        hidden: its name says that it is not meant to be read, see `is_hidden`.
+        size: of an object, in bytes.
     """
 
     place: Place
     name: str
     below: str
     remote: bool = False
+    hidden: bool = False
+    size: int = 0
 
     @property
     def folder(self) -> str:
@@ -48,30 +55,40 @@ def partitions(below: str) -> tuple[tuple[str, str], ...]:
 
 
 def files_below(folder: Path, spec: str) -> list[Listed]:
-    """List the files below a folder; raises UserError if one of its folders cannot be read."""
+    """List the files below a folder; raises UserError if one of its folders cannot be read.
+
+    A folder such as ``.git`` is listed as one hidden entry and is not walked.
+    """
 
     def refuse(error: OSError) -> None:
         raise UserError(f"{error.filename} cannot be read: {error.strerror}")
 
     found = []
     for place, folders, names in os.walk(folder, onerror=refuse):
-        folders[:] = sorted(name for name in folders if not is_ignored(name))
+        machinery = [f"{name}/" for name in folders if name.startswith(".")]
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
         below = PurePath(place).relative_to(folder)
-        for name in sorted(names):
-            if not is_ignored(name):
-                path = (below / name).as_posix()
-                label = (PurePath(spec) / path).as_posix()
-                found.append(Listed(LocalPlace(Path(place, name)), label, path))
+        for name in sorted([*names, *machinery]):
+            path = (below / name).as_posix()
+            label = (PurePath(spec) / path).as_posix() + "/" * name.endswith("/")
+            found.append(Listed(LocalPlace(Path(place, name)), label, path, hidden=is_hidden(path)))
     return found
 
 
-def is_ignored(name: str) -> bool:
-    """Tell hidden files and, as Spark and Hive have it, those that start with an underscore."""
-    return name.startswith((".", "_")) or name.endswith(".crc")
+def is_hidden(below: str) -> bool:
+    """Return whether a file's name, or that of a folder in its path, hides it.
+
+    Names that start with ``.`` do, and as in Spark and Hive those that start with ``_``; but Jekyll
+    keeps articles in ``_posts``.
+    """
+    parts = [part for part in below.split("/") if part not in ("", ".", "..", "_posts")]
+    return any(part.startswith((".", "_")) for part in parts) or below.endswith(".crc")
 
 
 def files_matching(pattern: str) -> list[Listed]:
     """List the files that match a glob, and those below folders that do.
+
+    A part of the pattern that starts with ``.`` or ``_`` names what is hidden otherwise.
 
     Raises:
         UserError: nothing matches, or a folder cannot be read.
@@ -82,19 +99,23 @@ def files_matching(pattern: str) -> list[Listed]:
     if not matches:
         raise UserError(f"{pattern} matches no file; mind the quotes and the folder it starts from")
     relative = _relative_to(_fixed_part(expanded))
+    named = [part for part in PurePath(expanded).parts if is_hidden(part)]
     found: list[Listed] = []
     for match in matches:
         path = Path(match)
-        if is_ignored(path.name):
-            continue
         if path.is_dir():
             # What is below comes by itself where ** is in the pattern.
-            below = [] if "**" in pattern else files_below(path, match)
-            found.extend(each._replace(below=relative(each.name)) for each in below)
+            found.extend([] if "**" in pattern else files_below(path, match))
         else:
-            name = PurePath(match).as_posix()
-            found.append(Listed(LocalPlace(path), name, relative(name)))
-    return found
+            found.append(Listed(LocalPlace(path), PurePath(match).as_posix(), ""))
+    return [_below(each, relative(each.name), named) for each in found]
+
+
+def _below(listed: Listed, below: str, named: list[str]) -> Listed:
+    """The same with its path below a glob's fixed part; ``named`` are its parts not to hide."""
+    parts = below.split("/")
+    left = [part for part in parts if not any(fnmatchcase(part, each) for each in named)]
+    return listed._replace(below=below, hidden=is_hidden("/".join(left)))
 
 
 def _fixed_part(pattern: str) -> str:

@@ -13,7 +13,7 @@ from tasks.reading.places import LocalPlace
 from tasks.reading.places_object import SCHEMES, find_objects
 from tasks.reading.places_web import WebPlace
 from tasks.reading.source_contents import pipe_or_file
-from tasks.reading.source_files import Listed, files_below, files_matching
+from tasks.reading.source_files import Listed, files_below, files_matching, is_hidden
 from tasks.reading.spools import PipePlace
 
 DEMO = "demo"
@@ -55,7 +55,14 @@ def _by_uri(scheme: str, spec: str, allow_hosts: tuple[str, ...]) -> tuple[list[
     if scheme in SCHEMES:
         found, single = find_objects(spec)
         return [
-            Listed(each.place, each.name, each.below, remote=not single and each.size > 0)
+            Listed(
+                each.place,
+                each.name,
+                each.below,
+                remote=not single and each.size > 0,
+                hidden=not single and is_hidden(each.below),
+                size=each.size,
+            )
             for each in found
         ], single
     if scheme == "file":

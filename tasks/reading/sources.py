@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from tasks.errors import SourceAway, UserError
 from tasks.printable import unsteered
 from tasks.reading.compressed import CompressedPlace
+from tasks.reading.places import Place
 from tasks.reading.readers import (
     DOCUMENT,
     format_named,
@@ -17,8 +18,17 @@ from tasks.reading.readers import (
 )
 from tasks.reading.readers_base import Source
 from tasks.reading.source_contents import Unreadable, contents, reason_of
-from tasks.reading.source_documents import NOTE, References, is_not_data, notes_among, refuse_pairs
-from tasks.reading.source_files import Listed, partitions
+from tasks.reading.source_documents import (
+    FOLDER_CATEGORY,
+    NOTE,
+    SUMMARY,
+    References,
+    categories_of,
+    notes_among,
+    reason_of_name,
+    summaries_among,
+)
+from tasks.reading.source_files import HIDDEN, Listed, partitions
 from tasks.reading.source_specs import listed_by, shown_spec
 
 __all__ = ["Skipped", "Source", "SourceOptions", "Sources", "find_sources"]
@@ -81,8 +91,8 @@ def find_sources(specs: list[str], options: SourceOptions = SourceOptions()) -> 
 
     Files come in the order of the specs, those of a folder or glob in order of name; a file
     named twice comes once. A spec that leads to nothing is in `.broken`, if another leads to some.
-    Files in archives are sources of their own. Hidden files and those that start with `_` are
-    ignored; files that are no data are in `.skipped`.
+    Files in archives are sources of their own. Files that are no data, and hidden ones, are in
+    `.skipped`.
 
     Raises:
         UserError: no spec leads to a file that can be read (SourceAway: just now), an option is
@@ -103,7 +113,13 @@ def find_sources(specs: list[str], options: SourceOptions = SourceOptions()) -> 
         first = next((each for each in found.broken if each.away), found.broken[0])
         raise (SourceAway if first.away else UserError)(first.reason)
     _refuse_unmatched(found, references)
-    return Sources(_once(found), dict.fromkeys(found.skipped), dict.fromkeys(found.broken))
+    skipped = sorted(dict.fromkeys(found.skipped), key=_rank)
+    return Sources(_once(found), skipped, dict.fromkeys(found.broken))
+
+
+def _rank(skipped: Skipped) -> int:
+    """Return a key that sorts summaries behind other files, and hidden files behind both."""
+    return 2 if skipped.reason == HIDDEN else int(skipped.reason.startswith(SUMMARY))
 
 
 def _sources_of(spec: str, options: SourceOptions, references: References | None) -> Sources:
@@ -126,13 +142,14 @@ def _references(options: SourceOptions) -> References | None:
     if not options.references:
         return None
     listed, _ = listed_by(options.references, options.allow_hosts)
-    return References(listed, options.references)
+    files = ((each.below, each) for each in listed if not each.hidden)
+    return References(files, f"--references {options.references}")
 
 
 def _refuse_unmatched(sources: Sources, references: References | None) -> None:
     if references and not any(source.references for source in sources):
         raise UserError(
-            f"--references {references.spec}: none of its files is named as one of the sources; "
+            f"{references.spec}: none of its files is named as one of the sources; "
             "each summary needs the name of its article's file"
         )
 
@@ -173,40 +190,50 @@ class _Reading:
         found = Sources()
         kinds: list[tuple[Listed, str]] = []
         for each in self._looked_into(files):
-            if isinstance(each, Unreadable):
-                self._refuse(each, found, files)
-            elif isinstance(each, Skipped):
-                found.skipped.append(each)
-            else:
+            if not isinstance(each, Unreadable):
                 kinds.append(each)
-        notes = notes_among(kinds)
-        if self.references is None:
-            refuse_pairs((each for each, kind in kinds if kind == DOCUMENT), spec)
-        for listed, kind in kinds:
-            if listed in notes:
-                found.skipped.append(Skipped(listed.name, NOTE))
+            # What is in an archive that is named was not named itself: it is as in a folder.
+            elif each.should or (self.alone and any(each.name == file.name for file in files)):
+                found.broken.append(Skipped(each.name, f"{each.name} {each.reason}", each.away))
             else:
-                found.append(self._source(listed, kind))
+                found.skipped.append(Skipped(each.name, each.reason))
+        notes = notes_among(kinds)
+        documents = [each for each, kind in kinds if kind == DOCUMENT and each not in notes]
+        references = self.references or summaries_among(documents, spec)
+        passed_over = dict.fromkeys(notes, NOTE)
+        if references is not None:
+            summaries = (each for each in documents if each.place.identity in references.identities)
+            passed_over |= dict.fromkeys(summaries, f"{SUMMARY}{references.spec}")
+        categories = categories_of([each for each in documents if each not in passed_over])
+        for listed, kind in kinds:
+            if reason := passed_over.get(listed):
+                found.skipped.append(Skipped(listed.name, reason))
+                continue
+            reference = references.of(listed) if references and kind == DOCUMENT else None
+            found.append(self._source(listed, kind, reference, categories.get(listed.name)))
         return found
 
-    def _looked_into(
-        self, files: list[Listed]
-    ) -> Iterator[tuple[Listed, str] | Unreadable | Skipped]:
+    def _looked_into(self, files: list[Listed]) -> Iterator[tuple[Listed, str] | Unreadable]:
         """Give each file's format, or why it is not to be read."""
         for file in files:
-            if self.references and file.place.identity in self.references.identities:
-                yield Skipped(file.name, f"a summary, by --references {self.references.spec}")
-                continue
-            if not self.alone and is_not_data(file.place.file_name):
-                yield Skipped(file.name, "not a data file")
+            if reason := self._passed_over(file):
+                yield Unreadable(file.name, reason, should=False)
                 continue
             for each in contents(file):
                 if isinstance(each, Unreadable):
                     yield each
-                elif each.name != file.name and is_not_data(each.place.file_name):
-                    yield Skipped(each.name, "not a data file")
+                elif each.name != file.name and (reason := reason_of_name(each.place.file_name)):
+                    yield Unreadable(each.name, reason, should=False)
                 else:
                     yield self._with_format(each)
+
+    def _passed_over(self, file: Listed) -> str:
+        """Why a file is not to be looked into; empty if it is."""
+        if file.hidden:
+            return HIDDEN
+        if self.references and file.place.identity in self.references.identities:
+            return f"{SUMMARY}{self.references.spec}"
+        return "" if self.alone else reason_of_name(file.place.file_name)
 
     def _with_format(self, listed: Listed) -> tuple[Listed, str] | Unreadable:
         named = format_of_suffix(listed.place.file_name)
@@ -221,26 +248,18 @@ class _Reading:
             should = away or (named is not None and not _is_empty(listed))
             return Unreadable(listed.name, said, should, away)
 
-    def _refuse(self, file: Unreadable, found: Sources, files: list[Listed]) -> None:
-        # What is in an archive that is named was not named itself: it is as in a folder.
-        is_named = self.alone and any(file.name == each.name for each in files)
-        if file.should or is_named:
-            found.broken.append(Skipped(file.name, f"{file.name} {file.reason}", file.away))
-        else:
-            found.skipped.append(Skipped(file.name, file.reason))
-
-    def _source(self, listed: Listed, kind: str) -> Source:
+    def _source(
+        self, listed: Listed, kind: str, reference: Place | None, category: str | None
+    ) -> Source:
         place = listed.place
-        reference = None
-        if self.references is not None and kind == DOCUMENT:
-            reference = self.references.of(listed)
+        folder = ((FOLDER_CATEGORY, category),) if category else ()
         return Source(
             place,
             listed.name,
             kind,
             encoding=self.options.encoding,
             allow_hosts=self.options.allow_hosts,
-            constants=partitions(listed.below),
+            constants=(*partitions(listed.below), *folder),
             references=reference,
             facts={"compression": place.codec} if isinstance(place, CompressedPlace) else {},
         )

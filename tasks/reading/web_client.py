@@ -12,7 +12,6 @@ import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
 from contextlib import asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
-from types import TracebackType
 from typing import Self
 
 import aiohttp
@@ -78,12 +77,7 @@ class WebClient:
             self._sessions[trusted] = self._session(trusted)
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         for session in self._sessions.values():
             await session.close()
 
@@ -112,14 +106,18 @@ class WebClient:
         statuses from 400 on included.
         """
         chain: set[str] = set()
-        target = _parsed(url)
+        target = _usable(url, "")
         while True:
-            chain.add(str(target.with_fragment(None)))
+            chain.add(str(target))
             if before_hop:
                 await before_hop(target)
-            hint = _proxy_hint() if target not in self._allowed else ""
-            with told_failures(hint, redirected=len(chain) > 1):
-                async with self._request(target, headers) as response:
+            trusted = target in self._allowed
+            with told_failures("" if trusted else _proxy_hint(), redirected=len(chain) > 1):
+                if not trusted:
+                    check_literal(target)
+                async with self._sessions[trusted].get(
+                    target, headers=headers, allow_redirects=False
+                ) as response:
                     if response.status not in _REDIRECTS or "Location" not in response.headers:
                         if response.status >= 400:
                             raise failure_of_status(response.status, response.headers)
@@ -127,32 +125,22 @@ class WebClient:
                         return
                     target = _next_hop(response.url, response.headers["Location"], chain)
 
-    @asynccontextmanager
-    async def _request(
-        self, url: URL, headers: dict[str, str]
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
-        trusted = url in self._allowed
-        if not trusted:
-            check_literal(url)
-        session = self._sessions[trusted]
-        async with session.get(url, headers=headers, allow_redirects=False) as response:
-            yield response
 
-
-def _parsed(url: str) -> URL:
+def _usable(url: str, words: str) -> URL:
+    """Parse a URL, without its fragment; `words` go before what is wrong with it."""
     try:
-        return web_url(url)
+        return web_url(url).with_fragment(None)
     except UserError as error:
-        raise WebFailure(str(error)) from error
+        raise WebFailure(f"{words}{error}") from error
 
 
 def _next_hop(base: URL, location: str, chain: set[str]) -> URL:
     try:
-        target = web_url(str(base.join(URL(location.strip()))))
-    except (ValueError, UserError) as error:
-        words = error if isinstance(error, UserError) else "is no valid URL"
-        raise WebFailure(f"redirects to what {words}") from error
-    if str(target.with_fragment(None)) in chain:
+        joined = str(base.join(URL(location.strip())))
+    except ValueError as error:
+        raise WebFailure("redirects to what is no valid URL") from error
+    target = _usable(joined, "redirects to what ")
+    if str(target) in chain:
         raise WebFailure("redirects in a circle")
     if len(chain) > MAX_HOPS:
         raise WebFailure(f"redirects more than {MAX_HOPS} times")

@@ -92,25 +92,21 @@ def told_failures(hint: str = "", redirected: bool = False) -> Iterator[None]:
     """
     try:
         yield
-    except UserError as error:
-        raise WebFailure(str(error), unreachable=not redirected) from error
-    except TimeoutError as error:
-        connecting = isinstance(error, aiohttp.ConnectionTimeoutError)
-        words = "cannot be connected to in time" if connecting else "does not answer in time"
-        words += hint if connecting else ""
-        unreachable = connecting and not redirected
-        raise WebFailure(words, temporary=True, unreachable=unreachable) from error
-    except aiohttp.ClientError as error:
-        failure = _failure_of_client(error, hint)
+    except (UserError, aiohttp.ClientError, OSError) as error:
+        failure = _failure_of(error, hint)
         failure.unreachable = failure.unreachable and not redirected
         raise failure from error
-    except OSError as error:
-        words = f"fails on the way: {error.strerror or type(error).__name__}"
-        raise WebFailure(words, temporary=True) from error
 
 
-def _failure_of_client(error: aiohttp.ClientError, hint: str) -> WebFailure:
+def _failure_of(error: Exception, hint: str) -> WebFailure:
     match error:
+        case UserError():
+            return WebFailure(str(error), unreachable=True)
+        case aiohttp.ConnectionTimeoutError():
+            words = f"cannot be connected to in time{hint}"
+            return WebFailure(words, temporary=True, unreachable=True)
+        case TimeoutError():
+            return WebFailure("does not answer in time", temporary=True)
         case aiohttp.InvalidURL():
             return WebFailure("is no valid URL")
         case aiohttp.ClientConnectorDNSError():
@@ -129,4 +125,5 @@ def _failure_of_client(error: aiohttp.ClientError, hint: str) -> WebFailure:
             return WebFailure("broke off within its body", temporary=True)
         case aiohttp.ClientResponseError():
             return WebFailure("answers something that is no HTTP", temporary=True)
-    return WebFailure(f"fails on the way: {type(error).__name__}", temporary=True)
+    words = getattr(error, "strerror", None) or type(error).__name__
+    return WebFailure(f"fails on the way: {words}", temporary=True)

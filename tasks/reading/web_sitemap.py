@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import tempfile
 import zlib
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, cast
 
@@ -14,6 +14,7 @@ from lxml import etree
 from tasks.errors import UserError
 from tasks.reading.addresses import shown
 from tasks.reading.download import download
+from tasks.reading.fetching import Entry
 from tasks.reading.readers_base import EXCERPT_CHARS, Reject
 
 MAX_FILE_URLS = 50_000
@@ -23,7 +24,6 @@ MAX_URLS = 5_000_000
 """What a sitemap may list in all, with those inside it: more than can be fetched in a month."""
 MAX_DEPTH = 3
 """Indexes inside indexes; the protocol knows one level only."""
-_IN_MEMORY = 4 << 20
 _ROOTS = {"urlset": "url", "sitemapindex": "sitemap"}
 
 
@@ -122,17 +122,15 @@ class SitemapWalk:
 
     Args:
         allow_hosts: private hosts that sitemaps may be fetched from.
-        on_entry: told each entry's number and date, before it is given.
     """
 
-    def __init__(self, allow_hosts: Collection[str], on_entry: Callable[[int, str], None]) -> None:
+    def __init__(self, allow_hosts: Collection[str]) -> None:
         self._allow_hosts = allow_hosts
-        self._on_entry = on_entry
         self._number = 0
         self._known: set[str] = set()
 
-    def entries(self, file: BinaryIO, depth: int = 0) -> Iterator[tuple[int, str] | Reject]:
-        """Give the URLs of pages with their numbers, from 1, over all sitemaps.
+    def entries(self, file: BinaryIO, depth: int = 0) -> Iterator[Entry]:
+        """Give the URLs of pages with their numbers, from 1 over all sitemaps, and dates.
 
         Raises UserError, as the rest of a sentence, if the sitemap itself cannot be read.
         """
@@ -141,40 +139,38 @@ class SitemapWalk:
                 yield self._reject(f"has more than {MAX_FILE_URLS:,} entries; the rest is not read")
                 return
             if listed.is_sitemap:
-                yield from self._inside(listed, depth + 1)
-            elif not listed.url:
-                yield self._reject("an entry without a URL")
+                yield from self._inside(listed.url, depth + 1)
+            elif listed.url:
+                yield self._next(), listed.url, listed.date
             else:
-                yield self._next(listed.date), listed.url
+                yield self._reject("an entry without a URL")
 
-    def _inside(self, listed: Listed, depth: int) -> Iterator[tuple[int, str] | Reject]:
-        if listed.url in self._known:
-            yield self._reject("a sitemap that was listed before", listed.url)
+    def _inside(self, url: str, depth: int) -> Iterator[Entry]:
+        if url in self._known:
+            yield self._reject("a sitemap that was listed before", url)
             return
         if depth > MAX_DEPTH:
-            yield self._reject(f"a sitemap more than {MAX_DEPTH} levels deep", listed.url)
+            yield self._reject(f"a sitemap more than {MAX_DEPTH} levels deep", url)
             return
-        self._known.add(listed.url)
+        self._known.add(url)
         try:
-            with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY) as file:
-                into = cast(BinaryIO, file)
-                download(listed.url, into, allow_hosts=self._allow_hosts, max_bytes=MAX_FILE_BYTES)
+            with tempfile.TemporaryFile() as file:
+                download(url, file, allow_hosts=self._allow_hosts, max_bytes=MAX_FILE_BYTES)
                 file.seek(0)
-                yield from self.entries(into, depth)
+                yield from self.entries(file, depth)
         except _TooMany:
             raise
         except UserError as error:
-            words = str(error).removeprefix(f"{shown(listed.url)} ")
-            yield self._reject(f"a sitemap that {words}", listed.url)
+            words = str(error).removeprefix(f"{shown(url)} ")
+            yield self._reject(f"a sitemap that {words}", url)
 
     def _reject(self, reason: str, raw: str = "") -> Reject:
-        return Reject(self._next(""), reason, raw[:EXCERPT_CHARS])
+        return Reject(self._next(), reason, raw[:EXCERPT_CHARS])
 
-    def _next(self, date: str) -> int:
+    def _next(self) -> int:
         if self._number >= MAX_URLS:
             raise _TooMany(f"lists more than {MAX_URLS:,} URLs; load the sitemaps in it one by one")
         self._number += 1
-        self._on_entry(self._number, date)
         return self._number
 
 

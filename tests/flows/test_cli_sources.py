@@ -199,3 +199,51 @@ def test_the_order_of_dates_is_in_the_command(
     settings = IngestSettings(sources=[str(path)], date_order="day-first")
     assert cli_sources.inspect(settings, as_json=False) == 0
     assert f"ingest {path} --date-order day-first" in capsys.readouterr().out
+
+
+def test_a_large_folder_is_shown_in_few_lines_and_told_whole_in_json(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(400):
+        folder = tmp_path / f"f{number % 80}"
+        folder.mkdir(exist_ok=True)
+        row = {"text": f"Speech {number} says this. " * 20, "key": number}
+        (folder / f"{number}.json").write_text(json.dumps(row))
+        (folder / f"_{number}.json").write_text("{}")
+        (folder / f"{number}.jsonl").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(50))
+    for number in range(30):
+        (tmp_path / f"{number}.csv").write_text(f"n,text{number}\n1,{'It is so. ' * 40}\n")
+    assert inspect(tmp_path) == 1
+    printed = capsys.readouterr()
+    assert len(printed.out.splitlines()) < 400
+    assert "and 399 more files like it" in printed.out
+    assert "passed over: and 390 more" in printed.out
+    assert "in all 430 files" in printed.out
+    assert len(printed.err.splitlines()) == 11
+    assert printed.err.endswith("and 390 more such lines; all are in --json\n")
+    assert inspect(tmp_path, as_json=True) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert (told["skipped_count"], len(told["skipped"]), len(told["not_read"])) == (400, 400, 400)
+    assert sum(each["more_like_it"] + 1 for each in told["sources"]) == 430
+    names = {name for each in told["sources"] for name in each["files"]}
+    assert len(names) == 430
+
+
+def test_the_folder_of_a_text_is_its_category_where_nothing_else_tells_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("business", "sport"):
+        for number in range(3):
+            front = "---\ncategories: [own]\n---\n" if number == 2 else ""
+            path = tmp_path / name / f"{number}.md"
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(f"{front}# One\n\n{name} is what it is about. " * 9)
+    assert inspect(tmp_path) == 0
+    shown = capsys.readouterr().out
+    assert "category from folder_category: named folder_category" in shown
+    assert inspect(tmp_path, as_json=True) == 0
+    found = json.loads(capsys.readouterr().out)["sources"]
+    assert [each["samples"][0]["category"] for each in found] == ["business", "own"]
+    assert inspect(tmp_path, columns=["category="], as_json=True) == 0
+    found = json.loads(capsys.readouterr().out)["sources"]
+    assert [each["samples"][0].get("category") for each in found] == [None, None]

@@ -19,7 +19,7 @@ from tasks.report_markdown import (
     escaped,
     summarize_markdown,
 )
-from tasks.reports import IngestReport, SummarizeReport
+from tasks.reports import IngestReport, SummarizeReport, run_as_json
 from tasks.source_report import SourceReport
 
 MARKDOWN = MarkdownIt("commonmark").enable(["table", "strikethrough"])
@@ -191,6 +191,15 @@ def test_an_ingest_report_tells_every_source_and_what_was_not_read() -> None:
     assert "Not read: b.csv is `broken` | so" in seen
     assert "Passed over: c.pdf (no <reader>)" in seen
     assert "Rejected rows and their reasons: /rejects" in seen
+
+
+def test_all_that_was_passed_over_is_counted() -> None:
+    skipped = [Skipped(f"{number}.py", "a program") for number in range(978)]
+    report = IngestReport([], skipped, "/lake/articles", "/rejects", 1.0)
+    assert "9.py (a program) and 968 more" in text_of(ingest_markdown(report))
+    for told in (report.as_json(), run_as_json(report, SummarizeReport("", "", "", "", ""), 1.0)):
+        assert told["skipped_count"] == 978
+        assert told["skipped"][0] == "0.py: a program"
 
 
 def test_amounts_and_times_are_for_people() -> None:

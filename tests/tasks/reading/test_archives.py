@@ -14,6 +14,7 @@ import pytest
 
 from tasks.errors import UserError
 from tasks.reading.readers import read
+from tasks.reading.source_files import HIDDEN
 from tasks.reading.sources import Sources, find_sources
 
 LINE = '{"body": "Some text"}\n'
@@ -73,6 +74,9 @@ def test_each_file_of_a_zip_is_a_source(method: int) -> None:
     assert [(each.name, each.reason) for each in sources.skipped] == [
         ("x.zip/README.md", "not a data file"),
         ("x.zip/empty.dat", "is empty: there is no article in it"),
+        ("x.zip/__MACOSX/2020/._a.jsonl", HIDDEN),
+        ("x.zip/.hidden.jsonl", HIDDEN),
+        ("x.zip/_SUCCESS", HIDDEN),
     ]
     assert sources.broken == []
 

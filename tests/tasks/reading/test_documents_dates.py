@@ -1,8 +1,7 @@
 import pytest
 
 from tasks.reading.documents_html import html_article
-from tasks.reading.fetch_extract import article_of
-from tasks.reading.fetch_message import Page
+from tasks.reading.fetch_extract import Page, article_of
 from tests.tasks.web_support import page
 
 DAY = '<meta property="article:published_time" content="2024-05-06">'

@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 
 from tasks.errors import UserError
-from tasks.reading.fetch_limits import FetchLimits
+from tasks.reading.fetch_page import FetchLimits
 from tasks.reading.fetching import Entry, fetch_articles
 from tasks.reading.readers_base import Reject, Row
 from tests.tasks.web_support import QUICK, Handler, Site, body, page, redirect, status
@@ -288,7 +288,7 @@ def test_closing_ends_all_at_once_though_nothing_answers() -> None:
 
 def test_a_worker_that_dies_or_hangs_costs_its_page_only(monkeypatch: pytest.MonkeyPatch) -> None:
     from tasks.reading import fetch_page
-    from tasks.reading.fetch_workers import Workers
+    from tasks.reading.fetch_extract import Workers
 
     class Impatient(Workers):
         def __init__(self, count: int) -> None:

@@ -15,6 +15,7 @@ import pytest
 from tasks.errors import StorageDown, UserError
 from tasks.reading.readers import read
 from tasks.reading.readers_base import Source
+from tasks.reading.source_files import HIDDEN
 from tasks.reading.sources import find_sources
 from tests.object_store import BUCKET, ObjectStoreServer
 
@@ -64,7 +65,7 @@ def test_objects_are_found_as_files_are(object_store: ObjectStoreServer, prefix:
             "b/lang=de/part.parquet": file.getvalue(),
             "README.md": b"about it",
             "empty.jsonl": b"",
-            "_SUCCESS": b"",
+            "_SUCCESS": b"\n",
         },
     )
     everything = ["a.jsonl", "b/c.csv", "b/d.jsonl.gz", "b/lang=de/part.parquet"]
@@ -82,6 +83,8 @@ def test_objects_are_found_as_files_are(object_store: ObjectStoreServer, prefix:
     assert [each.reason for each in sources.skipped] == [
         "not a data file",
         "is empty: there is no article in it",
+        HIDDEN,
+        HIDDEN,
     ]
 
 

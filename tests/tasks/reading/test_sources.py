@@ -9,6 +9,7 @@ import pytest
 from tasks.errors import UserError
 from tasks.reading.readers import read
 from tasks.reading.source_documents import NOTE
+from tasks.reading.source_files import HIDDEN
 from tasks.reading.sources import SourceOptions, find_sources
 from tests.support import ROOT
 
@@ -62,6 +63,8 @@ def test_a_folder_is_read_below_in_order_without_what_is_no_data() -> None:
         ("d/README.md", "not a data file"),
         ("d/datapackage.json", "not a data file"),
         ("d/notes.txt", NOTE),
+        *((name, HIDDEN) for name in ("d/.b.jsonl.crc", "d/.git/", "d/.hidden.jsonl")),
+        *((name, HIDDEN) for name in ("d/_SUCCESS", "d/b.jsonl.crc", "d/_tmp/x.jsonl")),
     ]
     assert [(each.name, each.reason) for each in sources.broken] == [
         ("d/gone.jsonl", "d/gone.jsonl cannot be read: No such file or directory"),
@@ -85,6 +88,57 @@ def test_globs() -> None:
     assert found("**/[23].jsonl") == everything[1:]
     put("odd[1].jsonl")
     assert found("odd[1].jsonl") == [("odd[1].jsonl", "jsonl")]
+
+
+def test_what_is_hidden_is_read_where_it_is_named() -> None:
+    for name in ("d/_4.jsonl", "d/.5.jsonl", "d/_x/6.jsonl", "d/1.jsonl"):
+        put(name)
+    assert found("d/_4.jsonl", "d/.5.jsonl", "d/_x") == [
+        ("d/_4.jsonl", "jsonl"),
+        ("d/.5.jsonl", "jsonl"),
+        ("d/_x/6.jsonl", "jsonl"),
+    ]
+    assert found("d/_*.jsonl") == [("d/_4.jsonl", "jsonl")]
+    assert found("*/_x/*") == [("d/_x/6.jsonl", "jsonl")]
+    assert found("d/**/*.jsonl") == [("d/1.jsonl", "jsonl")]
+
+
+def test_posts_of_jekyll_are_articles() -> None:
+    put("site/_posts/2021-05-06-one.md", "# One\n\nSome prose, which goes on.")
+    put("site/_layouts/post.html", "<!doctype html><html><p>{{ content }}</p></html>")
+    put("site/_config.yml", "title: A site")
+    sources = find_sources(["site"])
+    assert [each.name for each in sources] == ["site/_posts/2021-05-06-one.md"]
+    assert [(each.name, each.reason) for each in sources.skipped] == [
+        ("site/_config.yml", HIDDEN),
+        ("site/_layouts/post.html", HIDDEN),
+    ]
+
+
+def test_code_beside_data_is_passed_over_unless_it_is_named() -> None:
+    put("d/a.jsonl")
+    code = {
+        "load.py": "import a, b\nfrom c import d, e\n\nx, y = 1, 2\n",
+        "requirements.txt": "pandas==2.0\nnumpy>=1.26\n",
+        "requirements-dev.txt": "pytest\n",
+        "explore.ipynb": '{"cells": [{"source": "some text"}], "nbformat": 4}',
+        "Makefile": "all:\n\techo\n",
+        "LICENSE": "Do what you like.",
+        "package.json": '{"name": "x"}',
+        "run.sh": "a,b\n1,2\n",
+        "settings.yaml": "a: b\n",
+    }
+    for name, content in code.items():
+        put(f"d/{name}", content)
+    sources = find_sources(["d"])
+    assert [each.name for each in sources] == ["d/a.jsonl"]
+    reasons = {each.name.removeprefix("d/"): each.reason for each in sources.skipped}
+    assert reasons.keys() == code.keys()
+    assert reasons["load.py"] == "a program, or what belongs to one, not data"
+    assert found("d/package.json", "d/requirements.txt") == [
+        ("d/package.json", "json"),
+        ("d/requirements.txt", "document"),
+    ]
 
 
 def test_a_file_named_twice_comes_once(folder: Path) -> None:
@@ -290,6 +344,95 @@ def test_two_folders_of_the_same_names_are_asked_about_if_one_looks_like_summari
     )
     assert len(found("d/a", "d/b")) == 18
     assert len(found("years")) == 18
+
+
+def put_texts(folder: str, times: int, count: int = 6) -> None:
+    for number in range(1, count + 1):
+        put(f"{folder}/{number:03}.txt", f"Some prose of {folder}, which goes on.\n\n" * times)
+
+
+def categories(*specs: str) -> dict[str, str | None]:
+    sources = find_sources(list(specs))
+    return {each.name: dict(each.constants).get("folder_category") for each in sources}
+
+
+NINE = "arts business food health politics science sport tech travel".split()
+
+
+def test_nine_folders_of_the_same_names_are_categories() -> None:
+    for number, name in enumerate(NINE):
+        put_texts(f"d/{name}", times=20 if number % 2 else 2)
+    told = categories("d")
+    assert len(told) == 9 * 6
+    assert told["d/sport/003.txt"] == "sport"
+    assert set(told.values()) == set(NINE)
+    assert set(categories("d/*/*.txt").values()) == set(NINE)
+    assert set(categories("d/sport").values()) == {None}
+
+
+def test_summaries_in_a_folder_named_so_are_those_of_the_articles_beside_it() -> None:
+    for name in ("business", "sport"):
+        put_texts(f"d/News Articles/{name}", times=20)
+        put_texts(f"d/Summaries/{name}", times=7)
+    sources = find_sources(["d"])
+    assert [each.name for each in sources] == [
+        f"d/News Articles/{name}/{number:03}.txt"
+        for name in ("business", "sport")
+        for number in range(1, 7)
+    ]
+    for source in sources:
+        assert source.references
+        (row,) = [row for chunk in read(source) for row in chunk.head(9)]
+        folder = row["folder_category"]
+        assert row["reference_summary"].startswith(f"Some prose of d/Summaries/{folder},")
+    assert len(sources.skipped) == 12
+    assert {each.reason for each in sources.skipped} == {
+        "a summary, by its folder's name; name the folder to load it as articles"
+    }
+    assert len(find_sources(["d/News Articles", "d/Summaries"])) == 24
+    put("d/News Articles/business/only.txt", "Some prose, which goes on.")
+    put("d/News Articles/sport/only.txt", "Some prose, which goes on. " * 9)
+    put("d/Summaries/sport/only.txt", "Some prose.")
+    named = {each.name: each.references for each in find_sources(["d"])}
+    assert named["d/News Articles/sport/only.txt"]
+    assert named["d/News Articles/business/only.txt"] is None
+    given = SourceOptions(references="d/Summaries")
+    assert all(each.references for each in find_sources(["d/News Articles"], given))
+    assert all(each.references for each in find_sources(["d"], given))
+
+
+def test_folders_named_like_summaries_that_are_no_shorter_are_categories() -> None:
+    for name in ("abstracts", "essays", "letters"):
+        put_texts(f"d/{name}", times=20)
+    assert set(categories("d").values()) == {"abstracts", "essays", "letters"}
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("2020", "2021"),
+        ("part1", "part2"),
+        ("train", "test"),
+        ("de", "en", "fr"),
+        ("lang=de", "lang=en"),
+    ],
+)
+def test_folders_that_are_no_categories(names: tuple[str, ...]) -> None:
+    for name in names:
+        put_texts(f"d/{name}", times=2)
+    assert set(categories("d").values()) == {None}
+
+
+def test_the_nearest_folder_that_can_be_one_is_the_category() -> None:
+    for year in ("2020", "2021"):
+        for name in ("体育", "财经", "科技"):
+            put_texts(f"d/{name}/{year}", times=2)
+            put_texts(f"e/{year}/{name}", times=2)
+    assert categories("d")["d/体育/2020/001.txt"] == "体育"
+    assert categories("e")["e/2021/财经/001.txt"] == "财经"
+    put("f/my-first-post/index.html", "<!doctype html><html><p>Some prose.</p></html>")
+    put("f/my-second-post/index.html", "<!doctype html><html><p>Some prose.</p></html>")
+    assert set(categories("f").values()) == {None}
 
 
 @pytest.mark.skipif(not DEV.exists(), reason="the development data is not here")

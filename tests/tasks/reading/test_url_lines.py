@@ -5,7 +5,7 @@ import pytest
 from tasks.reading.places import LocalPlace
 from tasks.reading.readers import read
 from tasks.reading.readers_base import RecordChunk, Source
-from tasks.reading.url_lines import url_finder
+from tasks.reading.readers_urls import url_finder
 from tests.tasks.web_support import Site, page
 
 A, B = "http://example.org/a", "https://example.org/b"
