@@ -31,6 +31,7 @@ from flows.cli_options import (
     Wait,
 )
 from flows.exit_status import ANSWERED, RUN_FAILED, WRONG_USE, status_of
+from flows.prefect_away import absence
 from tasks.errors import InterruptedRun, StoppedRun, UsageError, UserError
 from tasks.interruption import Interrupted, interrupted_by, interruptible
 from tasks.printable import printable
@@ -196,7 +197,7 @@ def _named(sources: tuple[str, ...]) -> list[str]:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its status."""
-    sys.exit(_status(sys.argv[1:] if arguments is None else arguments))
+    absence.leave(_status(sys.argv[1:] if arguments is None else arguments))
 
 
 def _status(arguments: list[str]) -> int:

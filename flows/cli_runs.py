@@ -6,24 +6,28 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import asdict
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import httpx
 
 from flows import cli_print
+from flows.prefect_away import absence
 from tasks.cleaning.columns import parse_column_options
 from tasks.dry_run import estimate_run
 from tasks.endpoint import EMBEDDED_MODEL, base_url_from, resolve_endpoint
 from tasks.errors import StoppedRun, UserError
 from tasks.lake import Lake
+from tasks.llm.classify import one_line
 from tasks.loading import sources_of
 from tasks.recipes import load_recipe
-from tasks.settings import IngestSettings, PipelineSettings, SummarizeSettings
+from tasks.settings import IngestSettings, LakeSettings, PipelineSettings, SummarizeSettings
 
 if TYPE_CHECKING:
-    from prefect.client.schemas.objects import State
+    from prefect import Flow
 
 R = TypeVar("R")
+S = TypeVar("S", bound=LakeSettings)
 
 
 def run(load: IngestSettings, options: SummarizeSettings, *, dry_run: bool, as_json: bool) -> int:
@@ -38,9 +42,7 @@ def run(load: IngestSettings, options: SummarizeSettings, *, dry_run: bool, as_j
     from flows.pipeline import PipelineReport, article_pipeline
 
     started = time.monotonic()
-    report, stopped = _report_of(
-        PipelineReport, lambda: article_pipeline(settings, return_state=True)
-    )
+    report, stopped = _report_of(PipelineReport, article_pipeline, settings)
     return cli_print.show_run(
         *(report.ingest, report.summarize, time.monotonic() - started),
         stopped or report.summarize.stopped,
@@ -60,9 +62,7 @@ def summarize(options: SummarizeSettings, *, dry_run: bool, as_json: bool) -> in
     from tasks.reports import SummarizeReport
 
     started = time.monotonic()
-    report, stopped = _report_of(
-        SummarizeReport, lambda: summarize_articles(settings, return_state=True)
-    )
+    report, stopped = _report_of(SummarizeReport, summarize_articles, settings)
     return cli_print.show_run(
         *(None, report, time.monotonic() - started),
         stopped or report.stopped,
@@ -78,7 +78,7 @@ def ingest(settings: IngestSettings, *, as_json: bool) -> int:
     from flows.ingest import ingest_articles
     from tasks.reports import IngestReport
 
-    report, _ = _report_of(IngestReport, lambda: ingest_articles(settings, return_state=True))
+    report, _ = _report_of(IngestReport, ingest_articles, settings)
     return cli_print.show_ingest(report, as_json=as_json)
 
 
@@ -110,6 +110,7 @@ def _prepare_prefect() -> None:
     To see it here too, set PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL=INFO.
     """
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+    os.environ.setdefault("PREFECT_LOGGING_INTERNAL_LEVEL", "CRITICAL")
     # The server that Prefect starts for a run where none is set shares this terminal; what goes
     # wrong there comes back as an error of the API.
     os.environ.setdefault("PREFECT_SERVER_LOGGING_LEVEL", "CRITICAL")
@@ -117,10 +118,10 @@ def _prepare_prefect() -> None:
     # It takes longer to start than the default allows on a busy machine.
     os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "60")
     logging.captureWarnings(capture=True)
+    # Prefect writes to standard error what it could not log at its API.
+    logging.raiseExceptions = False
+    absence.heed()
     _start_server()
-    from flows.prefect_away import bound_waits
-
-    bound_waits()
 
 
 def _start_server() -> None:
@@ -147,22 +148,27 @@ def _start_server() -> None:
     refresh_global_settings_context()
 
 
-def _report_of(kind: type[R], flow: Callable[[], State[R]]) -> tuple[R, str | None]:
+def _report_of(kind: type[R], flow: Flow[[S], Any], settings: S) -> tuple[R, str | None]:
     """A flow's report, and why it had to stop if it had.
 
     Raises:
         UserError: the flow failed before it had anything to report.
     """
+    from flows.outcome import state_of
+
     try:
-        state = flow()
-    except RuntimeError as error:
-        if "Failed to reach API" in str(error):
-            raise UserError(
-                f"{' '.join(str(error).split())}; "
-                "start the server that PREFECT_API_URL names, or unset it"
-            ) from error
-        raise
-    _tell_of_absence()
+        state = state_of(flow, settings)
+    except (httpx.HTTPError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "Failed to reach API" not in str(error):
+            raise
+        raise UserError(
+            f"{one_line(error)}; start the server that PREFECT_API_URL names, or unset it"
+        ) from error
+    if absence.away:
+        print(
+            "article-flows: Prefect's API was away: this run is not, or not fully, in its UI",
+            file=sys.stderr,
+        )
     result = state.result(raise_on_failure=False)
     if isinstance(result, kind):
         return result, None
@@ -171,14 +177,3 @@ def _report_of(kind: type[R], flow: Callable[[], State[R]]) -> tuple[R, str | No
     if isinstance(result, UserError):
         raise result
     raise UserError(f"the flow run ended as {state.name}: {state.message}")
-
-
-def _tell_of_absence() -> None:
-    """Say that the run is not as it should be in Prefect's UI, if Prefect was not there to see."""
-    from flows.prefect_away import absence
-
-    if absence.away or absence.missed:
-        print(
-            "article-flows: Prefect's API was away: this run is not, or not fully, in its UI",
-            file=sys.stderr,
-        )

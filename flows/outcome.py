@@ -1,4 +1,4 @@
-"""What every flow shares: a name for its run, and an end in one line when the user can mend it."""
+"""What every flow shares: a name for its run, and an end in one line, with or without an API."""
 
 from __future__ import annotations
 
@@ -6,21 +6,48 @@ import functools
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, ParamSpec, TypeVar
 
-from prefect import get_run_logger
+from prefect import Flow, get_run_logger
 from prefect.artifacts import create_markdown_artifact
 from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext
 from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed, Failed
 
+from flows.prefect_away import absence
 from tasks.errors import BudgetSpent, InterruptedRun, StoppedRun, UserError
 from tasks.interruption import Interrupted, interrupted_by, interruptible
 from tasks.settings import LakeSettings, run_label
 
 P = ParamSpec("P")
 R = TypeVar("R")
+S = TypeVar("S", bound=LakeSettings)
+
+_ended: dict[str, State[Any]] = {}
+"""How the flows' own code has ended in this process, by the names of their functions."""
+
+
+def state_of(flow: Flow[[S], R], settings: S) -> State[R]:
+    """Run a flow, and say how it ended, also where Prefect's API is not there to hear it.
+
+    Prefect's engine raises where it cannot begin or end a run without its API. How the flow's own
+    code ended counts then; a part of another flow that was not begun goes on within that one.
+    """
+    name = flow.fn.__name__
+    _ended.pop(name, None)
+    try:
+        return flow(settings, return_state=True)
+    except Exception as error:
+        if name not in _ended and FlowRunContext.get() is not None:
+            get_run_logger().warning("%s goes on without a run of its own: %s", flow.name, error)
+            with suppress(Exception):
+                flow.fn(settings)
+        if name not in _ended:
+            raise
+        absence.away = True
+        return _ended[name]
 
 
 def flow_run_label() -> str:
@@ -38,6 +65,8 @@ def tell(line: str) -> None:
 
 def publish(markdown: str, key: str) -> None:
     """Leave a report as an artifact; if Prefect's API is away, only the artifact is missing."""
+    if not absence.is_over():
+        return
     try:
         create_markdown_artifact(markdown, key=key)
     except Exception as error:
@@ -57,24 +86,39 @@ def fails_in_one_line(function: Callable[P, R]) -> Callable[P, R]:
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             with interruptible():
-                return function(*args, **kwargs)
-        except StoppedRun as stopped:
-            state = _state_of(stopped)
+                result = function(*args, **kwargs)
         except (Exception, Interrupted) as error:
-            if (by := interrupted_by()) is not None:
-                _cancel_task_runs()
-                state = _state_of(InterruptedRun.early(by))
-            elif isinstance(error, UserError):
-                state = _state_of(error)
-            else:
+            meant = _user_error(error)
+            state = _state_by(meant or error)
+            _take_note(function, state)
+            if meant is None:
                 raise
-        # Prefect takes a returned state as the flow's own; the type is that of its result.
-        return state  # type: ignore[return-value]
+            # Prefect takes a returned state as the flow's own; the type is that of its result.
+            return state  # type: ignore[return-value]
+        _take_note(function, Completed(data=result))
+        return result
 
     return wrapped
 
 
-def _state_of(error: UserError) -> State[Any]:
+def _take_note(function: Callable[..., Any], state: State[Any]) -> None:
+    """Keep how a flow's own code has ended; Prefect's engine is told next, if it can be."""
+    _ended[function.__name__] = state
+    if not absence.away:
+        absence.is_over()
+
+
+def _user_error(error: BaseException) -> UserError | None:
+    """What to tell the user; None for what nobody foresaw."""
+    if isinstance(error, StoppedRun):
+        return error
+    if (by := interrupted_by()) is not None:
+        _cancel_task_runs()
+        return InterruptedRun.early(by)
+    return error if isinstance(error, UserError) else None
+
+
+def _state_by(error: BaseException) -> State[Any]:
     """How a flow run ends by an error."""
     match error:
         case BudgetSpent():

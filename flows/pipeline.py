@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from prefect import flow
 
 from flows.ingest import ingest_articles
-from flows.outcome import fails_in_one_line, flow_run_label, publish
-from flows.summarize import summarize_articles
+from flows.outcome import fails_in_one_line, flow_run_label, publish, state_of
+from flows.summarize import BATCHES_IN_FLIGHT, summarize_articles
 from tasks.errors import BudgetSpent, StoppedRun
+from tasks.event_loop_task_runner import EventLoopTaskRunner
 from tasks.ingest_markdown import ingest_markdown
 from tasks.report_markdown import summarize_markdown
 from tasks.reports import IngestReport, SummarizeReport
@@ -26,7 +27,12 @@ class PipelineReport:
         return ingest_markdown(self.ingest) + "\n" + summarize_markdown(self.summarize)
 
 
-@flow(name="article-pipeline", flow_run_name=flow_run_label)
+@flow(
+    name="article-pipeline",
+    flow_run_name=flow_run_label,
+    # For the flows that could not begin runs of their own, as Prefect's API was away.
+    task_runner=EventLoopTaskRunner(max_in_flight=BATCHES_IN_FLIGHT),
+)
 @fails_in_one_line
 def article_pipeline(
     settings: PipelineSettings = PipelineSettings(),  # noqa: B008
@@ -36,8 +42,8 @@ def article_pipeline(
     Raises:
         UserError: as the two flows; a run that had to stop comes with its report.
     """
-    loaded = ingest_articles(settings.for_ingest())
-    state = summarize_articles(settings.for_summarize(), return_state=True)
+    loaded = state_of(ingest_articles, settings.for_ingest()).result()
+    state = state_of(summarize_articles, settings.for_summarize())
     ended = state.result(raise_on_failure=False)
     stopped = ended if isinstance(ended, StoppedRun) and ended.report else None
     report = PipelineReport(loaded, stopped.report if stopped else state.result())

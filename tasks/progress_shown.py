@@ -20,6 +20,7 @@ from rich.text import Text
 _LINE_EVERY_S = 0.25
 _ARTIFACT_EVERY_S = 5.0
 _LOG_EVERY_S = 30.0
+_LAST_S = 5.0
 
 
 class Progress(Protocol):
@@ -56,7 +57,8 @@ def shown(progress: Progress, key: str) -> Iterator[None]:
     finally:
         ending.set()
         for thread in threads:
-            thread.join()
+            # The artifact's may wait for an API that is away.
+            thread.join(_LAST_S)
 
 
 def _show_line(progress: Progress, ending: threading.Event) -> None:

@@ -1,4 +1,4 @@
-"""Prefect's server dies in the middle of a run: the run asks on, commits, reports and ends."""
+"""Prefect's server dies or hangs in the middle of a run, which asks on, commits, reports, ends."""
 
 import os
 import signal
@@ -6,13 +6,14 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from tasks.lake import Lake
 from tasks.llm.embedded_process import EmbeddedEndpoint
 from tasks.llm.faults import Faults
 from tests.prefect_database import with_database
@@ -56,6 +57,11 @@ class Server:
         if process is not None:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+
+    def hang(self) -> None:
+        """Have it take connections and answer nothing, with all that it started."""
+        assert self._process is not None
+        os.killpg(self._process.pid, signal.SIGSTOP)
 
     def post(self, path: str, body: Any) -> Any:
         """Ask its API."""
@@ -136,12 +142,16 @@ def test_a_server_that_comes_back_knows_how_the_run_ended(
     assert set(states.values()) == {"COMPLETED"}, states
 
 
+@pytest.mark.parametrize("goes_away", [Server.kill, Server.hang])
 def test_a_server_that_is_gone_for_good_is_not_waited_for(
-    tmp_path: Path, server: Server, endpoint: EmbeddedEndpoint
+    tmp_path: Path,
+    server: Server,
+    endpoint: EmbeddedEndpoint,
+    goes_away: Callable[[Server], None],
 ) -> None:
     process = start_run(tmp_path, server, endpoint, in_flight=16)
     wait_for_answers(endpoint, ARTICLES // 3, process)
-    server.kill()
+    goes_away(server)
     killed = time.monotonic()
     while endpoint.stats()["answered"] < ARTICLES:
         assert process.poll() is None, process.communicate()
@@ -153,3 +163,26 @@ def test_a_server_that_is_gone_for_good_is_not_waited_for(
     assert_all_answered_once(completed, endpoint)
     (line,) = completed.stderr.splitlines()
     assert "Prefect" in line
+
+
+def test_a_server_that_goes_away_while_articles_are_loaded_leaves_the_asking_to_be_done(
+    tmp_path: Path, server: Server, endpoint: EmbeddedEndpoint
+) -> None:
+    with Lake(str(tmp_path / "lake")).locked("articles"):
+        process = start_run(tmp_path, server, endpoint, in_flight=64)
+        deadline = time.monotonic() + 120
+        while not any(run["state_type"] == "RUNNING" for run in loading_runs(server)):
+            assert time.monotonic() < deadline
+            time.sleep(0.5)
+        server.kill()
+    completed = ended(process)
+
+    assert_all_answered_once(completed, endpoint)
+    assert completed.stderr.splitlines()[-1].startswith("article-flows: Prefect's API was away")
+
+
+def loading_runs(server: Server) -> list[dict[str, Any]]:
+    runs: list[dict[str, Any]] = server.post(
+        "/flow_runs/filter", {"flows": {"name": {"any_": ["ingest-articles"]}}}
+    )
+    return runs
