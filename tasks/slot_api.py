@@ -10,7 +10,6 @@ from uuid import UUID
 import httpx
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.objects import ConcurrencyLeaseHolder
-from prefect.exceptions import ObjectNotFound
 
 CALL_S = 3.0
 """Seconds that one call may take."""
@@ -22,13 +21,24 @@ what Prefect's task engine asks for."""
 _SLEPT_ON = (408, 429, 502, 503)
 """Where Prefect's client sleeps for seconds; SQLite is "busy" (503) for milliseconds."""
 
+_NONE_FREE = (422, 423)
+"""Taken by others; more than the limit has, which is always so when it is 0."""
+
 
 class SlotsUnavailable(Exception):
-    """The API is away, too slow, or cannot do it now."""
+    """The API is away, too slow, or refuses.
+
+    Attributes:
+        status: of the server's answer, if it has answered.
+    """
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class SlotApi:
-    """The slots of the limit on a tag.
+    """The slots of the limit on a tag, each with a lease of its own.
 
     Args:
         tag: the limit's, as `prefect concurrency-limit create` takes it.
@@ -42,52 +52,34 @@ class SlotApi:
         self._client: PrefectClient | None = None
         self._open = AsyncExitStack()
 
-    async def look(self) -> tuple[int, int] | None:
-        """The limit and how many slots are taken, by all runs; None if there is no limit."""
-        try:
-            found = await self._call("read_global_concurrency_limit_by_name", name=self._name)
-        except ObjectNotFound:
-            return None
-        return (found.limit, found.active_slots) if found.active else None
-
-    async def take(self, slots: int) -> tuple[UUID | None, bool]:
-        """Take slots: the lease of all of them if they were free, and whether there is a limit."""
+    async def take(self) -> tuple[UUID | None, bool]:
+        """Take a slot: its lease if one was free, and whether there is a limit."""
         try:
             response = await self._call(
                 "increment_concurrency_slots_with_lease",
                 names=[self._name],
-                slots=slots,
+                slots=1,
                 mode="concurrency",
                 lease_duration=LEASE_S,
                 holder=self._holder,
             )
-        except httpx.HTTPStatusError as error:
-            # 423: not so many are free. 422: more than there are; when the limit is 0, always.
-            if error.response.status_code in (422, 423):
+        except SlotsUnavailable as error:
+            if error.status in _NONE_FREE:
                 return None, True
-            raise SlotsUnavailable(str(error)) from error
+            raise
         granted = response.json()
         return (UUID(granted["lease_id"]), True) if granted["limits"] else (None, False)
 
-    async def renew(self, lease: UUID) -> bool:
-        """Keep a lease for another `LEASE_S` seconds; false if the server no longer knows it."""
-        try:
-            await self._call("renew_concurrency_lease", lease_id=lease, lease_duration=LEASE_S)
-        except httpx.HTTPStatusError as error:
-            if error.response.status_code in (404, 410):
-                return False
-            raise SlotsUnavailable(str(error)) from error
-        return True
+    async def renew(self, lease: UUID) -> None:
+        """Keep a lease for another `LEASE_S` seconds."""
+        await self._call("renew_concurrency_lease", lease_id=lease, lease_duration=LEASE_S)
 
     async def give_back(self, lease: UUID) -> None:
-        """Give a lease's slots back; one that the server no longer knows is no error."""
-        try:
-            await self._call("release_concurrency_slots_with_lease", lease_id=lease)
-        except httpx.HTTPStatusError as error:
-            raise SlotsUnavailable(str(error)) from error
+        """Give a slot back; one whose lease the server no longer knows is no error."""
+        await self._call("release_concurrency_slots_with_lease", lease_id=lease)
 
     async def close(self) -> None:
-        """Give the connections back."""
+        """Give the connections back; the next call opens new ones."""
         self._client = None
         await self._open.aclose()
 
@@ -95,17 +87,14 @@ class SlotApi:
         """Call a method of Prefect's client.
 
         Raises:
-            ObjectNotFound, httpx.HTTPStatusError: what the server refused.
-            SlotsUnavailable: everything else that may go wrong.
+            SlotsUnavailable: whatever may go wrong.
         """
         try:
             async with asyncio.timeout(CALL_S):
                 client = self._client or await self._connect()
                 return await getattr(client, method)(**arguments)
         except httpx.HTTPStatusError as error:
-            if error.response.is_server_error:
-                raise SlotsUnavailable(str(error)) from error
-            raise
+            raise SlotsUnavailable(str(error), error.response.status_code) from error
         except TimeoutError as error:
             raise SlotsUnavailable(f"no answer in {CALL_S:g} s") from error
         except (httpx.HTTPError, OSError, RuntimeError) as error:
@@ -120,4 +109,6 @@ class SlotApi:
 async def _refuse_to_sleep(response: httpx.Response) -> None:
     """Raise what Prefect's client would sleep on and send again, seconds later."""
     if response.status_code in _SLEPT_ON:
-        raise SlotsUnavailable(f"{response.status_code} {response.reason_phrase}")
+        raise SlotsUnavailable(
+            f"{response.status_code} {response.reason_phrase}", response.status_code
+        )

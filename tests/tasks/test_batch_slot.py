@@ -11,8 +11,8 @@ import pytest
 from aiohttp import web
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from tasks import batch_slots
-from tasks.batch_slots import BatchSlots
+from tasks import batch_slot
+from tasks.batch_slot import Slots
 from tasks.slot_api import SlotApi
 
 LOG = logging.getLogger("test-slots")
@@ -44,17 +44,6 @@ class Limits:
         response: web.StreamResponse = await handler(request)
         return response
 
-    async def look(self, request: web.Request) -> web.Response:
-        if self.limit is None:
-            return web.json_response({"detail": "not found"}, status=404)
-        return web.json_response(
-            {
-                **{"id": str(uuid4()), "created": None, "updated": None, "active": True},
-                **{"name": request.match_info["name"], "limit": self.limit},
-                **{"active_slots": self.taken, "slot_decay_per_second": 0.0},
-            }
-        )
-
     async def take(self, request: web.Request) -> web.Response:
         asked = await request.json()
         assert asked["names"] == ["tag:llm"]
@@ -79,17 +68,15 @@ class Limits:
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """What takes seconds takes hundredths."""
-    monkeypatch.setattr(batch_slots, "PATIENCE_S", 0.2)
-    monkeypatch.setattr(batch_slots, "LOOK_EVERY_S", 0.5)
-    monkeypatch.setattr(batch_slots, "IDLE_S", 0.1)
-    monkeypatch.setattr(batch_slots, "_POLL_S", (0.02, 0.1))
+    monkeypatch.setattr(batch_slot, "PATIENCE_S", 0.2)
+    monkeypatch.setattr(batch_slot, "WITHOUT_S", 0.5)
+    monkeypatch.setattr(batch_slot, "_POLL_S", 0.02)
 
 
 @pytest.fixture
 async def server() -> AsyncIterator[Limits]:
     limits = Limits()
     app = web.Application(middlewares=[limits.misbehave])
-    app.router.add_get("/api/v2/concurrency_limits/{name}", limits.look)
     app.router.add_post("/api/v2/concurrency_limits/increment-with-lease", limits.take)
     app.router.add_post("/api/v2/concurrency_limits/decrement-with-lease", limits.give_back)
     app.router.add_post("/api/v2/concurrency_limits/leases/{lease}/renew", limits.renew)
@@ -107,21 +94,14 @@ def never() -> bool:
     return False
 
 
-def new_slots() -> BatchSlots:
-    return BatchSlots(SlotApi("llm", uuid4()), "llm", LOG)
+def new_slots() -> Slots:
+    return Slots(SlotApi("llm", uuid4()), "llm", LOG)
 
 
-async def end(slots: BatchSlots) -> None:
-    """What the end of the event loop does."""
-    slots._keeper.cancel()
-    await asyncio.wait({slots._keeper})
-
-
-async def batch(slots: BatchSlots, seconds: float = 0.01) -> bool:
-    lease = await slots.take(never)
-    await asyncio.sleep(seconds)
-    slots.leave(lease)
-    return lease is not None
+async def batch(slots: Slots, seconds: float = 0.01) -> bool:
+    async with slots.one(never) as has_one:
+        await asyncio.sleep(seconds)
+    return has_one
 
 
 async def until(condition: Any) -> None:
@@ -133,29 +113,17 @@ async def until(condition: Any) -> None:
 async def test_without_a_limit_many_batches_cost_one_call(server: Limits) -> None:
     slots = new_slots()
     with_slot = await asyncio.gather(*(batch(slots) for _ in range(50)))
-    await end(slots)
     assert not any(with_slot)
-    assert server.calls.count("tag:llm") == len(server.calls) <= 2
+    assert server.calls.count("increment-with-lease") == len(server.calls) <= 2
 
 
-async def test_a_limit_is_kept_and_its_slots_go_from_batch_to_batch(server: Limits) -> None:
+async def test_a_limit_is_kept_and_every_slot_given_back(server: Limits) -> None:
     server.limit = 3
     slots = new_slots()
     with_slot = await asyncio.gather(*(batch(slots) for _ in range(60)))
     assert all(with_slot)
     assert server.most_taken <= 3
-    assert server.calls.count("decrement-with-lease") == 0
-    await until(lambda: not server.taken)
-    await end(slots)
-
-
-async def test_everything_is_given_back_when_the_loop_ends(server: Limits) -> None:
-    server.limit = 3
-    slots = new_slots()
-    assert await slots.take(never)
-    assert server.taken == 1
-    await end(slots)
-    assert server.taken == 0
+    assert not server.taken
 
 
 async def test_a_full_limit_is_waited_for_and_told_once(
@@ -169,29 +137,42 @@ async def test_a_full_limit_is_waited_for_and_told_once(
         assert not any(task.done() for task in waiting)
         server.leases.clear()
         assert all(await asyncio.gather(*waiting))
-    await end(slots)
     assert [record for record in caplog.messages if "is full" in record] == [
         "Concurrency limit llm is full: batches wait for a slot"
     ]
+
+
+async def test_a_limit_of_zero_pauses_the_batches_until_it_is_raised(server: Limits) -> None:
+    server.limit = 0
+    slots = new_slots()
+    waiting = [asyncio.create_task(batch(slots)) for _ in range(3)]
+    await until(lambda: server.calls.count("increment-with-lease") > 3)
+    assert not any(task.done() for task in waiting)
+    server.limit = 1
+    assert all(await asyncio.gather(*waiting))
 
 
 async def test_a_run_that_has_to_stop_does_not_wait(server: Limits) -> None:
     server.limit = 0
     slots = new_slots()
     stopped: list[str] = []
-    waiting = asyncio.create_task(slots.take(lambda: bool(stopped)))
+
+    async def waits() -> bool:
+        async with slots.one(lambda: bool(stopped)) as has_one:
+            return has_one
+
+    waiting = [asyncio.create_task(waits()) for _ in range(3)]
     await until(lambda: "increment-with-lease" in server.calls)
-    assert not waiting.done()
+    assert not any(task.done() for task in waiting)
     stopped.append("the budget is spent")
-    assert await waiting is None
-    await end(slots)
+    assert not any(await asyncio.gather(*waiting))
 
 
 async def test_a_busy_server_is_asked_again_at_once(server: Limits) -> None:
     server.limit, server.busy = 3, 2
-    slots = new_slots()
-    assert await batch(slots)
-    await end(slots)
+    assert await batch(new_slots())
+    server.busy = 0
+    assert not server.taken
 
 
 async def test_a_broken_api_is_warned_of_once_and_heeded_again_later(
@@ -201,51 +182,55 @@ async def test_a_broken_api_is_warned_of_once_and_heeded_again_later(
     slots = new_slots()
     assert not any(await asyncio.gather(*(batch(slots) for _ in range(20))))
     server.broken = False
-    await until(lambda: "increment-with-lease" in server.calls or slots._rationed)
-    assert await batch(slots)
-    await end(slots)
+    async with asyncio.timeout(10):
+        while not await batch(slots):
+            pass
     assert len([each for each in caplog.records if each.levelname == "WARNING"]) == 1
 
 
 async def test_no_server_at_all_is_no_obstacle() -> None:
     with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}):
-        slots = new_slots()
-        assert not await batch(slots)
-        await end(slots)
+        assert not await batch(new_slots())
+
+
+async def test_a_server_that_goes_away_meanwhile_is_no_obstacle(server: Limits) -> None:
+    server.limit = 3
+    async with new_slots().one(never) as has_one:
+        assert has_one
+        server.broken = True
 
 
 async def test_a_cancelled_batch_takes_nothing_with_it(server: Limits) -> None:
     server.limit, server.leases = 1, {"another run's": 1}
     slots = new_slots()
-    waiting = asyncio.create_task(slots.take(never))
+    waiting = asyncio.create_task(batch(slots))
     await until(lambda: "increment-with-lease" in server.calls)
     waiting.cancel()
     await asyncio.wait({waiting})
     server.leases.clear()
     assert await batch(slots)
-    await end(slots)
+    at_work = asyncio.create_task(batch(slots, seconds=60))
+    await until(lambda: server.taken)
+    at_work.cancel()
+    await asyncio.wait({at_work})
     assert not server.taken
 
 
-async def test_a_lease_is_renewed_and_a_lost_one_taken_anew(
+async def test_a_lease_is_renewed_and_a_lost_one_no_obstacle(
     server: Limits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batch_slots, "_RENEW_AFTER_S", 0.05)
+    monkeypatch.setattr(batch_slot, "_RENEW_AFTER_S", 0.05)
     server.limit = 1
     slots = new_slots()
-    lease = await slots.take(never)
-    await until(lambda: server.calls.count("renew") >= 2)
-    server.leases.clear()
-    await until(lambda: lease not in slots._leases)
-    slots.leave(lease)
+    async with slots.one(never):
+        await until(lambda: server.calls.count("renew") >= 2)
+        server.leases.clear()
+        renewals = server.calls.count("renew")
+        await until(lambda: server.calls.count("renew") > renewals)
     assert await batch(slots)
-    await end(slots)
 
 
-async def test_a_run_does_not_keep_the_slots_of_a_full_limit_for_ever(
-    server: Limits, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(batch_slots, "TURN_S", 0.05)
+async def test_a_run_does_not_keep_the_slots_of_a_full_limit_for_ever(server: Limits) -> None:
     server.limit = 1
     one, other = new_slots(), new_slots()
     ended = False
@@ -261,5 +246,3 @@ async def test_a_run_does_not_keep_the_slots_of_a_full_limit_for_ever(
     ended = True
     assert all(await asyncio.gather(*endless))
     assert server.most_taken == 1
-    await end(one)
-    await end(other)
