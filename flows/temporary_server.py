@@ -15,7 +15,9 @@ import subprocess
 import sys
 import threading
 import time
+from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import httpx
 
@@ -23,48 +25,76 @@ from tasks.errors import UserError
 
 _ROOT = Path(__file__).parents[1]
 _SECONDS_TO_STOP = 5.0
+_NEWER_DATABASE = "Can't locate revision identified by"
 
 
 def start(timeout_s: float) -> str:
     """Start the server, wait until it answers, and have it end with this process; gives its URL.
 
     Raises:
-        UserError: it has ended, or does not answer within ``timeout_s`` seconds.
+        UserError: it has ended, or does not answer within ``timeout_s`` seconds; its database is
+            of a newer Prefect.
     """
     from prefect.settings import get_current_settings
 
     settings = get_current_settings().to_environment_variables(exclude_unset=True)
     path = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH", "")]))
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    # What the server says is of no use in the terminal once it runs.
+    with socket.create_server(("127.0.0.1", 0)) as listener, TemporaryFile() as errors:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/api"
         server = subprocess.Popen(
             # -P: not what happens to be in the current folder.
             [sys.executable, "-P", "-m", "flows.temporary_server", str(listener.fileno())],
             stdin=subprocess.PIPE,
             pass_fds=[listener.fileno()],
+            stderr=errors,
             start_new_session=True,
             env={**os.environ, **settings, "PREFECT_UI_ENABLED": "0", "PYTHONPATH": path},
         )
-    # Prefect sends its last events before this: its services stop earlier than `atexit` does.
-    atexit.register(_stop, server)
-    _wait_until_up(server, url, timeout_s)
+        # Prefect sends its last events before this: its services stop earlier than `atexit` does.
+        atexit.register(_stop, server)
+        if not _is_up(server, url, timeout_s):
+            errors.seek(0)
+            raise UserError(_why_not(errors.read().decode(errors="replace")))
     return url
 
 
-def _wait_until_up(server: subprocess.Popen[bytes], url: str, timeout_s: float) -> None:
+def _is_up(server: subprocess.Popen[bytes], url: str, timeout_s: float) -> bool:
+    """Wait until the server answers; false if it has ended, or takes too long."""
     deadline = time.monotonic() + timeout_s
     with httpx.Client(timeout=timeout_s, trust_env=False) as client:
         while server.poll() is None and time.monotonic() < deadline:
             try:
                 if client.get(f"{url}/health").is_success:
-                    return
+                    return True
             except httpx.TransportError:
                 pass
             time.sleep(0.1)
-    raise UserError(
+    return False
+
+
+def _why_not(said: str) -> str:
+    """Why the server did not start, by what it said on standard error."""
+    if _NEWER_DATABASE in said:
+        return (
+            f"Prefect's database {_database()} is of a newer Prefect than the {version('prefect')} "
+            "that is installed here; upgrade it (pip install --upgrade prefect), or have "
+            "PREFECT_HOME name another folder"
+        )
+    return (
         "Prefect's temporary server has not started; start one with `prefect server start` and "
         "set PREFECT_API_URL to it"
     )
+
+
+def _database() -> str:
+    """The file of the server's database, or its URL without the password."""
+    from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL
+    from sqlalchemy.engine import make_url
+
+    url = make_url(PREFECT_API_DATABASE_CONNECTION_URL.value())
+    is_file = url.get_backend_name() == "sqlite"
+    return str(url.database) if is_file else url.render_as_string()
 
 
 def _stop(server: subprocess.Popen[bytes]) -> None:

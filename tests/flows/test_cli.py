@@ -1,5 +1,7 @@
 """The command line as its users meet it: a process, its output, its exit status."""
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import orjson
@@ -7,6 +9,7 @@ import pytest
 
 from tasks.llm.embedded_process import EmbeddedEndpoint
 from tasks.llm.faults import Faults
+from tests.prefect_database import with_database
 from tests.support import call_cli, only_json, read_rows, run_cli, write_articles
 
 KEYS = (
@@ -53,6 +56,24 @@ def test_empty_folder_is_one_clear_line(tmp_path: Path) -> None:
     assert "empty folder" in only_json(completed)["error"]
     assert "empty folder" in completed.stderr
     assert len(completed.stderr.splitlines()) == 1
+
+
+@pytest.mark.slow
+def test_a_database_of_a_newer_prefect_is_one_clear_line(
+    tmp_path: Path, lake: str, database: Path
+) -> None:
+    home = with_database(tmp_path / "prefect", database)
+    with closing(sqlite3.connect(home / "prefect.db")) as connection, connection:
+        connection.execute("UPDATE alembic_version SET version_num = 'ffffffffffff'")
+    changes = {"PREFECT_API_URL": "", "PREFECT_HOME": str(home)}
+
+    completed = run_cli("run", "demo", "--lake", lake, "--base-url", "embedded", **changes)
+
+    assert completed.returncode == 1, completed.stderr
+    (line,) = completed.stderr.splitlines()
+    assert f"{home / 'prefect.db'} is of a newer Prefect" in line
+    assert "upgrade" in line
+    assert "PREFECT_HOME" in line
 
 
 @pytest.mark.slow
