@@ -40,17 +40,18 @@ def start(timeout_s: float) -> str:
     settings = get_current_settings().to_environment_variables(exclude_unset=True)
     path = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH", "")]))
     # What the server says is of no use in the terminal once it runs.
-    with socket.create_server(("127.0.0.1", 0)) as listener, TemporaryFile() as errors:
-        url = f"http://127.0.0.1:{listener.getsockname()[1]}/api"
-        server = subprocess.Popen(
-            # -P: not what happens to be in the current folder.
-            [sys.executable, "-P", "-m", "flows.temporary_server", str(listener.fileno())],
-            stdin=subprocess.PIPE,
-            pass_fds=[listener.fileno()],
-            stderr=errors,
-            start_new_session=True,
-            env={**os.environ, **settings, "PREFECT_UI_ENABLED": "0", "PYTHONPATH": path},
-        )
+    with TemporaryFile() as errors:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            url = f"http://127.0.0.1:{listener.getsockname()[1]}/api"
+            server = subprocess.Popen(
+                # -P: not what happens to be in the current folder.
+                [sys.executable, "-P", "-m", "flows.temporary_server", str(listener.fileno())],
+                stdin=subprocess.PIPE,
+                pass_fds=[listener.fileno()],
+                stderr=errors,
+                start_new_session=True,
+                env={**os.environ, **settings, "PREFECT_UI_ENABLED": "0", "PYTHONPATH": path},
+            )
         # Prefect sends its last events before this: its services stop earlier than `atexit` does.
         atexit.register(_stop, server)
         if not _is_up(server, url, timeout_s):
