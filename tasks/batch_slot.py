@@ -32,7 +32,7 @@ _POLL_S = 0.5
 _RETRY_S = 0.05
 _RENEW_AFTER_S = LEASE_S / 3
 _RENEW_RETRY_S = 5.0
-_GONE = (404, 410)
+_GONE, _BUSY = (404, 410), 503
 
 _slots_on: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Slots]] = WeakKeyDictionary()
 
@@ -75,6 +75,7 @@ class Slots:
         self._tag = tag
         self._log = log
         self._batches = 0
+        self._owed: list[UUID] = []
         self._turn = asyncio.Lock()
         self._without_until = 0.0
         self._told_full = self._away = False
@@ -121,6 +122,7 @@ class Slots:
                     self._without_until = time.monotonic() + WITHOUT_S
                     return None
                 self._tell_full()
+                await self._give_back_owed()
                 pause = _POLL_S
             await asyncio.sleep(pause * random.uniform(0.5, 1.5))
         return None
@@ -139,14 +141,26 @@ class Slots:
                 pause = _RENEW_RETRY_S
 
     async def _give_back(self, lease: UUID) -> None:
-        """Give a slot back; where it cannot be, its lease expires on the server."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(PATIENCE_S):
-                while True:
-                    try:
-                        return await self._api.give_back(lease)
-                    except SlotsUnavailable:
-                        await asyncio.sleep(_RETRY_S * random.uniform(0.5, 1.5))
+        """Give a slot back; one that cannot be is owed, and its lease expires in the end."""
+        deadline = time.monotonic() + PATIENCE_S
+        busy = True
+        while busy:
+            try:
+                await self._api.give_back(lease)
+            except SlotsUnavailable as error:
+                busy = error.status == _BUSY and time.monotonic() < deadline
+                if not busy:
+                    self._owed.append(lease)
+                await asyncio.sleep(_RETRY_S * random.uniform(0.5, 1.5))
+            else:
+                return
+
+    async def _give_back_owed(self) -> None:
+        """Try again: Prefect 3.9 divides by the limit, and takes no slot back while that is 0."""
+        with suppress(SlotsUnavailable):
+            while self._owed:
+                await self._api.give_back(self._owed[0])
+                del self._owed[0]
 
     def _tell_full(self) -> None:
         if not self._told_full:

@@ -16,6 +16,7 @@ import pytest
 from tasks.lake import Lake
 from tasks.llm.embedded_process import EmbeddedEndpoint
 from tasks.llm.faults import Faults
+from tasks.summarize import LLM_TAG
 from tests.prefect_database import with_database
 from tests.support import only_json, read_rows, start_cli, write_articles
 
@@ -78,6 +79,7 @@ class Server:
 def server(tmp_path: Path, database: Path) -> Iterator[Server]:
     server = Server(with_database(tmp_path / "prefect", database))
     server.start()
+    server.post("/v2/concurrency_limits/", {"name": f"tag:{LLM_TAG}", "limit": 64})
     yield server
     server.kill()
 
