@@ -14,7 +14,7 @@ from prefect.blocks.system import Secret
 from tasks.errors import UsageError, UserError
 from tasks.llm.gateway import Gateway
 from tasks.llm.prices import FREE, Price
-from tasks.llm.transport import HttpTransport, Transport, proxy_for
+from tasks.llm.transport import HttpTransport, Transport
 from tasks.settings import EMBEDDED, LIST_PRICE, SummarizeSettings
 
 EMBEDDED_MODEL = "extractive-v1"
@@ -97,15 +97,11 @@ def build_gateway(endpoint: Endpoint, base_url: str, settings: SummarizeSettings
 
 
 def _transport(endpoint: Endpoint, base_url: str, settings: SummarizeSettings) -> Transport:
-    # The two that are seldom wanted take half a second to import, and that only where they are.
     if settings.client == "openai":
+        # It takes half a second to import, and is seldom wanted.
         from tasks.llm.openai_transport import open_client
 
         return open_client(base_url, endpoint.api_key, settings.timeout_s)
-    if proxy_for(base_url):
-        from tasks.llm.aiohttp_transport import AiohttpTransport
-
-        return AiohttpTransport(base_url, endpoint.api_key, settings.timeout_s)
     return HttpTransport(base_url, endpoint.api_key, settings.timeout_s)
 
 

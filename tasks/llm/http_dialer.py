@@ -1,4 +1,4 @@
-"""Opening connections to one server: its name looked up, the fastest address taken, TLS."""
+"""Opens connections to one server: name look-up, the fastest address, a proxy's tunnel, TLS."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import asyncio
 import os
 import socket
 import ssl
+from base64 import b64encode
 from collections.abc import Callable
 from time import monotonic
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import aiohappyeyeballs
 from yarl import URL
@@ -25,23 +26,33 @@ _AddressInfo = tuple[int, int, int, str, Any]
 
 
 class Dialer:
-    """Opens connections to one origin.
+    """Opens connections to one origin, directly or through an HTTP proxy.
+
+    An https origin is reached through a tunnel (CONNECT, RFC 9110 section 9.3.6): the proxy sees
+    neither key nor article. For an http origin the connection ends at the proxy.
 
     Args:
         origin: scheme, host and port.
+        proxy: the proxy's URL, with user and password where it wants them; None: no proxy.
         ssl_context: for https; None takes the system's certificates.
-        connect_timeout_s: for looking the name up, connecting and TLS, together.
+        connect_timeout_s: for name look-up, connecting, the tunnel and TLS, together.
     """
 
     def __init__(
-        self, origin: URL, ssl_context: ssl.SSLContext | None, connect_timeout_s: float
+        self,
+        origin: URL,
+        proxy: URL | None,
+        ssl_context: ssl.SSLContext | None,
+        connect_timeout_s: float,
     ) -> None:
-        # A name with a final dot is right for a name server, and wrong in a certificate.
-        self._host = origin.raw_host or ""
-        self._port = origin.port or 0
-        self._name = f"{origin.host_subcomponent}:{self._port}"
+        self._origin = origin
+        self._proxy = proxy
+        self._nearest = proxy or origin
+        self._name = _name(origin) + (f" through the proxy {_name(proxy)}" if proxy else "")
         self._connect_timeout_s = connect_timeout_s
-        self._ssl = (ssl_context or _default_context()) if origin.scheme == "https" else None
+        self._ssl: ssl.SSLContext | None = None
+        if "https" in (origin.scheme, self._nearest.scheme):
+            self._ssl = ssl_context or _default_context()
         self._addresses: list[_AddressInfo] = []
         self._addresses_until = 0.0
         self._turn = 0
@@ -80,16 +91,48 @@ class Dialer:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             # An answer may take minutes, which is longer than some NATs remember a connection.
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            if self._proxy is not None and self._origin.scheme == "https":
+                return await self._through_tunnel(self._proxy, sock, on_lost)
             _, connection = await asyncio.get_running_loop().create_connection(
-                lambda: HttpConnection(on_lost),
-                sock=sock,
-                ssl=self._ssl,
-                server_hostname=self._host.rstrip(".") if self._ssl else None,
+                lambda: HttpConnection(on_lost), sock=sock, **self._tls(self._nearest)
             )
         except BaseException:
             sock.close()
             raise
         return connection
+
+    async def _through_tunnel(
+        self, proxy: URL, sock: socket.socket, on_lost: Callable[[HttpConnection], None]
+    ) -> HttpConnection:
+        """Have the proxy connect to the origin, then start TLS with the origin."""
+        loop = asyncio.get_running_loop()
+        reader = asyncio.StreamReader()
+        transport, _ = await loop.create_connection(
+            lambda: asyncio.StreamReaderProtocol(reader), sock=sock, **self._tls(proxy)
+        )
+        connection = HttpConnection(on_lost)
+        tls = self._tls(self._origin)
+        try:
+            transport.write(_tunnel_request(self._origin, proxy))
+            await _tunnel_opened(reader)
+            secured = await loop.start_tls(
+                transport, connection, tls["ssl"], server_hostname=tls["server_hostname"]
+            )
+        except BaseException:
+            transport.abort()
+            raise
+        if not connection.reusable:  # it ended, or spoke unasked, before it was handed over
+            transport.abort()
+            raise ConnectionError("closed at once")
+        connection.connection_made(cast(asyncio.Transport, secured))
+        return connection
+
+    def _tls(self, url: URL) -> dict[str, Any]:
+        """Return the arguments of ``create_connection`` for TLS with this server; none for http."""
+        if url.scheme != "https":
+            return {}
+        # A name with a final dot is right for a name server, and wrong in a certificate.
+        return {"ssl": self._ssl, "server_hostname": (url.raw_host or "").rstrip(".")}
 
     async def _resolve(self) -> list[_AddressInfo]:
         """The server's addresses, each time another one first, so that all get their share."""
@@ -107,7 +150,8 @@ class Dialer:
 
     async def _look_up(self) -> list[_AddressInfo]:
         loop = asyncio.get_running_loop()
-        found = await loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+        host, port = self._nearest.raw_host, self._nearest.port
+        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         return list(found)
 
     def _looked_up(self, lookup: asyncio.Task[list[_AddressInfo]]) -> None:
@@ -115,6 +159,36 @@ class Dialer:
         if not lookup.cancelled() and lookup.exception() is None:
             self._addresses = lookup.result()
             self._addresses_until = monotonic() + _NAME_LASTS_S
+
+
+def proxy_authorization(proxy: URL) -> dict[str, str]:
+    """The header with the user and the password of a proxy's URL; empty without them."""
+    if proxy.user is None and proxy.password is None:
+        return {}
+    credentials = f"{proxy.user or ''}:{proxy.password or ''}".encode()
+    return {"Proxy-Authorization": f"Basic {b64encode(credentials).decode()}"}
+
+
+def _tunnel_request(origin: URL, proxy: URL) -> bytes:
+    target = _name(origin)
+    headers = {"Host": target, **proxy_authorization(proxy)}
+    lines = [f"CONNECT {target} HTTP/1.1", *map(": ".join, headers.items())]
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+async def _tunnel_opened(reader: asyncio.StreamReader) -> None:
+    """Read the proxy's answer to CONNECT; raises ConnectionError if it opens no tunnel."""
+    try:
+        answer = await reader.readuntil(b"\r\n\r\n")
+    except (asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+        raise ConnectionError("the proxy gives no whole answer") from None
+    _, _, status = answer.partition(b"\r\n")[0].decode(errors="replace").partition(" ")
+    if not status.startswith("2"):
+        raise ConnectionError(f"the proxy answers {status}")
+
+
+def _name(url: URL) -> str:
+    return f"{url.host_subcomponent}:{url.port}"
 
 
 def _default_context() -> ssl.SSLContext:

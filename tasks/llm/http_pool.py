@@ -12,7 +12,7 @@ from typing import Final
 from yarl import URL
 
 from tasks.llm.http_connection import HttpConnection
-from tasks.llm.http_dialer import CONNECT_TIMEOUT_S, Dialer
+from tasks.llm.http_dialer import CONNECT_TIMEOUT_S, Dialer, proxy_authorization
 from tasks.llm.http_response import HttpError, Response
 
 KEEPALIVE_S: Final = 4.0
@@ -42,10 +42,11 @@ class HttpPool:
         stall_s: seconds without a byte after which a request is given up; None for no such
             limit. May be set at any time, and holds for requests under way as well.
         connect_timeout_s: seconds for opening a connection; None is 10.
+        proxy: an HTTP proxy's URL, with user and password where it wants them.
         ssl_context: for https; None takes the system's certificates.
 
     Raises:
-        ValueError: the base URL is none, or a header cannot be sent.
+        ValueError: a URL is none, or a header cannot be sent.
     """
 
     def __init__(
@@ -56,17 +57,25 @@ class HttpPool:
         timeout_s: float,
         stall_s: float | None = None,
         connect_timeout_s: float | None = None,
+        proxy: str | None = None,
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
-        url = URL(base_url)
-        if url.scheme not in ("http", "https") or not url.raw_host:
-            raise ValueError("not an http or https URL with a host")
+        url = _http_url(base_url)
+        proxy_url = _http_url(proxy) if proxy else None
         self.stall_s = stall_s
         self._timeout_s = timeout_s
         self._prefix = url.raw_path.rstrip("/")
-        self._fields = _encoded({"Host": url.host_port_subcomponent or "", **_PLAIN, **headers})
+        host = url.host_port_subcomponent or ""
+        fields = {"Host": host, **_PLAIN, **headers}
+        if proxy_url is not None and url.scheme == "http":
+            # The proxy is told the whole URL (RFC 9112 section 3.2.2); for https it opens a tunnel.
+            self._prefix = f"http://{host}{self._prefix}"
+            fields |= proxy_authorization(proxy_url)
+        self._fields = _encoded(fields)
         self._heads: dict[tuple[str, str], bytes] = {}
-        self._dialer = Dialer(url.origin(), ssl_context, connect_timeout_s or CONNECT_TIMEOUT_S)
+        self._dialer = Dialer(
+            url.origin(), proxy_url, ssl_context, connect_timeout_s or CONNECT_TIMEOUT_S
+        )
         self._open: set[HttpConnection] = set()
         self._idle: list[HttpConnection] = []
         self._watchdog: asyncio.TimerHandle | None = None
@@ -189,6 +198,13 @@ class HttpPool:
             else:
                 continue
             connection.cut(error)
+
+
+def _http_url(text: str) -> URL:
+    url = URL(text)
+    if url.scheme not in ("http", "https") or not url.raw_host:
+        raise ValueError("not an http or https URL with a host")
+    return url
 
 
 def _encoded(headers: Mapping[str, str]) -> bytes:

@@ -1,4 +1,4 @@
-"""How a chat request travels: over our own thin HTTP client, to any compatible server."""
+"""Sends chat requests over our own thin HTTP client, to any compatible server."""
 
 from __future__ import annotations
 
@@ -46,7 +46,9 @@ class Transport(Protocol):
 
 
 class HttpTransport:
-    """Any OpenAI-compatible ``/chat/completions`` over one HttpPool, the fast way; no proxy.
+    """Any OpenAI-compatible ``/chat/completions`` over one HttpPool, the fast way.
+
+    Where the environment names an HTTP proxy for the endpoint, all requests go through it.
 
     Args:
         base_url: up to and including ``/v1``.
@@ -119,7 +121,11 @@ class HttpTransport:
             headers["Authorization"] = f"Bearer {self._api_key}"
         try:
             self._pool = HttpPool(
-                self._base_url, headers, timeout_s=self._timeout_s, stall_s=self._stall_s
+                self._base_url,
+                headers,
+                timeout_s=self._timeout_s,
+                stall_s=self._stall_s,
+                proxy=proxy_for(self._base_url),
             )
         except ValueError:
             raise EndpointRefused(
@@ -149,9 +155,20 @@ def check_key(api_key: str | None) -> None:
 
 
 def proxy_for(base_url: str) -> str | None:
-    """The proxy that the environment names for the endpoint; none for this machine."""
+    """Return the proxy that the environment names for the endpoint; none for this machine.
+
+    Raises:
+        EndpointRefused: it is not an HTTP proxy.
+    """
     parts = urlsplit(base_url)
     if not parts.hostname or parts.hostname in _LOOPBACK or proxy_bypass(parts.hostname):
         return None
     proxy = getproxies().get(parts.scheme)
-    return proxy if proxy is None or "://" in proxy else f"http://{proxy}"
+    if proxy is None:
+        return None
+    scheme, found, _ = proxy.partition("://")
+    if found and scheme.lower() not in ("http", "https"):
+        raise EndpointRefused(
+            "no_such_url", f"{parts.scheme}_proxy names a {scheme} proxy; only http and https work"
+        )
+    return proxy if found else f"http://{proxy}"

@@ -13,7 +13,6 @@ import orjson
 import pytest
 from aiohttp import web
 
-from tasks.llm.aiohttp_transport import AiohttpTransport
 from tasks.llm.answers import Answer, Parse, RunStopped, Unanswered
 from tasks.llm.asking import Asking, Result
 from tasks.llm.chat import ChatTemplate, Completion
@@ -41,10 +40,6 @@ def over_http(base_url: str, key: str | None = KEY, timeout_s: float = 5.0) -> T
     return HttpTransport(base_url, key, timeout_s)
 
 
-def over_aiohttp(base_url: str, key: str | None = KEY, timeout_s: float = 5.0) -> Transport:
-    return AiohttpTransport(base_url, key, timeout_s)
-
-
 def over_openai(base_url: str, key: str | None = KEY, timeout_s: float = 5.0) -> Transport:
     client = openai.AsyncOpenAI(
         base_url=base_url, api_key=key or "none", max_retries=0, timeout=timeout_s
@@ -52,8 +47,7 @@ def over_openai(base_url: str, key: str | None = KEY, timeout_s: float = 5.0) ->
     return OpenAITransport(client)
 
 
-EVERY: list[Make] = [over_http, over_aiohttp, over_openai]
-BOTH: list[Make] = [over_http, over_openai]
+EVERY: list[Make] = [over_http, over_openai]
 
 
 @asynccontextmanager

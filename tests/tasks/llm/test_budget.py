@@ -22,7 +22,7 @@ from tests.tasks.llm.gateway_support import (
     endings,
     gateway_to,
     of_kind,
-    over_aiohttp,
+    over_http,
     plain,
     stats_of,
 )
@@ -96,7 +96,7 @@ async def test_what_is_left_goes_to_an_article_that_is_short_enough() -> None:
 async def test_a_budget_needs_a_price() -> None:
     with pytest.raises(ValueError, match="needs a price"):
         Gateway(
-            over_aiohttp("http://127.0.0.1:1/v1"),
+            over_http("http://127.0.0.1:1/v1"),
             max_in_flight=1,
             price=None,
             retry=FAST,

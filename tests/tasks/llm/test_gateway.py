@@ -12,7 +12,7 @@ from tasks.llm.faults_latency import Latency
 from tasks.llm.prices import Price, Rates
 from tasks.llm.retry import RetryPolicy
 from tests.tasks.llm.gateway_support import (
-    BOTH,
+    EVERY,
     FAST,
     JSON_TEMPLATE,
     OK,
@@ -35,7 +35,7 @@ from tests.tasks.llm.gateway_support import (
 # ---- Every answer once, and every token on the bill.
 
 
-@pytest.mark.parametrize("make", BOTH)
+@pytest.mark.parametrize("make", EVERY)
 async def test_without_faults_every_article_is_asked_about_once(make: Make) -> None:
     async with running_endpoint() as url, gateway_to(url, make=make) as gateway:
         results = await endings(gateway, 40)

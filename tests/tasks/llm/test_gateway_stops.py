@@ -13,7 +13,7 @@ from tasks.llm.embedded_wire import reset
 from tasks.llm.faults import Faults
 from tasks.llm.retry import RetryPolicy
 from tests.tasks.llm.gateway_support import (
-    BOTH,
+    EVERY,
     FAST,
     OK,
     PATIENT,
@@ -112,7 +112,7 @@ async def test_stop_ends_waits_and_sends_nothing_more(monkeypatch: pytest.Monkey
     [Faults(http_500=0.5), Faults(reset=0.5), Faults(truncated=0.5), Faults(garbage=0.5)],
     ids=lambda faults: ",".join(faults.options()),
 )
-@pytest.mark.parametrize("make", BOTH)
+@pytest.mark.parametrize("make", EVERY)
 async def test_a_fault_that_passes_is_tried_again(make: Make, faults: Faults) -> None:
     async with (
         running_endpoint(faults) as url,

@@ -21,7 +21,6 @@ from tests.tasks.llm.gateway_support import (
     completion_body,
     error_of,
     opened,
-    over_aiohttp,
     over_http,
     scripted,
     stats_of,
@@ -57,12 +56,11 @@ async def test_a_completion_and_what_was_sent_for_it(make: Make) -> None:
     assert seen.json == {**TEMPLATE.options(), "messages": TEMPLATE.messages(article(1))}
 
 
-@pytest.mark.parametrize("make", [over_http, over_aiohttp])
 @pytest.mark.parametrize("key", [None, "", "  \n"])
-async def test_without_a_key_no_authorization_is_sent(make: Make, key: str | None) -> None:
+async def test_without_a_key_no_authorization_is_sent(key: str | None) -> None:
     async with (
         scripted((200, completion_body())) as script,
-        opened(make(script.base_url, key, 5)) as transport,
+        opened(over_http(script.base_url, key, 5)) as transport,
     ):
         await transport.complete(TEMPLATE, "x")
         await transport.probe()
@@ -70,11 +68,10 @@ async def test_without_a_key_no_authorization_is_sent(make: Make, key: str | Non
     assert not any("authorization" in request.headers for request in script.seen)
 
 
-@pytest.mark.parametrize("make", [over_http, over_aiohttp])
-async def test_white_space_around_the_key_is_not_sent(make: Make) -> None:
+async def test_white_space_around_the_key_is_not_sent() -> None:
     """A key is often read from a file that ends with a line break."""
     async with scripted((200, completion_body())) as script:
-        async with opened(make(script.base_url, f" {KEY}\n", 5)) as transport:
+        async with opened(over_http(script.base_url, f" {KEY}\n", 5)) as transport:
             await transport.complete(TEMPLATE, "x")
         assert script.seen[0].headers["authorization"] == f"Bearer {KEY}"
 
@@ -104,7 +101,7 @@ async def test_the_embedded_endpoint_gives_all_the_same(make: Make) -> None:
     async with (
         running_endpoint(api_key=KEY) as url,
         opened(make(url)) as transport,
-        opened(over_aiohttp(url)) as other,
+        opened(over_http(url)) as other,
     ):
         await transport.probe()
         first = await other.complete(TEMPLATE, article(1))
@@ -159,13 +156,13 @@ async def test_the_proxy_of_the_environment_is_used_but_for_this_machine(
             monkeypatch.setenv(name, proxy.base_url.removesuffix("/v1").removeprefix("http://"))
         for name in ("no_proxy", "NO_PROXY"):
             monkeypatch.setenv(name, "near.example")
-        async with opened(over_aiohttp("http://far.example/v1")) as transport:
+        async with opened(over_http("http://far.example/v1")) as transport:
             await transport.complete(TEMPLATE, "x")
         assert [request.target for request in proxy.seen] == [
             "http://far.example/v1/chat/completions"
         ]
         assert proxy.seen[0].headers["authorization"] == f"Bearer {KEY}"
-        await error_of(over_aiohttp, near.base_url)
+        await error_of(over_http, near.base_url)
         assert len(proxy.seen) == 1
         assert len(near.seen) == 1
 
@@ -246,13 +243,10 @@ async def test_a_transport_can_be_closed_twice_and_before_its_first_call() -> No
         await transport.close()
 
 
-@pytest.mark.parametrize("make", [over_http, over_aiohttp])
-async def test_an_answer_without_end_is_given_up_on(
-    make: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_answer_without_end_is_given_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tasks.llm.http_response.LARGEST_BODY", 1_000)
     async with scripted((200, completion_body("x" * 2_000))) as script:
-        error = await error_of(make, script.base_url)
+        error = await error_of(over_http, script.base_url)
     assert error.error_class == "too_large"
 
 

@@ -21,14 +21,12 @@ from tests.tasks.llm.gateway_support import (
     completion_body,
     error_of,
     opened,
-    over_aiohttp,
     over_http,
     scripted,
 )
 from tests.tasks.llm.http_support import raw_server, self_signed, serving
 
 every = pytest.mark.parametrize("make", EVERY)
-direct = pytest.mark.parametrize("make", [over_http, over_aiohttp])
 
 
 @every
@@ -228,25 +226,22 @@ async def test_a_port_where_nobody_listens(make: Make) -> None:
     assert (type(error), error.error_class) == (Transient, "connection")
 
 
-@direct
-async def test_an_unreachable_endpoint_is_named_with_the_reason(make: Make) -> None:
+async def test_an_unreachable_endpoint_is_named_with_the_reason() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    error = await error_of(make, f"http://127.0.0.1:{port}/v1")
+    error = await error_of(over_http, f"http://127.0.0.1:{port}/v1")
     assert f"127.0.0.1:{port} (Connection refused)" in error.message
     for url in (f"http://localhost:{port}/v1", f"http://no.such.host.invalid:{port}/v1"):
-        error = await error_of(make, url)
+        error = await error_of(over_http, url)
         assert error.error_class == "connection"
         assert "None" not in error.message
 
 
-@direct
 async def test_a_connection_that_does_not_open_is_told_from_a_slow_answer(
-    make: Make, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for module in ("http_pool", "aiohttp_transport"):
-        monkeypatch.setattr(f"tasks.llm.{module}.CONNECT_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("tasks.llm.http_pool.CONNECT_TIMEOUT_S", 0.2)
     with socket.socket() as full:
         full.bind(("127.0.0.1", 0))
         full.listen(0)
@@ -255,30 +250,27 @@ async def test_a_connection_that_does_not_open_is_told_from_a_slow_answer(
         for client in waiting:
             client.setblocking(False)
             client.connect_ex(address)
-        error = await error_of(make, f"http://127.0.0.1:{address[1]}/v1")
+        error = await error_of(over_http, f"http://127.0.0.1:{address[1]}/v1")
         for client in waiting:
             client.close()
     assert error.error_class == "connection"
     assert "no connection within 0.2 s" in error.message
 
 
-@direct
 @pytest.mark.parametrize("url", ["nonsense", "http:///v1", "http://[::1/v1", "ftp://h/v1"])
-async def test_what_is_no_url_is_no_crash(make: Make, url: str) -> None:
-    assert (await error_of(make, url)).error_class in ("no_such_url", "connection")
+async def test_what_is_no_url_is_no_crash(url: str) -> None:
+    assert (await error_of(over_http, url)).error_class in ("no_such_url", "connection")
 
 
-@direct
-async def test_plain_http_where_tls_is_expected_says_so(make: Make) -> None:
+async def test_plain_http_where_tls_is_expected_says_so() -> None:
     async with scripted((200, completion_body())) as script:
-        error = await error_of(make, script.base_url.replace("http:", "https:"))
+        error = await error_of(over_http, script.base_url.replace("http:", "https:"))
     assert error.error_class == "connection"
     assert "not permitted" not in error.message
     assert "SSL" in error.message or "record" in error.message
 
 
-@direct
-async def test_a_certificate_of_ones_own_is_named_as_the_reason(make: Make, tmp_path: Path) -> None:
+async def test_a_certificate_of_ones_own_is_named_as_the_reason(tmp_path: Path) -> None:
     async with raw_server(b"", tls=serving(self_signed(tmp_path))) as server:
-        error = await error_of(make, f"https://localhost:{server.port}/v1")
+        error = await error_of(over_http, f"https://localhost:{server.port}/v1")
     assert "certificate verify failed" in error.message.lower()
