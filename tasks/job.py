@@ -123,7 +123,7 @@ class Job:
     async def _run_batch(self, batch: Batch) -> Counts:
         if self.gateway.stopped and not self.kept:
             return Counts(left=batch["size"])
-        async with self.gateway.room(batch["size"]):
+        async with self.gateway.waiting.room(batch["size"]):
             articles, prompts = await asyncio.to_thread(self._read, batch)
             name = f"{batch['number']:06d}"
             hashes = articles["content_hash"].to_pylist()

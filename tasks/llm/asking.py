@@ -73,15 +73,3 @@ class Asking:
         if self.hedge_lane is None or not self.out:
             return None
         return self.lane if asyncio.current_task() is self.hedge_lane else self.hedge_lane
-
-
-class OneResult:
-    """A receiver for one article that somebody waits for."""
-
-    def __init__(self) -> None:
-        self.result: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-
-    def receive(self, asking: Asking, result: Result) -> None:
-        """Pass the result on, unless whoever waited has gone."""
-        if not self.result.done():
-            self.result.set_result(result)

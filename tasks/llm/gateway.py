@@ -12,15 +12,13 @@ import contextlib
 import contextvars
 import math
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 
 from tasks.llm.alarm import Alarm
-from tasks.llm.answers import Answer, Parse, Totals
-from tasks.llm.asking import Asking, OneResult
+from tasks.llm.answers import Totals
+from tasks.llm.asking import Asking
 from tasks.llm.budget import Budget
 from tasks.llm.calls import Calls
-from tasks.llm.chat import ChatTemplate
 from tasks.llm.errors import LLMError
 from tasks.llm.hedging import Hedging
 from tasks.llm.limits import Held, Limits
@@ -66,7 +64,7 @@ class Gateway:
             raise ValueError("a budget needs a price")
         self.totals = Totals()
         self.price = price
-        self.waiting = Waiting()
+        self.waiting = Waiting(self._wanted)
         self.budget_spent = False
         self.transport = transport
         self._retry = retry or RetryPolicy()
@@ -135,45 +133,6 @@ class Gateway:
         self._dismiss()
         await self.transport.close()
 
-    async def ask(self, template: ChatTemplate, user: str, parse: Parse) -> Answer:
-        """One article's answer.
-
-        Raises:
-            Unanswered: this article has failed.
-            RunStopped: nothing more is sent; the article is left to do.
-        """
-        one = OneResult()
-        asking = Asking(template, user, parse, one)
-        self.submit([asking])
-        try:
-            result = await one.result
-        except asyncio.CancelledError:
-            asking.settled = True
-            if asking.lane is not None and asking.out:
-                asking.lane.cancel()
-                await asyncio.wait([asking.lane])
-            raise
-        if isinstance(result, Answer):
-            return result
-        raise result
-
-    @asynccontextmanager
-    async def room(self, rows: int) -> AsyncIterator[None]:
-        """Wait until few enough articles wait; in the block, read ``rows`` more and submit them.
-
-        It bounds the text in memory: batches are read one after another, as they are needed.
-        """
-        try:
-            await self.waiting.room(rows, self._wanted)
-        except asyncio.CancelledError:
-            self.waiting.admit(self._wanted())
-            raise
-        try:
-            yield
-        finally:
-            self.waiting.kept(rows)
-            self.waiting.admit(self._wanted())
-
     def submit(self, askings: Sequence[Asking]) -> None:
         """Queue articles; each one's receiver gets its result. Only on the event loop."""
         self._loop = asyncio.get_running_loop()
@@ -199,8 +158,10 @@ class Gateway:
         asking.hedge_lane = self._start_lane(asking, now)
         return True
 
-    def _wanted(self) -> int:
+    def _wanted(self) -> float:
         """How many articles may wait: enough for the lanes until the next are read."""
+        if self._calls.stopped:
+            return math.inf  # they are told at once that nothing is sent
         return max(self.limits.concurrency.limit, _LEAST_WAITING)
 
     def _crew_is_full(self) -> bool:
@@ -266,9 +227,7 @@ class Gateway:
                 self._hold_back(wait)
                 return None
             waiting.take_first()
-            waiting.admit(self._wanted())
             return asking
-        waiting.admit(self._wanted())
         if (due := waiting.next_rest_ends) is not None:
             self._alarm.ring_in(due - now)
         return None
@@ -296,4 +255,3 @@ class Gateway:
         """Tell all who wait that nothing more is sent."""
         for asking in self.waiting.clear():
             self._calls.leave(asking)
-        self.waiting.admit(math.inf)

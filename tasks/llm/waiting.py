@@ -5,26 +5,33 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager
 from itertools import count
 
 from tasks.llm.asking import Asking
 
 
 class Waiting:
-    """The queue in front of the gateway; its users see to it that it stays short.
+    """The queue in front of the gateway; it stays short if its users wait for ``room``.
 
     An article that is tried again goes before those that were never asked about, so that the
     batch it belongs to can end. One that rests after a fault holds no slot meanwhile.
+
+    Args:
+        wanted: gives the number of waiting articles below which more may be read.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, wanted: Callable[[], float]) -> None:
         self._new: deque[Asking] = deque()
         self._again: deque[Asking] = deque()
         self._resting: list[tuple[float, int, Asking]] = []
         self._numbers = count()
+        self._wanted = wanted
+        self._readers = 0
         self._promised = 0
-        self._feeders: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._turn = asyncio.Lock()
+        self._fewer = asyncio.Event()
 
     def __len__(self) -> int:
         return len(self._new) + len(self._again)
@@ -38,7 +45,7 @@ class Waiting:
     @property
     def exhausted(self) -> bool:
         """Whether nothing waits, rests, or is being read to be put in."""
-        return not (self._new or self._again or self._resting or self._promised or self._feeders)
+        return not (self._new or self._again or self._resting or self._promised or self._readers)
 
     @property
     def next_rest_ends(self) -> float | None:
@@ -66,11 +73,13 @@ class Waiting:
                 if not queue[0].settled:
                     return queue[0]
                 queue.popleft()  # whoever asked has gone
+        self._perhaps_let_in()
         return None
 
     def take_first(self) -> None:
         """Take out what ``first`` gave."""
         (self._again or self._new).popleft()
+        self._perhaps_let_in()
 
     def bring_forward(self, fits: Callable[[Asking], bool]) -> bool:
         """Put the first article that fits before the others; False if none does."""
@@ -94,34 +103,33 @@ class Waiting:
         self._again.clear()
         self._new.clear()
         self._resting.clear()
+        self._perhaps_let_in()
         return [asking for asking in out if not asking.settled]
 
-    async def room(self, rows: int, wanted: Callable[[], int]) -> None:
-        """Wait until fewer articles than ``wanted()`` wait, then promise to put ``rows`` in.
+    @asynccontextmanager
+    async def room(self, rows: int) -> AsyncIterator[None]:
+        """Wait until few enough articles wait; in the block, read ``rows`` more and put them in.
 
-        Those who wait are let in one after another, in their order. Call ``kept`` when the
-        articles are in, or will not come.
+        Those who wait are let in one after another, in their order.
         """
-        if self._feeders or len(self) + self._promised >= wanted():
-            admitted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._feeders.append((rows, admitted))
-            try:
-                await admitted
-            except asyncio.CancelledError:
-                if admitted.done() and not admitted.cancelled():
-                    self.kept(rows)
-                raise
-        else:
-            self._promised += rows
-
-    def kept(self, rows: int) -> None:
-        """The promise of so many rows is kept, or given up."""
-        self._promised -= rows
-
-    def admit(self, wanted: float) -> None:
-        """Let in those who wait in ``room``, as far as there is room."""
-        while self._feeders and len(self) + self._promised < wanted:
-            rows, admitted = self._feeders.popleft()
-            if not admitted.done():
+        self._readers += 1
+        try:
+            async with self._turn:
+                while not self._few():
+                    self._fewer.clear()
+                    await self._fewer.wait()
                 self._promised += rows
-                admitted.set_result(None)
+        finally:
+            self._readers -= 1
+        try:
+            yield
+        finally:
+            self._promised -= rows
+            self._perhaps_let_in()
+
+    def _few(self) -> bool:
+        return len(self) + self._promised < self._wanted()
+
+    def _perhaps_let_in(self) -> None:
+        if self._readers and self._few():
+            self._fewer.set()

@@ -201,6 +201,34 @@ async def scripted(*replies: Any) -> AsyncIterator[Script]:
         await runner.cleanup()
 
 
+class OneResult:
+    """A receiver for one article that somebody waits for."""
+
+    def __init__(self) -> None:
+        self.result: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+
+    def receive(self, asking: Asking, result: Result) -> None:
+        self.result.set_result(result)
+
+
+async def ask(gateway: Gateway, template: ChatTemplate, user: str, parse: Parse) -> Answer:
+    """One article's answer, or its exception; a caller who is cancelled takes the lane along."""
+    one = OneResult()
+    asking = Asking(template, user, parse, one)
+    gateway.submit([asking])
+    try:
+        result = await one.result
+    except asyncio.CancelledError:
+        asking.settled = True
+        if asking.lane is not None and asking.out:
+            asking.lane.cancel()
+            await asyncio.wait([asking.lane])
+        raise
+    if isinstance(result, Answer):
+        return result
+    raise result
+
+
 async def ending(
     gateway: Gateway,
     user: str = "x",
@@ -208,7 +236,7 @@ async def ending(
     parse: Parse = plain,
 ) -> Ending:
     try:
-        return await gateway.ask(template, user, parse)
+        return await ask(gateway, template, user, parse)
     except (Unanswered, RunStopped) as error:
         return error
 

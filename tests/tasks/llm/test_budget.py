@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.llm.answers import Answer, RunStopped
-from tasks.llm.asking import Asking, OneResult
+from tasks.llm.asking import Asking
 from tasks.llm.budget import Budget
 from tasks.llm.chat import NO_USAGE, Usage
 from tasks.llm.embedded_process import running_endpoint
@@ -17,6 +17,7 @@ from tests.tasks.llm.gateway_support import (
     PRICE,
     TEMPLATE,
     Nobody,
+    OneResult,
     article,
     ending,
     endings,

@@ -22,6 +22,7 @@ from tests.tasks.llm.gateway_support import (
     Make,
     article,
     as_json,
+    ask,
     completion_body,
     ending,
     endings,
@@ -94,11 +95,11 @@ async def test_the_tokens_of_failed_attempts_are_in_the_answers_usage_and_cost()
         scripted((500, {}), (200, completion_body("")), OK, (200, filtered)) as script,
         gateway_to(script.base_url) as gateway,
     ):
-        answer = await gateway.ask(TEMPLATE, "x", plain)
+        answer = await ask(gateway, TEMPLATE, "x", plain)
         assert (answer.attempts, answer.usage) == (3, Usage(200, 0, 20))
         assert answer.cost_usd == pytest.approx(PRICE.cost(Usage(200, 0, 20)))
         with pytest.raises(Unanswered) as caught:
-            await gateway.ask(TEMPLATE, "y", plain)
+            await ask(gateway, TEMPLATE, "y", plain)
     assert caught.value.usage == Usage(100, 0, 10)
     assert caught.value.cost_usd == pytest.approx(PRICE.cost(Usage(100, 0, 10)))
     assert gateway.totals.usage == Usage(300, 0, 30)
@@ -110,7 +111,7 @@ async def test_the_tier_of_a_price_goes_by_the_call_and_not_by_the_sum_of_calls(
         scripted((200, completion_body("")), OK) as script,
         gateway_to(script.base_url, price=price) as gateway,
     ):
-        answer = await gateway.ask(TEMPLATE, "x", plain)
+        answer = await ask(gateway, TEMPLATE, "x", plain)
     assert answer.usage.prompt == 200
     assert answer.cost_usd == pytest.approx(200e-6)
     assert gateway.totals.cost_usd == pytest.approx(200e-6)
@@ -122,13 +123,13 @@ async def test_a_fee_for_each_call_is_paid_for_answers_and_not_for_errors() -> N
         scripted((500, {}), (200, completion_body("")), OK) as script,
         gateway_to(script.base_url, price=price) as gateway,
     ):
-        answer = await gateway.ask(TEMPLATE, "x", plain)
+        answer = await ask(gateway, TEMPLATE, "x", plain)
     assert answer.cost_usd == pytest.approx(0.02)
 
 
 async def test_without_a_price_costs_are_unknown_rather_than_nothing() -> None:
     async with scripted(OK) as script, gateway_to(script.base_url, price=None) as gateway:
-        answer = await gateway.ask(TEMPLATE, "x", plain)
+        answer = await ask(gateway, TEMPLATE, "x", plain)
     assert answer.cost_usd is None
     assert answer.usage == Usage(100, 0, 10)
 
@@ -138,8 +139,8 @@ async def test_the_model_is_the_one_that_answered() -> None:
         scripted(OK, (200, completion_body(model=None))) as script,
         gateway_to(script.base_url) as gateway,
     ):
-        assert (await gateway.ask(TEMPLATE, "x", plain)).model == "m-1"
-        assert (await gateway.ask(TEMPLATE, "x", plain)).model == TEMPLATE.model
+        assert (await ask(gateway, TEMPLATE, "x", plain)).model == "m-1"
+        assert (await ask(gateway, TEMPLATE, "x", plain)).model == TEMPLATE.model
 
 
 # ---- Requests under way.
@@ -202,7 +203,7 @@ async def test_the_budget_grows_with_the_answers() -> None:
         gateway_to(script.base_url, retry=policy, max_in_flight=1) as gateway,
     ):
         for _ in range(4):
-            await gateway.ask(TEMPLATE, "x", plain)
+            await ask(gateway, TEMPLATE, "x", plain)
         failed = await ending(gateway)
         assert isinstance(failed, Unanswered)
         assert failed.attempts == 3
@@ -231,11 +232,11 @@ async def test_an_answer_that_was_cut_off_is_asked_for_with_a_doubled_cap_once()
         scripted((200, completion_body("")), cut, OK, cut, cut, OK) as script,
         gateway_to(script.base_url) as gateway,
     ):
-        answer = await gateway.ask(TEMPLATE, "x", plain)
+        answer = await ask(gateway, TEMPLATE, "x", plain)
         assert answer.finish_reason == "stop"
         assert [request.json["max_tokens"] for request in script.seen] == [200, 200, 400]
         with pytest.raises(Unanswered, match="cut_off"):
-            await gateway.ask(TEMPLATE, "y", plain)
+            await ask(gateway, TEMPLATE, "y", plain)
         assert [request.json["max_tokens"] for request in script.seen[3:]] == [200, 400]
 
 

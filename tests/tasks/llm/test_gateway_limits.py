@@ -15,6 +15,7 @@ from tests.tasks.llm.gateway_support import (
     OK,
     PATIENT,
     TEMPLATE,
+    ask,
     completion_body,
     ending,
     endings,
@@ -41,8 +42,8 @@ async def test_rate_limits_are_not_counted_among_the_faults_that_an_article_may_
         scripted(OK, *[limited] * 5, (500, {}), OK) as script,
         gateway_to(script.base_url, retry=policy) as gateway,
     ):
-        await gateway.ask(TEMPLATE, "x", plain)
-        assert (await gateway.ask(TEMPLATE, "x", plain)).attempts == 7
+        await ask(gateway, TEMPLATE, "x", plain)
+        assert (await ask(gateway, TEMPLATE, "x", plain)).attempts == 7
 
 
 async def test_while_a_limit_lasts_nobody_sends_anything() -> None:
@@ -92,7 +93,7 @@ async def test_thousands_of_rate_limits_in_a_row_overflow_nothing() -> None:
         scripted(*replies, OK) as script,
         gateway_to(script.base_url, retry=policy) as gateway,
     ):
-        answer = await gateway.ask(TEMPLATE, "x", plain)
+        answer = await ask(gateway, TEMPLATE, "x", plain)
     assert answer.attempts == 1101
 
 

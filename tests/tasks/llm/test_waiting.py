@@ -20,7 +20,7 @@ def drained(waiting: Waiting, now: float = 0.0) -> list[int]:
 
 
 def test_those_to_try_again_come_first_and_those_that_rest_come_when_they_are_due() -> None:
-    waiting = Waiting()
+    waiting = Waiting(lambda: 5)
     a, b, c, d, e = askings(5)
     waiting.add([a, b])
     waiting.again(c)
@@ -34,7 +34,7 @@ def test_those_to_try_again_come_first_and_those_that_rest_come_when_they_are_du
 
 
 def test_those_whom_nobody_waits_for_any_more_are_passed_over() -> None:
-    waiting = Waiting()
+    waiting = Waiting(lambda: 5)
     a, b, c = askings(3)
     waiting.add([a, b])
     waiting.rest(c, until=1.0)
@@ -49,7 +49,7 @@ def test_those_whom_nobody_waits_for_any_more_are_passed_over() -> None:
 
 
 def test_the_first_that_fits_is_brought_forward() -> None:
-    waiting = Waiting()
+    waiting = Waiting(lambda: 5)
     waiting.add(askings(4))
     assert waiting.bring_forward(lambda asking: asking.row >= 2)
     assert drained(waiting) == [2, 0, 1, 3]
@@ -57,44 +57,52 @@ def test_the_first_that_fits_is_brought_forward() -> None:
 
 
 async def test_room_is_given_in_turn_and_only_while_few_wait() -> None:
-    waiting = Waiting()
+    waiting = Waiting(lambda: 5)
     admitted: list[int] = []
+    read = [asyncio.Event() for _ in range(4)]
 
     async def feed(number: int) -> None:
-        await waiting.room(10, lambda: 5)
-        admitted.append(number)
+        async with waiting.room(10):
+            admitted.append(number)
+            await read[number].wait()
 
     feeders = [asyncio.create_task(feed(number)) for number in range(4)]
-    await asyncio.sleep(0)
+    await settle()
     assert admitted == [0]
     assert not waiting.exhausted
     waiting.add(askings(10))
-    waiting.kept(10)
-    waiting.admit(5)
-    await asyncio.sleep(0)
+    read[0].set()
+    await settle()
     assert admitted == [0]
     drained(waiting)
-    waiting.admit(5)
-    await asyncio.sleep(0)
+    await settle()
     assert admitted == [0, 1]
     feeders[2].cancel()
-    await asyncio.sleep(0)
-    waiting.kept(10)
-    waiting.admit(5)
+    await settle()
+    read[1].set()
+    read[3].set()
     await asyncio.gather(*feeders, return_exceptions=True)
     assert admitted == [0, 1, 3]
-    waiting.kept(10)
     assert waiting.exhausted
 
 
 async def test_one_who_is_cancelled_as_he_is_let_in_leaves_his_room_to_others() -> None:
-    waiting = Waiting()
-    await waiting.room(10, lambda: 5)
-    feeder = asyncio.create_task(waiting.room(10, lambda: 5))
-    await asyncio.sleep(0)
-    waiting.kept(10)
-    waiting.admit(5)
+    waiting = Waiting(lambda: 5)
+
+    async def feed() -> None:
+        async with waiting.room(10):
+            pass
+
+    async with waiting.room(10):
+        feeder = asyncio.create_task(feed())
+        await settle()
     feeder.cancel()
     await asyncio.gather(feeder, return_exceptions=True)
     assert waiting.exhausted
-    await asyncio.wait_for(waiting.room(10, lambda: 5), 5)
+    await asyncio.wait_for(feed(), 5)
+
+
+async def settle() -> None:
+    """Let every task go on as far as it can."""
+    for _ in range(10):
+        await asyncio.sleep(0)
