@@ -19,8 +19,7 @@ from __future__ import annotations
 from math import inf
 from typing import Final
 
-from tasks.llm.concurrency_growth import Growth, Pause
-from tasks.llm.concurrency_rounds import Rejections, Round, Trial
+from tasks.llm.concurrency_rounds import Growth, Pause, Rejections, Round, Trial
 
 _FIRST: Final = 8
 _SECOND: Final = 64

@@ -1,8 +1,9 @@
-"""What a round trip's answers and rejections say: the measurements that Concurrency judges by."""
+"""What Concurrency judges by (the answers and rejections of a round trip), and how it moves."""
 
 from __future__ import annotations
 
 from math import inf, log, sqrt
+from statistics import median
 from typing import Final
 
 _FIRST_ROUND: Final = 16
@@ -18,6 +19,7 @@ _NOISE_FORGOTTEN_S: Final = 30.0
 _CHANCES: Final = 3
 _TINY_S: Final = 1e-9
 _NOISE_TOLERANCE: Final = 2.0
+_LONGEST_PAUSE_S: Final = 240.0
 
 
 class Round:
@@ -58,7 +60,7 @@ class Round:
     def usual_s(self) -> float | None:
         """The median latency, of the first answers if there was no whole round yet."""
         if self._usual_s is None and len(self._latencies) >= _FIRST_USUAL:
-            return _median(self._latencies)
+            return median(self._latencies)
         return self._usual_s
 
     def open(self, limit: int, *, skip: int) -> None:
@@ -88,7 +90,7 @@ class Round:
 
     def _end(self, now: float) -> None:
         count = len(self._latencies)
-        self.median_s = self._usual_s = _median(self._latencies)
+        self.median_s = self._usual_s = median(self._latencies)
         self.rate = count / max(now - self._began, _TINY_S)
         self.full = self._full >= _FULL_SHARE * count
         self.opened = False
@@ -232,9 +234,67 @@ class Rejections:
         return resolved >= self.base or now - self._began > self._patience_s
 
 
-def _median(values: list[float]) -> float:
-    ordered = sorted(values)
-    middle = len(ordered) // 2
-    if len(ordered) % 2:
-        return ordered[middle]
-    return (ordered[middle - 1] + ordered[middle]) / 2
+class Pause:
+    """When something may be tried again: later and later while it fails.
+
+    Args:
+        first_s: seconds to the first time again.
+    """
+
+    __slots__ = ("_at", "_next_s")
+
+    def __init__(self, first_s: float) -> None:
+        self._at = -inf
+        self._next_s = first_s
+
+    def due(self, now: float) -> bool:
+        """Whether the time has come; at first it has."""
+        return now >= self._at
+
+    def now(self) -> None:
+        """Let it be tried at once."""
+        self._at = -inf
+
+    def later(self, now: float, first_s: float | None = None) -> None:
+        """Put it off, twice as long as the last time, or for so many seconds."""
+        wait_s = self._next_s if first_s is None else first_s
+        self._at = now + wait_s
+        self._next_s = min(2 * wait_s, _LONGEST_PAUSE_S)
+
+
+class Growth:
+    """How fast a limit grows with each answer, and how far.
+
+    Attributes:
+        rate: for each answer; 0 where it stands.
+        top: where it ends.
+    """
+
+    __slots__ = ("_part", "rate", "top")
+
+    def __init__(self) -> None:
+        self.rate = self._part = 0.0
+        self.top = 0
+
+    def go(self, rate: float, top: int) -> None:
+        """Grow at this rate up to there."""
+        self.rate, self.top = rate, top
+
+    def step(self, limit: int) -> int:
+        """The limit after one more answer."""
+        self._part += self.rate
+        whole = int(self._part)
+        if not whole:
+            return limit
+        self._part -= whole
+        grown = min(limit + whole, max(self.top, limit))
+        if grown >= self.top:
+            self.rate = 0.0
+        return grown
+
+    def give_way(self, limit: int, share: float) -> int:
+        """The limit after it has fallen by a share of itself, if that makes a whole request."""
+        self._part = min(self._part, 0.0) - share * limit
+        whole = int(self._part)
+        self._part -= whole
+        return limit + whole
