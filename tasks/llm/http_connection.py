@@ -10,13 +10,7 @@ from typing import Final, cast
 import httptools
 
 from tasks.llm import http_response
-from tasks.llm.http_response import (
-    HttpError,
-    Response,
-    ends_with_connection,
-    final_head,
-    too_large,
-)
+from tasks.llm.http_response import HttpError, Response, too_large
 
 _LARGEST_HEAD: Final = 256 << 10
 _EXCERPT: Final = 4096
@@ -38,7 +32,7 @@ class HttpConnection(asyncio.Protocol):
     __slots__ = (
         "_body",
         "_body_size",
-        "_head",
+        "_fields",
         "_head_size",
         "_in_body",
         "_loop",
@@ -61,6 +55,7 @@ class HttpConnection(asyncio.Protocol):
         self._parser: httptools.HttpResponseParser | None = None
         self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[Response] | None = None
+        self._fields: dict[bytes, bytes] = {}
         self._start_over()
 
     # ---- For the pool.
@@ -107,12 +102,11 @@ class HttpConnection(asyncio.Protocol):
             return
         self.heard_at = monotonic()
         if not self._in_body:
-            self._head.append(data)
             self._head_size += len(data)
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            self.cut(self._garbled(error))
+            self.cut(self._garbled(error, data))
         if not self._in_body and self._head_size > _LARGEST_HEAD and self._waiter is not None:
             self.cut(HttpError("connection", "the answer's headers have no end"))
 
@@ -133,9 +127,15 @@ class HttpConnection(asyncio.Protocol):
     # ---- For the parser.
 
     def on_message_begin(self) -> None:
-        """Notice an answer to no request."""
+        """Begin anew after an interim answer; notice an answer to no request."""
+        self._fields = {}
         if self._waiter is None:
             self.reusable = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep a header, but for those that come after the body."""
+        if not self._in_body:
+            self._fields.setdefault(name.lower(), value)
 
     def on_headers_complete(self) -> None:
         """Keep what comes from here on out of the head."""
@@ -164,7 +164,6 @@ class HttpConnection(asyncio.Protocol):
     # ---- Inside.
 
     def _start_over(self) -> None:
-        self._head: list[bytes] = []
         self._head_size = 0
         self._in_body = False
         self._body: list[bytes] = []
@@ -177,7 +176,7 @@ class HttpConnection(asyncio.Protocol):
             return
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         try:
-            response = Response(status, final_head(self._raw()), body)
+            response = Response(status, self._fields, body)
         except HttpError as error:
             waiter.set_exception(error)
         else:
@@ -189,19 +188,21 @@ class HttpConnection(asyncio.Protocol):
             self.cut()
         elif error is not None:
             self.cut(HttpError("connection", str(error) or type(error).__name__))
-        elif not self._head:
+        elif not self._head_size:
             self.cut(HttpError("connection", "the server hung up without an answer"))
-        elif self._parser and self._in_body and ends_with_connection(final_head(self._raw())):
+        elif self._parser and self._in_body and self._ends_with_connection():
             self._hand_over(self._parser.get_status_code())
             self.cut()
         else:
             self.cut(HttpError("truncated", "the answer broke off"))
 
-    def _garbled(self, error: Exception) -> HttpError:
+    def _ends_with_connection(self) -> bool:
+        """Whether no header says where the body ends, so that only the end of all can."""
+        chunked = self._fields.get(b"transfer-encoding", b"").lower().endswith(b"chunked")
+        return not chunked and b"content-length" not in self._fields
+
+    def _garbled(self, error: Exception, data: bytes) -> HttpError:
         if self._in_body:
             return HttpError("truncated", f"the answer is garbled ({error})")
-        said = self._raw()[:_EXCERPT].decode(errors="replace")
+        said = data[:_EXCERPT].decode(errors="replace")
         return HttpError("connection", f"the server speaks no HTTP/1.1: {said}")
-
-    def _raw(self) -> bytes:
-        return b"".join(self._head)

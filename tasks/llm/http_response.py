@@ -1,8 +1,9 @@
-"""What an HTTP exchange ends with: a response, whose headers are read only if asked for."""
+"""What an HTTP exchange ends with: a response, whose headers are decoded only if asked for."""
 
 from __future__ import annotations
 
 import zlib
+from collections.abc import Mapping
 from typing import Final, Literal
 
 LARGEST_BODY: Final = 16 << 20
@@ -12,7 +13,6 @@ _AUTO_WBITS: Final = 47
 """zlib's window bits for "gzip or zlib, whichever the header says"."""
 _RAW_WBITS: Final = -15
 """The same for deflate without a header, which some servers send as ``deflate``."""
-_BLANK_LINE: Final = b"\r\n\r\n"
 
 Fault = Literal["connect", "connection", "timeout", "truncated", "too_large"]
 
@@ -37,71 +37,35 @@ class Response:
 
     Args:
         status: the HTTP status.
-        head: the status line and the header lines, as they came.
+        fields: the header fields by lower-case name, as they came; of one sent twice, the first.
         body: as it came.
 
     Raises:
         HttpError: the body cannot be unpacked, or is too large when it is.
     """
 
-    __slots__ = ("_head", "_headers", "_lowered", "body", "status")
+    __slots__ = ("_fields", "body", "status")
 
-    def __init__(self, status: int, head: bytes, body: bytes) -> None:
+    def __init__(self, status: int, fields: Mapping[bytes, bytes], body: bytes) -> None:
         self.status = status
-        self._head = head
-        self._lowered = head.lower()
-        self._headers: dict[str, str] | None = None
-        packed = b"\r\ncontent-encoding:" in self._lowered
-        self.body = _unpacked(body, self.headers["content-encoding"]) if packed else body
+        self._fields = fields
+        encoding = fields.get(b"content-encoding")
+        self.body = _unpacked(body, encoding.decode(errors="replace")) if encoding else body
 
     def __repr__(self) -> str:
         return f"<Response {self.status}, {len(self.body)} bytes>"
 
     @property
     def headers(self) -> dict[str, str]:
-        """All headers by their lower-case name; of one sent twice, the first."""
-        if self._headers is None:
-            self._headers = parse_headers(self._head)
-        return self._headers
+        """All headers by lower-case name; bytes that are not UTF-8 are replaced."""
+        return {
+            name.decode(errors="replace"): value.strip().decode(errors="replace")
+            for name, value in self._fields.items()
+        }
 
     def mentions(self, word: bytes) -> bool:
-        """Whether the headers hold a word (in lower case), without reading them all."""
-        return word in self._lowered
-
-
-def final_head(raw: bytes) -> bytes:
-    """The head of the answer proper, out of all that came up to some point of its body.
-
-    Interim answers (1xx) may come before it; each ends with a blank line as well.
-    """
-    raw = raw.lstrip(b"\r\n")  # as llhttp does
-    start = 0
-    end = raw.find(_BLANK_LINE)
-    # "HTTP/1.1 103 Early Hints": the status starts at the ninth byte.
-    while raw[start + 9 : start + 10] == b"1" and end >= 0:
-        start = end + len(_BLANK_LINE)
-        end = raw.find(_BLANK_LINE, start)
-    return raw[start:end] if end >= 0 else raw[start:]
-
-
-def parse_headers(head: bytes) -> dict[str, str]:
-    """Names, in lower case, and values of header lines; bytes that are not UTF-8 are replaced."""
-    headers: dict[str, str] = {}
-    for line in head.split(b"\r\n")[1:]:
-        name, colon, value = line.partition(b":")
-        if colon:
-            headers.setdefault(
-                name.strip().lower().decode(errors="replace"),
-                value.strip().decode(errors="replace"),
-            )
-    return headers
-
-
-def ends_with_connection(head: bytes) -> bool:
-    """Whether nothing in the headers says where the body ends, so that only the end of all can."""
-    headers = parse_headers(head)
-    chunked = headers.get("transfer-encoding", "").lower().endswith("chunked")
-    return not chunked and "content-length" not in headers
+        """Whether the name of a header holds a word (in lower case)."""
+        return word in b" ".join(self._fields)
 
 
 def _unpacked(body: bytes, encoding: str) -> bytes:

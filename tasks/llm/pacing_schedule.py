@@ -77,11 +77,6 @@ class Schedule:
         """Units a second, as of the last call; 0 without a limit."""
         return self._pace
 
-    @property
-    def burst(self) -> float:
-        """Units that may pass at once."""
-        return self._burst
-
     def ready_in(self, amount: float, now: float) -> float:
         """Tell the seconds until so much may be spent; 0.0 is now."""
         if not self._normal:
