@@ -32,19 +32,6 @@ class Round:
         full: whether the limit was made use of all the while.
     """
 
-    __slots__ = (
-        "_began",
-        "_full",
-        "_latencies",
-        "_skip",
-        "_target",
-        "_usual_s",
-        "full",
-        "median_s",
-        "opened",
-        "rate",
-    )
-
     def __init__(self) -> None:
         self.median_s = self.rate = 0.0
         self.full = False
@@ -106,8 +93,6 @@ class Trial:
         rate: answers a second.
     """
 
-    __slots__ = ("limit", "median_s", "rate")
-
     def __init__(self) -> None:
         self.limit = 1
         self.median_s = self.rate = 1.0
@@ -136,22 +121,6 @@ class Rejections:
         between: answers since the 429s before these, to be counted by whoever takes them in.
         above_ceiling: whether more were in flight than had been known to work.
     """
-
-    __slots__ = (
-        "_accepted",
-        "_began",
-        "_ceiling",
-        "_chances",
-        "_ended",
-        "_floor",
-        "_noise",
-        "_patience_s",
-        "above_ceiling",
-        "active",
-        "base",
-        "between",
-        "rejected",
-    )
 
     def __init__(self) -> None:
         self.active = self.above_ceiling = False
@@ -241,8 +210,6 @@ class Pause:
         first_s: seconds to the first time again.
     """
 
-    __slots__ = ("_at", "_next_s")
-
     def __init__(self, first_s: float) -> None:
         self._at = -inf
         self._next_s = first_s
@@ -269,8 +236,6 @@ class Growth:
         rate: for each answer; 0 where it stands.
         top: where it ends.
     """
-
-    __slots__ = ("_part", "rate", "top")
 
     def __init__(self) -> None:
         self.rate = self._part = 0.0

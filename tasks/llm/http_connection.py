@@ -29,23 +29,6 @@ class HttpConnection(asyncio.Protocol):
         heard_at: when the last byte came, or the request was sent if none has come yet.
     """
 
-    __slots__ = (
-        "_body",
-        "_body_size",
-        "_fields",
-        "_head_size",
-        "_in_body",
-        "_loop",
-        "_on_lost",
-        "_parser",
-        "_transport",
-        "_waiter",
-        "heard_at",
-        "patience",
-        "reusable",
-        "sent_at",
-    )
-
     def __init__(self, on_lost: Callable[[HttpConnection], None]) -> None:
         self.reusable = True
         self.patience = 1.0

@@ -36,22 +36,6 @@ class Pacer:
         tpm: tokens a minute (prompt and answer together) as told by the user, or None.
     """
 
-    __slots__ = (
-        "_ceiling",
-        "_cut_left",
-        "_factor",
-        "_refund",
-        "_refunded",
-        "_rejected",
-        "_requests",
-        "_review_at",
-        "_reviewed_at",
-        "_sent",
-        "_sent_per_s",
-        "_tokens",
-        "_told",
-    )
-
     def __init__(self, rpm: float | None = None, tpm: float | None = None) -> None:
         self._told = (rpm, tpm)
         self._requests = Schedule(rpm)

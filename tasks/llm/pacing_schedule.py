@@ -38,22 +38,6 @@ class Schedule:
         told: units a minute as told by the user, or None.
     """
 
-    __slots__ = (
-        "_at",
-        "_burst",
-        "_credit",
-        "_factor",
-        "_level",
-        "_normal",
-        "_pace",
-        "_refill",
-        "_reset_at",
-        "_slow_until",
-        "_told",
-        "_window",
-        "largest",
-    )
-
     def __init__(self, told: float | None = None) -> None:
         self.largest: float | None = told
         self._told = told
