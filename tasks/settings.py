@@ -137,7 +137,7 @@ class SummarizeSettings(LakeSettings):
     )
     client: Literal["aiohttp", "openai"] = Field(
         default="aiohttp",
-        description="aiohttp is the fast way; openai goes through the official client.",
+        description="aiohttp: our own HTTP client, the fast way; openai: the official client.",
         json_schema_extra=shown_at(18),
     )
 
