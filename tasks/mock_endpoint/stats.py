@@ -1,8 +1,8 @@
-"""What the embedded endpoint did, for tests and benchmarks to hold against what a client says."""
+"""Counts of what the mock endpoint did, for tests and benchmarks to compare with a client's."""
 
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 
@@ -31,30 +31,21 @@ class Stats:
     calls_per_status: Counter[str] = field(default_factory=Counter)
     generated_not_delivered: int = 0
 
-    def bill(self, prompt_tokens: int, completion_tokens: int) -> None:
-        """Count a 200 that was written in full."""
-        self.billed_prompt_tokens += prompt_tokens
-        self.billed_completion_tokens += completion_tokens
-
-    def as_dict(self, active: int = 0) -> dict[str, Any]:
-        """Give all counts, with the prompts summed up.
+    def as_dict(self, active: int) -> dict[str, Any]:
+        """Return all counts, with the prompts summed up.
 
         Args:
-            active: calls in hand now; beside them stands `cpu_seconds`, which this process has
-                used since it started, so that a benchmark can tell how busy it was.
+            active: calls in hand now. Returned together with `cpu_seconds` of this process since
+                it started, so that a benchmark can tell how busy it was.
         """
         answered = self.prompts.total()
+        counts = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        del counts["prompts"]
         return {
-            "calls": self.calls,
+            **counts,
             "answered": answered,
             "distinct": len(self.prompts),
             "answered_twice": answered - len(self.prompts),
-            "billed_prompt_tokens": self.billed_prompt_tokens,
-            "billed_completion_tokens": self.billed_completion_tokens,
-            "by_fault": dict(self.by_fault),
             "active": active,
-            "max_concurrent_seen": self.max_concurrent_seen,
             "cpu_seconds": time.process_time(),
-            "calls_per_status": dict(self.calls_per_status),
-            "generated_not_delivered": self.generated_not_delivered,
         }

@@ -1,0 +1,1 @@
+"""Summaries, headlines, keywords and categories taken from a text itself: no language model."""
