@@ -10,6 +10,7 @@ The connection is handled by hand on httptools, as aiohttp's server alone takes 
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import signal
 import socket
@@ -22,13 +23,13 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, cast
 
 import httptools
-import orjson
 import uvloop
 
+from benchmarks.counting import CountingService
 from tasks.mock_endpoint.__main__ import main as mock_endpoint
 from tasks.mock_endpoint.answers import Answer, compose
 from tasks.mock_endpoint.faults import Faults
-from tasks.mock_endpoint.protocol import MODEL_ID, ApiError, ChatRequest, parse_chat
+from tasks.mock_endpoint.protocol import MODEL_ID, ChatRequest, parse_chat
 from tasks.mock_endpoint.server import abort
 from tasks.mock_endpoint.service import CHAT_PATH, Reply, Service
 
@@ -46,7 +47,7 @@ _STATUS: Final = {
 }
 
 
-class CannedService(Service):
+class CannedService(CountingService):
     """The endpoint's state, with one answer to each schema; plain text where none is asked for.
 
     Raises:
@@ -148,11 +149,7 @@ class CannedConnection(asyncio.Protocol):
         path, method = self._url.partition(b"?")[0].decode(errors="replace"), self._method()
         authorization = self._authorization.decode(errors="surrogateescape")
         if (method, path) != ("POST", CHAT_PATH):
-            try:
-                found, status = orjson.dumps(self._service.other(method, path, authorization)), 200
-            except ApiError as error:
-                found, status = error.body, error.status
-            return self._send(Reply(status, found, self._service.headers()))
+            return self._send(self._service.other(method, path, authorization))
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         reply = self._reply = self._service.chat(body, authorization)
         if reply.delay_s <= 0:
@@ -170,7 +167,7 @@ class CannedConnection(asyncio.Protocol):
 
     def _deliver(self, reply: Reply) -> None:
         """Send the reply, or break the connection in its place."""
-        match reply.broken:
+        match reply.fault:
             case "stall":
                 stall_s = self._service.faults.stall_seconds
                 self._timer = self._loop.call_later(stall_s, self._reset)
@@ -240,6 +237,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the endpoint with canned answers; its options are the mock endpoint's."""
 
     def serve(service: Service, listening: socket.socket) -> None:
+        # What lives now lives to the end, and a call leaves no cycles: a seventh less CPU.
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 50)
         uvloop.run(_serve(service, listening))
 
     return mock_endpoint(argv, make=CannedService, serve=serve)

@@ -13,7 +13,7 @@ AnswerKind = Literal["extractive", "canned"]
 
 
 class MockEndpoint:
-    """The mock endpoint, for as long as the `with` block lasts.
+    """The mock endpoint with counts, for as long as the `with` block lasts.
 
     Args:
         faults: its misbehavior; none by default.
@@ -28,7 +28,7 @@ class MockEndpoint:
 
     base_url: str
     port: int
-    _module: ClassVar = "tasks.mock_endpoint"
+    _module: ClassVar = "benchmarks.counting"
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class MockEndpoint:
         self._running.close()
 
     def stats(self) -> dict[str, Any]:
-        """Return its counts; see `tasks.mock_endpoint.stats`."""
+        """Return its counts; see `benchmarks.counting`."""
         stats: dict[str, Any] = self._ask("GET", "/stats")
         return stats
 

@@ -33,7 +33,7 @@ class Measurement:
         cpu_s: CPU seconds of the whole process, user and system, imports included.
         peak_mib: the most memory it had resident.
         cores: those it was allowed.
-        stats: the endpoint's counts; see tasks.mock_endpoint.stats.
+        stats: the endpoint's counts; see benchmarks.counting.
         active: how many calls the endpoint had in hand, sampled while it had any.
         endpoint_cpu_s: CPU seconds of the endpoint meanwhile.
     """

@@ -1,11 +1,6 @@
-"""The mock endpoint on the command line: `article-flows endpoint`, `python -m tasks.mock_endpoint`.
-
-Beyond OpenAI's own paths it serves GET /health, GET /stats, GET /stats/prompts and POST
-/stats/reset.
-"""
+"""The mock endpoint on the command line: `article-flows endpoint`."""
 
 import argparse
-import gc
 import os
 import signal
 import socket
@@ -47,9 +42,6 @@ def main(
         threading.Thread(target=_end_with_stdin, daemon=True).start()
     port = listening.getsockname()[1]
     print(f"http://{options.host}:{port}/v1 is ready: {MODEL_ID}, {NOTICE}", flush=True)
-    # What lives now lives to the end, and a call leaves no cycles: a seventh less CPU per answer.
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
     serve(service, listening)
     return 0
 

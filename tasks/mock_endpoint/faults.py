@@ -10,7 +10,7 @@ from functools import cached_property
 from itertools import accumulate
 from math import log
 from random import Random
-from typing import Annotated, Final, NamedTuple, Self
+from typing import Any, Final, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -20,6 +20,7 @@ _HEAVY_SHARE: Final = 0.01
 _HEAVY_FACTOR: Final = 10
 _LEAST_SERVICE_TIME_S: Final = 0.05
 _S: Final = r"\d+(\.\d+)?"
+_LATENCY: Final = rf"^(none|(fixed|heavy):{_S}|lognormal:{_S}(,{_S})?)$"
 
 
 class Decision(NamedTuple):
@@ -31,74 +32,60 @@ class Decision(NamedTuple):
 
 
 # The titles say what is expected, in the words of an error message.
-_Probability = Annotated[float, Field(ge=0, le=1, title="a probability from 0 to 1")]
-_Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False, title="seconds, 0 or more")]
-_Count = Annotated[int | None, Field(ge=1, title="a whole number of at least 1")]
-_Latency = Annotated[
-    str,
-    Field(
-        pattern=rf"^(none|(fixed|heavy):{_S}|lognormal:{_S}(,{_S})?)$",
-        title="none, fixed:SECONDS, lognormal:MEDIAN[,SIGMA] or heavy:SECONDS",
-    ),
-]
+def _probability(description: str) -> Any:
+    title = "a probability from 0 to 1"
+    return Field(default=0.0, ge=0, le=1, title=title, description=description)
+
+
+def _seconds(default: float, description: str) -> Any:
+    title = "seconds, 0 or more"
+    return Field(default=default, ge=0, allow_inf_nan=False, title=title, description=description)
+
+
+def _count(description: str, least: int = 1) -> Any:
+    title = f"a whole number of at least {least}"
+    return Field(default=None, ge=least, title=title, description=description)
+
+
+def _text(default: str | None, title: str, description: str, **bounds: Any) -> Any:
+    return Field(default=default, title=title, description=description, **bounds)
 
 
 class Faults(BaseModel):
-    """The misbehavior of an endpoint; by default it has none.
+    """The misbehavior of an endpoint; by default it has none."""
 
-    Of the faults with a probability per call, one at most comes true.
-    """
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-    http_500: _Probability = 0.0
-    """An error of the server."""
-    http_503: _Probability = 0.0
-    """The server is overloaded."""
-    http_429: _Probability = 0.0
-    """A rate limit out of the blue, with Retry-After."""
-    insufficient_quota: _Probability = 0.0
-    """429 with this code, as when the money has run out."""
-    reset: _Probability = 0.0
-    """A TCP reset in place of an answer."""
-    stall: _Probability = 0.0
-    """The call is taken and never answered."""
-    truncated: _Probability = 0.0
-    """Content-Length promises more than is sent."""
-    garbage: _Probability = 0.0
-    """200 with a body that is no JSON."""
-    invalid_json: _Probability = 0.0
-    """A structured answer whose content is no JSON; plain answers are left alone."""
-    content_filter: _Probability = 0.0
-    """Either 400 in Azure's shape or 200 with this finish_reason."""
-    cut: _Probability = 0.0
-    """Half the content, and finish_reason "length"."""
-    empty: _Probability = 0.0
-    """200 with "" for content."""
-
-    stall_seconds: _Seconds = 600.0
-    """Seconds after which a stalled connection is reset."""
-    retry_after: _Seconds = 1.0
-    """Seconds that an http_429 or max_concurrent asks to wait; 0 asks nothing."""
-    quota_after: Annotated[int | None, Field(ge=0, title="a whole number of at least 0")] = None
-    """Answers after which every call gets insufficient_quota."""
-    rpm: _Count = None
-    """Requests a minute; beyond, 429 rate_limit_exceeded."""
-    tpm: _Count = None
-    """Tokens a minute; beyond, 429 rate_limit_exceeded."""
-    burst: _Count = None
-    """Requests that may come at once under rpm; a minute's by default."""
-    max_concurrent: _Count = None
-    """Calls at once; beyond, 429."""
-    slow_above: _Count = None
-    """Calls at once, beyond which latency grows in proportion."""
-    poison: Annotated[str | None, Field(min_length=1, title="a word")] = None
-    """A word; prompts with it are always refused by the content filter."""
-    too_long: _Count = None
-    """Prompt tokens, beyond which 400 context_length_exceeded."""
-    latency: _Latency = "none"
-    """Seconds to answer: none, fixed:0.2, lognormal:0.5 (median, then optionally sigma), heavy:0.5
-    (one call in a hundred takes ten times as long)."""
+    http_500: float = _probability("an error of the server")
+    http_503: float = _probability("the server is overloaded")
+    http_429: float = _probability("a rate limit out of the blue, with Retry-After")
+    insufficient_quota: float = _probability("429 with this code, as when the money has run out")
+    reset: float = _probability("a TCP reset in place of an answer")
+    stall: float = _probability("the call is taken and never answered")
+    truncated: float = _probability("Content-Length promises more than is sent")
+    garbage: float = _probability("200 with a body that is no JSON")
+    invalid_json: float = _probability("a structured answer whose content is no JSON")
+    content_filter: float = _probability("400 in Azure's shape, or 200 with this finish_reason")
+    cut: float = _probability('finish_reason "length" and half the content')
+    empty: float = _probability('200 with "" for content')
+    stall_seconds: float = _seconds(600.0, "after which a stalled connection is reset")
+    retry_after: float = _seconds(1.0, "asked for by http_429 and max_concurrent; 0 asks nothing")
+    quota_after: int | None = _count("answers, after which all get insufficient_quota", least=0)
+    rpm: int | None = _count("requests a minute; beyond, 429 rate_limit_exceeded")
+    tpm: int | None = _count("tokens a minute; beyond, 429 rate_limit_exceeded")
+    burst: int | None = _count("requests that may come at once under rpm; by default a minute's")
+    max_concurrent: int | None = _count("calls at once; beyond, 429")
+    slow_above: int | None = _count("calls at once, beyond which latency grows in proportion")
+    poison: str | None = _text(
+        None, "a word", "a word; the content filter always refuses prompts with it", min_length=1
+    )
+    too_long: int | None = _count("prompt tokens, beyond which 400 context_length_exceeded")
+    latency: str = _text(
+        *("none", "none, fixed:SECONDS, lognormal:MEDIAN[,SIGMA] or heavy:SECONDS"),
+        "none, fixed:0.2, lognormal:0.5 (median, then optionally sigma), heavy:0.5 (one call in a "
+        "hundred takes ten times as long); seconds",
+        pattern=_LATENCY,
+    )
     seed: int = 0
 
     @model_validator(mode="after")
@@ -134,12 +121,13 @@ class Faults(BaseModel):
         problem = error.errors(include_url=False)[0]
         given, kind = problem["input"], problem["type"]
         if kind == "value_error":
-            told = str(problem["ctx"]["error"])
-        elif kind in ("float_parsing", "int_parsing"):
+            return str(problem["ctx"]["error"])
+        name = str(problem["loc"][0])
+        if kind in ("float_parsing", "int_parsing"):
             told = f"{given!r} is not a {'whole ' * (kind == 'int_parsing')}number"
         else:
-            told = f"must be {cls.model_fields[str(problem['loc'][0])].title}"
-        return f"fault '{problem['loc'][0]}={given}': {told}" if problem["loc"] else told
+            told = f"must be {cls.model_fields[name].title}"
+        return f"fault '{name}={given}': {told}"
 
     def options(self) -> list[str]:
         """List what differs from the defaults, in the form that `parse` reads."""

@@ -1,7 +1,6 @@
 """Run the mock endpoint as a child process, for as long as something needs it."""
 
 import os
-import select
 import subprocess
 import sys
 import tempfile
@@ -13,7 +12,6 @@ from typing import Final
 API_KEY_VARIABLE: Final = "EMBEDDED_ENDPOINT_API_KEY"
 """Where the endpoint's API key comes from: the environment shows in no list of processes."""
 _ROOT: Final = Path(__file__).parents[2]
-_SECONDS_TO_START: Final = 30.0
 _SECONDS_TO_STOP: Final = 5.0
 
 
@@ -49,31 +47,17 @@ def running_mock_endpoint(
             process_group=0,
         )
         try:
-            line = _first_line(process)
+            # It ends at once where it cannot start.
+            line = process.stdout.readline().decode() if process.stdout else ""
             if not line:
                 stderr.seek(0)
                 said = stderr.read().decode(errors="replace").strip() or "(nothing)"
                 raise RuntimeError(f"the embedded endpoint did not start; it wrote: {said}")
             yield line.split()[0]
         finally:
-            _stop(process)
-
-
-def _first_line(process: "subprocess.Popen[bytes]") -> str:
-    """Wait for the line that says where it listens; "" if it ended or took too long."""
-    stdout = process.stdout
-    if stdout is None or not select.select([stdout], [], [], _SECONDS_TO_START)[0]:
-        return ""
-    return stdout.readline().decode()
-
-
-def _stop(process: "subprocess.Popen[bytes]") -> None:
-    """End it: by the end of its input, failing that by force."""
-    for pipe in (process.stdin, process.stdout):
-        if pipe is not None:
-            pipe.close()
-    try:
-        process.wait(_SECONDS_TO_STOP)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+            try:
+                # The end of its input is its end.
+                process.communicate(timeout=_SECONDS_TO_STOP)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.communicate()

@@ -1,17 +1,16 @@
-"""The OpenAI wire format of the mock endpoint: requests in, completions and errors out.
+"""The OpenAI wire format of the mock endpoint: requests in, errors out.
 
 Shapes follow https://platform.openai.com/docs/api-reference/chat and the error codes guide.
 """
 
 import re
-from collections.abc import Mapping
 from functools import cached_property
 from hashlib import blake2b
 from math import ceil
 from typing import Annotated, Any, Final, Literal
 
 import orjson
-from pydantic import BaseModel, BeforeValidator, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, BeforeValidator, Field, ValidationError
 
 from tasks.llm.tokens import estimate_tokens
 
@@ -21,17 +20,34 @@ _TOKENS_PER_MESSAGE: Final = 3
 """What the chat format adds to each message, and once more for the reply: OpenAI's cookbook,
 "How to count tokens with tiktoken"."""
 _TITLE = re.compile(r"Title:[ \t]*([^\n]*)\n[ \t]*\n", re.IGNORECASE)
+_FAULTS: Final = {
+    "http_500": (500, "server_error", None, "The server had an error. Sorry about that!"),
+    "http_503": (503, "server_error", "overloaded", "That model is currently overloaded."),
+    "http_429": (429, "requests", "rate_limit_exceeded", "Rate limit reached for requests."),
+    "insufficient_quota": (
+        *(429, "insufficient_quota", "insufficient_quota"),
+        "You exceeded your current quota, please check your plan and billing details.",
+    ),
+    "content_filter": (
+        *(400, "invalid_request_error", "content_filter"),
+        "The response was filtered due to the prompt triggering the content management policy.",
+    ),
+    "too_long": (
+        *(400, "invalid_request_error", "context_length_exceeded"),
+        "The messages exceed this model's maximum context length. Please reduce their length.",
+    ),
+}
+"""Status, type, code and message of the errors that faults and limits answer with."""
 
 
 class ApiError(Exception):
     """An answer other than 200, in the shape of an OpenAI error.
 
-    Attributes:
+    Args:
         status: the HTTP status.
-        code: OpenAI's code for it.
-        headers: sent with the body.
-        body: the JSON.
-        fault: the fault or limit that caused it, for the statistics; "" for an honest error.
+        message, code, kind, param: of the error in the body; `kind` is its type.
+        wait_s: seconds that the headers ask the caller to wait; 0 leaves the caller to guess.
+        fault: the fault or limit that caused it; "" for an honest error.
     """
 
     def __init__(
@@ -42,17 +58,25 @@ class ApiError(Exception):
         code: str | None = None,
         kind: str = "invalid_request_error",
         param: str | None = None,
-        headers: Mapping[str, str] | None = None,
-        extra: Mapping[str, Any] | None = None,
+        wait_s: float = 0.0,
         fault: str = "",
     ) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
         self.fault = fault
-        self.headers = dict(headers or {})
-        error = {"message": message, "type": kind, "param": param, "code": code, **(extra or {})}
+        wait = {"retry-after": str(ceil(wait_s)), "retry-after-ms": str(ceil(wait_s * 1000))}
+        self.headers = wait if wait_s > 0 else {}
+        error: dict[str, Any] = {"message": message, "type": kind, "param": param, "code": code}
+        if code == "content_filter":
+            error["innererror"] = {"code": "ResponsibleAIPolicyViolation"}  # As Azure has it.
         self.body = orjson.dumps({"error": error})
+
+    @classmethod
+    def of_fault(cls, like: str, fault: str = "", wait_s: float = 0.0) -> "ApiError":
+        """Return the error of a fault or limit that has one, or of one that is like it."""
+        status, kind, code, message = _FAULTS[like]
+        return cls(status, message, code=code, kind=kind, wait_s=wait_s, fault=fault or like)
 
 
 def _join_parts(content: Any) -> Any:
@@ -60,12 +84,12 @@ def _join_parts(content: Any) -> Any:
     if isinstance(content, list) and all(isinstance(part, dict) for part in content):
         texts = [part.get("text") for part in content]
         return "\n".join(texts) if all(isinstance(text, str) for text in texts) else content
-    return content
+    return content or ""
 
 
 class _Message(BaseModel):
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
-    content: Annotated[str | None, BeforeValidator(_join_parts)] = None
+    content: Annotated[str, BeforeValidator(_join_parts)] = ""
 
 
 class _JsonSchema(BaseModel):
@@ -74,11 +98,8 @@ class _JsonSchema(BaseModel):
 
 
 class _ResponseFormat(BaseModel):
-    type: Literal["text", "json_object", "json_schema"]
+    type: Literal["text", "json_object", "json_schema"] = "text"
     json_schema: _JsonSchema | None = None
-
-
-_Tokens = Annotated[int, Field(strict=True, ge=1)]
 
 
 class ChatRequest(BaseModel):
@@ -86,19 +107,15 @@ class ChatRequest(BaseModel):
 
     model: Annotated[str, Field(min_length=1)]
     messages: Annotated[list[_Message], Field(min_length=1)]
-    response_format: _ResponseFormat = _ResponseFormat(type="text")
-    max_completion_tokens: _Tokens | None = None
-    max_tokens: _Tokens | None = None
+    response_format: _ResponseFormat = _ResponseFormat()
+    max_tokens: Annotated[int, Field(strict=True, ge=1)] | None = Field(
+        default=None, validation_alias=AliasChoices("max_completion_tokens", "max_tokens")
+    )
     stream: Literal[False] | None = None
     n: Literal[1] | None = None
 
     @property
-    def limit(self) -> int | None:
-        """The most tokens that the answer may have."""
-        return self.max_completion_tokens or self.max_tokens
-
-    @property
-    def schema_wanted(self) -> dict[str, Any] | None:
+    def wanted_schema(self) -> dict[str, Any] | None:
         """The JSON schema that the answer must be valid against."""
         wanted = self.response_format.json_schema
         return wanted.definition if wanted and self.response_format.type == "json_schema" else None
@@ -106,14 +123,12 @@ class ChatRequest(BaseModel):
     @cached_property
     def instruction(self) -> str:
         """The system and developer messages."""
-        roles = ("system", "developer")
-        return "\n".join(each.content or "" for each in self.messages if each.role in roles)
+        return "\n".join(m.content for m in self.messages if m.role in ("system", "developer"))
 
     @cached_property
     def article(self) -> tuple[str, str]:
         """Title ("" if there is none) and text of the article, or the whole last user message."""
-        users = [each.content or "" for each in self.messages if each.role == "user"]
-        prompt = users[-1] if users else ""
+        prompt = next((m.content for m in reversed(self.messages) if m.role == "user"), "")
         # An instruction may speak of the marks; those around the article end a line.
         mark = "<article>\n" if "<article>\n" in prompt else "<article>"
         start, end = prompt.find(mark), prompt.rfind("</article>")
@@ -122,27 +137,21 @@ class ChatRequest(BaseModel):
         return (titled[1].strip(), text[titled.end() :]) if titled else ("", text)
 
     @cached_property
-    def fixed_tokens(self) -> int:
-        """The estimate for the system messages and the schema, which an endpoint can cache."""
-        schema = b"" if self.schema_wanted is None else orjson.dumps(self.schema_wanted)
-        return estimate_tokens(self.instruction) + -(-len(schema) // 4)
+    def schema_tokens(self) -> int:
+        """The estimate for the schema."""
+        return -(-len(orjson.dumps(self.wanted_schema)) // 4) if self.wanted_schema else 0
 
     @cached_property
     def prompt_tokens(self) -> int:
         """The estimate for all messages and the schema."""
-        texts = [each.content or "" for each in self.messages]
-        return (
-            _TOKENS_PER_MESSAGE * (len(texts) + 1)
-            + sum(map(estimate_tokens, texts))
-            + self.fixed_tokens
-            - estimate_tokens(self.instruction)
-        )
+        texts = sum(estimate_tokens(message.content) for message in self.messages)
+        return texts + self.schema_tokens + _TOKENS_PER_MESSAGE * (len(self.messages) + 1)
 
     @cached_property
     def prompt_hash(self) -> str:
         """16 hex digits of the messages alone."""
-        told = orjson.dumps([(each.role, each.content) for each in self.messages])
-        return blake2b(told, digest_size=8).hexdigest()
+        messages = orjson.dumps([(message.role, message.content) for message in self.messages])
+        return blake2b(messages, digest_size=8).hexdigest()
 
 
 def parse_chat(raw: bytes) -> ChatRequest:
@@ -155,23 +164,13 @@ def parse_chat(raw: bytes) -> ChatRequest:
         chat = ChatRequest.model_validate_json(raw)
     except ValidationError as error:
         raise _invalid(error) from None
-    kind, schema = chat.response_format.type, chat.schema_wanted
-    if kind == "json_object" and not any(
-        "json" in (m.content or "").lower() for m in chat.messages
-    ):
-        raise ApiError(
-            400,
-            "'messages' must contain the word 'json' in some form, to use 'response_format' of "
-            "type 'json_object'.",
-            param="messages",
-        )
+    kind, schema = chat.response_format.type, chat.wanted_schema
+    if kind == "json_object" and not any("json" in m.content.lower() for m in chat.messages):
+        message = "'messages' must contain the word 'json' in some form, to get a 'json_object'."
+        raise ApiError(400, message, param="messages")
     if kind == "json_schema" and (schema is None or schema.get("type", "object") != "object"):
-        raise ApiError(
-            400,
-            "Invalid schema for response_format: schema must be a JSON Schema of "
-            "'type: \"object\"'.",
-            param="response_format",
-        )
+        message = "Invalid schema for response_format: it must be of 'type: \"object\"'."
+        raise ApiError(400, message, param="response_format")
     return chat
 
 
@@ -184,46 +183,3 @@ def _invalid(error: ValidationError) -> ApiError:
         return ApiError(400, f"We could not parse the JSON body of your request: {problem['msg']}")
     message = f"Invalid value for '{param}': {problem['msg']}."
     return ApiError(400, message, param=param, code="invalid_value")
-
-
-_ERRORS: Final = {
-    "http_500": (
-        500,
-        "server_error",
-        None,
-        "The server had an error while processing your request.",
-    ),
-    "http_503": (503, "server_error", "overloaded", "That model is currently overloaded."),
-    "insufficient_quota": (
-        *(429, "insufficient_quota", "insufficient_quota"),
-        "You exceeded your current quota, please check your plan and billing details.",
-    ),
-    "content_filter": (
-        *(400, "invalid_request_error", "content_filter"),
-        "The response was filtered due to the prompt triggering the content management policy.",
-    ),
-}
-_AZURE: Final = {"status": 400, "innererror": {"code": "ResponsibleAIPolicyViolation"}}
-
-
-def error_of(shape: str, fault: str) -> ApiError:
-    """Return an error in the shape of OpenAI's or, for the content filter, Azure's."""
-    status, kind, code, message = _ERRORS[shape]
-    azure = _AZURE if shape == "content_filter" else None
-    return ApiError(status, message, code=code, kind=kind, extra=azure, fault=fault)
-
-
-def rate_limited(message: str, wait_s: float, fault: str, kind: str = "requests") -> ApiError:
-    """Return a 429 that says how long to wait, in whole seconds and in milliseconds.
-
-    A wait of 0 seconds leaves the caller to guess it.
-    """
-    headers = {"retry-after": str(ceil(wait_s)), "retry-after-ms": str(ceil(wait_s * 1000))}
-    return ApiError(
-        429,
-        message,
-        code="rate_limit_exceeded",
-        kind=kind,
-        headers=headers if wait_s > 0 else None,
-        fault=fault,
-    )

@@ -4,41 +4,30 @@ from collections.abc import Callable
 from math import ceil
 from time import monotonic
 
-from tasks.mock_endpoint.protocol import ApiError, rate_limited
+from tasks.mock_endpoint.protocol import ApiError
 
 
 class _Bucket:
-    """A token bucket.
-
-    Args:
-        per_minute: how much it gains in a minute.
-        capacity: how much it can hold.
-        clock: seconds from any start.
-    """
+    """A token bucket that gains `per_minute` and holds `capacity`; full at first. In seconds."""
 
     def __init__(self, per_minute: int, capacity: int, clock: Callable[[], float]) -> None:
         self.limit = per_minute
         self.capacity = capacity
         self._clock = clock
-        self._level = float(capacity)
-        self._at = clock()
+        self._full_at = clock()
+
+    def until_full(self) -> float:
+        return max(0.0, self._full_at - self._clock())
 
     def level(self) -> float:
-        """Return how much it holds now."""
-        now = self._clock()
-        self._level = min(self.capacity, self._level + (now - self._at) * self.limit / 60)
-        self._at = now
-        return self._level
+        # Rounded, as an error in the last digit must not ask for a wait of nothing.
+        return round(self.capacity - self.until_full() * self.limit / 60, 6)
 
     def wait(self, amount: float) -> float:
-        """Return the seconds until it holds so much: 0 if it does now."""
-        # A rounding error must not ask for a wait of nothing.
-        missing = min(amount, self.capacity) - self.level()
-        return missing * 60 / self.limit if missing > 1e-6 else 0.0
+        return max(0.0, min(amount, self.capacity) - self.level()) * 60 / self.limit
 
     def take(self, amount: float) -> None:
-        """Take so much out."""
-        self._level = self.level() - amount
+        self._full_at = self._clock() + self.until_full() + amount * 60 / self.limit
 
 
 class Quota:
@@ -69,9 +58,19 @@ class Quota:
         """
         amounts = {"requests": 1, "tokens": tokens}
         for kind, bucket in self._buckets.items():
-            wait = bucket.wait(amounts[kind])
-            if wait > 0 or amounts[kind] > bucket.limit:
-                raise _exceeded(kind, bucket, amounts[kind], wait)
+            wait, amount = bucket.wait(amounts[kind]), amounts[kind]
+            if wait > 0 or amount > bucket.limit:
+                again = f"Please try again in {go_duration(wait)}."
+                less = "The input or output tokens must be reduced."
+                raise ApiError(
+                    429,
+                    f"Rate limit reached for {kind} per min: Limit {bucket.limit}, Requested "
+                    f"{amount}. {less if amount > bucket.limit else again}",
+                    code="rate_limit_exceeded",
+                    kind=kind,
+                    wait_s=wait,
+                    fault="rpm" if kind == "requests" else "tpm",
+                )
         for kind, bucket in self._buckets.items():
             bucket.take(amounts[kind])
 
@@ -81,35 +80,16 @@ class Quota:
         for kind, bucket in self._buckets.items():
             headers[f"x-ratelimit-limit-{kind}"] = str(bucket.limit)
             headers[f"x-ratelimit-remaining-{kind}"] = str(max(0, int(bucket.level())))
-            headers[f"x-ratelimit-reset-{kind}"] = go_duration(bucket.wait(bucket.capacity))
+            headers[f"x-ratelimit-reset-{kind}"] = go_duration(bucket.until_full())
         return headers
-
-
-def _exceeded(kind: str, bucket: _Bucket, amount: int, wait: float) -> ApiError:
-    used = max(0, bucket.capacity - int(bucket.level()))
-    if amount > bucket.limit:
-        advice = "The input or output tokens must be reduced in order to run successfully."
-    else:
-        advice = f"Please try again in {go_duration(wait)}."
-    return rate_limited(
-        f"Rate limit reached for {kind} per min: Limit {bucket.limit}, Used {used}, "
-        f"Requested {amount}. {advice}",
-        wait,
-        fault="rpm" if kind == "requests" else "tpm",
-        kind=kind,
-    )
 
 
 def go_duration(seconds: float) -> str:
     """Write seconds the way Go does, as in OpenAI's headers: "20ms", "1.5s", "6m0s", "1h0m0s"."""
-    milliseconds = ceil(seconds * 1000)
+    milliseconds = ceil(round(seconds * 1000, 6))
     if milliseconds < 1000:
         return f"{milliseconds}ms" if milliseconds else "0s"
     minutes, rest = divmod(milliseconds, 60_000)
     hours, minutes = divmod(minutes, 60)
-    return (
-        (f"{hours}h" if hours else "")
-        + (f"{minutes}m" if hours or minutes else "")
-        + f"{rest / 1000:.3f}".rstrip("0").rstrip(".")
-        + "s"
-    )
+    written = f"{minutes}m" if hours or minutes else ""
+    return (f"{hours}h" if hours else "") + written + f"{rest / 1000:g}s"

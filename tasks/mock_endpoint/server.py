@@ -5,19 +5,15 @@ import socket
 import struct
 from typing import Any, Final
 
-import orjson
 from aiohttp import web
 
-from tasks.mock_endpoint.protocol import ApiError
-from tasks.mock_endpoint.service import CHAT_PATH, Reply, Service
+from tasks.mock_endpoint.service import BREAKING, CHAT_PATH, Reply, Service
 
 _LARGEST_REQUEST: Final = 64 * 2**20
 _LINGER_NONE: Final = struct.pack("ii", 1, 0)
 """SO_LINGER on, zero seconds: closing sends a reset rather than an orderly end."""
-
-
 RUN_OPTIONS: Final[dict[str, Any]] = {
-    # A caller who hangs up ends the work for him, and is counted.
+    # A caller who hangs up ends the work for it, and is counted.
     "handler_cancellation": True,
     "access_log": None,
     "shutdown_timeout": 0.2,
@@ -37,19 +33,16 @@ def application(service: Service) -> web.Application:
         sent = False
         try:
             response = await _send(request, reply, service.faults.stall_seconds)
-            sent = not reply.broken
+            sent = reply.fault not in BREAKING
             return response
         finally:
             service.ended(reply, sent=sent)
 
-    async def other(request: web.Request) -> web.StreamResponse:
-        authorization = request.headers.get("Authorization", "")
-        try:
-            found = service.other(request.method, request.path, authorization)
-        except ApiError as error:
-            headers = {**service.headers(), **error.headers}
-            return web.Response(body=error.body, status=error.status, headers=headers)
-        return web.Response(body=orjson.dumps(found), headers=service.headers())
+    async def other(request: web.Request) -> web.Response:
+        reply = service.other(
+            request.method, request.path, request.headers.get("Authorization", "")
+        )
+        return web.Response(body=reply.body, status=reply.status, headers=reply.headers)
 
     app = web.Application(client_max_size=_LARGEST_REQUEST)
     app.router.add_post(CHAT_PATH, chat)
@@ -61,12 +54,14 @@ async def _send(request: web.Request, reply: Reply, stall_s: float) -> web.Strea
     """Send a reply in full, so that what follows knows that it was; or break the connection."""
     if reply.delay_s > 0:
         await asyncio.sleep(reply.delay_s)
-    if reply.broken == "truncated":
-        return await truncate(request, reply.body, dict(reply.headers))
-    if reply.broken == "stall":
-        await asyncio.sleep(stall_s)
-    if reply.broken:
-        return reset(request)
+    match reply.fault:
+        case "truncated":
+            return await truncate(request, reply.body, reply.headers)
+        case "stall":
+            await asyncio.sleep(stall_s)
+            return reset(request)
+        case "reset":
+            return reset(request)
     response = web.Response(body=reply.body, status=reply.status, headers=reply.headers)
     await response.prepare(request)
     await response.write_eof()

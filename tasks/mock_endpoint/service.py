@@ -2,34 +2,30 @@
 
 import hmac
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
+from tasks.llm.tokens import estimate_tokens
 from tasks.mock_endpoint.answers import Answer, completion, compose, spoil
 from tasks.mock_endpoint.faults import Faults
-from tasks.mock_endpoint.protocol import (
-    MODEL_ID,
-    NOTICE,
-    ApiError,
-    ChatRequest,
-    error_of,
-    parse_chat,
-    rate_limited,
-)
+from tasks.mock_endpoint.protocol import MODEL_ID, NOTICE, ApiError, ChatRequest, parse_chat
 from tasks.mock_endpoint.quota import Quota
-from tasks.mock_endpoint.stats import Stats
 
 CHAT_PATH: Final = "/v1/chat/completions"
-HEADERS: Final = {"Content-Type": "application/json", "x-embedded-endpoint": NOTICE}
+BREAKING: Final = ("reset", "stall", "truncated")
+"""The faults by which a connection breaks in place of a reply, or in the middle of it."""
 _MODEL: Final = {
     "id": MODEL_ID,
     "object": "model",
     "created": 1_704_067_200,
     "owned_by": f"article-flows: {NOTICE}",
+}
+_FOUND: Final[dict[str, dict[str, Any]]] = {
+    "/health": {"status": "ok", "model": MODEL_ID, "notice": NOTICE},
+    "/v1/models": {"object": "list", "data": [_MODEL]},
+    f"/v1/models/{MODEL_ID}": _MODEL,
 }
 _GARBAGE: Final = b'<html><body><h1>It works!</h1></body></html>{"id": "chatcmpl-'
 _CACHE_LEAST: Final = 1024
@@ -38,24 +34,19 @@ _CACHE_STEP: Final = 128
 https://platform.openai.com/docs/guides/prompt-caching."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """What a chat completion request gets, for a server to send.
+class Reply(NamedTuple):
+    """What a chat completion request gets, for a server to send after `delay_s` seconds.
 
-    Attributes:
-        status, body, headers: the response.
-        delay_s: seconds to wait before it is sent.
-        broken: "reset", "stall" or "truncated" for a connection that breaks in place of it.
-        usage: prompt and completion tokens to bill for it.
-        prompt: hash of the prompt if the answer is a good one.
+    `fault` is the fault or limit that made it so, `usage` the prompt and completion tokens that
+    are billed for it, and `prompt` a hash of the prompt if the answer is a good one.
     """
 
     status: int
     body: bytes
-    headers: Mapping[str, str]
+    headers: dict[str, str]
     delay_s: float = 0.0
-    broken: str = ""
-    usage: tuple[int, int] = field(default=(0, 0))
+    fault: str = ""
+    usage: tuple[int, int] = (0, 0)
     prompt: str = ""
 
 
@@ -66,52 +57,39 @@ class Service:
         faults: its misbehavior; none by default.
         api_key: the key to ask for; without one, any will do.
         strict_model: whether to know no model but its own.
+
+    Attributes:
+        active: calls in hand now.
     """
 
     def __init__(
         self, faults: Faults | None = None, api_key: str | None = None, strict_model: bool = False
     ) -> None:
         self.faults = faults or Faults()
-        self.stats = Stats()
         self._authorization = f"Bearer {api_key}".encode() if api_key else None
         self._strict_model = strict_model
         self._quota = Quota(self.faults.rpm, self.faults.tpm, burst=self.faults.burst)
         self._run = os.urandom(6).hex()
-        self._calls = 0
-        self._answers = 0
-        self._active = 0
+        self.active = self._calls = self._answers = 0
         self._seen_prefixes: set[str] = set()
 
-    def other(self, method: str, full_path: str, authorization: str) -> dict[str, Any]:
-        """Return the answer to anything but a chat completion.
-
-        Raises:
-            ApiError: 401, or 404 for an unknown path.
-        """
-        path = full_path.rstrip("/")
-        if (method, path) == ("GET", "/health"):
-            return {"status": "ok", "model": MODEL_ID, "notice": NOTICE}
-        if (method, path) == ("GET", "/stats"):
-            return self.stats.as_dict(self._active)
-        if (method, path) == ("GET", "/stats/prompts"):
-            return self.stats.prompts
-        if (method, path) == ("POST", "/stats/reset"):
-            self.stats = Stats(max_concurrent_seen=self._active)
-            return self.stats.as_dict(self._active)
-        self._authorize(authorization)
-        if (method, path) == ("GET", "/v1/models"):
-            return {"object": "list", "data": [_MODEL]}
-        if method == "GET" and path.startswith("/v1/models/"):
-            self._check_model(path.removeprefix("/v1/models/"))
-            return _MODEL
-        raise ApiError(404, f"Invalid URL ({method} {full_path})")
+    def other(self, method: str, path: str, authorization: str) -> Reply:
+        """Answer anything but a chat completion."""
+        try:
+            if path != "/health":
+                self._authorize(authorization)
+            if method == "GET" and path in _FOUND:
+                return Reply(200, orjson.dumps(_FOUND[path]), self.headers())
+            if path.startswith("/v1/models/"):
+                self._check_model(path.removeprefix("/v1/models/"))
+            return self._refusal(ApiError(404, f"Invalid URL ({method} {path})"))
+        except ApiError as error:
+            return self._refusal(error)
 
     def chat(self, body: bytes, authorization: str) -> Reply:
         """Take a chat completion request; `ended` must be called once the reply is dealt with."""
         self._calls += 1
-        self._active += 1
-        self.stats.calls += 1
-        self.stats.max_concurrent_seen = max(self.stats.max_concurrent_seen, self._active)
+        self.active += 1
         try:
             self._authorize(authorization)
             return self._reply(body)
@@ -119,55 +97,41 @@ class Service:
             return self._refusal(error)
 
     def ended(self, reply: Reply, *, sent: bool) -> None:
-        """Count a request as done; `sent` is whether the whole reply was written."""
-        self._active -= 1
-        if not sent:
-            self.stats.generated_not_delivered += 1
-        arrived = sent or reply.broken == "truncated"
-        self.stats.calls_per_status[str(reply.status) if arrived else "none"] += 1
-        if sent and reply.status == 200:
-            self._answers += 1
-            self.stats.billed_prompt_tokens += reply.usage[0]
-            self.stats.billed_completion_tokens += reply.usage[1]
-            if reply.prompt:
-                self.stats.prompts[reply.prompt] += 1
+        """Take note that a request is done; `sent` is whether the whole reply was written."""
+        self.active -= 1
+        self._answers += sent and reply.status == 200
 
     def answered(self, body: bytes) -> tuple[ChatRequest, Answer, str]:
-        """Read a request and answer it; the third is what tells its prompt from others.
-
-        The benchmarks' canned server has its own way.
-
-        Raises:
-            ApiError: 400 for a request that is wrong.
-        """
-        chat, answer = _answered(body)
-        return chat, answer, chat.prompt_hash
+        """Read a request and answer it; the third is what tells its prompt from others."""
+        return _answered(body)
 
     def headers(self) -> dict[str, str]:
         """Return the headers of every response."""
-        return {**HEADERS, "x-request-id": f"req_{self._call_id()}", **self._quota.headers()}
+        return {
+            "Content-Type": "application/json",
+            "x-embedded-endpoint": NOTICE,
+            "x-request-id": f"req_{self._call_id()}",
+            **self._quota.headers(),
+        }
 
     def _reply(self, body: bytes) -> Reply:
         chat, answer, prompt = self.answered(body)
         if self._strict_model:
             self._check_model(chat.model)
-        decision, poison = self.faults.decide(self._calls), self.faults.poison
-        fault, coin = decision.fault, decision.coin
+        fault, coin, latency = self.faults.decide(self._calls)
         self._admit(chat, fault)
-        delay_s = self.faults.slowed(decision.latency, self._active)
-        name = fault
+        delay_s = self.faults.slowed(latency, self.active)
+        poison = self.faults.poison
         if poison is not None and any(poison in part for part in chat.article):
             # The same prompt always fails in the same way.
-            name, fault, coin = "poison", "content_filter", int(chat.prompt_hash, 16) / 2**64
+            fault, coin = "poison", int(chat.prompt_hash, 16) / 2**64
         elif fault == "invalid_json" and chat.response_format.type == "text":
-            name = fault = None
-        if fault in ("http_500", "http_503"):
-            return self._refusal(error_of(fault, fault), delay_s)
-        if name and fault == "content_filter" and coin < 0.5:
-            return self._refusal(error_of(fault, name), delay_s)
-        if name and fault:
-            self.stats.by_fault[name] += 1
-            answer = spoil(answer, fault)
+            fault = None
+        like = "content_filter" if fault == "poison" else fault
+        if like in ("http_500", "http_503") or (like == "content_filter" and coin < 0.5):
+            return self._refusal(ApiError.of_fault(like, fault or ""), delay_s)
+        if like:
+            answer = spoil(answer, like)
         good = fault is None and answer.finish_reason == "stop"
         cached = self._cached_tokens(chat)
         content = completion(chat, answer, call=self._call_id(), cached_tokens=cached)
@@ -176,39 +140,29 @@ class Service:
             _GARBAGE if fault == "garbage" else orjson.dumps(content),
             self.headers(),
             delay_s,
-            broken=fault if fault in ("reset", "stall", "truncated") else "",
-            usage=(chat.prompt_tokens, answer.completion_tokens),
+            fault=fault or "",
+            usage=(chat.prompt_tokens, answer.tokens),
             prompt=prompt if good else "",
         )
 
     def _refusal(self, error: ApiError, delay_s: float = 0.0) -> Reply:
-        if error.fault:
-            self.stats.by_fault[error.fault] += 1
-        return Reply(error.status, error.body, {**self.headers(), **error.headers}, delay_s)
+        headers = {**self.headers(), **error.headers}
+        return Reply(error.status, error.body, headers, delay_s, fault=error.fault)
 
     def _admit(self, chat: ChatRequest, fault: str | None) -> None:
         """Raise the ApiError of a limit that the request exceeds, or of a fault that is one."""
         faults = self.faults
         if faults.quota_after is not None and self._answers >= faults.quota_after:
-            raise error_of("insufficient_quota", "quota_after")
+            raise ApiError.of_fault("insufficient_quota", "quota_after")
         if fault == "insufficient_quota":
-            raise error_of(fault, fault)
+            raise ApiError.of_fault(fault)
         if fault == "http_429":
-            raise rate_limited("Rate limit reached for requests.", faults.retry_after, fault)
-        if faults.max_concurrent is not None and self._active > faults.max_concurrent:
-            message = f"Too many requests at once: Limit {faults.max_concurrent}."
-            raise rate_limited(message, faults.retry_after, "max_concurrent")
+            raise ApiError.of_fault(fault, wait_s=faults.retry_after)
+        if faults.max_concurrent is not None and self.active > faults.max_concurrent:
+            raise ApiError.of_fault("http_429", "max_concurrent", faults.retry_after)
         if faults.too_long is not None and chat.prompt_tokens > faults.too_long:
-            raise ApiError(
-                400,
-                f"This model's maximum context length is {faults.too_long} tokens. However, your "
-                f"messages resulted in {chat.prompt_tokens} tokens. Please reduce the length of "
-                "the messages.",
-                code="context_length_exceeded",
-                param="messages",
-                fault="too_long",
-            )
-        self._quota.admit(chat.prompt_tokens + (chat.limit or 0))
+            raise ApiError.of_fault("too_long")
+        self._quota.admit(chat.prompt_tokens + (chat.max_tokens or 0))
 
     def _authorize(self, sent: str) -> None:
         wanted = self._authorization
@@ -222,12 +176,12 @@ class Service:
 
     def _cached_tokens(self, chat: ChatRequest) -> int:
         """Count the fixed part of a prompt from its second time on, if it is long enough."""
-        if chat.fixed_tokens < _CACHE_LEAST:
-            return 0
-        prefix = f"{chat.instruction}\0{chat.schema_wanted}"
+        tokens = estimate_tokens(chat.instruction) + chat.schema_tokens
+        prefix = f"{chat.instruction}\0{chat.wanted_schema}" if tokens >= _CACHE_LEAST else ""
         if prefix in self._seen_prefixes:
-            return chat.fixed_tokens - chat.fixed_tokens % _CACHE_STEP
-        self._seen_prefixes.add(prefix)
+            return tokens - tokens % _CACHE_STEP
+        if prefix:
+            self._seen_prefixes.add(prefix)
         return 0
 
     def _call_id(self) -> str:
@@ -235,6 +189,6 @@ class Service:
 
 
 @lru_cache(maxsize=4096)
-def _answered(body: bytes) -> tuple[ChatRequest, Answer]:
+def _answered(body: bytes) -> tuple[ChatRequest, Answer, str]:
     chat = parse_chat(body)
-    return chat, compose(chat)
+    return chat, compose(chat), chat.prompt_hash

@@ -12,9 +12,9 @@ import orjson
 from aiohttp import web
 from multidict import CIMultiDictProxy
 
+from benchmarks.counting import CountingService
 from tasks.mock_endpoint.faults import Faults
 from tasks.mock_endpoint.server import RUN_OPTIONS, application
-from tasks.mock_endpoint.service import Service
 
 ARTICLE = (
     "Title: Council approves bridge\n\nThe town council approved a new bridge over the river on "
@@ -45,7 +45,7 @@ async def running_endpoint(
     faults: Faults | None = None, *, api_key: str | None = None, strict_model: bool = False
 ) -> AsyncIterator[str]:
     """Run the endpoint in this event loop on a free port of the loopback; gives its base URL."""
-    app = application(Service(faults, api_key, strict_model))
+    app = application(CountingService(faults, api_key, strict_model))
     runner = web.AppRunner(app, **RUN_OPTIONS)
     await runner.setup()
     try:

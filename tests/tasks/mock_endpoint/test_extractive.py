@@ -3,8 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.llm.tokens import estimate_tokens
-from tasks.mock_endpoint.extractive.document import Document, clip
-from tasks.mock_endpoint.extractive.text import detect_language
+from tasks.mock_endpoint.extractive import Document, clip, detect_language
 
 BRIDGE = """Town council approves new bridge
 

@@ -26,7 +26,7 @@ with running_mock_endpoint():
 def endpoint_of(pid: int | None = None) -> psutil.Process:
     """The endpoint that a process, by default this one, has started."""
     children = psutil.Process(pid).children()
-    (found,) = (child for child in children if "tasks.mock_endpoint" in child.cmdline())
+    (found,) = (child for child in children if "--until-stdin-closes" in child.cmdline())
     return found
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.mock_endpoint.extractive.document import Document
+from tasks.mock_endpoint.extractive import Document
 from tasks.mock_endpoint.protocol import ApiError
 from tasks.mock_endpoint.schema_filler import fill
 

@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from tasks.llm.tokens import estimate_tokens
-from tasks.mock_endpoint.extractive.document import Document
+from tasks.mock_endpoint.extractive import Document
 from tests.tasks.mock_endpoint.mock_support import (
     ARTICLE,
     SCHEMA,

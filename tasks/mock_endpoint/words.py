@@ -1,10 +1,28 @@
-"""Which of some given labels suits a text best, by the words that go with the label."""
+"""The word lists behind the extractive answers, and which of some labels suits a text best."""
 
 from collections.abc import Mapping
 from typing import Any, Final
 
-from tasks.mock_endpoint.extractive.text import terms
-
+STOP_WORDS: Final = frozenset(
+    """about according after again also although among and another any are around because been
+    before being between both but can could did does done down during each even every first for
+    from further get give had has have having her here him his how however into its just know last
+    like made make many may might more most much must near never new not now off often one only
+    other our out over own part people said same say says see she should since some still such
+    take than that the their them then there these they things think this those through time two
+    under until upon use used using very want was way well were what when where whether which
+    while who whose why will with within without would year years yes yet you your
+    """.split()
+)
+"""Of English: frequent words of three letters and more that are no topic of any text."""
+HAN_FUNCTION_CHARACTERS: Final = frozenset(
+    "的了是在和与與及或而且但并並也都就又还還很更最不没沒有无無这這那哪其之于於以为為被把将將对對从從向到由"
+    "等们們我你您他她它自己个個些此该該各每某所者着著过過得地上下中里内內外前后後时時年月日号號会會能可要"
+    "应應须須已曾正才只仍再则則若如因故使让讓给給做说說称稱表示进進行通吗嗎呢吧啊什么麼怎样樣一二三四五六七"
+    "八九十两兩第零百千万萬亿億来來去出"
+)
+STEM_LENGTH: Final = 6
+"""Letters of a word that count, so that its forms are one."""
 _NAME_WEIGHT: Final = 2
 _FALLBACKS: Final = ("other", "others", "none", "unknown", "neutral", "general", "其他", "未知")
 
@@ -47,22 +65,14 @@ def ranked_labels(labels: list[Any], frequencies: Mapping[str, int]) -> list[Any
 
     A label's words are its own and, for the usual categories of news, those of a small lexicon.
     When nothing speaks for any, a label such as "other" or "neutral" comes first.
-
-    Args:
-        labels: strings, or values of another type, for which nothing speaks.
-        frequencies: how often the text has each term.
     """
-    scores = {str(label): _score(label, frequencies) for label in labels}
-    if not any(scores.values()):
+    if not any(_score(label, frequencies) for label in labels):
         return sorted(labels, key=lambda label: str(label).lower() not in _FALLBACKS)
-    return sorted(labels, key=lambda label: -scores[str(label)])
+    return sorted(labels, key=lambda label: -_score(label, frequencies))
 
 
 def _score(label: Any, frequencies: Mapping[str, int]) -> int:
-    if not isinstance(label, str):
-        return 0
-    words = label.lower().replace("_", " ").replace("/", " ")
-    stems = {stem for word in words.split() for stem in _STEMS.get(word, ())}
-    return _NAME_WEIGHT * sum(frequencies.get(term, 0) for term in terms(words, "en")) + sum(
-        frequencies.get(stem, 0) for stem in stems
-    )
+    words = str(label).lower().replace("_", " ").replace("/", " ").split()
+    stems = {stem for word in words for stem in _STEMS.get(word, ())}
+    own = _NAME_WEIGHT * sum(frequencies.get(word[:STEM_LENGTH], 0) for word in words)
+    return own + sum(frequencies.get(stem, 0) for stem in stems)

@@ -1,1 +1,0 @@
-"""Summaries, headlines, keywords and categories taken from a text itself: no language model."""
