@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from benchmarks.endpoints import MockEndpoint
-from tasks.errors import UserError
+from tasks.errors import UsageError, UserError
 from tasks.job import Job
 from tasks.journal import Journal, JournalFolder, read_journal
 from tasks.lake import Lake
@@ -191,6 +191,14 @@ def test_the_mock_endpoint_is_there_for_as_long_as_the_job(lake: Lake) -> None:
     ran = run(asking(lake, "embedded"))
     # It is an endpoint without faults: it refuses no word.
     assert (ran.counts.answered, ran.counts.copied) == (len(IDS) + 2, 2)
+
+
+def test_a_caller_that_brings_no_mock_endpoint_is_told_so(lake: Lake) -> None:
+    with (
+        pytest.raises(UsageError, match="no embedded endpoint here"),
+        open_job(asking(lake, "embedded"), "run-id"),
+    ):
+        pass
 
 
 def test_connections_are_bounded_by_the_files_that_may_be_open() -> None:

@@ -17,16 +17,21 @@ ROOT = Path(__file__).parents[3]
 PARENT = """
 import time
 from tasks.mock_endpoint.process import running_mock_endpoint
-with running_mock_endpoint():
-    print("ready", flush=True)
+with running_mock_endpoint() as base_url:
+    print(base_url, flush=True)
     time.sleep(600)
 """
 
 
-def endpoint_of(pid: int | None = None) -> psutil.Process:
-    """The endpoint that a process, by default this one, has started."""
-    children = psutil.Process(pid).children()
-    (found,) = (child for child in children if "--until-stdin-closes" in child.cmdline())
+def process_at(base_url: str) -> psutil.Process:
+    """The process that listens there, among those that this one has started."""
+    port = int(base_url.removesuffix("/v1").rpartition(":")[2])
+    children = psutil.Process().children(recursive=True)
+    (found,) = (
+        child
+        for child in children
+        if any(each.laddr.port == port for each in child.net_connections("tcp4"))
+    )
     return found
 
 
@@ -42,7 +47,7 @@ def has_ended(process: psutil.Process, seconds: float = 20) -> bool:
 
 def test_it_runs_counts_and_ends() -> None:
     with MockEndpoint() as endpoint:
-        process = endpoint_of()
+        process = process_at(endpoint.base_url)
         status, answer = post(endpoint.base_url, chat())
         post(endpoint.base_url, chat())
         stats = endpoint.stats()
@@ -80,7 +85,7 @@ def test_the_key_reaches_the_child_and_not_its_command_line() -> None:
         refused, _ = post(endpoint.base_url, chat())
         status, _ = post(endpoint.base_url, chat(), "sk-secret")
         unknown, _ = post(endpoint.base_url, chat(model="gpt-x"), "sk-secret")
-        command = endpoint_of().cmdline()
+        command = process_at(endpoint.base_url).cmdline()
     assert (refused, status, unknown) == (401, 200, 404)
     assert not any("sk-secret" in part for part in command)
 
@@ -101,8 +106,7 @@ def test_it_ends_when_its_parent_is_killed() -> None:
     )
     assert parent.stdout is not None
     with parent.stdout:
-        assert parent.stdout.readline()
-        child = endpoint_of(parent.pid)
+        child = process_at(parent.stdout.readline().decode().strip())
         parent.kill()
         parent.wait()
     assert has_ended(child)
