@@ -13,10 +13,9 @@ from statistics import median
 from typing import IO, Any
 
 from benchmarks.cores import client_core
+from benchmarks.endpoints import ENDPOINTS, AnswerKind, MockEndpoint
 from benchmarks.work import Done, Work
-from tasks.llm.embedded_endpoint import AnswerKind
-from tasks.llm.embedded_process import EmbeddedEndpoint
-from tasks.llm.faults import Faults
+from tasks.mock_endpoint.faults import Faults
 
 ROOT = Path(__file__).parents[1]
 _SAMPLE_EVERY_S = 0.25
@@ -34,7 +33,7 @@ class Measurement:
         cpu_s: CPU seconds of the whole process, user and system, imports included.
         peak_mib: the most memory it had resident.
         cores: those it was allowed.
-        stats: the endpoint's counts; see tasks.llm.embedded_stats.
+        stats: the endpoint's counts; see benchmarks.counting.
         active: how many calls the endpoint had in hand, sampled while it had any.
         endpoint_cpu_s: CPU seconds of the endpoint meanwhile.
     """
@@ -122,7 +121,7 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Conditions:
-    """How the endpoint behaves; `faults` as tasks.llm.faults reads them."""
+    """How the endpoint behaves; `faults` as tasks.mock_endpoint.faults reads them."""
 
     faults: tuple[str, ...] = ()
     answers: AnswerKind = "canned"
@@ -144,7 +143,7 @@ def measure(
     faults = Faults.parse(conditions.faults)
     with (
         tempfile.TemporaryDirectory(prefix="bench-") as folder,
-        EmbeddedEndpoint(faults, answers=conditions.answers) as endpoint,
+        ENDPOINTS[conditions.answers](faults) as endpoint,
     ):
         work = Work(
             articles=str(articles),
@@ -224,7 +223,7 @@ def _death_of(status: int, stderr: IO[bytes]) -> dict[str, Any]:
 class _Samples:
     """Asks the endpoint again and again how many calls it has in hand."""
 
-    def __init__(self, endpoint: EmbeddedEndpoint, *, wanted: bool) -> None:
+    def __init__(self, endpoint: MockEndpoint, *, wanted: bool) -> None:
         self.active: list[int] = []
         self._endpoint = endpoint
         self._wanted = wanted

@@ -172,11 +172,11 @@ def recipes(name: str = "") -> int:
 def endpoint(
     *arguments: Annotated[str, Parameter(allow_leading_hyphen=True, show=False)],
 ) -> int:
-    """Serve the embedded endpoint: OpenAI-compatible, extractive, not a language model.
+    """Serve the mock endpoint: OpenAI-compatible, extractive, not a language model.
 
     See `article-flows endpoint --help` for its port and the faults that it can show on request.
     """
-    from tasks.llm.embedded import main as serve
+    from tasks.mock_endpoint.__main__ import main as serve
 
     return serve(list(arguments))
 

@@ -6,6 +6,7 @@ from prefect.runtime import flow_run
 from flows.outcome import fails_in_one_line, flow_run_label, publish, tell
 from tasks.event_loop_task_runner import EventLoopTaskRunner
 from tasks.interruption import GracefulStop
+from tasks.mock_endpoint.process import running_mock_endpoint
 from tasks.open_job import GRACE_S, open_job
 from tasks.prefect_inputs import untraced
 from tasks.progress import shown_progress
@@ -40,7 +41,8 @@ def summarize_articles(
             (StoppedRun, with the report of what was done).
     """
     watch = Stopwatch()
-    with open_job(settings, str(flow_run.id), flow_run.name or "", tell) as job:
+    run_id, label = str(flow_run.id), flow_run.name or ""
+    with open_job(settings, run_id, label, tell, running_mock_endpoint) as job:
         shared = untraced(job)
         planner = plan_batches(shared, settings)
         watch.lap("plan")

@@ -6,10 +6,11 @@ import contextlib
 import resource
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from tasks.endpoint import Endpoint, build_gateway, resolve_endpoint
 from tasks.enriched import EnrichedTable
+from tasks.errors import UsageError
 from tasks.interruption import Interrupted
 from tasks.job import Job
 from tasks.journals import open_journals
@@ -62,14 +63,16 @@ def open_job(
     flow_run_id: str,
     label: str = "",
     on_wait: Callable[[str], None] | None = None,
+    mock_endpoint: Callable[[], AbstractContextManager[str]] | None = None,
 ) -> Iterator[Job]:
-    """Hold the table's lock, start the embedded endpoint if it is asked for, open the journals.
+    """Hold the table's lock, start the mock endpoint if it is asked for, open the journals.
 
     Args:
         settings: of the run.
         flow_run_id: for the rows.
         label: the flow run's name, for other runs that wait for this one.
         on_wait: told, once, which other run this one waits for.
+        mock_endpoint: runs the mock endpoint and gives its base URL; for settings that ask for it.
 
     Raises:
         UserError: as open_table, or the lake cannot be written.
@@ -83,10 +86,9 @@ def open_job(
         locks = stack.enter_context(_locks(table, settings, label, on_wait))
         base_url = endpoint.base_url
         if endpoint.embedded:
-            # Not needed with a real one, and it takes a third of a second to import.
-            from tasks.llm.embedded_process import EmbeddedEndpoint
-
-            base_url = stack.enter_context(EmbeddedEndpoint()).base_url
+            if mock_endpoint is None:
+                raise UsageError("there is no embedded endpoint here; give a base URL")
+            base_url = stack.enter_context(mock_endpoint())
         journals = open_journals(
             *(table.lake.storage, table.name, run_name),
             max_in_flight=settings.max_in_flight,

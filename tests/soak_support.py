@@ -5,8 +5,8 @@ import subprocess
 import time
 from pathlib import Path
 
-from tasks.llm.embedded_process import EmbeddedEndpoint
-from tasks.llm.faults import Faults
+from benchmarks.endpoints import CannedEndpoint, MockEndpoint
+from tasks.mock_endpoint.faults import Faults
 from tests.support import only_json, run_cli, start_cli, write_articles
 
 ARTICLES = 5_000
@@ -14,15 +14,15 @@ IN_FLIGHT = 64
 SEED = 20
 
 
-def slow_endpoint() -> EmbeddedEndpoint:
+def slow_endpoint() -> MockEndpoint:
     """An endpoint that takes 0.2 s an answer: 5,000 of them, 64 at once, take 16 s."""
-    return EmbeddedEndpoint(Faults.parse(["latency=fixed:0.2"]), answers="canned")
+    return CannedEndpoint(Faults.parse(["latency=fixed:0.2"]))
 
 
 class Soak:
     """A run that is killed again and again, and what it has cost."""
 
-    def __init__(self, tmp_path: Path, endpoint: EmbeddedEndpoint, lake: str) -> None:
+    def __init__(self, tmp_path: Path, endpoint: MockEndpoint, lake: str) -> None:
         self.endpoint = endpoint
         self.lake = lake
         self.spool = tmp_path / "spool"

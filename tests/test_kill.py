@@ -17,9 +17,9 @@ import pytest
 from prefect import get_client
 from prefect.states import Cancelling
 
+from benchmarks.endpoints import MockEndpoint
 from flows.pipeline import article_pipeline
-from tasks.llm.embedded_process import EmbeddedEndpoint
-from tasks.llm.faults import Faults
+from tasks.mock_endpoint.faults import Faults
 from tests.support import (
     ROOT,
     cli_environment,
@@ -38,14 +38,14 @@ IN_FLIGHT = 16
 
 
 @pytest.fixture
-def endpoint() -> Iterator[EmbeddedEndpoint]:
+def endpoint() -> Iterator[MockEndpoint]:
     """An endpoint that takes 0.25 s an answer: 400 of them, 16 at once, take over 6 s."""
-    with EmbeddedEndpoint(Faults.parse(["latency=fixed:0.25"])) as endpoint:
+    with MockEndpoint(Faults.parse(["latency=fixed:0.25"])) as endpoint:
         yield endpoint
 
 
 @pytest.fixture
-def command(tmp_path: Path, endpoint: EmbeddedEndpoint) -> list[str]:
+def command(tmp_path: Path, endpoint: MockEndpoint) -> list[str]:
     source = write_articles(tmp_path / "articles.jsonl", ARTICLES)
     return [
         *("run", str(source), "--lake", str(tmp_path / "lake"), "--json"),
@@ -61,9 +61,7 @@ def wait_for(there: Callable[[], bool], process: "subprocess.Popen[str]") -> Non
         time.sleep(0.04)
 
 
-def wait_for_answers(
-    endpoint: EmbeddedEndpoint, count: int, process: "subprocess.Popen[str]"
-) -> None:
+def wait_for_answers(endpoint: MockEndpoint, count: int, process: "subprocess.Popen[str]") -> None:
     wait_for(lambda: endpoint.stats()["answered"] >= count, process)
 
 
@@ -75,7 +73,7 @@ def assert_all_there_once(told: dict[str, object]) -> None:
 
 
 def test_interrupted_runs_report_and_keep_what_was_in_flight(
-    command: list[str], endpoint: EmbeddedEndpoint
+    command: list[str], endpoint: MockEndpoint
 ) -> None:
     # Early, so that even a machine that stops for seconds has not come to the end by itself.
     for answers, number, status in ((1, signal.SIGINT, 130), (6, signal.SIGTERM, 143)):
@@ -90,7 +88,7 @@ def test_interrupted_runs_report_and_keep_what_was_in_flight(
 
 def test_a_second_signal_does_not_wait_for_what_is_in_flight(tmp_path: Path) -> None:
     source = write_articles(tmp_path / "articles.jsonl", 3)
-    with EmbeddedEndpoint(Faults.parse(["latency=fixed:600"])) as endpoint:
+    with MockEndpoint(Faults.parse(["latency=fixed:600"])) as endpoint:
         process = start_cli(
             *("run", source, "--lake", tmp_path / "lake", "--json", "--timeout-s", "900"),
             *("--base-url", endpoint.base_url, "--model", "m"),
@@ -119,7 +117,7 @@ def test_a_signal_while_articles_are_loaded_is_one_clear_line(tmp_path: Path) ->
 
 
 def test_run_of_a_deployment_that_is_cancelled_in_the_ui(
-    command: list[str], endpoint: EmbeddedEndpoint, tmp_path: Path
+    command: list[str], endpoint: MockEndpoint, tmp_path: Path
 ) -> None:
     settings = {
         **{"sources": [command[1]], "lake": command[3], "max_in_flight": IN_FLIGHT},
@@ -159,7 +157,7 @@ def test_run_of_a_deployment_that_is_cancelled_in_the_ui(
 
 
 def test_the_temporary_server_goes_after_kill_and_outlives_a_signal_to_the_group(
-    command: list[str], endpoint: EmbeddedEndpoint
+    command: list[str], endpoint: MockEndpoint
 ) -> None:
     process = start_in_terminal(command)
     wait_for_answers(endpoint, IN_FLIGHT, process)
@@ -177,7 +175,7 @@ def test_the_temporary_server_goes_after_kill_and_outlives_a_signal_to_the_group
 
 
 def test_ctrl_c_in_a_terminal_spares_the_servers_beside_it(
-    command: list[str], endpoint: EmbeddedEndpoint
+    command: list[str], endpoint: MockEndpoint
 ) -> None:
     """Ctrl-C reaches all that a terminal runs; Prefect's own temporary server must outlive it."""
     controller, terminal = pty.openpty()
@@ -221,7 +219,7 @@ def assert_reported(
     process: "subprocess.Popen[str]",
     number: signal.Signals,
     status: int,
-    endpoint: EmbeddedEndpoint,
+    endpoint: MockEndpoint,
 ) -> None:
     """A run that was interrupted has told what it did, and took in all that was paid for."""
     out, errors = process.communicate(timeout=120)

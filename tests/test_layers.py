@@ -10,6 +10,7 @@ from tests.support import ROOT
 FORBIDDEN = {
     "tasks": {"flows"},
     "tasks/llm": {"flows", "prefect", "pandas"},
+    "tasks/mock_endpoint": {"flows", "prefect", "pandas"},
 }
 
 
@@ -35,6 +36,16 @@ def test_llm_imports_nothing_of_tasks_outside_it() -> None:
     for path in sorted((ROOT / "tasks" / "llm").rglob("*.py")):
         ours = {name for name in imports_of(path) if name.split(".")[0] == "tasks"}
         assert all(name.startswith("tasks.llm") for name in ours), path
+
+
+def test_only_the_command_line_its_flows_tests_and_benchmarks_know_the_mock_endpoint() -> None:
+    for path in sorted((ROOT / "tasks").rglob("*.py")):
+        ours = {name for name in imports_of(path) if name.split(".")[0] == "tasks"}
+        if path.is_relative_to(ROOT / "tasks" / "mock_endpoint"):
+            known = ("tasks.mock_endpoint", "tasks.llm.tokens")
+            assert all(name.startswith(known) for name in ours), path
+        else:
+            assert not any(name.startswith("tasks.mock_endpoint") for name in ours), path
 
 
 @pytest.mark.parametrize("folder", ["reading", "cleaning"])

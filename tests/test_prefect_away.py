@@ -13,9 +13,9 @@ from typing import Any
 import httpx
 import pytest
 
+from benchmarks.endpoints import MockEndpoint
 from tasks.lake import Lake
-from tasks.llm.embedded_process import EmbeddedEndpoint
-from tasks.llm.faults import Faults
+from tasks.mock_endpoint.faults import Faults
 from tasks.summarize import LLM_TAG
 from tests.prefect_database import with_database
 from tests.support import only_json, read_rows, start_cli, write_articles
@@ -85,14 +85,14 @@ def server(tmp_path: Path, database: Path) -> Iterator[Server]:
 
 
 @pytest.fixture
-def endpoint() -> Iterator[EmbeddedEndpoint]:
+def endpoint() -> Iterator[MockEndpoint]:
     """An endpoint that takes 0.5 s an answer: 600 of them, 16 at once, take 19 s."""
-    with EmbeddedEndpoint(Faults.parse(["latency=fixed:0.5"])) as endpoint:
+    with MockEndpoint(Faults.parse(["latency=fixed:0.5"])) as endpoint:
         yield endpoint
 
 
 def start_run(
-    tmp_path: Path, server: Server, endpoint: EmbeddedEndpoint, in_flight: int
+    tmp_path: Path, server: Server, endpoint: MockEndpoint, in_flight: int
 ) -> "subprocess.Popen[str]":
     source = write_articles(tmp_path / "articles.jsonl", ARTICLES)
     return start_cli(
@@ -102,9 +102,7 @@ def start_run(
     )
 
 
-def wait_for_answers(
-    endpoint: EmbeddedEndpoint, count: int, process: "subprocess.Popen[str]"
-) -> None:
+def wait_for_answers(endpoint: MockEndpoint, count: int, process: "subprocess.Popen[str]") -> None:
     deadline = time.monotonic() + 120
     while endpoint.stats()["answered"] < count:
         assert process.poll() is None, process.communicate()
@@ -118,7 +116,7 @@ def ended(process: "subprocess.Popen[str]") -> "subprocess.CompletedProcess[str]
 
 
 def assert_all_answered_once(
-    completed: "subprocess.CompletedProcess[str]", endpoint: EmbeddedEndpoint
+    completed: "subprocess.CompletedProcess[str]", endpoint: MockEndpoint
 ) -> None:
     assert completed.returncode == 0, completed.stderr
     told = only_json(completed)
@@ -130,7 +128,7 @@ def assert_all_answered_once(
 
 
 def test_a_server_that_comes_back_knows_how_the_run_ended(
-    tmp_path: Path, server: Server, endpoint: EmbeddedEndpoint
+    tmp_path: Path, server: Server, endpoint: MockEndpoint
 ) -> None:
     process = start_run(tmp_path, server, endpoint, in_flight=6)
     wait_for_answers(endpoint, ARTICLES // 6, process)
@@ -148,7 +146,7 @@ def test_a_server_that_comes_back_knows_how_the_run_ended(
 def test_a_server_that_is_gone_for_good_is_not_waited_for(
     tmp_path: Path,
     server: Server,
-    endpoint: EmbeddedEndpoint,
+    endpoint: MockEndpoint,
     goes_away: Callable[[Server], None],
 ) -> None:
     process = start_run(tmp_path, server, endpoint, in_flight=16)
@@ -168,7 +166,7 @@ def test_a_server_that_is_gone_for_good_is_not_waited_for(
 
 
 def test_a_server_that_goes_away_while_articles_are_loaded_leaves_the_asking_to_be_done(
-    tmp_path: Path, server: Server, endpoint: EmbeddedEndpoint
+    tmp_path: Path, server: Server, endpoint: MockEndpoint
 ) -> None:
     with Lake(str(tmp_path / "lake")).locked("articles"):
         process = start_run(tmp_path, server, endpoint, in_flight=64)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.llm.embedded_process import EmbeddedEndpoint
-from tasks.llm.faults import Faults
+from benchmarks.endpoints import CannedEndpoint
+from tasks.mock_endpoint.faults import Faults
 from tests.soak_support import ARTICLES, IN_FLIGHT, SEED, Soak, assert_all_well, slow_endpoint
 from tests.support import read_rows, start_cli, write_articles
 
@@ -42,7 +42,7 @@ def test_twenty_kills_in_a_folder(
 
 def test_two_at_once_pay_for_nothing_twice(tmp_path: Path) -> None:
     source = write_articles(tmp_path / "articles.jsonl", 2_000)
-    with EmbeddedEndpoint(Faults.parse(["latency=fixed:0.1"]), answers="canned") as endpoint:
+    with CannedEndpoint(Faults.parse(["latency=fixed:0.1"])) as endpoint:
         command = [
             *("run", str(source), "--lake", str(tmp_path / "lake"), "--json", "--model", "m"),
             *("--base-url", endpoint.base_url, "--max-in-flight", str(IN_FLIGHT)),

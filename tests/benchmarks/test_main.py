@@ -9,7 +9,7 @@ from benchmarks.cores import client_core
 from benchmarks.journal_cost import journal_ms_per_row
 from benchmarks.scenarios import SCENARIOS
 from benchmarks.ways import LABELS
-from tasks.llm.faults import Faults
+from tasks.mock_endpoint.faults import Faults
 
 
 def test_the_scenarios_can_be_run() -> None:

@@ -5,11 +5,11 @@ import pandas as pd
 import pytest
 
 from benchmarks import articles
+from benchmarks.endpoints import CannedEndpoint, MockEndpoint
 from benchmarks.ways import LABELS, run_way
 from benchmarks.work import Done, Work
 from flows.cli import main as article_flows
-from tasks.llm.embedded_process import EmbeddedEndpoint
-from tasks.llm.faults import Faults
+from tasks.mock_endpoint.faults import Faults
 
 ROWS = 20
 PLAIN_PYTHON = ["plain", "openai-gather", "barrier", "one-by-one"]
@@ -17,13 +17,13 @@ ON_PREFECT = ["prefect-gather", "prefect-map"]
 
 
 @pytest.fixture(scope="module")
-def endpoint() -> Iterator[EmbeddedEndpoint]:
-    with EmbeddedEndpoint(answers="canned") as endpoint:
+def endpoint() -> Iterator[MockEndpoint]:
+    with CannedEndpoint() as endpoint:
         yield endpoint
 
 
 @pytest.fixture
-def work(endpoint: EmbeddedEndpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Work:
+def work(endpoint: MockEndpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Work:
     monkeypatch.setattr(articles, "CACHE", tmp_path)
     endpoint.reset_stats()
     return Work(
@@ -35,7 +35,7 @@ def work(endpoint: EmbeddedEndpoint, tmp_path: Path, monkeypatch: pytest.MonkeyP
     )
 
 
-def check_all_answered(done: Done, work: Work, endpoint: EmbeddedEndpoint) -> None:
+def check_all_answered(done: Done, work: Work, endpoint: MockEndpoint) -> None:
     stats = endpoint.stats()
     assert (done.answered, done.status, done.error) == (ROWS, 0, "")
     assert done.seconds > 0
@@ -50,21 +50,21 @@ def test_every_way_is_tested_here() -> None:
 
 
 @pytest.mark.parametrize("way", PLAIN_PYTHON)
-def test_a_way_answers_every_row(way: str, work: Work, endpoint: EmbeddedEndpoint) -> None:
+def test_a_way_answers_every_row(way: str, work: Work, endpoint: MockEndpoint) -> None:
     check_all_answered(run_way(way, work), work, endpoint)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("way", ON_PREFECT)
 def test_a_way_on_prefect_answers_every_row(
-    way: str, work: Work, endpoint: EmbeddedEndpoint, prefect_server: None
+    way: str, work: Work, endpoint: MockEndpoint, prefect_server: None
 ) -> None:
     check_all_answered(run_way(way, work), work, endpoint)
 
 
 @pytest.mark.slow
 def test_this_project_answers_every_row(
-    work: Work, endpoint: EmbeddedEndpoint, prefect_server: None
+    work: Work, endpoint: MockEndpoint, prefect_server: None
 ) -> None:
     with pytest.raises(SystemExit, match="0"):
         article_flows(["ingest", work.articles, "--lake", work.lake])
@@ -84,7 +84,7 @@ def test_this_project_says_why_it_did_not_run(work: Work) -> None:
 
 
 def test_the_plain_loop_loses_what_is_no_answer(work: Work) -> None:
-    with EmbeddedEndpoint(Faults(http_500=0.5), answers="canned") as failing:
+    with CannedEndpoint(Faults(http_500=0.5)) as failing:
         done = run_way("plain", Work(**{**vars(work), "base_url": failing.base_url}))
         answered = failing.stats()["calls_per_status"]["200"]
     assert 0 < done.answered == answered < ROWS

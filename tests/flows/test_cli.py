@@ -7,8 +7,8 @@ from pathlib import Path
 import orjson
 import pytest
 
-from tasks.llm.embedded_process import EmbeddedEndpoint
-from tasks.llm.faults import Faults
+from benchmarks.endpoints import MockEndpoint
+from tasks.mock_endpoint.faults import Faults
 from tests.prefect_database import with_database
 from tests.support import call_cli, only_json, read_rows, run_cli, write_articles
 
@@ -123,7 +123,7 @@ def test_bad_key_is_one_clear_line_and_the_key_is_nowhere(
 ) -> None:
     source = write_articles(tmp_path / "articles.jsonl", 3)
     key = "sk-a-key-that-nobody-may-see"
-    with EmbeddedEndpoint(api_key="right") as endpoint:
+    with MockEndpoint(api_key="right") as endpoint:
         completed = run_cli(
             *("run", source, "--lake", lake, "--base-url", endpoint.base_url, "--model", "m"),
             OPENAI_API_KEY=key,
@@ -143,7 +143,7 @@ def test_environment_names_endpoint_and_key(
     prefect_server: None, lake: str, tmp_path: Path
 ) -> None:
     source = write_articles(tmp_path / "articles.jsonl", 3)
-    with EmbeddedEndpoint(api_key="right") as endpoint:
+    with MockEndpoint(api_key="right") as endpoint:
         completed = run_cli(
             *("run", source, "--lake", lake, "--model", "m", "--json"),
             OPENAI_API_KEY="right",
@@ -157,7 +157,7 @@ def test_environment_names_endpoint_and_key(
 def test_some_rows_failed_is_status_3(prefect_server: None, lake: str, tmp_path: Path) -> None:
     source = write_articles(tmp_path / "articles.jsonl", 4)
     source.write_text(source.read_text().replace("bridge 2", "POISON"))
-    with EmbeddedEndpoint(Faults(poison="POISON")) as endpoint:
+    with MockEndpoint(Faults(poison="POISON")) as endpoint:
         completed = run_cli(
             *("run", source, "--lake", lake, "--base-url", endpoint.base_url, "--model", "m"),
             "--json",
@@ -171,7 +171,7 @@ def test_some_rows_failed_is_status_3(prefect_server: None, lake: str, tmp_path:
 @pytest.mark.slow
 def test_a_spent_budget_is_status_4(prefect_server: None, lake: str, tmp_path: Path) -> None:
     source = write_articles(tmp_path / "articles.jsonl", 60)
-    with EmbeddedEndpoint() as endpoint:
+    with MockEndpoint() as endpoint:
         asked = ("run", source, "--lake", lake, "--base-url", endpoint.base_url, "--model", "m")
         completed = run_cli(
             *asked, "--price-in", "1", "--price-out", "2", "--budget-usd", "0.005", "--json"
@@ -191,7 +191,7 @@ def test_a_spent_budget_is_status_4(prefect_server: None, lake: str, tmp_path: P
 
 def test_dry_run_makes_no_call_and_stores_nothing(lake: str, tmp_path: Path) -> None:
     source = write_articles(tmp_path / "articles.jsonl", 20)
-    with EmbeddedEndpoint() as endpoint:
+    with MockEndpoint() as endpoint:
         completed = call_cli(
             *("run", source, "--lake", lake, "--base-url", endpoint.base_url, "--json"),
             *("--model", "gpt-4o-mini", "--dry-run", "--price-in", "1", "--price-out", "2"),

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
+from benchmarks.endpoints import MockEndpoint
 from flows.ingest import ingest_articles
 from flows.summarize import summarize_articles
 from tasks.errors import StoppedRun, UserError
 from tasks.lake import Lake
-from tasks.llm.embedded_process import EmbeddedEndpoint
-from tasks.llm.faults import Faults
+from tasks.mock_endpoint.faults import Faults
 from tasks.reports import SummarizeReport
 from tasks.settings import IngestSettings, SummarizeSettings
 from tests.support import read_rows, write_articles
@@ -35,13 +35,13 @@ def lake(filled_lake: Path, tmp_path: Path) -> str:
     return str(tmp_path / "lake")
 
 
-def summarize(lake: str, endpoint: EmbeddedEndpoint, **others: Any) -> SummarizeReport:
+def summarize(lake: str, endpoint: MockEndpoint, **others: Any) -> SummarizeReport:
     settings = SummarizeSettings(lake=lake, base_url=endpoint.base_url, model="m", **others)
     return summarize_articles(settings)
 
 
 def test_every_article_is_answered_once_and_never_again(lake: str) -> None:
-    with EmbeddedEndpoint() as endpoint:
+    with MockEndpoint() as endpoint:
         first = summarize(lake, endpoint, recipe="digest")
         second = summarize(lake, endpoint, recipe="digest")
         stats = endpoint.stats()
@@ -61,7 +61,7 @@ def test_five_kinds_of_faults_lose_nothing_and_pay_nothing_twice(lake: str) -> N
     faults = Faults(
         http_500=0.05, reset=0.05, http_429=0.05, truncated=0.05, invalid_json=0.05, seed=7
     )
-    with EmbeddedEndpoint(faults) as endpoint:
+    with MockEndpoint(faults) as endpoint:
         report = summarize(lake, endpoint, recipe="digest")
         stats = endpoint.stats()
 
@@ -80,7 +80,7 @@ def test_what_cannot_be_answered_is_in_failures_and_not_asked_again(
     poisoned.write_text(poisoned.read_text().replace("council", "POISON council"))
     ingest_articles(IngestSettings(lake=lake, sources=[str(poisoned)]))
 
-    with EmbeddedEndpoint(Faults(poison="POISON")) as endpoint:
+    with MockEndpoint(Faults(poison="POISON")) as endpoint:
         first = summarize(lake, endpoint)
         calls = endpoint.stats()["calls"]
         second = summarize(lake, endpoint)
@@ -94,7 +94,7 @@ def test_what_cannot_be_answered_is_in_failures_and_not_asked_again(
 
 
 def test_out_of_quota_stops_the_run_keeps_the_answers_and_goes_on_later(lake: str) -> None:
-    with EmbeddedEndpoint(Faults(quota_after=50)) as endpoint:
+    with MockEndpoint(Faults(quota_after=50)) as endpoint:
         with pytest.raises(StoppedRun) as stopped:
             summarize(lake, endpoint, max_in_flight=4)
         report = stopped.value.report
@@ -103,7 +103,7 @@ def test_out_of_quota_stops_the_run_keeps_the_answers_and_goes_on_later(lake: st
     assert report.articles == report.answered + report.left == 120
     assert len(read_rows(report.table)) == report.answered
 
-    with EmbeddedEndpoint() as endpoint:
+    with MockEndpoint() as endpoint:
         rest = summarize(lake, endpoint)
     assert (rest.reused, rest.answered) == (report.answered, report.left)
     assert read_rows(rest.table)["article_id"].nunique() == 120
@@ -111,7 +111,7 @@ def test_out_of_quota_stops_the_run_keeps_the_answers_and_goes_on_later(lake: st
 
 def test_a_spent_budget_is_no_failure_and_the_next_run_goes_on(lake: str) -> None:
     prices: dict[str, Any] = {"price_in": 1.0, "price_out": 2.0}
-    with EmbeddedEndpoint() as endpoint:
+    with MockEndpoint() as endpoint:
         settings = SummarizeSettings(
             lake=lake, base_url=endpoint.base_url, model="another", **prices
         )
@@ -134,7 +134,7 @@ def test_a_spent_budget_is_no_failure_and_the_next_run_goes_on(lake: str) -> Non
 
 
 def test_a_told_quota_is_kept(lake: str) -> None:
-    with EmbeddedEndpoint(Faults(rpm=1_200, burst=5)) as endpoint:
+    with MockEndpoint(Faults(rpm=1_200, burst=5)) as endpoint:
         report = summarize(lake, endpoint, rpm=1_200, tpm=10_000_000, limit=30)
         assert report.answered == 30
         assert endpoint.stats()["calls_per_status"] == {"200": 30}
@@ -146,7 +146,7 @@ def test_a_request_beyond_the_quota_is_a_failure_and_not_waited_for(tmp_path: Pa
     source.write_text(long)
     lake = str(tmp_path / "lake")
     ingest_articles(IngestSettings(lake=lake, sources=[str(source)]))
-    with EmbeddedEndpoint() as endpoint:
+    with MockEndpoint() as endpoint:
         report = summarize(lake, endpoint, tpm=12_000)
     assert (report.answered, report.failed) == (2, {"over_quota": 1})
     (failure,) = read_rows(report.failures).to_dict("records")
@@ -158,7 +158,7 @@ def test_a_bad_key_stops_before_anything_is_sent(
     lake: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret-wrong")
-    with EmbeddedEndpoint(api_key="right") as endpoint:
+    with MockEndpoint(api_key="right") as endpoint:
         with pytest.raises(StoppedRun, match="401") as stopped:
             summarize(lake, endpoint)
         assert endpoint.stats()["answered"] == 0
@@ -172,7 +172,7 @@ def test_same_text_under_two_ids_is_paid_for_once(tmp_path: Path) -> None:
     lake = str(tmp_path / "lake")
     ingest_articles(IngestSettings(lake=lake, sources=[str(one), str(two)]))
 
-    with EmbeddedEndpoint() as endpoint:
+    with MockEndpoint() as endpoint:
         report = summarize(lake, endpoint)
         assert endpoint.stats()["answered"] == 30
 
@@ -183,7 +183,7 @@ def test_same_text_under_two_ids_is_paid_for_once(tmp_path: Path) -> None:
 
 
 def test_limit_leaves_the_rest_for_the_next_run(lake: str) -> None:
-    with EmbeddedEndpoint() as endpoint:
+    with MockEndpoint() as endpoint:
         first = summarize(lake, endpoint, limit=35)
         second = summarize(lake, endpoint)
     assert (first.answered, first.left) == (35, 85)
@@ -191,7 +191,7 @@ def test_limit_leaves_the_rest_for_the_next_run(lake: str) -> None:
 
 
 def test_another_model_gets_a_table_of_its_own(lake: str) -> None:
-    with EmbeddedEndpoint() as endpoint:
+    with MockEndpoint() as endpoint:
         first = summarize(lake, endpoint, limit=5)
         other = summarize_articles(
             SummarizeSettings(lake=lake, base_url=endpoint.base_url, model="n", limit=5)
@@ -201,13 +201,13 @@ def test_another_model_gets_a_table_of_its_own(lake: str) -> None:
 
 
 def test_never_more_in_flight_than_allowed(lake: str) -> None:
-    with EmbeddedEndpoint(Faults.parse(["latency=fixed:0.02"])) as endpoint:
+    with MockEndpoint(Faults.parse(["latency=fixed:0.02"])) as endpoint:
         summarize(lake, endpoint, max_in_flight=7, batch_size=10)
         assert endpoint.stats()["max_concurrent_seen"] == 7
 
 
 def test_two_runs_at_once_on_one_table_are_kept_apart(lake: str) -> None:
-    with EmbeddedEndpoint() as endpoint:
+    with MockEndpoint() as endpoint:
         first = summarize(lake, endpoint, limit=1)
         recipe, table_id = Path(first.table).parts[-2:]
         with Lake(lake).locked(f"{recipe}-{table_id}"), pytest.raises(UserError, match="run again"):
@@ -215,7 +215,7 @@ def test_two_runs_at_once_on_one_table_are_kept_apart(lake: str) -> None:
 
 
 def test_the_official_client_does_the_same(lake: str) -> None:
-    with EmbeddedEndpoint(Faults(http_500=0.1, seed=1)) as endpoint:
+    with MockEndpoint(Faults(http_500=0.1, seed=1)) as endpoint:
         report = summarize(lake, endpoint, client="openai")
         assert endpoint.stats()["answered_twice"] == 0
     assert report.answered == 120
@@ -227,14 +227,14 @@ def test_an_empty_lake_is_nothing_to_do(tmp_path: Path) -> None:
 
 
 def test_counts_add_up_when_refused_articles_are_no_longer_there(lake: str, tmp_path: Path) -> None:
-    with EmbeddedEndpoint(Faults(poison="council")) as endpoint:
+    with MockEndpoint(Faults(poison="council")) as endpoint:
         assert summarize(lake, endpoint).failed == {"content_filter": 120}
     for part in (Path(lake) / "articles").glob("*.parquet"):
         part.unlink()
     source = write_articles(tmp_path / "other.jsonl", 3, start=500)
     ingest_articles(IngestSettings(lake=lake, sources=[str(source)]))
 
-    with EmbeddedEndpoint() as endpoint:
+    with MockEndpoint() as endpoint:
         report = summarize(lake, endpoint)
     assert (report.articles, report.answered, report.failed, report.left) == (3, 3, {}, 0)
 
@@ -243,7 +243,7 @@ def test_a_part_that_is_there_twice_is_not_answered_twice(lake: str) -> None:
     (part,) = (Path(lake) / "articles").glob("*.parquet")
     part.with_name(f"copy-of-{part.name}").write_bytes(part.read_bytes())
 
-    with EmbeddedEndpoint() as endpoint:
+    with MockEndpoint() as endpoint:
         report = summarize(lake, endpoint)
         assert endpoint.stats()["answered"] == 120
     assert (report.articles, report.answered, report.reused) == (240, 120, 120)
@@ -253,5 +253,5 @@ def test_a_part_that_is_there_twice_is_not_answered_twice(lake: str) -> None:
 def test_a_damaged_part_is_named(lake: str) -> None:
     (part,) = (Path(lake) / "articles").glob("*.parquet")
     part.write_bytes(b"")
-    with EmbeddedEndpoint() as endpoint, pytest.raises(Exception, match=f"{part.name}.*damaged"):
+    with MockEndpoint() as endpoint, pytest.raises(Exception, match=f"{part.name}.*damaged"):
         summarize(lake, endpoint)

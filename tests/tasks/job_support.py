@@ -15,6 +15,7 @@ from uuid import uuid4
 import pyarrow as pa
 import pyarrow.dataset as ds
 
+from benchmarks.endpoints import MockEndpoint
 from tasks.articles import ingest_source
 from tasks.cleaning.rules import Rules
 from tasks.copies import copy_outcomes
@@ -22,10 +23,10 @@ from tasks.enriched import EnrichedTable
 from tasks.job import Counts, Job
 from tasks.lake import Lake
 from tasks.llm.answers import Totals
-from tasks.llm.embedded_process import EmbeddedEndpoint
-from tasks.llm.faults import Faults
 from tasks.loading import Loading
 from tasks.loads import Load
+from tasks.mock_endpoint.faults import Faults
+from tasks.mock_endpoint.process import running_mock_endpoint
 from tasks.open_job import open_job
 from tasks.outcomes import Outcome
 from tasks.planning import Plan, plan_run
@@ -49,13 +50,13 @@ class Ran:
 
 
 @cache
-def _running(faults: Faults) -> EmbeddedEndpoint:
-    endpoint = EmbeddedEndpoint(faults).start()
+def _running(faults: Faults) -> MockEndpoint:
+    endpoint = MockEndpoint(faults).start()
     atexit.register(endpoint.stop)
     return endpoint
 
 
-def endpoint(**faults: Any) -> EmbeddedEndpoint:
+def endpoint(**faults: Any) -> MockEndpoint:
     """An endpoint with these faults and its counts at zero; started once for all tests."""
     running = _running(Faults(**{"poison": POISON, **faults}))
     running.reset_stats()
@@ -93,7 +94,7 @@ def fill(lake: Lake, rows: Sequence[dict[str, Any]]) -> None:
 
 def run(settings: SummarizeSettings) -> Ran:
     """One whole run."""
-    with open_job(settings, "run-id") as job:
+    with open_job(settings, "run-id", mock_endpoint=running_mock_endpoint) as job:
         return run_open(job, settings)
 
 
@@ -144,7 +145,7 @@ def ids_of(lake: Lake, folder: str) -> list[str]:
     return [row["article_id"] for row in rows_of(lake, folder)]
 
 
-def paid_twice(asked: EmbeddedEndpoint) -> int:
+def paid_twice(asked: MockEndpoint) -> int:
     """Good answers that the endpoint gave to a prompt beyond the first."""
     return sum(asked.prompt_counts().values()) - len(asked.prompt_counts())
 

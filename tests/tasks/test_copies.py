@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.endpoints import MockEndpoint
 from tasks.copies import copy_outcomes
 from tasks.lake import Lake
-from tasks.llm.embedded_process import EmbeddedEndpoint
 from tasks.open_job import open_job, open_table
 from tests.tasks.job_support import (
     POISON,
@@ -31,11 +31,11 @@ def lake(tmp_path: Path) -> Lake:
 
 
 @pytest.fixture
-def asked() -> EmbeddedEndpoint:
+def asked() -> MockEndpoint:
     return endpoint()
 
 
-def test_one_text_under_many_ids_is_paid_for_once(lake: Lake, asked: EmbeddedEndpoint) -> None:
+def test_one_text_under_many_ids_is_paid_for_once(lake: Lake, asked: MockEndpoint) -> None:
     """Within one source and over two; ids that differ only in their other columns included."""
     fill(lake, [article("a1", TEXT, language="en"), article("a2", TEXT, language="de")])
     fill(lake, [article("a3", TEXT), article("b1")])
@@ -56,7 +56,7 @@ def test_one_text_under_many_ids_is_paid_for_once(lake: Lake, asked: EmbeddedEnd
 
 
 def test_a_text_that_comes_again_in_a_later_load_is_not_asked_again(
-    lake: Lake, asked: EmbeddedEndpoint
+    lake: Lake, asked: MockEndpoint
 ) -> None:
     fill(lake, [article("a1", TEXT)])
     run(asking(lake, asked.base_url))
@@ -68,7 +68,7 @@ def test_a_text_that_comes_again_in_a_later_load_is_not_asked_again(
 
 
 def test_a_text_that_was_refused_is_a_failure_under_each_id(
-    lake: Lake, asked: EmbeddedEndpoint
+    lake: Lake, asked: MockEndpoint
 ) -> None:
     fill(lake, [article("a1", REFUSED), article("a2", REFUSED)])
     ran = run(asking(lake, asked.base_url))
@@ -96,7 +96,7 @@ def test_a_text_that_failed_for_now_is_asked_once_more_and_copied(lake: Lake) ->
 
 
 def test_copies_made_again_replace_the_first_and_those_without_an_outcome_are_left(
-    lake: Lake, asked: EmbeddedEndpoint
+    lake: Lake, asked: MockEndpoint
 ) -> None:
     fill(lake, [article("a1", TEXT), article("a2", TEXT), article("b1"), article("b2", "b")])
     fill(lake, [article("b3", "b")])

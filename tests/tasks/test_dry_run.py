@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 import tasks.articles
+from benchmarks.endpoints import MockEndpoint
 from tasks.dry_run import Estimate, estimate_run
 from tasks.job import Job
 from tasks.lake import Lake
 from tasks.llm.chat import Usage
-from tasks.llm.embedded_process import EmbeddedEndpoint
 from tasks.llm.prices import Price
 from tasks.open_job import open_job
 from tasks.recipes import load_recipe, recipe_text
@@ -38,7 +38,7 @@ def lake(tmp_path: Path) -> Lake:
 
 
 @pytest.fixture
-def asked() -> EmbeddedEndpoint:
+def asked() -> MockEndpoint:
     return endpoint()
 
 
@@ -70,7 +70,7 @@ def assert_alike(estimate: Estimate, ran: Ran) -> None:
 
 @pytest.mark.parametrize("recipe", ["summary", "digest", "headline_zh"])
 def test_the_demo_costs_no_more_than_was_said_and_not_much_less(
-    lake: Lake, asked: EmbeddedEndpoint, recipe: str
+    lake: Lake, asked: MockEndpoint, recipe: str
 ) -> None:
     """In its 11 languages; the cap is such that no answer is cut off and asked for again."""
     path = at(lake).parent / f"{recipe}.yaml"
@@ -87,7 +87,7 @@ def test_the_demo_costs_no_more_than_was_said_and_not_much_less(
     assert ran.totals.usage.prompt > 0.9 * estimate.prompt_tokens
 
 
-def state_of(lake: Lake, asked: EmbeddedEndpoint, name: str) -> None:
+def state_of(lake: Lake, asked: MockEndpoint, name: str) -> None:
     """Bring a lake of six articles, two of one text and one refused, into some state."""
     rows = [*(article(f"a{n}") for n in range(3)), article("bad", f"It is {POISON}.")]
     fill(lake, [*rows, article("c1", TEXT), article("c2", TEXT)])
@@ -122,7 +122,7 @@ def full(self: Job, *args: object, **options: object) -> None:
 )
 def test_it_says_what_the_run_then_does(
     lake: Lake,
-    asked: EmbeddedEndpoint,
+    asked: MockEndpoint,
     monkeypatch: pytest.MonkeyPatch,
     state: str,
     options: dict[str, int],
@@ -137,7 +137,7 @@ def test_it_says_what_the_run_then_does(
 
 
 def test_what_is_in_the_sources_is_counted_with_what_is_in_the_lake(
-    lake: Lake, asked: EmbeddedEndpoint
+    lake: Lake, asked: MockEndpoint
 ) -> None:
     fill(lake, [article("a1"), article("a2")])
     run(asking(lake, asked.base_url, limit=1))
@@ -183,7 +183,7 @@ def test_long_prompts_are_dear_and_many_short_ones_are_no_long_one(lake: Lake) -
 
 
 def test_a_long_template_is_part_of_every_prompt(
-    lake: Lake, asked: EmbeddedEndpoint, tmp_path: Path
+    lake: Lake, asked: MockEndpoint, tmp_path: Path
 ) -> None:
     recipe = tmp_path / "long.yaml"
     shown = "Read this. " * 100

@@ -45,7 +45,7 @@ def test_the_url_is_what_is_given_else_of_the_environment_else_free(
 
 
 @pytest.mark.parametrize("model", ["", EMBEDDED_MODEL])
-def test_the_embedded_endpoint_is_free_and_says_what_it_is(
+def test_the_mock_endpoint_is_free_and_says_what_it_is(
     monkeypatch: pytest.MonkeyPatch, model: str
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", KEY)

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from benchmarks.endpoints import CannedEndpoint
 from tasks.interruption import (
     SIGNALS,
     GracefulStop,
@@ -19,10 +20,9 @@ from tasks.interruption import (
 from tasks.llm.answers import Answer, RunStopped
 from tasks.llm.asking import Asking, Result
 from tasks.llm.chat import ChatTemplate
-from tasks.llm.embedded_process import EmbeddedEndpoint
-from tasks.llm.faults import Faults
 from tasks.llm.gateway import Gateway
 from tasks.llm.transport import HttpTransport
+from tasks.mock_endpoint.faults import Faults
 
 ROWS, IN_FLIGHT = 12, 4
 TEMPLATE = ChatTemplate("m", "Summarise.", max_output_tokens=50)
@@ -90,7 +90,7 @@ pytestmark = pytest.mark.usefixtures("handlers")
 
 @contextlib.contextmanager
 def asking(latency_s: float) -> Iterator[Running]:
-    with EmbeddedEndpoint(Faults.parse([f"latency=fixed:{latency_s}"]), answers="canned") as served:
+    with CannedEndpoint(Faults.parse([f"latency=fixed:{latency_s}"])) as served:
         running = Running(served.base_url)
         running.thread.start()
         running.wait_until(lambda: running.gateway.totals.in_flight > 0)

@@ -8,9 +8,9 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from benchmarks.endpoints import MockEndpoint
 from tasks.journal import Journal
 from tasks.lake import Lake
-from tasks.llm.embedded_process import EmbeddedEndpoint
 from tasks.open_job import open_job
 from tasks.parts import Part
 from tests.tasks.job_support import (
@@ -37,7 +37,7 @@ def lake(tmp_path: Path) -> Lake:
 
 
 @pytest.fixture
-def asked() -> EmbeddedEndpoint:
+def asked() -> MockEndpoint:
     return endpoint()
 
 
@@ -53,9 +53,7 @@ def failing_once(monkeypatch: pytest.MonkeyPatch, folder: str, failures: list[OS
     monkeypatch.setattr(Lake, "write_part", write)
 
 
-def test_a_run_answers_every_article_and_lists_the_refused(
-    lake: Lake, asked: EmbeddedEndpoint
-) -> None:
+def test_a_run_answers_every_article_and_lists_the_refused(lake: Lake, asked: MockEndpoint) -> None:
     ran = run(asking(lake, asked.base_url, batch_size=3))
     assert (ran.counts.answered, ran.counts.failed) == (6, {"content_filter": 1})
     with open_job(asking(lake, asked.base_url), "x") as job:
@@ -70,7 +68,7 @@ def test_a_run_answers_every_article_and_lists_the_refused(
 
 @pytest.mark.parametrize("folder", ["summaries", "failures"])
 def test_a_batch_tried_again_after_a_commit_in_part_writes_no_row_twice(
-    lake: Lake, asked: EmbeddedEndpoint, monkeypatch: pytest.MonkeyPatch, folder: str
+    lake: Lake, asked: MockEndpoint, monkeypatch: pytest.MonkeyPatch, folder: str
 ) -> None:
     failing_once(monkeypatch, folder, [OSError(28, "No space left on device")])
     settings = asking(lake, asked.base_url)
@@ -94,7 +92,7 @@ def test_a_batch_tried_again_after_a_commit_in_part_writes_no_row_twice(
 
 
 def test_what_a_batch_could_not_commit_is_there_in_the_next_run_and_in_the_one_after(
-    lake: Lake, asked: EmbeddedEndpoint, monkeypatch: pytest.MonkeyPatch
+    lake: Lake, asked: MockEndpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also where the run that took it in from a journal cannot commit it either."""
     settings = asking(lake, asked.base_url)
@@ -113,7 +111,7 @@ def test_what_a_batch_could_not_commit_is_there_in_the_next_run_and_in_the_one_a
 
 
 def test_an_exception_that_nobody_thought_of_costs_one_row_and_not_the_batch(
-    lake: Lake, asked: EmbeddedEndpoint, caplog: pytest.LogCaptureFixture
+    lake: Lake, asked: MockEndpoint, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings = asking(lake, asked.base_url)
     with open_job(settings, "run-id") as job:
@@ -138,7 +136,7 @@ def test_an_exception_that_nobody_thought_of_costs_one_row_and_not_the_batch(
 
 @pytest.mark.parametrize("early", [False, True])
 def test_that_all_batches_are_there_may_be_said_in_any_thread(
-    lake: Lake, asked: EmbeddedEndpoint, early: bool
+    lake: Lake, asked: MockEndpoint, early: bool
 ) -> None:
     settings = asking(lake, asked.base_url, batch_size=3, hedge=True)
     with open_job(settings, "run-id") as job:
@@ -167,7 +165,7 @@ def test_a_run_that_has_to_stop_commits_what_it_has_and_leaves_the_rest(lake: La
 
 
 def test_a_journal_that_cannot_be_written_stops_the_buying_and_keeps_what_is_bought(
-    lake: Lake, asked: EmbeddedEndpoint, monkeypatch: pytest.MonkeyPatch
+    lake: Lake, asked: MockEndpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     append = Journal.append
     left = [True, True]
@@ -190,7 +188,7 @@ def test_a_journal_that_cannot_be_written_stops_the_buying_and_keeps_what_is_bou
 
 
 def test_an_interrupted_run_waits_for_its_batches_and_for_nothing_else(
-    lake: Lake, asked: EmbeddedEndpoint, monkeypatch: pytest.MonkeyPatch
+    lake: Lake, asked: MockEndpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = asking(lake, asked.base_url)
     waits: list[float] = []

@@ -14,7 +14,6 @@ from tasks.errors import StorageDown, UserError
 from tasks.job import Counts, Job
 from tasks.journal import Journal
 from tasks.lake import Lake
-from tasks.llm.faults_latency import Latency
 from tasks.open_job import open_job
 from tasks.settings import SummarizeSettings
 from tests.tasks.job_support import (
@@ -64,7 +63,7 @@ def on_a_small_disk(disk: Path, scenario: str, base_url: str) -> dict[str, Any]:
 def test_a_disk_that_fills_up_costs_no_answer_that_was_paid_for(
     tmp_path: Path, parts_have_room: bool
 ) -> None:
-    asked = endpoint(latency=Latency.parse("fixed:0.02"))
+    asked = endpoint(latency="fixed:0.02")
     scenario = "full" if parts_have_room else "fuller"
     told = on_a_small_disk(tmp_path / "disk", scenario, asked.base_url)
     first, second = told["first"], told["second"]

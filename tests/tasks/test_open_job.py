@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from tasks.errors import UserError
+from benchmarks.endpoints import MockEndpoint
+from tasks.errors import UsageError, UserError
 from tasks.job import Job
 from tasks.journal import Journal, JournalFolder, read_journal
 from tasks.lake import Lake
-from tasks.llm.embedded_process import EmbeddedEndpoint
 from tasks.open_job import allow_connections, open_job, open_table
 from tasks.settings import SummarizeSettings
 from tests.tasks.job_support import (
@@ -50,7 +50,7 @@ def lake(tmp_path: Path) -> Lake:
 
 
 @pytest.fixture
-def asked() -> EmbeddedEndpoint:
+def asked() -> MockEndpoint:
     return endpoint()
 
 
@@ -110,7 +110,7 @@ def _arm(moment: str, lake: Lake, after: int) -> None:
     ],
 )
 def test_killed_at_any_moment_a_run_is_made_good_by_the_next(
-    lake: Lake, asked: EmbeddedEndpoint, moment: str, after: int
+    lake: Lake, asked: MockEndpoint, moment: str, after: int
 ) -> None:
     options = {"batch_size": 4, "max_in_flight": IN_FLIGHT}
     was_killed = killed_at(moment, asking(lake, asked.base_url, **options), after)
@@ -120,7 +120,7 @@ def test_killed_at_any_moment_a_run_is_made_good_by_the_next(
     assert paid_twice(asked) <= 2 * IN_FLIGHT
 
 
-def assert_made_good(lake: Lake, asked: EmbeddedEndpoint, options: dict[str, int]) -> None:
+def assert_made_good(lake: Lake, asked: MockEndpoint, options: dict[str, int]) -> None:
     settings = asking(lake, asked.base_url, **options)
     ran = run(settings)
     table, _ = open_table(settings)
@@ -136,7 +136,7 @@ def assert_made_good(lake: Lake, asked: EmbeddedEndpoint, options: dict[str, int
 
 @pytest.mark.parametrize("seed", range(4))
 def test_a_journal_that_was_cut_costs_what_was_cut_off_and_no_more(
-    lake: Lake, asked: EmbeddedEndpoint, seed: int
+    lake: Lake, asked: MockEndpoint, seed: int
 ) -> None:
     assert killed_at("a batch is to be committed", asking(lake, asked.base_url))
     (journal,) = at(lake, "_staging").rglob("*.journal")
@@ -148,7 +148,7 @@ def test_a_journal_that_was_cut_costs_what_was_cut_off_and_no_more(
     assert asked.stats()["calls"] == len(IDS) + 2 - readable
 
 
-def test_two_crashes_in_a_row_lose_nothing(lake: Lake, asked: EmbeddedEndpoint) -> None:
+def test_two_crashes_in_a_row_lose_nothing(lake: Lake, asked: MockEndpoint) -> None:
     for _ in range(2):
         assert killed_at("a batch is to be committed", asking(lake, asked.base_url))
     assert_made_good(lake, asked, {})
@@ -156,7 +156,7 @@ def test_two_crashes_in_a_row_lose_nothing(lake: Lake, asked: EmbeddedEndpoint) 
 
 
 def test_a_run_that_ends_between_an_answer_and_its_copies_copies_next_time(
-    lake: Lake, asked: EmbeddedEndpoint
+    lake: Lake, asked: MockEndpoint
 ) -> None:
     settings = asking(lake, asked.base_url)
     with open_job(settings, "run-id") as job:
@@ -169,7 +169,7 @@ def test_a_run_that_ends_between_an_answer_and_its_copies_copies_next_time(
     assert paid_twice(asked) == 0
 
 
-def test_only_one_run_at_a_time_writes_a_table(lake: Lake, asked: EmbeddedEndpoint) -> None:
+def test_only_one_run_at_a_time_writes_a_table(lake: Lake, asked: MockEndpoint) -> None:
     settings = asking(lake, asked.base_url)
     with open_job(settings, "one") as job:
         with pytest.raises(UserError, match="another run is writing summary-"):
@@ -187,10 +187,18 @@ def test_a_table_has_one_name_for_its_lock_and_its_journals(lake: Lake) -> None:
 
 
 @pytest.mark.slow
-def test_the_embedded_endpoint_is_there_for_as_long_as_the_job(lake: Lake) -> None:
+def test_the_mock_endpoint_is_there_for_as_long_as_the_job(lake: Lake) -> None:
     ran = run(asking(lake, "embedded"))
     # It is an endpoint without faults: it refuses no word.
     assert (ran.counts.answered, ran.counts.copied) == (len(IDS) + 2, 2)
+
+
+def test_a_caller_that_brings_no_mock_endpoint_is_told_so(lake: Lake) -> None:
+    with (
+        pytest.raises(UsageError, match="no embedded endpoint here"),
+        open_job(asking(lake, "embedded"), "run-id"),
+    ):
+        pass
 
 
 def test_connections_are_bounded_by_the_files_that_may_be_open() -> None:

@@ -8,9 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from benchmarks.endpoints import MockEndpoint
 from tasks.cleaning.canonical import ARTICLES_SCHEMA
 from tasks.lake import Lake
-from tasks.llm.embedded_process import EmbeddedEndpoint
 from tasks.parts import ROW_GROUP
 from tasks.schemas import ADDED, is_earlier, upgrade_parts
 from tasks.superseded import tidy_articles
@@ -21,7 +21,7 @@ from tests.tasks.lake_samples import ANSWERS, UNASKED, copy_full_lake, settings_
 
 
 @pytest.fixture
-def asked() -> EmbeddedEndpoint:
+def asked() -> MockEndpoint:
     return endpoint()
 
 
@@ -81,7 +81,7 @@ def test_articles_of_an_old_lake_are_known_and_can_be_replaced(old: Lake) -> Non
 
 @pytest.mark.parametrize("loaded_first", [False, True])
 def test_a_run_asks_only_what_is_new_and_upgrades_its_table(
-    old: Lake, asked: EmbeddedEndpoint, loaded_first: bool
+    old: Lake, asked: MockEndpoint, loaded_first: bool
 ) -> None:
     table = table_of(old)
     before = rows_of(old, table.folder)

@@ -14,7 +14,7 @@ from tasks.settings import (
 )
 
 
-def test_the_defaults_are_the_demo_on_the_embedded_endpoint() -> None:
+def test_the_defaults_are_the_demo_on_the_mock_endpoint() -> None:
     settings = PipelineSettings()
     assert (settings.sources, settings.base_url, settings.model) == (["demo"], "embedded", "")
     assert settings.for_ingest() == IngestSettings()

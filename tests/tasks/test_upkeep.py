@@ -5,10 +5,10 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from benchmarks.endpoints import MockEndpoint
 from tasks.cleaning.canonical import content_hash
 from tasks.enriched import EnrichedTable
 from tasks.lake import Lake
-from tasks.llm.embedded_process import EmbeddedEndpoint
 from tasks.loads import Load
 from tasks.open_job import open_job, open_table
 from tasks.settings import SummarizeSettings
@@ -35,12 +35,12 @@ def lake(tmp_path: Path) -> Lake:
 
 
 @pytest.fixture
-def asked() -> EmbeddedEndpoint:
+def asked() -> MockEndpoint:
     return endpoint()
 
 
 @pytest.fixture
-def settings(lake: Lake, asked: EmbeddedEndpoint) -> SummarizeSettings:
+def settings(lake: Lake, asked: MockEndpoint) -> SummarizeSettings:
     return asking(lake, asked.base_url)
 
 
@@ -67,7 +67,7 @@ def test_a_changed_article_is_asked_about_again_and_its_old_answer_is_kept(
 
 
 def test_an_article_that_changes_back_gets_its_old_answer_for_nothing(
-    lake: Lake, settings: SummarizeSettings, table: EnrichedTable, asked: EmbeddedEndpoint
+    lake: Lake, settings: SummarizeSettings, table: EnrichedTable, asked: MockEndpoint
 ) -> None:
     for text in (None, "Another text altogether. It has two sentences.", None):
         fill(lake, [article("a1", text), article("a2")])
@@ -110,7 +110,7 @@ def test_a_failure_of_an_article_that_changed_is_none_any_more(
 
 
 def test_many_little_runs_do_not_leave_many_little_parts(
-    lake: Lake, settings: SummarizeSettings, table: EnrichedTable, asked: EmbeddedEndpoint
+    lake: Lake, settings: SummarizeSettings, table: EnrichedTable, asked: MockEndpoint
 ) -> None:
     for number in range(10):
         fill(lake, [article(f"a{number}")])

@@ -124,7 +124,7 @@ class Nobody:
 
 
 async def stats_of(base_url: str, *, reset: bool = False) -> Any:
-    """The embedded endpoint's counts, after they are set to zero if so told."""
+    """The mock endpoint's counts, after they are set to zero if so told."""
     method, path = ("POST", "/stats/reset") if reset else ("GET", "/stats")
     async with (
         aiohttp.ClientSession() as session,

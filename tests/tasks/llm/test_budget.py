@@ -8,10 +8,8 @@ from tasks.llm.answers import Answer, RunStopped
 from tasks.llm.asking import Asking
 from tasks.llm.budget import Budget
 from tasks.llm.chat import NO_USAGE, Usage
-from tasks.llm.embedded_process import running_endpoint
-from tasks.llm.faults import Faults
-from tasks.llm.faults_latency import Latency
 from tasks.llm.gateway import Gateway
+from tasks.mock_endpoint.faults import Faults
 from tests.tasks.llm.gateway_support import (
     FAST,
     PRICE,
@@ -27,6 +25,7 @@ from tests.tasks.llm.gateway_support import (
     plain,
     stats_of,
 )
+from tests.tasks.mock_endpoint.mock_support import running_endpoint
 
 
 def asking(text: str = "x") -> Asking:
@@ -42,7 +41,7 @@ async def billed(url: str) -> float:
 @pytest.mark.parametrize(
     "faults",
     [
-        Faults(latency=Latency.parse("lognormal:0.01")),
+        Faults(latency="lognormal:0.01"),
         Faults(http_500=0.1, http_429=0.1, empty=0.1, retry_after=0.01),
         Faults(reset=0.1, truncated=0.1, garbage=0.05),
     ],

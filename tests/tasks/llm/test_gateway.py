@@ -1,4 +1,4 @@
-"""The gateway before the embedded endpoint: what is paid, counted, and asked about again."""
+"""The gateway in front of the mock endpoint: what is paid, counted, and asked about again."""
 
 import asyncio
 
@@ -6,11 +6,9 @@ import pytest
 
 from tasks.llm.answers import Answer, RunStopped, Unanswered
 from tasks.llm.chat import Usage
-from tasks.llm.embedded_process import running_endpoint
-from tasks.llm.faults import Faults
-from tasks.llm.faults_latency import Latency
 from tasks.llm.prices import Price, Rates
 from tasks.llm.retry import RetryPolicy
+from tasks.mock_endpoint.faults import Faults
 from tests.tasks.llm.gateway_support import (
     EVERY,
     FAST,
@@ -32,6 +30,7 @@ from tests.tasks.llm.gateway_support import (
     scripted,
     stats_of,
 )
+from tests.tasks.mock_endpoint.mock_support import running_endpoint
 
 # ---- Every answer once, and every token on the bill.
 
@@ -148,7 +147,7 @@ async def test_the_model_is_the_one_that_answered() -> None:
 
 @pytest.mark.parametrize("max_in_flight", [1, 5])
 async def test_never_more_requests_under_way_than_allowed(max_in_flight: int) -> None:
-    faults = Faults(latency=Latency.parse("fixed:0.005"), http_500=0.2, reset=0.1)
+    faults = Faults(latency="fixed:0.005", http_500=0.2, reset=0.1)
     async with (
         running_endpoint(faults) as url,
         gateway_to(url, max_in_flight=max_in_flight) as gateway,
@@ -159,7 +158,7 @@ async def test_never_more_requests_under_way_than_allowed(max_in_flight: int) ->
 
 
 async def test_callers_that_are_cancelled_leave_no_slot_taken_and_no_count_wrong() -> None:
-    faults = Faults(latency=Latency.parse("fixed:0.05"), http_500=0.2)
+    faults = Faults(latency="fixed:0.05", http_500=0.2)
     async with running_endpoint(faults) as url, gateway_to(url, max_in_flight=4) as gateway:
         for delay in (0.0, 0.001, 0.02, 0.06, 0.07):
             callers = [asyncio.create_task(ending(gateway, article(n))) for n in range(12)]

@@ -9,8 +9,8 @@ from aiohttp import web
 from tasks.llm.answers import Answer, RunStopped, Unanswered
 from tasks.llm.asking import Asking, Result
 from tasks.llm.budget import Budget
-from tasks.llm.embedded_wire import reset
 from tasks.llm.retry import RetryPolicy
+from tasks.mock_endpoint.server import reset
 from tests.tasks.llm.gateway_support import (
     FAST,
     OK,

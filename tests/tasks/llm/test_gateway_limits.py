@@ -8,9 +8,8 @@ import uvloop
 from aiohttp import web
 
 from tasks.llm.answers import Answer, RunStopped
-from tasks.llm.embedded_process import running_endpoint
-from tasks.llm.faults import Faults
 from tasks.llm.retry import RetryPolicy
+from tasks.mock_endpoint.faults import Faults
 from tests.tasks.llm.gateway_support import (
     OK,
     PATIENT,
@@ -24,6 +23,7 @@ from tests.tasks.llm.gateway_support import (
     plain,
     scripted,
 )
+from tests.tasks.mock_endpoint.mock_support import running_endpoint
 
 
 async def test_a_rate_limit_costs_no_attempt() -> None:

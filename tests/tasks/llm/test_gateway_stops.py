@@ -8,10 +8,9 @@ from aiohttp import web
 
 from tasks.llm.answers import Answer, RunStopped, Unanswered
 from tasks.llm.chat import Usage
-from tasks.llm.embedded_process import running_endpoint
-from tasks.llm.embedded_wire import reset
-from tasks.llm.faults import Faults
 from tasks.llm.retry import RetryPolicy
+from tasks.mock_endpoint.faults import Faults
+from tasks.mock_endpoint.server import reset
 from tests.tasks.llm.gateway_support import (
     EVERY,
     FAST,
@@ -27,6 +26,7 @@ from tests.tasks.llm.gateway_support import (
     scripted,
     stats_of,
 )
+from tests.tasks.mock_endpoint.mock_support import running_endpoint
 
 # ---- What stops the run.
 

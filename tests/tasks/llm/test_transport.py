@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from tasks.llm.chat import NO_HEADERS, Completion, Usage
-from tasks.llm.embedded_process import running_endpoint
 from tasks.llm.errors import EndpointRefused, LLMError
 from tasks.llm.transport import proxy_for
 from tests.tasks.llm.gateway_support import (
@@ -25,6 +24,7 @@ from tests.tasks.llm.gateway_support import (
     scripted,
     stats_of,
 )
+from tests.tasks.mock_endpoint.mock_support import running_endpoint
 
 every = pytest.mark.parametrize("make", EVERY)
 
@@ -97,7 +97,7 @@ async def test_half_a_surrogate_pair_in_an_article_does_not_stop_it(make: Make) 
 
 
 @every
-async def test_the_embedded_endpoint_gives_all_the_same(make: Make) -> None:
+async def test_the_mock_endpoint_gives_all_the_same(make: Make) -> None:
     async with (
         running_endpoint(api_key=KEY) as url,
         opened(make(url)) as transport,

@@ -9,10 +9,9 @@ import pytest
 from aiohttp import web
 
 from tasks.llm.chat import NO_USAGE, Usage
-from tasks.llm.embedded_process import running_endpoint
-from tasks.llm.embedded_wire import reset, truncate
 from tasks.llm.errors import EndpointRefused, LLMError, RateLimited, Transient, UnusableArticle
-from tasks.llm.faults import Faults
+from tasks.mock_endpoint.faults import Faults
+from tasks.mock_endpoint.server import reset, truncate
 from tests.tasks.llm.gateway_support import (
     EVERY,
     KEY,
@@ -25,6 +24,7 @@ from tests.tasks.llm.gateway_support import (
     scripted,
 )
 from tests.tasks.llm.http_support import raw_server, self_signed, serving
+from tests.tasks.mock_endpoint.mock_support import running_endpoint
 
 every = pytest.mark.parametrize("make", EVERY)
 

@@ -1,7 +1,7 @@
 import pytest
 
-from tasks.llm.embedded_protocol import ApiError
-from tasks.llm.embedded_quota import Quota, go_duration
+from tasks.mock_endpoint.protocol import ApiError
+from tasks.mock_endpoint.quota import Quota, go_duration
 
 
 class Clock:

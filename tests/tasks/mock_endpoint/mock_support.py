@@ -1,11 +1,20 @@
-"""What the tests of the embedded endpoint share: raw calls over real HTTP."""
+"""What tests of, and with, the mock endpoint share: one in this event loop, raw calls over HTTP."""
 
+import urllib.error
+import urllib.request
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
 import orjson
+from aiohttp import web
 from multidict import CIMultiDictProxy
+
+from benchmarks.counting import CountingService
+from tasks.mock_endpoint.faults import Faults
+from tasks.mock_endpoint.server import RUN_OPTIONS, application
 
 ARTICLE = (
     "Title: Council approves bridge\n\nThe town council approved a new bridge over the river on "
@@ -29,6 +38,21 @@ STRUCTURED: dict[str, Any] = {
     "type": "json_schema",
     "json_schema": {"name": "article", "strict": True, "schema": SCHEMA},
 }
+
+
+@asynccontextmanager
+async def running_endpoint(
+    faults: Faults | None = None, *, api_key: str | None = None, strict_model: bool = False
+) -> AsyncIterator[str]:
+    """Run the endpoint in this event loop on a free port of the loopback; gives its base URL."""
+    app = application(CountingService(faults, api_key, strict_model))
+    runner = web.AppRunner(app, **RUN_OPTIONS)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0, backlog=1024).start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
+    finally:
+        await runner.cleanup()
 
 
 @dataclass(frozen=True)
@@ -84,3 +108,18 @@ class Caller:
 
     async def stats(self) -> Any:
         return (await self.get("/stats")).json
+
+
+def post(base_url: str, body: Any, key: str = "any") -> tuple[int, Any]:
+    """Call an endpoint in another process."""
+    request = urllib.request.Request(
+        f"{base_url}/chat/completions",
+        data=orjson.dumps(body),
+        headers={"Authorization": f"Bearer {key}"},
+    )
+    try:
+        with urllib.request.urlopen(request) as response:
+            return response.status, orjson.loads(response.read())
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, orjson.loads(error.read())

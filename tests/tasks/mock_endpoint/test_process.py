@@ -3,56 +3,51 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from pathlib import Path
-from typing import Any
 
-import orjson
 import psutil
 import pytest
 
-from tasks.llm.embedded_process import EmbeddedEndpoint
-from tasks.llm.faults import Faults
-from tests.tasks.llm.embedded_support import ARTICLE, STRUCTURED, chat
+from benchmarks.endpoints import MockEndpoint
+from tasks.mock_endpoint.faults import Faults
+from tests.tasks.mock_endpoint.mock_support import ARTICLE, STRUCTURED, chat, post
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[3]
 PARENT = """
-import sys, time
-from tasks.llm.embedded_process import EmbeddedEndpoint
-with EmbeddedEndpoint() as endpoint:
-    print(endpoint.pid, flush=True)
+import time
+from tasks.mock_endpoint.process import running_mock_endpoint
+with running_mock_endpoint() as base_url:
+    print(base_url, flush=True)
     time.sleep(600)
 """
 
 
-def post(base_url: str, body: Any, key: str = "any") -> tuple[int, Any]:
-    request = urllib.request.Request(
-        f"{base_url}/chat/completions",
-        data=orjson.dumps(body),
-        headers={"Authorization": f"Bearer {key}"},
+def process_at(base_url: str) -> psutil.Process:
+    """The process that listens there, among those that this one has started."""
+    port = int(base_url.removesuffix("/v1").rpartition(":")[2])
+    children = psutil.Process().children(recursive=True)
+    (found,) = (
+        child
+        for child in children
+        if any(each.laddr.port == port for each in child.net_connections("tcp4"))
     )
-    try:
-        with urllib.request.urlopen(request) as response:
-            return response.status, orjson.loads(response.read())
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, orjson.loads(error.read())
+    return found
 
 
-def has_ended(pid: int, seconds: float = 20) -> bool:
+def has_ended(process: psutil.Process, seconds: float = 20) -> bool:
     """Wait for a process, which need not be a child, to end."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
-        if not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+        if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:
             return True
         time.sleep(0.02)
     return False
 
 
 def test_it_runs_counts_and_ends() -> None:
-    with EmbeddedEndpoint() as endpoint:
+    with MockEndpoint() as endpoint:
+        process = process_at(endpoint.base_url)
         status, answer = post(endpoint.base_url, chat())
         post(endpoint.base_url, chat())
         stats = endpoint.stats()
@@ -64,40 +59,15 @@ def test_it_runs_counts_and_ends() -> None:
     assert (stats["answered"], stats["distinct"], stats["answered_twice"]) == (2, 1, 1)
     assert list(counts.values()) == [2]
     assert after["calls"] == 0
-    assert not psutil.pid_exists(endpoint.pid)
+    assert not process.is_running()
     endpoint.stop()
-
-
-def test_it_gives_canned_answers_too() -> None:
-    with EmbeddedEndpoint(Faults.parse(["http_500=0.5"], seed=1), answers="canned") as endpoint:
-        replies = [post(endpoint.base_url, chat(f"{n}")) for n in range(30)]
-        stats = endpoint.stats()
-    assert {status for status, _ in replies} == {200, 500}
-    assert stats["answered"] == stats["distinct"] == stats["calls_per_status"]["200"]
-    assert stats["calls"] == 30
-
-
-def test_options_that_contradict_each_other_are_one_line() -> None:
-    finished = subprocess.run(
-        [
-            *(sys.executable, "-m", "tasks.llm.embedded", "--port", "0"),
-            *("--answers", "canned", "--strict-model"),
-        ],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        check=False,
-    )
-    assert finished.returncode == 2
-    assert finished.stderr.startswith("embedded endpoint: canned answers read no prompt")
-    assert finished.stderr.count("\n") == 1
 
 
 def test_two_processes_with_a_seed_answer_and_misbehave_alike() -> None:
     faults = Faults.parse(["http_500=0.3", "empty=0.2"], seed=11)
 
     def run() -> list[tuple[int, str]]:
-        with EmbeddedEndpoint(faults) as endpoint:
+        with MockEndpoint(faults) as endpoint:
             bodies = [chat(f"{n} {ARTICLE}", response_format=STRUCTURED) for n in range(30)]
             replies = [post(endpoint.base_url, body) for body in bodies]
         return [
@@ -111,21 +81,21 @@ def test_two_processes_with_a_seed_answer_and_misbehave_alike() -> None:
 
 
 def test_the_key_reaches_the_child_and_not_its_command_line() -> None:
-    with EmbeddedEndpoint(api_key="sk-secret", strict_model=True) as endpoint:
+    with MockEndpoint(api_key="sk-secret", strict_model=True) as endpoint:
         refused, _ = post(endpoint.base_url, chat())
         status, _ = post(endpoint.base_url, chat(), "sk-secret")
         unknown, _ = post(endpoint.base_url, chat(model="gpt-x"), "sk-secret")
-        command = psutil.Process(endpoint.pid).cmdline()
+        command = process_at(endpoint.base_url).cmdline()
     assert (refused, status, unknown) == (401, 200, 404)
     assert not any("sk-secret" in part for part in command)
 
 
 def test_a_taken_port_is_told_in_the_childs_words() -> None:
     with (
-        EmbeddedEndpoint() as first,
+        MockEndpoint() as first,
         pytest.raises(RuntimeError, match=rf"cannot listen on 127\.0\.0\.1:{first.port}"),
     ):
-        EmbeddedEndpoint(port=first.port).start()
+        MockEndpoint(port=first.port).start()
 
 
 def test_it_ends_when_its_parent_is_killed() -> None:
@@ -136,8 +106,7 @@ def test_it_ends_when_its_parent_is_killed() -> None:
     )
     assert parent.stdout is not None
     with parent.stdout:
-        child = int(parent.stdout.readline())
-        assert psutil.pid_exists(child)
+        child = process_at(parent.stdout.readline().decode().strip())
         parent.kill()
         parent.wait()
     assert has_ended(child)
@@ -146,7 +115,7 @@ def test_it_ends_when_its_parent_is_killed() -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_alone_it_says_where_and_what_it_is_and_ends_on_a_signal(number: signal.Signals) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "tasks.llm.embedded", "--port", "0", "--fault", "latency=none"],
+        [sys.executable, "-m", "tasks.mock_endpoint", "--port", "0", "--fault", "latency=none"],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -166,7 +135,7 @@ def test_alone_it_says_where_and_what_it_is_and_ends_on_a_signal(number: signal.
 
 def test_a_fault_it_does_not_know_is_one_line() -> None:
     finished = subprocess.run(
-        [sys.executable, "-m", "tasks.llm.embedded", "--fault", "http_501=1"],
+        [sys.executable, "-m", "tasks.mock_endpoint", "--fault", "http_501=1"],
         capture_output=True,
         text=True,
         cwd=ROOT,

@@ -7,9 +7,14 @@ import aiohttp
 import orjson
 import pytest
 
-from tasks.llm.embedded_process import running_endpoint
-from tasks.llm.faults import Faults
-from tests.tasks.llm.embedded_support import ARTICLE, STRUCTURED, Caller, chat
+from tasks.mock_endpoint.faults import Faults
+from tests.tasks.mock_endpoint.mock_support import (
+    ARTICLE,
+    STRUCTURED,
+    Caller,
+    chat,
+    running_endpoint,
+)
 
 
 @asynccontextmanager

@@ -1,6 +1,10 @@
 import asyncio
+import socket
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -9,11 +13,12 @@ import openai
 import orjson
 import pytest
 
-from tasks.llm.embedded_endpoint import Endpoint
-from tasks.llm.embedded_process import running_endpoint
-from tasks.llm.faults import Faults
-from tests.tasks.llm.embedded_support import SCHEMA, STRUCTURED, Caller, chat
+from benchmarks.canned_server import CannedService, canned_server
+from benchmarks.endpoints import CannedEndpoint
+from tasks.mock_endpoint.faults import Faults
+from tests.tasks.mock_endpoint.mock_support import SCHEMA, STRUCTURED, Caller, chat, post
 
+ROOT = Path(__file__).parents[2]
 OTHER_SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": {"mood": {"enum": ["good", "bad"]}},
@@ -22,10 +27,19 @@ OTHER_SCHEMA: dict[str, Any] = {
 
 
 @asynccontextmanager
+async def running_canned(
+    faults: Faults | None = None, api_key: str | None = None
+) -> AsyncIterator[str]:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        async with canned_server(CannedService(faults, api_key), listening):
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
+
+
+@asynccontextmanager
 async def canned(*options: str, seed: int = 0, api_key: str | None = None) -> AsyncIterator[Caller]:
     faults = Faults.parse(options, seed)
     async with (
-        running_endpoint(faults, api_key=api_key, answers="canned") as base_url,
+        running_canned(faults, api_key) as base_url,
         aiohttp.ClientSession() as session,
     ):
         yield Caller(session, base_url)
@@ -37,7 +51,7 @@ def structured(schema: Any) -> Any:
 
 async def test_the_openai_client_gets_an_answer() -> None:
     async with (
-        running_endpoint(answers="canned") as base_url,
+        running_canned() as base_url,
         openai.AsyncOpenAI(base_url=base_url, api_key="any", max_retries=0) as client,
     ):
         completion = await client.chat.completions.create(**chat("About Rome."))
@@ -185,4 +199,31 @@ async def test_a_request_in_pieces_is_put_together() -> None:
 
 def test_options_that_need_the_prompt_are_refused() -> None:
     with pytest.raises(ValueError, match="leave out poison"):
-        Endpoint(Faults(poison="x"), answers="canned")
+        CannedService(Faults(poison="x"))
+
+
+@pytest.mark.slow
+def test_it_runs_as_a_process() -> None:
+    with CannedEndpoint(Faults.parse(["http_500=0.5"], seed=1)) as endpoint:
+        replies = [post(endpoint.base_url, chat(f"{n}")) for n in range(30)]
+        stats = endpoint.stats()
+    assert {status for status, _ in replies} == {200, 500}
+    assert stats["answered"] == stats["distinct"] == stats["calls_per_status"]["200"]
+    assert stats["calls"] == 30
+
+
+@pytest.mark.slow
+def test_options_that_contradict_each_other_are_one_line() -> None:
+    finished = subprocess.run(
+        [
+            *(sys.executable, "-m", "benchmarks.canned_server", "--port", "0"),
+            "--strict-model",
+        ],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=False,
+    )
+    assert finished.returncode == 2
+    assert finished.stderr.startswith("embedded endpoint: canned answers read no prompt")
+    assert finished.stderr.count("\n") == 1

@@ -2,16 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.llm.extractive import (
-    Document,
-    clip,
-    detect_language,
-    headline,
-    keywords,
-    split_sentences,
-    summarize,
-)
 from tasks.llm.tokens import estimate_tokens
+from tasks.mock_endpoint.extractive import Document, clip, detect_language
 
 BRIDGE = """Town council approves new bridge
 
@@ -34,6 +26,14 @@ GLACIER = (
     "研究人员发现冰川正在加速融化。冰川融化使海平面上升，沿海城市面临威胁。天气很好！"
     "卫星数据显示，冰川融化的速度是三十年前的两倍。研究人员呼吁各国减少排放。你觉得呢？"
 )
+
+
+def summarize(text: str, max_sentences: int = 3) -> str:
+    return Document(text).summary(max_sentences)
+
+
+def split_sentences(text: str) -> list[str]:
+    return Document(text).sentences
 
 
 def test_a_summary_is_sentences_of_the_text_in_their_order() -> None:
@@ -94,7 +94,7 @@ def test_the_language_is_told_by_script_and_stop_words(text: str, language: str)
 
 
 def test_keywords_are_terms_without_stop_words_and_none_is_part_of_another() -> None:
-    found = keywords(BRIDGE, n=5)
+    found = Document(BRIDGE).keywords(n=5)
     assert any("bridge" in term for term in found)
     assert len(found) == 5
     assert not {"the", "will", "over"} & set(found)
@@ -102,29 +102,29 @@ def test_keywords_are_terms_without_stop_words_and_none_is_part_of_another() -> 
 
 
 def test_chinese_keywords_are_whole_terms() -> None:
-    found = keywords(GLACIER)
+    found = Document(GLACIER).keywords()
     assert "冰川融化" in found
     assert "研究人员" in found
     assert all(2 <= len(term) <= 4 for term in found)
 
 
 def test_the_headline_is_the_heading_or_a_sentence_cut_short() -> None:
-    assert headline(BRIDGE) == "Town council approves new bridge"
+    assert Document(BRIDGE).headline() == "Town council approves new bridge"
     prose = (
         "The council met, and after a long debate in which nobody agreed it approved the bridge."
     )
     assert (
-        headline(f"{prose} {prose}")
+        Document(f"{prose} {prose}").headline()
         == "The council met, and after a long debate in which nobody agreed it approved the bridge"
     )
-    assert estimate_tokens(headline(prose.replace(",", " and then again,") * 3)) <= 24
+    assert estimate_tokens(Document(prose.replace(",", " and then again,") * 3).headline()) <= 24
     assert Document(BRIDGE, title="As given").headline() == "As given"
 
 
-def test_a_summary_keeps_to_its_tokens() -> None:
+def test_a_summary_is_cut_to_its_tokens() -> None:
     for limit in (1, 5, 20, 60):
-        assert 0 < estimate_tokens(summarize(BRIDGE, max_tokens=limit)) <= limit
-        assert estimate_tokens(summarize(GLACIER, max_tokens=limit)) <= limit
+        assert 0 < estimate_tokens(clip(summarize(BRIDGE), limit)) <= limit
+        assert estimate_tokens(clip(summarize(GLACIER), limit)) <= limit
 
 
 def test_a_very_long_text_and_one_without_an_end_are_summarised() -> None:

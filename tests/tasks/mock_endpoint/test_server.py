@@ -8,10 +8,16 @@ import openai
 import orjson
 import pytest
 
-from tasks.llm.embedded_process import running_endpoint
-from tasks.llm.extractive import summarize
 from tasks.llm.tokens import estimate_tokens
-from tests.tasks.llm.embedded_support import ARTICLE, SCHEMA, STRUCTURED, Caller, chat
+from tasks.mock_endpoint.extractive import Document
+from tests.tasks.mock_endpoint.mock_support import (
+    ARTICLE,
+    SCHEMA,
+    STRUCTURED,
+    Caller,
+    chat,
+    running_endpoint,
+)
 
 
 @asynccontextmanager
@@ -29,7 +35,7 @@ async def test_the_openai_client_gets_a_summary() -> None:
         models = [model async for model in client.models.list()]
         model = await client.models.retrieve("extractive-v1")
     title, _, body = ARTICLE.partition("\n\n")
-    expected = summarize(body, title=title.removeprefix("Title: "))
+    expected = Document(body, title.removeprefix("Title: ")).summary()
     choice = completion.choices[0]
     assert choice.message.content == expected
     assert (choice.message.role, choice.message.refusal) == ("assistant", None)
@@ -83,7 +89,7 @@ async def test_without_marks_the_whole_message_is_the_text() -> None:
     ]
     async with calling() as caller:
         plain = await caller.post(body)
-    assert plain.choice["message"]["content"] == summarize(ARTICLE.partition("\n\n")[2])
+    assert plain.choice["message"]["content"] == Document(ARTICLE.partition("\n\n")[2]).summary()
 
 
 async def test_an_instruction_may_speak_of_the_marks() -> None:
@@ -94,7 +100,7 @@ async def test_an_instruction_may_speak_of_the_marks() -> None:
     )
     async with calling() as caller:
         reply = await caller.post(body)
-    assert reply.choice["message"]["content"] == summarize(text)
+    assert reply.choice["message"]["content"] == Document(text).summary()
 
 
 async def test_a_json_object_is_any_object_but_must_be_asked_for() -> None:

@@ -1,0 +1,1 @@
+"""An OpenAI-compatible server that needs no model: for the demo, for tests and for benchmarks."""

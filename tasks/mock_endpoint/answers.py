@@ -1,0 +1,86 @@
+"""The answers of the mock endpoint: what a completion says, and what faults do to it."""
+
+import time
+from typing import Any, NamedTuple
+
+import orjson
+
+from tasks.llm.tokens import estimate_tokens
+from tasks.mock_endpoint.extractive import Document, clip
+from tasks.mock_endpoint.protocol import ChatRequest
+from tasks.mock_endpoint.schema_filler import fill, sentences_wanted
+
+
+class Answer(NamedTuple):
+    """The content of a completion; None as the content filter leaves it."""
+
+    content: str | None
+    finish_reason: str
+    tokens: int
+
+
+def compose(chat: ChatRequest) -> Answer:
+    """Answer a request, cut at its max_tokens.
+
+    Raises:
+        ApiError: 400 for a schema that cannot be satisfied.
+    """
+    title, text = chat.article
+    document = Document(text, title)
+    if chat.wanted_schema is not None:
+        content = orjson.dumps(fill(chat.wanted_schema, document, chat.instruction)).decode()
+    elif chat.response_format.type == "json_object":
+        answer = {"summary": document.summary(), "keywords": document.keywords()}
+        content = orjson.dumps(answer).decode()
+    else:
+        content = document.summary(sentences_wanted(chat.instruction))
+    tokens = estimate_tokens(content)
+    if chat.max_tokens is not None and tokens > chat.max_tokens:
+        return _cut(content, chat.max_tokens)
+    return Answer(content, "stop", tokens)
+
+
+def spoil(answer: Answer, fault: str) -> Answer:
+    """Do to an answer what a fault does to its content."""
+    content = answer.content or ""
+    match fault:
+        case "content_filter":
+            return Answer(None, "content_filter", 0)
+        case "empty":
+            return Answer("", "stop", 0)
+        case "cut":
+            return _cut(content, answer.tokens // 2)
+        case "invalid_json":
+            return answer._replace(content=content[: 2 * len(content) // 3])
+        case _:
+            return answer
+
+
+def _cut(content: str, tokens: int) -> Answer:
+    """Return an answer that ends where the model ran out of tokens."""
+    part = clip(content, tokens)
+    return Answer(part, "length", estimate_tokens(part))
+
+
+def completion(
+    chat: ChatRequest, answer: Answer, *, call: str, cached_tokens: int
+) -> dict[str, Any]:
+    """Return the body of a chat completion."""
+    message = {"role": "assistant", "content": answer.content, "refusal": None}
+    reason = answer.finish_reason
+    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": reason}
+    return {
+        "id": f"chatcmpl-{call}",
+        "object": "chat.completion",
+        "created": int(time.time()),
+        "model": chat.model,
+        "choices": [choice],
+        "usage": {
+            "prompt_tokens": chat.prompt_tokens,
+            "completion_tokens": answer.tokens,
+            "total_tokens": chat.prompt_tokens + answer.tokens,
+            "prompt_tokens_details": {"cached_tokens": cached_tokens, "audio_tokens": 0},
+            "completion_tokens_details": {"reasoning_tokens": 0, "audio_tokens": 0},
+        },
+        "system_fingerprint": "fp_extractive_v1",
+    }

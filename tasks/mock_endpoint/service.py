@@ -1,0 +1,194 @@
+"""What the mock endpoint does apart from serving HTTP: who is let in, what they get, counts."""
+
+import hmac
+import os
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
+
+import orjson
+
+from tasks.llm.tokens import estimate_tokens
+from tasks.mock_endpoint.answers import Answer, completion, compose, spoil
+from tasks.mock_endpoint.faults import Faults
+from tasks.mock_endpoint.protocol import MODEL_ID, NOTICE, ApiError, ChatRequest, parse_chat
+from tasks.mock_endpoint.quota import Quota
+
+CHAT_PATH: Final = "/v1/chat/completions"
+BREAKING: Final = ("reset", "stall", "truncated")
+"""The faults by which a connection breaks in place of a reply, or in the middle of it."""
+_MODEL: Final = {
+    "id": MODEL_ID,
+    "object": "model",
+    "created": 1_704_067_200,
+    "owned_by": f"article-flows: {NOTICE}",
+}
+_FOUND: Final[dict[str, dict[str, Any]]] = {
+    "/health": {"status": "ok", "model": MODEL_ID, "notice": NOTICE},
+    "/v1/models": {"object": "list", "data": [_MODEL]},
+    f"/v1/models/{MODEL_ID}": _MODEL,
+}
+_GARBAGE: Final = b'<html><body><h1>It works!</h1></body></html>{"id": "chatcmpl-'
+_CACHE_LEAST: Final = 1024
+_CACHE_STEP: Final = 128
+"""OpenAI caches prefixes of at least 1,024 tokens, in steps of 128:
+https://platform.openai.com/docs/guides/prompt-caching."""
+
+
+class Reply(NamedTuple):
+    """What a chat completion request gets, for a server to send after `delay_s` seconds.
+
+    `fault` is the fault or limit that made it so, `usage` the prompt and completion tokens that
+    are billed for it, and `prompt` a hash of the prompt if the answer is a good one.
+    """
+
+    status: int
+    body: bytes
+    headers: dict[str, str]
+    delay_s: float = 0.0
+    fault: str = ""
+    usage: tuple[int, int] = (0, 0)
+    prompt: str = ""
+
+
+class Service:
+    """The state of the endpoint, which a server calls.
+
+    Args:
+        faults: its misbehavior; none by default.
+        api_key: the key to ask for; without one, any will do.
+        strict_model: whether to know no model but its own.
+
+    Attributes:
+        active: calls in hand now.
+    """
+
+    def __init__(
+        self, faults: Faults | None = None, api_key: str | None = None, strict_model: bool = False
+    ) -> None:
+        self.faults = faults or Faults()
+        self._authorization = f"Bearer {api_key}".encode() if api_key else None
+        self._strict_model = strict_model
+        self._quota = Quota(self.faults.rpm, self.faults.tpm, burst=self.faults.burst)
+        self._run = os.urandom(6).hex()
+        self.active = self._calls = self._answers = 0
+        self._seen_prefixes: set[str] = set()
+
+    def other(self, method: str, path: str, authorization: str) -> Reply:
+        """Answer anything but a chat completion."""
+        try:
+            if path != "/health":
+                self._authorize(authorization)
+            if method == "GET" and path in _FOUND:
+                return Reply(200, orjson.dumps(_FOUND[path]), self.headers())
+            if path.startswith("/v1/models/"):
+                self._check_model(path.removeprefix("/v1/models/"))
+            return self._refusal(ApiError(404, f"Invalid URL ({method} {path})"))
+        except ApiError as error:
+            return self._refusal(error)
+
+    def chat(self, body: bytes, authorization: str) -> Reply:
+        """Take a chat completion request; `ended` must be called once the reply is dealt with."""
+        self._calls += 1
+        self.active += 1
+        try:
+            self._authorize(authorization)
+            return self._reply(body)
+        except ApiError as error:
+            return self._refusal(error)
+
+    def ended(self, reply: Reply, *, sent: bool) -> None:
+        """Take note that a request is done; `sent` is whether the whole reply was written."""
+        self.active -= 1
+        self._answers += sent and reply.status == 200
+
+    def answered(self, body: bytes) -> tuple[ChatRequest, Answer, str]:
+        """Read a request and answer it; the third is what tells its prompt from others."""
+        return _answered(body)
+
+    def headers(self) -> dict[str, str]:
+        """Return the headers of every response."""
+        return {
+            "Content-Type": "application/json",
+            "x-embedded-endpoint": NOTICE,
+            "x-request-id": f"req_{self._call_id()}",
+            **self._quota.headers(),
+        }
+
+    def _reply(self, body: bytes) -> Reply:
+        chat, answer, prompt = self.answered(body)
+        if self._strict_model:
+            self._check_model(chat.model)
+        fault, coin, latency = self.faults.decide(self._calls)
+        self._admit(chat, fault)
+        delay_s = self.faults.slowed(latency, self.active)
+        poison = self.faults.poison
+        if poison is not None and any(poison in part for part in chat.article):
+            # The same prompt always fails in the same way.
+            fault, coin = "poison", int(chat.prompt_hash, 16) / 2**64
+        elif fault == "invalid_json" and chat.response_format.type == "text":
+            fault = None
+        like = "content_filter" if fault == "poison" else fault
+        if like in ("http_500", "http_503") or (like == "content_filter" and coin < 0.5):
+            return self._refusal(ApiError.of_fault(like, fault or ""), delay_s)
+        if like:
+            answer = spoil(answer, like)
+        good = fault is None and answer.finish_reason == "stop"
+        cached = self._cached_tokens(chat)
+        content = completion(chat, answer, call=self._call_id(), cached_tokens=cached)
+        return Reply(
+            200,
+            _GARBAGE if fault == "garbage" else orjson.dumps(content),
+            self.headers(),
+            delay_s,
+            fault=fault or "",
+            usage=(chat.prompt_tokens, answer.tokens),
+            prompt=prompt if good else "",
+        )
+
+    def _refusal(self, error: ApiError, delay_s: float = 0.0) -> Reply:
+        headers = {**self.headers(), **error.headers}
+        return Reply(error.status, error.body, headers, delay_s, fault=error.fault)
+
+    def _admit(self, chat: ChatRequest, fault: str | None) -> None:
+        """Raise the ApiError of a limit that the request exceeds, or of a fault that is one."""
+        faults = self.faults
+        if faults.quota_after is not None and self._answers >= faults.quota_after:
+            raise ApiError.of_fault("insufficient_quota", "quota_after")
+        if fault == "insufficient_quota":
+            raise ApiError.of_fault(fault)
+        if fault == "http_429":
+            raise ApiError.of_fault(fault, wait_s=faults.retry_after)
+        if faults.max_concurrent is not None and self.active > faults.max_concurrent:
+            raise ApiError.of_fault("http_429", "max_concurrent", faults.retry_after)
+        if faults.too_long is not None and chat.prompt_tokens > faults.too_long:
+            raise ApiError.of_fault("too_long")
+        self._quota.admit(chat.prompt_tokens + (chat.max_tokens or 0))
+
+    def _authorize(self, sent: str) -> None:
+        wanted = self._authorization
+        if wanted and not hmac.compare_digest(sent.encode(errors="surrogateescape"), wanted):
+            raise ApiError(401, "Incorrect API key provided.", code="invalid_api_key")
+
+    def _check_model(self, model: str) -> None:
+        if model != MODEL_ID:
+            message = f"The model `{model}` does not exist or you do not have access to it."
+            raise ApiError(404, message, code="model_not_found", param="model")
+
+    def _cached_tokens(self, chat: ChatRequest) -> int:
+        """Count the fixed part of a prompt from its second time on, if it is long enough."""
+        tokens = estimate_tokens(chat.instruction) + chat.schema_tokens
+        prefix = f"{chat.instruction}\0{chat.wanted_schema}" if tokens >= _CACHE_LEAST else ""
+        if prefix in self._seen_prefixes:
+            return tokens - tokens % _CACHE_STEP
+        if prefix:
+            self._seen_prefixes.add(prefix)
+        return 0
+
+    def _call_id(self) -> str:
+        return f"{self._run}{self._calls:08x}"
+
+
+@lru_cache(maxsize=4096)
+def _answered(body: bytes) -> tuple[ChatRequest, Answer, str]:
+    chat = parse_chat(body)
+    return chat, compose(chat), chat.prompt_hash
