@@ -47,7 +47,7 @@ def ingest_articles(settings: IngestSettings = IngestSettings()) -> IngestReport
     progress = LoadProgress(len(sources))
     with lake.locked("articles", wait_s=settings.wait_s, on_wait=tell, label=flow_run.name or ""):
         load = read_known_articles(untraced(lake), settings)
-        loading = prepare_loading(untraced(lake), settings)
+        loading = prepare_loading(untraced(lake), settings, untraced(sources))
         with shown(progress, "article-flows-load-progress"):
             loads = load_sources.map(
                 [untraced(group) for group in group_sources(sources)],

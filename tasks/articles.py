@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 
 import numpy as np
@@ -14,9 +14,8 @@ from tasks.article_parts import ArticleWriter, article_writer
 from tasks.bundles import Bundle, Piece, bundled
 from tasks.cleaning.canonical import CanonicalChunk, canonical
 from tasks.cleaning.canonical_json import excerpt
-from tasks.cleaning.column_dates import with_date_order
-from tasks.cleaning.column_samples import sampled
-from tasks.cleaning.columns import ColumnMap, Given, given_for, guess_columns
+from tasks.cleaning.column_mapping import Siblings, map_columns, sampled, with_file_date
+from tasks.cleaning.columns import ColumnMap, given_for
 from tasks.cleaning.near_duplicates import NearDuplicates
 from tasks.compaction import keys_of
 from tasks.errors import SourceAway, StorageDown, UserError
@@ -29,7 +28,6 @@ from tasks.reading.readers_base import (
     EXCERPT_CHARS,
     Chunk,
     ColumnChunk,
-    Record,
     RecordChunk,
     Reject,
     Source,
@@ -65,7 +63,7 @@ def ingest_sources(
     """
     away: list[SourceReport] = []
     with reject_writer(load.lake, load.known_rejects) as rejects, article_writer(load) as articles:
-        for bundle in bundled(_pieces(reports, loading, away)):
+        for bundle in bundled(_pieces(list(reports), loading, away)):
             rows = canonical(bundle.chunk, bundle.columns, bundle.source, loading.rules)
             rows = _far_enough(rows, load, loading)
             _take(rows, bundle, load, (articles, rejects))
@@ -91,30 +89,35 @@ def ingest_source(
 
 
 def _pieces(
-    reports: Iterable[tuple[Source, SourceReport]], loading: Loading, away: list[SourceReport]
+    reports: Sequence[tuple[Source, SourceReport]], loading: Loading, away: list[SourceReport]
 ) -> Iterator[Piece]:
     """The chunks of all sources; `away` gets the reports of those to be read another time."""
+    siblings = loading.siblings or Siblings(source for source, _ in reports)
     for source, report in reports:
         report.error, report.format, report.facts = None, source.format, source.facts
         with _told(report, away), closing(read(source)) as chunks:
-            yield from _mapped(chunks, source, report, loading)
+            yield from _mapped(chunks, source, report, loading, siblings)
 
 
 def _mapped(
-    chunks: Generator[Chunk], source: Source, report: SourceReport, loading: Loading
+    chunks: Iterator[Chunk],
+    source: Source,
+    report: SourceReport,
+    loading: Loading,
+    siblings: Siblings,
 ) -> Iterator[Piece]:
     """A source's chunks, from where it is to go on, with what its columns are taken for."""
     # A source that is read again is mapped by the same rows.
     sample, all_chunks = sampled(chunks)
     columns = ColumnMap({})
     if sample:
-        columns = _columns_of(sample, loading.columns, report.source)
-        columns = with_date_order(columns, source, loading.day_first)
+        given = given_for(loading.columns, source.name)
+        columns = map_columns(source, sample, given, loading.day_first, siblings)
         templates = {target: each.text for target, each in columns.templates.items()}
         report.columns = {**columns.columns, **templates}
         report.notes = dict(columns.notes)
     done = report.last_row
-    for chunk in all_chunks:
+    for chunk in with_file_date(all_chunks, columns, source):
         if (last := _last_row(chunk)) > done or not done:
             yield Piece(report, _after(chunk, done) if done else chunk, columns)
             report.last_row = max(report.last_row, last)
@@ -142,11 +145,6 @@ def _told(report: SourceReport, away: list[SourceReport]) -> Iterator[None]:
         )
     finally:
         report.finished = finished
-
-
-def _columns_of(sample: Sequence[Record], given: Sequence[Given], name: str) -> ColumnMap:
-    names = dict.fromkeys(column for record in sample for column in record)
-    return guess_columns(list(names), sample, given_for(given, name), name)
 
 
 def _last_row(chunk: Chunk) -> int:

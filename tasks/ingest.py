@@ -97,13 +97,13 @@ def find_all_sources(settings: IngestSettings) -> Sources:
 
 
 @task(name="prepare-loading", cache_policy=NO_CACHE, persist_result=False)
-def prepare_loading(lake: Lake, settings: IngestSettings) -> Loading:
+def prepare_loading(lake: Lake, settings: IngestSettings, sources: Sources) -> Loading:
     """How the sources are to be loaded; with ``near_duplicates`` all of the lake's bodies are read.
 
     Raises:
         UserError: a column is given in a form that is none, or a part of the lake is damaged.
     """
-    return loading_of(settings, lake)
+    return loading_of(settings, lake, sources)
 
 
 @task(

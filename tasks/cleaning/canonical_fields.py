@@ -66,7 +66,7 @@ class _RecordFields:
 
     def column(self, name: str) -> Raw:
         if "." in name:
-            return [_at(record, name) for record in self.records]
+            return [value_at(record, name) for record in self.records]
         return [record.get(name) for record in self.records]
 
     def others(self, used: frozenset[str]) -> Iterator[Record]:
@@ -103,7 +103,7 @@ class _ColumnFields:
         array = self.columns[head]
         if pa.types.is_struct(array.type) and array.type.get_field_index(rest) >= 0:
             return pc.struct_field(array, rest)
-        return [_at({head: value}, name) for value in python_values(array)]
+        return [value_at({head: value}, name) for value in python_values(array)]
 
     def others(self, used: frozenset[str]) -> Iterator[Record]:
         names = [name for name in self.columns if name not in used]
@@ -128,13 +128,13 @@ class _ColumnFields:
         return _ColumnFields(columns, len(indices))
 
 
-def _at(record: Record, name: str) -> Any:
+def value_at(record: Record, name: str) -> Any:
     """Find a column, or a field of the structs in it; None if it is not there."""
     if name in record:
         return record[name]
     head, dot, rest = name.partition(".")
     inner = record.get(head) if dot else None
-    return _at(inner, rest) if isinstance(inner, dict) else None
+    return value_at(inner, rest) if isinstance(inner, dict) else None
 
 
 def _without(record: Record, dotted: list[str]) -> Record:
