@@ -1,6 +1,7 @@
 """Which rows of a chunk are articles, and their text."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,14 +9,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tasks.cleaning.canonical_fields import Fields, python_values, strings_of
+from tasks.cleaning.canonical_fields import strings_of
 from tasks.cleaning.canonical_strings import clean_strings
 from tasks.cleaning.canonical_text import clean_text, join_sentences
-from tasks.cleaning.canonical_values import target_column
+from tasks.cleaning.canonical_values import target_values
 from tasks.cleaning.columns import ColumnMap
 from tasks.cleaning.html_text import html_suspects, text_of_html
 from tasks.cleaning.rules import Rules, judge
 from tasks.cleaning.text_buffers import Mask, bytes_of
+from tasks.reading.readers_base import Record
 
 EMPTY_BODY = "empty body"
 _MOST_BYTES_A_SIGN = 4
@@ -38,14 +40,14 @@ class Bodies:
     refused: dict[int, str]
 
 
-def bodies_of(fields: Fields, columns: ColumnMap, rules: Rules) -> Bodies:
+def bodies_of(records: Sequence[Record], columns: ColumnMap, rules: Rules) -> Bodies:
     """Make the text of each row and judge it by the rules."""
     refused: dict[int, str] = {}
-    raw = target_column(fields, columns, "body", refused)
-    texts = clean_strings(strings_of(raw, _text_of, refused))
+    raw = target_values(records, columns, "body")
+    texts = clean_strings(strings_of(raw, _text_of))
     if texts.null_count:
         for index in np.flatnonzero(texts.is_null().to_numpy(zero_copy_only=False)).tolist():
-            refused.setdefault(index, _why_no_text(python_values(raw[index : index + 1])[0]))
+            refused[index] = _why_no_text(raw[index])
         texts = texts.fill_null("")
     texts, was_html = _without_markup(texts, rules)
     for index in np.flatnonzero(np.diff(bytes_of(texts)[1]) == 0).tolist():
