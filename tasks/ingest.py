@@ -12,7 +12,6 @@ from prefect.tasks import Task
 
 from tasks.articles import ingest_sources
 from tasks.errors import Locked, SourceAway, UserError
-from tasks.folded import folded
 from tasks.interruption import raise_if_interrupted
 from tasks.lake import Lake
 from tasks.load_progress import LoadProgress
@@ -21,7 +20,7 @@ from tasks.loads import Load
 from tasks.reading.places import LocalPlace
 from tasks.reading.sources import Source, Sources
 from tasks.settings import IngestSettings
-from tasks.source_report import SourceReport
+from tasks.source_report import SourceReport, folded
 from tasks.superseded import ARTICLE_PARTS, tidy_articles
 
 MOST_GROUPS = 200

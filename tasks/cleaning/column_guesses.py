@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from tasks.cleaning.column_checks import objection
-from tasks.cleaning.column_contents import LONG_TEXT, find, longest_text
+from tasks.cleaning.column_evidence import LONG_TEXT, find, longest_text, objection
 from tasks.cleaning.column_names import (
     ALONE,
     AMBIGUOUS,
