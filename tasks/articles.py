@@ -27,7 +27,6 @@ from tasks.reading.readers import read
 from tasks.reading.readers_base import (
     EXCERPT_CHARS,
     Chunk,
-    ColumnChunk,
     RecordChunk,
     Reject,
     Source,
@@ -147,20 +146,15 @@ def _told(report: SourceReport, away: list[SourceReport]) -> Iterator[None]:
         report.finished = finished
 
 
-def _last_row(chunk: Chunk) -> int:
-    numbers = [int(chunk.rows[-1])] if chunk.num_rows else []
-    return max([*numbers, *(reject.row for reject in chunk.rejects)], default=0)
+def _last_row(chunk: RecordChunk) -> int:
+    return max([*chunk.rows[-1:], *(reject.row for reject in chunk.rejects)], default=0)
 
 
-def _after(chunk: Chunk, done: int) -> Chunk:
+def _after(chunk: RecordChunk, done: int) -> RecordChunk:
     """The rows of a chunk that come after one."""
     rejects = [reject for reject in chunk.rejects if reject.row > done]
-    if isinstance(chunk, RecordChunk):
-        first = sum(number <= done for number in chunk.rows)
-        return RecordChunk(chunk.records[first:], chunk.rows[first:], rejects)
-    first = int(np.searchsorted(chunk.rows, done, side="right"))
-    columns = {name: column[first:] for name, column in chunk.columns.items()}
-    return ColumnChunk(columns, chunk.rows[first:], rejects)
+    first = sum(number <= done for number in chunk.rows)
+    return RecordChunk(chunk.records[first:], chunk.rows[first:], rejects)
 
 
 def _far_enough(chunk: CanonicalChunk, load: Load, loading: Loading) -> CanonicalChunk:

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from tasks.cleaning.canonical import CanonicalChunk
 from tasks.cleaning.columns import ColumnMap
-from tasks.reading.readers_base import BATCH_ROWS, CHUNK_BYTES, Chunk, Record, RecordChunk, Reject
+from tasks.reading.readers_base import BATCH_ROWS, CHUNK_BYTES, Record, RecordChunk, Reject
 from tasks.source_report import SourceReport
 
 SMALL_ROWS = 20
@@ -23,7 +23,7 @@ class Piece(NamedTuple):
     """A chunk of a source, with the source's report and what its columns were taken for."""
 
     report: SourceReport
-    chunk: Chunk
+    chunk: RecordChunk
     columns: ColumnMap
 
 
@@ -39,7 +39,7 @@ class Bundle:
         numbers: of each row number of ``chunk`` the row's number in its source; likewise.
     """
 
-    chunk: Chunk
+    chunk: RecordChunk
     columns: ColumnMap
     reports: list[SourceReport]
     owners: list[int] = field(default_factory=list)
@@ -83,7 +83,7 @@ def bundled(pieces: Iterable[Piece]) -> Iterator[Bundle]:
     gathered: list[Piece] = []
     rows = size = 0
     for piece in pieces:
-        small = isinstance(piece.chunk, RecordChunk) and len(piece.chunk) <= SMALL_ROWS
+        small = len(piece.chunk) <= SMALL_ROWS
         full = rows >= BATCH_ROWS or size >= CHUNK_BYTES
         if gathered and (not small or full or gathered[0].columns != piece.columns):
             yield _together(gathered)
@@ -91,7 +91,7 @@ def bundled(pieces: Iterable[Piece]) -> Iterator[Bundle]:
         if small:
             gathered.append(piece)
             rows += len(piece.chunk)
-            size += sum(map(_size, piece.chunk.head(SMALL_ROWS)))
+            size += sum(map(_size, piece.chunk.records))
         else:
             yield Bundle(piece.chunk, piece.columns, [piece.report])
     if gathered:
@@ -114,8 +114,8 @@ def _together(pieces: list[Piece]) -> Bundle:
     for report, chunk, _ in pieces:
         if not bundle.reports or bundle.reports[-1] is not report:
             bundle.reports.append(report)
-        into.rows += [next_number(int(number)) for number in chunk.rows]
-        into.records += chunk.head(len(chunk))
+        into.rows += map(next_number, chunk.rows)
+        into.records += chunk.records
         into.rejects += [
             Reject(next_number(each.row), each.reason, each.raw) for each in chunk.rejects
         ]

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from tasks.cleaning import flags
 from tasks.cleaning.canonical_body import Bodies, bodies_of
-from tasks.cleaning.canonical_fields import others, records_of, value_at
+from tasks.cleaning.canonical_fields import as_records, others, value_at
 from tasks.cleaning.canonical_json import excerpt, to_json
 from tasks.cleaning.canonical_values import moments, short_texts, summaries
 from tasks.cleaning.columns import ColumnMap
@@ -74,7 +74,7 @@ def canonical(
 
     Every row of the chunk becomes a row of the batch or a reject, whatever it holds.
     """
-    records, numbers = records_of(chunk), np.asarray(chunk.rows, np.int64)
+    records, numbers = as_records(chunk).records, np.asarray(chunk.rows, np.int64)
     batch, refused = _articles(records, columns, source, rules)
     is_kept = np.ones(len(records), np.bool_)
     is_kept[list(refused)] = False

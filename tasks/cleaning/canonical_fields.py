@@ -12,24 +12,15 @@ from tasks.reading.readers_base import Chunk, Record, RecordChunk
 from tasks.reading.readers_text import without_surrogates
 
 
-def records_of(chunk: Chunk) -> list[Record]:
-    """Return a chunk's rows as records."""
+def as_records(chunk: Chunk) -> RecordChunk:
+    """Return a chunk with its rows as records."""
     if isinstance(chunk, RecordChunk):
-        return chunk.records
-    if not chunk.columns:
-        return [{} for _ in chunk.rows]
+        return chunk
     columns = [python_values(column) for column in chunk.columns.values()]
-    return [dict(zip(chunk.columns, row, strict=True)) for row in zip(*columns, strict=True)]
-
-
-def column_of(chunk: Chunk, name: str) -> list[Any]:
-    """Return one column of a chunk, or a field of a nested one (``article.text``)."""
-    if isinstance(chunk, RecordChunk):
-        return [value_at(record, name) for record in chunk.records]
-    holder = name if name in chunk.columns else name.partition(".")[0]
-    if holder not in chunk.columns:
-        return [None] * chunk.num_rows
-    return [value_at({holder: value}, name) for value in python_values(chunk.columns[holder])]
+    records: list[Record] = [{} for _ in chunk.rows]
+    if columns:
+        records = [dict(zip(chunk.columns, row, strict=True)) for row in zip(*columns, strict=True)]
+    return RecordChunk(records, chunk.rows.tolist(), chunk.rejects)
 
 
 def others(records: Sequence[Record], used: frozenset[str]) -> Iterator[Record]:

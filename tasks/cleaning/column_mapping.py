@@ -10,9 +10,7 @@ from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, date, datetime
 
-import pyarrow as pa
-
-from tasks.cleaning.canonical_fields import value_at
+from tasks.cleaning.canonical_fields import as_records, value_at
 from tasks.cleaning.column_names import named
 from tasks.cleaning.column_profiles import columns_of, is_blank
 from tasks.cleaning.columns import ColumnMap, guess_columns
@@ -39,7 +37,7 @@ _FIRST_YEAR = 1600
 
 def sampled(
     chunks: Iterator[Chunk], rows: int = BATCH_ROWS
-) -> tuple[list[Record], Generator[Chunk, None, None]]:
+) -> tuple[list[Record], Generator[RecordChunk, None, None]]:
     """Read ahead until there are enough rows to tell what the columns are.
 
     A reader's first chunk may be a few rows, which could be all alike by chance.
@@ -48,7 +46,7 @@ def sampled(
         The first rows, up to so many, and all chunks from the first on; a UserError on the way
         is raised by the chunks, in its place. At most a few chunks are held.
     """
-    held: list[Chunk] = []
+    held: list[RecordChunk] = []
     failed: UserError | None = None
     records: list[Record] = []
     while len(records) < rows and sum(bool(chunk.num_rows) for chunk in held) < _MOST_CHUNKS:
@@ -59,20 +57,20 @@ def sampled(
             break
         if chunk is None:
             break
-        held.append(chunk)
-        records += chunk.head(rows - len(records))
+        held.append(as_records(chunk))
+        records += held[-1].head(rows - len(records))
     return records, _from_the_first(held, failed, chunks)
 
 
 def _from_the_first(
-    held: list[Chunk], failed: UserError | None, chunks: Iterator[Chunk]
-) -> Generator[Chunk, None, None]:
+    held: list[RecordChunk], failed: UserError | None, chunks: Iterator[Chunk]
+) -> Generator[RecordChunk, None, None]:
     held.reverse()
     while held:
         yield held.pop()
     if failed is not None:
         raise failed
-    yield from chunks
+    yield from map(as_records, chunks)
 
 
 class Siblings:
@@ -247,20 +245,16 @@ def _takes_file_date(
 
 
 def with_file_date(
-    chunks: Iterator[Chunk], columns: ColumnMap, source: Source
-) -> Generator[Chunk, None, None]:
+    chunks: Iterable[RecordChunk], columns: ColumnMap, source: Source
+) -> Iterator[RecordChunk]:
     """Put the date in the source's name into its rows, if they are to be dated by it."""
-    day = None
-    if columns.get("published_at") == FILE_DATE:
-        day = date_in_name(source.place.file_name)
-    for chunk in chunks:
-        if day is None:
-            pass
-        elif isinstance(chunk, RecordChunk):
-            chunk.records = [{**record, FILE_DATE: day} for record in chunk.records]
-        else:
-            chunk.columns = {**chunk.columns, FILE_DATE: pa.array([day] * chunk.num_rows)}
-        yield chunk
+    if columns.get("published_at") != FILE_DATE:
+        return iter(chunks)
+    day = {FILE_DATE: date_in_name(source.place.file_name)}
+    return (
+        RecordChunk([record | day for record in chunk.records], chunk.rows, chunk.rejects)
+        for chunk in chunks
+    )
 
 
 def _with_date_order(

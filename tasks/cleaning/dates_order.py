@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from tasks.cleaning.canonical_fields import column_of
+from tasks.cleaning.canonical_fields import as_records, value_at
 from tasks.interruption import raise_if_interrupted
 from tasks.reading.readers_base import Chunk
 
@@ -42,7 +42,7 @@ def day_first_in(chunks: Iterable[Chunk], column: str) -> bool | None:
     """
     for chunk in chunks:
         raise_if_interrupted()
-        days, months = _told(column_of(chunk, column))
+        days, months = _told(value_at(record, column) for record in as_records(chunk).records)
         if days or months:
             return days if days != months else None
     return None
