@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tasks.cleaning import flags
-from tasks.cleaning.canonical_body import Bodies, bodies_of
+from tasks.cleaning.canonical_body import bodies_of
 from tasks.cleaning.canonical_fields import as_records, others, value_at
 from tasks.cleaning.canonical_json import excerpt, to_json
 from tasks.cleaning.canonical_values import moments, short_texts, summaries
@@ -90,13 +90,19 @@ def _articles(
 ) -> tuple[pa.RecordBatch, dict[int, str]]:
     """Make articles of records; tells also which are none, by index, and why."""
     try:
-        bodies = bodies_of(records, columns, rules)
-        kept = [records[index] for index in bodies.kept] if bodies.refused else records
-        return _batch(kept, bodies, columns, source, rules), bodies.refused
+        articles = records
+        bodies, was_html, refused = bodies_of(records, columns, rules)
+        if refused:
+            kept = [index for index in range(len(records)) if index not in refused]
+            bodies, was_html = bodies.take(pa.array(kept, pa.int64())), was_html[kept]
+            articles = [records[index] for index in kept]
+        batch = _batch(articles, bodies, columns, source, rules, was_html)
     except RecursionError:
         # Some row is nested too deeply: it is found by halves.
         if len(records) == 1:
             return pa.RecordBatch.from_pylist([], ARTICLES_SCHEMA), {0: TOO_DEEP}
+    else:
+        return batch, refused
     middle = len(records) // 2
     first, refused = _articles(records[:middle], columns, source, rules)
     second, more = _articles(records[middle:], columns, source, rules)
@@ -105,25 +111,29 @@ def _articles(
 
 
 def _batch(
-    records: Sequence[Record], bodies: Bodies, columns: ColumnMap, source: str, rules: Rules
+    records: Sequence[Record],
+    bodies: pa.StringArray,
+    columns: ColumnMap,
+    source: str,
+    rules: Rules,
+    was_html: Mask,
 ) -> pa.RecordBatch:
     made = {name: short_texts(records, columns, name) for name in _SHORT_FIELDS}
-    dates = moments(records, columns)
-    made["body"] = bodies.texts
-    made["published_at"] = dates.utc
-    made["content_hash"] = _hashes(made["title"], bodies.texts)
+    made["body"] = bodies
+    made["published_at"], zone_assumed, unread = moments(records, columns)
+    made["content_hash"] = _hashes(made["title"], bodies)
     made["article_id"] = _ids(made)
     given = usual_codes(made["language"])
-    made["language"], detected = _languages(given, bodies.texts, rules)
+    made["language"], detected = _languages(given, bodies, rules)
     made["source"] = pa.repeat(pa.scalar(source, pa.string()), len(records))
-    made["extra"] = _extras(records, columns, dates.unread)
+    made["extra"] = _extras(records, columns, unread)
     made["reference_summary"] = summaries(records, columns)
     noticed = {
-        flags.HTML: bodies.was_html,
+        flags.HTML: was_html,
         flags.LANGUAGE_DETECTED: detected,
-        flags.UTC_ASSUMED: dates.zone_assumed,
-        flags.DATE_UNREAD: dates.unread,
-        **_oddities(bodies.texts),
+        flags.UTC_ASSUMED: zone_assumed,
+        flags.DATE_UNREAD: unread,
+        **_oddities(bodies),
     }
     made["flags"] = _flag_lists(noticed, len(records))
     arrays = [made[name] for name in ARTICLES_SCHEMA.names]

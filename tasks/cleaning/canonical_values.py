@@ -1,8 +1,6 @@
 """The short fields of articles by the column map: text, dates, reference summaries."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -24,21 +22,6 @@ from tasks.reading.readers_base import Record
 _IN_WORDS = ("title", "author", "category")
 """Short fields that people read: feeds and web pages leave HTML in them."""
 _MARKUP = r"&[#A-Za-z][A-Za-z0-9]*;|</?[A-Za-z]"
-
-
-@dataclass(frozen=True)
-class Moments:
-    """When articles were published.
-
-    Attributes:
-        utc: as `timestamp[us, UTC]`, null where it is not known.
-        zone_assumed: which of them had a time of day and no zone.
-        unread: which of them have a date that cannot be told.
-    """
-
-    utc: pa.TimestampArray
-    zone_assumed: Mask
-    unread: Mask
 
 
 def target_values(records: Sequence[Record], columns: ColumnMap, target: str) -> list[Any]:
@@ -120,18 +103,16 @@ def _summary(value: Any) -> str | None:
     return "\n".join(clean for text in texts if text and (clean := clean_text(text))) or None
 
 
-def moments(records: Sequence[Record], columns: ColumnMap) -> Moments:
-    """Read the dates of publication."""
-    utc: list[datetime | None] = [None] * len(records)
-    assumed = np.zeros(len(records), np.bool_)
-    unread = np.zeros(len(records), np.bool_)
-    for index, value in enumerate(target_values(records, columns, "published_at")):
-        if is_blank(value):
-            continue
-        found = moment(value, columns.day_first)
-        if found is None:
-            unread[index] = True
-        else:
-            utc[index] = found.utc
-            assumed[index] = found.zone_assumed
-    return Moments(pa.array(utc, pa.timestamp("us", tz="UTC")), assumed, unread)
+def moments(records: Sequence[Record], columns: ColumnMap) -> tuple[pa.TimestampArray, Mask, Mask]:
+    """Read the dates of publication.
+
+    Returns:
+        The dates in UTC, null where there is none; which of them had a time of day and no zone;
+        and which rows have a date that cannot be told.
+    """
+    raw = target_values(records, columns, "published_at")
+    is_there = np.array([not is_blank(value) for value in raw], np.bool_)
+    found = [None if is_blank(value) else moment(value, columns.day_first) for value in raw]
+    utc = pa.array([each and each.utc for each in found], pa.timestamp("us", tz="UTC"))
+    assumed = np.array([bool(each and each.zone_assumed) for each in found], np.bool_)
+    return utc, assumed, is_there & ~np.asarray(utc.is_valid())

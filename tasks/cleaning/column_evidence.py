@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from datetime import date
 
 from tasks.cleaning.column_names import is_generic, may_be_id, may_be_published
-from tasks.cleaning.column_profiles import Profile, written
+from tasks.cleaning.column_profiles import Profile
 
 Rule = Callable[[Profile, Profile | None], str]
 """Looks at a column, and at that of the body if there is one; says why (or why not), or nothing."""
@@ -108,7 +108,7 @@ def _no_label(profile: Profile, _: Profile | None) -> str:
 def _no_date(profile: Profile, _: Profile | None) -> str:
     if profile.date_share >= 0.5:
         return ""
-    some = [written(value).strip() for value in profile.values[:100]]
+    some = [str(value).strip() for value in profile.values[:100]]
     whole = [value.partition(".")[0] for value in some if _DECIMAL.fullmatch(value)]
     if len(whole) < len(some):
         return "most of its values are no dates"
@@ -133,7 +133,7 @@ def _no_id(profile: Profile, body: Profile | None) -> str:
         return f"too long for an id: median {profile.chars:,} characters"
     # A row that comes twice as a whole may repeat its id.
     bodies = body.raw if body is not None else profile.raw
-    rows = {(written(each), written(text)) for each, text in zip(profile.raw, bodies, strict=True)}
+    rows = {(str(each), str(text)) for each, text in zip(profile.raw, bodies, strict=True)}
     repeats = profile.distinct < _UNIQUE * len(rows)
     if (repeats and len(rows) >= _ENOUGH_IDS) or (profile.is_constant and len(rows) >= 3):
         return f"repeated: {profile.distinct:,} values in {len(rows):,} rows"
