@@ -16,7 +16,6 @@ from tasks.cleaning.canonical import CanonicalChunk, canonical
 from tasks.cleaning.canonical_json import excerpt
 from tasks.cleaning.column_mapping import Siblings, map_columns, sampled, with_file_date
 from tasks.cleaning.columns import ColumnMap, given_for
-from tasks.cleaning.near_duplicates import NearDuplicates
 from tasks.compaction import keys_of
 from tasks.errors import SourceAway, StorageDown, UserError
 from tasks.keys import KeySet
@@ -160,28 +159,28 @@ def _after(chunk: RecordChunk, done: int) -> RecordChunk:
 def _far_enough(chunk: CanonicalChunk, load: Load, loading: Loading) -> CanonicalChunk:
     """A chunk whose near duplicates of other articles are among its rejects.
 
-    An article whose id the lake has is a new version of that one, however much they are alike.
+    An article whose id the lake has is a new version of that one, however much they are alike; and
+    what is equal to a row that stays is counted as a duplicate.
     """
-    finder = loading.near_duplicates
-    if finder is None or not chunk.batch.num_rows:
+    finder, rows = loading.near_duplicates, chunk.batch
+    if finder is None or not rows.num_rows:
         return chunk
-    rows = chunk.batch
     known = load.knows(rows)
     # What the lake has, the finder has seen; for a mirror it sees that as the sources bring it.
     seen = np.arange(len(known)) if loading.mirror else np.flatnonzero(~known)
-    found = [
-        (int(seen[index]), reason)
-        for index, reason in _near_duplicates(rows.take(pa.array(seen)), load, finder)
-        if not known[seen[index]]
+    some = rows.take(pa.array(seen))
+    found = finder.find(some["article_id"], some["body"])
+    reasons = {int(seen[index]): reason for index, reason in found}
+    kept = known | load.has_ids(rows)
+    kept |= ~np.isin(np.arange(rows.num_rows), list(reasons))
+    keys, staying = keys_of(rows), KeySet()
+    staying.add_keys(keys.take(kept))
+    kept |= staying.contains_keys(keys)
+    rejects = [
+        Reject(int(chunk.rows[place]), reasons[place], _excerpt(rows, place))
+        for place in np.flatnonzero(~kept).tolist()
     ]
-    if not found:
-        return chunk
-    kept = np.ones(rows.num_rows, np.bool_)
-    rejects = list(chunk.rejects)
-    for place, reason in found:
-        kept[place] = False
-        rejects.append(Reject(int(chunk.rows[place]), reason, _excerpt(rows, place)))
-    rejects.sort(key=lambda reject: reject.row)
+    rejects = sorted([*chunk.rejects, *rejects], key=lambda reject: reject.row)
     return CanonicalChunk(rows.filter(pa.array(kept)), rejects, chunk.rows[kept])
 
 
@@ -189,21 +188,6 @@ def _excerpt(rows: pa.RecordBatch, place: int) -> str:
     """What tells an article: its short fields, and how its body begins."""
     shown = rows.select(["article_id", "title", "url", "body"]).slice(place, 1).to_pylist()[0]
     return excerpt(shown, EXCERPT_CHARS)
-
-
-def _near_duplicates(
-    rows: pa.RecordBatch, load: Load, finder: NearDuplicates
-) -> list[tuple[int, str]]:
-    """Find those to be set aside, by index: no new versions, no equals of a row that stays."""
-    found = finder.find(rows["article_id"], rows["body"])
-    versions = load.has_ids(rows)
-    found = [each for each in found if not versions[each[0]]]
-    stays = np.ones(rows.num_rows, np.bool_)
-    stays[[index for index, _ in found]] = False
-    keys, kept = keys_of(rows), KeySet()
-    kept.add_keys(keys.take(stays))
-    equal = kept.contains_keys(keys)
-    return [each for each in found if not equal[each[0]]]
 
 
 def _take(
