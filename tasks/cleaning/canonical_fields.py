@@ -77,27 +77,14 @@ def _python_value(scalar: pa.Scalar) -> Any:
         return scalar.as_py()
     except (ValueError, OverflowError, pa.ArrowException):
         pass
-    kind = scalar.type
-    if pa.types.is_struct(kind):
-        return {field.name: _python_value(scalar[at]) for at, field in enumerate(kind)}
+    if pa.types.is_struct(scalar.type):
+        return {field.name: _python_value(scalar[at]) for at, field in enumerate(scalar.type)}
     if isinstance(scalar, pa.ListScalar):
         return [_python_value(each) for each in scalar.values]
-    for coarser in _coarser(kind):
-        try:
-            return pc.cast(scalar, coarser, safe=False).as_py()
-        except (ValueError, OverflowError, pa.ArrowException):
-            continue
-    return None
-
-
-def _coarser(kind: pa.DataType) -> Iterator[pa.DataType]:
-    if pa.types.is_timestamp(kind):
-        yield pa.timestamp("us", kind.tz)
-    elif pa.types.is_time64(kind):
-        yield pa.time64("us")
-    elif pa.types.is_duration(kind):
-        yield pa.duration("us")
-    yield pa.string()
+    try:
+        return pc.cast(scalar, pa.string()).as_py()
+    except (ValueError, pa.ArrowException):
+        return None
 
 
 def strings_of(values: list[Any], text_of: Callable[[Any], str | None]) -> pa.StringArray:
