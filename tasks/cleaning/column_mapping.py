@@ -28,6 +28,8 @@ FEW_ROWS = 20
 
 _MOST_CHUNKS = 4
 _MOST_KNOWN = 1_000
+_FOLDERS_KEPT = 4
+_SIBLING_CHARS = 10_000
 _NOT_TWICE = ("urls", "sitemap", DOCUMENT)
 """Formats that would be fetched once more, or that have one row, which has been looked at."""
 _UNTOLD = "none of its dates tells whether the day or the month comes first; say it by --date-order"
@@ -124,6 +126,8 @@ class Siblings:
         of_all: bool,
     ) -> str | None:
         if key not in self._rows:
+            if len(self._rows) >= _FOLDERS_KEPT:
+                self._rows.pop(next(iter(self._rows)))
             self._rows[key] = list(_first_rows(self._folders[key]))
         alike = [rows for others, rows in self._rows[key] if columns <= others]
         pools = [alike, [rows for _, rows in self._rows[key]]] if of_all else [alike]
@@ -153,7 +157,14 @@ def _first_rows(sources: list[Source]) -> Iterator[tuple[frozenset[str], list[Re
         except Exception:
             # Whatever is wrong there is told when its rows are loaded.
             continue
-        yield frozenset(_names(rows)), rows
+        yield frozenset(_names(rows)), [_cut(record) for record in rows]
+
+
+def _cut(record: Record) -> Record:
+    return {
+        name: value[:_SIBLING_CHARS] if isinstance(value, (str, bytes)) else value
+        for name, value in record.items()
+    }
 
 
 def map_columns(
