@@ -9,6 +9,7 @@ from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from typing import NamedTuple
 
 from tasks.cleaning.canonical_fields import as_records, value_at
 from tasks.cleaning.column_names import named
@@ -27,6 +28,8 @@ FEW_ROWS = 20
 """A source with more rows than this tells by itself which column is its body."""
 
 _MOST_CHUNKS = 4
+_LOAD = "//"
+"""Stands for all folders of a load."""
 _MOST_KNOWN = 1_000
 _FOLDERS_KEPT = 4
 _SIBLING_CHARS = 10_000
@@ -75,12 +78,19 @@ def _from_the_first(
     yield from map(as_records, chunks)
 
 
+class _Rows(NamedTuple):
+    """The first rows of a file, and the names of its columns."""
+
+    columns: frozenset[str]
+    records: list[Record]
+
+
 class Siblings:
     """The files of a load by folder and format; safe to share by threads.
 
     A short article alone does not show that its column is the body. Some of the files beside it
     that have its columns do, and which ones are looked at depends neither on it nor on the order
-    in which files are loaded.
+    in which files are loaded. Where the folder has few, some of the other folders are looked at.
 
     Args:
         sources: all sources of the load.
@@ -91,7 +101,8 @@ class Siblings:
         for source in sources:
             if source.format not in _NOT_TWICE:
                 self._folders[_folder(source)].append(source)
-        self._rows: dict[tuple[str, str], list[tuple[frozenset[str], list[Record]]]] = {}
+                self._folders[_LOAD, source.format].append(source)
+        self._rows: dict[tuple[str, str], list[_Rows]] = {}
         self._bodies: dict[object, str | None] = {}
         self._lock = threading.Lock()
 
@@ -109,42 +120,43 @@ class Siblings:
         columns, key = frozenset(names), _folder(source)
         known_by = (key, columns, tuple(sorted(given.items())), of_all)
         with self._lock:
-            if len(self._folders.get(key, ())) < 2:
+            if len(self._folders.get((_LOAD, source.format), ())) < 2:
                 return None
             if known_by not in self._bodies:
                 if len(self._bodies) >= _MOST_KNOWN:
                     self._bodies.clear()
-                self._bodies[known_by] = self._body(key, columns, given, of_all=of_all)
+                rows = self._rows_of(key)
+                if len(self._folders[key]) < SIBLINGS_READ:
+                    rows = rows + self._rows_of((_LOAD, source.format))
+                self._bodies[known_by] = _body(rows, columns, given, of_all=of_all)
             return self._bodies[known_by]
 
-    def _body(
-        self,
-        key: tuple[str, str],
-        columns: frozenset[str],
-        given: Mapping[str, str],
-        *,
-        of_all: bool,
-    ) -> str | None:
+    def _rows_of(self, key: tuple[str, str]) -> list[_Rows]:
         if key not in self._rows:
             if len(self._rows) >= _FOLDERS_KEPT:
                 self._rows.pop(next(iter(self._rows)))
             self._rows[key] = list(_first_rows(self._folders[key]))
-        alike = [rows for others, rows in self._rows[key] if columns <= others]
-        pools = [alike, [rows for _, rows in self._rows[key]]] if of_all else [alike]
-        for pool in pools:
-            records = [record for rows in pool for record in rows]
-            try:
-                return guess_columns(_names(records), records, given).get("body")
-            except UserError:
-                continue
-        return None
+        return self._rows[key]
+
+
+def _body(
+    rows: list[_Rows], columns: frozenset[str], given: Mapping[str, str], *, of_all: bool
+) -> str | None:
+    alike = [each.records for each in rows if columns <= each.columns]
+    for pool in [alike, [each.records for each in rows]][: 1 + of_all]:
+        records = [record for some in pool for record in some]
+        try:
+            return guess_columns(_names(records), records, given).get("body")
+        except UserError:
+            continue
+    return None
 
 
 def _folder(source: Source) -> tuple[str, str]:
     return source.name.rpartition("/")[0], source.format
 
 
-def _first_rows(sources: list[Source]) -> Iterator[tuple[frozenset[str], list[Record]]]:
+def _first_rows(sources: list[Source]) -> Iterator[_Rows]:
     """Read the start of some sources, evenly spread over all; what cannot be read is left out."""
     ordered = sorted(sources, key=lambda source: source.name)
     last = len(ordered) - 1
@@ -157,7 +169,7 @@ def _first_rows(sources: list[Source]) -> Iterator[tuple[frozenset[str], list[Re
         except Exception:
             # Whatever is wrong there is told when its rows are loaded.
             continue
-        yield frozenset(_names(rows)), [_cut(record) for record in rows]
+        yield _Rows(frozenset(_names(rows)), [_cut(record) for record in rows])
 
 
 def _cut(record: Record) -> Record:

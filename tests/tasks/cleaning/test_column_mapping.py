@@ -109,6 +109,15 @@ def test_a_short_file_with_other_columns_too_has_the_body_of_the_files_beside_it
     assert {"Short as well.", "Shortest."} < bodies_of(Lake(tmp_path / "lake"))
 
 
+def test_files_in_folders_of_their_own_are_beside_each_other_too(tmp_path: Path) -> None:
+    (tmp_path / "news").mkdir()
+    for name, text in TEXTS.items():
+        as_files(tmp_path / "news" / name, {"article": text})
+    reports = loaded(Lake(tmp_path / "lake"), find_sources([str(tmp_path / "news")]))
+    assert {report.error for report in reports} == {None}
+    assert {report.columns["body"] for report in reports} == {"main_part"}
+
+
 def test_a_longer_description_does_not_pass_for_a_short_body(tmp_path: Path) -> None:
     described = "What happened, in about as many words as a lead has."
     as_files(tmp_path / "news", TEXTS, description=described)
