@@ -15,7 +15,7 @@ from tasks.cleaning.canonical_values import target_values
 from tasks.cleaning.columns import ColumnMap
 from tasks.cleaning.html_text import html_suspects, text_of_html
 from tasks.cleaning.rules import Rules, judge
-from tasks.cleaning.text_buffers import Mask, bytes_of, present
+from tasks.cleaning.text_buffers import Mask, bytes_of
 from tasks.reading.readers_base import Record
 
 EMPTY_BODY = "empty body"
@@ -34,7 +34,7 @@ def bodies_of(
     raw = target_values(records, columns, "body")
     texts = clean_strings(strings_of(raw, _text_of))
     if texts.null_count:
-        for index in np.flatnonzero(~present(texts)).tolist():
+        for index in np.flatnonzero(texts.is_null().to_numpy(zero_copy_only=False)).tolist():
             refused[index] = _why_no_text(raw[index])
         texts = texts.fill_null("")
     texts, was_html = _without_markup(texts, rules)
