@@ -33,7 +33,9 @@ _LOAD = "//"
 _MOST_KNOWN = 1_000
 _FOLDERS_KEPT = 4
 _SIBLING_CHARS = 10_000
-_NOT_TWICE = ("urls", "sitemap", DOCUMENT)
+_FETCHED = ("urls", "sitemap")
+"""Formats of lists of pages: their names say nothing of a page."""
+_NOT_TWICE = (*_FETCHED, DOCUMENT)
 """Formats that would be fetched once more, or that have one row, which has been looked at."""
 _UNTOLD = "none of its dates tells whether the day or the month comes first; say it by --date-order"
 _DATE_IN_NAME = re.compile(r"(?<!\d)(\d{4})([-_]?)(\d\d)\2(\d\d)(?!\d)", re.ASCII)
@@ -260,7 +262,8 @@ def _takes_file_date(
     source: Source, columns: ColumnMap, record: Record, given: Mapping[str, str]
 ) -> bool:
     """Whether a source's only row has no date, and none is not what the user has said."""
-    if "published_at" in columns.templates or given.get("published_at") == "":
+    is_settled = "published_at" in columns.templates or given.get("published_at") == ""
+    if is_settled or source.format in _FETCHED:
         return False
     column = columns.get("published_at")
     is_undated = column is None or is_blank(value_at(record, column))

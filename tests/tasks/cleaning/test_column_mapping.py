@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tasks.articles import ingest_source, ingest_sources
-from tasks.cleaning.column_mapping import Siblings, date_in_name, sampled
+from tasks.cleaning.column_mapping import Siblings, date_in_name, map_columns, sampled
 from tasks.cleaning.columns import parse_column_options
 from tasks.errors import UserError
 from tasks.inspection import inspect_source
@@ -17,6 +17,7 @@ from tasks.lake import Lake
 from tasks.load_settings import IngestSettings
 from tasks.loading import Loading, loading_of
 from tasks.loads import Load
+from tasks.reading.places import LocalPlace
 from tasks.reading.readers_base import Chunk, RecordChunk, Reject, Source
 from tasks.reading.sources import find_sources
 from tasks.source_report import SourceReport
@@ -230,6 +231,17 @@ def test_the_date_of_a_dump_is_not_that_of_its_articles(tmp_path: Path) -> None:
     path.write_text("".join(json.dumps({"text": f"{n}. {LONG}"}) + "\n" for n in range(2)))
     (report,) = loaded(Lake(tmp_path / "lake"), find_sources([str(path)]))
     assert "published_at" not in report.columns
+
+
+@pytest.mark.parametrize(
+    ("kind", "is_dated"), [("urls", False), ("sitemap", False), ("json", True)]
+)
+def test_the_name_of_a_list_of_pages_dates_none_of_them(
+    tmp_path: Path, kind: str, is_dated: bool
+) -> None:
+    source = Source(LocalPlace(tmp_path / "2021-03-04.txt"), "2021-03-04.txt", kind)
+    columns = map_columns(source, [{"title": "A page", "text": LONG}], {})
+    assert ("published_at" in columns.columns) is is_dated
 
 
 def test_a_user_who_wants_no_date_gets_none(tmp_path: Path) -> None:
