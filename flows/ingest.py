@@ -8,7 +8,6 @@ from prefect.runtime import flow_run
 from flows.outcome import fails_in_one_line, flow_run_label, publish, tell
 from tasks.errors import UserError
 from tasks.event_loop_task_runner import EventLoopTaskRunner
-from tasks.folded import folded
 from tasks.ingest import (
     find_all_sources,
     group_sources,
@@ -26,7 +25,7 @@ from tasks.profile_markdown import profile_markdown
 from tasks.progress_shown import shown
 from tasks.reports import IngestReport
 from tasks.settings import IngestSettings
-from tasks.source_report import SourceReport
+from tasks.source_report import SourceReport, folded
 
 
 @flow(
@@ -47,7 +46,7 @@ def ingest_articles(settings: IngestSettings = IngestSettings()) -> IngestReport
     progress = LoadProgress(len(sources))
     with lake.locked("articles", wait_s=settings.wait_s, on_wait=tell, label=flow_run.name or ""):
         load = read_known_articles(untraced(lake), settings)
-        loading = prepare_loading(untraced(lake), settings)
+        loading = prepare_loading(untraced(lake), settings, untraced(sources))
         with shown(progress, "article-flows-load-progress"):
             loads = load_sources.map(
                 [untraced(group) for group in group_sources(sources)],

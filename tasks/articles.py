@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 
 import numpy as np
@@ -14,10 +14,8 @@ from tasks.article_parts import ArticleWriter, article_writer
 from tasks.bundles import Bundle, Piece, bundled
 from tasks.cleaning.canonical import CanonicalChunk, canonical
 from tasks.cleaning.canonical_json import excerpt
-from tasks.cleaning.column_dates import with_date_order
-from tasks.cleaning.column_samples import sampled
-from tasks.cleaning.columns import ColumnMap, Given, given_for, guess_columns
-from tasks.cleaning.near_duplicates import NearDuplicates
+from tasks.cleaning.column_mapping import Siblings, map_columns, sampled, with_file_date
+from tasks.cleaning.columns import ColumnMap, given_for
 from tasks.compaction import keys_of
 from tasks.errors import SourceAway, StorageDown, UserError
 from tasks.keys import KeySet
@@ -28,8 +26,6 @@ from tasks.reading.readers import read
 from tasks.reading.readers_base import (
     EXCERPT_CHARS,
     Chunk,
-    ColumnChunk,
-    Record,
     RecordChunk,
     Reject,
     Source,
@@ -65,7 +61,7 @@ def ingest_sources(
     """
     away: list[SourceReport] = []
     with reject_writer(load.lake, load.known_rejects) as rejects, article_writer(load) as articles:
-        for bundle in bundled(_pieces(reports, loading, away)):
+        for bundle in bundled(_pieces(list(reports), loading, away)):
             rows = canonical(bundle.chunk, bundle.columns, bundle.source, loading.rules)
             rows = _far_enough(rows, load, loading)
             _take(rows, bundle, load, (articles, rejects))
@@ -91,30 +87,35 @@ def ingest_source(
 
 
 def _pieces(
-    reports: Iterable[tuple[Source, SourceReport]], loading: Loading, away: list[SourceReport]
+    reports: Sequence[tuple[Source, SourceReport]], loading: Loading, away: list[SourceReport]
 ) -> Iterator[Piece]:
     """The chunks of all sources; `away` gets the reports of those to be read another time."""
+    siblings = loading.siblings or Siblings(source for source, _ in reports)
     for source, report in reports:
         report.error, report.format, report.facts = None, source.format, source.facts
         with _told(report, away), closing(read(source)) as chunks:
-            yield from _mapped(chunks, source, report, loading)
+            yield from _mapped(chunks, source, report, loading, siblings)
 
 
 def _mapped(
-    chunks: Generator[Chunk], source: Source, report: SourceReport, loading: Loading
+    chunks: Iterator[Chunk],
+    source: Source,
+    report: SourceReport,
+    loading: Loading,
+    siblings: Siblings,
 ) -> Iterator[Piece]:
     """A source's chunks, from where it is to go on, with what its columns are taken for."""
     # A source that is read again is mapped by the same rows.
     sample, all_chunks = sampled(chunks)
     columns = ColumnMap({})
     if sample:
-        columns = _columns_of(sample, loading.columns, report.source)
-        columns = with_date_order(columns, source, loading.day_first)
+        given = given_for(loading.columns, source.name)
+        columns = map_columns(source, sample, given, loading.day_first, siblings)
         templates = {target: each.text for target, each in columns.templates.items()}
         report.columns = {**columns.columns, **templates}
         report.notes = dict(columns.notes)
     done = report.last_row
-    for chunk in all_chunks:
+    for chunk in with_file_date(all_chunks, columns, source):
         if (last := _last_row(chunk)) > done or not done:
             yield Piece(report, _after(chunk, done) if done else chunk, columns)
             report.last_row = max(report.last_row, last)
@@ -144,52 +145,42 @@ def _told(report: SourceReport, away: list[SourceReport]) -> Iterator[None]:
         report.finished = finished
 
 
-def _columns_of(sample: Sequence[Record], given: Sequence[Given], name: str) -> ColumnMap:
-    names = dict.fromkeys(column for record in sample for column in record)
-    return guess_columns(list(names), sample, given_for(given, name), name)
+def _last_row(chunk: RecordChunk) -> int:
+    return max([*chunk.rows[-1:], *(reject.row for reject in chunk.rejects)], default=0)
 
 
-def _last_row(chunk: Chunk) -> int:
-    numbers = [int(chunk.rows[-1])] if chunk.num_rows else []
-    return max([*numbers, *(reject.row for reject in chunk.rejects)], default=0)
-
-
-def _after(chunk: Chunk, done: int) -> Chunk:
+def _after(chunk: RecordChunk, done: int) -> RecordChunk:
     """The rows of a chunk that come after one."""
     rejects = [reject for reject in chunk.rejects if reject.row > done]
-    if isinstance(chunk, RecordChunk):
-        first = sum(number <= done for number in chunk.rows)
-        return RecordChunk(chunk.records[first:], chunk.rows[first:], rejects)
-    first = int(np.searchsorted(chunk.rows, done, side="right"))
-    columns = {name: column[first:] for name, column in chunk.columns.items()}
-    return ColumnChunk(columns, chunk.rows[first:], rejects)
+    first = sum(number <= done for number in chunk.rows)
+    return RecordChunk(chunk.records[first:], chunk.rows[first:], rejects)
 
 
 def _far_enough(chunk: CanonicalChunk, load: Load, loading: Loading) -> CanonicalChunk:
     """A chunk whose near duplicates of other articles are among its rejects.
 
-    An article whose id the lake has is a new version of that one, however much they are alike.
+    An article whose id the lake has is a new version of that one, however much they are alike; and
+    what is equal to a row that stays is counted as a duplicate.
     """
-    finder = loading.near_duplicates
-    if finder is None or not chunk.batch.num_rows:
+    finder, rows = loading.near_duplicates, chunk.batch
+    if finder is None or not rows.num_rows:
         return chunk
-    rows = chunk.batch
     known = load.knows(rows)
     # What the lake has, the finder has seen; for a mirror it sees that as the sources bring it.
     seen = np.arange(len(known)) if loading.mirror else np.flatnonzero(~known)
-    found = [
-        (int(seen[index]), reason)
-        for index, reason in _near_duplicates(rows.take(pa.array(seen)), load, finder)
-        if not known[seen[index]]
+    some = rows.take(pa.array(seen))
+    found = finder.find(some["article_id"], some["body"])
+    reasons = {int(seen[index]): reason for index, reason in found}
+    kept = known | load.has_ids(rows)
+    kept |= ~np.isin(np.arange(rows.num_rows), list(reasons))
+    keys, staying = keys_of(rows), KeySet()
+    staying.add_keys(keys.take(kept))
+    kept |= staying.contains_keys(keys)
+    rejects = [
+        Reject(int(chunk.rows[place]), reasons[place], _excerpt(rows, place))
+        for place in np.flatnonzero(~kept).tolist()
     ]
-    if not found:
-        return chunk
-    kept = np.ones(rows.num_rows, np.bool_)
-    rejects = list(chunk.rejects)
-    for place, reason in found:
-        kept[place] = False
-        rejects.append(Reject(int(chunk.rows[place]), reason, _excerpt(rows, place)))
-    rejects.sort(key=lambda reject: reject.row)
+    rejects = sorted([*chunk.rejects, *rejects], key=lambda reject: reject.row)
     return CanonicalChunk(rows.filter(pa.array(kept)), rejects, chunk.rows[kept])
 
 
@@ -197,21 +188,6 @@ def _excerpt(rows: pa.RecordBatch, place: int) -> str:
     """What tells an article: its short fields, and how its body begins."""
     shown = rows.select(["article_id", "title", "url", "body"]).slice(place, 1).to_pylist()[0]
     return excerpt(shown, EXCERPT_CHARS)
-
-
-def _near_duplicates(
-    rows: pa.RecordBatch, load: Load, finder: NearDuplicates
-) -> list[tuple[int, str]]:
-    """Find those to be set aside, by index: no new versions, no equals of a row that stays."""
-    found = finder.find(rows["article_id"], rows["body"])
-    versions = load.has_ids(rows)
-    found = [each for each in found if not versions[each[0]]]
-    stays = np.ones(rows.num_rows, np.bool_)
-    stays[[index for index, _ in found]] = False
-    keys, kept = keys_of(rows), KeySet()
-    kept.add_keys(keys.take(stays))
-    equal = kept.contains_keys(keys)
-    return [each for each in found if not equal[each[0]]]
 
 
 def _take(

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from tasks.cleaning.canonical import CanonicalChunk
 from tasks.cleaning.columns import ColumnMap
-from tasks.reading.readers_base import BATCH_ROWS, CHUNK_BYTES, Chunk, Record, RecordChunk, Reject
+from tasks.reading.readers_base import BATCH_ROWS, CHUNK_BYTES, Record, RecordChunk, Reject
 from tasks.source_report import SourceReport
 
 SMALL_ROWS = 20
@@ -23,7 +23,7 @@ class Piece(NamedTuple):
     """A chunk of a source, with the source's report and what its columns were taken for."""
 
     report: SourceReport
-    chunk: Chunk
+    chunk: RecordChunk
     columns: ColumnMap
 
 
@@ -39,7 +39,7 @@ class Bundle:
         numbers: of each row number of ``chunk`` the row's number in its source; likewise.
     """
 
-    chunk: Chunk
+    chunk: RecordChunk
     columns: ColumnMap
     reports: list[SourceReport]
     owners: list[int] = field(default_factory=list)
@@ -80,66 +80,46 @@ class Bundle:
 
 def bundled(pieces: Iterable[Piece]) -> Iterator[Bundle]:
     """Put small pieces with the same columns together, others go as they are; in their order."""
-    gathered: _Gathered | None = None
+    gathered: list[Piece] = []
+    rows = size = 0
     for piece in pieces:
-        small = isinstance(piece.chunk, RecordChunk) and len(piece.chunk) <= SMALL_ROWS
-        if gathered and (not small or gathered.full or gathered.columns != piece.columns):
-            yield gathered.bundle()
-            gathered = None
-        if not small:
+        small = len(piece.chunk) <= SMALL_ROWS
+        full = rows >= BATCH_ROWS or size >= CHUNK_BYTES
+        if gathered and (not small or full or gathered[0].columns != piece.columns):
+            yield _together(gathered)
+            gathered, rows, size = [], 0, 0
+        if small:
+            gathered.append(piece)
+            rows += len(piece.chunk)
+            size += sum(map(_size, piece.chunk.records))
+        else:
             yield Bundle(piece.chunk, piece.columns, [piece.report])
-            continue
-        gathered = gathered or _Gathered(piece.columns)
-        gathered.add(piece)
     if gathered:
-        yield gathered.bundle()
+        yield _together(gathered)
 
 
-class _Gathered:
-    """Small pieces on their way into a bundle."""
+def _together(pieces: list[Piece]) -> Bundle:
+    """Make one chunk of pieces, their rows under new numbers."""
+    report, chunk, columns = pieces[0]
+    if len(pieces) == 1:
+        return Bundle(chunk, columns, [report])
+    into = RecordChunk()
+    bundle = Bundle(into, columns, [])
 
-    def __init__(self, columns: ColumnMap) -> None:
-        self.columns = columns
-        self._pieces: list[Piece] = []
-        self._rows = self._bytes = 0
+    def next_number(number: int) -> int:
+        bundle.owners.append(len(bundle.reports) - 1)
+        bundle.numbers.append(number)
+        return len(bundle.numbers) - 1
 
-    @property
-    def full(self) -> bool:
-        return self._rows >= BATCH_ROWS or self._bytes >= CHUNK_BYTES
-
-    def add(self, piece: Piece) -> None:
-        self._pieces.append(piece)
-        self._rows += len(piece.chunk)
-        self._bytes += sum(map(_size, piece.chunk.head(SMALL_ROWS)))
-
-    def bundle(self) -> Bundle:
-        if len(self._pieces) == 1:
-            report, chunk, columns = self._pieces[0]
-            return Bundle(chunk, columns, [report])
-        bundle = Bundle(RecordChunk(), self.columns, [])
-        for report, chunk, _ in self._pieces:
-            if not bundle.reports or bundle.reports[-1] is not report:
-                bundle.reports.append(report)
-            _add(bundle, chunk)
-        return bundle
-
-
-def _add(bundle: Bundle, chunk: Chunk) -> None:
-    """Append a chunk's rows under new numbers."""
-    into = bundle.chunk
-    if not isinstance(into, RecordChunk):
-        raise TypeError("only records are put together")
-    for number, record in zip(chunk.rows, chunk.head(len(chunk)), strict=True):
-        into.rows.append(_next(bundle, int(number)))
-        into.records.append(record)
-    for each in chunk.rejects:
-        into.rejects.append(Reject(_next(bundle, each.row), each.reason, each.raw))
-
-
-def _next(bundle: Bundle, number: int) -> int:
-    bundle.owners.append(len(bundle.reports) - 1)
-    bundle.numbers.append(number)
-    return len(bundle.numbers) - 1
+    for report, chunk, _ in pieces:
+        if not bundle.reports or bundle.reports[-1] is not report:
+            bundle.reports.append(report)
+        into.rows += map(next_number, chunk.rows)
+        into.records += chunk.records
+        into.rejects += [
+            Reject(next_number(each.row), each.reason, each.raw) for each in chunk.rejects
+        ]
+    return bundle
 
 
 def _size(record: Record) -> int:

@@ -85,8 +85,8 @@ def estimate_run(settings: SummarizeSettings, ingest: IngestSettings | None = No
 
 
 def _load(ingest: IngestSettings, load: Load) -> list[SourceReport]:
-    loading = loading_of(ingest, load.before)
     sources = sources_of(ingest)
+    loading = loading_of(ingest, load.before, sources)
     reports = [
         *(ingest_source(source, load, loading) for source in sources),
         *(SourceReport(broken.name, error=broken.reason) for broken in sources.broken),

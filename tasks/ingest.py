@@ -12,7 +12,6 @@ from prefect.tasks import Task
 
 from tasks.articles import ingest_sources
 from tasks.errors import Locked, SourceAway, UserError
-from tasks.folded import folded
 from tasks.interruption import raise_if_interrupted
 from tasks.lake import Lake
 from tasks.load_progress import LoadProgress
@@ -21,7 +20,7 @@ from tasks.loads import Load
 from tasks.reading.places import LocalPlace
 from tasks.reading.sources import Source, Sources
 from tasks.settings import IngestSettings
-from tasks.source_report import SourceReport
+from tasks.source_report import SourceReport, folded
 from tasks.superseded import ARTICLE_PARTS, tidy_articles
 
 MOST_GROUPS = 200
@@ -97,13 +96,13 @@ def find_all_sources(settings: IngestSettings) -> Sources:
 
 
 @task(name="prepare-loading", cache_policy=NO_CACHE, persist_result=False)
-def prepare_loading(lake: Lake, settings: IngestSettings) -> Loading:
+def prepare_loading(lake: Lake, settings: IngestSettings, sources: Sources) -> Loading:
     """How the sources are to be loaded; with ``near_duplicates`` all of the lake's bodies are read.
 
     Raises:
         UserError: a column is given in a form that is none, or a part of the lake is damaged.
     """
-    return loading_of(settings, lake)
+    return loading_of(settings, lake, sources)
 
 
 @task(

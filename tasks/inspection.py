@@ -10,9 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tasks.cleaning.canonical import canonical
-from tasks.cleaning.column_dates import with_date_order
-from tasks.cleaning.column_samples import sampled
-from tasks.cleaning.columns import ColumnMap, guess_columns
+from tasks.cleaning.column_mapping import Siblings, map_columns, sampled, with_file_date
+from tasks.cleaning.columns import ColumnMap
 from tasks.cleaning.rules import Rules
 from tasks.errors import UserError
 from tasks.inspection_columns import ColumnSeen, columns_seen
@@ -104,6 +103,7 @@ def inspect_source(
     given: Mapping[str, str] | None = None,
     rules: Rules | None = None,
     day_first: bool | None = None,
+    siblings: Siblings | None = None,
 ) -> Inspection:
     """Look at the first rows of a source: what they are, and what they would be taken for.
 
@@ -112,11 +112,12 @@ def inspect_source(
         given: which column is what, see `tasks.cleaning.columns.given_for`.
         rules: which rows are articles; None: the usual ones.
         day_first: whether 01/02/2024 is the first of February; None: its dates tell.
+        siblings: the files that would be loaded with it.
 
     Never raises for what is wrong with the source: ``error`` says it.
     """
     seen = Inspection(source.name, source.format, size_of(source.place), source.facts)
-    look = _Look(seen, source, given or {}, rules or Rules(), day_first)
+    look = _Look(seen, source, given or {}, rules or Rules(), day_first, siblings)
     batch_rows = _FETCHED_ROWS if source.format in _FETCHED else BATCH_ROWS
     try:
         look.at_first(read(source, batch_rows), batch_rows)
@@ -136,10 +137,12 @@ class _Look:
         given: Mapping[str, str],
         rules: Rules,
         day_first: bool | None,
+        siblings: Siblings | None,
     ) -> None:
         self.seen = seen
         self.source = source
         self.day_first = day_first
+        self.siblings = siblings
         self.given = given
         self.rules = rules
         self.records: list[Record] = []
@@ -151,7 +154,7 @@ class _Look:
         is_cheap = self._is_counted()
         columns = self._map(read_on=is_cheap)
         with closing(all_chunks):
-            for chunk in all_chunks:
+            for chunk in with_file_date(all_chunks, columns or ColumnMap({}), self.source):
                 if self.seen.rows < batch_rows:
                     self._add(chunk, columns)
                 elif is_cheap:
@@ -175,8 +178,14 @@ class _Look:
             return None
         names = list(dict.fromkeys(name for record in self.records for name in record))
         try:
-            columns = guess_columns(names, self.records, self.given, self.seen.name)
-            columns = with_date_order(columns, self.source, self.day_first, read_on=read_on)
+            columns = map_columns(
+                self.source,
+                self.records,
+                self.given,
+                self.day_first,
+                self.siblings,
+                read_on=read_on,
+            )
         except UserError as error:
             self.seen.error = str(error)
             self.seen.columns = columns_seen(names, self.records, ColumnMap({}))

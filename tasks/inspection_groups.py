@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
+from tasks.cleaning.column_mapping import Siblings
 from tasks.cleaning.columns import Given, given_for
 from tasks.cleaning.rules import Rules
 from tasks.inspection import Inspection, inspect_source
@@ -111,6 +112,7 @@ def inspect_sources(
     Sources that are not read are put with most of the others of their folder. For the arguments
     see `tasks.inspection.inspect_source`.
     """
+    siblings = Siblings(sources)
     families: dict[tuple[str, ...], list[Source]] = {}
     for key in _KEYS:
         families = {}
@@ -126,7 +128,7 @@ def inspect_sources(
         chosen = {round(last * step / (most - 1)) for step in range(most)}
         for place in sorted(chosen):
             source = family[place]
-            seen = inspect_source(source, given_for(given, source.name), rules, day_first)
+            seen = inspect_source(source, given_for(given, source.name), rules, day_first, siblings)
             groups.setdefault(seen.kind, Group()).looked.append(seen)
             kinds[seen.kind] = kinds.get(seen.kind, 0) + 1
         usual = groups[max(kinds, key=lambda kind: kinds[kind])]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from tasks.cleaning.column_mapping import Siblings
 from tasks.cleaning.columns import Given, parse_column_options, patterns_of_nothing
 from tasks.cleaning.near_duplicates import NearDuplicates
 from tasks.cleaning.rules import Rules
@@ -12,7 +13,7 @@ from tasks.errors import UserError
 from tasks.interruption import raise_if_interrupted
 from tasks.lake import Lake
 from tasks.load_settings import DateOrder, IngestSettings, LoadRules
-from tasks.reading.sources import SourceOptions, Sources, find_sources
+from tasks.reading.sources import Source, SourceOptions, Sources, find_sources
 from tasks.superseded import current_articles
 
 _DAY_FIRST: dict[DateOrder, bool | None] = {
@@ -32,6 +33,7 @@ class Loading:
         near_duplicates: finds those to be set aside; None: they are kept.
         mirror: what the load does not meet leaves the lake: nothing is a near duplicate of that.
         day_first: whether 01/02/2020 is the first of February; None: each source tells.
+        siblings: all files of the load; None: those that are loaded together.
     """
 
     columns: Sequence[Given] = ()
@@ -39,6 +41,7 @@ class Loading:
     near_duplicates: NearDuplicates | None = None
     mirror: bool = False
     day_first: bool | None = None
+    siblings: Siblings | None = None
 
 
 def sources_of(settings: IngestSettings) -> Sources:
@@ -75,8 +78,15 @@ def day_first_of(settings: LoadRules) -> bool | None:
     return _DAY_FIRST[settings.date_order]
 
 
-def loading_of(settings: IngestSettings, lake: Lake) -> Loading:
+def loading_of(
+    settings: IngestSettings, lake: Lake, sources: Iterable[Source] | None = None
+) -> Loading:
     """What settings say of a load; to find near duplicates, all bodies of the lake are read.
+
+    Args:
+        settings: the user's.
+        lake: what is loaded into.
+        sources: all that are loaded, if they are not loaded together.
 
     Raises:
         UsageError: a column is given in a form that is none.
@@ -90,4 +100,5 @@ def loading_of(settings: IngestSettings, lake: Lake) -> Loading:
             raise_if_interrupted()
             near.find(rows["article_id"], rows["body"])
     day_first = day_first_of(settings)
-    return Loading(columns, rules_of(settings), near, settings.mirror, day_first)
+    siblings = None if sources is None else Siblings(sources)
+    return Loading(columns, rules_of(settings), near, settings.mirror, day_first, siblings)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -64,14 +65,11 @@ class Profile:
     def add(self, rows: pa.RecordBatch) -> None:
         """Count rows of the articles' schema."""
         lengths = pc.utf8_length(rows["body"])
-        classes = pa.array([0] * rows.num_rows, pa.int32())
-        for bound in LENGTHS:
-            classes = pc.add(classes, pc.cast(pc.greater_equal(lengths, bound), pa.int32()))
         dates = rows["published_at"]
         ends = pc.min_max(dates).as_py()
         self.rows += rows.num_rows
         self.characters += pc.sum(lengths).as_py() or 0
-        _count(self.lengths, classes)
+        _count(self.lengths, pa.array(np.digitize(lengths, LENGTHS)))
         _count(self.languages, rows["language"])
         _count(self.years, pc.year(dates))
         _count(self.flags, pc.list_flatten(rows["flags"]))

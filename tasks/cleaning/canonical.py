@@ -1,5 +1,6 @@
 """Raw records to the canonical table of articles: one fixed schema, whatever the source was."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
@@ -9,18 +10,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tasks.cleaning import flags
-from tasks.cleaning.canonical_body import Bodies, bodies_of
-from tasks.cleaning.canonical_extra import extras, flag_lists
-from tasks.cleaning.canonical_fields import Fields, fields_of
-from tasks.cleaning.canonical_json import excerpt
+from tasks.cleaning.canonical_body import bodies_of
+from tasks.cleaning.canonical_fields import as_records, others, value_at
+from tasks.cleaning.canonical_json import excerpt, to_json
 from tasks.cleaning.canonical_values import moments, short_texts, summaries
 from tasks.cleaning.columns import ColumnMap
 from tasks.cleaning.language import detect_languages
 from tasks.cleaning.language_codes import usual_codes
 from tasks.cleaning.mojibake import has_mojibake, mojibake_suspects
 from tasks.cleaning.rules import Rules, short_bodies
-from tasks.cleaning.text_buffers import Mask, bytes_of, following, rows_with
-from tasks.reading.readers_base import EXCERPT_CHARS, Chunk, Reject
+from tasks.cleaning.text_buffers import Mask
+from tasks.reading.readers_base import EXCERPT_CHARS, Chunk, Record, Reject
 
 ARTICLES_SCHEMA = pa.schema(
     [
@@ -46,6 +46,7 @@ measure answers by. `flags` says what was noticed or assumed (`tasks.cleaning.fl
 nothing.
 """
 
+TOO_DEEP = "nested too deeply to be kept"
 _USUAL = Rules()
 _SHORT_FIELDS = ("article_id", "title", "url", "author", "language", "category")
 
@@ -66,13 +67,6 @@ class CanonicalChunk:
     rows: npt.NDArray[np.int64]
 
 
-def content_hash(title: str | None, body: str) -> str:
-    """Return the hash of an article's content as stored: 32 hex digits of BLAKE2b."""
-    digest = blake2b((title or "").encode() + b"\0", digest_size=16)
-    digest.update(body.encode())
-    return digest.hexdigest()
-
-
 def canonical(
     chunk: Chunk, columns: ColumnMap, source: str, rules: Rules = _USUAL
 ) -> CanonicalChunk:
@@ -80,86 +74,91 @@ def canonical(
 
     Every row of the chunk becomes a row of the batch or a reject, whatever it holds.
     """
-    fields = fields_of(chunk)
-    bodies = bodies_of(fields, columns, rules)
-    refused = bodies.refused
-    articles = fields.take(bodies.kept) if refused else fields
-    failed: dict[int, str] = {}
-    batch = _batch(articles, bodies, columns, source, rules, failed)
-    numbers = np.asarray(chunk.rows, np.int64)
-    kept = numbers[np.asarray(bodies.kept, np.int64)]
-    if failed:
-        stays = np.array([index not in failed for index in range(len(articles))])
-        batch, kept = batch.filter(pa.array(stays)), kept[stays]
-        refused = refused | {bodies.kept[index]: reason for index, reason in failed.items()}
-    rejects = [*chunk.rejects, *_rejects(refused, numbers, fields)]
-    return CanonicalChunk(batch, sorted(rejects, key=lambda reject: reject.row), kept)
+    records, numbers = as_records(chunk).records, np.asarray(chunk.rows, np.int64)
+    batch, refused = _articles(records, columns, source, rules)
+    is_kept = np.ones(len(records), np.bool_)
+    is_kept[list(refused)] = False
+    rejects = list(chunk.rejects)
+    for index, reason in refused.items():
+        raw = excerpt(records[index], EXCERPT_CHARS)
+        rejects.append(Reject(int(numbers[index]), reason, raw))
+    return CanonicalChunk(batch, sorted(rejects, key=lambda each: each.row), numbers[is_kept])
 
 
-def _rejects(refused: dict[int, str], rows: npt.NDArray[np.int64], fields: Fields) -> list[Reject]:
-    return [
-        Reject(int(rows[index]), reason, excerpt(fields.record(index), EXCERPT_CHARS))
-        for index, reason in refused.items()
-    ]
+def _articles(
+    records: Sequence[Record], columns: ColumnMap, source: str, rules: Rules
+) -> tuple[pa.RecordBatch, dict[int, str]]:
+    """Make articles of records; tells also which are none, by index, and why."""
+    try:
+        articles = records
+        bodies, was_html, refused = bodies_of(records, columns, rules)
+        if refused:
+            kept = [index for index in range(len(records)) if index not in refused]
+            bodies, was_html = bodies.take(pa.array(kept, pa.int64())), was_html[kept]
+            articles = [records[index] for index in kept]
+        batch = _batch(articles, bodies, columns, source, rules, was_html)
+    except RecursionError:
+        # Some row is nested too deeply: it is found by halves.
+        if len(records) == 1:
+            return pa.RecordBatch.from_pylist([], ARTICLES_SCHEMA), {0: TOO_DEEP}
+    else:
+        return batch, refused
+    middle = len(records) // 2
+    first, refused = _articles(records[:middle], columns, source, rules)
+    second, more = _articles(records[middle:], columns, source, rules)
+    refused |= {middle + index: reason for index, reason in more.items()}
+    return pa.concat_batches([first, second]), refused
 
 
 def _batch(
-    fields: Fields,
-    bodies: Bodies,
+    records: Sequence[Record],
+    bodies: pa.StringArray,
     columns: ColumnMap,
     source: str,
     rules: Rules,
-    failed: dict[int, str],
+    was_html: Mask,
 ) -> pa.RecordBatch:
-    """Make the rows of articles; `failed` gets those that cannot be kept, and why."""
-    made = {name: short_texts(fields, columns, name, failed) for name in _SHORT_FIELDS}
-    dates = moments(fields, columns, failed)
-    made["body"] = bodies.texts
-    made["published_at"] = dates.utc
-    made["content_hash"] = content_hashes(made["title"], bodies.texts)
+    made = {name: short_texts(records, columns, name) for name in _SHORT_FIELDS}
+    made["body"] = bodies
+    made["published_at"], zone_assumed, unread = moments(records, columns)
+    made["content_hash"] = _hashes(made["title"], bodies)
     made["article_id"] = _ids(made)
     given = usual_codes(made["language"])
-    made["language"], detected = _languages(given, bodies.texts, rules)
-    made["source"] = pa.repeat(pa.scalar(source, pa.string()), len(fields))
-    made["extra"] = extras(fields, columns, dates.unread, failed)
-    made["reference_summary"] = summaries(fields, columns, failed)
+    made["language"], detected = _languages(given, bodies, rules)
+    made["source"] = pa.repeat(pa.scalar(source, pa.string()), len(records))
+    made["extra"] = _extras(records, columns, unread)
+    made["reference_summary"] = summaries(records, columns)
     noticed = {
-        flags.HTML: bodies.was_html,
+        flags.HTML: was_html,
         flags.LANGUAGE_DETECTED: detected,
-        flags.UTC_ASSUMED: dates.zone_assumed,
-        flags.DATE_UNREAD: dates.unread,
-        **_oddities(bodies.texts),
+        flags.UTC_ASSUMED: zone_assumed,
+        flags.DATE_UNREAD: unread,
+        **_oddities(bodies),
     }
-    made["flags"] = flag_lists(noticed, len(fields))
+    made["flags"] = _flag_lists(noticed, len(records))
     arrays = [made[name] for name in ARTICLES_SCHEMA.names]
     return pa.RecordBatch.from_arrays(arrays, schema=ARTICLES_SCHEMA)
 
 
-def content_hashes(titles: pa.StringArray, bodies: pa.StringArray) -> pa.StringArray:
+def content_hash(title: str | None, body: str) -> str:
+    """Return the hash of an article's content as stored: 32 hex digits of BLAKE2b."""
+    return _hash((title or "").encode(), body.encode())
+
+
+def _hashes(titles: pa.StringArray, bodies: pa.StringArray) -> pa.StringArray:
     """Return `content_hash` of each row."""
-    if titles.null_count:
-        titles = titles.fill_null("")
-    title_bytes, title_ends = bytes_of(titles)
-    body_bytes, body_ends = bytes_of(bodies)
-    title_view, body_view = title_bytes.data, body_bytes.data
-    digests = []
-    title_start = body_start = 0
-    for title_end, body_end in zip(title_ends[1:].tolist(), body_ends[1:].tolist(), strict=True):
-        text = b"\0".join((title_view[title_start:title_end], body_view[body_start:body_end]))
-        digests.append(_digest(text))
-        title_start, body_start = title_end, body_end
-    digits = b"".join(digests).hex().encode()
-    offsets = np.arange(0, len(digits) + 1, 32, dtype=np.int32)
-    return pa.StringArray.from_buffers(len(bodies), pa.py_buffer(offsets), pa.py_buffer(digits))
+    rows = zip(*(texts.cast(pa.binary()).to_pylist() for texts in (titles, bodies)), strict=True)
+    return pa.array([_hash(title or b"", body) for title, body in rows], pa.string())
 
 
-def _digest(text: bytes) -> bytes:
+def _hash(title: bytes, body: bytes) -> str:
+    text = b"\0".join((title, body))
     if len(text) >= _WORTH_RELEASING:
-        return blake2b(text, digest_size=16).digest()
+        return blake2b(text, digest_size=16).hexdigest()
     digest = blake2b(text[:_HELD], digest_size=16)
     for start in range(_HELD, len(text), _HELD):
         digest.update(text[start : start + _HELD])
-    return digest.digest()
+    return digest.hexdigest()
 
 
 def _ids(made: dict[str, pa.Array]) -> pa.StringArray:
@@ -191,13 +190,26 @@ def _oddities(texts: pa.StringArray) -> dict[str, Mask]:
         mojibake[index] = has_mojibake(texts[index].as_py())
     return {
         flags.MOJIBAKE: mojibake,
-        flags.REPLACED: _has_replacement(texts),
+        flags.REPLACED: np.asarray(pc.match_substring(texts, "\ufffd")).astype(bool),
         flags.SHORT: short_bodies(texts),
     }
 
 
-def _has_replacement(texts: pa.StringArray) -> Mask:
-    content, offsets = bytes_of(texts)
-    at = np.flatnonzero(content == 0xEF)
-    at = at[(following(content, at, 1) == 0xBF) & (following(content, at, 2) == 0xBD)]
-    return rows_with(at, offsets)
+def _extras(records: Sequence[Record], columns: ColumnMap, unread_dates: Mask) -> pa.StringArray:
+    """Return a JSON object of what is in no column used, and the dates that nobody could read."""
+    date = columns.templates.get("published_at")
+    date_columns = date.columns if date else tuple(filter(None, [columns.get("published_at")]))
+    rests = list(others(records, columns.used))
+    for index in np.flatnonzero(unread_dates).tolist():
+        rests[index] |= {name: value_at(records[index], name) for name in date_columns}
+    return pa.array([to_json(rest) if rest else None for rest in rests], pa.string())
+
+
+def _flag_lists(noticed: Mapping[str, Mask], rows: int) -> pa.ListArray:
+    """Return the flags of each row, in the order of `FLAGS`; null where there is none."""
+    none = np.zeros(rows, np.bool_)
+    table = np.column_stack([noticed.get(flag, none) for flag in flags.FLAGS])
+    ends = np.cumsum(table.sum(axis=1))
+    offsets = np.concatenate([[0], ends]).astype(np.int32)
+    names = pa.array(flags.FLAGS, pa.string()).take(pa.array(np.nonzero(table)[1]))
+    return pa.ListArray.from_arrays(pa.array(offsets), names, mask=pa.array(~table.any(axis=1)))

@@ -1,61 +1,48 @@
 """Which rows of a chunk are articles, and their text."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tasks.cleaning.canonical_fields import Fields, python_values, strings_of
+from tasks.cleaning.canonical_fields import strings_of
 from tasks.cleaning.canonical_strings import clean_strings
 from tasks.cleaning.canonical_text import clean_text, join_sentences
-from tasks.cleaning.canonical_values import target_column
+from tasks.cleaning.canonical_values import target_values
 from tasks.cleaning.columns import ColumnMap
 from tasks.cleaning.html_text import html_suspects, text_of_html
 from tasks.cleaning.rules import Rules, judge
 from tasks.cleaning.text_buffers import Mask, bytes_of
+from tasks.reading.readers_base import Record
 
 EMPTY_BODY = "empty body"
 _MOST_BYTES_A_SIGN = 4
 
 
-@dataclass(frozen=True)
-class Bodies:
-    """The articles among some rows.
+def bodies_of(
+    records: Sequence[Record], columns: ColumnMap, rules: Rules
+) -> tuple[pa.StringArray, Mask, dict[int, str]]:
+    """Make the text of each row and judge it by the rules.
 
-    Attributes:
-        texts: their text as stored; no nulls.
-        was_html: of each of them, whether its source was HTML.
-        kept: the index of each of them among the rows.
-        refused: why each other row is no article, by index.
+    Returns:
+        The texts, without nulls; which of them were HTML; and by index why a row is no article.
     """
-
-    texts: pa.StringArray
-    was_html: Mask
-    kept: list[int]
-    refused: dict[int, str]
-
-
-def bodies_of(fields: Fields, columns: ColumnMap, rules: Rules) -> Bodies:
-    """Make the text of each row and judge it by the rules."""
     refused: dict[int, str] = {}
-    raw = target_column(fields, columns, "body", refused)
-    texts = clean_strings(strings_of(raw, _text_of, refused))
+    raw = target_values(records, columns, "body")
+    texts = clean_strings(strings_of(raw, _text_of))
     if texts.null_count:
         for index in np.flatnonzero(texts.is_null().to_numpy(zero_copy_only=False)).tolist():
-            refused.setdefault(index, _why_no_text(python_values(raw[index : index + 1])[0]))
+            refused[index] = _why_no_text(raw[index])
         texts = texts.fill_null("")
     texts, was_html = _without_markup(texts, rules)
     for index in np.flatnonzero(np.diff(bytes_of(texts)[1]) == 0).tolist():
         refused.setdefault(index, EMPTY_BODY)
     for index, reason in judge(texts, rules):
         refused.setdefault(index, reason)
-    kept = [index for index in range(len(texts)) if index not in refused]
-    if refused:
-        texts, was_html = texts.take(pa.array(kept, pa.int64())), was_html[kept]
-    return Bodies(texts, was_html, kept, refused)
+    return texts, was_html, refused
 
 
 def _text_of(value: Any) -> str | None:

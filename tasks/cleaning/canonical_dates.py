@@ -3,9 +3,11 @@
 import re
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
-from tasks.cleaning.dates_text import read_date
+from tasks.cleaning.dates_text import Moment, read_date
+
+__all__ = ["Moment", "moment"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NUMBER = re.compile(r"-?\d+(\.\d+)?", re.ASCII)
@@ -16,18 +18,6 @@ _COMPACT_DAY = re.compile(r"(1[6-9]|20|21)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01
 _DAY_OF_YEAR = re.compile(r"(\d{4})-(\d{3})", re.ASCII)
 _WEEK_ALONE = re.compile(r"\d{4}-?W\d\d", re.ASCII)
 _DAY_CHARS = len("2019-01-04")
-
-
-class Moment(NamedTuple):
-    """A point in time.
-
-    Attributes:
-        utc: the time in UTC.
-        zone_assumed: the source gives a time of day and no zone; it was taken for UTC.
-    """
-
-    utc: datetime
-    zone_assumed: bool = False
 
 
 def moment(value: Any, day_first: bool | None = None) -> Moment | None:
@@ -93,12 +83,7 @@ def _of_other_text(text: str, day_first: bool | None) -> Moment | None:
     try:
         return _of_iso(text)
     except ValueError:
-        written = read_date(text, day_first)
-    if written is None:
-        return None
-    if written.zone:
-        return Moment(written.when.replace(tzinfo=written.zone).astimezone(UTC))
-    return Moment(written.when.replace(tzinfo=UTC), written.has_time)
+        return read_date(text, day_first)
 
 
 def _of_digits(text: str) -> Moment | None:

@@ -31,49 +31,26 @@ def to_json(value: Mapping[str, Any]) -> str:
 def excerpt(record: Mapping[str, Any], chars: int) -> str:
     """Return the start of a record's JSON, without making all of it; empty if nested too deeply."""
     try:
-        shortened, _ = _shortened(record, chars, chars)
-        return to_json(shortened)[:chars]
+        return to_json(_shortened(record, chars))[:chars]
     except RecursionError:
         return ""
 
 
-def _shortened(value: Any, left: int, most: int) -> tuple[Any, int]:
-    """Cut a value off where its JSON has `left` characters for sure; returns what is left then.
-
-    Keys are cut at `most`, the same for all: they are put in order again when they are written.
-    """
+def _shortened(value: Any, most: int) -> Any:
+    """Cut off of a value what is after its JSON's first `most` characters for sure."""
     match value:
         case str():
-            return value[: max(left, 0)], left - len(value)
+            return value[:most]
         case bytes():
-            return _cut_utf8(value, max(left, 0)), left - len(value) // 4
+            return str(_json_value(value))[:most]
         case dict():
-            kept = {}
-            for key in sorted(value, key=str):
-                if left <= 0:
-                    break
-                name = key[:most] if isinstance(key, str) else key
-                left -= len(name) if isinstance(name, str) else 1
-                kept[name], left = _shortened(value[key], left, most)
-            return kept, left
+            # Keys are put in order again when they are written.
+            first = sorted(value, key=str)[:most]
+            return {_shortened(key, most): _shortened(value[key], most) for key in first}
         case list() | tuple():
-            items = []
-            for each in value:
-                if left <= 0:
-                    break
-                item, left = _shortened(each, left - 1, most)
-                items.append(item)
-            return items, left
+            return [_shortened(each, most) for each in value[:most]]
         case _:
-            return value, left - 1
-
-
-def _cut_utf8(value: bytes, chars: int) -> bytes:
-    """Cut bytes off after so many characters at least; not within one, if they are UTF-8."""
-    end = min(4 * chars, len(value))
-    while end < len(value) and end > 4 * chars - 3 and value[end] & 0xC0 == 0x80:
-        end -= 1
-    return value[:end]
+            return value
 
 
 def _json_value(value: Any) -> Any:

@@ -1,8 +1,6 @@
 """The short fields of articles by the column map: text, dates, reference summaries."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tasks.cleaning.canonical_dates import moment
-from tasks.cleaning.canonical_fields import Fields, Raw, python_values, strings_of
+from tasks.cleaning.canonical_fields import strings_of, value_at
 from tasks.cleaning.canonical_strings import clean_strings
 from tasks.cleaning.canonical_text import as_text, clean_text, join_sentences
 from tasks.cleaning.column_profiles import is_blank
@@ -19,38 +17,29 @@ from tasks.cleaning.html_text import line_of_html
 from tasks.cleaning.templates import Template
 from tasks.cleaning.text_buffers import Mask, bytes_of
 from tasks.reading.addresses import USER
+from tasks.reading.readers_base import Record
 
 _IN_WORDS = ("title", "author", "category")
 """Short fields that people read: feeds and web pages leave HTML in them."""
 _MARKUP = r"&[#A-Za-z][A-Za-z0-9]*;|</?[A-Za-z]"
 
 
-@dataclass(frozen=True)
-class Moments:
-    """When articles were published.
-
-    Attributes:
-        utc: as `timestamp[us, UTC]`, null where it is not known.
-        zone_assumed: which of them had a time of day and no zone.
-        unread: which of them have a date that cannot be told.
-    """
-
-    utc: pa.TimestampArray
-    zone_assumed: Mask
-    unread: Mask
-
-
-def target_column(fields: Fields, columns: ColumnMap, target: str, failed: dict[int, str]) -> Raw:
+def target_values(records: Sequence[Record], columns: ColumnMap, target: str) -> list[Any]:
     """Return the raw values that a canonical column is made of: of a column, or of a template."""
     if target in columns.templates:
-        return _filled(fields, columns.templates[target], failed)
+        return _filled(records, columns.templates[target])
     name = columns.get(target)
-    return pa.nulls(len(fields)) if name is None else fields.column(name)
+    if name is None:
+        return [None] * len(records)
+    if "." in name:
+        return [value_at(record, name) for record in records]
+    return [record.get(name) for record in records]
 
 
-def _filled(fields: Fields, template: Template, failed: dict[int, str]) -> list[str | None]:
+def _filled(records: Sequence[Record], template: Template) -> list[str | None]:
     parts = [
-        strings_of(fields.column(name), _part_text, failed).to_pylist() for name in template.columns
+        strings_of([value_at(record, name) for record in records], _part_text).to_pylist()
+        for name in template.columns
     ]
     return [
         template.fill(
@@ -69,11 +58,9 @@ def _part_text(value: Any) -> str | None:
     return as_text(value) if text is None else text
 
 
-def short_texts(
-    fields: Fields, columns: ColumnMap, target: str, failed: dict[int, str]
-) -> pa.StringArray:
+def short_texts(records: Sequence[Record], columns: ColumnMap, target: str) -> pa.StringArray:
     """Return a field such as the title as clean text; null where it is missing or blank."""
-    texts = _clean_or_null(target_column(fields, columns, target, failed), as_text, failed)
+    texts = _clean_or_null(target_values(records, columns, target), as_text)
     if target in ("url", "article_id") and _has_any(texts, b"@"):
         return pc.replace_substring_regex(texts, USER, r"\1")
     if target in _IN_WORDS and _has_any(texts, b"&<"):
@@ -96,26 +83,17 @@ def _without_markup(texts: pa.StringArray) -> pa.StringArray:
     return pc.replace_with_mask(texts, marked, pa.array(plain, pa.string()))
 
 
-def summaries(fields: Fields, columns: ColumnMap, failed: dict[int, str]) -> pa.StringArray:
+def summaries(records: Sequence[Record], columns: ColumnMap) -> pa.StringArray:
     """Return reference summaries as clean text; of several for one article each has a line."""
-    raw = target_column(fields, columns, "reference_summary", failed)
-    return _clean_or_null(raw, _summary, failed)
+    return _clean_or_null(target_values(records, columns, "reference_summary"), _summary)
 
 
-def _clean_or_null(
-    raw: Raw, text_of: Callable[[Any], str | None], failed: dict[int, str]
-) -> pa.StringArray:
-    if _is_all_null(raw):
-        return pa.nulls(len(raw), pa.string())
-    strings = clean_strings(strings_of(raw, text_of, failed))
+def _clean_or_null(raw: list[Any], text_of: Callable[[Any], str | None]) -> pa.StringArray:
+    strings = clean_strings(strings_of(raw, text_of))
     blank = np.diff(bytes_of(strings)[1]) == 0
     if not blank.any():
         return strings
     return pc.if_else(pa.array(blank), pa.scalar(None, pa.string()), strings)
-
-
-def _is_all_null(raw: Raw) -> bool:
-    return isinstance(raw, pa.Array) and raw.null_count == len(raw)
 
 
 def _summary(value: Any) -> str | None:
@@ -125,20 +103,16 @@ def _summary(value: Any) -> str | None:
     return "\n".join(clean for text in texts if text and (clean := clean_text(text))) or None
 
 
-def moments(fields: Fields, columns: ColumnMap, failed: dict[int, str]) -> Moments:
-    """Read the dates of publication."""
-    raw = target_column(fields, columns, "published_at", failed)
-    utc: list[datetime | None] = [None] * len(fields)
-    assumed = np.zeros(len(fields), np.bool_)
-    unread = np.zeros(len(fields), np.bool_)
-    if not _is_all_null(raw):
-        for index, value in enumerate(python_values(raw)):
-            if is_blank(value):
-                continue
-            found = moment(value, columns.day_first)
-            if found is None:
-                unread[index] = True
-            else:
-                utc[index] = found.utc
-                assumed[index] = found.zone_assumed
-    return Moments(pa.array(utc, pa.timestamp("us", tz="UTC")), assumed, unread)
+def moments(records: Sequence[Record], columns: ColumnMap) -> tuple[pa.TimestampArray, Mask, Mask]:
+    """Read the dates of publication.
+
+    Returns:
+        The dates in UTC, null where there is none; which of them had a time of day and no zone;
+        and which rows have a date that cannot be told.
+    """
+    raw = target_values(records, columns, "published_at")
+    is_there = np.array([not is_blank(value) for value in raw], np.bool_)
+    found = [None if is_blank(value) else moment(value, columns.day_first) for value in raw]
+    utc = pa.array([each and each.utc for each in found], pa.timestamp("us", tz="UTC"))
+    assumed = np.array([bool(each and each.zone_assumed) for each in found], np.bool_)
+    return utc, assumed, is_there & ~np.asarray(utc.is_valid())

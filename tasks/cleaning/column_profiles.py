@@ -42,11 +42,13 @@ _PERSON = re.compile(
 def columns_of(names: Sequence[str], sample: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
     """Return the values of each column; the fields of nested ones follow as ``article.text``.
 
-    Fields are found two levels deep.
+    Fields are found two levels deep. What is nested too deeply to be written is None: its row is
+    refused later.
     """
     columns: dict[str, list[Any]] = {}
     for name in names:
-        columns[name] = [record.get(name) for record in sample]
+        values = (record.get(name) for record in sample)
+        columns[name] = [None if _is_deep(value) else value for value in values]
         columns |= {
             nested: values
             for nested, values in _fields(name, columns[name], depth=2).items()
@@ -77,8 +79,8 @@ class Profile:
 
     @cached_property
     def values(self) -> list[Any]:
-        """The values that are there: neither null nor blank, nor too deep to be written."""
-        return [value for value in self.raw if not is_blank(value) and not _is_deep(value)]
+        """The values that are there: neither null nor blank."""
+        return [value for value in self.raw if not is_blank(value)]
 
     @cached_property
     def texts(self) -> list[str]:
@@ -161,7 +163,7 @@ class Profile:
     @cached_property
     def distinct(self) -> int:
         """How many different values there are."""
-        return len({hash(value if _is_scalar(value) else written(value)) for value in self.values})
+        return len({hash(value if _is_scalar(value) else str(value)) for value in self.values})
 
     @property
     def is_constant(self) -> bool:
@@ -179,14 +181,6 @@ class Profile:
             return 0.0
         texts = len(self.texts) / len(self.values)
         return texts * sum(map(bool, map(is_so, self.some))) / len(self.some)
-
-
-def written(value: Any) -> str:
-    """Return a value as text to compare it by; what is nested too deeply to be written is alike."""
-    try:
-        return str(value)
-    except RecursionError:
-        return f"{type(value).__name__}, nested too deeply"
 
 
 def _words(text: str) -> int:
@@ -211,7 +205,7 @@ def is_blank(value: Any) -> bool:
 
 
 def _is_deep(value: Any) -> bool:
-    """Tell what is nested so deeply that Python cannot write it; the row is refused later."""
+    """Tell what is nested so deeply that Python may not be able to write it."""
     level = [value] if isinstance(value, (list, tuple, dict)) else []
     for _ in range(_DEEPEST):
         if not level:

@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
-from tasks.cleaning.canonical_fields import Raw, fields_of, python_values
+from tasks.cleaning.canonical_fields import as_records, value_at
 from tasks.interruption import raise_if_interrupted
 from tasks.reading.readers_base import Chunk
 
 _FIGURES = re.compile(r"\D*(\d{1,2})([/-])(\d{1,2})\2\d{4}(?!\d)")
-# RE2, which knows no \2: what it finds is looked at once more.
-_TELLING = (
-    r"^[^0-9]*((1[3-9]|[23][0-9])[/-][0-9]{1,2}|[0-9]{1,2}[/-](1[3-9]|[23][0-9]))[/-][0-9]{4}"
-)
 _MOST_DAYS = 31
 
 
@@ -42,33 +35,17 @@ def day_first_in(chunks: Iterable[Chunk], column: str) -> bool | None:
 
     Args:
         chunks: of the source.
-        column: of the dates, see `Fields.column`.
+        column: of the dates.
 
     Raises:
         InterruptedRun: the run is to end.
     """
-    for values in _columns(chunks, column):
-        days, months = _told(values)
+    for chunk in chunks:
+        raise_if_interrupted()
+        days, months = _told(value_at(record, column) for record in as_records(chunk).records)
         if days or months:
             return days if days != months else None
     return None
-
-
-def _columns(chunks: Iterable[Chunk], column: str) -> Iterator[list[Any]]:
-    for chunk in chunks:
-        raise_if_interrupted()
-        yield python_values(_telling(fields_of(chunk).column(column)))
-
-
-def _telling(raw: Raw) -> Raw:
-    """Of a column of text only what may tell the order: looked at by Arrow, all rows at once."""
-    if isinstance(raw, list):
-        return raw
-    if pa.types.is_dictionary(raw.type):
-        raw = raw.dictionary
-    if not (pa.types.is_string(raw.type) or pa.types.is_large_string(raw.type)):
-        return []
-    return raw.filter(pc.match_substring_regex(raw, _TELLING), null_selection_behavior="drop")
 
 
 def _told(values: Iterable[Any]) -> tuple[bool, bool]:

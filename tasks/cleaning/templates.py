@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from tasks.errors import UsageError
@@ -32,11 +32,16 @@ class Template:
     ``{name}`` stands for a column, ``{{`` and ``}}`` for braces; ``\n``, ``\t`` and ``\\`` may be
     written with a backslash, as a shell passes them on.
 
+    Args:
+        text: the pattern.
+        names: what a source calls the columns that it spells otherwise.
+
     Raises:
         UsageError: it names no column, or a brace has no partner.
     """
 
     text: str
+    names: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self._slots:
@@ -70,11 +75,7 @@ class Template:
         """The same with other names of columns, for `columns` that a source spells otherwise."""
         if all(name == other for name, other in columns.items()):
             return self
-        literals, names = _parts(self.text)
-        pieces = [_escaped(literals[0])]
-        for name, literal in zip(names, literals[1:], strict=True):
-            pieces += [f"{{{columns.get(name, name)}}}", _escaped(literal)]
-        return Template("".join(pieces))
+        return replace(self, names=columns)
 
     @cached_property
     def _slots(self) -> tuple[_Slot, ...]:
@@ -85,7 +86,7 @@ class Template:
             following = literals[place + 1]
             is_last = place + 1 == len(columns)
             after, gap, label = (following, "", "") if is_last else _divided(following)
-            slots.append(_Slot(separator, before, column, after))
+            slots.append(_Slot(separator, before, self.names.get(column, column), after))
             separator, before = gap, label
         return tuple(slots)
 
@@ -111,10 +112,6 @@ def _parts(text: str) -> tuple[list[str], list[str]]:
         else:
             literals[-1] += _ESCAPES.get(token, token)
     return literals, columns
-
-
-def _escaped(literal: str) -> str:
-    return literal.replace("\\", "\\\\").replace("{", "{{").replace("}", "}}")
 
 
 def _divided(literal: str) -> tuple[str, str, str]:

@@ -3,14 +3,11 @@
 from collections.abc import Iterator
 from typing import BinaryIO
 
-import numpy as np
-import pyarrow as pa
-
 from tasks.errors import UserError
 from tasks.reading import csv_dialect
 from tasks.reading.csv_rows import Lines, RowReader, text_of
 from tasks.reading.csv_sniff import SAMPLE, Layout, delimiter_of, layout_of
-from tasks.reading.readers_base import BATCH_ROWS, ColumnChunk, Source, in_chunks, opened
+from tasks.reading.readers_base import BATCH_ROWS, RecordChunk, Source, in_chunks, opened
 from tasks.reading.readers_text import source_encoding, without_surrogates
 
 __all__ = ["delimiter_of", "read_csv"]
@@ -20,7 +17,7 @@ MAX_COLUMNS = 16_384
 _DELIMITER_NAMES = {"\t": "tab", " ": "space"}
 
 
-def read_csv(source: Source, batch_rows: int = BATCH_ROWS) -> Iterator[ColumnChunk]:
+def read_csv(source: Source, batch_rows: int = BATCH_ROWS) -> Iterator[RecordChunk]:
     r"""Read CSV or TSV, each row numbered by the line that it starts on.
 
     The first rows tell the delimiter, the quotes, and whether there is a header; without one the
@@ -38,12 +35,7 @@ def read_csv(source: Source, batch_rows: int = BATCH_ROWS) -> Iterator[ColumnChu
         _skip(lines, layout)
         others = "the header has" if layout.header else "the first rows have"
         rows = RowReader(lines, layout.dialect, layout.names, encoding, others).rows()
-        for chunk in in_chunks(rows, batch_rows):
-            columns = {
-                name: pa.array([record[name] for record in chunk.records], pa.string())
-                for name in layout.names
-            }
-            yield ColumnChunk(columns, np.array(chunk.rows, np.int64), chunk.rejects)
+        yield from in_chunks(rows, batch_rows)
 
 
 def _layout(file: BinaryIO, encoding: str, name: str) -> Layout:

@@ -8,7 +8,6 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from tasks.articles import Progress, ingest_sources
-from tasks.folded import folded
 from tasks.ingest_markdown import ingest_markdown
 from tasks.lake import Lake
 from tasks.load_settings import IngestSettings
@@ -16,7 +15,7 @@ from tasks.loading import loading_of, sources_of
 from tasks.loads import Load
 from tasks.profile_markdown import profile_markdown
 from tasks.reports import IngestReport
-from tasks.source_report import SourceReport
+from tasks.source_report import SourceReport, folded
 from tests.tasks.job_support import at
 
 TEXT = "The council met on Monday. It voted to build the bridge that residents had asked for."

@@ -4,8 +4,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
@@ -23,8 +21,6 @@ from tasks.loads import Load
 from tasks.reading.readers_base import (
     BATCH_ROWS,
     CHUNK_BYTES,
-    Chunk,
-    ColumnChunk,
     RecordChunk,
     Reject,
 )
@@ -42,7 +38,7 @@ def chunk(*rows: int, reject: int = 0) -> RecordChunk:
     return RecordChunk([{"text": f"Text {row}."} for row in rows], list(rows), rejects)
 
 
-def piece(name: str, of: Chunk, columns: ColumnMap = BODY) -> Piece:
+def piece(name: str, of: RecordChunk, columns: ColumnMap = BODY) -> Piece:
     return Piece(SourceReport(name), of, columns)
 
 
@@ -80,16 +76,14 @@ def test_other_columns_are_not_mixed_in_and_the_order_stays() -> None:
     assert second.chunk.num_rows == 2
 
 
-def test_large_chunks_and_columns_go_as_they_are() -> None:
-    columns = ColumnChunk({"text": pa.array(["Text 1."])}, np.array([1]))
+def test_large_chunks_go_as_they_are() -> None:
     large = chunk(*range(1, SMALL_ROWS + 2))
-    pieces = [piece("a", chunk(1)), piece("b", large), piece("c", columns), piece("d", chunk(1))]
+    pieces = [piece("a", chunk(1)), piece("b", large), piece("c", chunk(1))]
 
     found = list(bundled(pieces))
 
-    assert [names(each) for each in found] == [["a"], ["b"], ["c"], ["d"]]
+    assert [names(each) for each in found] == [["a"], ["b"], ["c"]]
     assert found[1].chunk is large
-    assert found[2].chunk is columns
     for each in found:
         rows = canonical(each.chunk, each.columns, each.source)
         assert each.named(rows)["source"].to_pylist() == names(each) * each.chunk.num_rows

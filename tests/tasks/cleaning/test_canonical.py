@@ -178,6 +178,21 @@ def test_what_is_nested_without_end_is_rejected_not_raised() -> None:
         assert reject.reason == "nested too deeply to be kept"
 
 
+def test_a_row_that_is_nested_without_end_costs_no_other() -> None:
+    deep: Any = "bottom"
+    for _ in range(100_000):
+        deep = [deep]
+    records = [{"id": n, "text": "" if n == 8 else f"Text {n}."} for n in range(1, 10)]
+    chunk = convert(*(each | {"deep": deep} if each["id"] in (3, 6) else each for each in records))
+    assert [(each.row, each.reason) for each in chunk.rejects] == [
+        (3, "nested too deeply to be kept"),
+        (6, "nested too deeply to be kept"),
+        (8, "empty body"),
+    ]
+    assert chunk.batch["article_id"].to_pylist() == ["1", "2", "4", "5", "7", "9"]
+    assert chunk.rows.tolist() == [1, 2, 4, 5, 7, 9]
+
+
 def test_lone_surrogates_do_not_break_arrow() -> None:
     row = one({"text": "a\ud800b", "title": "\udfff", "id": "x\udc00"})
     assert (row["body"], row["title"], row["article_id"]) == ("a\ufffdb", "\ufffd", "x\ufffd")

@@ -5,8 +5,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.folded import folded
-from tasks.source_report import SourceReport
+from tasks.source_report import SourceReport, folded
 
 
 def report(source: str, **changes: object) -> SourceReport:
