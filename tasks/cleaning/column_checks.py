@@ -6,11 +6,11 @@ import re
 from collections.abc import Callable
 
 from tasks.cleaning.column_profiles import Profile, written
+from tasks.cleaning.language_codes import usual_code
 
 _DECIMAL = re.compile(r"\d+(\.\d+)?", re.ASCII)
 ID_CHARS = 500
 SHORT_WEIGHT = 300
-_LANGUAGE_CHARS = 30
 _ENOUGH_IDS = 10
 _UNIQUE = 0.5
 """Ids may repeat, as versions of an article do, but not most of them. A sample tells it: a bound
@@ -79,9 +79,8 @@ def _no_date(profile: Profile, _: Profile | None) -> str:
 
 
 def _no_language(profile: Profile, _: Profile | None) -> str:
-    if not profile.is_text or profile.chars > _LANGUAGE_CHARS:
-        return "its values name no language"
-    return ""
+    named = profile.share(lambda text: usual_code(text) is not None)
+    return "its values name no language" * (named < 0.5)
 
 
 def _no_category(profile: Profile, _: Profile | None) -> str:

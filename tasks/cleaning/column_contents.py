@@ -7,6 +7,7 @@ from datetime import date
 
 from tasks.cleaning.column_names import is_generic, may_be_id, may_be_published
 from tasks.cleaning.column_profiles import Profile
+from tasks.cleaning.language_codes import usual_code
 
 Found = tuple[Profile, str]
 """A column, and why it is what was looked for, in words."""
@@ -19,9 +20,10 @@ CATEGORY_WEIGHT = 60
 _CATEGORY_ROWS = 20
 _MOST_CATEGORIES = 50
 _NEARLY_ALL = 0.9
+# Without "no" and "si", which are answers as often.
 _LANGUAGES = frozenset(
     "af am ar az be bg bn bs ca cs cy da de el en eo es et eu fa fi fr ga gl gu he hi hr hu hy id "
-    "is it ja ka kk km kn ko lb lt lv mk ml mn mr ms mt my ne nl no nb nn pa pl ps pt ro ru sd si "
+    "is it ja ka kk km kn ko lb lt lv mk ml mn mr ms mt my ne nl nb nn pa pl ps pt ro ru sd "
     "sk sl so sq sr sv sw ta te tg th tk tl tr tt uk ur uz vi xh yi zh zu".split()
 )
 
@@ -82,7 +84,9 @@ def _url(profile: Profile, _: Profile | None) -> str:
 
 
 def _language(profile: Profile, _: Profile | None) -> str:
-    codes = profile.share(lambda text: text.lower().replace("_", "-").split("-")[0] in _LANGUAGES)
+    codes = profile.share(
+        lambda text: text[2:3] in ("", "-", "_") and usual_code(text) in _LANGUAGES
+    )
     return "its values are language codes" * (codes >= _NEARLY_ALL and profile.type == "text")
 
 
