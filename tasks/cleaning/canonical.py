@@ -19,7 +19,7 @@ from tasks.cleaning.language import detect_languages
 from tasks.cleaning.language_codes import usual_codes
 from tasks.cleaning.mojibake import has_mojibake, mojibake_suspects
 from tasks.cleaning.rules import Rules, short_bodies
-from tasks.cleaning.text_buffers import Mask, bytes_of, following, rows_with
+from tasks.cleaning.text_buffers import Mask, bytes_of
 from tasks.reading.readers_base import EXCERPT_CHARS, Chunk, Reject
 
 ARTICLES_SCHEMA = pa.schema(
@@ -191,13 +191,6 @@ def _oddities(texts: pa.StringArray) -> dict[str, Mask]:
         mojibake[index] = has_mojibake(texts[index].as_py())
     return {
         flags.MOJIBAKE: mojibake,
-        flags.REPLACED: _has_replacement(texts),
+        flags.REPLACED: np.asarray(pc.match_substring(texts, "\ufffd")).astype(bool),
         flags.SHORT: short_bodies(texts),
     }
-
-
-def _has_replacement(texts: pa.StringArray) -> Mask:
-    content, offsets = bytes_of(texts)
-    at = np.flatnonzero(content == 0xEF)
-    at = at[(following(content, at, 1) == 0xBF) & (following(content, at, 2) == 0xBD)]
-    return rows_with(at, offsets)

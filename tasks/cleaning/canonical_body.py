@@ -9,8 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tasks.cleaning.canonical_fields import Fields, python_values, strings_of
-from tasks.cleaning.canonical_strings import clean_strings
-from tasks.cleaning.canonical_text import clean_text, join_sentences
+from tasks.cleaning.canonical_text import clean_strings, clean_text, join_sentences
 from tasks.cleaning.canonical_values import target_column
 from tasks.cleaning.columns import ColumnMap
 from tasks.cleaning.html_text import html_suspects, text_of_html
@@ -18,6 +17,8 @@ from tasks.cleaning.rules import Rules, judge
 from tasks.cleaning.text_buffers import Mask, bytes_of
 
 EMPTY_BODY = "empty body"
+_INVISIBLE = r"^[\s\p{Z}\p{Cf}\p{Mn}\x{2800}\x{3164}\x{ffa0}]*$"
+"""Nothing that can be seen, in RE2's syntax: spaces of any width, joiners, marks of direction."""
 _MOST_BYTES_A_SIGN = 4
 
 
@@ -48,7 +49,8 @@ def bodies_of(fields: Fields, columns: ColumnMap, rules: Rules) -> Bodies:
             refused.setdefault(index, _why_no_text(python_values(raw[index : index + 1])[0]))
         texts = texts.fill_null("")
     texts, was_html = _without_markup(texts, rules)
-    for index in np.flatnonzero(np.diff(bytes_of(texts)[1]) == 0).tolist():
+    empty = pc.match_substring_regex(texts, _INVISIBLE)
+    for index in np.flatnonzero(empty.to_numpy(zero_copy_only=False)).tolist():
         refused.setdefault(index, EMPTY_BODY)
     for index, reason in judge(texts, rules):
         refused.setdefault(index, reason)

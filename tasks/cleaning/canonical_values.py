@@ -11,8 +11,7 @@ import pyarrow.compute as pc
 
 from tasks.cleaning.canonical_dates import moment
 from tasks.cleaning.canonical_fields import Fields, Raw, python_values, strings_of
-from tasks.cleaning.canonical_strings import clean_strings
-from tasks.cleaning.canonical_text import as_text, clean_text, join_sentences
+from tasks.cleaning.canonical_text import as_text, clean_strings, clean_text, join_sentences
 from tasks.cleaning.column_profiles import is_blank
 from tasks.cleaning.columns import ColumnMap
 from tasks.cleaning.html_text import line_of_html

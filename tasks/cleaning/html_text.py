@@ -12,6 +12,7 @@ from html import unescape
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tasks.cleaning.html_evidence import (
     ENTITY,
@@ -23,14 +24,7 @@ from tasks.cleaning.html_evidence import (
 )
 from tasks.cleaning.html_marks import ALONE, BLOCKS, BREAKS, TAG_NAMES, is_mention
 from tasks.cleaning.html_tokens import Token, tokens
-from tasks.cleaning.text_buffers import Mask, bytes_of, following, present, rows_with
-
-_LETTER = np.zeros(256, bool)
-_LETTER[np.frombuffer(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ", np.uint8)] = True
-_AFTER_LESS = _LETTER.copy()
-_AFTER_LESS[[ord("/"), ord("!")]] = True
-_AFTER_AND = _LETTER.copy()
-_AFTER_AND[ord("#")] = True
+from tasks.cleaning.text_buffers import Mask
 
 _PARAGRAPHS = frozenset(
     "p h1 h2 h3 h4 h5 h6 blockquote ul ol dl table pre hr section article header footer main nav "
@@ -60,14 +54,8 @@ _LINE, _PARAGRAPH, _KEPT_SPACE = "\u2028", "\u2029", "\x00"
 
 def html_suspects(bodies: pa.StringArray) -> Mask:
     """Tell of each body whether it can be HTML, by `<` or `&` before a letter; too many rather."""
-    stretch, offsets = bytes_of(bodies)
-    if not len(stretch):
-        return np.zeros(len(bodies), bool)
-    tags = np.flatnonzero(stretch == ord("<"))
-    tags = tags[_AFTER_LESS[following(stretch, tags, 1)]]
-    entities = np.flatnonzero(stretch == ord("&"))
-    entities = entities[_AFTER_AND[following(stretch, entities, 1)]]
-    return (rows_with(tags, offsets) | rows_with(entities, offsets)) & present(bodies)
+    suspects = pc.match_substring_regex(bodies, "<[/!A-Za-z]|&[#A-Za-z]").fill_null(False)
+    return np.asarray(suspects).astype(bool)
 
 
 def text_of_html(text: str) -> str | None:

@@ -55,7 +55,7 @@ def judge(bodies: pa.StringArray, rules: Rules) -> list[tuple[int, str]]:
                 f"{lengths[row]:,} characters; at most {rules.max_chars:,} are taken (--max-chars)"
             )
     if not rules.boilerplate:
-        for row, notice in boilerplate_notices(bodies, lengths):
+        for row, notice in boilerplate_notices(bodies):
             found.setdefault(row, f"boilerplate: {notice}")
     return sorted(found.items())
 

@@ -1,4 +1,4 @@
-"""The bytes of a column of text: looks at all rows at once that decide which few Python sees."""
+"""The bytes of a column of text, without a copy."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def bytes_of(texts: pa.StringArray) -> tuple[Bytes, Offsets]:
     """Return a column's UTF-8 as one stretch, without a copy, and where in it each row begins.
 
     There is one offset more than rows: row ``i`` is ``stretch[offsets[i]:offsets[i + 1]]``.
-    `texts` may be a slice, of `string` or `large_string`. A null may have bytes: see `present`.
+    `texts` may be a slice, of `string` or `large_string`.
     """
     large = pa.types.is_large_string(texts.type)
     _, starts, values = texts.buffers()
@@ -26,24 +26,3 @@ def bytes_of(texts: pa.StringArray) -> tuple[Bytes, Offsets]:
     offsets: Offsets = own.astype(np.int64)
     first, end = int(offsets[0]), int(offsets[-1])
     return np.frombuffer(values, np.uint8)[first:end], offsets - first
-
-
-def present(texts: pa.StringArray) -> Mask:
-    """Tell of each row whether it has a text."""
-    return np.asarray(texts.is_valid().to_numpy(zero_copy_only=False), bool)
-
-
-def rows_with(places: npt.NDArray[np.intp], offsets: Offsets) -> Mask:
-    """Tell of each row whether one of these places of the stretch lies in it."""
-    hit = np.zeros(len(offsets) - 1, bool)
-    if len(places):
-        hit[np.searchsorted(offsets, places, "right") - 1] = True
-    return hit
-
-
-def following(stretch: Bytes, places: npt.NDArray[np.intp], step: int) -> Bytes:
-    """Return the bytes that are `step` after these places; 0 beyond the end."""
-    at = places + step
-    return np.where(at < len(stretch), stretch[np.minimum(at, len(stretch) - 1)], 0).astype(
-        np.uint8
-    )

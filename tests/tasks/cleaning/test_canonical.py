@@ -105,6 +105,7 @@ def test_a_date_that_cannot_be_told_is_kept_as_written() -> None:
     [
         ("", "empty body"),
         (" \n\u3000\ufeff", "empty body"),
+        ("\u200b\u200b \u200d\u200e\xad\u2060\u2800", "empty body"),
         (None, "empty body"),
         (float("nan"), "empty body"),
         ([], "empty body"),
