@@ -2,7 +2,7 @@
 
 rensa makes the signatures: the share of equal values in two of them estimates the Jaccard
 similarity of the texts' shingles (Broder 1997). Bands of a signature find candidates without
-comparing all pairs. The index is ours, as rensa's takes 1,400 bytes an article, four times as much.
+comparing all pairs. The index is ours: 216 bytes an article at a threshold of 0.8, rensa's 2,800.
 """
 
 from __future__ import annotations
