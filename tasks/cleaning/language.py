@@ -16,10 +16,10 @@ SAMPLE_CHARS = 600
 """How much of a text is read: of 4,511 development texts, 400 characters get two less right."""
 _LEAST_BYTES = 20
 """Letters in UTF-8: a word or two are a name as often as a language."""
-_LEAST_PERCENT = 40
-_LEAST_SCORE = 250
-"""Articles in a language that CLD2 knows score 400 and more, single sentences in Amharic and
-Tigrinya 200 to 300; passages in languages that it does not know mostly stay below."""
+_LEAST_EVIDENCE = 280
+"""CLD2's score for the language times the share of the text that is in it. Articles in a language
+that CLD2 knows have 400 and more, single sentences in Amharic or Tigrinya 200 to 300; three of four
+passages in languages that it does not know have less."""
 
 # Addresses; and what CLD2 refuses to read: control characters, and code points without a meaning.
 _NONCHARACTERS = "".join(rf"\x{{{plane:x}fffe}}\x{{{plane:x}ffff}}" for plane in range(17))
@@ -44,7 +44,7 @@ def detect_languages(bodies: pa.StringArray) -> pa.StringArray:
 def _language(text: str) -> str | None:
     _, letters, candidates = pycld2.detect(text, isPlainText=True, bestEffort=True)
     _, code, percent, score = candidates[0]
-    if letters < _LEAST_BYTES or percent < _LEAST_PERCENT or score < _LEAST_SCORE:
+    if letters < _LEAST_BYTES or score * percent < _LEAST_EVIDENCE * 100:
         return None
     # Its longer codes are of languages that ISO 639-1 leaves out, and of games such as Klingon.
     return usual_code(code) if len(code.partition("-")[0]) == 2 else None
