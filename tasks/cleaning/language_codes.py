@@ -37,20 +37,21 @@ def usual_code(said: str) -> str | None:
     plain = name.casefold()
     if plain in _MORE_NAMES:
         return _MORE_NAMES[plain]
-    if len(name) > _LONGEST_NAME or (plain in _NO_LANGUAGE and name != "no"):
+    # langcodes reads beyond the end of a name with a NUL in it.
+    if len(name) > _LONGEST_NAME or not name.isprintable():
         return None
     tag = _ENCODING.sub("", plain)
-    found: str | None
-    if tag_is_valid(tag):
-        found = standardize_tag(tag, macro=True).partition("-")[0]
-    elif _NO_NAME.search(plain):
+    if tag in _NO_LANGUAGE and name != "no":
         return None
-    else:
+    if not tag_is_valid(tag):
+        if _NO_NAME.search(plain):
+            return None
         try:
-            found = Language.find(name).language
+            tag = Language.find(name).to_tag()
         except LookupError:
             return None
-    return None if found in _NOT_ONE else found
+    code = standardize_tag(tag, macro=True).partition("-")[0]
+    return None if code in _NOT_ONE else code
 
 
 def usual_codes(languages: pa.StringArray) -> pa.StringArray:

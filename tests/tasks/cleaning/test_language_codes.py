@@ -1,5 +1,7 @@
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tasks.cleaning.language_codes import usual_code, usual_codes
 
@@ -43,6 +45,17 @@ def test_languages_have_their_usual_codes(said: str, code: str) -> None:
     ],
 )
 def test_what_is_no_language_is_none(said: str) -> None:
+    assert usual_code(said) is None
+
+
+@given(st.one_of(st.text(), st.from_regex(r"[a-zA-Z]{1,4}([-_][a-zA-Z0-9]{1,4}){0,3}")))
+def test_any_value_has_one_form_or_none(said: str) -> None:
+    code = usual_code(said)
+    assert code is None or (usual_code(code) == code and code.isalpha())
+
+
+@pytest.mark.parametrize("said", ["\ud800 language", "Engl\0ish", "\0", "English\x85text"])
+def test_a_value_that_cannot_be_printed_is_none(said: str) -> None:
     assert usual_code(said) is None
 
 
