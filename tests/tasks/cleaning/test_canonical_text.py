@@ -15,6 +15,9 @@ ANY_TEXT = st.text(
 )
 
 
+CP1252_LETTERS = set(map(chr, range(0x80, 0xA0))) - set("\x81\x85\x8d\x8f\x90\x9d")
+
+
 @settings(deadline=None)
 @given(ANY_TEXT)
 def test_clean_text_is_clean_and_stays_so(text: str) -> None:
@@ -28,11 +31,13 @@ def test_clean_text_is_clean_and_stays_so(text: str) -> None:
 @settings(deadline=None)
 @given(ANY_TEXT)
 def test_no_words_are_glued(text: str) -> None:
-    """Where str.split parts words, they are parted afterwards."""
+    """Where str.split parts words, they are parted afterwards; 85 beside letters is an ellipsis."""
+    if CP1252_LETTERS & set(text):
+        text = text.replace("\x85", "…")
     kept = "".join(
         sign
         for sign in text
-        if sign.isspace() or unicodedata.category(sign) != "Cc" or "\x80" <= sign <= "\x9f"
+        if sign.isspace() or unicodedata.category(sign) != "Cc" or sign in CP1252_LETTERS
     )
     assert clean_text(text).strip("\ufeff").split() == clean_text(kept).strip("\ufeff").split()
     assert len(clean_text(f"a{text}b").split()) == len(f"a{kept}b".split())
