@@ -63,4 +63,4 @@ system:
 	apt-get install --yes python3 python3-venv make
 
 clean:
-	rm -rf $(VENV) .prefect lake
+	rm -rf $(VENV) .prefect build lake

@@ -9,12 +9,10 @@ from __future__ import annotations
 import re
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from tasks.cleaning.boilerplate_words import FILLER, NOTICES, SUSPECT_DATE, SUSPECTS
-from tasks.cleaning.text_buffers import present
 
 MOST_CHARS = 600
 """A longer page has something to say beside its notice."""
@@ -33,28 +31,20 @@ _DATE = re.compile(
 )
 
 
-def boilerplate_notices(
-    bodies: pa.StringArray, lengths: npt.NDArray[np.int32]
-) -> list[tuple[int, str]]:
+def boilerplate_notices(bodies: pa.StringArray) -> list[tuple[int, str]]:
     """Return the index of each body that is nothing but a notice, and what kind it is.
 
-    `lengths` are in characters; only short bodies with a notice's words are looked at closely.
+    Only short bodies with a notice's words are looked at closely.
     """
-    rows = np.flatnonzero((lengths > 0) & (lengths <= MOST_CHARS) & present(bodies))
-    if not len(rows):
-        return []
-    short = bodies.take(pa.array(rows))
-    small = pc.ascii_lower(short)
+    short = pc.less_equal(pc.utf8_length(bodies), MOST_CHARS).fill_null(False)
+    rows = np.flatnonzero(short)
+    texts = bodies.filter(short)
+    small = pc.ascii_lower(texts)
     suspect = pc.or_(
         pc.match_substring_regex(small, SUSPECTS), pc.match_substring_regex(small, SUSPECT_DATE)
     )
-    suspects = np.asarray(suspect).astype(bool)
-    found = []
-    for row, text in zip(rows[suspects].tolist(), short.filter(suspect).to_pylist(), strict=True):
-        notice = notice_of(text)
-        if notice:
-            found.append((row, notice))
-    return found
+    suspects = zip(rows[suspect], texts.filter(suspect).to_pylist(), strict=True)
+    return [(int(row), notice) for row, text in suspects if (notice := notice_of(text))]
 
 
 def notice_of(text: str) -> str | None:

@@ -15,11 +15,11 @@ from tasks.cleaning.canonical_fields import as_records, others, value_at
 from tasks.cleaning.canonical_json import excerpt, to_json
 from tasks.cleaning.canonical_values import moments, short_texts, summaries
 from tasks.cleaning.columns import ColumnMap
+from tasks.cleaning.flags import Mask
 from tasks.cleaning.language import detect_languages
 from tasks.cleaning.language_codes import usual_codes
 from tasks.cleaning.mojibake import has_mojibake, mojibake_suspects
 from tasks.cleaning.rules import Rules, short_bodies
-from tasks.cleaning.text_buffers import Mask
 from tasks.reading.readers_base import EXCERPT_CHARS, Chunk, Record, Reject
 
 ARTICLES_SCHEMA = pa.schema(

@@ -9,16 +9,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tasks.cleaning.canonical_fields import strings_of
-from tasks.cleaning.canonical_strings import clean_strings
-from tasks.cleaning.canonical_text import clean_text, join_sentences
+from tasks.cleaning.canonical_text import clean_strings, clean_text, join_sentences
 from tasks.cleaning.canonical_values import target_values
 from tasks.cleaning.columns import ColumnMap
+from tasks.cleaning.flags import Mask
 from tasks.cleaning.html_text import html_suspects, text_of_html
 from tasks.cleaning.rules import Rules, judge
-from tasks.cleaning.text_buffers import Mask, bytes_of
 from tasks.reading.readers_base import Record
 
 EMPTY_BODY = "empty body"
+_INVISIBLE = r"^[\s\p{Z}\p{Cf}\p{Mn}\x{2800}\x{3164}\x{ffa0}]*$"
+"""Nothing that can be seen, in RE2's syntax: spaces of any width, joiners, marks of direction."""
 _MOST_BYTES_A_SIGN = 4
 
 
@@ -34,11 +35,12 @@ def bodies_of(
     raw = target_values(records, columns, "body")
     texts = clean_strings(strings_of(raw, _text_of))
     if texts.null_count:
-        for index in np.flatnonzero(texts.is_null().to_numpy(zero_copy_only=False)).tolist():
+        for index in np.flatnonzero(texts.is_null()).tolist():
             refused[index] = _why_no_text(raw[index])
         texts = texts.fill_null("")
     texts, was_html = _without_markup(texts, rules)
-    for index in np.flatnonzero(np.diff(bytes_of(texts)[1]) == 0).tolist():
+    empty = pc.match_substring_regex(texts, _INVISIBLE)
+    for index in np.flatnonzero(empty).tolist():
         refused.setdefault(index, EMPTY_BODY)
     for index, reason in judge(texts, rules):
         refused.setdefault(index, reason)
@@ -70,7 +72,7 @@ def _without_markup(texts: pa.StringArray, rules: Rules) -> tuple[pa.StringArray
     suspects = html_suspects(texts)
     if rules.max_chars and suspects.any():
         # What is too long anyway is not worth the time that parsing it would take.
-        suspects &= np.diff(bytes_of(texts)[1]) <= _MOST_BYTES_A_SIGN * rules.max_chars
+        suspects &= np.asarray(pc.binary_length(texts)) <= _MOST_BYTES_A_SIGN * rules.max_chars
     found = {}
     for index in np.flatnonzero(suspects).tolist():
         text = text_of_html(texts[index].as_py())

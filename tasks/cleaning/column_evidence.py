@@ -8,6 +8,7 @@ from datetime import date
 
 from tasks.cleaning.column_names import is_generic, may_be_id, may_be_published
 from tasks.cleaning.column_profiles import Profile
+from tasks.cleaning.language_codes import usual_code
 
 Rule = Callable[[Profile, Profile | None], str]
 """Looks at a column, and at that of the body if there is one; says why (or why not), or nothing."""
@@ -17,7 +18,6 @@ LONG_TEXT = 200
 _SHORT_TEXT = 300
 """The most characters of titles, names and labels."""
 _ID_CHARS, _COMPACT_ID_CHARS = 500, 64
-_LANGUAGE_CHARS = 30
 _CATEGORY_CHARS = 60
 _ENOUGH_IDS = 10
 _UNIQUE = 0.5
@@ -30,9 +30,10 @@ _SERIAL_DAYS = range(20_000, 80_000)
 """Days since the end of 1899, as spreadsheets count them: 1954 to 2119."""
 _DECIMAL = re.compile(r"\d+(\.\d+)?", re.ASCII)
 _PICTURES = (".jpg", ".jpeg", ".png", ".gif", ".webp", ".svg")
+# Without "no" and "si", which are answers as often.
 _LANGUAGES = frozenset(
     "af am ar az be bg bn bs ca cs cy da de el en eo es et eu fa fi fr ga gl gu he hi hr hu hy id "
-    "is it ja ka kk km kn ko lb lt lv mk ml mn mr ms mt my ne nl no nb nn pa pl ps pt ro ru sd si "
+    "is it ja ka kk km kn ko lb lt lv mk ml mn mr ms mt my ne nl nb nn pa pl ps pt ro ru sd "
     "sk sl so sq sr sv sw ta te tg th tk tl tr tt uk ur uz vi xh yi zh zu".split()
 )
 
@@ -122,8 +123,8 @@ def _no_date(profile: Profile, _: Profile | None) -> str:
 
 
 def _no_language(profile: Profile, _: Profile | None) -> str:
-    is_short_text = profile.is_text and profile.chars <= _LANGUAGE_CHARS
-    return "" if is_short_text else "its values name no language"
+    named = profile.share(lambda text: usual_code(text) is not None)
+    return "its values name no language" * (named < 0.5)
 
 
 def _no_id(profile: Profile, body: Profile | None) -> str:
@@ -180,7 +181,9 @@ def _url(profile: Profile, _: Profile | None) -> str:
 
 
 def _language(profile: Profile, _: Profile | None) -> str:
-    codes = profile.share(lambda text: text.lower().replace("_", "-").split("-")[0] in _LANGUAGES)
+    codes = profile.share(
+        lambda text: text[2:3] in ("", "-", "_") and usual_code(text) in _LANGUAGES
+    )
     return "its values are language codes" * (codes >= _NEARLY_ALL and profile.type == "text")
 
 

@@ -1,5 +1,11 @@
 """What can be noticed of an article, or had to be assumed: the values of the column `flags`."""
 
+import numpy as np
+import numpy.typing as npt
+
+Mask = npt.NDArray[np.bool_]
+"""Of each row whether something is so."""
+
 HTML = "html"
 """The body was HTML; what is stored is its text."""
 MOJIBAKE = "mojibake"

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tasks.cleaning.boilerplate import boilerplate_notices
+from tasks.cleaning.flags import Mask
 from tasks.cleaning.limits import MAX_CHARS
-from tasks.cleaning.text_buffers import Mask
 
 SHORT_CHARS = 100
 """Below it, an article is flagged as short: one English sentence of news has about 130 characters.
@@ -55,7 +55,7 @@ def judge(bodies: pa.StringArray, rules: Rules) -> list[tuple[int, str]]:
                 f"{lengths[row]:,} characters; at most {rules.max_chars:,} are taken (--max-chars)"
             )
     if not rules.boilerplate:
-        for row, notice in boilerplate_notices(bodies, lengths):
+        for row, notice in boilerplate_notices(bodies):
             found.setdefault(row, f"boilerplate: {notice}")
     return sorted(found.items())
 

