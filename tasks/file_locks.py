@@ -31,14 +31,12 @@ _MOST_NOTES = 64 * 1024
 """Bytes of readers' notes after which they are begun anew; a note is about 150."""
 
 
-def lock_file(wanted: Wanted, lake: Path) -> FileLock | None:
-    """Wait for a lock of a lake in a folder; None is that a reader shall go on without.
+def lock_file(wanted: Wanted, lake: Path) -> FileLock:
+    """Wait for a lock of a lake in a folder.
 
     Raises:
         UserError: another run holds it, the lake cannot be written, or has no file locks.
     """
-    if wanted.read_only_ok and not lake.exists():
-        return None  # to look at a lake does not make it
     path = lake / _FOLDER / f"{wanted.name}.lock"
     try:
         return obtain(wanted, lambda: _attempt(wanted, path), "a killed run's lock goes with it")
@@ -51,14 +49,9 @@ def lock_file(wanted: Wanted, lake: Path) -> FileLock | None:
         raise unwritable(wanted.root, error) from error
 
 
-def _attempt(wanted: Wanted, path: Path) -> FileLock | Obstacle | None:
+def _attempt(wanted: Wanted, path: Path) -> FileLock | Obstacle:
     """Lock the file now, or say who has."""
-    try:
-        descriptor = _open(wanted, path)
-    except OSError as error:
-        if wanted.read_only_ok and error.errno in (*_NO_WRITING, errno.ENOENT):
-            return None
-        raise
+    descriptor = _open(wanted, path)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_NB | (fcntl.LOCK_SH if wanted.shared else fcntl.LOCK_EX))
         return FileLock(wanted, path, descriptor)

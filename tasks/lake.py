@@ -14,15 +14,16 @@ parts are relative to it.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from os import PathLike
 from pathlib import PurePosixPath
 
 import pyarrow as pa
 
 from tasks import scratch
-from tasks.locks import Lock, locked
+from tasks.locks import locked
 from tasks.merges import read_notes, replaced_parts
 from tasks.parts import ROW_GROUP, Part, PartWriter, part_name
 from tasks.storage import open_storage, unwritable
@@ -38,6 +39,10 @@ class Lake:
     Args:
         root: a folder, or a URI such as ``s3://bucket/prefix``.
 
+    Attributes:
+        storage: where its files are.
+        locked: holds the lake's lock of a name; see `tasks.locks.locked`.
+
     Raises:
         UserError: the URI is of a store that is not supported, or the root is a file.
     """
@@ -50,6 +55,7 @@ class Lake:
 
     def __init__(self, root: str | PathLike[str]) -> None:
         self.storage = open_storage(str(root))
+        self.locked = partial(locked, self.storage)
 
     def __str__(self) -> str:
         return self.storage.root
@@ -112,27 +118,6 @@ class Lake:
         with self.part_writer(folder, name, table.schema) as writer:
             writer.write_table(table)
         return self.part(writer.name)
-
-    def locked(
-        self,
-        name: str,
-        *,
-        shared: bool = False,
-        wait_s: float = 0.0,
-        on_wait: Callable[[str], None] | None = None,
-        label: str = "",
-        read_only_ok: bool = False,
-    ) -> AbstractContextManager[Lock]:
-        """Hold the lake's lock of that name; see `tasks.locks.locked`."""
-        return locked(
-            self.storage,
-            name,
-            shared=shared,
-            wait_s=wait_s,
-            on_wait=on_wait,
-            label=label,
-            read_only_ok=read_only_ok,
-        )
 
 
 def _is_part(name: str) -> bool:

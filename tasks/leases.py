@@ -247,8 +247,8 @@ class Lease:
         )
 
 
-def take_lease(wanted: Wanted, storage: ObjectStorage) -> Lease | None:
-    """Wait for a lock, and keep it alive; None is that a reader shall go on without.
+def take_lease(wanted: Wanted, storage: ObjectStorage) -> Lease:
+    """Wait for a lock, and keep it alive.
 
     Raises:
         UserError: another run holds it, or the lake cannot be written.
@@ -259,13 +259,12 @@ def take_lease(wanted: Wanted, storage: ObjectStorage) -> Lease | None:
         f"{wanted.timing.expiry_s:.0f} s"
     )
     held = obtain(wanted, LeaseCandidate(wanted, storage).attempt, remedy)
-    if held is not None:
-        try:
-            _see_that_conditions_count(wanted, storage)
-        except BaseException:
-            held.release()
-            raise
-        held.keep_alive()
+    try:
+        _see_that_conditions_count(wanted, storage)
+    except BaseException:
+        held.release()
+        raise
+    held.keep_alive()
     return held
 
 
@@ -299,7 +298,7 @@ class LeaseCandidate:
         self._seen: dict[str, _Seen] = {}
         self._looked = wanted.timing.clock()
 
-    def attempt(self) -> Lease | Obstacle | None:
+    def attempt(self) -> Lease | Obstacle:
         """Take the lock if nobody but the dead is in the way; never waits."""
         for _ in range(_MOST_TRIES):
             try:
@@ -308,7 +307,7 @@ class LeaseCandidate:
                 continue  # another was first: look again
         return Obstacle((), undecided=True)
 
-    def _try(self, state: LockState) -> Lease | Obstacle | None:
+    def _try(self, state: LockState) -> Lease | Obstacle:
         wanted, storage = self._wanted, self._storage
         alive, dead = self._judge(state)
         rivals = [
@@ -323,14 +322,7 @@ class LeaseCandidate:
             self._began = wanted.timing.clock()
             self._entry = Entry(0, storage.session, wanted.holder())
             state = replace(state, holders={**holding, self._token: self._entry}, lost=lost)
-            try:
-                state = state.write(storage, wanted.name)
-            except StorageDown:
-                raise
-            except UserError:
-                if wanted.read_only_ok:
-                    return None
-                raise
+            state = state.write(storage, wanted.name)
         lease = Lease(wanted, storage, self._token, state, self._began)
         self._token = secrets.token_hex(8)  # a lease that was lost must not come back with the next
         try:

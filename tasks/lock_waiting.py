@@ -11,16 +11,17 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from tasks.errors import Locked
-from tasks.liveness import started, this_machine
 
 T = TypeVar("T")
 
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-_CHECK_S = 0.2
-"""Seconds after which a wait that somebody ended is left."""
+_STATE, _STARTED = 0, 19
+"""Fields of /proc/<pid>/stat behind the name, which may hold anything: proc_pid_stat(5)."""
 
 
 def awake_or_not() -> float:
@@ -51,6 +52,32 @@ class Timing:
 
 
 TIMING = Timing()
+
+
+@cache
+def this_machine() -> str:
+    """This boot of this machine, and the space of process ids in it; empty if that is not told.
+
+    Two containers of one machine may have the same name and number, and are told apart.
+    """
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return ""
+
+
+def started(pid: int) -> str:
+    """When a process of this machine began, in ticks of its clock; empty if there is none.
+
+    Process ids come again, with other beginnings. One that is dead and not yet buried is none.
+    """
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return ""
+    fields = stat.rpartition(b")")[2].split()
+    return "" if fields[_STATE] in (b"Z", b"X") else fields[_STARTED].decode()
 
 
 class Holder(NamedTuple):
@@ -117,8 +144,6 @@ class Wanted:
     label: str
     wait_s: float
     on_wait: Callable[[str], None] | None
-    check: Callable[[], None] | None
-    read_only_ok: bool
     timing: Timing
 
     def holder(self) -> Holder:
@@ -155,7 +180,7 @@ def obtain(wanted: Wanted, attempt: Callable[[], T | Obstacle], remedy: str) -> 
         if outcome.holders and not told and wanted.on_wait is not None:
             told = True
             wanted.on_wait(f"{_taken(wanted, outcome)}; {_plan(wanted)}")
-        _pause(min(random.uniform(*timing.poll_s), max(0.0, patience - waited)), wanted.check)
+        time.sleep(min(random.uniform(*timing.poll_s), max(0.0, patience - waited)))
     return outcome
 
 
@@ -176,15 +201,3 @@ def _plan(wanted: Wanted) -> str:
     if math.isinf(wanted.wait_s):
         return "waiting for it to end"
     return f"waiting for it to end, for {wanted.wait_s:,.0f} s at most"
-
-
-def _pause(seconds: float, check: Callable[[], None] | None) -> None:
-    """Sleep; what ``check`` raises ends it soon."""
-    if check is None:
-        time.sleep(seconds)
-        return
-    deadline = time.monotonic() + seconds
-    check()
-    while (left := deadline - time.monotonic()) > 0:
-        time.sleep(min(left, _CHECK_S))
-        check()

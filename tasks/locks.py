@@ -36,18 +36,6 @@ class Lock(Protocol):
         ...
 
 
-class NoLock:
-    """What a reader goes on with where it may not write, hence not lock."""
-
-    is_sure = True
-
-    def still_held(self) -> None:
-        """There is nothing to lose."""
-
-    def release(self) -> None:
-        """There is nothing to give up."""
-
-
 @contextmanager
 def locked(
     storage: Storage,
@@ -56,8 +44,6 @@ def locked(
     shared: bool = False,
     wait_s: float = 0.0,
     on_wait: Callable[[str], None] | None = None,
-    check: Callable[[], None] | None = None,
-    read_only_ok: bool = False,
     label: str = "",
     timing: Timing = TIMING,
 ) -> Iterator[Lock]:
@@ -73,8 +59,6 @@ def locked(
         shared: hold it with others who share it, rather than alone.
         wait_s: seconds to wait for a living holder to end.
         on_wait: told once, in one line, who is waited for.
-        check: called every now and then while waiting; what it raises ends the wait.
-        read_only_ok: with ``shared``, go on without a lock where the lake cannot be written.
         label: the flow run's name, for those who wait for us.
         timing: how often things are done; for tests.
 
@@ -82,8 +66,7 @@ def locked(
         UserError: another run holds it, or the lake cannot be written or has no locks.
         StorageDown: the storage does not answer.
     """
-    no_lock_ok = read_only_ok and shared
-    wanted = Wanted(storage.root, name, shared, label, wait_s, on_wait, check, no_lock_ok, timing)
+    wanted = Wanted(storage.root, name, shared, label, wait_s, on_wait, timing)
     lock = _obtained(wanted, storage)
     try:
         yield lock
@@ -95,8 +78,8 @@ def _obtained(wanted: Wanted, storage: Storage) -> Lock:
     if storage.folder is not None:
         from tasks.file_locks import lock_file  # one of the two is all that a run needs
 
-        return lock_file(wanted, storage.folder) or NoLock()
+        return lock_file(wanted, storage.folder)
     from tasks.leases import take_lease
     from tasks.object_storage import ObjectStorage
 
-    return take_lease(wanted, cast(ObjectStorage, storage)) or NoLock()
+    return take_lease(wanted, cast(ObjectStorage, storage))

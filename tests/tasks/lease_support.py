@@ -189,7 +189,7 @@ class Objects(Unused):
     def wanted(self, *, shared: bool = False) -> Wanted:
         """A lock that one wants who does not wait."""
         timing = Timing(expiry_s=EXPIRY_S, clock=self.clock)
-        return Wanted(self.root, "articles", shared, "", 0.0, None, None, False, timing)
+        return Wanted(self.root, "articles", shared, "", 0.0, None, timing)
 
 
 class _Aborted(BaseException):
