@@ -12,14 +12,14 @@ import contextlib
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
-from tasks.journal_format import MAGIC, JournalReader, encode_records
-from tasks.journal_leftovers import SUFFIX, file_leftovers, make_ready
+from tasks.journal_format import MAGIC, encode_records
+from tasks.journal_leftovers import SUFFIX, WithLeftovers, leftovers_in
 from tasks.journal_reserve import Reserve
-from tasks.storage import FULL, sync, unwritable
+from tasks.storage import FULL, LocalStorage, sync, unwritable
 
 logger = logging.getLogger(__name__)
 
@@ -31,10 +31,10 @@ def _no_room(error: OSError) -> bool:
 
 
 class Journal:
-    """One append-only file of payloads; one that is there already is gone on with.
+    """One append-only file of payloads.
 
     Args:
-        path: where; what is there and is no journal of this version is set aside.
+        path: where; nothing may be there yet.
         make_room: called when a write has failed; True if it is worth trying again at once.
 
     Attributes:
@@ -50,18 +50,15 @@ class Journal:
         self._make_room = make_room
         self._closed = False
         self._torn = False
-        self._new = not path.exists()
+        self._new = True
         self._waiting: list[bytes] = []
         # Two locks, so that the event loop that appends never waits for a sync to end.
         self._appending = threading.Lock()
         self._syncing = threading.Lock()
-        self._size = 0 if self._new else make_ready(path)
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        self._size = 0
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
         try:
-            # Nothing can be read behind a record that is cut, so nothing may be written there.
-            os.ftruncate(self._descriptor, self._size)
-            if self._size == 0:
-                self._write_if_need_be_twice(MAGIC)
+            self._write_if_need_be_twice(MAGIC)
         except OSError:
             os.close(self._descriptor)
             raise
@@ -172,13 +169,7 @@ class Journal:
         self._size += len(records)
 
 
-def read_journal(path: Path) -> Iterator[bytes]:
-    """The payloads of a journal up to its end or to the first cut or damaged record."""
-    with path.open("rb") as file:
-        yield from JournalReader(file)
-
-
-class JournalFolder:
+class JournalFolder(WithLeftovers):
     """The journals of a run, one a batch, and what earlier runs left beside them.
 
     As a context manager it holds the reserve and runs the thread that syncs them.
@@ -188,15 +179,10 @@ class JournalFolder:
         run: the run's name.
         reserve: bytes of disk to set aside for the answers in flight when the disk fills up.
         lake: the lake as the user names it.
-
-    Attributes:
-        leftovers: what earlier runs left.
-        on_trouble: told, in any thread, why nothing more may be paid for.
     """
 
     def __init__(self, folder: Path, run: str, *, reserve: int = 0, lake: str = "") -> None:
-        self.leftovers = file_leftovers(folder)
-        self.on_trouble: Callable[[str], None] = logger.warning
+        super().__init__(leftovers_in(LocalStorage(str(folder))))
         self._folder = folder
         self._run = run
         self._lake = lake or str(folder)
@@ -247,16 +233,6 @@ class JournalFolder:
     def discard(self, batch: str) -> None:
         """Remove a batch's journal: its outcomes are committed."""
         self._open.pop(batch).close(discard=True)
-
-    def set_aside_foreign(self) -> None:
-        """Set aside, with a warning, what earlier runs left that is no journal of this version."""
-        self.leftovers = [left for left in self.leftovers if not left.set_aside_if_foreign()]
-
-    def discard_leftovers(self) -> None:
-        """Remove what earlier runs left: it is committed by now. Damaged ones are set aside."""
-        for leftover in self.leftovers:
-            leftover.discard()
-        self.leftovers = []
 
     def _make_room(self, error: OSError) -> bool:
         """Give the reserve to what is in flight, and have nothing more sent."""

@@ -8,14 +8,11 @@ length, so that the zeros that a power cut can leave at the end are no record.
 
 from __future__ import annotations
 
-import os
 import struct
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from enum import Enum
-from io import BytesIO
-from pathlib import Path
-from typing import BinaryIO
+from typing import NamedTuple
 
 MAGIC = b"AFJRNL01"
 _FRAME = struct.Struct("<II")
@@ -47,81 +44,47 @@ def encode_records(payloads: Iterable[bytes]) -> bytes:
     )
 
 
-class JournalReader:
-    """The records of an open journal, from its beginning, and what was found behind them.
+class Journaled(NamedTuple):
+    """What a journal holds.
 
     Attributes:
-        readable: bytes up to the end of the last record read, the magic among them.
-        left_out: bytes behind them that are no zeros at the end; known when all are read.
-        end: how the journal ends; known when all are read.
+        records: its payloads, up to its end or to the first cut or damaged record.
+        left_out: bytes behind them that are no zeros at the end.
+        end: how it ends.
     """
 
-    def __init__(self, file: BinaryIO) -> None:
-        self.readable = 0
-        self.left_out = 0
-        self.end = End.WHOLE
-        self._file = file
+    records: list[bytes]
+    left_out: int
+    end: End
 
-    def __iter__(self) -> Iterator[bytes]:
-        file = self._file
-        size = file.seek(0, os.SEEK_END)
-        file.seek(0)
-        head = file.read(len(MAGIC))
-        if head != MAGIC:
-            self._end_without_magic(head)
-            return
-        self.readable = len(MAGIC)
-        while len(frame := file.read(_FRAME.size)) == _FRAME.size:
-            length, checksum = _FRAME.unpack(frame)
-            ends = self.readable + _FRAME.size + length
-            # A damaged length can be 4 GB: it is not even tried.
-            if ends > size or _checksum(payload := file.read(length)) != checksum:
-                self._end_at_bad_record(ends)
-                return
-            self.readable = ends
-            yield payload
-        if frame:
-            self._end_at_bad_record(size + 1)
 
-    def _end_without_magic(self, head: bytes) -> None:
-        rest = _without_zeros(head + self._file.read())
-        self.left_out = len(rest)
+def read_journal(content: bytes) -> Journaled:
+    """Read the bytes of a journal, from its beginning."""
+    if not content.startswith(MAGIC):
+        rest = content.rstrip(b"\0")
         if rest and not MAGIC.startswith(rest):
-            self.end = End.FOREIGN
-        elif head:
-            self.end = End.CUT
-
-    def _end_at_bad_record(self, ends: int) -> None:
-        self._file.seek(self.readable)
-        rest = _without_zeros(self._file.read())
-        self.left_out = len(rest)
-        cut = self.readable + len(rest) < ends and not _holds_a_record(rest)
-        self.end = End.CUT if cut else End.DAMAGED
-
-
-def examine(path: Path) -> JournalReader:
-    """Read a journal file through for its ``readable``, ``left_out`` and ``end``."""
-    with path.open("rb") as file:
-        reader = JournalReader(file)
-        for _ in reader:
-            pass
-        return reader
-
-
-def examine_bytes(content: bytes) -> JournalReader:
-    """As examine, for a journal in memory."""
-    reader = JournalReader(BytesIO(content))
-    for _ in reader:
-        pass
-    return reader
+            return Journaled([], len(rest), End.FOREIGN)
+        return Journaled([], len(rest), End.CUT if content else End.WHOLE)
+    records: list[bytes] = []
+    start, size = len(MAGIC), len(content)
+    while start < size:
+        ends = size + 1
+        if start + _FRAME.size <= size:
+            length, checksum = _FRAME.unpack_from(content, start)
+            ends = start + _FRAME.size + length
+            payload = content[start + _FRAME.size : ends]
+            if ends <= size and _checksum(payload) == checksum:
+                records.append(payload)
+                start = ends
+                continue
+        rest = content[start:].rstrip(b"\0")
+        cut = start + len(rest) < ends and not _holds_a_record(rest)
+        return Journaled(records, len(rest), End.CUT if cut else End.DAMAGED)
+    return Journaled(records, 0, End.WHOLE)
 
 
 def _checksum(payload: bytes) -> int:
     return zlib.crc32(payload, zlib.crc32(_LENGTH.pack(len(payload))))
-
-
-def _without_zeros(content: bytes) -> bytes:
-    return content.rstrip(b"\0")
 
 
 def _holds_a_record(rest: bytes) -> bool:

@@ -12,13 +12,12 @@ from __future__ import annotations
 import itertools
 import logging
 import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Self
 
 from tasks.journal_format import MAGIC, encode_records
-from tasks.journal_leftovers import SUFFIX, Leftover, ObjectLeftover, file_leftovers
+from tasks.journal_leftovers import SUFFIX, Leftover, WithLeftovers
 from tasks.journal_spool import Spool
 from tasks.storage import Storage
 
@@ -28,16 +27,6 @@ SYNC_EVERY_S = 0.5
 GROUP_BYTES = 256 << 10
 _RETRY_S = 5.0
 """Seconds between tries of a store that has failed for longer than its patience."""
-
-
-def object_leftovers(storage: Storage, table_name: str, spool: Path) -> list[Leftover]:
-    """What earlier runs left in the store, and on this machine."""
-    names = [file.name for file in storage.list(_folder(table_name)) if file.name.endswith(SUFFIX)]
-    return [*(ObjectLeftover(storage, name) for name in names), *file_leftovers(spool)]
-
-
-def _folder(table_name: str) -> str:
-    return f"_staging/journals/{table_name}"
 
 
 class ObjectJournal:
@@ -53,30 +42,25 @@ class ObjectJournal:
         self._journals.append(self._batch, payloads)
 
 
-class ObjectJournals:
+class ObjectJournals(WithLeftovers):
     """The journals of a run in an object store, and what earlier runs left there.
 
     As a context manager it runs the thread that writes them.
 
     Args:
         storage: the lake's.
-        table_name: names the folder of the objects.
+        folder: of the objects.
         run: the run's name.
         spool: the folder of this machine for what the store does not have yet.
-
-    Attributes:
         leftovers: what earlier runs left, in the store and in the spool.
-        on_trouble: told, in the thread that writes, why nothing more may be paid for.
-
-    Raises:
-        UserError: the store cannot be listed.
     """
 
-    def __init__(self, storage: Storage, table_name: str, run: str, spool: Path) -> None:
-        self.leftovers = object_leftovers(storage, table_name, spool)
-        self.on_trouble: Callable[[str], None] = logger.warning
+    def __init__(
+        self, storage: Storage, folder: str, run: str, spool: Path, leftovers: list[Leftover]
+    ) -> None:
+        super().__init__(leftovers)
         self._storage = storage
-        self._prefix = f"{_folder(table_name)}/{run}"
+        self._prefix = f"{folder}/{run}"
         self._spool = Spool(spool, run)
         self._numbers = itertools.count()
         self._open: dict[str, ObjectJournal] = {}
@@ -136,16 +120,6 @@ class ObjectJournals:
             for name, batches in list(self._batches_of.items()):
                 batches.discard(batch)
                 self._delete_if_done(name)
-
-    def set_aside_foreign(self) -> None:
-        """Set aside, with a warning, what earlier runs left that is no journal of this version."""
-        self.leftovers = [left for left in self.leftovers if not left.set_aside_if_foreign()]
-
-    def discard_leftovers(self) -> None:
-        """Remove what earlier runs left: it is committed by now. Damaged ones are set aside."""
-        for leftover in self.leftovers:
-            leftover.discard()
-        self.leftovers = []
 
     def _write_often(self) -> None:
         while True:

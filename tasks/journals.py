@@ -2,66 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-from typing import Protocol, Self
+from typing import TypeAlias
 
-from tasks.journal import JournalFolder
-from tasks.journal_leftovers import Leftover, file_leftovers
-from tasks.journal_objects import ObjectJournals, object_leftovers
+from tasks.journal import Journal, JournalFolder
+from tasks.journal_leftovers import SUFFIX, Leftover, leftovers_in
+from tasks.journal_objects import ObjectJournal, ObjectJournals
 from tasks.journal_reserve import reserve_bytes
 from tasks.journal_spool import spool_folder
-from tasks.storage import Storage, unwritable
+from tasks.storage import LocalStorage, Storage, unwritable
 
+BatchJournal: TypeAlias = Journal | ObjectJournal
+"""Where the outcomes of one batch are kept until its part is committed."""
 
-class BatchJournal(Protocol):
-    """Where the outcomes of one batch are kept until its part is committed."""
-
-    @property
-    def name(self) -> str:
-        """How the user finds it."""
-        ...
-
-    def append(self, *payloads: bytes) -> None:
-        """Keep payloads; raises OSError where that fails for now: they are tried again."""
-        ...
-
-
-class Journals(Protocol):
-    """The journals of a run and what earlier runs left. A context manager.
-
-    Attributes:
-        leftovers: what earlier runs left.
-        on_trouble: told, in any thread, why nothing more may be paid for.
-    """
-
-    leftovers: list[Leftover]
-    on_trouble: Callable[[str], None]
-
-    @property
-    def unsynced(self) -> int:
-        """How many payloads are not yet where they will be safe."""
-        ...
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(self, *problem: object) -> None: ...
-
-    def open(self, batch: str) -> BatchJournal:
-        """The journal of a batch: a new one, or the one that its earlier try left open."""
-        ...
-
-    def discard(self, batch: str) -> None:
-        """Remove a batch's records: its outcomes are committed."""
-        ...
-
-    def set_aside_foreign(self) -> None:
-        """Set aside, with a warning, what earlier runs left that is no journal of this version."""
-        ...
-
-    def discard_leftovers(self) -> None:
-        """Remove what earlier runs left: it is committed by now. Damaged ones are set aside."""
-        ...
+Journals: TypeAlias = JournalFolder | ObjectJournals
+"""The journals of a run and what earlier runs left. A context manager."""
 
 
 def open_journals(
@@ -72,9 +26,12 @@ def open_journals(
     Entering it raises UserError where the disk has no room for what may be in flight
     (``max_in_flight`` requests), or the lake cannot be written.
     """
+    home = _home(table_name)
     if storage.folder is None:
-        return ObjectJournals(storage, table_name, run_name, spool_folder(storage.root, table_name))
-    folder = _folder(storage.folder, table_name)
+        spool = spool_folder(storage.root, table_name)
+        leftovers = find_leftovers(storage, table_name)
+        return ObjectJournals(storage, home, run_name, spool, leftovers)
+    folder = storage.folder / home
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -84,12 +41,15 @@ def open_journals(
 
 
 def find_leftovers(storage: Storage, table_name: str) -> list[Leftover]:
-    """What earlier runs left of a table, for who only looks: nothing is written."""
+    """What earlier runs left of a table in its lake, and on this machine; nothing is written."""
+    leftovers = leftovers_in(storage, _home(table_name))
     if storage.folder is None:
-        return object_leftovers(storage, table_name, spool_folder(storage.root, table_name))
-    folder = _folder(storage.folder, table_name)
-    return file_leftovers(folder)
+        # A spool that cannot be listed is no reason to stop: only a warning, once it is needed.
+        spool = LocalStorage(str(spool_folder(storage.root, table_name)))
+        names = sorted(path.name for path in spool.folder.glob(f"*{SUFFIX}"))
+        leftovers += [Leftover(spool, name) for name in names]
+    return leftovers
 
 
-def _folder(lake: Path, table_name: str) -> Path:
-    return lake / "_staging" / "journals" / table_name
+def _home(table_name: str) -> str:
+    return f"_staging/journals/{table_name}"

@@ -93,6 +93,7 @@ def open_job(
             *(table.lake.storage, table.name, run_name),
             max_in_flight=settings.max_in_flight,
         )
+        stack.enter_context(journals)
         job = Job(
             table=table,
             endpoint=endpoint,
@@ -100,7 +101,7 @@ def open_job(
             prompt=article_prompt(table.recipe),
             parse=answer_parser(table.recipe),
             gateway=build_gateway(endpoint, base_url, settings),
-            journals=stack.enter_context(journals),
+            journals=journals,
             flow_run_id=flow_run_id,
             run_name=run_name,
             locks=locks,

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from tasks.errors import UserError
 from tasks.holders import Held
-from tasks.journal_format import End, examine
-from tasks.journal_leftovers import SET_ASIDE, SUFFIX, FileLeftover
+from tasks.journal_format import End
+from tasks.journal_leftovers import SET_ASIDE, SUFFIX
 from tasks.journals import find_leftovers
 from tasks.lake import STAGING, Lake
 from tasks.loads import LOADS
@@ -149,19 +148,12 @@ def _waiting(lake: Lake, name: str) -> Iterator[Finding]:
     more = f" and {len(leftovers) - 1:,} more journals" if len(leftovers) > 1 else ""
     yield Finding(f"{first}{more}: {count:,} answers of a killed run wait; {_RUN_AGAIN}", name)
     for leftover in leftovers:
-        if isinstance(leftover, FileLeftover) and _is_damaged(leftover.path):
+        if leftover.end()[0] in (End.DAMAGED, End.FOREIGN):
             yield Finding(
                 f"{leftover.name}: the journal is damaged before its end; the next run takes in "
                 "what can be read and sets it aside: check the disk, then run again",
                 name,
             )
-
-
-def _is_damaged(path: Path) -> bool:
-    try:
-        return examine(path).end in (End.DAMAGED, End.FOREIGN)
-    except OSError:
-        return False  # whoever committed it has removed it
 
 
 def _scratch(lake: Lake) -> Iterator[Finding]:

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tasks.journal_leftovers import Leftover, file_leftovers
+from tasks.journal_format import read_journal
+from tasks.journal_leftovers import Leftover, leftovers_in
 from tasks.journal_objects import ObjectJournals
 from tasks.journal_spool import spool_folder
 from tasks.journals import open_journals
@@ -94,4 +95,13 @@ def records(leftovers: list[Leftover]) -> list[bytes]:
 
 
 def find_spooled(store: FolderAsObjects) -> list[Leftover]:
-    return file_leftovers(spool_folder(store.root, TABLE))
+    return leftovers_in(LocalStorage(str(spool_folder(store.root, TABLE))))
+
+
+def leftover_of(path: Path) -> Leftover:
+    return Leftover(LocalStorage(str(path.parent)), path.name)
+
+
+def records_of(path: Path) -> list[bytes]:
+    """The records of a journal file."""
+    return read_journal(path.read_bytes()).records

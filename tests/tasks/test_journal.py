@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from tasks.errors import UserError
-from tasks.journal import Journal, JournalFolder, read_journal
+from tasks.journal import Journal, JournalFolder
 from tasks.journal_format import MAGIC, encode_records
-from tasks.journal_leftovers import FileLeftover
 from tasks.journal_reserve import Reserve, reserve_bytes
 from tests.tasks.job_support import files_no_longer_than
+from tests.tasks.journal_support import leftover_of, records_of
 
 
 def journal_of(path: Path, payloads: list[bytes]) -> bytes:
@@ -41,11 +41,11 @@ def test_what_the_disk_has_no_room_for_is_written_when_it_has_in_order(tmp_path:
                 journal.append(*more)
         assert journal.unsynced == 2
         # Whole records only, even while the disk is full.
-        assert list(read_journal(journal.path)) == [b"before", b"fits"]
+        assert records_of(journal.path) == [b"before", b"fits"]
     journal.append(b"last")
     assert journal.unsynced == 0
     assert journal.close() == 0
-    assert list(read_journal(journal.path)) == [b"before", b"fits", b"x" * 1000, b"after", b"last"]
+    assert records_of(journal.path) == [b"before", b"fits", b"x" * 1000, b"after", b"last"]
 
 
 @pytest.mark.parametrize("room_by", ["sync", "close", "never"])
@@ -65,7 +65,7 @@ def test_what_could_not_be_written_is_tried_again_at_sync_and_at_the_end(
         assert journal.unsynced == 0
     if room_by != "never":
         assert journal.close() == 0
-    assert len(list(read_journal(journal.path))) == (room_by != "never")
+    assert len(records_of(journal.path)) == (room_by != "never")
 
 
 class FullDisk:
@@ -111,8 +111,8 @@ def test_a_full_disk_gives_its_reserve_to_what_is_in_flight(
         assert journals.unsynced == 1
         disk.size += 10_000
     expected = [b"%d" % number * 100 for number in range(4)]
-    assert list(read_journal(one.path)) == [b"before", *expected, b"a" * 200, b"b" * 200]
-    assert list(read_journal(two.path)) == expected
+    assert records_of(one.path) == [b"before", *expected, b"a" * 200, b"b" * 200]
+    assert records_of(two.path) == expected
     assert sorted(path.name for path in tmp_path.iterdir()) == [one.path.name, two.path.name]
 
 
@@ -172,7 +172,7 @@ def test_append_after_close_raises_and_writes_to_no_other_file(tmp_path: Path) -
     for other in others:
         other.close()
         assert Path(other.name).read_bytes() == b""
-    assert list(read_journal(journal.path)) == [b"one"]
+    assert records_of(journal.path) == [b"one"]
 
 
 def test_a_folder_tells_what_earlier_runs_left_and_keeps_its_own_unless_discarded(
@@ -214,11 +214,6 @@ def test_what_is_appended_is_made_durable_soon_even_if_a_sync_fails(
             time.sleep(0.01)
         assert not is_dirty(journal)
     assert "the disk is gone" in caplog.text
-
-
-def leftover_of(path: Path, content: bytes) -> FileLeftover:
-    path.write_bytes(content)
-    return FileLeftover(path)
 
 
 def test_what_earlier_runs_left_is_removed_or_set_aside(
@@ -265,26 +260,26 @@ def test_what_earlier_runs_left_is_removed_or_set_aside(
 
 def test_a_file_set_aside_takes_the_place_of_no_other(tmp_path: Path) -> None:
     for content in (b"rubbish 1", b"rubbish 2", b"rubbish 3"):
-        assert leftover_of(tmp_path / "a.journal", content).set_aside_if_foreign()
+        (tmp_path / "a.journal").write_bytes(content)
+        assert leftover_of(tmp_path / "a.journal").set_aside_if_foreign()
     assert sorted(path.read_bytes()[-1:] for path in tmp_path.iterdir()) == [b"1", b"2", b"3"]
 
 
 def test_a_leftover_that_is_gone_has_no_records_and_one_that_cannot_be_read_is_told(
     tmp_path: Path,
 ) -> None:
-    gone = FileLeftover(tmp_path / "gone.journal")
+    gone = leftover_of(tmp_path / "gone.journal")
     assert list(gone.records()) == []
     assert not gone.set_aside_if_foreign()
     gone.discard()
     (tmp_path / "odd.journal").mkdir()
     with pytest.raises(UserError, match=r"odd\.journal: answers of an earlier run cannot be read"):
-        list(FileLeftover(tmp_path / "odd.journal").records())
+        list(leftover_of(tmp_path / "odd.journal").records())
 
 
-def test_damage_in_a_journal_that_is_gone_on_with_is_kept_beside_it(tmp_path: Path) -> None:
+def test_a_journal_is_never_written_over_another(tmp_path: Path) -> None:
     path = tmp_path / "one.journal"
-    damaged = (MAGIC + encode_records([b"one", b"two", b"three"])).replace(b"two", b"twO")
-    path.write_bytes(damaged)
-    journal_of(path, [b"new"])
-    assert list(read_journal(path)) == [b"one", b"new"]
-    assert (tmp_path / "one.journal.damaged").read_bytes() == damaged
+    written = journal_of(path, [b"one"])
+    with pytest.raises(FileExistsError):
+        Journal(path)
+    assert path.read_bytes() == written

@@ -15,7 +15,7 @@ import pytest
 from benchmarks.endpoints import MockEndpoint
 from tasks.errors import UsageError, UserError
 from tasks.job import Job
-from tasks.journal import Journal, JournalFolder, read_journal
+from tasks.journal import Journal, JournalFolder
 from tasks.lake import Lake
 from tasks.open_job import allow_connections, open_job, open_table
 from tasks.settings import SummarizeSettings
@@ -33,6 +33,7 @@ from tests.tasks.job_support import (
     run,
     run_open,
 )
+from tests.tasks.journal_support import records_of
 
 ARTICLES = 12
 IDS = sorted(f"a{n}" for n in range(ARTICLES))
@@ -142,7 +143,7 @@ def test_a_journal_that_was_cut_costs_what_was_cut_off_and_no_more(
     (journal,) = at(lake, "_staging").rglob("*.journal")
     whole = journal.read_bytes()
     journal.write_bytes(whole[: random.Random(seed).randrange(len(whole))])
-    readable = len(list(read_journal(journal)))
+    readable = len(records_of(journal))
     asked.reset_stats()
     assert_made_good(lake, asked, {})
     assert asked.stats()["calls"] == len(IDS) + 2 - readable

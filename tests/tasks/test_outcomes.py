@@ -10,12 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.journal import Journal
-from tasks.journal_leftovers import FileLeftover
+from tasks.journal_leftovers import Leftover
 from tasks.llm.answers import Answer, Unanswered
 from tasks.llm.chat import Usage
 from tasks.llm.errors import PERMANENT_CLASSES, UnusableArticle
 from tasks.outcomes import Outcome, read_outcomes
 from tests.tasks.job_support import answer, failure
+from tests.tasks.journal_support import leftover_of
 
 VALUES = (
     st.text()
@@ -26,12 +27,12 @@ VALUES = (
 )
 
 
-def journal(path: Path, *payloads: bytes) -> FileLeftover:
+def journal(path: Path, *payloads: bytes) -> Leftover:
     written = Journal(path)
     for payload in payloads:
         written.append(payload)
     written.close()
-    return FileLeftover(path)
+    return leftover_of(path)
 
 
 @given(st.dictionaries(st.text(min_size=1), VALUES))
