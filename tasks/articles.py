@@ -18,7 +18,6 @@ from tasks.cleaning.column_mapping import Siblings, map_columns, sampled, with_f
 from tasks.cleaning.columns import ColumnMap, given_for
 from tasks.compaction import keys_of
 from tasks.errors import SourceAway, StorageDown, UserError
-from tasks.keys import KeySet
 from tasks.loading import Loading
 from tasks.loads import Load
 from tasks.printable import printable
@@ -31,6 +30,7 @@ from tasks.reading.readers_base import (
     Source,
 )
 from tasks.rejects import RejectWriter, reject_writer
+from tasks.sorted_keys import KeySet
 from tasks.source_report import SourceReport
 
 logger = logging.getLogger(__name__)

@@ -8,9 +8,8 @@ import pyarrow as pa
 from tasks.compaction import Stale, rewrite_parts
 from tasks.enriched import FAILURE_SCHEMA, EnrichedTable
 from tasks.key_columns import id_tags, read_keys, row_keys, text_keys
-from tasks.keys import KeySet
 from tasks.parts import ROW_GROUP, Part
-from tasks.sorted_keys import Flags, Keys, order_of
+from tasks.sorted_keys import Flags, Keys, KeySet, order_of
 
 
 def settle_failures(table: EnrichedTable, current: KeySet | None = None) -> pa.Table:

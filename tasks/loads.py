@@ -13,13 +13,12 @@ import pyarrow as pa
 
 from tasks.compaction import keys_of
 from tasks.key_columns import Stretch, id_tags, row_keys
-from tasks.keys import KeySet
 from tasks.lake import STAGING, Lake, part_name
 from tasks.parts import Part
 from tasks.profiles import Profile
 from tasks.reading.readers_base import Reject
 from tasks.rejects import KnownRejects
-from tasks.sorted_keys import Flags, Keys, Words
+from tasks.sorted_keys import Flags, Keys, KeySet, Words
 from tasks.superseded import LIST_SCHEMA, current_stretches, list_superseded
 
 LOADS = f"{STAGING}/loads"

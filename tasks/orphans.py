@@ -6,9 +6,9 @@ import pyarrow as pa
 
 from tasks.cleaning.canonical import ARTICLES_SCHEMA
 from tasks.enriched import EnrichedTable
-from tasks.keys import KeySet, keys_of_bytes
 from tasks.lake import part_name
 from tasks.outcomes import Outcome
+from tasks.sorted_keys import KeySet, keys_of_bytes
 from tasks.superseded import current_stretches
 
 

@@ -10,10 +10,10 @@ from hashlib import blake2b
 
 import pyarrow as pa
 
-from tasks.keys import KeySet
 from tasks.lake import Lake, part_name
 from tasks.parts import PartWriter
 from tasks.reading.readers_base import Reject
+from tasks.sorted_keys import KeySet
 
 REJECTS_SCHEMA = pa.schema(
     [

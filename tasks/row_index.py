@@ -6,8 +6,7 @@ import numpy as np
 
 from tasks.enriched import EnrichedTable
 from tasks.key_columns import read_keys, row_keys
-from tasks.keys import KeySet
-from tasks.sorted_keys import Flags, Keys, Order, SortedKeys, Words, order_of
+from tasks.sorted_keys import Flags, Keys, KeySet, Order, SortedKeys, Words, order_of
 
 
 class RowIndex:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from tasks.keys import keys_of_bytes
 from tasks.refusals import Refusals
 from tasks.row_index import RowIndex, repeated_rows
-from tasks.sorted_keys import Flags, Keys, Order, SortedKeys, Words
+from tasks.sorted_keys import Flags, Keys, Order, SortedKeys, Words, keys_of_bytes
 
 
 class RowStates(NamedTuple):

@@ -6,8 +6,9 @@ is two 64-bit integers. New keys come as blocks, which merge so that few, ever l
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +20,9 @@ Rows = npt.NDArray[np.intp]
 _Block = list[Words]
 """Columns of the same length, in the order of the first: high, low and, if there are, values."""
 
+KEY_BYTES = 16
+_AT_ONCE = 65_536
+"""How many keys of an iterable are taken in at once."""
 _SHELF_BITS = 3
 _SHELVES = 1 << _SHELF_BITS
 _SHELF_ENDS = np.arange(1, _SHELVES, dtype=np.uint64) << np.uint64(64 - _SHELF_BITS)
@@ -38,6 +42,19 @@ class Keys(NamedTuple):
     def take(self, rows: Rows | Flags) -> Keys:
         """The keys of some rows."""
         return Keys(self.high[rows], self.low[rows])
+
+
+def keys_of_buffer(content: bytes) -> Keys:
+    """Return the keys that are in a buffer, one after another."""
+    words = np.frombuffer(content, ">u8").reshape(-1, 2)
+    return Keys(words[:, 0].astype(np.uint64), words[:, 1].astype(np.uint64))
+
+
+def keys_of_bytes(keys: Sequence[bytes]) -> Keys:
+    """Return keys as columns; raises ValueError if one is not of 16 bytes."""
+    if any(len(key) != KEY_BYTES for key in keys):
+        raise ValueError(f"a key is {KEY_BYTES} bytes")
+    return keys_of_buffer(b"".join(keys))
 
 
 class Order(NamedTuple):
@@ -83,12 +100,6 @@ class SortedKeys:
 
     def __len__(self) -> int:
         return sum(len(block[0]) for shelf in self._shelves for block in shelf)
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes that the keys and values take."""
-        blocks = itertools.chain.from_iterable(self._shelves)
-        return sum(column.nbytes for block in blocks for column in block)
 
     def contains(self, keys: Keys, order: Order) -> Flags:
         """Return for each key whether it is in the set; ``order`` is that of the keys."""
@@ -156,3 +167,47 @@ def _merged(older: _Block, newer: _Block) -> _Block:
         column[stays] = older.pop(0)
         merged.append(column)
     return merged
+
+
+class KeySet:
+    """A set of 16-byte keys, compact, for millions; safe to share between threads.
+
+    At rest it takes 16 bytes a key, and half as much again while it grows. Made for keys that come
+    by the hundred and more: one by one they take about 0.1 ms each.
+    """
+
+    def __init__(self, keys: Iterable[bytes] = ()) -> None:
+        self._keys = SortedKeys()
+        self._lock = threading.Lock()
+        self.update(keys)
+
+    def __len__(self) -> int:
+        with self._lock:
+            return len(self._keys)
+
+    def __contains__(self, key: bytes) -> bool:
+        return bool(self.contains_keys(keys_of_bytes([key]))[0])
+
+    def update(self, keys: Iterable[bytes]) -> None:
+        """Add all keys, a bounded number at a time."""
+        rest = iter(keys)
+        while some := list(islice(rest, _AT_ONCE)):
+            self.add_many(some)
+
+    def contains_keys(self, keys: Keys) -> Flags:
+        """Return for each key whether it is in the set."""
+        order = order_of(keys)
+        with self._lock:
+            return self._keys.contains(keys, order)
+
+    def add_many(self, keys: Sequence[bytes]) -> Flags:
+        """Add keys; return for each whether it is new (of equal ones only the first is)."""
+        return self.add_keys(keys_of_bytes(keys))
+
+    def add_keys(self, keys: Keys) -> Flags:
+        """The same for keys in columns."""
+        order = order_of(keys)
+        with self._lock:
+            new = ~self._keys.contains(keys, order) & order.is_first
+            self._keys.insert(keys.take(new))
+        return new

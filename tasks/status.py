@@ -16,11 +16,10 @@ from tasks.errors import UserError
 from tasks.holders import held_locks
 from tasks.journals import find_leftovers
 from tasks.key_columns import read_keys, read_stretches, row_keys
-from tasks.keys import KeySet
 from tasks.lake import Lake
 from tasks.llm.errors import PERMANENT_CLASSES
 from tasks.parts import Part, PartGone
-from tasks.sorted_keys import count_flags
+from tasks.sorted_keys import KeySet, count_flags
 from tasks.superseded import Superseded, current_rows
 from tasks.tables import FoundTable, find_tables
 from tasks.waiting_answers import waiting_answers

@@ -16,12 +16,11 @@ import pyarrow.compute as pc
 from tasks.cleaning.canonical import ARTICLES_SCHEMA
 from tasks.compaction import Stale, keys_of, merge_small_parts, retire_rows
 from tasks.key_columns import Stretch, read_stretches, row_keys
-from tasks.keys import KeySet
 from tasks.lake import STAGING, Lake
 from tasks.merges import finish_merges
 from tasks.parts import ROW_GROUP, Part
 from tasks.schemas import upgrade_parts
-from tasks.sorted_keys import Flags, Keys
+from tasks.sorted_keys import Flags, Keys, KeySet
 
 ARTICLE_PARTS = "articles-parts"
 """Lock on the parts of articles: shared by who relies on them, exclusive for who replaces some."""

@@ -10,9 +10,8 @@ import numpy as np
 
 from tasks.errors import StorageDown
 from tasks.key_columns import read_stretches, row_keys
-from tasks.keys import KeySet
 from tasks.parts import Part, PartGone
-from tasks.sorted_keys import Flags, Keys, count_flags
+from tasks.sorted_keys import Flags, Keys, KeySet, count_flags
 from tasks.verify_rows import Expected, Finding, Rows, checked_rows
 
 logger = logging.getLogger(__name__)

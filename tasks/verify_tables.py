@@ -7,11 +7,10 @@ from dataclasses import dataclass, replace
 from tasks.cleaning.canonical import ARTICLES_SCHEMA
 from tasks.enriched import FAILURE_SCHEMA, EnrichedTable
 from tasks.errors import UserError
-from tasks.keys import KeySet
 from tasks.lake import Lake
 from tasks.parts import Part
 from tasks.rejects import REJECTS_SCHEMA
-from tasks.sorted_keys import count_flags
+from tasks.sorted_keys import KeySet, count_flags
 from tasks.superseded import LIST_SCHEMA, LISTS, Superseded
 from tasks.tables import FoundTable
 from tasks.verify_keys import ArticlesSeen, Belongs, Once, Seen, no_row

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from tasks.journal_leftovers import Leftover
-from tasks.keys import KEY_BYTES, KeySet
 from tasks.outcomes import Outcome
-
-_AT_ONCE = 4_096
+from tasks.sorted_keys import KEY_BYTES, KeySet
 
 
 def waiting_answers(leftovers: Iterable[Leftover]) -> KeySet:
@@ -19,25 +17,16 @@ def waiting_answers(leftovers: Iterable[Leftover]) -> KeySet:
     Raises:
         UserError: a journal cannot be read.
     """
-    texts = KeySet()
-    some: list[bytes] = []
+    return KeySet(_answered_texts(leftovers))
+
+
+def _answered_texts(leftovers: Iterable[Leftover]) -> Iterator[bytes]:
     for leftover in leftovers:
         for payload in leftover.records():
-            text = _answered_text(payload)
-            if text is not None:
-                some.append(text)
-            if len(some) >= _AT_ONCE:
-                texts.add_many(some)
-                some = []
-    texts.add_many(some)
-    return texts
-
-
-def _answered_text(payload: bytes) -> bytes | None:
-    """The text of a record that is an answer of this version."""
-    try:
-        outcome = Outcome.decode(payload)
-        text = bytes.fromhex(outcome.content_hash)
-    except ValueError:
-        return None
-    return text if outcome.answered and len(text) == KEY_BYTES else None
+            try:
+                outcome = Outcome.decode(payload)
+                text = bytes.fromhex(outcome.content_hash)
+            except ValueError:
+                continue  # of another version
+            if outcome.answered and len(text) == KEY_BYTES:
+                yield text

@@ -8,10 +8,9 @@ import pyarrow.dataset as ds
 import pytest
 
 from tasks.compaction import Stale, keys_of, merge_small_parts, retire_rows
-from tasks.keys import KeySet
 from tasks.lake import Lake
 from tasks.merges import finish_merges
-from tasks.sorted_keys import Flags
+from tasks.sorted_keys import Flags, KeySet
 from tests.tasks.crashing_storage import at_every_change
 from tests.tasks.job_support import at
 

@@ -5,8 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.keys import keys_of_bytes
-from tasks.sorted_keys import Keys, SortedKeys, order_of
+from tasks.sorted_keys import Keys, SortedKeys, keys_of_bytes, order_of
 
 # Few distinct halves, so that keys share their first eight bytes; all shelves are in use.
 HALVES = st.sampled_from([bytes(8), b"\1" + bytes(7), bytes(7) + b"\1", b"\xff" * 8, b"abcdefg\0"])
@@ -24,7 +23,8 @@ def test_values_are_found_by_their_keys(steps: list[dict[bytes, int]], probes: l
         store.insert(keys_of_bytes(list(new)), np.array(list(new.values()), np.uint64))
         model |= new
         assert len(store) == len(model)
-        assert store.nbytes == 24 * len(model)
+        blocks = [block for shelf in store._shelves for block in shelf]
+        assert sum(column.nbytes for block in blocks for column in block) == 24 * len(model)
     asked = [*probes, *model]
     keys = keys_of_bytes(asked)
     found, values = store.find(keys, order_of(keys))
