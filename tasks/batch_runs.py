@@ -8,10 +8,10 @@ from typing import Any
 
 from prefect.futures import PrefectConcurrentFuture, PrefectFuture
 
+from tasks.batches import Batch
 from tasks.errors import UserError
 from tasks.job import Counts
 from tasks.llm.classify import one_line
-from tasks.planning import Batch
 
 
 class BatchRuns:

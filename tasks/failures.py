@@ -1,15 +1,21 @@
-"""The failures table tells what stands: one row an article, and none that has its answer."""
+"""The failures: the table tells what stands, and a plan who failed for good and what of.
+
+One row an article stands, and none whose article has its answer.
+"""
 
 from __future__ import annotations
+
+from collections import Counter
 
 import numpy as np
 import pyarrow as pa
 
 from tasks.compaction import Stale, rewrite_parts
 from tasks.enriched import FAILURE_SCHEMA, EnrichedTable
-from tasks.key_columns import id_tags, read_keys, row_keys, text_keys
+from tasks.key_columns import Stretch, id_tags, read_keys, read_stretches, row_keys, text_keys
+from tasks.llm.errors import PERMANENT_CLASSES
 from tasks.parts import ROW_GROUP, Part
-from tasks.sorted_keys import Flags, Keys, KeySet, order_of
+from tasks.sorted_keys import Flags, Keys, KeySet, Order, SortedKeys, Words, found_in, order_of
 
 
 def settle_failures(table: EnrichedTable, current: KeySet | None = None) -> pa.Table:
@@ -40,7 +46,8 @@ def _standing(table: EnrichedTable, rows: pa.Table, current: KeySet | None) -> F
     keys = row_keys(text_keys(_column(rows, "content_hash")), id_tags(_column(rows, "article_id")))
     newest = np.zeros(rows.num_rows, np.bool_)
     newest[by_age[order_of(keys.take(by_age)).is_first]] = True
-    stands = newest & ~_answered(table, keys)
+    answered = (row_keys(*each) for each in read_keys(table.lake.parts(table.folder)))
+    stands = newest & ~found_in(answered, keys)
     return stands if current is None else stands & current.contains_keys(keys)
 
 
@@ -56,16 +63,6 @@ def _in_order(flags: Flags) -> Stale:
     return of_batch
 
 
-def _answered(table: EnrichedTable, rows: Keys) -> Flags:
-    """Which of some rows the enriched table has; holds no more of it than they are."""
-    wanted, found = KeySet(), KeySet()
-    wanted.add_keys(rows)
-    for answered, tags in read_keys(table.lake.parts(table.folder)):
-        keys = row_keys(answered, tags)
-        found.add_keys(keys.take(wanted.contains_keys(keys)))
-    return found.contains_keys(rows)
-
-
 def _column(rows: pa.Table, name: str) -> pa.Array:
     return pa.concat_arrays(rows[name].chunks)
 
@@ -73,3 +70,64 @@ def _column(rows: pa.Table, name: str) -> pa.Array:
 def _read(part: Part) -> pa.Table:
     with part.open() as file:
         return file.read().cast(FAILURE_SCHEMA)
+
+
+class Refusals:
+    """The rows and the texts that failed for good; none until they are read."""
+
+    def __init__(self) -> None:
+        self._classes = sorted(PERMANENT_CLASSES)
+        self._rows = SortedKeys(valued=True)
+        self._texts = SortedKeys()
+
+    @classmethod
+    def of(cls, table: EnrichedTable) -> Refusals:
+        """Read them from a table's failures."""
+        refusals = cls()
+        for part in table.lake.parts(table.failures):
+            for stretch in read_stretches(part, ["error_class"]):
+                refusals._add(stretch)
+        return refusals
+
+    def look_up(self, texts: Keys, tags: Words, order: Order) -> tuple[Flags, Flags, Words]:
+        """Return for each row whether its text was refused, whether it was, and its class.
+
+        ``order`` is that of the texts; a class is to be counted by ``count_classes``.
+        """
+        if not len(self._texts):
+            none = np.zeros(len(tags), np.bool_)
+            return none, none, np.zeros(len(tags), np.uint64)
+        rows = row_keys(texts, tags)
+        return self._texts.contains(texts, order), *self._rows.find(rows, order_of(rows))
+
+    def count_classes(self, classes: Words) -> Counter[str]:
+        """The number of rows of each error class by its name."""
+        codes, counts = np.unique(classes, return_counts=True)
+        named = {self._classes[int(code)]: int(n) for code, n in zip(codes, counts, strict=True)}
+        return Counter(named)
+
+    def _add(self, stretch: Stretch) -> None:
+        codes = [_code(self._classes, each.as_py()) for each in stretch.columns["error_class"]]
+        permanent = np.array(codes, np.int64) >= 0
+        texts, tags = stretch.texts.take(permanent), stretch.tags[permanent]
+        values = np.array(codes, np.int64)[permanent].astype(np.uint64)
+        rows = row_keys(texts, tags)
+        for keys, known, kept in ((rows, self._rows, values), (texts, self._texts, None)):
+            order = order_of(keys)
+            new = order.is_first & ~known.contains(keys, order)
+            known.insert(keys.take(new), None if kept is None else kept[new])
+
+
+def refused_texts(table: EnrichedTable) -> set[str]:
+    """Content hashes of the articles that failed for good."""
+    texts: set[str] = set()
+    for part in table.lake.parts(table.failures):
+        with part.open() as file:
+            rows: pa.Table = file.read(["content_hash", "error_class"])
+        pairs = zip(*(column.to_pylist() for column in rows.columns), strict=True)
+        texts.update(text for text, error_class in pairs if error_class in PERMANENT_CLASSES)
+    return texts
+
+
+def _code(classes: list[str], name: str | None) -> int:
+    return classes.index(name) if name in classes else -1

@@ -10,10 +10,13 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
+from tasks.batches import Batch, read_batch
 from tasks.endpoint import Endpoint
 from tasks.enriched import EnrichedTable
 from tasks.errors import UserError
+from tasks.failures import refused_texts
 from tasks.journals import BatchJournal, Journals
+from tasks.key_columns import read_keys, texts_among
 from tasks.llm.answers import Answer, Parse, Unanswered
 from tasks.llm.asking import Asking, Result
 from tasks.llm.chat import ChatTemplate
@@ -21,7 +24,6 @@ from tasks.llm.gateway import Gateway
 from tasks.locks import Lock
 from tasks.orphans import keep_orphans
 from tasks.outcomes import Outcome, read_outcomes
-from tasks.planning import Batch, answered_texts, read_batch, refused_texts
 
 
 @dataclass
@@ -98,8 +100,8 @@ class Job:
         if uncommitted:
             uncommitted -= refused_texts(self.table)
         if uncommitted:
-            answered = answered_texts(self.table)
-            uncommitted = {text for text in uncommitted if bytes.fromhex(text) not in answered}
+            answers = read_keys(self.table.lake.parts(self.table.folder))
+            uncommitted -= texts_among((texts for texts, _ in answers), uncommitted)
         if uncommitted:
             uncommitted -= keep_orphans(
                 self.table, [self.kept[text] for text in uncommitted], self.flow_run_id

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from tasks.errors import UserError
 from tasks.parts import Part
-from tasks.sorted_keys import KEY_BYTES, Keys, Words, keys_of_buffer
+from tasks.sorted_keys import KEY_BYTES, Keys, Words, found_in, keys_of_buffer, keys_of_bytes
 
 STRETCH_ROWS = 8_192
 """Rows that are looked at together: enough for NumPy, and about a MB."""
@@ -91,3 +91,10 @@ def id_tags(ids: pa.Array) -> Words:
     """
     hashes = map(hash, ids.fill_null("").to_pylist())
     return np.fromiter(hashes, np.int64, len(ids)).view(np.uint64)
+
+
+def texts_among(keys: Iterable[Keys], texts: Iterable[str]) -> set[str]:
+    """Return those of some content hashes whose keys are among many others."""
+    wanted = list(texts)
+    found = found_in(keys, keys_of_bytes([bytes.fromhex(text) for text in wanted]))
+    return {text for text, is_there in zip(wanted, found, strict=True) if is_there}

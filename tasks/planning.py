@@ -15,18 +15,15 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tasks.batches import Batch, BatchCutter, read_batch
+from tasks.batches import Batch, BatchCutter
 from tasks.enriched import EnrichedTable
+from tasks.failures import Refusals
 from tasks.key_columns import Stretch, read_stretches, row_keys
 from tasks.llm.tokens import estimate_tokens_from_lengths
 from tasks.parts import Part
-from tasks.refusals import Refusals, refused_texts
-from tasks.row_index import RowIndex, answered_texts
-from tasks.row_states import Knowledge
+from tasks.row_states import Knowledge, RowIndex
 from tasks.sorted_keys import Flags, count_flags, order_of
 from tasks.superseded import Superseded
-
-__all__ = ["Batch", "Plan", "Planner", "answered_texts", "plan_run", "read_batch", "refused_texts"]
 
 _SMALLEST_BATCH, _LARGEST_BATCH, _BATCHES_A_RUN = 50, 500, 40
 """A Prefect task run costs about 5 ms of CPU: few enough for them to cost little a row."""
@@ -38,7 +35,7 @@ _STRETCH_OF_TEXT = 1_024
 
 @dataclass
 class Plan:
-    """Batches to ask about, rows to copy an answer to, and counts of the rest.
+    """Rows to copy an answer to, and counts of all.
 
     ``articles`` = ``reused`` + ``refused`` + ``to_ask`` + ``recovered`` + ``to_copy`` + ``left``.
 
@@ -51,7 +48,6 @@ class Plan:
         longest_prompt: the same for the longest of them.
     """
 
-    batches: list[Batch] = field(default_factory=list)
     copies: list[Batch] = field(default_factory=list)
     articles: int = 0
     reused: int = 0
@@ -83,7 +79,7 @@ class Planner:
 
     Attributes:
         plan: the counts so far, and the copies; complete once ``batches()`` is exhausted or
-            ``count_the_rest()`` was called. Its list of batches stays empty.
+            ``count_the_rest()`` was called.
         total: rows of the articles table.
 
     Raises:
@@ -230,31 +226,6 @@ class _Cutters:
     def finish(self) -> None:
         for cutter in (self.asks, self.recovered, self.copies):
             cutter.finish()
-
-
-def plan_run(
-    table: EnrichedTable,
-    *,
-    recovered: set[str],
-    limit: int | None = None,
-    batch_size: int = 0,
-    retry_refused: bool = False,
-    estimate: bool = False,
-    article_parts: list[Part] | None = None,
-) -> Plan:
-    """The whole plan at once, batches included; arguments as those of `Planner`."""
-    planner = Planner(
-        table,
-        recovered=recovered,
-        limit=limit,
-        batch_size=batch_size,
-        retry_refused=retry_refused,
-        estimate=estimate,
-        article_parts=article_parts,
-    )
-    batches = list(planner.batches())
-    planner.plan.batches = batches
-    return planner.plan
 
 
 def _batch_size(todo: int) -> int:

@@ -211,3 +211,12 @@ class KeySet:
             new = ~self._keys.contains(keys, order) & order.is_first
             self._keys.insert(keys.take(new))
         return new
+
+
+def found_in(keys: Iterable[Keys], wanted: Keys) -> Flags:
+    """Return for each wanted key whether it is among many others; holds no more than are wanted."""
+    asked, found = KeySet(), KeySet()
+    asked.add_keys(wanted)
+    for some in keys:
+        found.add_keys(some.take(asked.contains_keys(some)))
+    return found.contains_keys(wanted)

@@ -6,7 +6,7 @@ import json
 import resource
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import pyarrow.dataset as ds
 
 from benchmarks.endpoints import MockEndpoint
 from tasks.articles import ingest_source
+from tasks.batches import Batch
 from tasks.cleaning.rules import Rules
 from tasks.copies import copy_outcomes
 from tasks.enriched import EnrichedTable
@@ -29,7 +30,7 @@ from tasks.mock_endpoint.faults import Faults
 from tasks.mock_endpoint.process import running_mock_endpoint
 from tasks.open_job import open_job
 from tasks.outcomes import Outcome
-from tasks.planning import Plan, plan_run
+from tasks.planning import Plan, Planner
 from tasks.reading.sources import find_sources
 from tasks.settings import SummarizeSettings
 from tasks.upkeep import keep_up
@@ -43,7 +44,7 @@ MODEL = "extractive-v1"
 class Ran:
     """A run's plan, what became of its rows, its calls, and the failures that stand after it."""
 
-    plan: Plan
+    plan: "WholePlan"
     counts: Counts
     totals: Totals
     failures: pa.Table
@@ -107,7 +108,21 @@ def run_open(job: Job, settings: SummarizeSettings) -> Ran:
     return Ran(plan, counts, job.gateway.totals, keep_up(job.table, all_rows_current=False))
 
 
-def planned(job: Job, settings: SummarizeSettings) -> Plan:
+@dataclass
+class WholePlan(Plan):
+    """A plan and the batches that it asks about."""
+
+    batches: list[Batch] = field(default_factory=list)
+
+
+def plan_run(table: EnrichedTable, **options: Any) -> WholePlan:
+    """The whole plan at once; options as those of `Planner`."""
+    planner = Planner(table, **options)
+    batches = list(planner.batches())
+    return WholePlan(**vars(planner.plan), batches=batches)
+
+
+def planned(job: Job, settings: SummarizeSettings) -> WholePlan:
     return plan_run(
         job.table,
         recovered=job.recovered,
@@ -117,7 +132,7 @@ def planned(job: Job, settings: SummarizeSettings) -> Plan:
     )
 
 
-async def _ask(job: Job, plan: Plan) -> Counts:
+async def _ask(job: Job, plan: WholePlan) -> Counts:
     counts = Counts()
     try:
         for each in await asyncio.gather(*map(job.run_batch, plan.batches)):

@@ -14,14 +14,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tasks.batches import Batch, read_batch
 from tasks.cleaning.canonical import ARTICLES_SCHEMA
 from tasks.enriched import FAILURE_SCHEMA, EnrichedTable
 from tasks.errors import UserError
 from tasks.lake import Lake
-from tasks.planning import Batch, Plan, Planner, plan_run, read_batch
+from tasks.planning import Plan, Planner
 from tasks.recipes import load_recipe
-from tasks.row_index import RowIndex
-from tests.tasks.job_support import at
+from tasks.row_states import RowIndex
+from tests.tasks.job_support import at, plan_run
 
 Row = tuple[str, str]
 """An article's id and content hash."""

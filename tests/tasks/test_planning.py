@@ -12,14 +12,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tasks.batches import Batch, read_batch
 from tasks.cleaning.canonical import ARTICLES_SCHEMA
 from tasks.enriched import EnrichedTable
+from tasks.failures import refused_texts
 from tasks.lake import Lake
 from tasks.outcomes import Outcome
-from tasks.planning import Batch, plan_run, read_batch, refused_texts
 from tasks.recipes import load_recipe
-from tasks.row_index import RowIndex
-from tests.tasks.job_support import answer, article, at, failure, fill, write_outcomes
+from tasks.row_states import RowIndex
+from tests.tasks.job_support import answer, article, at, failure, fill, plan_run, write_outcomes
 
 STATES = ("new", "answered", "refused", "transient", "journalled")
 
