@@ -10,8 +10,8 @@ from flows.cli_sources_shown import show
 from flows.exit_status import ANSWERED, RUN_FAILED
 from tasks.cleaning.columns import parse_column_options
 from tasks.inspection_groups import inspect_sources
-from tasks.load_settings import IngestSettings, LoadRules
 from tasks.loading import day_first_of, rules_of, sources_of
+from tasks.settings import IngestSettings, LoadRules
 
 
 def inspect(settings: IngestSettings, *, as_json: bool) -> int:

@@ -12,8 +12,8 @@ from tasks.cleaning.rules import Rules
 from tasks.errors import UserError
 from tasks.interruption import raise_if_interrupted
 from tasks.lake import Lake
-from tasks.load_settings import DateOrder, IngestSettings, LoadRules
 from tasks.reading.sources import Source, SourceOptions, Sources, find_sources
+from tasks.settings import DateOrder, IngestSettings, LoadRules
 from tasks.superseded import current_articles
 
 _DAY_FIRST: dict[DateOrder, bool | None] = {

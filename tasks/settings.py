@@ -3,25 +3,151 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.config import JsonDict
 
-from tasks.load_settings import IngestSettings, LakeSettings, LoadRules, shown_at
-
-__all__ = [
-    "EMBEDDED",
-    "LIST_PRICE",
-    "IngestSettings",
-    "LakeSettings",
-    "LoadRules",
-    "PipelineSettings",
-    "SummarizeSettings",
-    "run_label",
-]
+from tasks.cleaning.limits import MAX_CHARS
 
 LIST_PRICE = -1.0
 EMBEDDED = "embedded"
+
+DateOrder: TypeAlias = Literal["auto", "day-first", "month-first"]
+"""What a user can say of dates such as 01/02/2024."""
+
+_ORDER = (
+    "lake sources columns recipe base_url model api_key_secret max_in_flight rpm tpm "
+    "budget_usd hedge limit batch_size timeout_s price_in price_out retry_failed client "
+    "mirror keep_versions wait_s encoding format references allow_hosts min_chars max_chars "
+    "keep_boilerplate near_duplicates similarity detect_language date_order"
+).split()
+"""The settings in the order in which Prefect's form shows them."""
+
+
+def _place(schema: JsonDict) -> None:
+    """Say in a model's schema where the form shows each setting."""
+    properties = schema["properties"]
+    assert isinstance(properties, dict)
+    for name, setting in properties.items():
+        assert isinstance(setting, dict)
+        setting["position"] = _ORDER.index(name)
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", validate_default=True, json_schema_extra=_place)
+
+
+class LakeSettings(_Settings):
+    """Where the tables are."""
+
+    lake: Annotated[str, Field(min_length=1)] = Field(
+        default="~/article-flows/lake",
+        description=(
+            "Where the tables are: a folder of the machine that runs the flow, or "
+            "s3://bucket/prefix, gs://bucket/prefix, abfs://container@account/prefix."
+        ),
+    )
+    wait_s: float = Field(
+        default=3_600.0,
+        ge=0,
+        description="Seconds to wait while another run writes the same table; 0: end at once.",
+    )
+
+
+class LoadRules(_Settings):
+    """How to read sources, and which of their rows to take."""
+
+    encoding: str = Field(
+        default="",
+        description="Encoding of text sources, such as gb18030; empty: found out for each.",
+    )
+    format: str = Field(
+        default="",
+        description="Format of the sources, such as csv, jsonl, document; empty: by their content.",
+    )
+    references: str = Field(
+        default="",
+        description=(
+            "Folder with a human summary for each document, in files of the same names; they go "
+            "into reference_summary."
+        ),
+    )
+    allow_hosts: list[str] = Field(
+        default=[],
+        description=(
+            "Hosts in private networks, or this machine, that may be fetched from where a list of "
+            "URLs, a sitemap or a redirect leads there: intranet.example, localhost:8000"
+        ),
+    )
+    min_chars: int = Field(
+        default=1,
+        ge=1,
+        description="Characters that a body has at least; shorter ones are rejected.",
+    )
+    max_chars: int = Field(
+        default=MAX_CHARS,
+        ge=0,
+        description="Characters that a body has at most; longer ones are rejected. 0: no bound.",
+    )
+    keep_boilerplate: bool = Field(
+        default=False,
+        description=(
+            "Take pages that are nothing but a notice too: page not found, cookies, test page."
+        ),
+    )
+    near_duplicates: bool = Field(
+        default=False,
+        description=("Reject articles that say nearly the same as another one; the first is kept."),
+    )
+    similarity: float = Field(
+        default=0.8,
+        ge=0.5,
+        le=1,
+        description="Share of five-word sequences in common from which near duplicates are.",
+    )
+    detect_language: bool = Field(
+        default=True,
+        description="Tell the language by the text where the source does not say it.",
+    )
+    date_order: DateOrder = Field(
+        default="auto",
+        description=(
+            "What 01/02/2024 is: day-first the 1st of February, month-first January 2nd; auto: "
+            "told by other dates of the source, and unread if none tells."
+        ),
+    )
+
+
+class IngestSettings(LakeSettings, LoadRules):
+    """What to load."""
+
+    sources: Annotated[list[str], Field(min_length=1)] = Field(
+        default=["demo"],
+        description=(
+            "Files, folders or globs on the machine that runs the flow, s3:// or https:// "
+            "addresses: tables, documents, feeds, sitemaps, lists of URLs, plain or packed; demo "
+            "is the 100 articles that come with article-flows."
+        ),
+    )
+    columns: list[str] = Field(
+        default=[],
+        description="Which source column is what, where the guess is wrong: body=text",
+    )
+    mirror: bool = Field(
+        default=False,
+        description=(
+            "The sources are all the articles there are: those that are not in them any more "
+            "leave the tables, and are kept in superseded/."
+        ),
+    )
+    keep_versions: bool = Field(
+        default=False,
+        description=(
+            "Keep an article whose id comes again with other content, beside the new one; "
+            "otherwise the new one replaces it, and the old one is kept in superseded/."
+        ),
+    )
 
 
 class SummarizeSettings(LakeSettings):
@@ -30,7 +156,6 @@ class SummarizeSettings(LakeSettings):
     recipe: Annotated[str, Field(min_length=1)] = Field(
         default="summary",
         description="Name of a shipped recipe (summary, digest, headline_zh) or path of a .yaml.",
-        json_schema_extra=shown_at(3),
     )
     base_url: Annotated[str, Field(min_length=1)] = Field(
         default=EMBEDDED,
@@ -38,12 +163,10 @@ class SummarizeSettings(LakeSettings):
             "OpenAI-compatible endpoint, up to and including /v1. 'embedded' starts one on this "
             "machine that picks sentences out of the article: free, and not a language model."
         ),
-        json_schema_extra=shown_at(4),
     )
     model: str = Field(
         default="",
         description="Model to ask; empty only with the embedded endpoint.",
-        json_schema_extra=shown_at(5),
     )
     api_key_secret: str = Field(
         default="",
@@ -51,7 +174,6 @@ class SummarizeSettings(LakeSettings):
             "Name of the Prefect Secret block that holds the API key. "
             "Empty: the environment variable OPENAI_API_KEY of the machine that runs the flow."
         ),
-        json_schema_extra=shown_at(6),
     )
     max_in_flight: int = Field(
         default=256,
@@ -61,7 +183,6 @@ class SummarizeSettings(LakeSettings):
             "Requests under way at once, at most. Fewer are sent where the endpoint shows that it "
             "has no room for more, by 429 or by answers that take longer without being more."
         ),
-        json_schema_extra=shown_at(7),
     )
     rpm: int = Field(
         default=0,
@@ -70,7 +191,6 @@ class SummarizeSettings(LakeSettings):
             "Requests a minute that your quota allows; 0: learned from the endpoint's x-ratelimit "
             "headers, where it sends them."
         ),
-        json_schema_extra=shown_at(8),
     )
     tpm: int = Field(
         default=0,
@@ -79,7 +199,6 @@ class SummarizeSettings(LakeSettings):
             "Tokens a minute that your quota allows, prompt and answer together; 0: learned from "
             "the endpoint's x-ratelimit headers, where it sends them."
         ),
-        json_schema_extra=shown_at(9),
     )
     budget_usd: float = Field(
         default=0.0,
@@ -88,7 +207,6 @@ class SummarizeSettings(LakeSettings):
             "US dollars that the run may cost; it ends before it would cost more, and the rest is "
             "left for another run. 0: no bound."
         ),
-        json_schema_extra=shown_at(10),
     )
     hedge: bool = Field(
         default=False,
@@ -96,49 +214,41 @@ class SummarizeSettings(LakeSettings):
             "At the end of the run, send a second copy of requests that take over three times the "
             "usual time: at most 1 % more requests, counted in the cost."
         ),
-        json_schema_extra=shown_at(11),
     )
     limit: int = Field(
         default=0,
         ge=0,
         description="Ask about this many articles at most, the rest another time; 0: all.",
-        json_schema_extra=shown_at(12),
     )
     batch_size: int = Field(
         default=0,
         ge=0,
         le=5_000,
         description="Articles in a batch, which is one task run and one Parquet part; 0: chosen.",
-        json_schema_extra=shown_at(13),
     )
     timeout_s: float = Field(
         default=60.0,
         gt=0,
         le=3_600,
         description="Seconds to wait for one answer before the call is tried again.",
-        json_schema_extra=shown_at(14),
     )
     price_in: float = Field(
         default=LIST_PRICE,
         ge=-1,
         description="US dollars for a million prompt tokens; -1: the model's list price.",
-        json_schema_extra=shown_at(15),
     )
     price_out: float = Field(
         default=LIST_PRICE,
         ge=-1,
         description="US dollars for a million completion tokens; -1: the model's list price.",
-        json_schema_extra=shown_at(16),
     )
     retry_failed: bool = Field(
         default=False,
         description="Ask again about articles that the endpoint has refused for good.",
-        json_schema_extra=shown_at(17),
     )
     client: Literal["aiohttp", "openai"] = Field(
         default="aiohttp",
         description="aiohttp: our own HTTP client, the fast way; openai: the official client.",
-        json_schema_extra=shown_at(18),
     )
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from flows import cli_sources
 from tasks.errors import UserError
-from tasks.load_settings import IngestSettings
+from tasks.settings import IngestSettings
 from tests.support import ROOT, write_articles
 
 

@@ -14,9 +14,9 @@ from tasks.articles import ingest_sources
 from tasks.cleaning.canonical_text import clean_text
 from tasks.errors import UserError
 from tasks.lake import Lake
-from tasks.load_settings import IngestSettings
 from tasks.loading import loading_of, sources_of
 from tasks.loads import Load
+from tasks.settings import IngestSettings
 from tasks.source_report import SourceReport
 from tests.support import ROOT
 from tests.tasks.job_support import at

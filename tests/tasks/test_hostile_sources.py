@@ -17,7 +17,7 @@ import tasks.reading.compressed
 from flows.cli_print import show_ingest
 from flows.cli_sources import inspect
 from tasks.errors import UserError
-from tasks.load_settings import IngestSettings
+from tasks.settings import IngestSettings
 from tests.support import ROOT
 from tests.tasks.hostile_support import CONTROLS, TEXT, loaded, rows_of, write_jsonl
 from tests.tasks.web_support import Site, page, redirect

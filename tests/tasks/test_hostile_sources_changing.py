@@ -9,9 +9,9 @@ import pytest
 
 from tasks.articles import ingest_sources
 from tasks.lake import Lake
-from tasks.load_settings import IngestSettings
 from tasks.loading import loading_of, sources_of
 from tasks.loads import Load
+from tasks.settings import IngestSettings
 from tasks.source_report import SourceReport
 from tests.tasks.hostile_support import TEXT, loaded, rows_of, write_jsonl
 

@@ -10,9 +10,9 @@ from tasks.articles import ingest_source
 from tasks.cleaning.columns import Given
 from tasks.errors import UsageError, UserError
 from tasks.lake import Lake
-from tasks.load_settings import IngestSettings
 from tasks.loading import loading_of, rules_of, sources_of
 from tasks.loads import Load
+from tasks.settings import IngestSettings
 from tasks.source_report import SourceReport
 
 TEXT = (
