@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from flows.exit_status import ANSWERED, BUDGET_SPENT, ROWS_FAILED, RUN_FAILED, status_of
-from tasks.durations import clock
 from tasks.ingest_markdown import ingest_markdown
+from tasks.printable import clock
 from tasks.recipes import list_recipes as shipped_recipes
 from tasks.recipes import recipe_text
 from tasks.report_markdown import dollars, summarize_markdown

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,7 +11,7 @@ import pyarrow as pa
 
 from tasks.cleaning.canonical import ARTICLES_SCHEMA
 from tasks.lake import Lake
-from tasks.parts import Part, with_columns
+from tasks.parts import group_starts, with_columns
 from tasks.sorted_keys import Flags
 
 Batch = dict[str, Any]
@@ -20,9 +19,6 @@ Batch = dict[str, Any]
 
 Parts are named relative to the lake; rows count from 0; a few KB at most, never article text.
 """
-
-_FOOTERS = 8
-"""Parts whose footer is remembered: the batches under way are of neighbouring parts."""
 
 
 class BatchCutter:
@@ -67,68 +63,23 @@ class BatchCutter:
 
 def read_batch(lake: Lake, batch: Batch) -> pa.Table:
     """The articles of a batch, reading no more row groups than it takes; safe in any thread."""
-    tables = [_read_rows(lake.part(part), ranges) for part, ranges in batch["rows"].items()]
+    tables = [_read_rows(lake, part, ranges) for part, ranges in batch["rows"].items()]
     return tables[0] if len(tables) == 1 else pa.concat_tables(tables)
 
 
-def _read_rows(part: Part, ranges: list[list[int]]) -> pa.Table:
-    footer = _footers.of(part)
-    with part.open(footer.metadata) as file:
-        groups = footer.groups_of(ranges)
-        table = with_columns(file.read_row_groups(groups.tolist()), ARTICLES_SCHEMA)
-    sizes = np.diff(footer.starts)[groups]
-    starts_in_table = np.concatenate(([0], np.cumsum(sizes)[:-1]))
-    shifts = starts_in_table - footer.starts[groups]
-    (start, stop), *more = ranges
-    if not more and 2 * (stop - start) >= table.num_rows:
-        return table.slice(start + int(shifts[0]), stop - start)
-    # A slice would keep alive all that was read.
+def _read_rows(lake: Lake, part: str, ranges: list[list[int]]) -> pa.Table:
+    footer = lake.footer(part)
+    starts = group_starts(footer)
     wanted = np.concatenate([np.arange(start, stop) for start, stop in ranges])
-    group_of = np.searchsorted(footer.starts, wanted, side="right") - 1
-    return table.take(pa.array(wanted + shifts[np.searchsorted(groups, group_of)]))
-
-
-class _Footer:
-    """A part's metadata and the first row of each of its row groups, and of the end."""
-
-    def __init__(self, part: Part) -> None:
-        with part.open() as file:
-            self.metadata = file.metadata
-        sizes = [self.metadata.row_group(i).num_rows for i in range(self.metadata.num_row_groups)]
-        self.starts = np.concatenate(([0], np.cumsum(sizes, dtype=np.int64)))
-
-    def groups_of(self, ranges: list[list[int]]) -> Any:
-        """The row groups that have some of the rows, in order, each once."""
-        starts, stops = np.array(ranges).T
-        firsts = np.searchsorted(self.starts, starts, side="right") - 1
-        lasts = np.searchsorted(self.starts, stops, side="left")
-        pairs = zip(firsts.tolist(), lasts.tolist(), strict=True)
-        return np.unique(np.concatenate([np.arange(first, last) for first, last in pairs]))
-
-
-class _Footers:
-    """The footers of the parts read last; a part of articles never changes under its name.
-
-    What is shared is the footer and not the open file: readers of one file must not overlap.
-    """
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._known: OrderedDict[str, _Footer] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def of(self, part: Part) -> _Footer:
-        key = str(part)
-        with self._lock:
-            if key in self._known:
-                self._known.move_to_end(key)
-                return self._known[key]
-        footer = _Footer(part)
-        with self._lock:
-            self._known[key] = footer
-            while len(self._known) > self._most:
-                self._known.popitem(last=False)
-        return footer
-
-
-_footers = _Footers(_FOOTERS)
+    groups, group_of = np.unique(
+        np.searchsorted(starts, wanted, side="right") - 1, return_inverse=True
+    )
+    with lake.part(part).open(footer) as file:
+        table = with_columns(file.read_row_groups(groups.tolist()), ARTICLES_SCHEMA)
+    sizes = np.diff(starts)[groups]
+    starts_in_table = np.cumsum(sizes) - sizes
+    rows = wanted + (starts_in_table - starts[groups])[group_of]
+    if len(ranges) == 1 and 2 * len(rows) >= table.num_rows:
+        return table.slice(int(rows[0]), len(rows))
+    # A slice would keep alive all that was read.
+    return table.take(pa.array(rows))

@@ -1,7 +1,8 @@
 """Compaction: small parts become large ones, and rows that are current no longer leave the table.
 
-Both mean to write parts anew without losing or doubling a row, whatever happens meanwhile
-(`tasks.merges`). Rows that leave go to the folder of the same name below ``superseded/``.
+Tables of an earlier version get their new columns, as nulls. All of it means to write parts anew
+without losing or doubling a row, whatever happens meanwhile (`tasks.merges`). Rows that leave go to
+the folder of the same name below ``superseded/``.
 """
 
 from __future__ import annotations
@@ -10,13 +11,13 @@ import contextlib
 import itertools
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 
 import numpy as np
 import pyarrow as pa
 
 from tasks.key_columns import id_tags, row_keys, text_keys
-from tasks.lake import Lake, part_name
+from tasks.lake import STAGING, Lake, part_name
 from tasks.merges import note_merge, replace_parts
 from tasks.parts import Part, PartWriter
 from tasks.sorted_keys import Flags, Keys
@@ -30,6 +31,11 @@ each time that its table grows eightfold, as in a log-structured merge tree."""
 
 _SMALLEST_TIER = 64 << 10
 _ROWS_AT_ONCE, _KEYS_AT_ONCE = 2_000, 65_536
+
+ADDED = ("reference_summary", "flags")
+"""Columns of articles that lakes of earlier versions have not until they are upgraded."""
+_UPGRADED = f"{STAGING}/schemas"
+"""Folder with a file for each folder of parts that was looked through."""
 
 Stale = Callable[[pa.RecordBatch], Flags]
 """Says of each row of a batch whether it has to leave the table."""
@@ -124,3 +130,37 @@ def _batches(parts: Iterable[Part]) -> Iterator[pa.RecordBatch]:
     for part in parts:
         with part.open() as file:
             yield from file.iter_batches(_ROWS_AT_ONCE)
+
+
+def upgrade_parts(lake: Lake, folder: str, schema: pa.Schema, row_group: int) -> int:
+    """Write those parts of a folder anew that lack columns of its schema; returns how many.
+
+    Looks into each part once in the life of a lake, and for each schema. To be called by the only
+    writer of the folder, while nobody relies on a part's name.
+    """
+    mark = f"{_UPGRADED}/{folder.replace('/', '.')}-{len(schema)}"
+    if any(file.name == mark for file in lake.storage.list(_UPGRADED)):
+        return 0
+    old = [part for part in lake.parts(folder) if _lacks_columns(part, schema)]
+    for part in old:
+        rewrite_parts(lake, [part], schema, row_group)
+    lake.storage.write(mark, b"looked through\n")  # an empty object may be a folder
+    return len(old)
+
+
+def is_earlier(schema: pa.Schema, now: pa.Schema, required: Collection[str] = ()) -> bool:
+    """Tell whether a part's schema is what a table's was before `ADDED` were.
+
+    Args:
+        schema: of the part.
+        now: of the table; a column of articles may be ``article_<name>`` in it.
+        required: columns of the table that are always there.
+    """
+    may_lack = {f"{prefix}{name}" for prefix in ("", "article_") for name in ADDED} - {*required}
+    left = [field for field in now if field.name in schema.names or field.name not in may_lack]
+    return bool(schema.equals(pa.schema(left), check_metadata=False))
+
+
+def _lacks_columns(part: Part, schema: pa.Schema) -> bool:
+    with part.open() as file:
+        return set(file.schema.names) < set(schema.names)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -12,20 +14,14 @@ from tasks.batches import Batch, read_batch
 from tasks.enriched import EnrichedTable
 from tasks.job import Counts, Job
 from tasks.outcomes import Outcome
-from tasks.parts import PartFile
+from tasks.parts import PartFile, group_starts
 
 _FACTS = [
-    "content_hash",
-    "finish_reason",
-    "model",
-    "prompt_tokens",
-    "cached_tokens",
-    "completion_tokens",
-    "cost_usd",
-    "attempts",
-    "latency_s",
-    "answered_at",
+    each.name
+    for each in dataclasses.fields(Outcome)
+    if each.name not in ("fields", "error_class", "message")
 ]
+"""What the rows of the table tell of an outcome beside the answer."""
 
 
 def copy_outcomes(batch: Batch, job: Job) -> Counts:
@@ -69,13 +65,11 @@ def _rows_with(file: PartFile, texts: set[str], columns: list[str]) -> Iterator[
     """The rows of a part that have one of the texts."""
     wanted = pa.array(texts, pa.string())
     has_one = _is_in(file.read(["content_hash"]), wanted)
-    start = 0
-    for group in range(file.metadata.num_row_groups):
-        stop = start + file.metadata.row_group(group).num_rows
-        if has_one[start:stop].any():
-            rows = file.read_row_groups([group], columns)
-            yield rows.filter(pa.array(has_one[start:stop]))
-        start = stop
+    starts = group_starts(file.metadata)
+    groups = np.searchsorted(starts, np.flatnonzero(has_one), side="right") - 1
+    for group in np.unique(groups).tolist():
+        rows = file.read_row_groups([group], columns)
+        yield rows.filter(pa.array(has_one[starts[group] : starts[group + 1]]))
 
 
 def _is_in(rows: pa.Table, texts: pa.Array) -> Any:
@@ -85,7 +79,7 @@ def _is_in(rows: pa.Table, texts: pa.Array) -> Any:
 def _outcome(row: dict[str, Any], fields: dict[str, Any]) -> Outcome:
     facts = {name: row[name] for name in _FACTS}
     facts["answered_at"] = facts["answered_at"].timestamp()
-    return Outcome(fields=fields, error_class=None, message=None, **facts)
+    return Outcome(fields=fields, **facts)
 
 
 def _failures(table: EnrichedTable, texts: set[str]) -> dict[str, Outcome]:
@@ -101,18 +95,5 @@ def _failures(table: EnrichedTable, texts: set[str]) -> dict[str, Outcome]:
 
 
 def _failure(row: dict[str, Any]) -> Outcome:
-    return Outcome(
-        content_hash=row["content_hash"],
-        fields=None,
-        error_class=row["error_class"],
-        message=row["message"],
-        finish_reason=None,
-        model=row["model"],
-        prompt_tokens=0,
-        cached_tokens=0,
-        completion_tokens=0,
-        cost_usd=row["cost_usd"],
-        attempts=0,
-        latency_s=None,
-        answered_at=row["failed_at"].timestamp(),
-    )
+    facts = {name: row[name] for name in ("content_hash", "error_class", "message", "model")}
+    return Outcome(**facts, cost_usd=row["cost_usd"], answered_at=row["failed_at"].timestamp())

@@ -30,6 +30,11 @@ class Stretch(NamedTuple):
     tags: Words
     columns: pa.RecordBatch
 
+    @property
+    def keys(self) -> Keys:
+        """Identities of the rows."""
+        return row_keys(self.texts, self.tags)
+
 
 def read_stretches(
     part: Part, more_columns: Sequence[str] = (), rows: int = STRETCH_ROWS

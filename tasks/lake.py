@@ -16,21 +16,24 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
+from functools import lru_cache, partial
 from os import PathLike
 from pathlib import PurePosixPath
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from tasks import scratch
 from tasks.locks import locked
 from tasks.merges import read_notes, replaced_parts
 from tasks.parts import ROW_GROUP, Part, PartWriter, part_name
-from tasks.storage import open_storage, unwritable
+from tasks.storage import Storage, open_storage, unwritable
 
 __all__ = ["Lake", "part_name"]
 
 STAGING = "_staging"
+_FOOTERS = 8
+"""Parts whose footer is remembered: the batches under way are of neighbouring parts."""
 
 
 class Lake:
@@ -42,6 +45,8 @@ class Lake:
     Attributes:
         storage: where its files are.
         locked: holds the lake's lock of a name; see `tasks.locks.locked`.
+        footer: gives that of a part by its name; the last ones are remembered, as a part never
+            changes under its name.
 
     Raises:
         UserError: the URI is of a store that is not supported, or the root is a file.
@@ -56,6 +61,7 @@ class Lake:
     def __init__(self, root: str | PathLike[str]) -> None:
         self.storage = open_storage(str(root))
         self.locked = partial(locked, self.storage)
+        self.footer = lru_cache(_FOOTERS)(partial(_footer, self.storage))
 
     def __str__(self) -> str:
         return self.storage.root
@@ -118,6 +124,11 @@ class Lake:
         with self.part_writer(folder, name, table.schema) as writer:
             writer.write_table(table)
         return self.part(writer.name)
+
+
+def _footer(storage: Storage, name: str) -> pq.FileMetaData:
+    with Part(storage, name, 0).open() as file:
+        return file.metadata
 
 
 def _is_part(name: str) -> bool:

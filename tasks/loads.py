@@ -12,7 +12,7 @@ import orjson
 import pyarrow as pa
 
 from tasks.compaction import keys_of
-from tasks.key_columns import Stretch, id_tags, row_keys
+from tasks.key_columns import Stretch, id_tags
 from tasks.lake import STAGING, Lake, part_name
 from tasks.parts import Part
 from tasks.profiles import Profile
@@ -80,7 +80,7 @@ class Load:
         if into is None:
             _end_killed_loads(lake)
         for _, stretch, current in current_stretches(lake):
-            self._known.add_keys(row_keys(stretch.texts, stretch.tags).take(current))
+            self._known.add_keys(stretch.keys.take(current))
             self._ids_before.add_keys(_id_keys(stretch.tags[current]))
 
     def next_part_name(self) -> str:
@@ -144,7 +144,7 @@ class Load:
         def gone(part: Part, stretch: Stretch) -> Flags:
             if _is_of(part, self._name):
                 return np.zeros(len(stretch.tags), np.bool_)
-            keys = row_keys(stretch.texts, stretch.tags)
+            keys = stretch.keys
             not_met = ~self._current.contains_keys(keys)
             came_again = self._ids_brought.contains_keys(_id_keys(stretch.tags))
             if not mirror:

@@ -6,7 +6,7 @@ import dataclasses
 import logging
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -30,20 +30,12 @@ def _is_number(value: object) -> bool:
     return type(value) in (int, float)
 
 
-_FACTS: dict[str, tuple[Callable[[object], bool], Any]] = {
-    "error_class": (_is_text, None),
-    "message": (_is_text, None),
-    "finish_reason": (_is_text, None),
-    "model": (_is_text, None),
-    "prompt_tokens": (_is_count, 0),
-    "cached_tokens": (_is_count, 0),
-    "completion_tokens": (_is_count, 0),
-    "cost_usd": (_is_number, None),
-    "attempts": (_is_count, 0),
-    "latency_s": (_is_number, None),
-    "answered_at": (_is_number, None),
+_KNOWN: dict[str, Callable[[object], bool]] = {
+    **dict.fromkeys(("error_class", "message", "finish_reason", "model"), _is_text),
+    **dict.fromkeys(("prompt_tokens", "cached_tokens", "completion_tokens", "attempts"), _is_count),
+    **dict.fromkeys(("cost_usd", "latency_s", "answered_at"), _is_number),
 }
-"""What a record tells beside its text and its answer: how to know it, and what if it does not."""
+"""How to know what a record tells beside its text and its answer."""
 
 
 @dataclass(slots=True)
@@ -56,18 +48,18 @@ class Outcome:
     """
 
     content_hash: str
-    fields: dict[str, Any] | None
-    error_class: str | None
-    message: str | None
-    finish_reason: str | None
-    model: str | None
-    prompt_tokens: int
-    cached_tokens: int
-    completion_tokens: int
-    cost_usd: float | None
-    attempts: int
-    latency_s: float | None
-    answered_at: float
+    fields: dict[str, Any] | None = None
+    error_class: str | None = None
+    message: str | None = None
+    finish_reason: str | None = None
+    model: str | None = None
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    completion_tokens: int = 0
+    cost_usd: float | None = None
+    attempts: int = 0
+    latency_s: float | None = None
+    answered_at: float = field(default_factory=time.time)
 
     @property
     def answered(self) -> bool:
@@ -102,12 +94,8 @@ class Outcome:
             fields = None
             if not _is_text(record.get("error_class")):
                 raise ValueError("neither an answer nor a failure")
-        facts = {
-            name: record[name] if known(record.get(name)) else default
-            for name, (known, default) in _FACTS.items()
-        }
-        facts["answered_at"] = facts["answered_at"] or time.time()
-        return cls(content_hash=content_hash, fields=fields, **facts)
+        told = {name: record[name] for name, known in _KNOWN.items() if known(record.get(name))}
+        return cls(content_hash, fields, **told)
 
     def copied(self) -> Outcome:
         """The same for another article of the same text, which cost nothing."""
@@ -124,39 +112,32 @@ class Outcome:
     def of_answer(cls, content_hash: str, answer: Answer) -> Outcome:
         """From the gateway's answer."""
         return cls(
-            content_hash=content_hash,
-            fields=answer.fields,
-            error_class=None,
-            message=None,
+            content_hash,
+            answer.fields,
             finish_reason=answer.finish_reason,
             model=answer.model,
-            prompt_tokens=answer.usage.prompt,
-            cached_tokens=answer.usage.cached,
-            completion_tokens=answer.usage.completion,
-            cost_usd=answer.cost_usd,
-            attempts=answer.attempts,
             latency_s=answer.latency_s,
-            answered_at=time.time(),
+            **_paid(answer),
         )
 
     @classmethod
     def of_failure(cls, content_hash: str, failure: Unanswered) -> Outcome:
         """From the gateway's last word on an article."""
+        error = failure.error
         return cls(
-            content_hash=content_hash,
-            fields=None,
-            error_class=failure.error.error_class,
-            message=failure.error.message,
-            finish_reason=None,
-            model=None,
-            prompt_tokens=failure.usage.prompt,
-            cached_tokens=failure.usage.cached,
-            completion_tokens=failure.usage.completion,
-            cost_usd=failure.cost_usd,
-            attempts=failure.attempts,
-            latency_s=None,
-            answered_at=time.time(),
+            content_hash, error_class=error.error_class, message=error.message, **_paid(failure)
         )
+
+
+def _paid(result: Answer | Unanswered) -> dict[str, Any]:
+    """What an article has cost."""
+    return {
+        "prompt_tokens": result.usage.prompt,
+        "cached_tokens": result.usage.cached,
+        "completion_tokens": result.usage.completion,
+        "cost_usd": result.cost_usd,
+        "attempts": result.attempts,
+    }
 
 
 def read_outcomes(

@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -133,6 +135,12 @@ class PartFile:
 
 class PartGone(UserError):
     """A part that was listed is no longer there: small parts have been merged meanwhile."""
+
+
+def group_starts(footer: pq.FileMetaData) -> npt.NDArray[np.int64]:
+    """The number of the first row of each row group of a part, and of its rows."""
+    sizes = [footer.row_group(i).num_rows for i in range(footer.num_row_groups)]
+    return np.concatenate(([0], np.cumsum(sizes, dtype=np.int64)))
 
 
 def with_columns(table: pa.Table, schema: pa.Schema) -> pa.Table:

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from tasks.batches import Batch, BatchCutter
 from tasks.enriched import EnrichedTable
 from tasks.failures import Refusals
-from tasks.key_columns import Stretch, read_stretches, row_keys
+from tasks.key_columns import Stretch, read_stretches
 from tasks.llm.tokens import estimate_tokens_from_lengths
 from tasks.parts import Part
 from tasks.row_states import Knowledge, RowIndex
@@ -180,7 +180,7 @@ class Planner:
     def _take_in(self, part: str, stretch: Stretch, known: Knowledge, cut: _Cutters) -> None:
         """Decide what is to be done about each row of a stretch, and count it."""
         plan = self.plan
-        current = ~self._superseded.among(part, row_keys(stretch.texts, stretch.tags))
+        current = ~self._superseded.among(part, stretch.keys)
         texts, tags = stretch.texts.take(current), stretch.tags[current]
         order = order_of(texts)
         rows = known.states(texts, tags, order)

@@ -1,4 +1,4 @@
-"""Text of strangers for a terminal, a log or a report: it must not steer what shows it."""
+"""Text for a terminal, a log or a report: of strangers, which must not steer it, and durations."""
 
 import re
 
@@ -14,3 +14,13 @@ def unsteered(text: str) -> str:
 def printable(text: str) -> str:
     """Return text on one line: each control character is U+FFFD, white space is one space."""
     return unsteered(" ".join(text.split()))
+
+
+def clock(seconds: float) -> str:
+    """Seconds as 12 s, 3 min 05 s or 2 h 10 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

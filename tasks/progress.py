@@ -6,9 +6,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tasks.durations import clock
 from tasks.job import Job
 from tasks.planning import Planner
+from tasks.printable import clock
 from tasks.progress_shown import shown
 
 

@@ -9,8 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tasks.durations import clock
-from tasks.printable import printable
+from tasks.printable import clock, printable
 from tasks.reports import SummarizeReport
 
 # The last two keep bare addresses from becoming links, as GitHub's Markdown makes them.

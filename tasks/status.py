@@ -198,7 +198,7 @@ def _count_failures(
     failed = KeySet()
     for part in reversed(parts):
         for stretch in read_stretches(part, ["error_class"]):
-            keys = row_keys(stretch.texts, stretch.tags)
+            keys = stretch.keys
             stands = failed.add_keys(keys) & current.contains_keys(keys)
             stands &= ~answered.contains_keys(keys)
             classes = stretch.columns["error_class"].to_numpy(zero_copy_only=False)[stands]

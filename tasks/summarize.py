@@ -13,12 +13,12 @@ from tasks.batch_runs import BatchRuns
 from tasks.batch_slot import batch_slot
 from tasks.batches import Batch
 from tasks.copies import copy_outcomes
+from tasks.enriched import sample_rows
 from tasks.errors import StorageDown, UserError
 from tasks.job import Counts, Job
 from tasks.planning import Planner
 from tasks.prefect_inputs import untraced
 from tasks.reports import SummarizeReport
-from tasks.samples import sample_rows
 from tasks.settings import SummarizeSettings
 from tasks.stopwatch import Stopwatch
 from tasks.upkeep import keep_up

@@ -14,12 +14,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tasks.cleaning.canonical import ARTICLES_SCHEMA
-from tasks.compaction import Stale, keys_of, merge_small_parts, retire_rows
-from tasks.key_columns import Stretch, read_stretches, row_keys
+from tasks.compaction import Stale, keys_of, merge_small_parts, retire_rows, upgrade_parts
+from tasks.key_columns import STRETCH_ROWS, Stretch, read_stretches
 from tasks.lake import STAGING, Lake
 from tasks.merges import finish_merges
 from tasks.parts import ROW_GROUP, Part
-from tasks.schemas import upgrade_parts
 from tasks.sorted_keys import Flags, Keys, KeySet
 
 ARTICLE_PARTS = "articles-parts"
@@ -88,27 +87,25 @@ class Superseded:
 
 def current_articles(lake: Lake, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
     """The current rows of articles, some at a time, with article_id, content_hash and others."""
-    superseded = Superseded(lake)
-    for part in lake.parts(lake.articles):
-        for stretch in read_stretches(part, columns, rows=_ROWS_AT_ONCE):
-            gone = superseded.among(part.name, row_keys(stretch.texts, stretch.tags))
-            yield stretch.columns.filter(pa.array(~gone))
+    for _, stretch, current in current_stretches(lake, columns, _ROWS_AT_ONCE):
+        yield stretch.columns.filter(pa.array(current))
 
 
-def current_stretches(lake: Lake) -> Iterator[tuple[Part, Stretch, Flags]]:
+def current_stretches(
+    lake: Lake, columns: Sequence[str] = (), rows: int = STRETCH_ROWS
+) -> Iterator[tuple[Part, Stretch, Flags]]:
     """All rows of articles, some at a time, and which of them are current."""
     superseded = Superseded(lake)
     for part in lake.parts(lake.articles):
-        for stretch in read_stretches(part):
-            gone = superseded.among(part.name, row_keys(stretch.texts, stretch.tags))
-            yield part, stretch, ~gone
+        for stretch in read_stretches(part, columns, rows):
+            yield part, stretch, ~superseded.among(part.name, stretch.keys)
 
 
 def current_rows(lake: Lake) -> KeySet:
     """The keys (id and content) of all articles; 16 bytes each."""
     current = KeySet()
     for _, stretch, flags in current_stretches(lake):
-        current.add_keys(row_keys(stretch.texts, stretch.tags).take(flags))
+        current.add_keys(stretch.keys.take(flags))
     return current
 
 

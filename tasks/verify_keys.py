@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from tasks.errors import StorageDown
-from tasks.key_columns import read_stretches, row_keys
+from tasks.key_columns import read_stretches
 from tasks.parts import Part, PartGone
 from tasks.sorted_keys import Flags, Keys, KeySet, count_flags
 from tasks.verify_rows import Expected, Finding, Rows, checked_rows
@@ -78,7 +78,7 @@ class Once:
         for part in self._parts:
             try:
                 for stretch in read_stretches(part):
-                    hits = wanted.contains_keys(row_keys(stretch.texts, stretch.tags))
+                    hits = wanted.contains_keys(stretch.keys)
                     if hits.any():
                         return f"row {stretch.first + int(np.argmax(hits)) + 1:,} of {part}"
             except (PartGone, StorageDown):

@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tasks.cleaning.canonical import content_hash
+from tasks.compaction import is_earlier
 from tasks.errors import StorageDown, UserError
 from tasks.key_columns import id_tags, row_keys, text_keys
 from tasks.parts import Part, PartGone
-from tasks.schemas import is_earlier
 from tasks.sorted_keys import Flags, Keys
 
 _ROWS_AT_ONCE = 1_024

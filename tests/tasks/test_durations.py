@@ -1,6 +1,6 @@
 import pytest
 
-from tasks.durations import clock
+from tasks.printable import clock
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from tasks.enriched import sample_rows
 from tasks.lake import Lake
 from tasks.open_job import open_table
-from tasks.samples import sample_rows
 from tests.tasks.job_support import article, asking, endpoint, fill, run
 
 

@@ -10,9 +10,9 @@ import pytest
 
 from benchmarks.endpoints import MockEndpoint
 from tasks.cleaning.canonical import ARTICLES_SCHEMA
+from tasks.compaction import ADDED, is_earlier, upgrade_parts
 from tasks.lake import Lake
 from tasks.parts import ROW_GROUP
-from tasks.schemas import ADDED, is_earlier, upgrade_parts
 from tasks.superseded import tidy_articles
 from tasks.upkeep import finish_upkeep
 from tasks.verify import verify_lake
