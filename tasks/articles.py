@@ -16,8 +16,8 @@ from tasks.cleaning.canonical import CanonicalChunk, canonical
 from tasks.cleaning.canonical_json import excerpt
 from tasks.cleaning.column_mapping import Siblings, map_columns, sampled, with_file_date
 from tasks.cleaning.columns import ColumnMap, given_for
-from tasks.compaction import keys_of
 from tasks.errors import SourceAway, StorageDown, UserError
+from tasks.key_columns import keys_of
 from tasks.loading import Loading
 from tasks.loads import Load
 from tasks.printable import printable

@@ -16,11 +16,10 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 import numpy as np
 import pyarrow as pa
 
-from tasks.key_columns import id_tags, row_keys, text_keys
 from tasks.lake import STAGING, Lake, part_name
 from tasks.merges import note_merge, replace_parts
 from tasks.parts import Part, PartWriter
-from tasks.sorted_keys import Flags, Keys
+from tasks.sorted_keys import Flags
 
 MOST_BYTES = 64 << 20
 """A part of this size is not merged any more."""
@@ -66,11 +65,6 @@ def retire_rows(lake: Lake, part: Part, schema: pa.Schema, row_group: int, stale
     if found:
         rewrite_parts(lake, [part], schema, row_group, stale)
     return found
-
-
-def keys_of(batch: pa.RecordBatch) -> Keys:
-    """The identities (id and content) of a batch's rows."""
-    return row_keys(text_keys(batch["content_hash"]), id_tags(batch["article_id"]))
 
 
 def rewrite_parts(

@@ -11,7 +11,7 @@ import pyarrow as pa
 from tasks.cleaning.canonical import ARTICLES_SCHEMA
 from tasks.lake import Lake
 from tasks.outcomes import Outcome
-from tasks.recipes import OutputField, Recipe
+from tasks.recipes import Recipe
 
 _TIME = pa.timestamp("us", tz="UTC")
 _ARROW_TYPES: dict[str, pa.DataType] = {
@@ -91,7 +91,7 @@ class EnrichedTable:
         self.schema = pa.schema(
             [
                 *(field.with_name(self._article_names[field.name]) for field in ARTICLES_SCHEMA),
-                *(pa.field(name, _arrow_type(field)) for name, field in recipe.fields.items()),
+                *((name, _ARROW_TYPES[field.type]) for name, field in recipe.fields.items()),
                 *_FACTS,
             ]
         )
@@ -112,12 +112,12 @@ class EnrichedTable:
     ) -> pa.Table:
         """Rows of FAILURE_SCHEMA from articles and a failure for each."""
         facts = self._facts(outcomes, flow_run_id)
-        columns = {name: articles[name] for name in ("article_id", "content_hash", "title")}
-        columns["source"] = articles["source"]
+        names = ("article_id", "content_hash", "title", "source")
+        columns = {name: articles[name] for name in names}
         columns["error_class"] = pa.array([outcome.error_class for outcome in outcomes])
         columns["message"] = pa.array([outcome.message for outcome in outcomes])
         columns["failed_at"] = facts.pop("answered_at")
-        columns |= {**facts, "model": pa.array([self.model] * len(outcomes))}
+        columns |= {**facts, "model": pa.repeat(self.model, len(outcomes))}
         return pa.table([columns[name] for name in FAILURE_SCHEMA.names], schema=FAILURE_SCHEMA)
 
     def describe(self) -> None:
@@ -139,20 +139,14 @@ class EnrichedTable:
             "flow_run_id": flow_run_id,
         }
         facts: dict[str, Any] = {}
-        values: list[Any]
-        for field in _FACTS:
-            if field.name in constant:
-                values = [constant[field.name]] * len(outcomes)
-            elif field.name == "answered_at":
-                values = [round(outcome.answered_at * 1e6) for outcome in outcomes]
+        for name, kind in ((field.name, field.type) for field in _FACTS):
+            if name in constant:
+                facts[name] = pa.repeat(pa.scalar(constant[name], kind), len(outcomes))
             else:
-                values = [getattr(outcome, field.name) for outcome in outcomes]
-            facts[field.name] = pa.array(values, field.type)
+                values = [getattr(outcome, name) for outcome in outcomes]
+                times = name == "answered_at"
+                facts[name] = pa.array([round(s * 1e6) for s in values] if times else values, kind)
         return facts
-
-
-def _arrow_type(field: OutputField) -> pa.DataType:
-    return _ARROW_TYPES[field.type]
 
 
 def _slug(model: str) -> str:

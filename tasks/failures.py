@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from tasks.compaction import Stale, rewrite_parts
 from tasks.enriched import FAILURE_SCHEMA, EnrichedTable
-from tasks.key_columns import Stretch, id_tags, read_keys, read_stretches, row_keys, text_keys
+from tasks.key_columns import Stretch, keys_of, read_parts, row_keys
 from tasks.llm.errors import PERMANENT_CLASSES
 from tasks.parts import ROW_GROUP, Part
 from tasks.sorted_keys import Flags, Keys, KeySet, Order, SortedKeys, Words, found_in, order_of
@@ -43,10 +43,10 @@ def _standing(table: EnrichedTable, rows: pa.Table, current: KeySet | None) -> F
     if not rows.num_rows:
         return np.zeros(0, np.bool_)
     by_age = pa.compute.sort_indices(rows["failed_at"]).to_numpy()[::-1]
-    keys = row_keys(text_keys(_column(rows, "content_hash")), id_tags(_column(rows, "article_id")))
+    keys = keys_of(rows)
     newest = np.zeros(rows.num_rows, np.bool_)
     newest[by_age[order_of(keys.take(by_age)).is_first]] = True
-    answered = (row_keys(*each) for each in read_keys(table.lake.parts(table.folder)))
+    answered = (stretch.keys for stretch in read_parts(table.lake.parts(table.folder)))
     stands = newest & ~found_in(answered, keys)
     return stands if current is None else stands & current.contains_keys(keys)
 
@@ -61,10 +61,6 @@ def _in_order(flags: Flags) -> Stale:
         return flags[given - batch.num_rows : given]
 
     return of_batch
-
-
-def _column(rows: pa.Table, name: str) -> pa.Array:
-    return pa.concat_arrays(rows[name].chunks)
 
 
 def _read(part: Part) -> pa.Table:
@@ -84,9 +80,8 @@ class Refusals:
     def of(cls, table: EnrichedTable) -> Refusals:
         """Read them from a table's failures."""
         refusals = cls()
-        for part in table.lake.parts(table.failures):
-            for stretch in read_stretches(part, ["error_class"]):
-                refusals._add(stretch)
+        for stretch in read_parts(table.lake.parts(table.failures), ["error_class"]):
+            refusals._add(stretch)
         return refusals
 
     def look_up(self, texts: Keys, tags: Words, order: Order) -> tuple[Flags, Flags, Words]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tasks.report_markdown import code, escaped, table
-from tasks.reports import IngestReport
+from tasks.reports import COUNTS, IngestReport
 from tasks.source_report import SourceReport
 
 _SOURCES_SHOWN = 20
@@ -19,9 +19,6 @@ _FACTS = {
     "cut_cells": "{}",
 }
 """Facts of a source that mean that something may be missing, and how to say so."""
-
-
-_COUNTS = ("rows_in", "stored", "duplicates", "already_there", "rejected")
 
 
 def ingest_markdown(report: IngestReport) -> str:
@@ -52,10 +49,10 @@ def ingest_markdown(report: IngestReport) -> str:
 
 def _sources(report: IngestReport) -> list[str]:
     rows = [
-        [_end_of(source.source), *(f"{getattr(source, name):,}" for name in _COUNTS)]
+        [_end_of(source.source), *(f"{getattr(source, name):,}" for name in COUNTS)]
         for source in report.sources[:_SOURCES_SHOWN]
     ]
-    lines = table(["source", *(name.replace("_", " ") for name in _COUNTS)], rows)
+    lines = table(["source", *(name.replace("_", " ") for name in COUNTS)], rows)
     if (more := len(report.sources) - _SOURCES_SHOWN) > 0:
         lines += ["", f"… and {more:,} more sources; {report.rows_in:,} rows in all."]
     return lines

@@ -16,7 +16,7 @@ from tasks.enriched import EnrichedTable
 from tasks.errors import UserError
 from tasks.failures import refused_texts
 from tasks.journals import BatchJournal, Journals
-from tasks.key_columns import read_keys, texts_among
+from tasks.key_columns import read_parts, texts_among
 from tasks.llm.answers import Answer, Parse, Unanswered
 from tasks.llm.asking import Asking, Result
 from tasks.llm.chat import ChatTemplate
@@ -100,8 +100,8 @@ class Job:
         if uncommitted:
             uncommitted -= refused_texts(self.table)
         if uncommitted:
-            answers = read_keys(self.table.lake.parts(self.table.folder))
-            uncommitted -= texts_among((texts for texts, _ in answers), uncommitted)
+            answers = read_parts(self.table.lake.parts(self.table.folder))
+            uncommitted -= texts_among((stretch.texts for stretch in answers), uncommitted)
         if uncommitted:
             uncommitted -= keep_orphans(
                 self.table, [self.kept[text] for text in uncommitted], self.flow_run_id

@@ -58,18 +58,18 @@ def read_stretches(
             first += batch.num_rows
 
 
-def read_keys(parts: Iterable[Part]) -> Iterator[tuple[Keys, Words]]:
-    """Read the texts' keys and the ids' tags of many parts.
-
-    Raises:
-        UserError: a part cannot be read, or a content hash is none.
-    """
+def read_parts(parts: Iterable[Part], more_columns: Sequence[str] = ()) -> Iterator[Stretch]:
+    """Read many parts, one after another; see `read_stretches`."""
     for part in parts:
-        for stretch in read_stretches(part):
-            yield stretch.texts, stretch.tags
+        yield from read_stretches(part, more_columns)
 
 
-def text_keys(hashes: pa.Array) -> Keys:
+def keys_of(rows: pa.RecordBatch | pa.Table) -> Keys:
+    """The identities (id and content) of rows."""
+    return row_keys(text_keys(rows["content_hash"]), id_tags(rows["article_id"]))
+
+
+def text_keys(hashes: pa.Array | pa.ChunkedArray) -> Keys:
     """Content hashes (32 hex digits each) as keys; raises ValueError if one is something else."""
     texts = hashes.to_pylist()
     try:
@@ -88,7 +88,7 @@ def row_keys(texts: Keys, tags: Words) -> Keys:
     return Keys(texts.high ^ tags, texts.low)
 
 
-def id_tags(ids: pa.Array) -> Words:
+def id_tags(ids: pa.Array | pa.ChunkedArray) -> Words:
     """A 64-bit hash of each id, good for this process only; a null is an empty id.
 
     Python's own (SipHash), which takes a secret of the process: nobody can make up ids whose tags

@@ -99,7 +99,7 @@ class Lake:
         Raises:
             UserError: the lake cannot be written, or its disk is full.
         """
-        with self._told_of_disk():
+        try:
             writer = PartWriter(self.storage, f"{folder}/{name}", schema, row_group)
             try:
                 yield writer
@@ -107,12 +107,6 @@ class Lake:
             except BaseException:
                 writer.abandon()
                 raise
-
-    @contextmanager
-    def _told_of_disk(self) -> Iterator[None]:
-        """Say in one line what is wrong with the disk that parts are written on."""
-        try:
-            yield
         except OSError as error:
             if not error.errno:
                 raise

@@ -11,8 +11,7 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
-from tasks.compaction import keys_of
-from tasks.key_columns import Stretch, id_tags
+from tasks.key_columns import Stretch, id_tags, keys_of
 from tasks.lake import STAGING, Lake, part_name
 from tasks.parts import Part
 from tasks.profiles import Profile

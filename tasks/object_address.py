@@ -15,6 +15,7 @@ from obstore.exceptions import BaseError
 from obstore.store import from_url
 
 from tasks.errors import UserError
+from tasks.storage import StoredFile
 from tasks.storage_retry import Retries, in_one_line
 
 if TYPE_CHECKING:
@@ -106,20 +107,13 @@ class Address(NamedTuple):
         return f"{self.base}/{name}{query}" if name else f"{self.base}{query}"
 
 
-class Listed(NamedTuple):
-    """An object of a listing: its name below the store's prefix, and its size in bytes."""
-
-    name: str
-    size: int
-
-
-def list_objects(store: ObjectStore, prefix: str) -> list[Listed]:
+def list_objects(store: ObjectStore, prefix: str) -> list[StoredFile]:
     """List all objects below a prefix, in order of name.
 
     Other programs, and earlier versions of this one, mark folders with empty objects, whose names
     come without their ``/``: an empty object counts only if its name ends as a file's does.
     """
-    found = (Listed(meta["path"], meta["size"]) for page in store.list(prefix) for meta in page)
+    found = (StoredFile(meta["path"], meta["size"]) for page in store.list(prefix) for meta in page)
     return sorted(each for each in found if each.size or _FILE.search(each.name))
 
 

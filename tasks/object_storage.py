@@ -95,8 +95,7 @@ class ObjectStorage:
     def list(self, folder: str) -> list[StoredFile]:
         """All files below a folder, in order of name."""
         what = f"list {folder}" if folder else "list the lake"
-        found = self._retries.call(what, lambda: list_objects(self._store, folder))
-        return [StoredFile(*each) for each in found]
+        return self._retries.call(what, lambda: list_objects(self._store, folder))
 
     def read(self, name: str) -> bytes:
         """A whole small file."""

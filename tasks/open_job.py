@@ -7,6 +7,7 @@ import resource
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 
 from tasks.endpoint import Endpoint, build_gateway, resolve_endpoint
 from tasks.enriched import EnrichedTable
@@ -15,7 +16,6 @@ from tasks.interruption import Interrupted
 from tasks.job import Job
 from tasks.journals import open_journals
 from tasks.lake import Lake, part_name
-from tasks.locks import Lock
 from tasks.pauses import Pauses
 from tasks.prompts import answer_parser, article_prompt, chat_template
 from tasks.recipes import load_recipe
@@ -83,7 +83,12 @@ def open_job(
     settings = settings.model_copy(update=room)
     run_name = part_name("run").removeprefix("run-").removesuffix(".parquet")
     with contextlib.ExitStack() as stack:
-        locks = stack.enter_context(_locks(table, settings, label, on_wait))
+        hold = partial(table.lake.locked, wait_s=settings.wait_s, on_wait=on_wait, label=label)
+        # The table's only writer, while nobody replaces the parts of articles that we read.
+        locks = [
+            stack.enter_context(hold(table.name)),
+            stack.enter_context(hold(ARTICLE_PARTS, shared=True)),
+        ]
         base_url = endpoint.base_url
         if endpoint.embedded:
             if mock_endpoint is None:
@@ -113,24 +118,6 @@ def open_job(
             _wind_down(job, wait=not (isinstance(error, Interrupted) and error.again))
             raise
         job.discard_leftovers()
-
-
-@contextmanager
-def _locks(
-    table: EnrichedTable,
-    settings: SummarizeSettings,
-    label: str,
-    on_wait: Callable[[str], None] | None,
-) -> Iterator[list[Lock]]:
-    """Be the table's only writer, while nobody replaces the parts of articles that we read."""
-    lake, patience = table.lake, settings.wait_s
-    with (
-        lake.locked(table.name, wait_s=patience, on_wait=on_wait, label=label) as writing,
-        lake.locked(
-            ARTICLE_PARTS, shared=True, wait_s=patience, on_wait=on_wait, label=label
-        ) as reading,
-    ):
-        yield [writing, reading]
 
 
 def _take_up(job: Job, settings: SummarizeSettings) -> None:

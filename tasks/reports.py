@@ -15,12 +15,16 @@ from tasks.source_report import SourceReport
 _SKIPPED_LISTED = 100
 """Files that were passed over and are named in ``--json``; all are counted."""
 
+COUNTS = ("rows_in", "stored", "duplicates", "already_there", "rejected")
+"""Rows of a load by what became of them."""
+
 
 @dataclass
 class IngestReport:
     """Counts of an ingest run; ``rows_in`` = stored + duplicates + already_there + rejected.
 
-    ``superseded`` rows of earlier loads are current no longer. ``profile`` is of what was stored.
+    Rows are counted as in `SourceReport`, for all sources together. ``superseded`` rows of earlier
+    loads are current no longer. ``profile`` is of what was stored.
     """
 
     sources: list[SourceReport]
@@ -31,41 +35,17 @@ class IngestReport:
     superseded: int = 0
     superseded_articles: str = ""
     profile: Profile = field(default_factory=Profile)
+    rows_in: int = field(init=False)
+    stored: int = field(init=False)
+    changed: int = field(init=False)
+    repeated_ids: int = field(init=False)
+    duplicates: int = field(init=False)
+    already_there: int = field(init=False)
+    rejected: int = field(init=False)
 
-    @property
-    def rows_in(self) -> int:
-        """Rows read from the sources."""
-        return self._sum("rows_in")
-
-    @property
-    def stored(self) -> int:
-        """Rows that are new in the articles table."""
-        return self._sum("stored")
-
-    @property
-    def changed(self) -> int:
-        """Rows among the stored whose id the lake had with other content."""
-        return self._sum("changed")
-
-    @property
-    def repeated_ids(self) -> int:
-        """Rows among the stored that share their id with another one of the same load."""
-        return self._sum("repeated_ids")
-
-    @property
-    def duplicates(self) -> int:
-        """Rows that the same load had before, with the same id and content."""
-        return self._sum("duplicates")
-
-    @property
-    def already_there(self) -> int:
-        """Rows that an earlier load stored."""
-        return self._sum("already_there")
-
-    @property
-    def rejected(self) -> int:
-        """Rows that cannot be used; they are in the rejects, each with its reason."""
-        return self._sum("rejected")
+    def __post_init__(self) -> None:
+        for name in (*COUNTS, "changed", "repeated_ids"):
+            setattr(self, name, sum(getattr(source, name) for source in self.sources))
 
     @property
     def broken(self) -> list[SourceReport]:
@@ -85,8 +65,7 @@ class IngestReport:
 
     def counts(self) -> dict[str, int]:
         """Rows by what became of them."""
-        names = ("rows_in", "stored", "duplicates", "already_there", "rejected")
-        return {name: self._sum(name) for name in names}
+        return {name: getattr(self, name) for name in COUNTS}
 
     def line(self) -> str:
         """In one line, for a log."""
@@ -107,9 +86,6 @@ class IngestReport:
             **self.passed_over,
             **self.profile.as_json(),
         }
-
-    def _sum(self, name: str) -> int:
-        return sum(getattr(source, name) for source in self.sources)
 
 
 @dataclass

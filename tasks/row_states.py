@@ -9,7 +9,7 @@ import numpy as np
 
 from tasks.enriched import EnrichedTable
 from tasks.failures import Refusals
-from tasks.key_columns import read_keys, row_keys
+from tasks.key_columns import read_parts, row_keys
 from tasks.sorted_keys import (
     Flags,
     Keys,
@@ -59,10 +59,10 @@ class RowIndex:
     def of(cls, table: EnrichedTable) -> RowIndex:
         """The rows that an enriched table has, and the texts that it had an answer to."""
         index, lake = cls(), table.lake
-        for texts, tags in read_keys(lake.parts(table.folder)):
-            index.add_answered(texts, tags)
-        for texts, tags in read_keys(lake.parts(table.superseded)):
-            index.add_known_texts(texts, tags)
+        for stretch in read_parts(lake.parts(table.folder)):
+            index.add_answered(stretch.texts, stretch.tags)
+        for stretch in read_parts(lake.parts(table.superseded)):
+            index.add_known_texts(stretch.texts, stretch.tags)
         return index
 
     def __len__(self) -> int:

@@ -9,13 +9,14 @@ from datetime import datetime
 from functools import partial
 from typing import TypeVar
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from tasks.enriched import EnrichedTable
 from tasks.errors import UserError
 from tasks.holders import held_locks
 from tasks.journals import find_leftovers
-from tasks.key_columns import read_keys, read_stretches, row_keys
+from tasks.key_columns import read_parts
 from tasks.lake import Lake
 from tasks.llm.errors import PERMANENT_CLASSES
 from tasks.parts import Part, PartGone
@@ -26,7 +27,6 @@ from tasks.waiting_answers import waiting_answers
 
 T = TypeVar("T")
 
-_ROWS_AT_ONCE = 65_536
 _MOST_TRIES = 5
 """Times that a table is read anew because a run has merged its parts meanwhile."""
 
@@ -170,7 +170,8 @@ def _table(found: FoundTable, table: EnrichedTable, current: KeySet) -> TableSta
     _count_failures(status, lake.parts(table.failures), current, answered)
     status.left = len(current) - status.answered - status.failed
     _add_costs(status, (part for folder in found.folders for part in lake.parts(folder)))
-    status.last_answered_at = _last_time(parts)
+    times = (pc.max(_column(part, "answered_at")).as_py() for part in parts)
+    status.last_answered_at = max((time for time in times if time is not None), default=None)
     return status
 
 
@@ -179,8 +180,8 @@ def _count_answers(
 ) -> KeySet:
     """Count a table's answers, and those that wait for it; returns the keys of its rows."""
     answered, committed = KeySet(), KeySet()
-    for texts, tags in read_keys(parts):
-        keys = row_keys(texts, tags)
+    for stretch in read_parts(parts):
+        keys, texts = stretch.keys, stretch.texts
         new = answered.add_keys(keys)
         is_current = current.contains_keys(keys)
         status.answered += count_flags(new & is_current)
@@ -196,33 +197,26 @@ def _count_failures(
 ) -> None:
     """Count the failures that stand, as `tasks.failures` has it: the newest part knows best."""
     failed = KeySet()
-    for part in reversed(parts):
-        for stretch in read_stretches(part, ["error_class"]):
-            keys = stretch.keys
-            stands = failed.add_keys(keys) & current.contains_keys(keys)
-            stands &= ~answered.contains_keys(keys)
-            classes = stretch.columns["error_class"].to_numpy(zero_copy_only=False)[stands]
-            for name, count in Counter(classes.tolist()).items():
-                kind = status.failed_for_good if name in PERMANENT_CLASSES else status.asked_again
-                kind[name or "unknown"] += count
+    for stretch in read_parts(reversed(parts), ["error_class"]):
+        keys = stretch.keys
+        stands = failed.add_keys(keys) & current.contains_keys(keys)
+        stands &= ~answered.contains_keys(keys)
+        classes = stretch.columns["error_class"].to_numpy(zero_copy_only=False)[stands]
+        for name, count in Counter(classes.tolist()).items():
+            kind = status.failed_for_good if name in PERMANENT_CLASSES else status.asked_again
+            kind[name or "unknown"] += count
 
 
 def _add_costs(status: TableStatus, parts: Iterable[Part]) -> None:
     for part in parts:
-        with part.open() as file:
-            for batch in file.iter_batches(_ROWS_AT_ONCE, ["cost_usd"]):
-                status.cost_usd += pc.sum(batch["cost_usd"]).as_py() or 0.0
-                status.unpriced += batch["cost_usd"].null_count
+        costs = _column(part, "cost_usd")
+        status.cost_usd += pc.sum(costs).as_py() or 0.0
+        status.unpriced += costs.null_count
 
 
-def _last_time(parts: list[Part]) -> datetime | None:
-    latest: list[datetime] = []
-    for part in parts:
-        with part.open() as file:
-            for batch in file.iter_batches(_ROWS_AT_ONCE, ["answered_at"]):
-                if (time := pc.max(batch["answered_at"]).as_py()) is not None:
-                    latest = [max([time, *latest])]
-    return latest[0] if latest else None
+def _column(part: Part, name: str) -> pa.ChunkedArray:
+    with part.open() as file:
+        return file.read([name])[name]
 
 
 def _mark_newest(tables: list[TableStatus]) -> None:

@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tasks.cleaning.canonical import ARTICLES_SCHEMA
-from tasks.compaction import Stale, keys_of, merge_small_parts, retire_rows, upgrade_parts
-from tasks.key_columns import STRETCH_ROWS, Stretch, read_stretches
+from tasks.compaction import Stale, merge_small_parts, retire_rows, upgrade_parts
+from tasks.key_columns import STRETCH_ROWS, Stretch, keys_of, read_stretches
 from tasks.lake import STAGING, Lake
 from tasks.merges import finish_merges
 from tasks.parts import ROW_GROUP, Part
@@ -80,9 +80,8 @@ class Superseded:
 
     def _add(self, rows: pa.Table) -> None:
         for part in pc.unique(rows["part"]).to_pylist():
-            of_part = rows.filter(pc.equal(rows["part"], part)).combine_chunks()
-            for batch in of_part.to_batches():
-                self._rows.setdefault(part, KeySet()).add_keys(keys_of(batch))
+            of_part = rows.filter(pc.equal(rows["part"], part))
+            self._rows.setdefault(part, KeySet()).add_keys(keys_of(of_part))
 
 
 def current_articles(lake: Lake, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from tasks.compaction import Stale, keys_of, merge_small_parts, retire_rows, upgrade_parts
+from tasks.compaction import Stale, merge_small_parts, retire_rows, upgrade_parts
 from tasks.enriched import FAILURE_SCHEMA, EnrichedTable
 from tasks.failures import settle_failures
+from tasks.key_columns import keys_of
 from tasks.merges import finish_merges
 from tasks.sorted_keys import KeySet
 from tasks.superseded import current_rows

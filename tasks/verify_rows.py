@@ -62,14 +62,6 @@ class Expected:
     hashed: bool = False
 
 
-class _Rows(NamedTuple):
-    """Rows of a part that share a fault: how many, and the first one's number and id."""
-
-    total: int
-    first: int
-    article_id: str
-
-
 class Rows(NamedTuple):
     """Some rows of a part, their keys, and where to put down what is wrong with some of them."""
 
@@ -88,7 +80,8 @@ class Faults:
     def __init__(self, part: Part) -> None:
         self.first = 1
         self._part = part
-        self._found: dict[tuple[str, str, str], _Rows] = {}
+        # How many rows have it, and the first one's number and id.
+        self._found: dict[tuple[str, str, str], tuple[int, int, str]] = {}
 
     def add(
         self, batch: pa.RecordBatch, flags: Flags, what: str, remedy: str, lock: str = ""
@@ -97,20 +90,15 @@ class Faults:
         bad = np.flatnonzero(flags)
         if not len(bad):
             return
-        kind = (what, remedy, lock)
-        known = self._found.get(kind)
-        if known is None:
-            row = int(bad[0])
-            known = _Rows(0, self.first + row, _shown_id(batch, row))
-        self._found[kind] = known._replace(total=known.total + len(bad))
+        new = (0, self.first + int(bad[0]), _shown_id(batch, int(bad[0])))
+        total, row, article_id = self._found.get((what, remedy, lock), new)
+        self._found[what, remedy, lock] = total + len(bad), row, article_id
 
     def findings(self) -> Iterator[Finding]:
         """The lines."""
-        for (what, remedy, lock), rows in self._found.items():
-            more = f", and {rows.total - 1:,} more rows" if rows.total > 1 else ""
-            yield Finding(
-                f"{self._part}: row {rows.first:,}{rows.article_id}: {what}{more}; {remedy}", lock
-            )
+        for (what, remedy, lock), (total, row, article_id) in self._found.items():
+            more = f", and {total - 1:,} more rows" if total > 1 else ""
+            yield Finding(f"{self._part}: row {row:,}{article_id}: {what}{more}; {remedy}", lock)
 
 
 def checked_rows(part: Part, expected: Expected, findings: list[Finding]) -> Iterator[Rows]:
@@ -127,7 +115,9 @@ def checked_rows(part: Part, expected: Expected, findings: list[Finding]) -> Ite
     as_it_must_be = False
     batches = _batches(part, findings)
     for schema, batch in batches:
-        if not as_it_must_be and not (as_it_must_be := _has_schema(schema, expected)):
+        # The next run upgrades a table, the next load the articles: until then nothing is wrong.
+        as_it_must_be = as_it_must_be or is_earlier(schema, expected.schema, expected.required)
+        if not as_it_must_be:
             findings.append(_other_schema(part, schema, expected))
             for _ in batches:
                 pass  # to its last page all the same
@@ -141,13 +131,13 @@ def checked_rows(part: Part, expected: Expected, findings: list[Finding]) -> Ite
 
 def _batches(part: Part, findings: list[Finding]) -> Iterator[tuple[pa.Schema, pa.RecordBatch]]:
     """All rows, each batch seen to be valid; what stops the reading is put down."""
+
+    def unread(what: str) -> None:
+        remedy = "put it back from a backup, or remove it and run again"
+        findings.append(Finding(f"{part}: {what}; {remedy}", unread=True))
+
     if not part.size:
-        findings.append(
-            Finding(
-                f"{part}: is empty, 0 bytes; put it back from a backup, or remove it and run again",
-                unread=True,
-            )
-        )
+        unread("is empty, 0 bytes")
         return
     count = 0
     try:
@@ -166,27 +156,10 @@ def _batches(part: Part, findings: list[Finding]) -> Iterator[tuple[pa.Schema, p
     except Exception as error:
         # A damaged footer or text that is no UTF-8 comes as whatever Arrow makes of it.
         reason = " ".join(str(error).split())[:300] or type(error).__name__
-        findings.append(
-            Finding(
-                f"{part}: the part is damaged ({reason}); put it back from a backup, or remove it "
-                "and run again",
-                unread=True,
-            )
-        )
+        unread(f"the part is damaged ({reason})")
     else:
         if told != count:
-            findings.append(
-                Finding(
-                    f"{part}: says that it has {told:,} rows, and has {count:,}; put it back from "
-                    "a backup, or remove it and run again",
-                    unread=True,
-                )
-            )
-
-
-def _has_schema(schema: pa.Schema, expected: Expected) -> bool:
-    # The next run upgrades a table, the next load the articles: until then nothing is wrong.
-    return is_earlier(schema, expected.schema, expected.required)
+            unread(f"says that it has {told:,} rows, and has {count:,}")
 
 
 def _other_schema(part: Part, schema: pa.Schema, expected: Expected) -> Finding:

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple, TypeVar, cast
 from urllib.parse import unquote, urlsplit
 
 from tasks.errors import SourceAway, StorageDown, UserError
-from tasks.object_address import Address, Listed, list_objects, open_store
+from tasks.object_address import Address, list_objects, open_store
 from tasks.object_storage import ObjectFile
 from tasks.reading.places_streams import PIECE_BYTES, StreamedFile, as_is
+from tasks.storage import StoredFile
 from tasks.storage_retry import PATIENCE_S, NoBucket, Retries
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ def find_objects(spec: str) -> tuple[list[FoundObject], bool]:
     return sorted(found, key=lambda each: each.place.key), single
 
 
-def _list(uri: str, prefix: str, root: str, *, is_pattern: bool) -> tuple[list[Listed], bool]:
+def _list(uri: str, prefix: str, root: str, *, is_pattern: bool) -> tuple[list[StoredFile], bool]:
     """List the object of that name, or those below a prefix, and tell whether it is just one."""
     store, retries = _bucket(uri)
     what = prefix or "the bucket"
@@ -141,7 +142,7 @@ def _list(uri: str, prefix: str, root: str, *, is_pattern: bool) -> tuple[list[L
         if prefix and not is_pattern:
             with contextlib.suppress(FileNotFoundError):
                 size = retries.call(f"find {what}", lambda: store.head(prefix)["size"])
-                return [Listed(prefix, size)], True
+                return [StoredFile(prefix, size)], True
         found = retries.call(f"list {what}", lambda: list_objects(store, prefix))
     except NoBucket as error:
         raise UserError(f"{root} does not exist; mend the bucket's name") from error

@@ -7,7 +7,8 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pytest
 
-from tasks.compaction import Stale, keys_of, merge_small_parts, retire_rows
+from tasks.compaction import Stale, merge_small_parts, retire_rows
+from tasks.key_columns import keys_of
 from tasks.lake import Lake
 from tasks.merges import finish_merges
 from tasks.sorted_keys import Flags, KeySet

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.errors import UserError
-from tasks.key_columns import id_tags, read_keys, read_stretches, text_keys
+from tasks.key_columns import id_tags, read_parts, read_stretches, text_keys
 from tasks.lake import Lake
 from tasks.parts import Part
 from tasks.sorted_keys import keys_of_bytes
@@ -64,12 +64,11 @@ def test_parts_are_read_one_after_another_and_a_bad_row_names_its_part(tmp_path:
     lake = Lake(tmp_path / "lake")
     rows = [(f"a{number}", f"{number:032x}") for number in range(30)]
     parts = [part(lake, f"p{n}.parquet", rows[3 * n : 3 * n + 3]) for n in range(10)]
-    read_all = list(read_keys(parts))
-    assert [low for texts, _ in read_all for low in texts.low.tolist()] == list(range(30))
-    tags_read = [tag for _, tags in read_all for tag in tags.tolist()]
+    read_all = list(read_parts(parts))
+    assert [low for each in read_all for low in each.texts.low.tolist()] == list(range(30))
+    tags_read = [tag for each in read_all for tag in each.tags.tolist()]
     assert tags_read == id_tags(pa.array([name for name, _ in rows])).tolist()
     assert [stretch.first for stretch in read_stretches(parts[0], rows=2)] == [0, 2]
     bad = part(lake, "bad.parquet", [("a", "nonsense")])
-    for read in (lambda: list(read_keys([*parts, bad])), lambda: list(read_stretches(bad))):
-        with pytest.raises(UserError, match=r"bad\.parquet: content_hash nonsense is not 32 hex"):
-            read()
+    with pytest.raises(UserError, match=r"bad\.parquet: content_hash nonsense is not 32 hex"):
+        list(read_parts([*parts, bad]))

@@ -14,12 +14,12 @@ from tasks.cleaning.columns import parse_column_options
 from tasks.errors import UserError
 from tasks.inspection import inspect_source
 from tasks.lake import Lake
-from tasks.load_settings import IngestSettings
 from tasks.loading import Loading, loading_of
 from tasks.loads import Load
 from tasks.reading.places import LocalPlace
 from tasks.reading.readers_base import Chunk, RecordChunk, Reject, Source
 from tasks.reading.sources import find_sources
+from tasks.settings import IngestSettings
 from tasks.source_report import SourceReport
 from tests.tasks.job_support import at
 
