@@ -11,9 +11,8 @@ from tasks.open_job import GRACE_S, open_job
 from tasks.prefect_inputs import untraced
 from tasks.progress import shown_progress
 from tasks.report_markdown import summarize_markdown
-from tasks.reports import SummarizeReport
+from tasks.reports import Stopwatch, SummarizeReport
 from tasks.settings import SummarizeSettings
-from tasks.stopwatch import Stopwatch
 from tasks.summarize import (
     close_endpoint,
     plan_batches,

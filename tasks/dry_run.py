@@ -61,6 +61,7 @@ def estimate_run(settings: SummarizeSettings, ingest: IngestSettings | None = No
     """
     table, endpoint = open_table(settings)
     lake = table.lake
+    leftovers = find_leftovers(lake.storage, table.name)
     reports: list[SourceReport] = []
     with tempfile.TemporaryDirectory(prefix="article-flows-") as scratch:
         parts, lakes = lake.parts(lake.articles), [lake]
@@ -71,7 +72,7 @@ def estimate_run(settings: SummarizeSettings, ingest: IngestSettings | None = No
             lakes.append(trial)
         planner = Planner(
             table,
-            recovered=_recovered(table, settings),
+            recovered=set(read_outcomes(leftovers, retry_refused=settings.retry_failed)),
             limit=settings.limit or None,
             retry_refused=settings.retry_failed,
             estimate=True,
@@ -93,11 +94,6 @@ def _load(ingest: IngestSettings, load: Load) -> list[SourceReport]:
     ]
     load.finish(mirror=ingest.mirror)
     return reports
-
-
-def _recovered(table: EnrichedTable, settings: SummarizeSettings) -> set[str]:
-    leftovers = find_leftovers(table.lake.storage, table.name)
-    return set(read_outcomes(leftovers, retry_refused=settings.retry_failed))
 
 
 def _estimate(

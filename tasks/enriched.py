@@ -63,6 +63,14 @@ def table_name(recipe: str, table_id: str) -> str:
     return f"{recipe}-{table_id}"
 
 
+def table_folders(recipe: str, table_id: str) -> tuple[str, str, str, str]:
+    """A table's folders: answers, failures, and what is superseded of both; in the lake."""
+    answers, failures = (f"{kind}/{recipe}/{table_id}" for kind in (Lake.summaries, Lake.failures))
+    return answers, failures, f"{Lake.superseded}/{answers}", f"{Lake.superseded}/{failures}"
+
+
+DESCRIPTION = "_recipe.json"
+"""The file beside the answers that says what was asked."""
 _SAMPLED = 200
 """Rows of the newest part that samples are chosen from."""
 
@@ -80,10 +88,9 @@ class EnrichedTable:
         self.recipe_hash = recipe.hash(model)
         self.table_id = f"{_slug(model)}-{self.recipe_hash}"
         self.name = table_name(recipe.name, self.table_id)
-        self.folder = f"{lake.summaries}/{recipe.name}/{self.table_id}"
-        self.failures = f"{lake.failures}/{recipe.name}/{self.table_id}"
-        self.superseded = f"{lake.superseded}/{self.folder}"
-        self.superseded_failures = f"{lake.superseded}/{self.failures}"
+        self.folder, self.failures, self.superseded, self.superseded_failures = table_folders(
+            recipe.name, self.table_id
+        )
         self._article_names = {
             name: f"article_{name}" if name in recipe.fields else name
             for name in ARTICLES_SCHEMA.names
@@ -122,7 +129,7 @@ class EnrichedTable:
 
     def describe(self) -> None:
         """Leave beside the parts what was asked, for whoever finds the table."""
-        storage, name = self.lake.storage, f"{self.folder}/_recipe.json"
+        storage, name = self.lake.storage, f"{self.folder}/{DESCRIPTION}"
         if any(file.name == name for file in storage.list(self.folder)):
             return
         about = {

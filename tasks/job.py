@@ -22,8 +22,8 @@ from tasks.llm.asking import Asking, Result
 from tasks.llm.chat import ChatTemplate
 from tasks.llm.gateway import Gateway
 from tasks.locks import Lock
-from tasks.orphans import keep_orphans
 from tasks.outcomes import Outcome, read_outcomes
+from tasks.upkeep import keep_orphans
 
 
 @dataclass

@@ -26,10 +26,6 @@ logger = logging.getLogger(__name__)
 SYNC_EVERY_S = 0.25
 
 
-def _no_room(error: OSError) -> bool:
-    return False
-
-
 class Journal:
     """One append-only file of payloads.
 
@@ -44,7 +40,7 @@ class Journal:
         OSError: the file cannot be opened or written.
     """
 
-    def __init__(self, path: Path, make_room: Callable[[OSError], bool] = _no_room) -> None:
+    def __init__(self, path: Path, make_room: Callable[[OSError], bool] = lambda _: False) -> None:
         self.path = path
         self.dirty = False
         self._make_room = make_room

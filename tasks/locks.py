@@ -67,19 +67,17 @@ def locked(
         StorageDown: the storage does not answer.
     """
     wanted = Wanted(storage.root, name, shared, label, wait_s, on_wait, timing)
-    lock = _obtained(wanted, storage)
+    lock: Lock
+    if storage.folder is not None:
+        from tasks.file_locks import lock_file  # one of the two is all that a run needs
+
+        lock = lock_file(wanted, storage.folder)
+    else:
+        from tasks.leases import take_lease
+        from tasks.object_storage import ObjectStorage
+
+        lock = take_lease(wanted, cast(ObjectStorage, storage))
     try:
         yield lock
     finally:
         lock.release()
-
-
-def _obtained(wanted: Wanted, storage: Storage) -> Lock:
-    if storage.folder is not None:
-        from tasks.file_locks import lock_file  # one of the two is all that a run needs
-
-        return lock_file(wanted, storage.folder)
-    from tasks.leases import take_lease
-    from tasks.object_storage import ObjectStorage
-
-    return take_lease(wanted, cast(ObjectStorage, storage))

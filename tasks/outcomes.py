@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,7 @@ import orjson
 from tasks.journal_leftovers import Leftover
 from tasks.llm.answers import Answer, Unanswered
 from tasks.llm.errors import PERMANENT_CLASSES
+from tasks.sorted_keys import KEY_BYTES, KeySet
 
 logger = logging.getLogger(__name__)
 
@@ -172,3 +173,26 @@ def read_outcomes(
                 left_out,
             )
     return outcomes
+
+
+def waiting_answers(leftovers: Iterable[Leftover]) -> KeySet:
+    """The texts (content hashes) that some journals have an answer to; 16 bytes each.
+
+    Some of them may be in the table already: what was committed last before a kill.
+
+    Raises:
+        UserError: a journal cannot be read.
+    """
+    return KeySet(_answered_texts(leftovers))
+
+
+def _answered_texts(leftovers: Iterable[Leftover]) -> Iterator[bytes]:
+    for leftover in leftovers:
+        for payload in leftover.records():
+            try:
+                outcome = Outcome.decode(payload)
+                text = bytes.fromhex(outcome.content_hash)
+            except ValueError:
+                continue  # of another version
+            if outcome.answered and len(text) == KEY_BYTES:
+                yield text

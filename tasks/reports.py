@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -86,6 +87,20 @@ class IngestReport:
             **self.passed_over,
             **self.profile.as_json(),
         }
+
+
+class Stopwatch:
+    """Laps in seconds by name; laps of one name add up."""
+
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self._lap_started = time.monotonic()
+
+    def lap(self, name: str) -> None:
+        """End the lap that is running and begin another."""
+        now = time.monotonic()
+        self.laps[name] = self.laps.get(name, 0.0) + now - self._lap_started
+        self._lap_started = now
 
 
 @dataclass

@@ -19,11 +19,11 @@ from tasks.journals import find_leftovers
 from tasks.key_columns import read_parts
 from tasks.lake import Lake
 from tasks.llm.errors import PERMANENT_CLASSES
+from tasks.outcomes import waiting_answers
 from tasks.parts import Part, PartGone
 from tasks.sorted_keys import KeySet, count_flags
 from tasks.superseded import Superseded, current_rows
 from tasks.tables import FoundTable, find_tables
-from tasks.waiting_answers import waiting_answers
 
 T = TypeVar("T")
 

@@ -18,9 +18,8 @@ from tasks.errors import StorageDown, UserError
 from tasks.job import Counts, Job
 from tasks.planning import Planner
 from tasks.prefect_inputs import untraced
-from tasks.reports import SummarizeReport
+from tasks.reports import Stopwatch, SummarizeReport
 from tasks.settings import SummarizeSettings
-from tasks.stopwatch import Stopwatch
 from tasks.upkeep import keep_up
 
 LLM_TAG = "article-flows-llm"

@@ -7,12 +7,10 @@ from typing import NamedTuple
 import orjson
 from pydantic import ValidationError
 
-from tasks.enriched import EnrichedTable, table_name
+from tasks.enriched import DESCRIPTION, EnrichedTable, table_folders, table_name
 from tasks.errors import UserError
 from tasks.lake import Lake
 from tasks.recipes import Recipe
-
-DESCRIPTION = "_recipe.json"
 
 
 class FoundTable(NamedTuple):
@@ -37,10 +35,7 @@ class FoundTable(NamedTuple):
     @property
     def folders(self) -> tuple[str, str, str, str]:
         """Answers, failures, and what is superseded of both; relative to the lake."""
-        answers, failures = (
-            f"{kind}/{self.recipe}/{self.table_id}" for kind in (Lake.summaries, Lake.failures)
-        )
-        return answers, failures, f"{Lake.superseded}/{answers}", f"{Lake.superseded}/{failures}"
+        return table_folders(self.recipe, self.table_id)
 
 
 def find_tables(lake: Lake) -> list[FoundTable]:
@@ -52,14 +47,13 @@ def find_tables(lake: Lake) -> list[FoundTable]:
     kinds = (lake.summaries, lake.failures)
     paths = [file.name.split("/") for kind in kinds for file in lake.storage.list(kind)]
     places = {(path[1], path[2]) for path in paths if len(path) > 3}
-    return [_found(lake, recipe, table_id) for recipe, table_id in sorted(places)]
-
-
-def _found(lake: Lake, recipe: str, table_id: str) -> FoundTable:
-    try:
-        return FoundTable(recipe, table_id, _described(lake, recipe, table_id))
-    except UserError as error:
-        return FoundTable(recipe, table_id, None, str(error))
+    found = []
+    for recipe, table_id in sorted(places):
+        try:
+            found.append(FoundTable(recipe, table_id, _described(lake, recipe, table_id)))
+        except UserError as error:
+            found.append(FoundTable(recipe, table_id, None, str(error)))
+    return found
 
 
 def _described(lake: Lake, recipe: str, table_id: str) -> EnrichedTable:

@@ -1,16 +1,22 @@
-"""Upkeep of an enriched table at the end of a run: what is in it is current, in few parts."""
+"""Upkeep of an enriched table at the end of a run: what is in it is current, in few parts.
+
+Answers whose article left the lake before they were committed are kept: they were paid for.
+"""
 
 from __future__ import annotations
 
 import pyarrow as pa
 
+from tasks.cleaning.canonical import ARTICLES_SCHEMA
 from tasks.compaction import Stale, merge_small_parts, retire_rows, upgrade_parts
 from tasks.enriched import FAILURE_SCHEMA, EnrichedTable
 from tasks.failures import settle_failures
-from tasks.key_columns import keys_of
+from tasks.key_columns import keys_of, texts_among
+from tasks.lake import part_name
 from tasks.merges import finish_merges
+from tasks.outcomes import Outcome
 from tasks.sorted_keys import KeySet
-from tasks.superseded import current_rows
+from tasks.superseded import current_rows, current_stretches
 
 _ROW_GROUP = 2_000
 """Rows in a row group of a merged part, which whole columns are read from rather than rows."""
@@ -53,3 +59,22 @@ def keep_up(table: EnrichedTable, *, all_rows_current: bool) -> pa.Table:
 
 def _not_among(current: KeySet) -> Stale:
     return lambda batch: ~current.contains_keys(keys_of(batch))
+
+
+def keep_orphans(table: EnrichedTable, outcomes: list[Outcome], flow_run_id: str) -> set[str]:
+    """Keep the answers that no article of the lake waits for, and tell the content hashes of all.
+
+    They go below ``superseded/`` without the columns of their articles, which nobody has any more.
+    An article that comes back gets its answer from there. Failures are not kept.
+    """
+    texts = {outcome.content_hash for outcome in outcomes}
+    here = (stretch.texts.take(rows) for _, stretch, rows in current_stretches(table.lake))
+    texts -= texts_among(here, texts)
+    kept = [each for each in outcomes if each.content_hash in texts and each.answered]
+    if kept:
+        hashes = [outcome.content_hash for outcome in kept]
+        columns = {each.name: pa.nulls(len(kept), each.type) for each in ARTICLES_SCHEMA}
+        articles = pa.table({**columns, "content_hash": hashes}, schema=ARTICLES_SCHEMA)
+        rows = table.rows(articles, kept, flow_run_id)
+        table.lake.write_part(table.superseded, part_name("orphans"), rows)
+    return texts

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tasks.enriched import DESCRIPTION
 from tasks.errors import UserError
 from tasks.holders import Held
 from tasks.journal_format import End
@@ -12,12 +13,12 @@ from tasks.journals import find_leftovers
 from tasks.lake import STAGING, Lake
 from tasks.loads import LOADS
 from tasks.merges import NOTES, read_notes
+from tasks.outcomes import waiting_answers
 from tasks.scratch import ownerless
 from tasks.storage import StoredFile
 from tasks.superseded import ARTICLE_PARTS
-from tasks.tables import DESCRIPTION, FoundTable
+from tasks.tables import FoundTable
 from tasks.verify_rows import Finding
-from tasks.waiting_answers import waiting_answers
 
 _RUN_AGAIN = "run again to take them in"
 _LOAD_AGAIN = "load again: that load takes up its articles"

@@ -27,9 +27,9 @@ from tasks.locks import locked
 from tasks.merges import note_merge
 from tasks.object_storage import ObjectStorage
 from tasks.open_job import open_job
-from tasks.orphans import keep_orphans
 from tasks.parts import Part
 from tasks.tables import FoundTable, find_tables
+from tasks.upkeep import keep_orphans
 from tasks.verify import verify_lake
 from tests.object_store import ObjectStoreServer
 from tests.tasks.job_support import answer, article, at, fill, run, run_open
