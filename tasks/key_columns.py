@@ -94,8 +94,8 @@ def id_tags(ids: pa.Array | pa.ChunkedArray) -> Words:
     Python's own (SipHash), which takes a secret of the process: nobody can make up ids whose tags
     are equal, as long as ``PYTHONHASHSEED`` is not set.
     """
-    hashes = map(hash, ids.fill_null("").to_pylist())
-    return np.fromiter(hashes, np.int64, len(ids)).view(np.uint64)
+    tags = np.array([hash(each or "") for each in ids.to_pylist()], np.int64)
+    return tags.view(np.uint64)
 
 
 def texts_among(keys: Iterable[Keys], texts: Iterable[str]) -> set[str]:
