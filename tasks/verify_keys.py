@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -34,14 +34,15 @@ class Seen:
     parts: int = 0
     whole: bool = True
 
-    def read(self, part: Part, expected: Expected) -> Iterator[Rows]:
-        """Read a part through; see `checked_rows`."""
-        self.parts += 1
-        before = len(self.findings)
-        for some in checked_rows(part, expected, self.findings):
-            self.rows += some.batch.num_rows
-            yield some
-        self.whole &= not any(each.unread for each in self.findings[before:])
+    def read(self, parts: Iterable[Part], expected: Expected) -> Iterator[Rows]:
+        """Read parts through; see `checked_rows`."""
+        for part in parts:
+            self.parts += 1
+            before = len(self.findings)
+            for some in checked_rows(part, expected, self.findings):
+                self.rows += some.batch.num_rows
+                yield some
+            self.whole &= not any(each.unread for each in self.findings[before:])
 
 
 @dataclass
@@ -60,15 +61,16 @@ class Once:
         self._parts = parts
         self._places: dict[str, str] = {}
 
-    def take_in(self, part: Part, rows: Rows, chosen: Flags) -> Flags:
+    def take_in(self, rows: Rows, chosen: Flags) -> Flags:
         """Add the keys of chosen rows, and put down those that are known; which are new."""
         new = no_row(rows)
         new[chosen] = self.keys.add_keys(rows.keys.take(chosen))
         if (twice := chosen & ~new).any():
-            if part.name not in self._places:
-                self._places[part.name] = self._first_place(rows.keys.take(twice))
+            name = rows.faults.part.name
+            if name not in self._places:
+                self._places[name] = self._first_place(rows.keys.take(twice))
             what = "the table has the same article_id and content_hash twice"
-            rows.blame(twice, f"{what}, first in {self._places[part.name]}", _A_COPY)
+            rows.blame(twice, f"{what}, first in {self._places[name]}", _A_COPY)
         return new
 
     def _first_place(self, keys: Keys) -> str:

@@ -79,7 +79,7 @@ class Faults:
 
     def __init__(self, part: Part) -> None:
         self.first = 1
-        self._part = part
+        self.part = part
         # How many rows have it, and the first one's number and id.
         self._found: dict[tuple[str, str, str], tuple[int, int, str]] = {}
 
@@ -98,7 +98,7 @@ class Faults:
         """The lines."""
         for (what, remedy, lock), (total, row, article_id) in self._found.items():
             more = f", and {total - 1:,} more rows" if total > 1 else ""
-            yield Finding(f"{self._part}: row {row:,}{article_id}: {what}{more}; {remedy}", lock)
+            yield Finding(f"{self.part}: row {row:,}{article_id}: {what}{more}; {remedy}", lock)
 
 
 def checked_rows(part: Part, expected: Expected, findings: list[Finding]) -> Iterator[Rows]:

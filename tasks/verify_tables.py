@@ -55,17 +55,16 @@ def verify_articles(lake: Lake) -> ArticlesSeen:
     """
     seen = ArticlesSeen()
     superseded = _superseded(lake, seen)
-    for part in parts_of(lake, f"{lake.superseded}/{lake.articles}"):
-        for rows in seen.read(part, _ARTICLES):
-            seen.former.add_keys(rows.keys)
+    for rows in seen.read(parts_of(lake, f"{lake.superseded}/{lake.articles}"), _ARTICLES):
+        seen.former.add_keys(rows.keys)
     seen.rows = 0
     parts = parts_of(lake, lake.articles)
     once = Once(parts)
-    for part in parts:
-        for rows in seen.read(part, _ARTICLES):
-            gone = no_row(rows) if superseded is None else superseded.among(part.name, rows.keys)
-            seen.former.add_keys(rows.keys.take(gone))
-            once.take_in(part, rows, ~gone)
+    for rows in seen.read(parts, _ARTICLES):
+        part = rows.faults.part.name
+        gone = no_row(rows) if superseded is None else superseded.among(part, rows.keys)
+        seen.former.add_keys(rows.keys.take(gone))
+        once.take_in(rows, ~gone)
     seen.current = once.keys
     return seen
 
@@ -73,9 +72,8 @@ def verify_articles(lake: Lake) -> ArticlesSeen:
 def verify_rejects(lake: Lake) -> Seen:
     """Check the rejects; raises PartGone."""
     seen = Seen()
-    for part in parts_of(lake, lake.rejects):
-        for _ in seen.read(part, _REJECTS):
-            pass
+    for _ in seen.read(parts_of(lake, lake.rejects), _REJECTS):
+        pass
     return seen
 
 
@@ -91,20 +89,17 @@ def verify_table(found: FoundTable, lake: Lake, articles: ArticlesSeen) -> Table
     belongs = Belongs(found.name, articles)
     parts = parts_of(lake, found.folders[0])
     once = Once(parts)
-    for part in parts:
-        for rows in seen.read(part, answers):
-            new = once.take_in(part, rows, ~no_row(rows))
-            seen.answered += count_flags(new & belongs.check(rows, "answers"))
+    for rows in seen.read(parts, answers):
+        new = once.take_in(rows, ~no_row(rows))
+        seen.answered += count_flags(new & belongs.check(rows, "answers"))
     total, failed = seen.rows, KeySet()
-    for part in parts_of(lake, found.folders[1]):
-        for rows in seen.read(part, failures):
-            seen.failed += _count_failed(rows, failed, once.keys, belongs, found.name)
+    for rows in seen.read(parts_of(lake, found.folders[1]), failures):
+        seen.failed += _count_failed(rows, failed, once.keys, belongs, found.name)
     # Among old answers are those whose article left before they came: without its columns.
     old = replace(answers, required=("content_hash", *found.table.recipe.fields, *_FACTS))
     for folder, expected in ((found.folders[2], old), (found.folders[3], failures)):
-        for part in parts_of(lake, folder):
-            for _ in seen.read(part, expected):
-                pass
+        for _ in seen.read(parts_of(lake, folder), expected):
+            pass
     seen.rows = total
     seen.findings += belongs.notes(lake.location(found.folders[0]))
     return seen
@@ -131,9 +126,9 @@ def _count_failed(rows: Rows, failed: KeySet, answered: KeySet, belongs: Belongs
 def _superseded(lake: Lake, seen: Seen) -> Superseded | None:
     """The rows that are listed as superseded; None if a list is damaged."""
     lists = Seen()
-    for file in lake.storage.list(LISTS):
-        for _ in lists.read(Part(lake.storage, *file), _LIST):
-            pass
+    parts = [Part(lake.storage, *file) for file in lake.storage.list(LISTS)]
+    for _ in lists.read(parts, _LIST):
+        pass
     seen.findings += lists.findings
     return Superseded(lake) if lists.whole else None
 

@@ -465,6 +465,12 @@ def test_on_an_object_store(
     with locked(there.storage, name, timing=QUICK):
         assert verify_lake(there, QUICK).problems == []
     assert "1 answers of a killed run wait" in only_problem(there)
+    spoilt = MAGIC + records + b"no record" + records
+    there.storage.write(f"_staging/journals/{name}/run-000.journal", spoilt)
+    waiting, damaged = verify_lake(there, QUICK).problems
+    assert "1 answers of a killed run wait" in waiting
+    assert "the journal is damaged before its end" in damaged
+    there.storage.write(f"_staging/journals/{name}/run-000.journal", MAGIC + records)
     there.storage.delete(f"_staging/locks/{name}.json")
     leave_lock(ObjectStorage(str(there)), name)
     waiting, lock = verify_lake(there, QUICK).problems
