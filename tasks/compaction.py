@@ -16,10 +16,11 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 import numpy as np
 import pyarrow as pa
 
+from tasks.key_columns import keys_of, read_stretches
 from tasks.lake import STAGING, Lake, part_name
 from tasks.merges import note_merge, replace_parts
 from tasks.parts import Part, PartWriter
-from tasks.sorted_keys import Flags
+from tasks.sorted_keys import Flags, Keys, count_flags
 
 MOST_BYTES = 64 << 20
 """A part of this size is not merged any more."""
@@ -29,7 +30,7 @@ _FEWEST = 8
 each time that its table grows eightfold, as in a log-structured merge tree."""
 
 _SMALLEST_TIER = 64 << 10
-_ROWS_AT_ONCE, _KEYS_AT_ONCE = 2_000, 65_536
+_ROWS_AT_ONCE = 2_000
 
 ADDED = ("reference_summary", "flags")
 """Columns of articles that lakes of earlier versions have not until they are upgraded."""
@@ -52,18 +53,17 @@ def merge_small_parts(lake: Lake, folder: str, schema: pa.Schema, row_group: int
     return replaced
 
 
-def retire_rows(lake: Lake, part: Part, schema: pa.Schema, row_group: int, stale: Stale) -> int:
+def retire_rows(
+    lake: Lake, part: Part, schema: pa.Schema, row_group: int, gone: Callable[[Keys], Flags]
+) -> int:
     """Move rows out of a part to ``superseded/``; returns how many.
 
-    ``stale`` is shown the columns article_id and content_hash of every row, and then all columns
-    if it has found one. To be called by the only writer of the part's folder, while nobody relies
-    on its name.
+    ``gone`` says by their identities (id and content) which rows have to leave. To be called by the
+    only writer of the part's folder, while nobody relies on its name.
     """
-    with part.open() as file:
-        batches = file.iter_batches(_KEYS_AT_ONCE, ["article_id", "content_hash"])
-        found = sum(int(np.count_nonzero(stale(batch))) for batch in batches)
+    found = sum(count_flags(gone(stretch.keys)) for stretch in read_stretches(part))
     if found:
-        rewrite_parts(lake, [part], schema, row_group, stale)
+        rewrite_parts(lake, [part], schema, row_group, lambda batch: gone(keys_of(batch)))
     return found
 
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tasks.cleaning.canonical import ARTICLES_SCHEMA
-from tasks.compaction import Stale, merge_small_parts, retire_rows, upgrade_parts
+from tasks.compaction import merge_small_parts, retire_rows, upgrade_parts
 from tasks.key_columns import STRETCH_ROWS, Stretch, keys_of, read_stretches
 from tasks.lake import STAGING, Lake
 from tasks.merges import finish_merges
@@ -68,15 +68,11 @@ class Superseded:
         moved = 0
         for part in lake.parts(lake.articles):
             if part.name in self._rows:
-                stale = self._stale_in(part.name)
-                moved += retire_rows(lake, part, ARTICLES_SCHEMA, ROW_GROUP, stale)
+                gone = self._rows[part.name].contains_keys
+                moved += retire_rows(lake, part, ARTICLES_SCHEMA, ROW_GROUP, gone)
         for each in self._lists:
             lake.storage.delete(each.name)
         return moved
-
-    def _stale_in(self, part: str) -> Stale:
-        listed = self._rows[part]
-        return lambda batch: listed.contains_keys(keys_of(batch))
 
     def _add(self, rows: pa.Table) -> None:
         for part in pc.unique(rows["part"]).to_pylist():

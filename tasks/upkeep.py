@@ -8,14 +8,13 @@ from __future__ import annotations
 import pyarrow as pa
 
 from tasks.cleaning.canonical import ARTICLES_SCHEMA
-from tasks.compaction import Stale, merge_small_parts, retire_rows, upgrade_parts
+from tasks.compaction import merge_small_parts, retire_rows, upgrade_parts
 from tasks.enriched import FAILURE_SCHEMA, EnrichedTable
 from tasks.failures import settle_failures
-from tasks.key_columns import keys_of, texts_among
+from tasks.key_columns import texts_among
 from tasks.lake import part_name
 from tasks.merges import finish_merges
 from tasks.outcomes import Outcome
-from tasks.sorted_keys import KeySet
 from tasks.superseded import current_rows, current_stretches
 
 _ROW_GROUP = 2_000
@@ -44,9 +43,9 @@ def keep_up(table: EnrichedTable, *, all_rows_current: bool) -> pa.Table:
     some_failed = bool(lake.parts(table.failures))
     current = None if all_rows_current and not some_failed else current_rows(lake)
     if current is not None and not all_rows_current:
-        stale = _not_among(current)
+        is_current = current.contains_keys
         for part in lake.parts(table.folder):
-            retire_rows(lake, part, table.schema, _ROW_GROUP, stale)
+            retire_rows(lake, part, table.schema, _ROW_GROUP, lambda keys: ~is_current(keys))
     failures = settle_failures(table, current)
     for folder, schema in (
         (table.folder, table.schema),
@@ -55,10 +54,6 @@ def keep_up(table: EnrichedTable, *, all_rows_current: bool) -> pa.Table:
     ):
         merge_small_parts(lake, folder, schema, _ROW_GROUP)
     return failures
-
-
-def _not_among(current: KeySet) -> Stale:
-    return lambda batch: ~current.contains_keys(keys_of(batch))
 
 
 def keep_orphans(table: EnrichedTable, outcomes: list[Outcome], flow_run_id: str) -> set[str]:

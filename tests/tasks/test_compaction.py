@@ -1,17 +1,18 @@
 """Small parts become large ones; whatever dies on the way, each row is there once."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pytest
 
-from tasks.compaction import Stale, merge_small_parts, retire_rows
+from tasks.compaction import merge_small_parts, retire_rows
 from tasks.key_columns import keys_of
 from tasks.lake import Lake
 from tasks.merges import finish_merges
-from tasks.sorted_keys import Flags, KeySet
+from tasks.sorted_keys import Flags, Keys, KeySet
 from tests.tasks.crashing_storage import at_every_change
 from tests.tasks.job_support import at
 
@@ -152,11 +153,7 @@ def test_retiring_that_dies_anywhere_loses_nothing_and_can_be_done_again(lake: L
         shutil.copytree(pristine, at(lake))
 
 
-def stale_numbers(*numbers: int) -> Stale:
+def stale_numbers(*numbers: int) -> Callable[[Keys], Flags]:
     gone = KeySet()
-    gone.add_keys(keys_of(rows(*numbers).to_batches()[0]))
-
-    def stale(batch: pa.RecordBatch) -> Flags:
-        return gone.contains_keys(keys_of(batch))
-
-    return stale
+    gone.add_keys(keys_of(rows(*numbers)))
+    return gone.contains_keys
