@@ -88,14 +88,12 @@ class _Download:
                 except WebFailure as failure:
                     resumed = bool(before) and self._written >= before + _PROGRESS_BYTES
                     failures = 1 if resumed else failures + 1
-                    if not failure.temporary or failures >= ATTEMPTS:
-                        raise self._told(failure, failures) from failure
-                    await asyncio.sleep(pause_s(failure, failures, BASE_PAUSE_S, LONGEST_PAUSE_S))
-
-    def _told(self, failure: WebFailure, failures: int) -> UserError:
-        tries = f" ({failures} attempts)" if failures > 1 else ""
-        kind = SourceAway if failure.temporary else UserError
-        return kind(f"{shown(self._url)} {failure.reason}{tries}")
+                    try:
+                        pause = pause_s(failure, failures, ATTEMPTS, BASE_PAUSE_S, LONGEST_PAUSE_S)
+                    except WebFailure as last:
+                        kind = SourceAway if last.temporary else UserError
+                        raise kind(f"{shown(self._url)} {last.reason}") from failure
+                    await asyncio.sleep(pause)
 
     async def _attempt(self, client: WebClient) -> None:
         # Packed bodies cannot be resumed, and files worth it are packed themselves.

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Collection
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import count
-from time import monotonic
 from typing import Any, Self
 
 import aiohttp
 from yarl import URL
 
 from tasks.reading.fetch_extract import PLAIN_TYPES, Page, Workers
-from tasks.reading.robots import Robots, Rules
+from tasks.reading.robots import Site
 from tasks.reading.web_client import WebClient, decoded
 from tasks.reading.web_failures import WebFailure, pause_s
 
@@ -24,6 +23,8 @@ _HEADERS = {
     "Accept-Encoding": "gzip, deflate",
 }
 _LONGEST_PAUSE_S = 30.0
+_KEPT_SITES = 10_000
+_ROBOTS_AT_ONCE = 32
 
 
 @dataclass(frozen=True)
@@ -54,58 +55,57 @@ class FetchLimits:
 
 
 class Fetcher:
-    """Fetches articles in one event loop, within the limits; enter it to open it."""
+    """Fetches articles in one event loop, within the limits; enter it to open it.
+
+    Attributes:
+        room: one of it is held for each page that is on its way or in memory.
+    """
 
     def __init__(self, allow_hosts: Collection[str], limits: FetchLimits) -> None:
         self._limits = limits
-        self._pages = asyncio.Semaphore(limits.concurrent)
-        self._hosts = Hosts(limits.per_host)
+        self.room = asyncio.Semaphore(limits.concurrent)
         # Not limited by the pool: waiting in it would count against a page's time.
         self._client = WebClient(
             allow_hosts, connections=0, total_s=limits.page_s, read_s=limits.page_s
         )
-        self._robots = Robots(self._client)
         self._workers = Workers(limits.workers)
-        self._stack = AsyncExitStack()
+        asks, at_once = self._client if limits.robots else None, asyncio.Semaphore(_ROBOTS_AT_ONCE)
+        self._site = lru_cache(_KEPT_SITES)(
+            lambda origin: Site(origin, limits.per_host, asks, at_once)
+        )
 
     async def __aenter__(self) -> Self:
-        await self._stack.enter_async_context(self._client)
-        self._stack.push_async_callback(self._workers.close)
-        self._stack.push_async_callback(self._robots.close)
+        await self._client.__aenter__()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._stack.aclose()
+        self._workers.close()
+        await self._client.__aexit__()
 
-    @asynccontextmanager
-    async def article(self, url: URL) -> AsyncIterator[dict[str, Any]]:
-        """Give the columns of the article at a URL; while it is held it counts as in memory.
+    async def article(self, url: URL) -> dict[str, Any]:
+        """Return the columns of the article at a URL; raises WebFailure if there is none.
 
-        Raises WebFailure if there is none.
+        An article that is returned holds one of `room`, which the caller is to release.
         """
-        async with self._hosts.slot(url) as host:
-            delay_s = (await self._rules(url)).delay_s
+        site = self._site(url.origin())
+        async with site.slots:
             for attempt in count(1):
-                await host.wait_turn(delay_s)
-                async with self._pages:
-                    try:
-                        record = await self._attempt(url)
-                    except WebFailure as failure:
-                        pause = self._pause(failure, attempt, host)
-                    else:
-                        yield record
-                        return
+                await site.wait_turn()
+                await self.room.acquire()
+                try:
+                    return await self._attempt(url)
+                except BaseException as error:
+                    self.room.release()
+                    if not isinstance(error, WebFailure):
+                        raise
+                    limits = self._limits
+                    pause = pause_s(
+                        error, attempt, limits.attempts, limits.base_pause_s, _LONGEST_PAUSE_S
+                    )
+                    if error.wait_s is not None:
+                        site.hold(pause)
                 await asyncio.sleep(pause)
-
-    def _pause(self, failure: WebFailure, attempt: int, host: Host) -> float:
-        """Return seconds to the next attempt; raises the failure if there is to be none."""
-        if not failure.temporary or attempt >= self._limits.attempts:
-            tries = f" ({attempt} attempts)" if attempt > 1 else ""
-            raise WebFailure(failure.reason + tries, status=failure.status) from failure
-        pause = pause_s(failure, attempt, self._limits.base_pause_s, _LONGEST_PAUSE_S)
-        if failure.wait_s is not None:
-            host.hold(pause)
-        return pause
+        raise AssertionError("the last attempt returns or raises")
 
     async def _attempt(self, url: URL) -> dict[str, Any]:
         async with self._client.get(str(url), _HEADERS, self._before_hop) as response:
@@ -113,10 +113,7 @@ class Fetcher:
         return await self._workers.article_of(page)
 
     async def _before_hop(self, url: URL) -> None:
-        (await self._rules(url)).check(url)
-
-    async def _rules(self, url: URL) -> Rules:
-        return await self._robots.rules(url) if self._limits.robots else Rules()
+        (await self._site(url.origin()).rules()).check(url)
 
 
 async def _page(response: aiohttp.ClientResponse, max_bytes: int) -> Page:
@@ -129,58 +126,3 @@ async def _page(response: aiohttp.ClientResponse, max_bytes: int) -> Page:
     async for piece in decoded(response, max_bytes):
         body += piece
     return Page(str(response.url), kind, response.charset or "", bytes(body))
-
-
-class Host:
-    """One host's slots, and when its next request may start.
-
-    Attributes:
-        slots: for its requests.
-        users: that hold a slot or wait for one.
-        next_start: of a request at the earliest, on the monotonic clock.
-    """
-
-    def __init__(self, per_host: int) -> None:
-        self.slots = asyncio.Semaphore(per_host)
-        self.users = 0
-        self.next_start = 0.0
-
-    async def wait_turn(self, delay_s: float) -> None:
-        """Wait until a request may start, and let the next one wait for `delay_s` seconds."""
-        now = monotonic()
-        start = max(now, self.next_start)
-        if delay_s > 0:
-            self.next_start = start + delay_s
-        if start > now:
-            await asyncio.sleep(start - now)
-
-    def hold(self, seconds: float) -> None:
-        """Let all requests to the host wait: it has said that it needs a rest."""
-        self.next_start = max(self.next_start, monotonic() + seconds)
-
-
-class Hosts:
-    """Slots per host; of one event loop. A host is forgotten when nobody waits for it.
-
-    Args:
-        per_host: requests to one host at once.
-    """
-
-    def __init__(self, per_host: int) -> None:
-        self._per_host = per_host
-        self._hosts: dict[URL, Host] = {}
-
-    @asynccontextmanager
-    async def slot(self, url: URL) -> AsyncIterator[Host]:
-        """Hold a slot of a URL's host."""
-        origin = url.origin()
-        host = self._hosts.setdefault(origin, Host(self._per_host))
-        host.users += 1
-        try:
-            async with host.slots:
-                yield host
-        finally:
-            host.users -= 1
-            # One that asked for pauses is remembered until its pause is over.
-            if not host.users and monotonic() >= host.next_start:
-                self._hosts.pop(origin, None)

@@ -19,6 +19,7 @@ from yarl import URL
 
 from tasks.errors import UserError
 from tasks.reading.addresses import AllowedHosts, PublicResolver, check_literal, web_url
+from tasks.reading.compressed import Inflater
 from tasks.reading.web_failures import WebFailure, failure_of_status, told_failures
 
 AGENT = "article-flows"
@@ -106,7 +107,8 @@ class WebClient:
         statuses from 400 on included.
         """
         chain: set[str] = set()
-        target = _usable(url, "")
+        with told_failures():
+            target = web_url(url).with_fragment(None)
         while True:
             chain.add(str(target))
             if before_hop:
@@ -123,23 +125,17 @@ class WebClient:
                             raise failure_of_status(response.status, response.headers)
                         yield response
                         return
-                    target = _next_hop(response.url, response.headers["Location"], chain)
+                    target = _next_hop(response, chain)
 
 
-def _usable(url: str, words: str) -> URL:
-    """Parse a URL, without its fragment; `words` go before what is wrong with it."""
+def _next_hop(response: aiohttp.ClientResponse, chain: Collection[str]) -> URL:
     try:
-        return web_url(url).with_fragment(None)
-    except UserError as error:
-        raise WebFailure(f"{words}{error}") from error
-
-
-def _next_hop(base: URL, location: str, chain: set[str]) -> URL:
-    try:
-        joined = str(base.join(URL(location.strip())))
+        location = URL(response.headers["Location"].strip())
+        target = web_url(str(response.url.join(location))).with_fragment(None)
     except ValueError as error:
         raise WebFailure("redirects to what is no valid URL") from error
-    target = _usable(joined, "redirects to what ")
+    except UserError as error:
+        raise WebFailure(f"redirects to what {error}") from error
     if str(target) in chain:
         raise WebFailure("redirects in a circle")
     if len(chain) > MAX_HOPS:
@@ -167,11 +163,9 @@ async def decoded(
     """
     coding = response.headers.get("Content-Encoding", "").strip().lower()
     unpack: _Unpacker | None = None
-    if as_sent or coding in ("", "identity"):
-        pass
-    elif coding in ("gzip", "x-gzip", "deflate"):
-        unpack = _Unpacker(deflate=coding == "deflate")
-    else:
+    if coding in ("gzip", "x-gzip", "deflate") and not as_sent:
+        unpack = _Unpacker(is_gzip=coding != "deflate")
+    elif coding not in ("", "identity") and not as_sent:
         raise WebFailure(f"is encoded as {coding[:40]}, which was not asked for")
     size = 0
     async for packed in response.content.iter_any():
@@ -185,38 +179,32 @@ async def decoded(
 
 
 class _Unpacker:
-    """Unpacks gzip (of several members too) and deflate (with and without zlib's header)."""
+    """Unpacks gzip (of several members too) and deflate (with and without zlib's header).
 
-    def __init__(self, deflate: bool) -> None:
-        self._deflate = deflate
-        self._stream = zlib.decompressobj(zlib.MAX_WBITS if deflate else 16 + zlib.MAX_WBITS)
-        self._started = False
+    aiohttp does so too, but passes over that a body is cut.
+    """
+
+    def __init__(self, *, is_gzip: bool) -> None:
+        self._is_gzip = is_gzip
+        self._member: Inflater | None = None
 
     @property
     def complete(self) -> bool:
-        return self._stream.eof
+        return self._member is not None and self._member.eof
 
     def __call__(self, packed: bytes) -> Iterator[bytes]:
-        piece = b""
-        # A full piece may leave more inside the stream, with no input left to show for it.
-        while packed or len(piece) == _DECODED_AT_ONCE:
-            if self._stream.eof:
-                if self._deflate or not packed.startswith(b"\x1f"):
+        while packed or not (self._member is None or self._member.needs_input):
+            if self._member is None:
+                has_header = bool(packed) and packed[0] & 15 == zlib.DEFLATED
+                self._member = Inflater(31 if self._is_gzip else 15 if has_header else -15)
+            elif self._member.eof:
+                if not (self._is_gzip and packed.startswith(b"\x1f")):
                     return
-                self._stream = zlib.decompressobj(16 + zlib.MAX_WBITS)
-            piece = self._decompress(packed)
-            packed = self._stream.unconsumed_tail or self._stream.unused_data
+                self._member = Inflater(31)
+            try:
+                piece = self._member.decompress(packed, _DECODED_AT_ONCE)
+            except zlib.error:
+                raise WebFailure("has a broken compressed body") from None
+            packed = self._member.unused_data
             if piece:
                 yield piece
-
-    def _decompress(self, packed: bytes) -> bytes:
-        try:
-            piece = self._stream.decompress(packed, _DECODED_AT_ONCE)
-        except zlib.error:
-            if self._started or not self._deflate:
-                raise WebFailure("has a broken compressed body") from None
-            self._stream = zlib.decompressobj(-zlib.MAX_WBITS)
-            self._started = True
-            return self._decompress(packed)
-        self._started = True
-        return piece

@@ -74,12 +74,20 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
     return min(max(0.0, (moment - datetime.now(UTC)).total_seconds()), LONGEST_WAIT_S)
 
 
-def pause_s(failure: WebFailure, attempt: int, base_s: float, longest_s: float) -> float:
+def pause_s(
+    failure: WebFailure, attempt: int, attempts: int, base_s: float, longest_s: float
+) -> float:
     """Return seconds to wait before attempt `attempt` + 1 (from 1).
 
     The server's word if it gave one, else exponential backoff with full jitter, so that many
     clients that failed together do not come back together.
+
+    Raises:
+        WebFailure: the one that is given, if there is to be no other attempt.
     """
+    if not failure.temporary or attempt >= attempts:
+        failure.reason += f" ({attempt} attempts)" if attempt > 1 else ""
+        raise failure
     backoff = random.uniform(0, min(longest_s, base_s * 2 ** (attempt - 1)))
     return backoff if failure.wait_s is None else failure.wait_s + random.uniform(0, base_s)
 

@@ -282,7 +282,7 @@ def test_closing_ends_all_at_once_though_nothing_answers() -> None:
         assert hanging.wait(10)
         rows.close()
         names = [each.name for each in threading.enumerate()]
-        assert "fetching-_serve" not in names
+        assert "fetching" not in names
         assert threading.active_count() <= before + 6, names
 
 
