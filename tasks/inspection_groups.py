@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any
 
 from tasks.cleaning.column_mapping import Siblings
-from tasks.cleaning.columns import Given, given_for
-from tasks.cleaning.rules import Rules
 from tasks.inspection import Inspection, inspect_source
 from tasks.inspection_sizes import size_of
+from tasks.loading import Loading
 from tasks.reading.readers_base import Source
 
 LOOKED_AT = 5
@@ -101,18 +100,12 @@ class Group:
         return round(sum(known) * (1 + times))
 
 
-def inspect_sources(
-    sources: Sequence[Source],
-    given: Sequence[Given] = (),
-    rules: Rules | None = None,
-    day_first: bool | None = None,
-) -> list[Group]:
+def inspect_sources(sources: Sequence[Source], loading: Loading) -> list[Group]:
     """Inspect some of the sources, and group all by what a load would make of them.
 
-    Sources that are not read are put with most of the others of their folder. For the arguments
-    see `tasks.inspection.inspect_source`.
+    Sources that are not read are put with most of the others of their folder.
     """
-    siblings = Siblings(sources)
+    loading = replace(loading, siblings=Siblings(sources))
     families: dict[tuple[str, ...], list[Source]] = {}
     for key in _KEYS:
         families = {}
@@ -128,7 +121,7 @@ def inspect_sources(
         chosen = {round(last * step / (most - 1)) for step in range(most)}
         for place in sorted(chosen):
             source = family[place]
-            seen = inspect_source(source, given_for(given, source.name), rules, day_first, siblings)
+            seen = inspect_source(source, loading)
             groups.setdefault(seen.kind, Group()).looked.append(seen)
             kinds[seen.kind] = kinds.get(seen.kind, 0) + 1
         usual = groups[max(kinds, key=lambda kind: kinds[kind])]
