@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from tasks.errors import SourceAway, UserError
-from tasks.printable import unsteered
 from tasks.reading.compressed import CompressedPlace
 from tasks.reading.places import Place
 from tasks.reading.readers import (
@@ -17,7 +16,7 @@ from tasks.reading.readers import (
     known_suffixes,
 )
 from tasks.reading.readers_base import Source
-from tasks.reading.source_contents import Unreadable, contents, reason_of
+from tasks.reading.source_contents import contents, unreadable
 from tasks.reading.source_documents import (
     FOLDER_CATEGORY,
     NOTE,
@@ -28,8 +27,15 @@ from tasks.reading.source_documents import (
     reason_of_name,
     summaries_among,
 )
-from tasks.reading.source_files import HIDDEN, Listed, partitions
-from tasks.reading.source_specs import listed_by, shown_spec
+from tasks.reading.source_files import (
+    HIDDEN,
+    Listed,
+    Skipped,
+    listed_by,
+    partitions,
+    printable_name,
+    shown_spec,
+)
 
 __all__ = ["Skipped", "Source", "SourceOptions", "Sources", "find_sources"]
 
@@ -52,22 +58,6 @@ class SourceOptions:
     references: str = ""
 
 
-@dataclass(frozen=True)
-class Skipped:
-    """A file in a folder, or matched by a glob, that is not read, and why.
-
-    ``away``: it could not be read just now; later it may be there again.
-    """
-
-    name: str
-    reason: str
-    away: bool = False
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "name", _printable(self.name))
-        object.__setattr__(self, "reason", _printable(self.reason))
-
-
 class Sources(list[Source]):
     """The files to read, in order, and what was passed over on the way.
 
@@ -87,7 +77,7 @@ class Sources(list[Source]):
 
 
 def find_sources(specs: list[str], options: SourceOptions = SourceOptions()) -> Sources:
-    """Find the files that specs mean, unpacked: see `tasks.reading.source_specs.listed_by`.
+    """Find the files that specs mean, unpacked: see `tasks.reading.source_files.listed_by`.
 
     Files come in the order of the specs, those of a folder or glob in order of name; a file
     named twice comes once. A spec that leads to nothing is in `.broken`, if another leads to some.
@@ -162,16 +152,10 @@ def _once(sources: Iterable[Source]) -> Iterator[Source]:
         place = source.place.identity
         if place not in seen:
             seen.add(place)
-            name = _printable(source.name)
+            name = printable_name(source.name)
             names[name] = names.get(name, 0) + 1
             again = f" ({names[name]})" if names[name] > 1 else ""
             yield replace(source, name=f"{name}{again}")
-
-
-def _printable(name: str) -> str:
-    """A file's name for reports and tables: one line, and no bytes that are not UTF-8."""
-    text = name.encode(errors="surrogateescape").decode(errors="replace")
-    return unsteered(text)
 
 
 @dataclass(frozen=True)
@@ -190,13 +174,13 @@ class _Reading:
         found = Sources()
         kinds: list[tuple[Listed, str]] = []
         for each in self._looked_into(files):
-            if not isinstance(each, Unreadable):
+            if not isinstance(each, Skipped):
                 kinds.append(each)
             # What is in an archive that is named was not named itself: it is as in a folder.
             elif each.should or (self.alone and any(each.name == file.name for file in files)):
-                found.broken.append(Skipped(each.name, f"{each.name} {each.reason}", each.away))
+                found.broken.append(replace(each, reason=f"{each.name} {each.reason}"))
             else:
-                found.skipped.append(Skipped(each.name, each.reason))
+                found.skipped.append(each)
         notes = notes_among(kinds)
         documents = [each for each, kind in kinds if kind == DOCUMENT and each not in notes]
         references = self.references or summaries_among(documents, spec)
@@ -213,17 +197,17 @@ class _Reading:
             found.append(self._source(listed, kind, reference, categories.get(listed.name)))
         return found
 
-    def _looked_into(self, files: list[Listed]) -> Iterator[tuple[Listed, str] | Unreadable]:
+    def _looked_into(self, files: list[Listed]) -> Iterator[tuple[Listed, str] | Skipped]:
         """Give each file's format, or why it is not to be read."""
         for file in files:
             if reason := self._passed_over(file):
-                yield Unreadable(file.name, reason, should=False)
+                yield Skipped(file.name, reason)
                 continue
             for each in contents(file):
-                if isinstance(each, Unreadable):
+                if isinstance(each, Skipped):
                     yield each
                 elif each.name != file.name and (reason := reason_of_name(each.place.file_name)):
-                    yield Unreadable(each.name, reason, should=False)
+                    yield Skipped(each.name, reason)
                 else:
                     yield self._with_format(each)
 
@@ -235,7 +219,7 @@ class _Reading:
             return f"{SUMMARY}{self.references.spec}"
         return "" if self.alone else reason_of_name(file.place.file_name)
 
-    def _with_format(self, listed: Listed) -> tuple[Listed, str] | Unreadable:
+    def _with_format(self, listed: Listed) -> tuple[Listed, str] | Skipped:
         named = format_of_suffix(listed.place.file_name)
         if self.options.format:
             return listed, self.options.format
@@ -244,9 +228,8 @@ class _Reading:
         try:
             return listed, format_of(listed.place, listed.name)
         except UserError as error:
-            said, away = reason_of(error, listed.name), isinstance(error, SourceAway)
-            should = away or (named is not None and not _is_empty(listed))
-            return Unreadable(listed.name, said, should, away)
+            is_empty = str(error).startswith(f"{listed.name} is empty")
+            return unreadable(listed.name, error, should=named is not None and not is_empty)
 
     def _source(
         self, listed: Listed, kind: str, reference: Place | None, category: str | None
@@ -263,11 +246,3 @@ class _Reading:
             references=reference,
             facts={"compression": place.codec} if isinstance(place, CompressedPlace) else {},
         )
-
-
-def _is_empty(listed: Listed) -> bool:
-    try:
-        with listed.place.open() as file:
-            return not file.read(1)
-    except (OSError, UserError):
-        return False
