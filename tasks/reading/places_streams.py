@@ -6,6 +6,7 @@ import errno
 import io
 import shutil
 import tempfile
+import zlib
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
@@ -132,6 +133,34 @@ class _Pieces(io.RawIOBase):
         if not self.closed:
             self._parent.close()
         super().close()
+
+
+class Inflater:
+    """Unpacks one member of zlib data, as `bz2.BZ2Decompressor` does for bzip2.
+
+    Args:
+        wbits: as of zlib: 31 for gzip, -15 for what is in a ZIP archive.
+    """
+
+    def __init__(self, wbits: int) -> None:
+        self._inflate = zlib.decompressobj(wbits)
+        self.needs_input = True
+
+    @property
+    def eof(self) -> bool:
+        """Whether the member is complete."""
+        return self._inflate.eof
+
+    @property
+    def unused_data(self) -> bytes:
+        """What came behind the member."""
+        return self._inflate.unused_data
+
+    def decompress(self, data: bytes, max_length: int) -> bytes:
+        """Give at most so many bytes."""
+        piece = self._inflate.decompress(self._inflate.unconsumed_tail + data, max_length)
+        self.needs_input = not self._inflate.unconsumed_tail and len(piece) < max_length
+        return piece
 
 
 class Readable(Protocol):

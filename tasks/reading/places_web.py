@@ -9,12 +9,13 @@ from urllib.parse import unquote, urlsplit
 
 from tasks.reading.addresses import shown
 from tasks.reading.download import download
+from tasks.reading.places import Place
 from tasks.reading.places_streams import Spool, temporary_file
 from tasks.reading.spools import SPOOLS
 
 
 @dataclass(frozen=True)
-class WebPlace:
+class WebPlace(Place):
     """What an http or https URL gives.
 
     Attributes:
@@ -49,10 +50,6 @@ class WebPlace:
                 temporary disk.
         """
         return SPOOLS.open(self, self._fetch)
-
-    def open_seekable(self) -> BinaryIO:
-        """Open the copy."""
-        return self.open()
 
     def _fetch(self) -> BinaryIO:
         file = temporary_file()

@@ -136,7 +136,7 @@ SPOOLS = Spools()
 
 
 @dataclass(frozen=True)
-class SpooledPlace:
+class SpooledPlace(Place):
     """A place that is read often and from the middle, and can only be streamed.
 
     Attributes:
@@ -159,19 +159,15 @@ class SpooledPlace:
 
     def open(self) -> BinaryIO:
         """Open the copy."""
-        return SPOOLS.open(self, lambda: self._copy(self.place))
+        return SPOOLS.open(self, self._copy)
 
-    def open_seekable(self) -> BinaryIO:
-        """Open the copy."""
-        return self.open()
-
-    def _copy(self, place: Place) -> BinaryIO:
-        with place.open() as file:
+    def _copy(self) -> BinaryIO:
+        with self.place.open() as file:
             return spooled(file, self.name)
 
 
 @dataclass(frozen=True)
-class PipePlace:
+class PipePlace(Place):
     """Standard input, or a pipe by its path: what comes from it once is kept for the process."""
 
     path: str
@@ -190,10 +186,6 @@ class PipePlace:
     def open(self) -> BinaryIO:
         """Open the copy; the first time, read the pipe to its end."""
         return SPOOLS.open(self, self._copy, pinned=True)
-
-    def open_seekable(self) -> BinaryIO:
-        """Open the copy."""
-        return self.open()
 
     def _copy(self) -> BinaryIO:
         if self.path != "-":

@@ -19,7 +19,7 @@ from yarl import URL
 
 from tasks.errors import UserError
 from tasks.reading.addresses import AllowedHosts, PublicResolver, check_literal, web_url
-from tasks.reading.compressed import Inflater
+from tasks.reading.places_streams import Inflater
 from tasks.reading.web_failures import WebFailure, failure_of_status, told_failures
 
 AGENT = "article-flows"
