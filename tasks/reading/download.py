@@ -57,14 +57,6 @@ def _run_blocking(work: Coroutine[Any, Any, None]) -> None:
             thread.submit(asyncio.run, work).result()
 
 
-class _WriteFailed(Exception):
-    """Our own end failed: no reason to ask the server again."""
-
-    def __init__(self, error: Exception) -> None:
-        super().__init__()
-        self.error = error
-
-
 class _Download:
     """One file on its way: what is there already, and how to go on from it."""
 
@@ -83,8 +75,6 @@ class _Download:
                 before = self._written if self._validator else 0
                 try:
                     return await self._attempt(client)
-                except _WriteFailed as failed:
-                    raise failed.error from None
                 except WebFailure as failure:
                     resumed = bool(before) and self._written >= before + _PROGRESS_BYTES
                     failures = 1 if resumed else failures + 1
@@ -119,7 +109,8 @@ class _Download:
         if declared is not None and self._written + declared > self._max_bytes:
             raise WebFailure(f"has more than {self._max_bytes:,} bytes")
         async for piece in _pieces(response, self._max_bytes - self._written):
-            self._write(piece)
+            self._into.write(piece)
+            self._written += len(piece)
 
     def _continues(self, response: aiohttp.ClientResponse) -> bool:
         wanted = f"bytes {self._written}-"
@@ -129,13 +120,6 @@ class _Download:
         self._into.seek(self._start)
         self._into.truncate()
         self._written = 0
-
-    def _write(self, piece: bytes) -> None:
-        try:
-            self._into.write(piece)
-            self._written += len(piece)
-        except Exception as error:
-            raise _WriteFailed(error) from error
 
 
 def _validator(response: aiohttp.ClientResponse) -> str:

@@ -102,7 +102,11 @@ def find_sources(specs: list[str], options: SourceOptions = SourceOptions()) -> 
     if not found:
         first = next((each for each in found.broken if each.away), found.broken[0])
         raise (SourceAway if first.away else UserError)(first.reason)
-    _refuse_unmatched(found, references)
+    if references and not any(source.references for source in found):
+        raise UserError(
+            f"{references.spec}: none of its files is named as one of the sources; "
+            "each summary needs the name of its article's file"
+        )
     skipped = sorted(dict.fromkeys(found.skipped), key=_rank)
     return Sources(_once(found), skipped, dict.fromkeys(found.broken))
 
@@ -134,14 +138,6 @@ def _references(options: SourceOptions) -> References | None:
     listed, _ = listed_by(options.references, options.allow_hosts)
     files = ((each.below, each) for each in listed if not each.hidden)
     return References(files, f"--references {options.references}")
-
-
-def _refuse_unmatched(sources: Sources, references: References | None) -> None:
-    if references and not any(source.references for source in sources):
-        raise UserError(
-            f"{references.spec}: none of its files is named as one of the sources; "
-            "each summary needs the name of its article's file"
-        )
 
 
 def _once(sources: Iterable[Source]) -> Iterator[Source]:

@@ -40,10 +40,6 @@ class SpoolHandle(io.RawIOBase):
         """Yes."""
         return True
 
-    def tell(self) -> int:
-        """Where the next read begins."""
-        return self._position
-
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Have the next read begin somewhere."""
         bases = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}

@@ -103,8 +103,7 @@ class WebClient:
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """Ask for a URL, follow its redirects, give the answer before its body is read.
 
-        Raises WebFailure for what keeps it from being fetched, errors of the body's reading and
-        statuses from 400 on included.
+        Raises WebFailure for what keeps it from being fetched, statuses from 400 on included.
         """
         chain: set[str] = set()
         with told_failures():
@@ -117,15 +116,16 @@ class WebClient:
             with told_failures("" if trusted else _proxy_hint(), redirected=len(chain) > 1):
                 if not trusted:
                     check_literal(target)
-                async with self._sessions[trusted].get(
+                response = await self._sessions[trusted].get(
                     target, headers=headers, allow_redirects=False
-                ) as response:
-                    if response.status not in _REDIRECTS or "Location" not in response.headers:
-                        if response.status >= 400:
-                            raise failure_of_status(response.status, response.headers)
-                        yield response
-                        return
-                    target = _next_hop(response, chain)
+                )
+            async with response:
+                if response.status not in _REDIRECTS or "Location" not in response.headers:
+                    if response.status >= 400:
+                        raise failure_of_status(response.status, response.headers)
+                    yield response
+                    return
+                target = _next_hop(response, chain)
 
 
 def _next_hop(response: aiohttp.ClientResponse, chain: Collection[str]) -> URL:
@@ -158,8 +158,8 @@ async def decoded(
 ) -> AsyncIterator[bytes]:
     """Stream an answer's body, unpacked unless `as_sent`; never more than 256 KiB in a piece.
 
-    Raises WebFailure when it comes to more than `max_bytes` unpacked (a small body may unpack to
-    a thousand times its size), or is packed in a way that was not asked for.
+    Raises WebFailure when it breaks off, comes to more than `max_bytes` unpacked (a small body may
+    unpack to a thousand times its size), or is packed in a way that was not asked for.
     """
     coding = response.headers.get("Content-Encoding", "").strip().lower()
     unpack: _Unpacker | None = None
@@ -168,12 +168,13 @@ async def decoded(
     elif coding not in ("", "identity") and not as_sent:
         raise WebFailure(f"is encoded as {coding[:40]}, which was not asked for")
     size = 0
-    async for packed in response.content.iter_any():
-        for piece in unpack(packed) if unpack else (packed,):
-            size += len(piece)
-            if size > max_bytes:
-                raise WebFailure(f"has more than {max_bytes:,} bytes")
-            yield piece
+    with told_failures():
+        async for packed in response.content.iter_any():
+            for piece in unpack(packed) if unpack else (packed,):
+                size += len(piece)
+                if size > max_bytes:
+                    raise WebFailure(f"has more than {max_bytes:,} bytes")
+                yield piece
     if unpack and size and not unpack.complete:
         raise WebFailure("broke off within its compressed body", temporary=True)
 
