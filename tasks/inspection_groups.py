@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import PurePosixPath
@@ -16,14 +17,8 @@ from tasks.reading.readers_base import Source
 LOOKED_AT = 5
 """Files that are looked at of one folder, format and suffix."""
 MOST_FOLDERS = 20
-"""Folders beyond which files are sampled from all of them together: inspect stays quick."""
+"""Folders beyond which files are sampled from all of one format together: inspect stays quick."""
 _LOOKED_AT_TOGETHER = 20
-_KEYS: tuple[Callable[[Source], tuple[str, ...]], ...] = (
-    lambda source: (str(PurePosixPath(source.name).parent), source.format, _suffix(source)),
-    lambda source: (source.format, _suffix(source)),
-    lambda source: (source.format,),
-)
-"""By what sources are taken to be alike: the first by which there are not too many kinds."""
 
 
 @dataclass
@@ -106,28 +101,33 @@ def inspect_sources(sources: Sequence[Source], loading: Loading) -> list[Group]:
     Sources that are not read are put with most of the others of their folder.
     """
     loading = replace(loading, siblings=Siblings(sources))
-    families: dict[tuple[str, ...], list[Source]] = {}
-    for key in _KEYS:
-        families = {}
-        for source in sources:
-            families.setdefault(key(source), []).append(source)
-        if len(families) <= MOST_FOLDERS:
-            break
-    most = LOOKED_AT if key is _KEYS[0] else _LOOKED_AT_TOGETHER
+    most = LOOKED_AT
+    families = _by(sources, lambda each: (*_folder_and_suffix(each.name), each.format))
+    if len(families) > MOST_FOLDERS:
+        most = _LOOKED_AT_TOGETHER
+        families = _by(sources, lambda each: each.format)
     groups: dict[object, Group] = {}
-    for family in families.values():
-        kinds: dict[object, int] = {}
+    for family in families:
         last = len(family) - 1
         chosen = {round(last * step / (most - 1)) for step in range(most)}
+        kinds: Counter[object] = Counter()
         for place in sorted(chosen):
-            source = family[place]
-            seen = inspect_source(source, loading)
+            seen = inspect_source(family[place], loading)
             groups.setdefault(seen.kind, Group()).looked.append(seen)
-            kinds[seen.kind] = kinds.get(seen.kind, 0) + 1
-        usual = groups[max(kinds, key=lambda kind: kinds[kind])]
-        usual.alike += (source for place, source in enumerate(family) if place not in chosen)
+            kinds[seen.kind] += 1
+        [(usual, _)] = kinds.most_common(1)
+        groups[usual].alike += (each for place, each in enumerate(family) if place not in chosen)
     return list(groups.values())
 
 
-def _suffix(source: Source) -> str:
-    return PurePosixPath(source.name).suffix
+def _by(sources: Sequence[Source], key: Callable[[Source], object]) -> list[list[Source]]:
+    """Put the sources together for which a key is the same."""
+    found: dict[object, list[Source]] = {}
+    for source in sources:
+        found.setdefault(key(source), []).append(source)
+    return list(found.values())
+
+
+def _folder_and_suffix(name: str) -> tuple[str, str]:
+    path = PurePosixPath(name)
+    return str(path.parent), path.suffix

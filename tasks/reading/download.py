@@ -11,8 +11,7 @@ import aiohttp
 
 from tasks.errors import SourceAway, UserError
 from tasks.reading.addresses import shown
-from tasks.reading.web_client import WebClient, decoded
-from tasks.reading.web_failures import WebFailure, pause_s
+from tasks.reading.web_client import WebClient, WebFailure, decoded, pause_s
 
 MAX_BYTES = 64 << 30
 """The largest file that is downloaded unless the caller says otherwise."""

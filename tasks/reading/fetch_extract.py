@@ -16,7 +16,7 @@ from typing import Any
 from tasks.reading.documents_html import article_in, parsed_html
 from tasks.reading.readers_text import read_all_text
 from tasks.reading.web_charset import page_encoding
-from tasks.reading.web_failures import WebFailure
+from tasks.reading.web_client import WebFailure
 
 PAGE_S = 30.0
 """Seconds for the text of one page; ordinary ones take 5 to 50 milliseconds."""

@@ -14,8 +14,7 @@ from yarl import URL
 
 from tasks.reading.fetch_extract import PLAIN_TYPES, Page, Workers
 from tasks.reading.robots import Site
-from tasks.reading.web_client import WebClient, decoded
-from tasks.reading.web_failures import WebFailure, pause_s
+from tasks.reading.web_client import WebClient, WebFailure, decoded, pause_s
 
 _HTML_TYPES = frozenset({"text/html", "application/xhtml+xml"})
 _HEADERS = {

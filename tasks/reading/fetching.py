@@ -15,7 +15,7 @@ from tasks.errors import UserError
 from tasks.reading.addresses import web_url, without_user
 from tasks.reading.fetch_page import Fetcher, FetchLimits
 from tasks.reading.readers_base import EXCERPT_CHARS, Reject, Row
-from tasks.reading.web_failures import WebFailure
+from tasks.reading.web_client import WebFailure
 
 Entry = tuple[int, str] | tuple[int, str, str] | Reject
 """A row's number, its URL and its date if that is known; or a row that is none, passed on."""

@@ -10,8 +10,7 @@ from time import monotonic
 from protego import Protego
 from yarl import URL
 
-from tasks.reading.web_client import AGENT, WebClient, decoded
-from tasks.reading.web_failures import WebFailure, pause_s
+from tasks.reading.web_client import AGENT, WebClient, WebFailure, decoded, pause_s
 
 MAX_ROBOTS_BYTES = 512_000
 """How much of a robots.txt counts: RFC 9309 asks for at least 500 KiB."""
