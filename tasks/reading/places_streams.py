@@ -176,66 +176,40 @@ def as_is(file: Readable) -> Iterator[bytes]:
         yield piece
 
 
-def temporary_file() -> BinaryIO:
-    """A file without a name, which goes with its handle.
+class Spool(io.BufferedRandom):
+    """A temporary file without a name, which goes with its handle; its disk keeps some room.
+
+    Args:
+        name: what the user calls that of which it is to be a copy.
 
     Raises:
         UserError: there is no folder for it.
     """
-    try:
-        return tempfile.TemporaryFile()
-    except OSError as error:
-        raise UserError(f"no temporary file can be made ({error.strerror}); set TMPDIR") from error
 
-
-class Spool(io.RawIOBase):
-    """Something to write to that copies into a file while its disk has room."""
-
-    def __init__(self, file: BinaryIO, name: str) -> None:
-        self._file = file
+    def __init__(self, name: str) -> None:
+        try:
+            super().__init__(tempfile.TemporaryFile(buffering=0))  # noqa: SIM115
+        except OSError as error:
+            raise UserError(
+                f"no temporary file can be made ({error.strerror}); set TMPDIR"
+            ) from error
         self._name = name
         self._unchecked = _CHECKED_BYTES
 
-    def write(self, data: ReadableBuffer) -> int:
+    def write(self, data: ReadableBuffer, /) -> int:
         """Write all of it; raises UserError, which names TMPDIR, when the disk is about full."""
-        view = memoryview(data)
-        self._unchecked += view.nbytes
+        size = memoryview(data).nbytes
+        self._unchecked += size
         if self._unchecked >= _CHECKED_BYTES:
             self._unchecked = 0
-            if shutil.disk_usage(tempfile.gettempdir()).free < MIN_FREE_BYTES + view.nbytes:
+            if shutil.disk_usage(tempfile.gettempdir()).free < MIN_FREE_BYTES + size:
                 raise self._full()
         try:
-            self._file.write(view)
+            return super().write(data)
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
                 raise
             raise self._full() from error
-        return view.nbytes
-
-    def writable(self) -> bool:
-        """Yes."""
-        return True
-
-    def seekable(self) -> bool:
-        """Yes: a download that begins anew starts over."""
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """As the file."""
-        return self._file.seek(offset, whence)
-
-    def tell(self) -> int:
-        """As the file."""
-        return self._file.tell()
-
-    def truncate(self, size: int | None = None) -> int:
-        """As the file."""
-        return self._file.truncate(size)
-
-    def flush(self) -> None:
-        """As the file."""
-        if not self._file.closed:
-            self._file.flush()
 
     def _full(self) -> UserError:
         return UserError(
@@ -251,9 +225,9 @@ def spooled(file: BinaryIO, name: str) -> BinaryIO:
         UserError: the temporary disk is full, or reading says so.
         OSError: reading fails.
     """
-    copy = temporary_file()
+    copy = Spool(name)
     try:
-        shutil.copyfileobj(file, Spool(copy, name), PIECE_BYTES)
+        shutil.copyfileobj(file, copy, PIECE_BYTES)
         copy.seek(0)
     except BaseException:
         copy.close()

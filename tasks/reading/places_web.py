@@ -7,10 +7,12 @@ from pathlib import PurePosixPath
 from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
 
+from yarl import URL
+
 from tasks.reading.addresses import shown
 from tasks.reading.download import download
 from tasks.reading.places import Place
-from tasks.reading.places_streams import Spool, temporary_file
+from tasks.reading.places_streams import Spool
 from tasks.reading.spools import SPOOLS
 
 
@@ -52,21 +54,13 @@ class WebPlace(Place):
         return SPOOLS.open(self, self._fetch)
 
     def _fetch(self) -> BinaryIO:
-        file = temporary_file()
+        file = Spool(self.name)
         try:
-            # It writes, seeks and cuts: all of a file that a download needs.
-            download(
-                self.url,
-                Spool(file, self.name),  # type: ignore[arg-type]
-                allow_hosts=(*self.allow_hosts, self._own_host()),
-            )
+            # Host and port: a redirect to another service of the same machine is refused.
+            own = URL(self.url)
+            hosts = (*self.allow_hosts, f"{own.host}:{own.port}")
+            download(self.url, file, allow_hosts=hosts)
         except BaseException:
             file.close()
             raise
         return file
-
-    def _own_host(self) -> str:
-        """Host and port, so that a redirect to another service of the same machine is refused."""
-        parts = urlsplit(self.url)
-        host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-        return f"{host}:{parts.port or (443 if parts.scheme.lower() == 'https' else 80)}"
