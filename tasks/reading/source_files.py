@@ -39,6 +39,7 @@ class Listed(NamedTuple):
         remote: to look into it costs a request.
         hidden: its name says that it is not meant to be read, see `is_hidden`.
         size: of an object, in bytes.
+        format: once it is known.
     """
 
     place: Place
@@ -47,6 +48,7 @@ class Listed(NamedTuple):
     remote: bool = False
     hidden: bool = False
     size: int = 0
+    format: str = ""
 
     @property
     def folder(self) -> str:

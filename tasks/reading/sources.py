@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 from tasks.errors import SourceAway, UserError
 from tasks.reading.compressed import CompressedPlace
-from tasks.reading.places import Place
 from tasks.reading.readers import (
     DOCUMENT,
     format_named,
@@ -92,13 +91,10 @@ def find_sources(specs: list[str], options: SourceOptions = SourceOptions()) -> 
         raise UserError("no source is given; name a file, a folder or a glob, or say demo")
     if options.format:
         format_named(options.format)
-    references = _references(options)
-    found = Sources()
+    finding = _Finding(options)
     for spec in specs:
-        one = _sources_of(spec, options, references)
-        found.extend(one)
-        found.skipped.extend(one.skipped)
-        found.broken.extend(one.broken)
+        finding.add(spec)
+    found, references = finding.found, finding.references
     if not found:
         first = next((each for each in found.broken if each.away), found.broken[0])
         raise (SourceAway if first.away else UserError)(first.reason)
@@ -116,30 +112,6 @@ def _rank(skipped: Skipped) -> int:
     return 2 if skipped.reason == HIDDEN else int(skipped.reason.startswith(SUMMARY))
 
 
-def _sources_of(spec: str, options: SourceOptions, references: References | None) -> Sources:
-    """The sources that one spec leads to; itself as a broken one if there are none."""
-    try:
-        listed, alone = listed_by(spec, options.allow_hosts)
-    except UserError as error:
-        return Sources(
-            broken=[Skipped(shown_spec(spec), str(error), isinstance(error, SourceAway))]
-        )
-    found = _Reading(options, references, alone).readable(listed, spec)
-    if not found and not found.broken:
-        first = f"; {found.skipped[0].name}: {found.skipped[0].reason}" if found.skipped else ""
-        reason = f"{shown_spec(spec)} holds no file that can be read ({known_suffixes()}){first}"
-        found.broken.append(Skipped(shown_spec(spec), reason))
-    return found
-
-
-def _references(options: SourceOptions) -> References | None:
-    if not options.references:
-        return None
-    listed, _ = listed_by(options.references, options.allow_hosts)
-    files = ((each.below, each) for each in listed if not each.hidden)
-    return References(files, f"--references {options.references}")
-
-
 def _once(sources: Iterable[Source]) -> Iterator[Source]:
     """Leave out what comes again; number names that do, as of URLs that differ in their query."""
     seen: set[str] = set()
@@ -154,49 +126,70 @@ def _once(sources: Iterable[Source]) -> Iterator[Source]:
             yield replace(source, name=f"{name}{again}")
 
 
-@dataclass(frozen=True)
-class _Reading:
-    """Sorts the files of one spec into those to read and those to skip.
+class _Finding:
+    """Sorts the files of one spec after the other into those to read and those to skip."""
 
-    ``alone``: the user has named the very file, so it is what he says it is.
-    """
+    def __init__(self, options: SourceOptions) -> None:
+        self.found = Sources()
+        self.options = options
+        self.references: References | None = None
+        if options.references:
+            listed, _ = listed_by(options.references, options.allow_hosts)
+            files = ((each.below, each) for each in listed if not each.hidden)
+            self.references = References(files, f"--references {options.references}")
 
-    options: SourceOptions
-    references: References | None
-    alone: bool
+    def add(self, spec: str) -> None:
+        """Add what a spec leads to, or itself as a broken one if that is nothing.
 
-    def readable(self, files: list[Listed], spec: str) -> Sources:
-        """Give the sources; raises UserError for two folders that may be articles and summaries."""
-        found = Sources()
-        kinds: list[tuple[Listed, str]] = []
-        for each in self._looked_into(files):
-            if not isinstance(each, Skipped):
-                kinds.append(each)
+        Raises:
+            UserError: two folders may be articles and summaries.
+        """
+        try:
+            listed, alone = listed_by(spec, self.options.allow_hosts)
+        except UserError as error:
+            away = isinstance(error, SourceAway)
+            self.found.broken.append(Skipped(shown_spec(spec), str(error), away))
+            return
+        usable: list[Listed] = []
+        broken: list[Skipped] = []
+        skipped: list[Skipped] = []
+        for each in self._looked_into(listed, alone=alone):
+            if isinstance(each, Listed):
+                usable.append(each)
             # What is in an archive that is named was not named itself: it is as in a folder.
-            elif each.should or (self.alone and any(each.name == file.name for file in files)):
-                found.broken.append(replace(each, reason=f"{each.name} {each.reason}"))
+            elif each.should or (alone and any(each.name == file.name for file in listed)):
+                broken.append(replace(each, reason=f"{each.name} {each.reason}"))
             else:
-                found.skipped.append(each)
-        notes = notes_among(kinds)
-        documents = [each for each, kind in kinds if kind == DOCUMENT and each not in notes]
+                skipped.append(each)
+        passed_over = self._take(usable, spec)
+        if not broken and len(passed_over) == len(usable):
+            first = "".join(f"; {each.name}: {each.reason}" for each in (skipped + passed_over)[:1])
+            reason = f"holds no file that can be read ({known_suffixes()}){first}"
+            broken.append(Skipped(shown_spec(spec), f"{shown_spec(spec)} {reason}"))
+        self.found.broken += broken
+        self.found.skipped += skipped + passed_over
+
+    def _take(self, files: list[Listed], spec: str) -> list[Skipped]:
+        """Make sources of files, but for notes about others and summaries: those are returned."""
+        passed_over = dict.fromkeys(notes_among(files), NOTE)
+        documents = [each for each in files if each.format == DOCUMENT and each not in passed_over]
         references = self.references or summaries_among(documents, spec)
-        passed_over = dict.fromkeys(notes, NOTE)
         if references is not None:
             summaries = (each for each in documents if each.place.identity in references.identities)
             passed_over |= dict.fromkeys(summaries, f"{SUMMARY}{references.spec}")
         categories = categories_of([each for each in documents if each not in passed_over])
-        for listed, kind in kinds:
-            if reason := passed_over.get(listed):
-                found.skipped.append(Skipped(listed.name, reason))
-                continue
-            reference = references.of(listed) if references and kind == DOCUMENT else None
-            found.append(self._source(listed, kind, reference, categories.get(listed.name)))
-        return found
+        for each in files:
+            if each not in passed_over:
+                self.found.append(self._source(each, references, categories.get(each.name)))
+        return [Skipped(each.name, passed_over[each]) for each in files if each in passed_over]
 
-    def _looked_into(self, files: list[Listed]) -> Iterator[tuple[Listed, str] | Skipped]:
-        """Give each file's format, or why it is not to be read."""
+    def _looked_into(self, files: list[Listed], *, alone: bool) -> Iterator[Listed | Skipped]:
+        """Give the files with their formats, and why others are not to be read.
+
+        `alone`: the user has named the very file, so it is what he says it is.
+        """
         for file in files:
-            if reason := self._passed_over(file):
+            if reason := self._passed_over(file, alone=alone):
                 yield Skipped(file.name, reason)
                 continue
             for each in contents(file):
@@ -207,38 +200,36 @@ class _Reading:
                 else:
                     yield self._with_format(each)
 
-    def _passed_over(self, file: Listed) -> str:
+    def _passed_over(self, file: Listed, *, alone: bool) -> str:
         """Why a file is not to be looked into; empty if it is."""
         if file.hidden:
             return HIDDEN
         if self.references and file.place.identity in self.references.identities:
             return f"{SUMMARY}{self.references.spec}"
-        return "" if self.alone else reason_of_name(file.place.file_name)
+        return "" if alone else reason_of_name(file.place.file_name)
 
-    def _with_format(self, listed: Listed) -> tuple[Listed, str] | Skipped:
+    def _with_format(self, listed: Listed) -> Listed | Skipped:
         named = format_of_suffix(listed.place.file_name)
         if self.options.format:
-            return listed, self.options.format
+            return listed._replace(format=self.options.format)
         if listed.remote and named:
-            return listed, named.name
+            return listed._replace(format=named.name)
         try:
-            return listed, format_of(listed.place, listed.name)
+            return listed._replace(format=format_of(listed.place, listed.name))
         except UserError as error:
             is_empty = str(error).startswith(f"{listed.name} is empty")
             return unreadable(listed.name, error, should=named is not None and not is_empty)
 
-    def _source(
-        self, listed: Listed, kind: str, reference: Place | None, category: str | None
-    ) -> Source:
-        place = listed.place
+    def _source(self, file: Listed, references: References | None, category: str | None) -> Source:
+        place = file.place
         folder = ((FOLDER_CATEGORY, category),) if category else ()
         return Source(
             place,
-            listed.name,
-            kind,
+            file.name,
+            file.format,
             encoding=self.options.encoding,
             allow_hosts=self.options.allow_hosts,
-            constants=(*partitions(listed.below), *folder),
-            references=reference,
+            constants=(*partitions(file.below), *folder),
+            references=references.of(file) if references and file.format == DOCUMENT else None,
             facts={"compression": place.codec} if isinstance(place, CompressedPlace) else {},
         )
