@@ -14,7 +14,6 @@ from tasks.cleaning.canonical_json import to_json
 from tasks.errors import UserError
 from tasks.reading.compressed import CODECS, CompressedPlace, Meter, members
 from tasks.reading.places import LocalPlace, Place
-from tasks.reading.places_members import TarMember, ZipMember
 from tasks.reading.readers_base import Record, Source, opened_seekable
 
 COUNTED_BYTES = 32 << 20
@@ -42,10 +41,11 @@ def size_of(place: Place) -> Size:
     if isinstance(place, CompressedPlace):
         stored = size_of(place.place).stored
         return Size(stored, _unpacked(place, stored), place.codec)
-    if isinstance(place, ZipMember):
-        return Size(place.packed, place.size, "zip")
-    if isinstance(place, TarMember):
-        return Size(place.size, place.size, "tar")
+    declared = getattr(place, "size", None)
+    if isinstance(declared, int):
+        # A member of an archive: its directory says both.
+        packed = getattr(place, "packed", declared)
+        return Size(packed, declared, "zip" if hasattr(place, "packed") else "tar")
     try:
         if isinstance(place, LocalPlace):
             size = place.path.stat().st_size

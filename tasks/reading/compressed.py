@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, Protocol, cast
 
 from tasks.errors import UserError
 from tasks.reading.places import Place
-from tasks.reading.places_streams import PIECE_BYTES, Inflater, StreamedFile, spooled
+from tasks.reading.places_streams import PIECE_BYTES, StreamedFile, spooled
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -58,6 +58,30 @@ class Decoder(Protocol):
 
     def decompress(self, data: bytes, max_length: int) -> bytes:
         """Give at most so many bytes."""
+
+
+class Inflater:
+    """The same for zlib; ``wbits`` as there: 31 for gzip, -15 for what is in a ZIP archive."""
+
+    def __init__(self, wbits: int) -> None:
+        self._inflate = zlib.decompressobj(wbits)
+        self.needs_input = True
+
+    @property
+    def eof(self) -> bool:
+        """Whether the member is complete."""
+        return self._inflate.eof
+
+    @property
+    def unused_data(self) -> bytes:
+        """What came behind the member."""
+        return self._inflate.unused_data
+
+    def decompress(self, data: bytes, max_length: int) -> bytes:
+        """Give at most so many bytes."""
+        piece = self._inflate.decompress(self._inflate.unconsumed_tail + data, max_length)
+        self.needs_input = not self._inflate.unconsumed_tail and len(piece) < max_length
+        return piece
 
 
 @dataclass
@@ -183,7 +207,7 @@ def codec_of_suffix(file_name: str) -> str | None:
 
 
 @dataclass(frozen=True)
-class CompressedPlace(Place):
+class CompressedPlace:
     """A compressed file, whose bytes are those that were packed.
 
     Attributes:

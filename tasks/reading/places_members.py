@@ -11,9 +11,9 @@ from pathlib import PurePosixPath
 from typing import BinaryIO, cast
 
 from tasks.errors import UserError
-from tasks.reading.compressed import CODECS, Damaged, Decoder, Meter, members
+from tasks.reading.compressed import CODECS, Damaged, Decoder, Inflater, Meter, members
 from tasks.reading.places import Place
-from tasks.reading.places_streams import Inflater, StreamedFile, as_is, spooled
+from tasks.reading.places_streams import StreamedFile, as_is, spooled
 
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 """What stands before a file in a ZIP archive: mark, ..., lengths of its name and extras."""
@@ -30,7 +30,7 @@ ZIP_STORED = 0
 
 
 @dataclass(frozen=True, kw_only=True)
-class ArchiveMember(Place, ABC):
+class ArchiveMember(ABC):
     """A file in an archive.
 
     Attributes:

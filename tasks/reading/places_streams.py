@@ -6,7 +6,6 @@ import errno
 import io
 import shutil
 import tempfile
-import zlib
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
@@ -135,34 +134,6 @@ class _Pieces(io.RawIOBase):
         super().close()
 
 
-class Inflater:
-    """Unpacks one member of zlib data, as `bz2.BZ2Decompressor` does for bzip2.
-
-    Args:
-        wbits: as of zlib: 31 for gzip, -15 for what is in a ZIP archive.
-    """
-
-    def __init__(self, wbits: int) -> None:
-        self._inflate = zlib.decompressobj(wbits)
-        self.needs_input = True
-
-    @property
-    def eof(self) -> bool:
-        """Whether the member is complete."""
-        return self._inflate.eof
-
-    @property
-    def unused_data(self) -> bytes:
-        """What came behind the member."""
-        return self._inflate.unused_data
-
-    def decompress(self, data: bytes, max_length: int) -> bytes:
-        """Give at most so many bytes."""
-        piece = self._inflate.decompress(self._inflate.unconsumed_tail + data, max_length)
-        self.needs_input = not self._inflate.unconsumed_tail and len(piece) < max_length
-        return piece
-
-
 class Readable(Protocol):
     """All that `as_is` needs of a file."""
 
@@ -176,40 +147,66 @@ def as_is(file: Readable) -> Iterator[bytes]:
         yield piece
 
 
-class Spool(io.BufferedRandom):
-    """A temporary file without a name, which goes with its handle; its disk keeps some room.
-
-    Args:
-        name: what the user calls that of which it is to be a copy.
+def temporary_file() -> BinaryIO:
+    """A file without a name, which goes with its handle.
 
     Raises:
         UserError: there is no folder for it.
     """
+    try:
+        return tempfile.TemporaryFile()
+    except OSError as error:
+        raise UserError(f"no temporary file can be made ({error.strerror}); set TMPDIR") from error
 
-    def __init__(self, name: str) -> None:
-        try:
-            super().__init__(tempfile.TemporaryFile(buffering=0))  # noqa: SIM115
-        except OSError as error:
-            raise UserError(
-                f"no temporary file can be made ({error.strerror}); set TMPDIR"
-            ) from error
+
+class Spool(io.RawIOBase):
+    """Something to write to that copies into a file while its disk has room."""
+
+    def __init__(self, file: BinaryIO, name: str) -> None:
+        self._file = file
         self._name = name
         self._unchecked = _CHECKED_BYTES
 
-    def write(self, data: ReadableBuffer, /) -> int:
+    def write(self, data: ReadableBuffer) -> int:
         """Write all of it; raises UserError, which names TMPDIR, when the disk is about full."""
-        size = memoryview(data).nbytes
-        self._unchecked += size
+        view = memoryview(data)
+        self._unchecked += view.nbytes
         if self._unchecked >= _CHECKED_BYTES:
             self._unchecked = 0
-            if shutil.disk_usage(tempfile.gettempdir()).free < MIN_FREE_BYTES + size:
+            if shutil.disk_usage(tempfile.gettempdir()).free < MIN_FREE_BYTES + view.nbytes:
                 raise self._full()
         try:
-            return super().write(data)
+            self._file.write(view)
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
                 raise
             raise self._full() from error
+        return view.nbytes
+
+    def writable(self) -> bool:
+        """Yes."""
+        return True
+
+    def seekable(self) -> bool:
+        """Yes: a download that begins anew starts over."""
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """As the file."""
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        """As the file."""
+        return self._file.tell()
+
+    def truncate(self, size: int | None = None) -> int:
+        """As the file."""
+        return self._file.truncate(size)
+
+    def flush(self) -> None:
+        """As the file."""
+        if not self._file.closed:
+            self._file.flush()
 
     def _full(self) -> UserError:
         return UserError(
@@ -225,9 +222,9 @@ def spooled(file: BinaryIO, name: str) -> BinaryIO:
         UserError: the temporary disk is full, or reading says so.
         OSError: reading fails.
     """
-    copy = Spool(name)
+    copy = temporary_file()
     try:
-        shutil.copyfileobj(file, copy, PIECE_BYTES)
+        shutil.copyfileobj(file, Spool(copy, name), PIECE_BYTES)
         copy.seek(0)
     except BaseException:
         copy.close()

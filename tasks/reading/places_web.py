@@ -12,7 +12,7 @@ from yarl import URL
 from tasks.reading.addresses import shown
 from tasks.reading.download import download
 from tasks.reading.places import Place
-from tasks.reading.places_streams import Spool
+from tasks.reading.places_streams import Spool, temporary_file
 from tasks.reading.spools import SPOOLS
 
 
@@ -54,12 +54,14 @@ class WebPlace(Place):
         return SPOOLS.open(self, self._fetch)
 
     def _fetch(self) -> BinaryIO:
-        file = Spool(self.name)
+        file = temporary_file()
         try:
             # Host and port: a redirect to another service of the same machine is refused.
             own = URL(self.url)
             hosts = (*self.allow_hosts, f"{own.host}:{own.port}")
-            download(self.url, file, allow_hosts=hosts)
+            # It writes, seeks and cuts: all of a file that a download needs.
+            spool = Spool(file, self.name)
+            download(self.url, spool, allow_hosts=hosts)  # type: ignore[arg-type]
         except BaseException:
             file.close()
             raise

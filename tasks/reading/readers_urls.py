@@ -45,11 +45,8 @@ def read_urls(source: Source, batch_rows: int = BATCH_ROWS) -> Iterator[Chunk]:
     line with the columns' names is no row. A row's number is its line's; rows come as they
     are fetched, not in order.
     """
-    return _fetched(_lines(source), source, batch_rows)
-
-
-def _fetched(entries: Iterator[Entry], source: Source, batch_rows: int) -> Iterator[Chunk]:
-    with closing(fetch_articles(entries, allow_hosts=source.allow_hosts)) as rows:
+    rows = fetch_articles(_lines(source), allow_hosts=source.allow_hosts)
+    with closing(rows):
         yield from in_chunks(rows, min(batch_rows, FETCHED_ROWS))
 
 
@@ -79,7 +76,9 @@ def read_sitemap(source: Source, batch_rows: int = BATCH_ROWS) -> Iterator[Chunk
     A row's number is that of its entry over all sitemaps. A page that has no date of its own has
     that of the sitemap. Raises UserError if the sitemap itself cannot be read (further).
     """
-    return _fetched(_entries(source), source, batch_rows)
+    rows = fetch_articles(_entries(source), allow_hosts=source.allow_hosts)
+    with closing(rows):
+        yield from in_chunks(rows, min(batch_rows, FETCHED_ROWS))
 
 
 def _entries(source: Source) -> Iterator[Entry]:

@@ -23,7 +23,7 @@ from yarl import URL
 
 from tasks.errors import UserError
 from tasks.reading.addresses import AllowedHosts, PublicResolver, check_literal, web_url
-from tasks.reading.places_streams import Inflater
+from tasks.reading.compressed import Inflater
 
 AGENT = "article-flows"
 """The name by which robots.txt speaks of us."""

@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 import pytest
 
-from tasks.reading.places_streams import Spool
+from tasks.reading.places_streams import temporary_file
 from tasks.reading.sources import find_sources
 from tasks.reading.spools import Spools
 from tests.support import ROOT
@@ -25,7 +25,7 @@ class Copies:
 
     def __call__(self) -> BinaryIO:
         self.made += 1
-        file = Spool("a copy")
+        file = temporary_file()
         file.write(self._content)
         return file
 
