@@ -7,16 +7,17 @@ through a proxy, as a proxy resolves names itself and would get by the guard.
 
 from __future__ import annotations
 
-import os
 import random
 import ssl
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from typing import Self
+from urllib.request import getproxies_environment
 
 import aiohttp
 from yarl import URL
@@ -37,7 +38,6 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 # Response headers grow with cookies: aiohttp's 8 KiB fail on real sites.
 _HEADER_BYTES = 32 << 10
 _DECODED_AT_ONCE = 256 << 10
-_PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy")
 
 _TEMPORARY_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524})
 _STATUS_WORDS = {
@@ -57,11 +57,7 @@ BeforeHop = Callable[[URL], Awaitable[None]]
 
 def user_agent() -> str:
     """Return what we call ourselves: name, version, and what it does."""
-    try:
-        number = version("article-flows")
-    except PackageNotFoundError:
-        number = "0"
-    return f"{AGENT}/{number} (loads articles that its user has listed; obeys robots.txt)"
+    return f"{AGENT}/{version(AGENT)} (loads articles that its user has listed; obeys robots.txt)"
 
 
 class WebClient:
@@ -160,7 +156,7 @@ def _next_hop(response: aiohttp.ClientResponse, chain: Collection[str]) -> URL:
 
 def _proxy_hint() -> str:
     """What to say where a host is not reached and proxies are set that were not used."""
-    if not any(os.environ.get(name) or os.environ.get(name.upper()) for name in _PROXY_VARIABLES):
+    if not getproxies_environment().keys() - {"no"}:
         return ""
     return (
         "; proxies of the environment are used only for hosts that are named: --allow-host NAME, "
@@ -226,6 +222,7 @@ class _Unpacker:
                 yield piece
 
 
+@dataclass(eq=False)
 class WebFailure(Exception):
     """Why a URL was not fetched, as the rest of a sentence that begins with it.
 
@@ -236,20 +233,14 @@ class WebFailure(Exception):
         unreachable: the host of the URL was not connected to, whatever was to be had of it.
     """
 
-    def __init__(
-        self,
-        reason: str,
-        temporary: bool = False,
-        wait_s: float | None = None,
-        status: int = 0,
-        unreachable: bool = False,
-    ) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.temporary = temporary
-        self.wait_s = wait_s
-        self.status = status
-        self.unreachable = unreachable
+    reason: str
+    temporary: bool = False
+    wait_s: float | None = None
+    status: int = 0
+    unreachable: bool = False
+
+    def __str__(self) -> str:
+        return self.reason
 
 
 def failure_of_status(status: int, headers: Mapping[str, str]) -> WebFailure:
