@@ -14,11 +14,17 @@ from tasks.inspection_sizes import size_of
 from tasks.loading import Loading
 from tasks.reading.readers_base import Source
 
+MOST_FOLDERS = 20
+"""Folders beyond which files are sampled from all of them together: inspect stays quick."""
 LOOKED_AT = 5
 """Files that are looked at of one folder, format and suffix."""
-MOST_FOLDERS = 20
-"""Folders beyond which files are sampled from all of one format together: inspect stays quick."""
 _LOOKED_AT_TOGETHER = 20
+_KEYS: tuple[Callable[[Source], object], ...] = (
+    lambda source: (*_folder_and_suffix(source.name), source.format),
+    lambda source: (_folder_and_suffix(source.name)[1], source.format),
+    lambda source: source.format,
+)
+"""By what sources are taken to be alike: the first by which there are not too many kinds."""
 
 
 @dataclass
@@ -101,13 +107,15 @@ def inspect_sources(sources: Sequence[Source], loading: Loading) -> list[Group]:
     Sources that are not read are put with most of the others of their folder.
     """
     loading = replace(loading, siblings=Siblings(sources))
-    most = LOOKED_AT
-    families = _by(sources, lambda each: (*_folder_and_suffix(each.name), each.format))
-    if len(families) > MOST_FOLDERS:
-        most = _LOOKED_AT_TOGETHER
-        families = _by(sources, lambda each: each.format)
+    for key in _KEYS:
+        families: dict[object, list[Source]] = {}
+        for source in sources:
+            families.setdefault(key(source), []).append(source)
+        if len(families) <= MOST_FOLDERS:
+            break
+    most = LOOKED_AT if key is _KEYS[0] else _LOOKED_AT_TOGETHER
     groups: dict[object, Group] = {}
-    for family in families:
+    for family in families.values():
         last = len(family) - 1
         chosen = {round(last * step / (most - 1)) for step in range(most)}
         kinds: Counter[object] = Counter()
@@ -118,14 +126,6 @@ def inspect_sources(sources: Sequence[Source], loading: Loading) -> list[Group]:
         [(usual, _)] = kinds.most_common(1)
         groups[usual].alike += (each for place, each in enumerate(family) if place not in chosen)
     return list(groups.values())
-
-
-def _by(sources: Sequence[Source], key: Callable[[Source], object]) -> list[list[Source]]:
-    """Put the sources together for which a key is the same."""
-    found: dict[object, list[Source]] = {}
-    for source in sources:
-        found.setdefault(key(source), []).append(source)
-    return list(found.values())
 
 
 def _folder_and_suffix(name: str) -> tuple[str, str]:
