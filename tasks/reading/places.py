@@ -11,7 +11,7 @@ from typing import BinaryIO, Protocol
 class Place(Protocol):
     """Something that can be read from its start as often as one likes; hashable and small.
 
-    Places inherit from it explicitly, for `open_seekable`.
+    What inherits from it explicitly needs no `open_seekable` of its own where `open` will do.
 
     Attributes:
         file_name: the last part of its name, whose suffix may tell a format: ``a.csv``.
