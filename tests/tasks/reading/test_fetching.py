@@ -286,7 +286,7 @@ def test_closing_ends_all_at_once_though_nothing_answers() -> None:
 
 
 def test_a_worker_that_dies_or_hangs_costs_its_page_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    from tasks.reading import fetching
+    from tasks.reading import fetch_extract, fetching
     from tasks.reading.fetch_extract import Workers
 
     class Impatient(Workers):
@@ -297,3 +297,7 @@ def test_a_worker_that_dies_or_hangs_costs_its_page_only(monkeypatch: pytest.Mon
         monkeypatch.setattr(fetching, "Workers", Impatient)
         found = fetch(numbered(site, "/a", "/b"), site)
         assert all("not found in 0.0001 s" in reason(found[row]) for row in (1, 2))
+        monkeypatch.undo()
+        monkeypatch.setattr(fetch_extract, "_WORKER", "import sys; sys.exit(1)")
+        found = fetch(numbered(site, "/a", "/b"), site)
+        assert all("trafilatura crashes on" in reason(found[row]) for row in (1, 2))
