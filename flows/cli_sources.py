@@ -10,7 +10,7 @@ from flows.cli_sources_shown import show
 from flows.exit_status import ANSWERED, RUN_FAILED
 from tasks.cleaning.columns import parse_column_options
 from tasks.inspection_groups import inspect_sources
-from tasks.loading import day_first_of, rules_of, sources_of
+from tasks.loading import Loading, day_first_of, rules_of, sources_of
 from tasks.settings import IngestSettings, LoadRules
 
 
@@ -23,8 +23,9 @@ def inspect(settings: IngestSettings, *, as_json: bool) -> int:
         UserError: there is no source to be read, or an option is wrong.
     """
     sources = sources_of(settings)
-    given = parse_column_options(settings.columns)
-    groups = inspect_sources(sources, given, rules_of(settings), day_first_of(settings))
+    columns = parse_column_options(settings.columns)
+    loading = Loading(columns, rules_of(settings), day_first=day_first_of(settings))
+    groups = inspect_sources(sources, loading)
     hosts = [host for group in groups for host in group.first.private_hosts]
     allowed = list(dict.fromkeys([*settings.allow_hosts, *hosts]))
     next_settings = settings.model_copy(update={"allow_hosts": allowed})

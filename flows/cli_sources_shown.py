@@ -15,8 +15,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from tasks.inspection import Inspection
-from tasks.inspection_columns import ColumnSeen
+from tasks.inspection import ColumnSeen, Inspection
 from tasks.inspection_groups import Group
 from tasks.printable import printable
 from tasks.reading.sources import Sources

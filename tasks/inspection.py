@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
 from tasks.cleaning.canonical import canonical
-from tasks.cleaning.column_mapping import Siblings, map_columns, sampled, with_file_date
-from tasks.cleaning.columns import ColumnMap
-from tasks.cleaning.rules import Rules
+from tasks.cleaning.canonical_dates import moment
+from tasks.cleaning.column_mapping import map_columns, sampled, with_file_date
+from tasks.cleaning.column_profiles import Profile, columns_of
+from tasks.cleaning.columns import ColumnMap, given_for
 from tasks.errors import UserError
-from tasks.inspection_columns import ColumnSeen, columns_seen
 from tasks.inspection_sizes import COUNTED_BYTES, Size, parquet_rows, row_bytes, size_of
 from tasks.llm.tokens import estimate_tokens
+from tasks.loading import Loading
 from tasks.reading.readers import read
-from tasks.reading.readers_base import BATCH_ROWS, Chunk, Record, Source
+from tasks.reading.readers_base import BATCH_ROWS, Record, Source
+from tasks.reading.readers_text import without_surrogates
 
 BODY_CHARS = 200
 """How much of a body is shown."""
+EXAMPLE_CHARS = 60
 SAMPLES = 3
 _FETCHED = ("urls", "sitemap")
 _FETCHED_ROWS = 5
@@ -31,6 +34,26 @@ _UNDECODED = "bytes that are not "
 _ALLOWED_BY = re.compile(r"--allow-host (\S+)$")
 _PACKED = 8
 """How much larger text is usually than what it is packed into, at most."""
+
+
+@dataclass(frozen=True)
+class ColumnSeen:
+    """A source's column.
+
+    Attributes:
+        type: of its values, in words, see `Profile.type`.
+        filled: share of the rows that have a value.
+        example: the start of the first value.
+        taken_for: the canonical columns that it goes into; empty: it is kept in ``extra``.
+        why: in words, why it is taken, or why it is not what its name says.
+    """
+
+    name: str
+    type: str
+    filled: float
+    example: str
+    taken_for: tuple[str, ...]
+    why: str
 
 
 @dataclass
@@ -98,123 +121,80 @@ class Inspection:
         return self.format, self.size.compression, taken, (self.error or "").replace(self.name, "")
 
 
-def inspect_source(
-    source: Source,
-    given: Mapping[str, str] | None = None,
-    rules: Rules | None = None,
-    day_first: bool | None = None,
-    siblings: Siblings | None = None,
-) -> Inspection:
+def inspect_source(source: Source, loading: Loading = Loading()) -> Inspection:  # noqa: B008
     """Look at the first rows of a source: what they are, and what they would be taken for.
-
-    Args:
-        source: see `tasks.reading.sources.find_sources`.
-        given: which column is what, see `tasks.cleaning.columns.given_for`.
-        rules: which rows are articles; None: the usual ones.
-        day_first: whether 01/02/2024 is the first of February; None: its dates tell.
-        siblings: the files that would be loaded with it.
 
     Never raises for what is wrong with the source: ``error`` says it.
     """
     seen = Inspection(source.name, source.format, size_of(source.place), source.facts)
-    look = _Look(seen, source, given or {}, rules or Rules(), day_first, siblings)
-    batch_rows = _FETCHED_ROWS if source.format in _FETCHED else BATCH_ROWS
+    most = _FETCHED_ROWS if source.format in _FETCHED else BATCH_ROWS
+    is_cheap = _is_counted(seen)
+    records: list[Record] = []
+    rejects: Counter[str] = Counter()
+    flags: Counter[str] = Counter()
+    tokens = more = 0
     try:
-        look.at_first(read(source, batch_rows), batch_rows)
+        # The rows that a load would map the columns by; the others are counted if that is cheap.
+        records, chunks = sampled(read(source, most), most)
+        with closing(chunks):
+            columns = _mapped(seen, source, records, loading, read_on=is_cheap)
+            for chunk in with_file_date(chunks, columns or ColumnMap({}), source):
+                if seen.rows >= most:
+                    if not is_cheap:
+                        break
+                    more += len(chunk)
+                    continue
+                seen.rows += len(chunk)
+                if columns is None:
+                    rejects.update(reject.reason for reject in chunk.rejects)
+                    continue
+                stored = canonical(chunk, columns, seen.name, loading.rules)
+                rejects.update(reject.reason for reject in stored.rejects)
+                rows = stored.batch.to_pylist()
+                seen.articles += len(rows)
+                seen.samples += map(_sample, rows[: SAMPLES - len(seen.samples)])
+                flags.update(each for row in rows for each in row["flags"] or ())
+                tokens += sum(estimate_tokens(row["body"]) for row in rows)
+            else:
+                seen.total_rows, seen.counted = seen.rows + more, True
     except UserError as error:
         seen.error = seen.error or str(error)
-    _estimate(seen, source, look)
+    seen.flags = dict(flags.most_common())
+    seen.rejects = dict(rejects.most_common(_MOST_REASONS))
+    if others := rejects.total() - sum(seen.rejects.values()):
+        seen.rejects["other reasons"] = others
+    if not seen.counted:
+        _estimate_rows(seen, source, records)
+    if seen.total_rows is not None and seen.rows:
+        seen.tokens = round(tokens * seen.total_rows / seen.rows)
     return seen
 
 
-class _Look:
-    """Looks at the first rows of a source."""
+def _is_counted(seen: Inspection) -> bool:
+    if seen.format in _FETCHED or seen.format == "parquet":
+        return False
+    # What cannot be unpacked for its size may still have rows, and then the reason to be told.
+    size = seen.size
+    unpacked = size.unpacked if size.unpacked is not None else (size.stored or 0) * _PACKED
+    return seen.format == "excel" or 0 < unpacked <= COUNTED_BYTES
 
-    def __init__(
-        self,
-        seen: Inspection,
-        source: Source,
-        given: Mapping[str, str],
-        rules: Rules,
-        day_first: bool | None,
-        siblings: Siblings | None,
-    ) -> None:
-        self.seen = seen
-        self.source = source
-        self.day_first = day_first
-        self.siblings = siblings
-        self.given = given
-        self.rules = rules
-        self.records: list[Record] = []
-        self.tokens = 0
 
-    def at_first(self, chunks: Iterator[Chunk], batch_rows: int) -> None:
-        """Look at the rows that a load would map the columns by, and count the others if cheap."""
-        self.records, all_chunks = sampled(chunks, batch_rows)
-        is_cheap = self._is_counted()
-        columns = self._map(read_on=is_cheap)
-        with closing(all_chunks):
-            for chunk in with_file_date(all_chunks, columns or ColumnMap({}), self.source):
-                if self.seen.rows < batch_rows:
-                    self._add(chunk, columns)
-                elif is_cheap:
-                    self.seen.total_rows = (self.seen.total_rows or self.seen.rows) + len(chunk)
-                else:
-                    return
-        self.seen.total_rows = self.seen.total_rows or self.seen.rows
-        self.seen.counted = True
-
-    def _is_counted(self) -> bool:
-        size = self.seen.size
-        if self.seen.format in _FETCHED or self.seen.format == "parquet":
-            return False
-        # What cannot be unpacked for its size may still have rows, and then the reason to be told.
-        unpacked = size.unpacked if size.unpacked is not None else (size.stored or 0) * _PACKED
-        return self.seen.format == "excel" or 0 < unpacked <= COUNTED_BYTES
-
-    def _map(self, *, read_on: bool) -> ColumnMap | None:
-        """Tell what the columns are; None where that is not enough for articles."""
-        if not self.records:
-            return None
-        names = list(dict.fromkeys(name for record in self.records for name in record))
+def _mapped(
+    seen: Inspection, source: Source, records: list[Record], loading: Loading, *, read_on: bool
+) -> ColumnMap | None:
+    """Tell what the columns are; None where that is not enough for articles."""
+    columns = None
+    if records:
+        given = given_for(loading.columns, source.name)
+        day_first, siblings = loading.day_first, loading.siblings
         try:
-            columns = map_columns(
-                self.source,
-                self.records,
-                self.given,
-                self.day_first,
-                self.siblings,
-                read_on=read_on,
-            )
+            columns = map_columns(source, records, given, day_first, siblings, read_on=read_on)
+            seen.day_first = columns.day_first
         except UserError as error:
-            self.seen.error = str(error)
-            self.seen.columns = columns_seen(names, self.records, ColumnMap({}))
-            return None
-        self.seen.columns = columns_seen(names, self.records, columns)
-        self.seen.day_first = columns.day_first
-        return columns
-
-    def _add(self, chunk: Chunk, columns: ColumnMap | None) -> None:
-        self.seen.rows += len(chunk)
-        if columns is None:
-            self._reject(reject.reason for reject in chunk.rejects)
-            return
-        stored = canonical(chunk, columns, self.seen.name, self.rules)
-        self._reject(reject.reason for reject in stored.rejects)
-        self.seen.articles += stored.batch.num_rows
-        noticed = Counter(self.seen.flags)
-        noticed.update(each for row in stored.batch["flags"].to_pylist() for each in row or ())
-        self.seen.flags = dict(noticed.most_common())
-        self.tokens += sum(estimate_tokens(body) for body in stored.batch["body"].to_pylist())
-        more = stored.batch[: SAMPLES - len(self.seen.samples)].to_pylist()
-        self.seen.samples += [_sample(row) for row in more]
-
-    def _reject(self, reasons: Iterable[str]) -> None:
-        counts = Counter(self.seen.rejects)
-        for reason in reasons:
-            known = reason in counts or len(counts) < _MOST_REASONS
-            counts[reason if known else "other reasons"] += 1
-        self.seen.rejects = dict(counts.most_common())
+            seen.error = str(error)
+        names = list(dict.fromkeys(name for record in records for name in record))
+        seen.columns = _columns_seen(names, records, columns or ColumnMap({}))
+    return columns
 
 
 def _sample(row: dict[str, Any]) -> dict[str, Any]:
@@ -227,14 +207,51 @@ def _sample(row: dict[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def _estimate(seen: Inspection, source: Source, look: _Look) -> None:
-    """Tell the rows of the whole where they were not counted, and its tokens."""
+def _estimate_rows(seen: Inspection, source: Source, records: list[Record]) -> None:
     unpacked = seen.size.unpacked
-    if not seen.counted and source.format == "parquet":
+    if source.format == "parquet":
         seen.total_rows = parquet_rows(source)
         seen.counted = seen.total_rows is not None
-    elif not seen.counted and unpacked is not None and source.format not in _FETCHED:
-        mean = row_bytes(look.records, seen.facts.get("encoding", ""))
+    elif unpacked is not None and source.format not in _FETCHED:
+        mean = row_bytes(records, seen.facts.get("encoding", ""))
         seen.total_rows = max(seen.rows, round(unpacked / mean)) if mean else None
-    if seen.total_rows is not None and seen.rows:
-        seen.tokens = round(look.tokens * seen.total_rows / seen.rows)
+
+
+def _columns_seen(
+    names: Sequence[str], records: Sequence[Record], columns: ColumnMap
+) -> list[ColumnSeen]:
+    """Tell of each column what it is and is for; of nested fields only where they are taken."""
+    uses: dict[str, list[str]] = {}
+    for target, column in columns.columns.items():
+        uses.setdefault(column, []).append(target)
+    for target, template in columns.templates.items():
+        for column in template.columns:
+            uses.setdefault(column, []).append(target)
+    seen = []
+    for name, values in columns_of(names, records).items():
+        if name in names or name in uses:
+            profile = Profile(name, values)
+            targets = tuple(uses.get(name, ()))
+            reasons = dict.fromkeys(columns.reasons.get(target, "") for target in targets)
+            told = _dates_read(profile, columns) if "published_at" in targets else ""
+            why = "; ".join(filter(None, (*reasons, told, columns.notes.get(name, ""))))
+            filled = len(profile.values) / len(records) if records else 0.0
+            shown = without_surrogates(name)
+            seen.append(ColumnSeen(shown, profile.type, filled, _example(profile), targets, why))
+    return seen
+
+
+def _example(profile: Profile) -> str:
+    first = str(profile.values[0])[:500] if profile.values else ""
+    text = " ".join(without_surrogates(first).split())
+    return text if len(text) <= EXAMPLE_CHARS else f"{text[: EXAMPLE_CHARS - 1]}…"
+
+
+def _dates_read(profile: Profile, columns: ColumnMap) -> str:
+    """Say how many dates can be read, if not all."""
+    read = sum(moment(value, columns.day_first) is not None for value in profile.values)
+    if read == len(profile.values):
+        return ""
+    is_left_open = columns.order_open and profile.name not in columns.notes
+    later = "; a load looks on for one that tells the order of day and month" * is_left_open
+    return f"{read:,} of the first {len(profile.values):,} dates can be read{later}"

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any
 
 from tasks.cleaning.column_mapping import Siblings
-from tasks.cleaning.columns import Given, given_for
-from tasks.cleaning.rules import Rules
 from tasks.inspection import Inspection, inspect_source
 from tasks.inspection_sizes import size_of
+from tasks.loading import Loading
 from tasks.reading.readers_base import Source
 
-LOOKED_AT = 5
-"""Files that are looked at of one folder, format and suffix."""
 MOST_FOLDERS = 20
 """Folders beyond which files are sampled from all of them together: inspect stays quick."""
+LOOKED_AT = 5
+"""Files that are looked at of one folder, format and suffix."""
 _LOOKED_AT_TOGETHER = 20
-_KEYS: tuple[Callable[[Source], tuple[str, ...]], ...] = (
-    lambda source: (str(PurePosixPath(source.name).parent), source.format, _suffix(source)),
-    lambda source: (source.format, _suffix(source)),
-    lambda source: (source.format,),
+_KEYS: tuple[Callable[[Source], object], ...] = (
+    lambda source: (*_folder_and_suffix(source.name), source.format),
+    lambda source: (_folder_and_suffix(source.name)[1], source.format),
+    lambda source: source.format,
 )
 """By what sources are taken to be alike: the first by which there are not too many kinds."""
 
@@ -101,21 +101,14 @@ class Group:
         return round(sum(known) * (1 + times))
 
 
-def inspect_sources(
-    sources: Sequence[Source],
-    given: Sequence[Given] = (),
-    rules: Rules | None = None,
-    day_first: bool | None = None,
-) -> list[Group]:
+def inspect_sources(sources: Sequence[Source], loading: Loading) -> list[Group]:
     """Inspect some of the sources, and group all by what a load would make of them.
 
-    Sources that are not read are put with most of the others of their folder. For the arguments
-    see `tasks.inspection.inspect_source`.
+    Sources that are not read are put with most of the others of their folder.
     """
-    siblings = Siblings(sources)
-    families: dict[tuple[str, ...], list[Source]] = {}
+    loading = replace(loading, siblings=Siblings(sources))
     for key in _KEYS:
-        families = {}
+        families: dict[object, list[Source]] = {}
         for source in sources:
             families.setdefault(key(source), []).append(source)
         if len(families) <= MOST_FOLDERS:
@@ -123,18 +116,18 @@ def inspect_sources(
     most = LOOKED_AT if key is _KEYS[0] else _LOOKED_AT_TOGETHER
     groups: dict[object, Group] = {}
     for family in families.values():
-        kinds: dict[object, int] = {}
         last = len(family) - 1
         chosen = {round(last * step / (most - 1)) for step in range(most)}
+        kinds: Counter[object] = Counter()
         for place in sorted(chosen):
-            source = family[place]
-            seen = inspect_source(source, given_for(given, source.name), rules, day_first, siblings)
+            seen = inspect_source(family[place], loading)
             groups.setdefault(seen.kind, Group()).looked.append(seen)
-            kinds[seen.kind] = kinds.get(seen.kind, 0) + 1
-        usual = groups[max(kinds, key=lambda kind: kinds[kind])]
-        usual.alike += (source for place, source in enumerate(family) if place not in chosen)
+            kinds[seen.kind] += 1
+        [(usual, _)] = kinds.most_common(1)
+        groups[usual].alike += (each for place, each in enumerate(family) if place not in chosen)
     return list(groups.values())
 
 
-def _suffix(source: Source) -> str:
-    return PurePosixPath(source.name).suffix
+def _folder_and_suffix(name: str) -> tuple[str, str]:
+    path = PurePosixPath(name)
+    return str(path.parent), path.suffix

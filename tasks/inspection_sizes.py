@@ -14,10 +14,7 @@ from tasks.cleaning.canonical_json import to_json
 from tasks.errors import UserError
 from tasks.reading.compressed import CODECS, CompressedPlace, Meter, members
 from tasks.reading.places import LocalPlace, Place
-from tasks.reading.places_object import ObjectPlace
-from tasks.reading.places_web import WebPlace
 from tasks.reading.readers_base import Record, Source, opened_seekable
-from tasks.reading.spools import PipePlace, SpooledPlace
 
 COUNTED_BYTES = 32 << 20
 """A source up to this size (unpacked) is read to its end and its rows are counted: under a second.
@@ -41,12 +38,6 @@ class Size:
 
 def size_of(place: Place) -> Size:
     """Find the size of a source; of a compressed one the unpacked size is extrapolated."""
-    if isinstance(place, LocalPlace):
-        try:
-            size = place.path.stat().st_size
-        except OSError:
-            return Size(None, None)
-        return Size(size, size)
     if isinstance(place, CompressedPlace):
         stored = size_of(place.place).stored
         return Size(stored, _unpacked(place, stored), place.codec)
@@ -54,21 +45,16 @@ def size_of(place: Place) -> Size:
     if isinstance(declared, int):
         # A member of an archive: its directory says both.
         packed = getattr(place, "packed", declared)
-        kind = "zip" if hasattr(place, "packed") else "tar"
-        return Size(packed, declared, kind)
-    if isinstance(place, SpooledPlace) and not isinstance(place.place, WebPlace):
-        return size_of(place.place)
-    stored = _end_of(place) if isinstance(place, (SpooledPlace, PipePlace, ObjectPlace)) else None
-    return Size(stored, stored)
-
-
-def _end_of(place: Place) -> int | None:
-    """The size of an object, or of what was copied here and is read from its copy."""
+        return Size(packed, declared, "zip" if hasattr(place, "packed") else "tar")
     try:
-        with place.open_seekable() as file:
-            return file.seek(0, io.SEEK_END)
+        if isinstance(place, LocalPlace):
+            size = place.path.stat().st_size
+        else:
+            with place.open_seekable() as file:
+                size = file.seek(0, io.SEEK_END)
     except (OSError, UserError):
-        return None
+        return Size(None, None)
+    return Size(size, size)
 
 
 def _unpacked(place: CompressedPlace, stored: int | None) -> int | None:

@@ -11,8 +11,7 @@ import aiohttp
 
 from tasks.errors import SourceAway, UserError
 from tasks.reading.addresses import shown
-from tasks.reading.web_client import WebClient, decoded
-from tasks.reading.web_failures import WebFailure, pause_s
+from tasks.reading.web_client import WebClient, WebFailure, decoded, pause_s
 
 MAX_BYTES = 64 << 30
 """The largest file that is downloaded unless the caller says otherwise."""
@@ -57,14 +56,6 @@ def _run_blocking(work: Coroutine[Any, Any, None]) -> None:
             thread.submit(asyncio.run, work).result()
 
 
-class _WriteFailed(Exception):
-    """Our own end failed: no reason to ask the server again."""
-
-    def __init__(self, error: Exception) -> None:
-        super().__init__()
-        self.error = error
-
-
 class _Download:
     """One file on its way: what is there already, and how to go on from it."""
 
@@ -83,19 +74,15 @@ class _Download:
                 before = self._written if self._validator else 0
                 try:
                     return await self._attempt(client)
-                except _WriteFailed as failed:
-                    raise failed.error from None
                 except WebFailure as failure:
                     resumed = bool(before) and self._written >= before + _PROGRESS_BYTES
                     failures = 1 if resumed else failures + 1
-                    if not failure.temporary or failures >= ATTEMPTS:
-                        raise self._told(failure, failures) from failure
-                    await asyncio.sleep(pause_s(failure, failures, BASE_PAUSE_S, LONGEST_PAUSE_S))
-
-    def _told(self, failure: WebFailure, failures: int) -> UserError:
-        tries = f" ({failures} attempts)" if failures > 1 else ""
-        kind = SourceAway if failure.temporary else UserError
-        return kind(f"{shown(self._url)} {failure.reason}{tries}")
+                    try:
+                        pause = pause_s(failure, failures, ATTEMPTS, BASE_PAUSE_S, LONGEST_PAUSE_S)
+                    except WebFailure as last:
+                        kind = SourceAway if last.temporary else UserError
+                        raise kind(f"{shown(self._url)} {last.reason}") from failure
+                    await asyncio.sleep(pause)
 
     async def _attempt(self, client: WebClient) -> None:
         # Packed bodies cannot be resumed, and files worth it are packed themselves.
@@ -121,7 +108,8 @@ class _Download:
         if declared is not None and self._written + declared > self._max_bytes:
             raise WebFailure(f"has more than {self._max_bytes:,} bytes")
         async for piece in _pieces(response, self._max_bytes - self._written):
-            self._write(piece)
+            self._into.write(piece)
+            self._written += len(piece)
 
     def _continues(self, response: aiohttp.ClientResponse) -> bool:
         wanted = f"bytes {self._written}-"
@@ -131,13 +119,6 @@ class _Download:
         self._into.seek(self._start)
         self._into.truncate()
         self._written = 0
-
-    def _write(self, piece: bytes) -> None:
-        try:
-            self._into.write(piece)
-            self._written += len(piece)
-        except Exception as error:
-            raise _WriteFailed(error) from error
 
 
 def _validator(response: aiohttp.ClientResponse) -> str:

@@ -6,17 +6,17 @@ import asyncio
 import contextlib
 import io
 import pickle
-import struct
 import sys
-from asyncio.subprocess import DEVNULL, PIPE, Process
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import DEVNULL, PIPE, Popen
 from typing import Any
 
 from tasks.reading.documents_html import article_in, parsed_html
 from tasks.reading.readers_text import read_all_text
 from tasks.reading.web_charset import page_encoding
-from tasks.reading.web_failures import WebFailure
+from tasks.reading.web_client import WebFailure
 
 PAGE_S = 30.0
 """Seconds for the text of one page; ordinary ones take 5 to 50 milliseconds."""
@@ -28,8 +28,6 @@ PLAIN_TYPES = frozenset({"text/plain", "text/markdown", "text/x-markdown"})
 """What is an article's text as it is."""
 _UNREADABLE = dict.fromkeys([*(code for code in range(32) if code not in b"\t\n\f\r"), 0xFFFD])
 _MEMORY_BYTES = 4 << 30
-_LENGTH = struct.Struct(">I")
-"""What goes before each message between the processes: its bytes, pickled."""
 _ROOT = Path(__file__).parents[2]
 _WORKER = "from tasks.reading.fetch_extract import serve; serve()"
 
@@ -77,30 +75,30 @@ class Workers:
 
     def __init__(self, count: int, page_s: float = PAGE_S) -> None:
         self._page_s = page_s
-        self._free: asyncio.LifoQueue[Process | None] = asyncio.LifoQueue()
+        self._free: asyncio.LifoQueue[Popen[bytes] | None] = asyncio.LifoQueue()
         for _ in range(count):
             self._free.put_nowait(None)
-        self._started: set[Process] = set()
+        self._started: list[Popen[bytes]] = []
+        # Not the loop's threads: a name that is long looked up must not cost a page its time.
+        self._threads = ThreadPoolExecutor(count, "extraction")
 
     async def article_of(self, page: Page) -> dict[str, Any]:
         """Return the columns of a page's article; raises WebFailure if there is none."""
         worker = await self._free.get()
         try:
-            if worker is None:
-                worker = await self._start()
-            try:
-                async with asyncio.timeout(self._page_s):
-                    answer = await _ask(worker, page)
-            except TimeoutError:
-                raise WebFailure(
-                    f"has a main text that is not found in {self._page_s:g} s"
-                ) from None
-            except (asyncio.IncompleteReadError, ConnectionError, OSError):
-                raise WebFailure("is a page that trafilatura crashes on") from None
-        except BaseException:
+            worker = worker or self._start()
+            asked = asyncio.get_running_loop().run_in_executor(self._threads, _ask, worker, page)
+            answer = await asyncio.wait_for(asked, self._page_s)
+        except BaseException as error:
             # It is in the midst of something: the next page gets a new one.
-            self._end(worker)
+            if worker is not None:
+                worker.kill()
             worker = None
+            if isinstance(error, TimeoutError):
+                words = f"has a main text that is not found in {self._page_s:g} s"
+                raise WebFailure(words) from None
+            if isinstance(error, (EOFError, OSError, pickle.UnpicklingError)):
+                raise WebFailure("is a page that trafilatura crashes on") from None
             raise
         finally:
             self._free.put_nowait(worker)
@@ -108,44 +106,32 @@ class Workers:
             raise WebFailure(answer)
         return answer
 
-    async def close(self) -> None:
-        """End all processes, and what the loop has open of them: it is closed next."""
-        for worker in self._started:
-            self._end(worker)
-        ended = (worker.communicate() for worker in self._started)
-        await asyncio.gather(*ended, return_exceptions=True)
-
-    async def _start(self) -> Process:
+    def _start(self) -> Popen[bytes]:
         # Not multiprocessing: its spawn runs the user's main module once more.
-        worker = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-c", _WORKER),
-            stdin=PIPE,
-            stdout=PIPE,
-            stderr=DEVNULL,
-            cwd=_ROOT,
-        )
-        self._started.add(worker)
+        command = (sys.executable, "-c", _WORKER)
+        worker = Popen(command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, cwd=_ROOT)
+        self._started.append(worker)
         return worker
 
-    def _end(self, worker: Process | None) -> None:
-        if worker is not None:
-            with contextlib.suppress(ProcessLookupError):
-                worker.kill()
+    def close(self) -> None:
+        """End all processes."""
+        for worker in self._started:
+            worker.kill()
+            worker.communicate()
+        self._threads.shutdown(wait=False)
 
 
-async def _ask(worker: Process, page: Page) -> dict[str, Any] | str:
+def _ask(worker: Popen[bytes], page: Page) -> dict[str, Any] | str:
     assert worker.stdin is not None
     assert worker.stdout is not None
-    message = pickle.dumps(page)
-    worker.stdin.write(_LENGTH.pack(len(message)) + message)
-    await worker.stdin.drain()
-    (size,) = _LENGTH.unpack(await worker.stdout.readexactly(_LENGTH.size))
-    answer: dict[str, Any] | str = pickle.loads(await worker.stdout.readexactly(size))
+    pickle.dump(page, worker.stdin)
+    worker.stdin.flush()
+    answer: dict[str, Any] | str = pickle.load(worker.stdout)
     return answer
 
 
 def serve() -> None:
-    """Answer the pages on standard input, each with its length before it, until there are no more.
+    """Answer the pages on standard input, both pickled, until there are no more.
 
     What a worker process runs.
     """
@@ -157,10 +143,10 @@ def serve() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     logging.disable(logging.CRITICAL)
     _limit_memory()
-    while len(header := pages.read(_LENGTH.size)) == _LENGTH.size:
-        answer = pickle.dumps(_answer(pickle.loads(pages.read(*_LENGTH.unpack(header)))))
-        answers.write(_LENGTH.pack(len(answer)) + answer)
-        answers.flush()
+    with contextlib.suppress(EOFError):
+        while True:
+            pickle.dump(_answer(pickle.load(pages)), answers)
+            answers.flush()
 
 
 def _limit_memory() -> None:

@@ -11,6 +11,8 @@ from typing import BinaryIO, Protocol
 class Place(Protocol):
     """Something that can be read from its start as often as one likes; hashable and small.
 
+    What inherits from it explicitly needs no `open_seekable` of its own where `open` will do.
+
     Attributes:
         file_name: the last part of its name, whose suffix may tell a format: ``a.csv``.
     """
@@ -36,10 +38,11 @@ class Place(Protocol):
 
         What can only be streamed is copied to a temporary file first, which goes with the handle.
         """
+        return self.open()
 
 
 @dataclass(frozen=True)
-class LocalPlace:
+class LocalPlace(Place):
     """A file of this machine."""
 
     path: Path
@@ -55,9 +58,5 @@ class LocalPlace:
         return os.path.realpath(self.path)
 
     def open(self) -> BinaryIO:
-        """Open the file."""
-        return self.path.open("rb")
-
-    def open_seekable(self) -> BinaryIO:
         """Open the file."""
         return self.path.open("rb")

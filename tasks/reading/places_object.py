@@ -16,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 from tasks.errors import SourceAway, StorageDown, UserError
 from tasks.object_address import Address, list_objects, open_store
 from tasks.object_storage import ObjectFile
+from tasks.reading.places import Place
 from tasks.reading.places_streams import PIECE_BYTES, StreamedFile, as_is
 from tasks.storage import StoredFile
 from tasks.storage_retry import PATIENCE_S, NoBucket, Retries
@@ -57,7 +58,7 @@ def _bucket(uri: str) -> _Bucket:
 
 
 @dataclass(frozen=True)
-class ObjectPlace:
+class ObjectPlace(Place):
     """An object.
 
     Attributes:

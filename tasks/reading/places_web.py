@@ -7,14 +7,17 @@ from pathlib import PurePosixPath
 from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
 
+from yarl import URL
+
 from tasks.reading.addresses import shown
 from tasks.reading.download import download
+from tasks.reading.places import Place
 from tasks.reading.places_streams import Spool, temporary_file
 from tasks.reading.spools import SPOOLS
 
 
 @dataclass(frozen=True)
-class WebPlace:
+class WebPlace(Place):
     """What an http or https URL gives.
 
     Attributes:
@@ -50,26 +53,16 @@ class WebPlace:
         """
         return SPOOLS.open(self, self._fetch)
 
-    def open_seekable(self) -> BinaryIO:
-        """Open the copy."""
-        return self.open()
-
     def _fetch(self) -> BinaryIO:
         file = temporary_file()
         try:
+            # Host and port: a redirect to another service of the same machine is refused.
+            own = URL(self.url)
+            hosts = (*self.allow_hosts, f"{own.host}:{own.port}")
             # It writes, seeks and cuts: all of a file that a download needs.
-            download(
-                self.url,
-                Spool(file, self.name),  # type: ignore[arg-type]
-                allow_hosts=(*self.allow_hosts, self._own_host()),
-            )
+            spool = Spool(file, self.name)
+            download(self.url, spool, allow_hosts=hosts)  # type: ignore[arg-type]
         except BaseException:
             file.close()
             raise
         return file
-
-    def _own_host(self) -> str:
-        """Host and port, so that a redirect to another service of the same machine is refused."""
-        parts = urlsplit(self.url)
-        host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-        return f"{host}:{parts.port or (443 if parts.scheme.lower() == 'https' else 80)}"

@@ -1,29 +1,28 @@
-"""What sites allow: robots.txt of each host (RFC 9309), asked for once."""
+"""What a site allows, by its robots.txt (RFC 9309), and when its next request may start."""
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from itertools import count
+from time import monotonic
 
 from protego import Protego
 from yarl import URL
 
-from tasks.reading.web_client import AGENT, WebClient, decoded
-from tasks.reading.web_failures import WebFailure
+from tasks.reading.web_client import AGENT, WebClient, WebFailure, decoded, pause_s
 
 MAX_ROBOTS_BYTES = 512_000
 """How much of a robots.txt counts: RFC 9309 asks for at least 500 KiB."""
 LONGEST_DELAY_S = 30.0
 """Seconds of a Crawl-delay that are kept at most: some sites ask for a day."""
-_KEPT_HOSTS = 10_000
-_AT_ONCE = 32
 _ATTEMPTS = 2
-_ITS_ROBOTS = "is not fetched, as its site's robots.txt "
+_BASE_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 5.0
 
 
 @dataclass(frozen=True)
 class Rules:
-    """What one host allows.
+    """What one site allows.
 
     Attributes:
         parsed: its robots.txt; None: it has none.
@@ -43,64 +42,74 @@ class Rules:
             raise WebFailure("is disallowed by the site's robots.txt")
 
 
-class Robots:
-    """The rules of the hosts that were asked for, up to 10,000 of them; of one event loop."""
+class Site:
+    """One site's rules, its slots, and when its next request may start; of one event loop.
 
-    def __init__(self, client: WebClient) -> None:
-        self._client = client
-        self._at_once = asyncio.Semaphore(_AT_ONCE)
-        self._known: dict[URL, asyncio.Task[Rules]] = {}
+    Args:
+        origin: scheme, host and port of its URLs.
+        slots: requests to it at once.
+        client: asks for its robots.txt, once; None: everything is allowed.
+        robots_at_once: held while robots.txt is asked for.
+    """
 
-    async def rules(self, url: URL) -> Rules:
-        """Return the rules of a URL's host; many may ask at once, the host is asked once.
+    def __init__(
+        self, origin: URL, slots: int, client: WebClient | None, robots_at_once: asyncio.Semaphore
+    ) -> None:
+        self.slots = asyncio.Semaphore(slots)
+        self._next_start = 0.0
+        self._rules = asyncio.create_task(_rules_of(origin, client, robots_at_once))
 
-        Rules that could not be had forbid all: a site that is down is not to be knocked at.
-        """
-        origin = url.origin()
-        if origin not in self._known:
-            if len(self._known) >= _KEPT_HOSTS:
-                del self._known[next(iter(self._known))]
-            self._known[origin] = asyncio.create_task(self._ask(origin))
-        return await asyncio.shield(self._known[origin])
+    async def rules(self) -> Rules:
+        """Return what the site allows; many may ask at once."""
+        return await asyncio.shield(self._rules)
 
-    async def close(self) -> None:
-        """End the requests that are on their way."""
-        for task in self._known.values():
-            task.cancel()
-        await asyncio.gather(*self._known.values(), return_exceptions=True)
+    async def wait_turn(self) -> None:
+        """Wait until a request may start, and have the next one wait as the site asks for."""
+        delay_s = (await self.rules()).delay_s
+        now = monotonic()
+        start = max(now, self._next_start)
+        self._next_start = start + delay_s
+        await asyncio.sleep(start - now)
 
-    async def _ask(self, origin: URL) -> Rules:
-        failures = 0
-        while True:
+    def hold(self, seconds: float) -> None:
+        """Have all requests to the site wait: it has said that it needs a rest."""
+        self._next_start = max(self._next_start, monotonic() + seconds)
+
+
+async def _rules_of(origin: URL, client: WebClient | None, at_once: asyncio.Semaphore) -> Rules:
+    """Ask for a site's rules; where they could not be had, they forbid all (RFC 9309)."""
+    if client is None:
+        return Rules()
+    for attempt in count(1):
+        try:
+            async with at_once:
+                return _parsed(await _fetched(client, origin / "robots.txt"))
+        except WebFailure as failure:
+            if 400 <= failure.status < 500 and failure.status not in (408, 429):
+                break
             try:
-                return _rules(await self._fetch(origin))
-            except WebFailure as failure:
-                failures += 1
-                # RFC 9309: a robots.txt that is not there allows all; one that fails, nothing.
-                if 400 <= failure.status < 500 and failure.status not in (408, 429):
-                    return Rules()
-                if not failure.temporary or failures == _ATTEMPTS:
-                    # A host that is not reached is so for any of its pages.
-                    site = (
-                        "" if failure.unreachable else "is not fetched, as its site's robots.txt "
-                    )
-                    return Rules(refusal=f"{site}{failure.reason}")
-                pause = min(failure.wait_s or 0.5, 5.0)
-            await asyncio.sleep(pause)
-
-    async def _fetch(self, origin: URL) -> bytes:
-        headers = {"Accept-Encoding": "gzip, deflate", "Accept": "text/plain, */*;q=0.5"}
-        body = bytearray()
-        async with self._at_once, self._client.get(str(origin / "robots.txt"), headers) as response:
-            # What is beyond the limit does not count; the rules before it do.
-            async for piece in decoded(response, max_bytes=1 << 30):
-                body += piece
-                if len(body) >= MAX_ROBOTS_BYTES:
-                    break
-        return bytes(body[:MAX_ROBOTS_BYTES])
+                pause = pause_s(failure, attempt, _ATTEMPTS, _BASE_PAUSE_S, _LONGEST_PAUSE_S)
+            except WebFailure as last:
+                # A host that is not reached is so for any of its pages.
+                file = "" if last.unreachable else "is not fetched, as its site's robots.txt "
+                return Rules(refusal=f"{file}{last.reason}")
+        await asyncio.sleep(pause)
+    return Rules()
 
 
-def _rules(body: bytes) -> Rules:
+async def _fetched(client: WebClient, url: URL) -> bytes:
+    headers = {"Accept-Encoding": "gzip, deflate", "Accept": "text/plain, */*;q=0.5"}
+    body = bytearray()
+    async with client.get(str(url), headers) as response:
+        # What is beyond the limit does not count; the rules before it do.
+        async for piece in decoded(response, max_bytes=1 << 30):
+            body += piece
+            if len(body) >= MAX_ROBOTS_BYTES:
+                break
+    return bytes(body[:MAX_ROBOTS_BYTES])
+
+
+def _parsed(body: bytes) -> Rules:
     text = body.decode("utf-8-sig", errors="replace")
     if text.lstrip().startswith("<"):
         # A page that the site answers for everything that it does not have.

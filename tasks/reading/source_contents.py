@@ -4,59 +4,50 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from tasks.errors import SourceAway, UserError
 from tasks.reading.archives import Member, archive_kind, tar_members, zip_members
 from tasks.reading.compressed import CompressedPlace, codec_of, codec_of_suffix
 from tasks.reading.places import LocalPlace, Place
 from tasks.reading.readers import format_of_suffix
-from tasks.reading.source_files import HIDDEN, Listed, is_hidden
-from tasks.reading.spools import PipePlace, SpooledPlace
+from tasks.reading.source_files import HIDDEN, Listed, Skipped, is_hidden
+from tasks.reading.spools import SpooledPlace
 
 _HEAD_BYTES = 512
 _ARCHIVE_SUFFIXES = (".zip", ".tar", ".7z", ".rar")
 
 
-@dataclass(frozen=True)
-class Unreadable:
-    """Something that was found and cannot be read.
-
-    Attributes:
-        reason: without the name.
-        should: it should be data, by its name: the user is to be told.
-        away: only just now, perhaps.
-    """
-
-    name: str
-    reason: str
-    should: bool
-    away: bool = False
-
-
-def contents(listed: Listed) -> Iterator[Listed | Unreadable]:
+def contents(listed: Listed, within: str = "") -> Iterator[Listed | Skipped]:
     """Look into a file: yield it, unpacked where it is packed, or each file of an archive.
 
-    A file in an object store is not looked into where its name tells what it is.
+    A file in an object store is not looked into where its name tells what it is. The reasons of
+    what cannot be read go behind its name.
+
+    Args:
+        listed: the file.
+        within: the name of the archive that it is in.
     """
     if listed.remote and (known := _by_name(listed)) is not None:
         yield known
         return
     try:
-        yield from _looked_into(listed, within="")
+        yield from _looked_into(listed, within)
     except UserError as error:
-        is_away = isinstance(error, SourceAway)
-        yield Unreadable(listed.name, reason_of(error, listed.name), should=True, away=is_away)
+        yield unreadable(listed.name, error, should=True)
     except OSError as error:
         said = f"cannot be read: {error.strerror or error}"
-        yield Unreadable(listed.name, said, _should_be_data(listed.place.file_name))
+        yield Skipped(listed.name, said, should=_should_be_data(listed.place.file_name))
 
 
-def reason_of(error: UserError, name: str) -> str:
-    """What an error says, to go behind the name of the file."""
+def unreadable(name: str, error: UserError, *, should: bool) -> Skipped:
+    """A file that cannot be read, with what an error says, to go behind its name."""
+    is_away = isinstance(error, SourceAway)
     said = str(error)
-    is_named = said.startswith(name)
-    return said.removeprefix(name).removeprefix(":").strip() if is_named else f"fails: {said}"
+    if said.startswith(name):
+        reason = said.removeprefix(name).removeprefix(":").strip()
+    else:
+        reason = f"fails: {said}"
+    return Skipped(name, reason, is_away, should or is_away)
 
 
 def _by_name(listed: Listed) -> Listed | None:
@@ -70,11 +61,11 @@ def _by_name(listed: Listed) -> Listed | None:
     return listed._replace(place=packed) if format_of_suffix(packed.file_name) else None
 
 
-def _looked_into(listed: Listed, within: str) -> Iterator[Listed | Unreadable]:
+def _looked_into(listed: Listed, within: str) -> Iterator[Listed | Skipped]:
     """Unpack one compression and one archive, in either order of each other."""
     place = listed.place
     if isinstance(place, LocalPlace) and not stat.S_ISREG(place.path.stat().st_mode):
-        yield Unreadable(listed.name, "is no ordinary file", should=False)
+        yield Skipped(listed.name, "is no ordinary file")
         return
     head = _head(place)
     if codec := codec_of(head):
@@ -83,48 +74,36 @@ def _looked_into(listed: Listed, within: str) -> Iterator[Listed | Unreadable]:
         if again := codec_of(head):
             raise UserError(f"{listed.name} is packed twice ({codec}, {again}); unpack it once")
     kind = archive_kind(head, place.file_name)
-    if kind and (within or (kind == "zip" and place is not listed.place)):
+    if kind and (within or (kind == "zip" and codec)):
         raise UserError(f"{listed.name} is an archive in {within or 'a packed file'}; unpack it")
-    members = _members(kind, place, listed)
+    members: list[Member] | None = None
+    if kind == "zip":
+        members = zip_members(place, listed.name)
+    elif kind == "tar":
+        if codec:
+            place = SpooledPlace(place, listed.name, _version(listed.place))
+        members = tar_members(place, listed.name)
     if members is None:
         yield listed._replace(place=place)
         return
     if not members:
         raise UserError(f"{listed.name} is an archive without files; give one with data in it")
+    folder = listed.below.rpartition("/")[0]
     for member in members:
-        yield from _of_member(member, listed)
+        name = f"{listed.name}/{member.path}".rstrip("/")
+        if is_hidden(member.path):
+            yield Skipped(name, HIDDEN)
+        elif member.place is None:
+            should = not member.path or _should_be_data(member.path)
+            yield Skipped(name, member.reason, should=should)
+        else:
+            below = f"{folder}/{member.path}".lstrip("/")
+            yield from contents(Listed(member.place, name, below), within=listed.name)
 
 
 def _head(place: Place) -> bytes:
     with place.open() as file:
         return file.read(_HEAD_BYTES)
-
-
-def _members(kind: str | None, place: Place, listed: Listed) -> list[Member] | None:
-    if kind == "zip":
-        return zip_members(place, listed.name)
-    if kind == "tar":
-        if place is not listed.place:
-            place = SpooledPlace(place, listed.name, _version(listed.place))
-        return tar_members(place, listed.name)
-    return None
-
-
-def _of_member(member: Member, listed: Listed) -> Iterator[Listed | Unreadable]:
-    name = f"{listed.name}/{member.path}".rstrip("/")
-    if is_hidden(member.path):
-        yield Unreadable(name, HIDDEN, should=False)
-        return
-    if member.place is None:
-        should = not member.path or _should_be_data(member.path)
-        yield Unreadable(name, member.reason, should)
-        return
-    folder = listed.below.rpartition("/")[0]
-    below = f"{folder}/{member.path}".lstrip("/")
-    try:
-        yield from _looked_into(Listed(member.place, name, below), within=listed.name)
-    except UserError as error:
-        yield Unreadable(name, reason_of(error, name), should=True)
 
 
 def _should_be_data(path: str) -> bool:
@@ -139,9 +118,3 @@ def _version(place: Place) -> str:
         return ""
     status = place.path.stat()
     return f"{status.st_mtime_ns}-{status.st_size}-{status.st_ino}"
-
-
-def pipe_or_file(place: LocalPlace, name: str) -> Place:
-    """Give a place whose content can be read twice, also where the path is a pipe's."""
-    mode = place.path.stat().st_mode
-    return PipePlace(str(place.path), name) if stat.S_ISFIFO(mode) else place

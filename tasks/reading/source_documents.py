@@ -63,19 +63,15 @@ def reason_of_name(file_name: str) -> str:
     return "not a data file" if _NOT_DATA.fullmatch(file_name) else ""
 
 
-def notes_among(files: Sequence[tuple[Listed, str]]) -> set[Listed]:
-    """Find the documents that are about the tables in their folder, given each file's format.
+def notes_among(files: Sequence[Listed]) -> set[Listed]:
+    """Find the documents that are about the tables in their folder.
 
     Where there are many, and more than tables, they are articles, and a table is their index.
     """
-    tables = Counter(listed.folder for listed, kind in files if kind not in _NO_TABLES)
-    texts = [listed for listed, kind in files if kind == DOCUMENT and listed.folder in tables]
-    count = Counter(listed.folder for listed in texts)
-    return {
-        listed
-        for listed in texts
-        if count[listed.folder] <= max(_MOST_NOTES, tables[listed.folder])
-    }
+    tables = Counter(each.folder for each in files if each.format not in _NO_TABLES)
+    texts = [each for each in files if each.format == DOCUMENT and each.folder in tables]
+    count = Counter(each.folder for each in texts)
+    return {each for each in texts if count[each.folder] <= max(_MOST_NOTES, tables[each.folder])}
 
 
 def summaries_among(documents: Sequence[Listed], spec: str) -> References | None:

@@ -6,9 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from tasks.errors import SourceAway, UserError
-from tasks.printable import unsteered
 from tasks.reading.compressed import CompressedPlace
-from tasks.reading.places import Place
 from tasks.reading.readers import (
     DOCUMENT,
     format_named,
@@ -17,7 +15,7 @@ from tasks.reading.readers import (
     known_suffixes,
 )
 from tasks.reading.readers_base import Source
-from tasks.reading.source_contents import Unreadable, contents, reason_of
+from tasks.reading.source_contents import contents, unreadable
 from tasks.reading.source_documents import (
     FOLDER_CATEGORY,
     NOTE,
@@ -28,8 +26,15 @@ from tasks.reading.source_documents import (
     reason_of_name,
     summaries_among,
 )
-from tasks.reading.source_files import HIDDEN, Listed, partitions
-from tasks.reading.source_specs import listed_by, shown_spec
+from tasks.reading.source_files import (
+    HIDDEN,
+    Listed,
+    Skipped,
+    listed_by,
+    partitions,
+    printable_name,
+    shown_spec,
+)
 
 __all__ = ["Skipped", "Source", "SourceOptions", "Sources", "find_sources"]
 
@@ -52,22 +57,6 @@ class SourceOptions:
     references: str = ""
 
 
-@dataclass(frozen=True)
-class Skipped:
-    """A file in a folder, or matched by a glob, that is not read, and why.
-
-    ``away``: it could not be read just now; later it may be there again.
-    """
-
-    name: str
-    reason: str
-    away: bool = False
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "name", _printable(self.name))
-        object.__setattr__(self, "reason", _printable(self.reason))
-
-
 class Sources(list[Source]):
     """The files to read, in order, and what was passed over on the way.
 
@@ -87,7 +76,7 @@ class Sources(list[Source]):
 
 
 def find_sources(specs: list[str], options: SourceOptions = SourceOptions()) -> Sources:
-    """Find the files that specs mean, unpacked: see `tasks.reading.source_specs.listed_by`.
+    """Find the files that specs mean, unpacked: see `tasks.reading.source_files.listed_by`.
 
     Files come in the order of the specs, those of a folder or glob in order of name; a file
     named twice comes once. A spec that leads to nothing is in `.broken`, if another leads to some.
@@ -102,17 +91,18 @@ def find_sources(specs: list[str], options: SourceOptions = SourceOptions()) -> 
         raise UserError("no source is given; name a file, a folder or a glob, or say demo")
     if options.format:
         format_named(options.format)
-    references = _references(options)
-    found = Sources()
+    finding = _Finding(options)
     for spec in specs:
-        one = _sources_of(spec, options, references)
-        found.extend(one)
-        found.skipped.extend(one.skipped)
-        found.broken.extend(one.broken)
+        finding.add(spec)
+    found, references = finding.found, finding.references
     if not found:
         first = next((each for each in found.broken if each.away), found.broken[0])
         raise (SourceAway if first.away else UserError)(first.reason)
-    _refuse_unmatched(found, references)
+    if references and not any(source.references for source in found):
+        raise UserError(
+            f"{references.spec}: none of its files is named as one of the sources; "
+            "each summary needs the name of its article's file"
+        )
     skipped = sorted(dict.fromkeys(found.skipped), key=_rank)
     return Sources(_once(found), skipped, dict.fromkeys(found.broken))
 
@@ -120,38 +110,6 @@ def find_sources(specs: list[str], options: SourceOptions = SourceOptions()) -> 
 def _rank(skipped: Skipped) -> int:
     """Return a key that sorts summaries behind other files, and hidden files behind both."""
     return 2 if skipped.reason == HIDDEN else int(skipped.reason.startswith(SUMMARY))
-
-
-def _sources_of(spec: str, options: SourceOptions, references: References | None) -> Sources:
-    """The sources that one spec leads to; itself as a broken one if there are none."""
-    try:
-        listed, alone = listed_by(spec, options.allow_hosts)
-    except UserError as error:
-        return Sources(
-            broken=[Skipped(shown_spec(spec), str(error), isinstance(error, SourceAway))]
-        )
-    found = _Reading(options, references, alone).readable(listed, spec)
-    if not found and not found.broken:
-        first = f"; {found.skipped[0].name}: {found.skipped[0].reason}" if found.skipped else ""
-        reason = f"{shown_spec(spec)} holds no file that can be read ({known_suffixes()}){first}"
-        found.broken.append(Skipped(shown_spec(spec), reason))
-    return found
-
-
-def _references(options: SourceOptions) -> References | None:
-    if not options.references:
-        return None
-    listed, _ = listed_by(options.references, options.allow_hosts)
-    files = ((each.below, each) for each in listed if not each.hidden)
-    return References(files, f"--references {options.references}")
-
-
-def _refuse_unmatched(sources: Sources, references: References | None) -> None:
-    if references and not any(source.references for source in sources):
-        raise UserError(
-            f"{references.spec}: none of its files is named as one of the sources; "
-            "each summary needs the name of its article's file"
-        )
 
 
 def _once(sources: Iterable[Source]) -> Iterator[Source]:
@@ -162,112 +120,116 @@ def _once(sources: Iterable[Source]) -> Iterator[Source]:
         place = source.place.identity
         if place not in seen:
             seen.add(place)
-            name = _printable(source.name)
+            name = printable_name(source.name)
             names[name] = names.get(name, 0) + 1
             again = f" ({names[name]})" if names[name] > 1 else ""
             yield replace(source, name=f"{name}{again}")
 
 
-def _printable(name: str) -> str:
-    """A file's name for reports and tables: one line, and no bytes that are not UTF-8."""
-    text = name.encode(errors="surrogateescape").decode(errors="replace")
-    return unsteered(text)
+class _Finding:
+    """Sorts the files of one spec after the other into those to read and those to skip."""
 
+    def __init__(self, options: SourceOptions) -> None:
+        self.found = Sources()
+        self.options = options
+        self.references: References | None = None
+        if options.references:
+            listed, _ = listed_by(options.references, options.allow_hosts)
+            files = ((each.below, each) for each in listed if not each.hidden)
+            self.references = References(files, f"--references {options.references}")
 
-@dataclass(frozen=True)
-class _Reading:
-    """Sorts the files of one spec into those to read and those to skip.
+    def add(self, spec: str) -> None:
+        """Add what a spec leads to, or itself as a broken one if that is nothing.
 
-    ``alone``: the user has named the very file, so it is what he says it is.
-    """
-
-    options: SourceOptions
-    references: References | None
-    alone: bool
-
-    def readable(self, files: list[Listed], spec: str) -> Sources:
-        """Give the sources; raises UserError for two folders that may be articles and summaries."""
-        found = Sources()
-        kinds: list[tuple[Listed, str]] = []
-        for each in self._looked_into(files):
-            if not isinstance(each, Unreadable):
-                kinds.append(each)
+        Raises:
+            UserError: two folders may be articles and summaries.
+        """
+        try:
+            listed, alone = listed_by(spec, self.options.allow_hosts)
+        except UserError as error:
+            away = isinstance(error, SourceAway)
+            self.found.broken.append(Skipped(shown_spec(spec), str(error), away))
+            return
+        usable: list[Listed] = []
+        broken: list[Skipped] = []
+        skipped: list[Skipped] = []
+        for each in self._looked_into(listed, alone=alone):
+            if isinstance(each, Listed):
+                usable.append(each)
             # What is in an archive that is named was not named itself: it is as in a folder.
-            elif each.should or (self.alone and any(each.name == file.name for file in files)):
-                found.broken.append(Skipped(each.name, f"{each.name} {each.reason}", each.away))
+            elif each.should or (alone and any(each.name == file.name for file in listed)):
+                broken.append(replace(each, reason=f"{each.name} {each.reason}"))
             else:
-                found.skipped.append(Skipped(each.name, each.reason))
-        notes = notes_among(kinds)
-        documents = [each for each, kind in kinds if kind == DOCUMENT and each not in notes]
+                skipped.append(each)
+        passed_over = self._take(usable, spec)
+        if not broken and len(passed_over) == len(usable):
+            first = "".join(f"; {each.name}: {each.reason}" for each in (skipped + passed_over)[:1])
+            reason = f"holds no file that can be read ({known_suffixes()}){first}"
+            broken.append(Skipped(shown_spec(spec), f"{shown_spec(spec)} {reason}"))
+        self.found.broken += broken
+        self.found.skipped += skipped + passed_over
+
+    def _take(self, files: list[Listed], spec: str) -> list[Skipped]:
+        """Make sources of files, but for notes about others and summaries: those are returned."""
+        passed_over = dict.fromkeys(notes_among(files), NOTE)
+        documents = [each for each in files if each.format == DOCUMENT and each not in passed_over]
         references = self.references or summaries_among(documents, spec)
-        passed_over = dict.fromkeys(notes, NOTE)
         if references is not None:
             summaries = (each for each in documents if each.place.identity in references.identities)
             passed_over |= dict.fromkeys(summaries, f"{SUMMARY}{references.spec}")
         categories = categories_of([each for each in documents if each not in passed_over])
-        for listed, kind in kinds:
-            if reason := passed_over.get(listed):
-                found.skipped.append(Skipped(listed.name, reason))
-                continue
-            reference = references.of(listed) if references and kind == DOCUMENT else None
-            found.append(self._source(listed, kind, reference, categories.get(listed.name)))
-        return found
+        for each in files:
+            if each not in passed_over:
+                self.found.append(self._source(each, references, categories.get(each.name)))
+        return [Skipped(each.name, passed_over[each]) for each in files if each in passed_over]
 
-    def _looked_into(self, files: list[Listed]) -> Iterator[tuple[Listed, str] | Unreadable]:
-        """Give each file's format, or why it is not to be read."""
+    def _looked_into(self, files: list[Listed], *, alone: bool) -> Iterator[Listed | Skipped]:
+        """Give the files with their formats, and why others are not to be read.
+
+        `alone`: the user has named the very file, so it is what he says it is.
+        """
         for file in files:
-            if reason := self._passed_over(file):
-                yield Unreadable(file.name, reason, should=False)
+            if reason := self._passed_over(file, alone=alone):
+                yield Skipped(file.name, reason)
                 continue
             for each in contents(file):
-                if isinstance(each, Unreadable):
+                if isinstance(each, Skipped):
                     yield each
                 elif each.name != file.name and (reason := reason_of_name(each.place.file_name)):
-                    yield Unreadable(each.name, reason, should=False)
+                    yield Skipped(each.name, reason)
                 else:
                     yield self._with_format(each)
 
-    def _passed_over(self, file: Listed) -> str:
+    def _passed_over(self, file: Listed, *, alone: bool) -> str:
         """Why a file is not to be looked into; empty if it is."""
         if file.hidden:
             return HIDDEN
         if self.references and file.place.identity in self.references.identities:
             return f"{SUMMARY}{self.references.spec}"
-        return "" if self.alone else reason_of_name(file.place.file_name)
+        return "" if alone else reason_of_name(file.place.file_name)
 
-    def _with_format(self, listed: Listed) -> tuple[Listed, str] | Unreadable:
+    def _with_format(self, listed: Listed) -> Listed | Skipped:
         named = format_of_suffix(listed.place.file_name)
         if self.options.format:
-            return listed, self.options.format
+            return listed._replace(format=self.options.format)
         if listed.remote and named:
-            return listed, named.name
+            return listed._replace(format=named.name)
         try:
-            return listed, format_of(listed.place, listed.name)
+            return listed._replace(format=format_of(listed.place, listed.name))
         except UserError as error:
-            said, away = reason_of(error, listed.name), isinstance(error, SourceAway)
-            should = away or (named is not None and not _is_empty(listed))
-            return Unreadable(listed.name, said, should, away)
+            is_empty = str(error).startswith(f"{listed.name} is empty")
+            return unreadable(listed.name, error, should=named is not None and not is_empty)
 
-    def _source(
-        self, listed: Listed, kind: str, reference: Place | None, category: str | None
-    ) -> Source:
-        place = listed.place
+    def _source(self, file: Listed, references: References | None, category: str | None) -> Source:
+        place = file.place
         folder = ((FOLDER_CATEGORY, category),) if category else ()
         return Source(
             place,
-            listed.name,
-            kind,
+            file.name,
+            file.format,
             encoding=self.options.encoding,
             allow_hosts=self.options.allow_hosts,
-            constants=(*partitions(listed.below), *folder),
-            references=reference,
+            constants=(*partitions(file.below), *folder),
+            references=references.of(file) if references and file.format == DOCUMENT else None,
             facts={"compression": place.codec} if isinstance(place, CompressedPlace) else {},
         )
-
-
-def _is_empty(listed: Listed) -> bool:
-    try:
-        with listed.place.open() as file:
-            return not file.read(1)
-    except (OSError, UserError):
-        return False

@@ -40,10 +40,6 @@ class SpoolHandle(io.RawIOBase):
         """Yes."""
         return True
 
-    def tell(self) -> int:
-        """Where the next read begins."""
-        return self._position
-
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Have the next read begin somewhere."""
         bases = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}
@@ -136,7 +132,7 @@ SPOOLS = Spools()
 
 
 @dataclass(frozen=True)
-class SpooledPlace:
+class SpooledPlace(Place):
     """A place that is read often and from the middle, and can only be streamed.
 
     Attributes:
@@ -159,19 +155,15 @@ class SpooledPlace:
 
     def open(self) -> BinaryIO:
         """Open the copy."""
-        return SPOOLS.open(self, lambda: self._copy(self.place))
+        return SPOOLS.open(self, self._copy)
 
-    def open_seekable(self) -> BinaryIO:
-        """Open the copy."""
-        return self.open()
-
-    def _copy(self, place: Place) -> BinaryIO:
-        with place.open() as file:
+    def _copy(self) -> BinaryIO:
+        with self.place.open() as file:
             return spooled(file, self.name)
 
 
 @dataclass(frozen=True)
-class PipePlace:
+class PipePlace(Place):
     """Standard input, or a pipe by its path: what comes from it once is kept for the process."""
 
     path: str
@@ -190,10 +182,6 @@ class PipePlace:
     def open(self) -> BinaryIO:
         """Open the copy; the first time, read the pipe to its end."""
         return SPOOLS.open(self, self._copy, pinned=True)
-
-    def open_seekable(self) -> BinaryIO:
-        """Open the copy."""
-        return self.open()
 
     def _copy(self) -> BinaryIO:
         if self.path != "-":

@@ -7,19 +7,24 @@ through a proxy, as a proxy resolves names itself and would get by the guard.
 
 from __future__ import annotations
 
-import os
+import random
+import ssl
 import zlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
-from contextlib import asynccontextmanager
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from importlib.metadata import version
 from typing import Self
+from urllib.request import getproxies_environment
 
 import aiohttp
 from yarl import URL
 
 from tasks.errors import UserError
 from tasks.reading.addresses import AllowedHosts, PublicResolver, check_literal, web_url
-from tasks.reading.web_failures import WebFailure, failure_of_status, told_failures
+from tasks.reading.compressed import Inflater
 
 AGENT = "article-flows"
 """The name by which robots.txt speaks of us."""
@@ -33,7 +38,18 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 # Response headers grow with cookies: aiohttp's 8 KiB fail on real sites.
 _HEADER_BYTES = 32 << 10
 _DECODED_AT_ONCE = 256 << 10
-_PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy")
+
+_TEMPORARY_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524})
+_STATUS_WORDS = {
+    401: "asks for a password (401)",
+    403: "is forbidden (403)",
+    404: "is not there (404)",
+    410: "is gone (410)",
+    429: "says that there were too many requests (429)",
+    451: "is withheld for legal reasons (451)",
+}
+LONGEST_WAIT_S = 60.0
+"""Seconds that a server's Retry-After is followed at most."""
 
 BeforeHop = Callable[[URL], Awaitable[None]]
 """Asked before each request of a chain of redirects; raises `WebFailure` to end it."""
@@ -41,11 +57,7 @@ BeforeHop = Callable[[URL], Awaitable[None]]
 
 def user_agent() -> str:
     """Return what we call ourselves: name, version, and what it does."""
-    try:
-        number = version("article-flows")
-    except PackageNotFoundError:
-        number = "0"
-    return f"{AGENT}/{number} (loads articles that its user has listed; obeys robots.txt)"
+    return f"{AGENT}/{version(AGENT)} (loads articles that its user has listed; obeys robots.txt)"
 
 
 class WebClient:
@@ -102,11 +114,11 @@ class WebClient:
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """Ask for a URL, follow its redirects, give the answer before its body is read.
 
-        Raises WebFailure for what keeps it from being fetched, errors of the body's reading and
-        statuses from 400 on included.
+        Raises WebFailure for what keeps it from being fetched, statuses from 400 on included.
         """
         chain: set[str] = set()
-        target = _usable(url, "")
+        with told_failures():
+            target = web_url(url).with_fragment(None)
         while True:
             chain.add(str(target))
             if before_hop:
@@ -115,31 +127,26 @@ class WebClient:
             with told_failures("" if trusted else _proxy_hint(), redirected=len(chain) > 1):
                 if not trusted:
                     check_literal(target)
-                async with self._sessions[trusted].get(
+                response = await self._sessions[trusted].get(
                     target, headers=headers, allow_redirects=False
-                ) as response:
-                    if response.status not in _REDIRECTS or "Location" not in response.headers:
-                        if response.status >= 400:
-                            raise failure_of_status(response.status, response.headers)
-                        yield response
-                        return
-                    target = _next_hop(response.url, response.headers["Location"], chain)
+                )
+            async with response:
+                if response.status not in _REDIRECTS or "Location" not in response.headers:
+                    if response.status >= 400:
+                        raise failure_of_status(response.status, response.headers)
+                    yield response
+                    return
+                target = _next_hop(response, chain)
 
 
-def _usable(url: str, words: str) -> URL:
-    """Parse a URL, without its fragment; `words` go before what is wrong with it."""
+def _next_hop(response: aiohttp.ClientResponse, chain: Collection[str]) -> URL:
     try:
-        return web_url(url).with_fragment(None)
-    except UserError as error:
-        raise WebFailure(f"{words}{error}") from error
-
-
-def _next_hop(base: URL, location: str, chain: set[str]) -> URL:
-    try:
-        joined = str(base.join(URL(location.strip())))
+        location = URL(response.headers["Location"].strip())
+        target = web_url(str(response.url.join(location))).with_fragment(None)
     except ValueError as error:
         raise WebFailure("redirects to what is no valid URL") from error
-    target = _usable(joined, "redirects to what ")
+    except UserError as error:
+        raise WebFailure(f"redirects to what {error}") from error
     if str(target) in chain:
         raise WebFailure("redirects in a circle")
     if len(chain) > MAX_HOPS:
@@ -149,7 +156,7 @@ def _next_hop(base: URL, location: str, chain: set[str]) -> URL:
 
 def _proxy_hint() -> str:
     """What to say where a host is not reached and proxies are set that were not used."""
-    if not any(os.environ.get(name) or os.environ.get(name.upper()) for name in _PROXY_VARIABLES):
+    if not getproxies_environment().keys() - {"no"}:
         return ""
     return (
         "; proxies of the environment are used only for hosts that are named: --allow-host NAME, "
@@ -162,61 +169,160 @@ async def decoded(
 ) -> AsyncIterator[bytes]:
     """Stream an answer's body, unpacked unless `as_sent`; never more than 256 KiB in a piece.
 
-    Raises WebFailure when it comes to more than `max_bytes` unpacked (a small body may unpack to
-    a thousand times its size), or is packed in a way that was not asked for.
+    Raises WebFailure when it breaks off, comes to more than `max_bytes` unpacked (a small body may
+    unpack to a thousand times its size), or is packed in a way that was not asked for.
     """
     coding = response.headers.get("Content-Encoding", "").strip().lower()
     unpack: _Unpacker | None = None
-    if as_sent or coding in ("", "identity"):
-        pass
-    elif coding in ("gzip", "x-gzip", "deflate"):
-        unpack = _Unpacker(deflate=coding == "deflate")
-    else:
+    if coding in ("gzip", "x-gzip", "deflate") and not as_sent:
+        unpack = _Unpacker(is_gzip=coding != "deflate")
+    elif coding not in ("", "identity") and not as_sent:
         raise WebFailure(f"is encoded as {coding[:40]}, which was not asked for")
     size = 0
-    async for packed in response.content.iter_any():
-        for piece in unpack(packed) if unpack else (packed,):
-            size += len(piece)
-            if size > max_bytes:
-                raise WebFailure(f"has more than {max_bytes:,} bytes")
-            yield piece
+    with told_failures():
+        async for packed in response.content.iter_any():
+            for piece in unpack(packed) if unpack else (packed,):
+                size += len(piece)
+                if size > max_bytes:
+                    raise WebFailure(f"has more than {max_bytes:,} bytes")
+                yield piece
     if unpack and size and not unpack.complete:
         raise WebFailure("broke off within its compressed body", temporary=True)
 
 
 class _Unpacker:
-    """Unpacks gzip (of several members too) and deflate (with and without zlib's header)."""
+    """Unpacks gzip (of several members too) and deflate (with and without zlib's header).
 
-    def __init__(self, deflate: bool) -> None:
-        self._deflate = deflate
-        self._stream = zlib.decompressobj(zlib.MAX_WBITS if deflate else 16 + zlib.MAX_WBITS)
-        self._started = False
+    aiohttp does so too, but passes over that a body is cut.
+    """
+
+    def __init__(self, *, is_gzip: bool) -> None:
+        self._is_gzip = is_gzip
+        self._member: Inflater | None = None
 
     @property
     def complete(self) -> bool:
-        return self._stream.eof
+        return self._member is not None and self._member.eof
 
     def __call__(self, packed: bytes) -> Iterator[bytes]:
-        piece = b""
-        # A full piece may leave more inside the stream, with no input left to show for it.
-        while packed or len(piece) == _DECODED_AT_ONCE:
-            if self._stream.eof:
-                if self._deflate or not packed.startswith(b"\x1f"):
+        while packed or not (self._member is None or self._member.needs_input):
+            if self._member is None:
+                has_header = bool(packed) and packed[0] & 15 == zlib.DEFLATED
+                self._member = Inflater(31 if self._is_gzip else 15 if has_header else -15)
+            elif self._member.eof:
+                if not (self._is_gzip and packed.startswith(b"\x1f")):
                     return
-                self._stream = zlib.decompressobj(16 + zlib.MAX_WBITS)
-            piece = self._decompress(packed)
-            packed = self._stream.unconsumed_tail or self._stream.unused_data
+                self._member = Inflater(31)
+            try:
+                piece = self._member.decompress(packed, _DECODED_AT_ONCE)
+            except zlib.error:
+                raise WebFailure("has a broken compressed body") from None
+            packed = self._member.unused_data
             if piece:
                 yield piece
 
-    def _decompress(self, packed: bytes) -> bytes:
-        try:
-            piece = self._stream.decompress(packed, _DECODED_AT_ONCE)
-        except zlib.error:
-            if self._started or not self._deflate:
-                raise WebFailure("has a broken compressed body") from None
-            self._stream = zlib.decompressobj(-zlib.MAX_WBITS)
-            self._started = True
-            return self._decompress(packed)
-        self._started = True
-        return piece
+
+@dataclass(eq=False)
+class WebFailure(Exception):
+    """Why a URL was not fetched, as the rest of a sentence that begins with it.
+
+    Attributes:
+        temporary: a later attempt may do better.
+        wait_s: seconds to wait before it, where the server has said so.
+        status: of the HTTP answer, where it was one.
+        unreachable: the host of the URL was not connected to, whatever was to be had of it.
+    """
+
+    reason: str
+    temporary: bool = False
+    wait_s: float | None = None
+    status: int = 0
+    unreachable: bool = False
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+def failure_of_status(status: int, headers: Mapping[str, str]) -> WebFailure:
+    """Return what a status from 400 on means."""
+    words = _STATUS_WORDS.get(status) or (
+        f"has an error of its server ({status})" if status >= 500 else f"is refused ({status})"
+    )
+    return WebFailure(words, status in _TEMPORARY_STATUS, _retry_after(headers), status)
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Read Retry-After, seconds or a date; None where there is none that can be read."""
+    value = headers.get("Retry-After", "").strip()
+    if value.isascii() and value.isdigit():
+        return min(float(value[:9]), LONGEST_WAIT_S)
+    try:
+        moment = parsedate_to_datetime(value)
+    except (ValueError, TypeError):
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return min(max(0.0, (moment - datetime.now(UTC)).total_seconds()), LONGEST_WAIT_S)
+
+
+def pause_s(
+    failure: WebFailure, attempt: int, attempts: int, base_s: float, longest_s: float
+) -> float:
+    """Return seconds to wait before attempt `attempt` + 1 (from 1).
+
+    The server's word if it gave one, else exponential backoff with full jitter, so that many
+    clients that failed together do not come back together.
+
+    Raises:
+        WebFailure: the one that is given, if there is to be no other attempt.
+    """
+    if not failure.temporary or attempt >= attempts:
+        failure.reason += f" ({attempt} attempts)" if attempt > 1 else ""
+        raise failure
+    backoff = random.uniform(0, min(longest_s, base_s * 2 ** (attempt - 1)))
+    return backoff if failure.wait_s is None else failure.wait_s + random.uniform(0, base_s)
+
+
+@contextmanager
+def told_failures(hint: str = "", redirected: bool = False) -> Iterator[None]:
+    """Turn the client's errors into `WebFailure`; `hint` ends those of connecting.
+
+    `redirected`: to another host, perhaps; the one of the URL was reached.
+    """
+    try:
+        yield
+    except (UserError, aiohttp.ClientError, OSError) as error:
+        failure = _failure_of(error, hint)
+        failure.unreachable = failure.unreachable and not redirected
+        raise failure from error
+
+
+def _failure_of(error: Exception, hint: str) -> WebFailure:
+    match error:
+        case UserError():
+            return WebFailure(str(error), unreachable=True)
+        case aiohttp.ConnectionTimeoutError():
+            words = f"cannot be connected to in time{hint}"
+            return WebFailure(words, temporary=True, unreachable=True)
+        case TimeoutError():
+            return WebFailure("does not answer in time", temporary=True)
+        case aiohttp.InvalidURL():
+            return WebFailure("is no valid URL")
+        case aiohttp.ClientConnectorDNSError():
+            words = f"has a host whose name is not known{hint}"
+            return WebFailure(words, temporary=True, unreachable=True)
+        case aiohttp.ClientConnectorCertificateError():
+            return WebFailure("has a certificate that is not valid", unreachable=True)
+        case aiohttp.ClientConnectorError():
+            untrusted = isinstance(error.os_error, ssl.SSLError)
+            words = error.strerror or type(error.os_error).__name__
+            words = f"cannot be connected to: {words}{hint}"
+            return WebFailure(words, temporary=not untrusted, unreachable=True)
+        case aiohttp.ServerDisconnectedError() | aiohttp.ClientOSError():
+            return WebFailure("broke the connection", temporary=True)
+        case aiohttp.ClientPayloadError():
+            return WebFailure("broke off within its body", temporary=True)
+        case aiohttp.ClientResponseError():
+            return WebFailure("answers something that is no HTTP", temporary=True)
+    words = getattr(error, "strerror", None) or type(error).__name__
+    return WebFailure(f"fails on the way: {words}", temporary=True)

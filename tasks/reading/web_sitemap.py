@@ -6,7 +6,6 @@ import gzip
 import tempfile
 import zlib
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 from typing import BinaryIO, cast
 
 from lxml import etree
@@ -27,13 +26,8 @@ MAX_DEPTH = 3
 _ROOTS = {"urlset": "url", "sitemapindex": "sitemap"}
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """One entry: its URL (empty if it has none), its date as written, and if it is a sitemap."""
-
-    url: str
-    date: str
-    is_sitemap: bool
+Listed = tuple[str, str, bool]
+"""One entry: its URL (empty if it has none), its date as written, and if it is a sitemap."""
 
 
 def parse_sitemap(file: BinaryIO) -> Iterator[Listed]:
@@ -84,7 +78,7 @@ def _listed(element: etree._Element, is_sitemap: bool) -> Listed:
         if name.namespace == own or name.localname == "publication_date":
             found.setdefault(name.localname, (child.text or "").strip())
     date = found.get("publication_date") or found.get("lastmod", "")
-    return Listed(found.get("loc", ""), date, is_sitemap)
+    return found.get("loc", ""), date, is_sitemap
 
 
 def _forget(element: etree._Element) -> None:
@@ -134,14 +128,14 @@ class SitemapWalk:
 
         Raises UserError, as the rest of a sentence, if the sitemap itself cannot be read.
         """
-        for place, listed in enumerate(parse_sitemap(file)):
+        for place, (url, date, is_sitemap) in enumerate(parse_sitemap(file)):
             if place >= MAX_FILE_URLS:
                 yield self._reject(f"has more than {MAX_FILE_URLS:,} entries; the rest is not read")
                 return
-            if listed.is_sitemap:
-                yield from self._inside(listed.url, depth + 1)
-            elif listed.url:
-                yield self._next(), listed.url, listed.date
+            if is_sitemap:
+                yield from self._inside(url, depth + 1)
+            elif url:
+                yield self._next(), url, date
             else:
                 yield self._reject("an entry without a URL")
 

@@ -6,10 +6,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tasks.cleaning.columns import given_for, parse_column_options
+from tasks.cleaning.columns import parse_column_options
 from tasks.cleaning.rules import Rules
-from tasks.inspection import BODY_CHARS, Inspection, inspect_source
-from tasks.inspection_columns import ColumnSeen
+from tasks.inspection import BODY_CHARS, ColumnSeen, Inspection, inspect_source
+from tasks.loading import Loading
 from tasks.reading.sources import find_sources
 from tests.support import ROOT, write_articles
 
@@ -19,7 +19,7 @@ needs_dev = pytest.mark.skipif(not DEV.exists(), reason="the development data is
 
 def inspected(path: Path, *columns: str, rules: Rules | None = None) -> Inspection:
     (source,) = find_sources([str(path)])
-    return inspect_source(source, given_for(parse_column_options(columns), source.name), rules)
+    return inspect_source(source, Loading(parse_column_options(columns), rules or Rules()))
 
 
 def taken(seen: Inspection) -> dict[str, tuple[str, ...]]:

@@ -10,7 +10,7 @@ from typing import Self
 from aiohttp import web
 from yarl import URL
 
-from tasks.reading.fetch_page import FetchLimits
+from tasks.reading.fetching import FetchLimits
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

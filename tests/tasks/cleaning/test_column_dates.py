@@ -154,7 +154,7 @@ def test_inspect_tells_the_same(tmp_path: Path) -> None:
     as_csv(tmp_path / "a.csv", rows_of("31/03/2024"))
     (source,) = find_sources([str(tmp_path / "a.csv")])
     assert inspect_source(source).day_first is True
-    assert inspect_source(source, day_first=False).day_first is False
+    assert inspect_source(source, Loading(day_first=False)).day_first is False
     as_csv(tmp_path / "a.csv", rows_of("02/03/2024"))
     seen = inspect_source(source)
     why = next(each.why for each in seen.columns if each.name == "date")

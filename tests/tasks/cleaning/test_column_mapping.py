@@ -159,7 +159,7 @@ def test_a_flow_loads_a_short_file_that_is_read_apart_from_the_others(tmp_path: 
 def test_inspect_tells_the_body_by_the_files_beside_it(tmp_path: Path) -> None:
     as_files(tmp_path / "news", TEXTS)
     sources = find_sources([str(tmp_path / "news")])
-    seen = inspect_source(sources[0], siblings=Siblings(sources))
+    seen = inspect_source(sources[0], Loading(siblings=Siblings(sources)))
     assert (seen.name.rpartition("/")[2], seen.error) == ("a.json", None)
     why = next(each.why for each in seen.columns if each.taken_for == ("body",))
     assert why == "as in the files beside it"

@@ -11,8 +11,7 @@ import pytest
 from aiohttp import web
 
 from tasks.errors import UserError
-from tasks.reading.fetch_page import FetchLimits
-from tasks.reading.fetching import Entry, fetch_articles
+from tasks.reading.fetching import Entry, FetchLimits, fetch_articles
 from tasks.reading.readers_base import Reject, Row
 from tests.tasks.web_support import QUICK, Handler, Site, body, page, redirect, status
 
@@ -282,12 +281,12 @@ def test_closing_ends_all_at_once_though_nothing_answers() -> None:
         assert hanging.wait(10)
         rows.close()
         names = [each.name for each in threading.enumerate()]
-        assert "fetching-_serve" not in names
+        assert "fetching" not in names
         assert threading.active_count() <= before + 6, names
 
 
 def test_a_worker_that_dies_or_hangs_costs_its_page_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    from tasks.reading import fetch_page
+    from tasks.reading import fetch_extract, fetching
     from tasks.reading.fetch_extract import Workers
 
     class Impatient(Workers):
@@ -295,6 +294,10 @@ def test_a_worker_that_dies_or_hangs_costs_its_page_only(monkeypatch: pytest.Mon
             super().__init__(count, page_s=0.0001)
 
     with Site({"/a": page("A"), "/b": page("B")}) as site:
-        monkeypatch.setattr(fetch_page, "Workers", Impatient)
+        monkeypatch.setattr(fetching, "Workers", Impatient)
         found = fetch(numbered(site, "/a", "/b"), site)
         assert all("not found in 0.0001 s" in reason(found[row]) for row in (1, 2))
+        monkeypatch.undo()
+        monkeypatch.setattr(fetch_extract, "_WORKER", "import sys; sys.exit(1)")
+        found = fetch(numbered(site, "/a", "/b"), site)
+        assert all("trafilatura crashes on" in reason(found[row]) for row in (1, 2))

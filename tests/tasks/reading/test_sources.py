@@ -72,6 +72,15 @@ def test_a_folder_is_read_below_in_order_without_what_is_no_data() -> None:
     ]
 
 
+def test_a_blank_file_of_a_folder_is_passed_over_as_an_empty_one_is() -> None:
+    for name, content in (("d/a.jsonl", LINE), ("d/b.jsonl", ""), ("d/c.jsonl", " \n\n")):
+        put(name, content)
+    sources = find_sources(["d"])
+    assert [each.name for each in sources] == ["d/a.jsonl"]
+    assert [each.name for each in sources.skipped] == ["d/b.jsonl", "d/c.jsonl"]
+    assert not sources.broken
+
+
 def test_names_are_as_the_user_gave_them(folder: Path) -> None:
     put("d/a.jsonl")
     assert found("./d//a.jsonl") == [("d/a.jsonl", "jsonl")]
