@@ -18,7 +18,7 @@ from tasks.inspection_columns import ColumnSeen, columns_seen
 from tasks.inspection_sizes import COUNTED_BYTES, Size, parquet_rows, row_bytes, size_of
 from tasks.llm.tokens import estimate_tokens
 from tasks.reading.readers import read
-from tasks.reading.readers_base import BATCH_ROWS, Chunk, Record, Source
+from tasks.reading.readers_base import BATCH_ROWS, Record, RecordChunk, Source
 
 BODY_CHARS = 200
 """How much of a body is shown."""
@@ -148,7 +148,7 @@ class _Look:
         self.records: list[Record] = []
         self.tokens = 0
 
-    def at_first(self, chunks: Iterator[Chunk], batch_rows: int) -> None:
+    def at_first(self, chunks: Iterator[RecordChunk], batch_rows: int) -> None:
         """Look at the rows that a load would map the columns by, and count the others if cheap."""
         self.records, all_chunks = sampled(chunks, batch_rows)
         is_cheap = self._is_counted()
@@ -194,7 +194,7 @@ class _Look:
         self.seen.day_first = columns.day_first
         return columns
 
-    def _add(self, chunk: Chunk, columns: ColumnMap | None) -> None:
+    def _add(self, chunk: RecordChunk, columns: ColumnMap | None) -> None:
         self.seen.rows += len(chunk)
         if columns is None:
             self._reject(reject.reason for reject in chunk.rejects)

@@ -12,10 +12,10 @@ from tasks.errors import UserError
 from tasks.reading.readers_arrow_columns import (
     READ_ERRORS,
     RowNumbers,
-    column_chunks,
+    batch_rows_of,
     reading_error,
 )
-from tasks.reading.readers_base import BATCH_ROWS, ColumnChunk, Source, opened
+from tasks.reading.readers_base import BATCH_ROWS, RecordChunk, Source, in_chunks, opened
 
 _MAGIC_BYTES = 8
 MAX_FEATHER_1 = 200 << 20
@@ -30,7 +30,7 @@ with pa.ipc.new_stream(sys.stdout.buffer, table.schema) as writer:
 """
 
 
-def read_arrow(source: Source, batch_rows: int = BATCH_ROWS) -> Iterator[ColumnChunk]:
+def read_arrow(source: Source, batch_rows: int = BATCH_ROWS) -> Iterator[RecordChunk]:
     """Read Arrow IPC or Feather, rows numbered from 1; raise UserError where it goes no further.
 
     Memory is bounded by the file's largest record batch.
@@ -39,7 +39,7 @@ def read_arrow(source: Source, batch_rows: int = BATCH_ROWS) -> Iterator[ColumnC
     with opened(source) as file:
         try:
             for batch in _batches(source, file):
-                yield from column_chunks(batch, numbers, batch_rows)
+                yield from in_chunks(batch_rows_of(batch, numbers), batch_rows)
         except READ_ERRORS as error:
             raise reading_error(source.name, "Arrow", numbers, error) from error
 

@@ -1,16 +1,14 @@
-"""Arrow batches to chunks of columns: bad text found row by row, types that Python can hold."""
+"""Arrow batches to rows of Python values: bad text rejects its row, odd values come as text."""
 
 from collections.abc import Iterator
 from functools import cache
 from typing import Any
+from uuid import UUID
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from tasks.errors import UserError
-from tasks.reading.readers_base import CHUNK_BYTES, EXCERPT_CHARS, ColumnChunk, Reject, unique_names
+from tasks.reading.readers_base import EXCERPT_CHARS, Reject, Row, unique_names
 
 NOT_UTF8 = "text that is not UTF-8"
 """Why a row is rejected; its neighbours are kept."""
@@ -26,33 +24,34 @@ _LISTS = (
     (pa.types.is_list_view, pa.list_view),
     (pa.types.is_large_list_view, pa.large_list_view),
 )
-# Python's datetime ends at the year 9999; both are in days since 1970.
-_FIRST_DAY, _LAST_DAY = -719_162, 2_932_896
-_PER_DAY = {"s": 86_400, "ms": 86_400_000, "us": 86_400_000_000}
 
 
 class RowNumbers:
-    """Numbers the rows of a file from 1, batch after batch, and adds up how much they come to."""
+    """Numbers the rows of a file from 1, batch after batch, and adds up how much they come to.
+
+    Attributes:
+        last: the number of the last row.
+    """
 
     def __init__(self) -> None:
         self.last = 0
-        self._stored = self._text = 0
+        self._stored = 0
+        self._text = 0.0
 
-    def take(self, rows: int) -> range:
-        """Return the numbers of the next rows."""
-        first = self.last + 1
-        self.last += rows
-        return range(first, first + rows)
+    def store(self, size: int) -> None:
+        """Count bytes that are stored in the file."""
+        self._stored += size
 
-    def grow(self, stored: int, text: int) -> None:
-        """Count bytes as stored and as text; raise pa.ArrowInvalid for a bomb of repeated text."""
-        self._stored += stored
-        self._text += text
+    def next(self, size: float) -> int:
+        """Return the next row's number; raise pa.ArrowInvalid for a bomb of repeated text."""
+        self._text += size
         if self._text > max(FREE_GROWTH, MAX_GROWTH * self._stored):
             raise pa.ArrowInvalid(
                 f"it repeats so few texts that its rows come to over {MAX_GROWTH} times its size, "
-                f"{self._text >> 20:,} MiB"
+                f"{int(self._text) >> 20:,} MiB"
             )
+        self.last += 1
+        return self.last
 
 
 def reading_error(name: str, kind: str, numbers: RowNumbers, error: BaseException) -> UserError:
@@ -64,80 +63,47 @@ def reading_error(name: str, kind: str, numbers: RowNumbers, error: BaseExceptio
     return UserError(f"{name} cannot be read {kept}as {kind}: {reason}; fetch or write it anew")
 
 
-def column_chunks(
-    batch: pa.RecordBatch, numbers: RowNumbers, batch_rows: int, stored: int | None = None
-) -> Iterator[ColumnChunk]:
-    """Cut a batch into chunks of at most `batch_rows` rows and about CHUNK_BYTES.
+def batch_rows_of(
+    batch: pa.RecordBatch, numbers: RowNumbers, stored: int | None = None
+) -> Iterator[Row | Reject]:
+    """Yield the rows of a batch; those with text that is not UTF-8 are rejects.
 
-    Rows with text that is not UTF-8 become rejects. `stored` are the batch's bytes in its file, if
-    they are not those in memory. Raises pa.ArrowInvalid for a batch that is damaged, or a bomb.
+    `stored` are the batch's bytes in its file, if they are not those in memory. Raises
+    pa.ArrowInvalid for a batch that is damaged, or a bomb.
     """
     names = unique_names(batch.schema.names)
-    suspects = [column for column in batch.columns if not _is_text_valid(column)]
-    sizes = _row_sizes(batch)
-    numbers.grow(batch.nbytes if stored is None else stored, int(sizes.sum()))
-    for start, end in _cuts(sizes, batch_rows):
-        part = batch.slice(start, end - start)
-        bad = _bad_rows([column.slice(start, end - start) for column in suspects])
-        own = numbers.take(part.num_rows)
-        kept = np.array(own, dtype=np.int64)
-        if bad:
-            good = np.ones(part.num_rows, dtype=bool)
-            good[list(bad)] = False
-            part, kept = part.filter(pa.array(good)), kept[good]
-        columns = [_plain(column) for column in part.columns]
-        rejects = [Reject(own[index], NOT_UTF8, raw) for index, raw in sorted(bad.items())]
-        yield ColumnChunk(dict(zip(names, columns, strict=True)), kept, rejects)
+    columns = [_readable(column) for column in batch.columns]
+    numbers.store(batch.nbytes if stored is None else stored)
+    usual_size = batch.nbytes / max(1, batch.num_rows)
+    # A text of a dictionary is stored once, and is large in each row that has it.
+    repeated = [n for n, each in enumerate(columns) if pa.types.is_dictionary(each.type)]
+    for _, *scalars in zip(range(batch.num_rows), *columns, strict=True):
+        size = usual_size
+        try:
+            values = [_value(scalar) for scalar in scalars]
+        except UnicodeDecodeError as error:
+            raw = bytes(error.object)[: EXCERPT_CHARS * 4].decode(errors="replace")
+            yield Reject(numbers.next(size), NOT_UTF8, raw[:EXCERPT_CHARS])
+            continue
+        for place in repeated:
+            if isinstance(values[place], (str, bytes)):
+                size += len(values[place])
+        yield Row(numbers.next(size), dict(zip(names, values, strict=True)), int(size))
 
 
-def _row_sizes(batch: pa.RecordBatch) -> npt.NDArray[np.float64]:
-    """Return the bytes of each row: exact for text from dictionaries, else those of the average."""
-    sizes = np.zeros(batch.num_rows)
-    for column in batch.columns:
-        if pa.types.is_dictionary(column.type) and _has_length(column.type.value_type):
-            lengths = pc.take(pc.binary_length(column.dictionary), column.indices)
-            sizes += lengths.cast(pa.float64()).fill_null(0).to_numpy(zero_copy_only=False)
-            column = column.indices
-        sizes += column.nbytes / max(1, batch.num_rows)
-    return sizes
+def _readable(column: Any) -> Any:
+    """Return a column whose values can be asked for; raise pa.ArrowInvalid if it is damaged.
 
-
-def _has_length(kind: pa.DataType) -> bool:
-    return any(
-        test(kind)
-        for test in (
-            pa.types.is_string, pa.types.is_large_string, pa.types.is_binary,
-            pa.types.is_large_binary,
-        )
-    )  # fmt: skip
-
-
-def _cuts(sizes: npt.NDArray[np.float64], batch_rows: int) -> Iterator[tuple[int, int]]:
-    """Yield where chunks of at most `batch_rows` rows and about CHUNK_BYTES begin and end."""
-    ends, start, before = np.cumsum(sizes), 0, 0.0
-    while start < len(ends):
-        large = int(np.searchsorted(ends, before + CHUNK_BYTES, side="right"))
-        end = max(start + 1, min(start + batch_rows, large))
-        yield start, end
-        start, before = end, float(ends[end - 1])
-
-
-def _is_text_valid(column: Any) -> bool:
-    """Tell whether all text of a column is UTF-8; raise pa.ArrowInvalid if its layout is damaged.
-
-    Arrow ends the process when it uses offsets or indices that point out of their buffer.
+    Arrow ends the process when it uses offsets or indices that point out of their buffer. Whether
+    text is UTF-8 is not looked at here: as bytes only the layout counts.
     """
-    if isinstance(column.type, pa.BaseExtensionType):
-        column = column.storage
-    try:
-        column.validate(full=True)
-    except pa.ArrowInvalid as error:
-        if "UTF8" not in str(error):
-            raise
-        # Bad text hides what else may be wrong; as bytes only the layout counts.
-        column.view(_as_bytes(column.type)).validate(full=True)
-        return False
-    return True
+    storage = column.storage if isinstance(column.type, pa.BaseExtensionType) else column
+    storage.view(_as_bytes(storage.type)).validate(full=True)
+    if pa.types.is_timestamp(column.type):
+        # Microseconds are the finest that a datetime holds.
+        unit = "us" if column.type.unit == "ns" else column.type.unit
+        return column.cast(pa.timestamp(unit, _known_zone(column.type.tz)), safe=False)
+    return column if isinstance(column.type, pa.UuidType) else storage
 
 
 def _as_bytes(kind: pa.DataType) -> pa.DataType:
@@ -160,64 +126,7 @@ def _as_bytes(kind: pa.DataType) -> pa.DataType:
         return pa.struct([field.with_type(_as_bytes(field.type)) for field in kind])
     if pa.types.is_map(kind):
         return pa.map_(_as_bytes(kind.key_type), _as_bytes(kind.item_type))
-    raise pa.ArrowInvalid(f"a column of {kind} has text that is not UTF-8")
-
-
-def _bad_rows(columns: list[Any]) -> dict[int, str]:
-    """Return the rows with text that is not UTF-8, each with an excerpt of it."""
-    bad: dict[int, str] = {}
-    for column in columns:
-        for index in range(len(column)):
-            if index not in bad and (raw := _undecodable(column[index])) is not None:
-                bad[index] = raw
-    return bad
-
-
-def _undecodable(value: pa.Scalar) -> str | None:
-    try:
-        value.as_py()
-    except UnicodeDecodeError as error:
-        return bytes(error.object)[: EXCERPT_CHARS * 4].decode(errors="replace")[:EXCERPT_CHARS]
-    except _NO_VALUE:
-        pass  # A date that Python cannot hold is no bad text.
-    return None
-
-
-def _plain(column: Any) -> Any:
-    """Return a column whose values all are ones that Python can hold."""
-    kind = column.type
-    if isinstance(kind, pa.BaseExtensionType):
-        is_uuid = isinstance(kind, pa.UuidType)
-        return pa.array(map(_text, column), pa.string()) if is_uuid else _plain(column.storage)
-    if pa.types.is_run_end_encoded(kind):
-        return _plain(pc.run_end_decode(column))
-    if kind in (pa.string_view(), pa.binary_view()):
-        return column.cast(pa.large_string() if kind == pa.string_view() else pa.large_binary())
-    if pa.types.is_timestamp(kind):
-        return _datetimes(column)
-    if pa.types.is_nested(kind) or pa.types.is_temporal(kind) or pa.types.is_dictionary(kind):
-        return _checked(column)
-    return column
-
-
-def _text(value: pa.Scalar) -> str | None:
-    return str(value.as_py()) if value.is_valid else None
-
-
-def _datetimes(column: Any) -> Any:
-    """Round nanoseconds to microseconds, datetime's finest; give years beyond its as text."""
-    unit = "us" if column.type.unit == "ns" else column.type.unit
-    kind = pa.timestamp(unit, tz=_known_zone(column.type.tz))
-    if column.type != kind:
-        column = pc.cast(column, kind, safe=False)
-    ticks = column.cast(pa.int64())
-    day = _PER_DAY[unit]
-    least, most = pc.min_max(ticks).values()
-    if least.is_valid and not (
-        (_FIRST_DAY + 1) * day <= least.as_py() <= most.as_py() < _LAST_DAY * day
-    ):
-        return column.cast(pa.string())
-    return column
+    return kind
 
 
 @cache
@@ -231,37 +140,23 @@ def _known_zone(zone: str | None) -> str | None:
     return zone
 
 
-def _checked(column: Any) -> Any:
-    """Return a column of a type that may hold anything, as text where Python cannot hold it."""
-    if pa.types.is_dictionary(column.type) and _is_simple(column.type.value_type):
-        return column
+def _value(scalar: pa.Scalar) -> Any:
+    """Return a Python value, or its text where Python cannot hold it."""
     try:
-        column.to_pylist()
+        value = scalar.as_py()
+    except UnicodeDecodeError:
+        raise
     except _NO_VALUE:
-        return pa.array(map(_as_text, column), pa.string())
-    return column
+        return _text(scalar)
+    return str(value) if isinstance(value, UUID) else value
 
 
-def _is_simple(kind: pa.DataType) -> bool:
-    return not (pa.types.is_nested(kind) or pa.types.is_temporal(kind))
-
-
-def _as_text(value: pa.Scalar) -> str | None:
-    if not value.is_valid:
-        return None
-    try:
-        return str(value.as_py())
-    except _NO_VALUE:
-        return _cast_text(value)
-
-
-def _cast_text(value: Any) -> str:
+def _text(value: Any) -> str:
     """Return the text of a value that is none of Python's: of a list or struct part by part."""
     if isinstance(value, pa.StructScalar):
-        inside = ", ".join(f"{name}: {_cast_text(part)}" for name, part in value.items())
-        return f"{{{inside}}}"
+        return f"{{{', '.join(f'{name}: {_text(part)}' for name, part in value.items())}}}"
     if isinstance(value, pa.ListScalar) and value.values is not None:
-        return f"[{', '.join(map(_cast_text, value.values))}]"
+        return f"[{', '.join(map(_text, value.values))}]"
     try:
         return str(value.cast(pa.string()))
     except pa.ArrowException:

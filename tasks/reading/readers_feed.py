@@ -18,8 +18,8 @@ from tasks.reading.feed_json import json_entries, looks_like_json_feed
 from tasks.reading.readers_base import (
     BATCH_ROWS,
     EXCERPT_CHARS,
-    Chunk,
     Record,
+    RecordChunk,
     Reject,
     Row,
     Source,
@@ -35,7 +35,7 @@ _HTML_TYPES = frozenset({"text/html", "application/xhtml+xml"})
 _TEXT_TYPE = re.compile(r"(text/.*|(application/)?x?html(\+xml)?|)$")
 
 
-def read_feed(source: Source, batch_rows: int = BATCH_ROWS) -> Iterator[Chunk]:
+def read_feed(source: Source, batch_rows: int = BATCH_ROWS) -> Iterator[RecordChunk]:
     """Give a feed's entries as rows, numbered from 1; nothing is fetched.
 
     A record has ``text`` (the content or the summary, whichever is fuller; HTML as it is) and
