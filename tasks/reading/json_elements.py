@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from bisect import bisect
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -35,6 +34,7 @@ from tasks.reading.readers_base import Reject, Row
 _FIRST_CHECK = 2 << 20
 _EXCERPT = 8_000
 _OVERLAP = 2_000
+_REACH = 400
 ENDS_WITHIN = "the file ends within this element"
 """What is added to the reason of a reject that is cut."""
 
@@ -221,9 +221,12 @@ class Elements(Cursor):
         place = len(data[self._at : stop].decode(errors="replace")[: error.position].encode())
         start = self._at + max(1, place - len(self._first_name) - 64)
         if end is not None and data[end - 1] == data[self._at] + 2:
-            found = _next_in_strings(begins, data, (self._at, start, end))
-            if found is not None:
-                return found
+            # A quote may be missing: then the next element begins in what seems to be a string.
+            for string in STRINGS.finditer(data, self._at, end):
+                place, string_end = max(start, string.start()), string.end()
+                found = begins.search(data, place, min(end, string_end + _REACH))
+                if found and found.start() < string_end:
+                    return found.end()
             return end
         while not (found_next := begins.search(data, start, stop)):
             if end is not None:
@@ -259,19 +262,3 @@ def _beginning(syntax: Syntax, name: bytes, data: bytearray, at: int) -> re.Patt
     name = name or (own[1] if own else b"")
     start = rb"\{\s*" + (re.escape(name) + rb"\s*:" if name else b'"')
     return re.compile(syntax.separator + start + b")")
-
-
-def _next_in_strings(
-    begins: re.Pattern[bytes], data: bytearray, places: tuple[int, int, int]
-) -> int | None:
-    """Find an element that begins within what seems to be a string: a quote before it is missing.
-
-    `places` are where the broken element begins, where the search does, and where both end.
-    """
-    at, start, end = places
-    strings = [each.span() for each in STRINGS.finditer(data, at, end)]
-    for found in begins.finditer(data, start, end):
-        index = bisect(strings, (found.start(), 0)) - 1
-        if index >= 0 and found.start() < strings[index][1]:
-            return found.end()
-    return None

@@ -14,7 +14,7 @@ import feedparser
 from lxml import etree, html
 
 from tasks.errors import UserError
-from tasks.reading.feed_json import json_entries, looks_like_json_feed
+from tasks.reading.feed_json import BROKEN, looks_like_json_feed, parse_json_feed
 from tasks.reading.readers_base import (
     BATCH_ROWS,
     EXCERPT_CHARS,
@@ -54,12 +54,12 @@ def read_feed(source: Source, batch_rows: int = BATCH_ROWS) -> Iterator[RecordCh
             f"{source.name} has more than {MAX_FEED_BYTES:,} bytes, too many for a feed; "
             "split it, or load it as JSON Lines"
         )
-    rows = json_entries(data, source) if looks_like_json_feed(data) else _xml_entries(data, source)
-    yield from in_chunks(rows, batch_rows)
+    is_json = looks_like_json_feed(data)
+    feed = parse_json_feed(data, source.name) if is_json else _parsed(data, source)
+    yield from in_chunks(_rows(feed, source), batch_rows)
 
 
-def _xml_entries(data: bytes, source: Source) -> Iterator[Row | Reject]:
-    feed = _parsed(data, source)
+def _rows(feed: Any, source: Source) -> Iterator[Row | Reject]:
     entries = feed.get("entries") or []
     if not feed.get("version") and not entries:
         raise UserError(
@@ -75,7 +75,7 @@ def _xml_entries(data: bytes, source: Source) -> Iterator[Row | Reject]:
         else:
             known = record.get("title") or record.get("url") or record.get("id") or ""
             reason = "no text, only a title" if "title" in record else "no text"
-            yield Reject(number, reason, known[:EXCERPT_CHARS])
+            yield Reject(number, entry.get(BROKEN, reason), known[:EXCERPT_CHARS])
 
 
 def _parsed(data: bytes, source: Source) -> Any:
