@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from tasks.reading.csv_dialect import MAX_FIELD, Dialect
 from tasks.reading.readers_base import EXCERPT_CHARS, Reject, Row
-from tasks.reading.readers_text import without_surrogates
+from tasks.reading.readers_text import bounded_lines, without_surrogates
 
 MAX_LINE = 16 << 20
 """The longest line of a CSV file, in characters: three times the longest of articles."""
@@ -32,12 +32,6 @@ def text_of(file: BinaryIO, encoding: str) -> io.TextIOWrapper:
     return io.TextIOWrapper(file, "utf-8" if codec == "ascii" else encoding, errors, newline="")
 
 
-class CutLine(str):
-    """The start of a line over MAX_LINE, whose rest has been skipped."""
-
-    __slots__ = ()
-
-
 class Lines:
     """The lines of a text for csv.reader; those of the row at hand can be given back.
 
@@ -47,30 +41,24 @@ class Lines:
     """
 
     def __init__(self, readline: Callable[[int], str]) -> None:
-        self._readline = readline
+        self._lines = bounded_lines(readline, ("\n", "\r"), MAX_LINE)
         self.first = 1
         self.row: list[str] = []
         first = self._next()
-        self._back = deque([first.removeprefix(_MARK) if type(first) is str else first])
+        self._back = deque([first if _is_cut(first) else first.removeprefix(_MARK)])
 
     def __iter__(self) -> Iterator[str]:
         row, back = self.row, self._back
         while line := back.popleft() if back else self._next():
             row.append(line)
-            if type(line) is CutLine:
+            if _is_cut(line):
                 raise csv.Error(_TOO_LONG)
             if len(row) > MAX_LINES:
                 raise csv.Error(f"{_OVER} {MAX_LINES:,} lines")
             yield line
 
     def _next(self) -> str:
-        line = self._readline(MAX_LINE + 1)
-        if len(line) <= MAX_LINE:
-            return line
-        piece = line
-        while piece and not piece.endswith(("\n", "\r")):
-            piece = self._readline(MAX_LINE)
-        return CutLine(line[:EXCERPT_CHARS])
+        return next(self._lines, ("", True))[0]
 
     @property
     def last(self) -> int:
@@ -86,7 +74,7 @@ class Lines:
     @property
     def is_cut(self) -> bool:
         """Whether the row is a line that was too long to be kept."""
-        return bool(self.row) and type(self.row[0]) is CutLine
+        return bool(self.row) and _is_cut(self.row[0])
 
     def begin_row(self) -> None:
         """Go on to the next row."""
@@ -97,6 +85,10 @@ class Lines:
         """Put all lines of this row but the first `keep` back to be read again."""
         self._back.extendleft(reversed(self.row[keep:]))
         del self.row[keep:]
+
+
+def _is_cut(line: str) -> bool:
+    return len(line) > MAX_LINE
 
 
 class RowReader:
@@ -120,11 +112,7 @@ class RowReader:
         """Yield all rows that are not blank."""
         lines, width = self.lines, len(self._names)
         broken: _Broken | None = None
-        while True:
-            lines.begin_row()
-            fields = self._next()
-            if fields is None:
-                break
+        for fields in self.parsed():
             if isinstance(fields, csv.Error) and not lines.is_cut:
                 if broken and self._begins_anew():
                     yield broken.reject()
