@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from tasks.reading.readers_arrow_columns import (
+from tasks.reading.readers_arrow import (
     READ_ERRORS,
     RowNumbers,
     batch_rows_of,

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tasks.cleaning.canonical import CanonicalChunk, canonical
 from tasks.cleaning.columns import ColumnMap
 from tasks.cleaning.templates import Template
-from tasks.reading.readers_arrow_columns import RowNumbers, batch_rows_of
+from tasks.reading.readers_arrow import RowNumbers, batch_rows_of
 from tasks.reading.readers_base import RecordChunk, in_chunks
 
 COLUMNS = ColumnMap(

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.errors import UserError
-from tasks.reading import readers_arrow_columns, readers_parquet
+from tasks.reading import readers_arrow, readers_parquet
 from tasks.reading.places import LocalPlace
 from tasks.reading.readers_base import RecordChunk, Source
 from tasks.reading.readers_parquet import read_parquet
@@ -252,7 +252,7 @@ def test_the_files_of_other_writers_all_load() -> None:
 def test_a_text_stored_once_for_all_rows_is_a_bomb(
     path: Path, monkeypatch: pytest.MonkeyPatch, as_dictionary: bool
 ) -> None:
-    monkeypatch.setattr(readers_arrow_columns, "FREE_GROWTH", 8 << 20)
+    monkeypatch.setattr(readers_arrow, "FREE_GROWTH", 8 << 20)
     monkeypatch.setattr(readers_parquet, "MAX_BATCH", 2 << 20)
     text = "x" * 100_000
     body = pa.DictionaryArray.from_arrays(pa.array([0] * 1000, pa.int32()), [text])
@@ -280,7 +280,7 @@ def test_a_batch_of_one_repeated_text_is_kept_small(
 def test_many_rows_of_short_repeated_texts_are_no_bomb(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(readers_arrow_columns, "FREE_GROWTH", 1 << 20)
+    monkeypatch.setattr(readers_arrow, "FREE_GROWTH", 1 << 20)
     table = pa.table({"body": [f"body {n} " * 9 for n in range(20_000)]})
     kinds = pa.array(["a category"] * 20_000).dictionary_encode()
     pq.write_table(table.append_column("kind", kinds), path)
