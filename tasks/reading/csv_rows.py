@@ -143,10 +143,10 @@ class Lines:
         self.first += len(self.row)
         self.row.clear()
 
-    def give_back(self, keep: int) -> None:
-        """Put all lines of this row but the first `keep` back to be read again."""
-        self._back.extendleft(reversed(self.row[keep:]))
-        del self.row[keep:]
+    def give_back(self) -> None:
+        """Put all lines of this row but the first back to be read again."""
+        self._back.extendleft(reversed(self.row[1:]))
+        del self.row[1:]
 
 
 def _is_cut(line: str) -> bool:
@@ -219,7 +219,7 @@ class RowReader:
         loose, lines = None, self.lines
         if not lines.is_cut and (len(lines.row) == 1 or self._dialect.delimiter == "\t"):
             loose = self._dialect.parse_loosely(lines.row[0], len(self._names))
-        lines.give_back(1)
+        lines.give_back()
         self._reader = self._dialect.parse(lines)
         return error if loose is None else loose
 

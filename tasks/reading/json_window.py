@@ -97,6 +97,7 @@ class BracketScan:
             if not self._in_string and not self._depth:
                 self.place = base + at
                 return at
+        depth = self._depth
         for token in _TOKEN.finditer(data, at) if not self._in_string else ():
             at = token.end()
             byte = data[token.start()]
@@ -104,12 +105,13 @@ class BracketScan:
                 # The window ends within the string, or before the second half of an escape.
                 self._in_string = token[1] is None
             elif byte in _OPENING:
-                self._depth += 1
+                depth += 1
             else:
-                self._depth -= 1
-            if self._depth <= 0 and not self._in_string:
+                depth -= 1
+            if depth <= 0 and not self._in_string:
                 self.place = base + at
                 return at
+        self._depth = depth
         self.place = base + (at if self._in_string else len(data))
         return None
 
