@@ -58,16 +58,12 @@ def _layout(file: BinaryIO, encoding: str, name: str) -> Layout:
             f"{name} has no header that can be read (line {layout.skip + 1}: its quotes do not "
             "match); put one line with the columns' names on top"
         )
-    _check_columns(layout, name)
-    return layout
-
-
-def _check_columns(layout: Layout, name: str) -> None:
     if len(layout.names) > MAX_COLUMNS:
         raise UserError(
             f"{name} has {len(layout.names):,} columns, and tables of more than {MAX_COLUMNS:,} "
             "are not read; save it with fewer, or as JSON Lines"
         )
+    return layout
 
 
 def _skip(lines: Lines, layout: Layout) -> None:
