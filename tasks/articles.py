@@ -24,7 +24,6 @@ from tasks.printable import printable
 from tasks.reading.readers import read
 from tasks.reading.readers_base import (
     EXCERPT_CHARS,
-    Chunk,
     RecordChunk,
     Reject,
     Source,
@@ -98,7 +97,7 @@ def _pieces(
 
 
 def _mapped(
-    chunks: Iterator[Chunk],
+    chunks: Iterator[RecordChunk],
     source: Source,
     report: SourceReport,
     loading: Loading,

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from tasks.cleaning import flags
 from tasks.cleaning.canonical_body import bodies_of
-from tasks.cleaning.canonical_fields import as_records, others, value_at
+from tasks.cleaning.canonical_fields import others, value_at
 from tasks.cleaning.canonical_json import excerpt, to_json
 from tasks.cleaning.canonical_values import moments, short_texts, summaries
 from tasks.cleaning.columns import ColumnMap
@@ -20,7 +20,7 @@ from tasks.cleaning.language import detect_languages
 from tasks.cleaning.language_codes import usual_codes
 from tasks.cleaning.mojibake import has_mojibake, mojibake_suspects
 from tasks.cleaning.rules import Rules, short_bodies
-from tasks.reading.readers_base import EXCERPT_CHARS, Chunk, Record, Reject
+from tasks.reading.readers_base import EXCERPT_CHARS, Record, RecordChunk, Reject
 
 ARTICLES_SCHEMA = pa.schema(
     [
@@ -68,13 +68,13 @@ class CanonicalChunk:
 
 
 def canonical(
-    chunk: Chunk, columns: ColumnMap, source: str, rules: Rules = _USUAL
+    chunk: RecordChunk, columns: ColumnMap, source: str, rules: Rules = _USUAL
 ) -> CanonicalChunk:
     """Turn raw rows into canonical ones; those that the rules take for no article are rejects.
 
     Every row of the chunk becomes a row of the batch or a reject, whatever it holds.
     """
-    records, numbers = as_records(chunk).records, np.asarray(chunk.rows, np.int64)
+    records, numbers = chunk.records, np.asarray(chunk.rows, np.int64)
     batch, refused = _articles(records, columns, source, rules)
     is_kept = np.ones(len(records), np.bool_)
     is_kept[list(refused)] = False

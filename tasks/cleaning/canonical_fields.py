@@ -1,4 +1,4 @@
-"""Rows as records: what a chunk of columns holds as Python values, and values as Arrow strings."""
+"""Rows as records: what they hold by column, and values as Arrow strings."""
 
 from __future__ import annotations
 
@@ -6,21 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from tasks.reading.readers_base import Chunk, Record, RecordChunk
+from tasks.reading.readers_base import Record
 from tasks.reading.readers_text import without_surrogates
-
-
-def as_records(chunk: Chunk) -> RecordChunk:
-    """Return a chunk with its rows as records."""
-    if isinstance(chunk, RecordChunk):
-        return chunk
-    columns = [python_values(column) for column in chunk.columns.values()]
-    records: list[Record] = [{} for _ in chunk.rows]
-    if columns:
-        records = [dict(zip(chunk.columns, row, strict=True)) for row in zip(*columns, strict=True)]
-    return RecordChunk(records, chunk.rows.tolist(), chunk.rejects)
 
 
 def others(records: Sequence[Record], used: frozenset[str]) -> Iterator[Record]:
@@ -56,35 +44,6 @@ def _without(record: Record, dotted: list[str]) -> Record:
         if kept:
             record[head] = kept
     return record
-
-
-def python_values(column: pa.Array) -> list[Any]:
-    """Return a column as Python values: what `to_pylist` gives, or the next best of odd values.
-
-    Nanoseconds, which a datetime cannot hold, are cut off; what has no Python value is written
-    out as text.
-    """
-    if pa.types.is_timestamp(column.type) and column.type.unit == "ns":
-        column = column.cast(pa.timestamp("us", column.type.tz), safe=False)
-    try:
-        return list(column.to_pylist())
-    except (ValueError, OverflowError, UnicodeDecodeError, pa.ArrowException):
-        return [_python_value(scalar) for scalar in column]
-
-
-def _python_value(scalar: pa.Scalar) -> Any:
-    try:
-        return scalar.as_py()
-    except (ValueError, OverflowError, pa.ArrowException):
-        pass
-    if pa.types.is_struct(scalar.type):
-        return {field.name: _python_value(scalar[at]) for at, field in enumerate(scalar.type)}
-    if isinstance(scalar, pa.ListScalar):
-        return [_python_value(each) for each in scalar.values]
-    try:
-        return pc.cast(scalar, pa.string()).as_py()
-    except (ValueError, pa.ArrowException):
-        return None
 
 
 def strings_of(values: list[Any], text_of: Callable[[Any], str | None]) -> pa.StringArray:

@@ -11,14 +11,14 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import NamedTuple
 
-from tasks.cleaning.canonical_fields import as_records, value_at
+from tasks.cleaning.canonical_fields import value_at
 from tasks.cleaning.column_names import named
 from tasks.cleaning.column_profiles import columns_of, is_blank
 from tasks.cleaning.columns import ColumnMap, guess_columns
 from tasks.cleaning.dates_order import day_first_in
 from tasks.errors import SourceAway, StoppedRun, StorageDown, UserError
 from tasks.reading.readers import DOCUMENT, read
-from tasks.reading.readers_base import BATCH_ROWS, Chunk, Record, RecordChunk, Source
+from tasks.reading.readers_base import BATCH_ROWS, Record, RecordChunk, Source
 
 FILE_DATE = "(file name)"
 """The column that the date in a file's name is put into."""
@@ -43,7 +43,7 @@ _FIRST_YEAR = 1600
 
 
 def sampled(
-    chunks: Iterator[Chunk], rows: int = BATCH_ROWS
+    chunks: Iterator[RecordChunk], rows: int = BATCH_ROWS
 ) -> tuple[list[Record], Generator[RecordChunk, None, None]]:
     """Read ahead until there are enough rows to tell what the columns are.
 
@@ -64,20 +64,20 @@ def sampled(
             break
         if chunk is None:
             break
-        held.append(as_records(chunk))
-        records += held[-1].head(rows - len(records))
+        held.append(chunk)
+        records += chunk.head(rows - len(records))
     return records, _from_the_first(held, failed, chunks)
 
 
 def _from_the_first(
-    held: list[RecordChunk], failed: UserError | None, chunks: Iterator[Chunk]
+    held: list[RecordChunk], failed: UserError | None, chunks: Iterator[RecordChunk]
 ) -> Generator[RecordChunk, None, None]:
     held.reverse()
     while held:
         yield held.pop()
     if failed is not None:
         raise failed
-    yield from map(as_records, chunks)
+    yield from chunks
 
 
 class _Rows(NamedTuple):

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from tasks.cleaning.canonical_fields import as_records, value_at
+from tasks.cleaning.canonical_fields import value_at
 from tasks.interruption import raise_if_interrupted
-from tasks.reading.readers_base import Chunk
+from tasks.reading.readers_base import RecordChunk
 
 _FIGURES = re.compile(r"\D*(\d{1,2})([/-])(\d{1,2})\2\d{4}(?!\d)")
 _MOST_DAYS = 31
@@ -30,7 +30,7 @@ def is_open(values: Iterable[Any]) -> bool:
     return bool(written) and not any(_told(written))
 
 
-def day_first_in(chunks: Iterable[Chunk], column: str) -> bool | None:
+def day_first_in(chunks: Iterable[RecordChunk], column: str) -> bool | None:
     """Read on in a source up to the first date that tells the order; None if none does.
 
     Args:
@@ -42,7 +42,7 @@ def day_first_in(chunks: Iterable[Chunk], column: str) -> bool | None:
     """
     for chunk in chunks:
         raise_if_interrupted()
-        days, months = _told(value_at(record, column) for record in as_records(chunk).records)
+        days, months = _told(value_at(record, column) for record in chunk.records)
         if days or months:
             return days if days != months else None
     return None

@@ -113,7 +113,7 @@ class Meter:
                 self.given += len(piece)
                 refuse_bomb(self.name, self.taken, self.given)
                 yield piece
-        except (Cut, EOFError) as error:
+        except EOFError as error:
             raise UserError(
                 f"{self.name} ends in the middle of its compressed data, after {self.given:,} "
                 "unpacked bytes; get a complete copy"
@@ -123,10 +123,6 @@ class Meter:
                 f"{self.name} is damaged: {error}, after {self.given:,} unpacked bytes; "
                 "get a good copy"
             ) from error
-
-
-class Cut(Exception):
-    """Compressed data ends before its end."""
 
 
 class Damaged(Exception):
@@ -151,7 +147,7 @@ def members(meter: Meter, new: Callable[[], Decoder]) -> Iterator[bytes]:
             if decoder.needs_input and not data:
                 data = meter.read(PIECE_BYTES)
                 if not data:
-                    raise Cut
+                    raise EOFError
             if piece := _decompress(decoder, data, first):
                 yield piece
             data = b""

@@ -3,14 +3,17 @@
 import codecs
 import csv
 import io
+import re
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import BinaryIO
 
-from tasks.reading.csv_dialect import MAX_FIELD, Dialect
 from tasks.reading.readers_base import EXCERPT_CHARS, Reject, Row
-from tasks.reading.readers_text import without_surrogates
+from tasks.reading.readers_text import bounded_lines, without_surrogates
 
+MAX_FIELD = 8 << 20
+"""The longest field taken, in characters: where a quote that is never closed stops swallowing."""
 MAX_LINE = 16 << 20
 """The longest line of a CSV file, in characters: three times the longest of articles."""
 MAX_LINES = 200_000
@@ -18,6 +21,65 @@ MAX_LINES = 200_000
 _TOO_LONG = f"the line is longer than {MAX_LINE >> 20} MiB"
 _OVER = "field larger than"
 _MARK = "\ufeff"
+
+
+@dataclass(frozen=True)
+class Dialect:
+    r"""The marks of a CSV file, one character each.
+
+    Attributes:
+        quote: around fields; doubled within one it stands for itself.
+        skip_space: spaces after a delimiter are no part of the field.
+        escape: a backslash stands before quotes, delimiters and backslashes that are text.
+    """
+
+    delimiter: str
+    quote: str = '"'
+    skip_space: bool = False
+    escape: bool = False
+
+    def parse(self, lines: Iterable[str]) -> Iterator[list[str]]:
+        """Parse lines strictly: raises csv.Error where quotes do not match."""
+        return self._reader(lines, strict=True)
+
+    def parse_loosely(self, line: str, width: int) -> list[str] | None:
+        """Parse one line whose quotes are not balanced, if it comes to `width` fields.
+
+        Quotes in a TSV often are part of the text; elsewhere a stray one is left in its field.
+        """
+        if self.delimiter == "\t":
+            fields = line.rstrip("\r\n").split("\t")
+            return fields if len(fields) == width else None
+        if line.count(self.quote) % 2:
+            return None
+        try:
+            fields = next(self._reader([line], strict=False))
+        except csv.Error:
+            return None
+        return fields if len(fields) == width else None
+
+    def _reader(self, lines: Iterable[str], strict: bool) -> Iterator[list[str]]:
+        csv.field_size_limit(MAX_FIELD)
+        return csv.reader(
+            map(self._guarded, lines) if self.escape else lines,
+            delimiter=self.delimiter,
+            quotechar=self.quote,
+            skipinitialspace=self.skip_space,
+            escapechar="\\" if self.escape else None,
+            strict=strict,
+        )
+
+    def _guarded(self, line: str) -> str:
+        r"""Double the backslashes that escape no mark: csv would drop that of `C:\new`."""
+        if "\\" not in line:
+            return line
+        marks = (self.delimiter, self.quote, "\\", "\n", "\r")
+        return re.sub(
+            r"\\(.)",
+            lambda pair: pair[0] if pair[1] in marks else "\\" + pair[0],
+            line,
+            flags=re.DOTALL,
+        )
 
 
 def text_of(file: BinaryIO, encoding: str) -> io.TextIOWrapper:
@@ -32,12 +94,6 @@ def text_of(file: BinaryIO, encoding: str) -> io.TextIOWrapper:
     return io.TextIOWrapper(file, "utf-8" if codec == "ascii" else encoding, errors, newline="")
 
 
-class CutLine(str):
-    """The start of a line over MAX_LINE, whose rest has been skipped."""
-
-    __slots__ = ()
-
-
 class Lines:
     """The lines of a text for csv.reader; those of the row at hand can be given back.
 
@@ -47,30 +103,24 @@ class Lines:
     """
 
     def __init__(self, readline: Callable[[int], str]) -> None:
-        self._readline = readline
+        self._lines = bounded_lines(readline, ("\n", "\r"), MAX_LINE)
         self.first = 1
         self.row: list[str] = []
         first = self._next()
-        self._back = deque([first.removeprefix(_MARK) if type(first) is str else first])
+        self._back = deque([first if _is_cut(first) else first.removeprefix(_MARK)])
 
     def __iter__(self) -> Iterator[str]:
         row, back = self.row, self._back
         while line := back.popleft() if back else self._next():
             row.append(line)
-            if type(line) is CutLine:
+            if _is_cut(line):
                 raise csv.Error(_TOO_LONG)
             if len(row) > MAX_LINES:
                 raise csv.Error(f"{_OVER} {MAX_LINES:,} lines")
             yield line
 
     def _next(self) -> str:
-        line = self._readline(MAX_LINE + 1)
-        if len(line) <= MAX_LINE:
-            return line
-        piece = line
-        while piece and not piece.endswith(("\n", "\r")):
-            piece = self._readline(MAX_LINE)
-        return CutLine(line[:EXCERPT_CHARS])
+        return next(self._lines, ("", True))[0]
 
     @property
     def last(self) -> int:
@@ -86,17 +136,21 @@ class Lines:
     @property
     def is_cut(self) -> bool:
         """Whether the row is a line that was too long to be kept."""
-        return bool(self.row) and type(self.row[0]) is CutLine
+        return bool(self.row) and _is_cut(self.row[0])
 
     def begin_row(self) -> None:
         """Go on to the next row."""
         self.first += len(self.row)
         self.row.clear()
 
-    def give_back(self, keep: int) -> None:
-        """Put all lines of this row but the first `keep` back to be read again."""
-        self._back.extendleft(reversed(self.row[keep:]))
-        del self.row[keep:]
+    def give_back(self) -> None:
+        """Put all lines of this row but the first back to be read again."""
+        self._back.extendleft(reversed(self.row[1:]))
+        del self.row[1:]
+
+
+def _is_cut(line: str) -> bool:
+    return len(line) > MAX_LINE
 
 
 class RowReader:
@@ -120,11 +174,7 @@ class RowReader:
         """Yield all rows that are not blank."""
         lines, width = self.lines, len(self._names)
         broken: _Broken | None = None
-        while True:
-            lines.begin_row()
-            fields = self._next()
-            if fields is None:
-                break
+        for fields in self.parsed():
             if isinstance(fields, csv.Error) and not lines.is_cut:
                 if broken and self._begins_anew():
                     yield broken.reject()
@@ -169,7 +219,7 @@ class RowReader:
         loose, lines = None, self.lines
         if not lines.is_cut and (len(lines.row) == 1 or self._dialect.delimiter == "\t"):
             loose = self._dialect.parse_loosely(lines.row[0], len(self._names))
-        lines.give_back(1)
+        lines.give_back()
         self._reader = self._dialect.parse(lines)
         return error if loose is None else loose
 

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from statistics import median
 
-from tasks.reading.csv_dialect import Dialect
-from tasks.reading.csv_rows import Lines, RowReader
+from tasks.reading.csv_rows import Dialect, Lines, RowReader
 from tasks.reading.readers_base import unique_names
 
 SAMPLE = 256 << 10

@@ -1,9 +1,8 @@
 """The process that reads a workbook, run as a script: the library makes room for every cell.
 
 Two cells at opposite corners of a sheet take a few hundred bytes in a file and terabytes in
-memory, of which the library aborts; here that ends nothing but this process. It is given the file
-by a descriptor, and the names of sheets on its standard input, each as a line of JSON. It answers
-on its standard output with pickled pairs: what it is, and the value.
+memory, of which the library aborts; here that ends nothing but this process. It is given the
+workbook and a file for its rows by their descriptors, and answers on its standard output.
 """
 
 import json
@@ -11,12 +10,11 @@ import pickle
 import resource
 import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, BinaryIO
 
 from python_calamine import (
     CalamineError,
     CalamineSheet,
-    CalamineWorkbook,
     PasswordError,
     SheetTypeEnum,
     SheetVisibleEnum,
@@ -24,61 +22,58 @@ from python_calamine import (
 )
 
 _ROWS, _CHARACTERS = 500, 1 << 20
-"""An answer holds so many rows, or about so much text."""
+"""Rows are pickled so many at a time, or of about so much text."""
 
 
-def main(descriptor: int, most_memory: int, most_cells: int) -> None:
-    """Answer with the sheets of a workbook, then with the rows of each one that is asked for.
+def main(workbook: int, rows: int, most_memory: int, most_cells: int) -> None:
+    """Write the rows of all sheets that are shown; say where each sheet's begin, or what is wrong.
 
     Takes `most_memory` bytes in all, and sheets of `most_cells` from first to last.
     """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_AS, (most_memory, most_memory))
+    what = "workbook"
+    answer: dict[str, Any] = {}
     try:
-        with open(descriptor, "rb") as file:
-            workbook = load_workbook(file)
-        sheets = [
-            (
-                each.name,
-                each.visible == SheetVisibleEnum.Visible,
-                each.typ == SheetTypeEnum.WorkSheet,
-            )
-            for each in workbook.sheets_metadata
-        ]
-        _answer("sheets", sheets)
-        for line in sys.stdin:
-            _answer_rows(workbook, json.loads(line), most_cells)
+        with open(workbook, "rb") as file, open(rows, "wb") as out:
+            book = load_workbook(file)
+            answer["sheets"] = sheets = []
+            for each in book.sheets_metadata:
+                visible = each.visible == SheetVisibleEnum.Visible
+                is_table = each.typ == SheetTypeEnum.WorkSheet
+                sheets.append((each.name, visible, is_table, out.tell()))
+                if visible and is_table:
+                    what = f"sheet {each.name}"
+                    _write(book.get_sheet_by_name(each.name), out, most_cells)
     except PasswordError:
-        _answer("password", "")
+        answer["error"] = "password", what, ""
+    except OverflowError:
+        answer["error"] = "cells", what, ""
     except (CalamineError, OSError, ValueError) as error:
-        _answer("error", (str(error).strip() or type(error).__name__).splitlines()[0].rstrip("."))
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+        answer["error"] = "damage", what, reason
     except BaseException as error:
         # What fails inside of the library's Rust comes as no Exception.
         if type(error).__name__ != "PanicException":
             raise
-        _answer("error", "it is damaged")
+        answer["error"] = "damage", what, "it is damaged"
+    print(json.dumps(answer))
 
 
-def _answer(kind: str, value: Any) -> None:
-    pickle.dump((kind, value), sys.stdout.buffer, pickle.HIGHEST_PROTOCOL)
-    sys.stdout.buffer.flush()
-
-
-def _answer_rows(workbook: CalamineWorkbook, name: str, most_cells: int) -> None:
-    sheet = workbook.get_sheet_by_name(name)
+def _write(sheet: CalamineSheet, out: BinaryIO, most_cells: int) -> None:
     if sheet.total_height * sheet.total_width > most_cells:
-        _answer("cells", "")
-        return
+        raise OverflowError
     rows: list[tuple[int, list[Any]]] = []
     size = 0
     for number, cells in _filled(sheet):
         rows.append((number, cells))
         size += sum(len(cell) for cell in cells if isinstance(cell, str))
         if len(rows) >= _ROWS or size >= _CHARACTERS:
-            _answer("rows", rows)
+            pickle.dump(rows, out, pickle.HIGHEST_PROTOCOL)
             rows, size = [], 0
-    _answer("rows", rows)
-    _answer("end", "")
+    if rows:
+        pickle.dump(rows, out, pickle.HIGHEST_PROTOCOL)
+    pickle.dump([], out)
 
 
 def _filled(sheet: CalamineSheet) -> Iterator[tuple[int, list[Any]]]:

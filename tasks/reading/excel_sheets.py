@@ -4,17 +4,16 @@ import json
 import pickle
 import subprocess
 import sys
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from shutil import copyfileobj
 from typing import Any, BinaryIO
 
 from tasks.errors import UserError
+from tasks.reading.places_streams import spooled, temporary_file
 
 MAX_MEMORY = 2 << 30
 """Bytes that the process may take: the largest workbooks that are read come to 1.4 GB."""
@@ -78,87 +77,70 @@ def _lies(archive: zipfile.ZipFile, members: list[zipfile.ZipInfo]) -> bool:
 
 
 @dataclass(frozen=True)
-class SheetInfo:
-    """What a workbook says of a sheet: `is_table` is false for charts and macros."""
+class Sheet:
+    """What a workbook says of a sheet: `is_table` is false for charts and macros.
+
+    Attributes:
+        start: where its rows begin in the file of all rows.
+    """
 
     name: str
     visible: bool
     is_table: bool
+    start: int
 
 
 class Sheets:
-    """The sheets of an open workbook, whose rows can be had again and again."""
+    """The sheets of a workbook, whose rows can be had again and again.
 
-    def __init__(self, child: subprocess.Popen[bytes], name: str) -> None:
-        self._child = child
-        self._name = name
-        kind, sheets = self._answer("workbook")
-        assert kind == "sheets"
-        self.all = [SheetInfo(*sheet) for sheet in sheets]
+    Raises UserError if it has a password, cannot be read, or does not fit into memory.
+    """
 
-    def rows(self, sheet: str) -> Iterator[tuple[int, Cells]]:
-        """Yield a sheet's rows that are not empty, each with its 1-based number; read them all.
+    def __init__(self, workbook: BinaryIO, rows: BinaryIO, name: str) -> None:
+        files = workbook.fileno(), rows.fileno()
+        arguments = map(str, (*files, MAX_MEMORY, MAX_CELLS))
+        done = subprocess.run(
+            [sys.executable, "-I", "-W", "ignore", _CHILD, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            pass_fds=files,
+            check=False,
+        )
+        self._rows = rows
+        answer = json.loads(done.stdout or '{"error": ["memory", "", ""]}')
+        if "error" in answer:
+            raise UserError(_error_of(name, *answer["error"]))
+        self.all = [Sheet(*each) for each in answer["sheets"]]
 
-        Raises UserError for a sheet that cannot be read, or does not fit into memory.
-        """
-        what = f"sheet {sheet}"
-        assert self._child.stdin is not None
-        try:
-            self._child.stdin.write(json.dumps(sheet).encode() + b"\n")
-            self._child.stdin.flush()
-        except OSError:
-            raise self._too_large(what) from None
-        while True:
-            kind, rows = self._answer(what)
-            if kind == "end":
-                return
+    def rows(self, sheet: Sheet) -> Iterator[tuple[int, Cells]]:
+        """Yield a sheet's rows that are not empty, each with its 1-based number."""
+        self._rows.seek(sheet.start)
+        # What comes from a process that this one has started is safe to unpickle.
+        while rows := pickle.load(self._rows):
             yield from rows
 
-    def _answer(self, what: str) -> tuple[str, Any]:
-        assert self._child.stdout is not None
-        try:
-            # What comes from a process that this one has started is safe to unpickle.
-            kind, value = pickle.load(self._child.stdout)
-        except (EOFError, pickle.UnpicklingError):
-            raise self._too_large(what) from None
-        if kind == "password":
-            raise UserError(PROTECTED.format(self._name))
-        if kind == "cells":
-            raise UserError(
-                f"{self._name} ({what}) goes over {MAX_CELLS:,} cells from its first to its last; "
-                "delete what is far out and save it anew, or save it as CSV"
-            )
-        if kind == "error":
-            raise UserError(
-                f"{self._name} ({what}) cannot be read as Excel: {value}; save it anew, or as CSV"
-            )
-        return kind, value
 
-    def _too_large(self, what: str) -> UserError:
-        return UserError(
-            f"{self._name} ({what}) is damaged, or takes over {MAX_MEMORY >> 20} MiB of memory: "
-            "as much as all cells up to the one farthest out; delete what is far out and save it "
-            "anew, or save it as CSV"
+def _error_of(name: str, kind: str, what: str, reason: str) -> str:
+    if kind == "password":
+        return PROTECTED.format(name)
+    if kind == "cells":
+        return (
+            f"{name} ({what}) goes over {MAX_CELLS:,} cells from its first to its last; "
+            "delete what is far out and save it anew, or save it as CSV"
         )
+    if kind == "damage":
+        return f"{name} ({what}) cannot be read as Excel: {reason}; save it anew, or as CSV"
+    return (
+        f"{name} is damaged, or takes over {MAX_MEMORY >> 20} MiB of memory: "
+        "as much as all cells up to the one farthest out; delete what is far out and save it "
+        "anew, or save it as CSV"
+    )
 
 
 @contextmanager
 def sheets_of(file: BinaryIO, name: str) -> Iterator[Sheets]:
     """Open a workbook; raise UserError for one that cannot be read, or has a password."""
-    with tempfile.TemporaryFile() as copy:
-        file.seek(0)
-        copyfileobj(file, copy, 1 << 20)
-        copy.seek(0)
-        descriptor = copy.fileno()
-        limits = map(str, (descriptor, MAX_MEMORY, MAX_CELLS))
-        with subprocess.Popen(
-            [sys.executable, "-I", "-W", "ignore", _CHILD, *limits],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            pass_fds=(descriptor,),
-        ) as child:
-            try:
-                yield Sheets(child, name)
-            finally:
-                child.kill()
+    file.seek(0)
+    with spooled(file, name) as workbook, temporary_file() as rows:
+        yield Sheets(workbook, rows, name)

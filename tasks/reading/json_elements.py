@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from bisect import bisect
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -35,6 +34,7 @@ from tasks.reading.readers_base import Reject, Row
 _FIRST_CHECK = 2 << 20
 _EXCERPT = 8_000
 _OVERLAP = 2_000
+_REACH = 400
 ENDS_WITHIN = "the file ends within this element"
 """What is added to the reason of a reject that is cut."""
 
@@ -113,7 +113,7 @@ class Elements(Cursor):
         if self._syntax.keyed:
             key = self._key()
             byte = (self._next_byte() or b"") if key else b""
-        if byte not in (b"{", b"["):
+        if not byte or byte not in b'{["':
             return self._scalar()
         end = self._end()
         if end is None or end - self._at > MAX_ELEMENT:
@@ -154,59 +154,34 @@ class Elements(Cursor):
 
     def _is_followed(self, end: int) -> bool:
         """Tell whether what comes after an element is what may come there."""
-        window = self._window
-        while True:
-            space = SPACE.match(window.data, end)
-            end = space.end() if space else end
-            if end < len(window.data):
-                break
-            if len(window.data) - self._at > MAX_ELEMENT or not window.more():
-                return True
-        follower = window.data[end : end + 1]
-        return follower in (b",", b'"' if self._syntax.keyed else b"{", self._syntax.closer)
+        end = self._matched(SPACE, end)
+        follower = self._window.data[end : end + 1]
+        return follower in (b"", b",", b'"' if self._syntax.keyed else b"{", self._syntax.closer)
 
     def _garbage_end(self, end: int) -> int:
         """Where what follows an element, and should not, ends: before the next separator."""
-        pattern = GARBAGE if self._syntax.closer else GARBAGE_LINE
-        while True:
-            garbage = pattern.match(self._window.data, end)
-            stop = garbage.end() if garbage else end
-            if stop < len(self._window.data) or not self._window.more():
-                break
-            if stop - self._at > _FIRST_CHECK:
-                break
-        return stop
+        return self._matched(GARBAGE if self._syntax.closer else GARBAGE_LINE, end)
+
+    def _matched(self, pattern: re.Pattern[bytes], at: int) -> int:
+        """Where what matches at a place ends, looked for in some more of the stream if need be."""
+        found = pattern.match(self._window.data, at)
+        if found and found.end() == len(self._window.data):
+            self._window.grow(found.end() + _FIRST_CHECK)
+            found = pattern.match(self._window.data, at)
+        return found.end() if found else at
 
     def _scalar(self) -> Reject:
-        """Reject a value that is no object or array, or what is no value at all."""
-        window = self._window
-        while True:
-            scalar = SCALAR.match(window.data, self._at)
-            end = max(scalar.end() if scalar else 0, self._at + 1)
-            size = len(window.data)
-            if end < size or end - self._at > MAX_ELEMENT:
-                break
-            if size - self._at > _FIRST_CHECK and window.data.startswith(b'"', self._at):
-                return self._long_string()
-            window.grow(2 * size)
-            if len(window.data) == size:
-                break
-        text = window.data[self._at : end].rstrip()
+        """Reject what is no object, array or string, or what is no value at all."""
+        end = max(self._matched(SCALAR, self._at), self._at + 1)
+        text = self._window.data[self._at : end].rstrip()
         try:
             reason = not_an_object(parse_json(text))
         except NotJsonError as error:
             reason = str(error)
-            if end == len(window.data) and is_cut(text, error):
+            if end >= len(self._window.data) and is_cut(text, error):
                 reason = f"{reason}; {ENDS_WITHIN}"
             end = end if self._syntax.closer else self._garbage_end(end)
         return self._rejected(reason, end)
-
-    def _long_string(self) -> Reject:
-        """Pass over a string, which is no row however long it is."""
-        row = self._rejected(not_an_object(""), self._at)
-        if not self._pass_string():
-            return replace(row, reason=f"{row.reason}; {ENDS_WITHIN}")
-        return row
 
     def _unended(self) -> Reject:
         """Reject an element that is too large, or whose end is not found: broken, or cut."""
@@ -246,9 +221,12 @@ class Elements(Cursor):
         place = len(data[self._at : stop].decode(errors="replace")[: error.position].encode())
         start = self._at + max(1, place - len(self._first_name) - 64)
         if end is not None and data[end - 1] == data[self._at] + 2:
-            found = _next_in_strings(begins, data, (self._at, start, end))
-            if found is not None:
-                return found
+            # A quote may be missing: then the next element begins in what seems to be a string.
+            for string in STRINGS.finditer(data, self._at, end):
+                place, string_end = max(start, string.start()), string.end()
+                found = begins.search(data, place, min(end, string_end + _REACH))
+                if found and found.start() < string_end:
+                    return found.end()
             return end
         while not (found_next := begins.search(data, start, stop)):
             if end is not None:
@@ -284,19 +262,3 @@ def _beginning(syntax: Syntax, name: bytes, data: bytearray, at: int) -> re.Patt
     name = name or (own[1] if own else b"")
     start = rb"\{\s*" + (re.escape(name) + rb"\s*:" if name else b'"')
     return re.compile(syntax.separator + start + b")")
-
-
-def _next_in_strings(
-    begins: re.Pattern[bytes], data: bytearray, places: tuple[int, int, int]
-) -> int | None:
-    """Find an element that begins within what seems to be a string: a quote before it is missing.
-
-    `places` are where the broken element begins, where the search does, and where both end.
-    """
-    at, start, end = places
-    strings = [each.span() for each in STRINGS.finditer(data, at, end)]
-    for found in begins.finditer(data, start, end):
-        index = bisect(strings, (found.start(), 0)) - 1
-        if index >= 0 and found.start() < strings[index][1]:
-            return found.end()
-    return None

@@ -5,16 +5,25 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from enum import StrEnum
+from dataclasses import dataclass, field, replace
+from enum import Enum, StrEnum
 from typing import Any
 
-from tasks.reading.json_values import NotJsonError, parse_json
+from tasks.reading import json_values
+from tasks.reading.json_values import (
+    NotJsonError,
+    TooManyValuesError,
+    is_cut,
+    parse_json,
+    without_cut_character,
+)
+from tasks.reading.json_window import BracketScan, Cursor, Window
 
 Path = tuple[str, ...]
 _Container = tuple[Path, "Shape", list[Any]]
 
 _TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{},:]', re.DOTALL)
+_PLAIN = re.compile(rb"[-+.\w]+")
 _DEPTH = 3
 _ALIKE = 0.6
 """The share of objects by key at least half of whose names are those that most of them have."""
@@ -250,3 +259,83 @@ def _columns_shape(value: dict[str, Any]) -> Shape | None:
         if all(list(each) == places for each in complete):
             return Shape.COLUMNS
     return None
+
+
+class ObjectEnd(Enum):
+    """Why there is no list: the object ends, the file does, or it is no JSON from here on."""
+
+    CLOSED = 0
+    OF_FILE = 1
+    BROKEN = 2
+
+
+def is_large_object(window: Window) -> bool:
+    """Tell whether a window begins with an object that is too large to be an article."""
+    start = window.data.find(b"{")
+    if start < 0 or window.data[:start].strip():
+        return False
+    scan = BracketScan(window, start)
+    for size in (0, json_values.MAX_ELEMENT + 1):
+        window.grow(size)
+        if scan.end() is not None:
+            return False
+    if len(window.data) <= json_values.MAX_ELEMENT:
+        return False
+    text = without_cut_character(window.data[start : json_values.MAX_ELEMENT])
+    try:
+        parse_json(text)
+    except TooManyValuesError:
+        return True
+    except NotJsonError as error:
+        return is_cut(text, error)
+    return False
+
+
+def list_behind(window: Window, head_size: int) -> Layout | ObjectEnd:
+    """Pass over members of the large object in a window until there is a list of articles.
+
+    The layout's start is one in the window as it is then; without a list, the window begins after
+    the object. Holds `head_size` bytes of the members, whatever they come to.
+    """
+    window.drop(window.data.find(b"{") + 1)
+    members = _Members(window)
+    while (end := members.skip(head_size)) is None:
+        window.grow(head_size)
+        head = b"{" + bytes(window.data[:head_size])
+        layout = layout_of(head, whole=len(window.data) < head_size)
+        if layout.shape in (Shape.LIST, Shape.MEMBERS):
+            return replace(layout, start=layout.start - 1)
+    return end
+
+
+class _Members(Cursor):
+    """The members of an object, from the first one on."""
+
+    def skip(self, least: int) -> ObjectEnd | None:
+        """Drop members of at least so many bytes, up to the next one; tell if there is none."""
+        window = self._window
+        start = window.base + self._at
+        while (byte := self._next_byte()) is not None:
+            if byte == b"}":
+                self._at += 1
+                self._forget()
+                return ObjectEnd.CLOSED
+            if byte == b",":
+                self._at += 1
+                if window.base + self._at - start >= least:
+                    self._forget()
+                    return None
+            elif self._key() is None:
+                return ObjectEnd.OF_FILE if byte == b'"' else ObjectEnd.BROKEN
+            elif (value := self._next_byte()) is None:
+                return ObjectEnd.OF_FILE
+            elif value in b'{["':
+                if not self._pass_over():
+                    return ObjectEnd.OF_FILE
+            else:
+                window.grow(self._at + json_values.MAX_DIGITS)
+                plain = _PLAIN.match(window.data, self._at)
+                if plain is None:
+                    return ObjectEnd.BROKEN
+                self._at = plain.end()
+        return ObjectEnd.OF_FILE

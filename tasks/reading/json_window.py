@@ -86,7 +86,7 @@ class BracketScan:
         self._in_string = False
 
     def end(self) -> int | None:
-        """Return where the last bracket closes; None if that is not in the window yet."""
+        """Return where the last bracket closes, or the string there ends; None if not yet."""
         data, base = self._window.data, self._window.base
         at = self.place - base
         if self._in_string:
@@ -94,20 +94,24 @@ class BracketScan:
             at = inside.end() if inside else at
             self._in_string = data[at : at + 1] != b'"'
             at += not self._in_string
-        tokens = _TOKEN.finditer(data, at) if not self._in_string else ()
-        for token in tokens:
+            if not self._in_string and not self._depth:
+                self.place = base + at
+                return at
+        depth = self._depth
+        for token in _TOKEN.finditer(data, at) if not self._in_string else ():
             at = token.end()
             byte = data[token.start()]
             if byte == _QUOTE:
                 # The window ends within the string, or before the second half of an escape.
                 self._in_string = token[1] is None
             elif byte in _OPENING:
-                self._depth += 1
+                depth += 1
             else:
-                self._depth -= 1
-                if self._depth <= 0:
-                    self.place = base + at
-                    return at
+                depth -= 1
+            if depth <= 0 and not self._in_string:
+                self.place = base + at
+                return at
+        self._depth = depth
         self.place = base + (at if self._in_string else len(data))
         return None
 
@@ -153,7 +157,7 @@ class Cursor:
                 return None
 
     def _pass_over(self) -> bool:
-        """Go to the end of an object or array without keeping it; False if the stream ends."""
+        """Go to the end of an object, array or string; False if the stream ends. Keeps nothing."""
         window = self._window
         scan = BracketScan(window, self._at)
         while (end := scan.end()) is None:
@@ -163,18 +167,3 @@ class Cursor:
                 return False
         self._at = end
         return True
-
-    def _pass_string(self) -> bool:
-        """Go to the end of a string, at whose first quote this is, without keeping it."""
-        window = self._window
-        self._at += 1
-        while True:
-            if inside := INSIDE.match(window.data, self._at):
-                self._at = inside.end()
-            if window.data.startswith(b'"', self._at):
-                self._at += 1
-                return True
-            self._forget()
-            if not window.more():
-                self._at = len(window.data)
-                return False

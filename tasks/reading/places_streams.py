@@ -7,12 +7,12 @@ import io
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 from tasks.errors import UserError
 
 if TYPE_CHECKING:
-    from _typeshed import ReadableBuffer, WriteableBuffer
+    from _typeshed import WriteableBuffer
 
 PIECE_BYTES = 256 << 10
 """About how much is unpacked at once."""
@@ -159,54 +159,30 @@ def temporary_file() -> BinaryIO:
         raise UserError(f"no temporary file can be made ({error.strerror}); set TMPDIR") from error
 
 
-class Spool(io.RawIOBase):
-    """Something to write to that copies into a file while its disk has room."""
+class Spool:
+    """A file whose writes leave its disk some room; all else is the file's own."""
 
     def __init__(self, file: BinaryIO, name: str) -> None:
         self._file = file
         self._name = name
         self._unchecked = _CHECKED_BYTES
 
-    def write(self, data: ReadableBuffer) -> int:
+    def write(self, data: bytes) -> int:
         """Write all of it; raises UserError, which names TMPDIR, when the disk is about full."""
-        view = memoryview(data)
-        self._unchecked += view.nbytes
+        self._unchecked += len(data)
         if self._unchecked >= _CHECKED_BYTES:
             self._unchecked = 0
-            if shutil.disk_usage(tempfile.gettempdir()).free < MIN_FREE_BYTES + view.nbytes:
+            if shutil.disk_usage(tempfile.gettempdir()).free < MIN_FREE_BYTES + len(data):
                 raise self._full()
         try:
-            self._file.write(view)
+            return self._file.write(data)
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
                 raise
             raise self._full() from error
-        return view.nbytes
 
-    def writable(self) -> bool:
-        """Yes."""
-        return True
-
-    def seekable(self) -> bool:
-        """Yes: a download that begins anew starts over."""
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """As the file."""
-        return self._file.seek(offset, whence)
-
-    def tell(self) -> int:
-        """As the file."""
-        return self._file.tell()
-
-    def truncate(self, size: int | None = None) -> int:
-        """As the file."""
-        return self._file.truncate(size)
-
-    def flush(self) -> None:
-        """As the file."""
-        if not self._file.closed:
-            self._file.flush()
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
 
     def _full(self) -> UserError:
         return UserError(

@@ -7,13 +7,11 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import PurePath
 
-import pyarrow as pa
-
 from tasks.errors import UserError
 from tasks.reading.json_sniff import looks_like_json, looks_like_jsonl
 from tasks.reading.places import Place
 from tasks.reading.readers_arrow import read_arrow
-from tasks.reading.readers_base import BATCH_ROWS, Chunk, Reader, RecordChunk, Source
+from tasks.reading.readers_base import BATCH_ROWS, Reader, RecordChunk, Source
 from tasks.reading.readers_csv import read_csv
 from tasks.reading.readers_document import DOCUMENT_SUFFIXES, read_document
 from tasks.reading.readers_excel import EXCEL_SUFFIXES, read_excel
@@ -92,26 +90,16 @@ FORMATS: dict[str, Format] = {
 """All formats by name; content that matches several is taken for the first."""
 
 
-def read(source: Source, batch_rows: int = BATCH_ROWS) -> Generator[Chunk]:
+def read(source: Source, batch_rows: int = BATCH_ROWS) -> Generator[RecordChunk]:
     """Stream a source's raw rows with the reader of its format.
 
     `source.constants` come as columns of each row, unless the file has such a column itself.
     """
     for chunk in FORMATS[source.format].read(source, batch_rows):
-        if source.constants:
-            _add_constants(chunk, source.constants)
-        yield chunk
-
-
-def _add_constants(chunk: Chunk, constants: tuple[tuple[str, str], ...]) -> None:
-    if isinstance(chunk, RecordChunk):
-        for record in chunk.records:
-            for name, value in constants:
+        for record in chunk.records if source.constants else ():
+            for name, value in source.constants:
                 record.setdefault(name, value)
-    else:
-        for name, value in constants:
-            if name not in chunk.columns:
-                chunk.columns[name] = pa.repeat(value, chunk.num_rows)
+        yield chunk
 
 
 def format_named(name: str) -> str:

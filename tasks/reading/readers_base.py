@@ -5,10 +5,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
-import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
-
 from tasks.errors import UserError
 from tasks.reading.places import Place
 
@@ -88,46 +84,12 @@ class RecordChunk:
         return self.records[:rows]
 
 
-@dataclass(slots=True)
-class ColumnChunk:
-    """The same as columns, for formats whose rows all have the same: far faster to work on.
-
-    Attributes:
-        columns: by name, in order; each has a value for each of ``rows``, of any Arrow type. Text
-            is valid UTF-8.
-        rows: the number of each row, as in `RecordChunk`.
-        rejects: rows between them that could not be read.
-    """
-
-    columns: dict[str, pa.Array]
-    rows: npt.NDArray[np.int64]
-    rejects: list[Reject] = field(default_factory=list)
-
-    def __len__(self) -> int:
-        return len(self.rows) + len(self.rejects)
-
-    @property
-    def num_rows(self) -> int:
-        """Rows that could be read."""
-        return len(self.rows)
-
-    def head(self, rows: int) -> list[Record]:
-        """The first rows as records."""
-        values = [column[:rows].to_pylist() for column in self.columns.values()]
-        if not values:
-            return [{} for _ in self.rows[:rows]]
-        return [dict(zip(self.columns, row, strict=True)) for row in zip(*values, strict=True)]
-
-
-Chunk = RecordChunk | ColumnChunk
-"""What a reader yields: whichever of the two is natural to its format."""
-
-Reader = Callable[[Source, int], Iterator[Chunk]]
+Reader = Callable[[Source, int], Iterator[RecordChunk]]
 """Reads a source, some rows at a time; raises UserError for a file that it cannot go on with."""
 
 
 def in_chunks(rows: Iterable[Row | Reject], batch_rows: int) -> Iterator[RecordChunk]:
-    """Gather rows into chunks; what came before a UserError is yielded before it is raised."""
+    """Gather rows into chunks; what came before an error is yielded before it is raised."""
     chunk, size = RecordChunk(), 0
     try:
         for row in rows:
@@ -141,7 +103,7 @@ def in_chunks(rows: Iterable[Row | Reject], batch_rows: int) -> Iterator[RecordC
             if len(chunk) >= batch_rows or size >= CHUNK_BYTES:
                 yield chunk
                 chunk, size = RecordChunk(), 0
-    except UserError:
+    except Exception:
         if len(chunk):
             yield chunk
         raise

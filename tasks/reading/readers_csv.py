@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from tasks.errors import UserError
-from tasks.reading import csv_dialect
+from tasks.reading import csv_rows
 from tasks.reading.csv_rows import Lines, RowReader, text_of
 from tasks.reading.csv_sniff import SAMPLE, Layout, delimiter_of, layout_of
 from tasks.reading.readers_base import BATCH_ROWS, RecordChunk, Source, in_chunks, opened
@@ -41,7 +41,7 @@ def read_csv(source: Source, batch_rows: int = BATCH_ROWS) -> Iterator[RecordChu
 def _layout(file: BinaryIO, encoding: str, name: str) -> Layout:
     """Tell the layout by a sample, and by a larger one if the first row is larger than that."""
     text = text_of(file, encoding)
-    sizes = SAMPLE, 16 * SAMPLE, 2 * csv_dialect.MAX_FIELD
+    sizes = SAMPLE, 16 * SAMPLE, 2 * csv_rows.MAX_FIELD
     sample = ""
     for size in sizes:
         sample += text.read(size - len(sample))
@@ -58,16 +58,12 @@ def _layout(file: BinaryIO, encoding: str, name: str) -> Layout:
             f"{name} has no header that can be read (line {layout.skip + 1}: its quotes do not "
             "match); put one line with the columns' names on top"
         )
-    _check_columns(layout, name)
-    return layout
-
-
-def _check_columns(layout: Layout, name: str) -> None:
     if len(layout.names) > MAX_COLUMNS:
         raise UserError(
             f"{name} has {len(layout.names):,} columns, and tables of more than {MAX_COLUMNS:,} "
             "are not read; save it with fewer, or as JSON Lines"
         )
+    return layout
 
 
 def _skip(lines: Lines, layout: Layout) -> None:

@@ -7,7 +7,7 @@ from typing import Any, BinaryIO
 
 from tasks.cleaning.column_names import is_known
 from tasks.errors import UserError
-from tasks.reading.excel_sheets import PROTECTED, Cells, Sheets, check_size, sheets_of
+from tasks.reading.excel_sheets import PROTECTED, Cells, Sheet, Sheets, check_size, sheets_of
 from tasks.reading.readers_base import (
     BATCH_ROWS,
     Record,
@@ -49,7 +49,7 @@ def read_excel(source: Source, batch_rows: int = BATCH_ROWS) -> Iterator[RecordC
 class _Table:
     """The table in a sheet: its heads (place and name), and the number of the row they are in."""
 
-    sheet: str
+    sheet: Sheet
     header_row: int
     names: tuple[tuple[int, str], ...]
     characters: int
@@ -76,7 +76,7 @@ def _sheet_rows(sheets: Sheets, source: Source) -> Iterator[Row | Reject]:
                 record = _record(table, cells)
                 cut += sum(len(cell) == CELL_LIMIT for cell in cells if isinstance(cell, str))
                 if len(tables) > 1:
-                    record.setdefault("sheet", table.sheet)
+                    record.setdefault("sheet", table.sheet.name)
                 yield Row(past + number, record, sum(map(_size, cells)))
         past += number
     if cut:
@@ -99,7 +99,7 @@ def _chosen(sheets: Sheets, source: Source) -> list[_Table]:
             other.append(f"{sheet.name} (hidden)")
         elif not sheet.is_table:
             other.append(f"{sheet.name} (no table)")
-        elif table := _table(sheet.name, sheets.rows(sheet.name)):
+        elif table := _table(sheet, sheets.rows(sheet)):
             tables.append(table)
         else:
             other.append(f"{sheet.name} (empty)")
@@ -108,15 +108,15 @@ def _chosen(sheets: Sheets, source: Source) -> list[_Table]:
         raise UserError(f"{source.name} has no sheet with a row of heads and rows below it{named}")
     main = max(tables, key=lambda table: table.characters)
     chosen = [each for each in tables if each.columns == main.columns]
-    other += [f"{each.sheet} (other columns)" for each in tables if each not in chosen]
-    source.facts["sheets"] = ", ".join(each.sheet for each in chosen)
+    other += [f"{each.sheet.name} (other columns)" for each in tables if each not in chosen]
+    source.facts["sheets"] = ", ".join(each.sheet.name for each in chosen)
     source.facts["header_row"] = str(main.header_row or "none")
     if other:
         source.facts["sheets_passed_over"] = ", ".join(other)
     return chosen
 
 
-def _table(sheet: str, rows: Iterable[tuple[int, Cells]]) -> _Table | None:
+def _table(sheet: Sheet, rows: Iterable[tuple[int, Cells]]) -> _Table | None:
     """Find the heads of a sheet's table, below titles and notes; None if there is no row below.
 
     Without any, the columns are numbered.

@@ -1,4 +1,4 @@
-"""Feeds: RSS, RDF, Atom and CDF by feedparser; each entry with a text is a row."""
+"""Feeds: RSS, RDF, Atom and CDF by feedparser, JSON Feed (jsonfeed.org); each entry is a row."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ import re
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from time import struct_time
 from typing import Any
 
 import feedparser
+import orjson
 from lxml import etree, html
 
 from tasks.errors import UserError
-from tasks.reading.feed_json import json_entries, looks_like_json_feed
 from tasks.reading.readers_base import (
     BATCH_ROWS,
     EXCERPT_CHARS,
-    Chunk,
     Record,
+    RecordChunk,
     Reject,
     Row,
     Source,
@@ -33,9 +34,14 @@ MAX_FEED_BYTES = 64 << 20
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _HTML_TYPES = frozenset({"text/html", "application/xhtml+xml"})
 _TEXT_TYPE = re.compile(r"(text/.*|(application/)?x?html(\+xml)?|)$")
+_VERSION = re.compile(rb'"version"\s*:\s*"https?:\\?/\\?/(?:www\.)?jsonfeed\.org\\?/version\\?/1')
+_TAG = re.compile(r"<[^>]*>")
+_SNIFFED_BYTES = 64 << 10
+_BROKEN = "broken"
+"""The key of an entry that is none: why it is not."""
 
 
-def read_feed(source: Source, batch_rows: int = BATCH_ROWS) -> Iterator[Chunk]:
+def read_feed(source: Source, batch_rows: int = BATCH_ROWS) -> Iterator[RecordChunk]:
     """Give a feed's entries as rows, numbered from 1; nothing is fetched.
 
     A record has ``text`` (the content or the summary, whichever is fuller; HTML as it is) and
@@ -54,12 +60,12 @@ def read_feed(source: Source, batch_rows: int = BATCH_ROWS) -> Iterator[Chunk]:
             f"{source.name} has more than {MAX_FEED_BYTES:,} bytes, too many for a feed; "
             "split it, or load it as JSON Lines"
         )
-    rows = json_entries(data, source) if looks_like_json_feed(data) else _xml_entries(data, source)
-    yield from in_chunks(rows, batch_rows)
+    is_json = looks_like_json_feed(data)
+    feed = parse_json_feed(data, source.name) if is_json else _parsed(data, source)
+    yield from in_chunks(_rows(feed, source), batch_rows)
 
 
-def _xml_entries(data: bytes, source: Source) -> Iterator[Row | Reject]:
-    feed = _parsed(data, source)
+def _rows(feed: Any, source: Source) -> Iterator[Row | Reject]:
     entries = feed.get("entries") or []
     if not feed.get("version") and not entries:
         raise UserError(
@@ -75,7 +81,7 @@ def _xml_entries(data: bytes, source: Source) -> Iterator[Row | Reject]:
         else:
             known = record.get("title") or record.get("url") or record.get("id") or ""
             reason = "no text, only a title" if "title" in record else "no text"
-            yield Reject(number, reason, known[:EXCERPT_CHARS])
+            yield Reject(number, entry.get(_BROKEN, reason), known[:EXCERPT_CHARS])
 
 
 def _parsed(data: bytes, source: Source) -> Any:
@@ -168,3 +174,73 @@ def looks_like_feed(head: bytes) -> bool:
     if name == "rdf":
         return "purl.org/rss/" in (text := xml_text(head)) or "netscape.com/rdf" in text
     return name in ("rss", "feed", "channel") or looks_like_json_feed(head)
+
+
+def looks_like_json_feed(head: bytes) -> bool:
+    """Tell a JSON feed by its version, which says so near its start."""
+    start = head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
+    return start == b"{" and _VERSION.search(head[:_SNIFFED_BYTES]) is not None
+
+
+def parse_json_feed(data: bytes, name: str) -> dict[str, Any]:
+    """Parse a JSON feed to feedparser's names; raise UserError if it is none."""
+    try:
+        feed = orjson.loads(data.removeprefix(b"\xef\xbb\xbf"))
+    except orjson.JSONDecodeError as error:
+        raise UserError(f"{name} is a feed with broken JSON: {error}; mend it") from error
+    items = feed.get("items")
+    if not isinstance(items, list):
+        raise UserError(f"{name} is a JSON feed without a list of items")
+    about = {each: _text(feed.get(each)) for each in ("title", "language")}
+    return {
+        "version": f"JSON feed {str(feed.get('version', '')).rpartition('/')[2]}",
+        "feed": about | {"author": _authors(feed)},
+        "entries": list(map(_entry, items)),
+    }
+
+
+def _entry(item: Any) -> dict[str, Any]:
+    if not isinstance(item, dict):
+        return {_BROKEN: "no JSON object", "id": orjson.dumps(item).decode()}
+    # Of two that are equally full the first, which is the plain one.
+    contents = (_text(item.get(each)) for each in ("content_text", "content_html"))
+    entry = {each: _text(item.get(each)) for each in ("id", "title", "summary", "language")}
+    date = _text(item.get("date_published")) or _text(item.get("date_modified"))
+    return entry | {
+        "content": [{"value": max(contents, key=lambda text: len(_TAG.sub("", text)))}],
+        "link": _text(item.get("url")) or _text(item.get("external_url")),
+        "author": _authors(item),
+        "published": date,
+        "published_parsed": _moment(date),
+        "tags": [{"term": _text(tag)} for tag in _list(item.get("tags"))],
+        "enclosures": [
+            {"href": _text(each.get("url"))}
+            for each in _list(item.get("attachments"))
+            if isinstance(each, dict)
+        ],
+    }
+
+
+def _text(value: Any) -> str:
+    """Return a string or number as text; version 1.0 had numbers for ids."""
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        return ""
+    return str(value).strip()
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _authors(of: dict[str, Any]) -> str:
+    """Return the names of 1.1's list, or of 1.0's one author."""
+    authors = _list(of.get("authors")) or [of.get("author")]
+    names = (_text(each.get("name")) for each in authors if isinstance(each, dict))
+    return ", ".join(filter(None, names))
+
+
+def _moment(text: str) -> struct_time | None:
+    try:
+        return datetime.fromisoformat(text).utctimetuple()
+    except (ValueError, OverflowError):
+        return None

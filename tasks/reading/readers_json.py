@@ -7,8 +7,14 @@ from typing import Any
 
 from tasks.errors import UserError
 from tasks.reading.json_elements import ENDS_WITHIN, Elements, too_large
-from tasks.reading.json_layouts import Layout, Shape, layout_of
-from tasks.reading.json_members import ObjectEnd, is_large_object, list_behind
+from tasks.reading.json_layouts import (
+    Layout,
+    ObjectEnd,
+    Shape,
+    is_large_object,
+    layout_of,
+    list_behind,
+)
 from tasks.reading.json_values import NotJsonError, TooManyValuesError, parse_json, reject
 from tasks.reading.json_window import ELEMENTS, MEMBERS, VALUES, Window
 from tasks.reading.readers_base import (

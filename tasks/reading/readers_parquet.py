@@ -7,13 +7,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from tasks.reading.readers_arrow_columns import (
+from tasks.reading.readers_arrow import (
     READ_ERRORS,
     RowNumbers,
-    column_chunks,
+    batch_rows_of,
     reading_error,
 )
-from tasks.reading.readers_base import BATCH_ROWS, CHUNK_BYTES, ColumnChunk, Source, opened_seekable
+from tasks.reading.readers_base import (
+    BATCH_ROWS,
+    CHUNK_BYTES,
+    RecordChunk,
+    Source,
+    in_chunks,
+    opened_seekable,
+)
 
 BUFFER_BYTES = 1 << 20
 """How much of each column is read ahead."""
@@ -21,7 +28,7 @@ MAX_BATCH = 256 << 20
 """Bytes that a batch may come to if all of its rows have the longest text there is."""
 
 
-def read_parquet(source: Source, batch_rows: int = BATCH_ROWS) -> Iterator[ColumnChunk]:
+def read_parquet(source: Source, batch_rows: int = BATCH_ROWS) -> Iterator[RecordChunk]:
     """Read a Parquet file, rows numbered from 1; raise UserError where it goes no further."""
     numbers = RowNumbers()
     try:
@@ -39,7 +46,7 @@ def read_parquet(source: Source, batch_rows: int = BATCH_ROWS) -> Iterator[Colum
             rows = _rows_at_a_time(file.metadata, batch_rows)
             source.facts["writer"] = str(file.metadata.created_by or "unknown")
             for batch, stored in _batches(file, opened, rows):
-                yield from column_chunks(batch, numbers, batch_rows, stored)
+                yield from in_chunks(batch_rows_of(batch, numbers, stored), batch_rows)
     except READ_ERRORS as error:
         raise reading_error(source.name, "Parquet", numbers, error) from error
 

@@ -3,6 +3,7 @@
 import codecs
 import csv
 import re
+from contextlib import suppress
 
 from tasks.reading.json_sniff import looks_like_jsonl
 from tasks.reading.readers_csv import delimiter_of
@@ -125,31 +126,75 @@ def _is_utf8(head: bytes) -> bool:
     return True
 
 
-def _lines(head: bytes) -> list[bytes]:
-    """The lines of the head that are not blank, as UTF-8 where a mark says what they are."""
+def _lines(head: bytes) -> list[str]:
+    """The whole lines of the head that are not blank; none of what is no text."""
+    if looks_binary(head):
+        return []
+    # As UTF-8 where a mark says what they are; what they mean is not looked at otherwise.
     if (encoding := bom_encoding(head)) is not None:
         head = head.decode(encoding, errors="ignore").encode()
-    return [line for line in head.splitlines() if line.strip()]
+    lines = [line.decode("utf-8", "replace") for line in head.splitlines() if line.strip()]
+    # The last line may be cut.
+    return lines[:-1] if len(lines) > 2 and not head.endswith(b"\n") else lines
 
 
 def looks_like_csv(head: bytes) -> bool:
     """Tell CSV: a first row with a delimiter, and a second with as many fields; or many alike."""
-    return _starts_as_csv(head) or looks_like_table(head)
+    lines = _lines(head)
+    return bool(_csv_rows(lines)) or _is_any_table(lines)
 
 
-def looks_like_table(head: bytes) -> bool:
+def is_surely_csv(head: bytes) -> bool:
+    """Tell CSV in a file that is named as text: short distinct names, and as many fields each row.
+
+    Prose has commas too, and a table in Markdown has bars: neither has such a first line and the
+    same number of delimiters in all the others. Without names it takes a table of many rows.
+    """
+    lines = _lines(head)
+    return _has_names(lines[:_SURE_LINES]) or _is_any_table(lines)
+
+
+def is_surely_jsonl(head: bytes) -> bool:
+    """Tell JSON Lines in a file that is named as text, which may only quote some JSON."""
+    return "".join(_lines(head)[:1]).lstrip().startswith("{") and looks_like_jsonl(head)
+
+
+def _csv_rows(lines: list[str]) -> list[list[str]]:
+    """The rows of lines that start as CSV, with two of as many fields; none of others."""
+    if len(lines) < 2 or lines[0].lstrip().startswith(("{", "<")):
+        return []
+    delimiter = delimiter_of(lines[0])
+    if delimiter not in lines[0]:
+        return []
+    rows: list[list[str]] = []
+    with suppress(csv.Error):
+        rows.extend(csv.reader([f"{line}\n" for line in lines], delimiter=delimiter))
+    return rows if len(rows) > 1 and len(rows[0]) == len(rows[1]) else []
+
+
+def _has_names(lines: list[str]) -> bool:
+    rows = _csv_rows(lines)
+    if not rows or (delimiter_of(lines[0]) != ";" and _CODE.search(lines[0])):
+        return False
+    names, *others = rows
+    return (
+        len(set(names)) == len(names)
+        and all(_COLUMN_NAME.fullmatch(name) for name in names)
+        and all(len(row) == len(names) for row in others)
+        # Else it is but indented.
+        and any(row[0].strip() for row in rows)
+        # What follows the heads of a table in Markdown.
+        and not set("".join(others[0])) <= set("-: ")
+    )
+
+
+def _is_any_table(lines: list[str]) -> bool:
     """Tell a table without a header: many lines, each with as many tabs, bars or semicolons.
 
     Commas are in prose too. Text that is indented, tables in Markdown, logs and code are none.
     """
-    lines = [line.decode("utf-8", "replace") for line in _lines(head)]
-    if len(lines) > 2 and not head.endswith(b"\n"):
-        # The last line may be cut.
-        del lines[-1]
     enough = _TABLE_LINES if sum(map(len, lines)) < _LONG_TABLE else _LONG_TABLE_LINES
-    if len(lines) < enough or looks_binary(head):
-        return False
-    return any(_is_table(lines, mark, least) for mark, least in _TABLE_MARKS)
+    return len(lines) >= enough and any(_is_table(lines, *mark) for mark in _TABLE_MARKS)
 
 
 def _is_table(lines: list[str], mark: str, least: int) -> bool:
@@ -167,56 +212,4 @@ def _is_table(lines: list[str], mark: str, least: int) -> bool:
         and not any(set("".join(row)) <= set("-: ") for row in rows[:3])
         and not any(_LOG_LEVELS.issuperset(map(str.upper, column)) for column in columns)
         and not any(map(_CODE.search, lines[:_TABLE_LINES]))
-    )
-
-
-def _starts_as_csv(head: bytes) -> bool:
-    lines = _lines(head)
-    if looks_binary(head) or len(lines) < 2 or lines[0].lstrip().startswith((b"{", b"<")):
-        return False
-    text = [line.decode("utf-8", "replace") for line in lines]
-    delimiter = delimiter_of(text[0])
-    if delimiter not in text[0]:
-        return False
-    rows = csv.reader([f"{line}\n" for line in text], delimiter=delimiter)
-    try:
-        first, second = next(rows), next(rows)
-    except (csv.Error, StopIteration):
-        return False
-    return len(first) == len(second)
-
-
-def is_surely_jsonl(head: bytes) -> bool:
-    """Tell JSON Lines in a file that is named as text, which may only quote some JSON."""
-    return b"".join(_lines(head)[:1]).lstrip().startswith(b"{") and looks_like_jsonl(head)
-
-
-def is_surely_csv(head: bytes) -> bool:
-    """Tell CSV in a file that is named as text: short distinct names, and as many fields each row.
-
-    Prose has commas too, and a table in Markdown has bars: neither has such a first line and the
-    same number of delimiters in all the others. Without names it takes more: `looks_like_table`.
-    """
-    return _has_names(head) or looks_like_table(head)
-
-
-def _has_names(head: bytes) -> bool:
-    if not _starts_as_csv(head):
-        return False
-    text = [line.decode("utf-8", "replace") for line in _lines(head)[:_SURE_LINES]]
-    if len(text) > 2 and not head.endswith(b"\n"):
-        # The last line may be cut.
-        del text[-1]
-    delimiter = delimiter_of(text[0])
-    if delimiter != ";" and _CODE.search(text[0]):
-        return False
-    names, *rows = csv.reader([f"{line}\n" for line in text], delimiter=delimiter)
-    return (
-        len(set(names)) == len(names)
-        and all(_COLUMN_NAME.fullmatch(name) for name in names)
-        and all(len(row) == len(names) for row in rows)
-        # Else it is but indented.
-        and any(row[0].strip() for row in [names, *rows])
-        # What follows the heads of a table in Markdown.
-        and not set("".join(rows[0])) <= set("-: ")
     )

@@ -13,7 +13,7 @@ from tasks.reading.fetching import Entry, fetch_articles
 from tasks.reading.readers_base import (
     BATCH_ROWS,
     EXCERPT_CHARS,
-    Chunk,
+    RecordChunk,
     Reject,
     Source,
     in_chunks,
@@ -37,7 +37,7 @@ FindUrl = Callable[[str], str | None]
 """Gives the URL of a line, the line itself if it has none; None for the line with the names."""
 
 
-def read_urls(source: Source, batch_rows: int = BATCH_ROWS) -> Iterator[Chunk]:
+def read_urls(source: Source, batch_rows: int = BATCH_ROWS) -> Iterator[RecordChunk]:
     """Fetch the articles of a text file with a URL a line.
 
     Blank lines and those that start with ``#`` are no rows; any other line that is no URL is a
@@ -70,7 +70,7 @@ def _lines(source: Source) -> Iterator[Entry]:
                 yield number, found
 
 
-def read_sitemap(source: Source, batch_rows: int = BATCH_ROWS) -> Iterator[Chunk]:
+def read_sitemap(source: Source, batch_rows: int = BATCH_ROWS) -> Iterator[RecordChunk]:
     """Fetch the articles of a sitemap, or of an index with the sitemaps that it names.
 
     A row's number is that of its entry over all sitemaps. A page that has no date of its own has

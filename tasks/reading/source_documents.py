@@ -10,9 +10,9 @@ from shlex import quote
 from statistics import median
 
 from tasks.errors import UserError
+from tasks.reading.archives import TarMember, ZipMember
 from tasks.reading.compressed import CompressedPlace, codec_of_suffix, unpacked_name
 from tasks.reading.places import LocalPlace, Place
-from tasks.reading.places_members import TarMember, ZipMember
 from tasks.reading.readers import DOCUMENT, format_of_suffix
 from tasks.reading.source_files import Listed
 

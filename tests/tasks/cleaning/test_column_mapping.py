@@ -17,14 +17,14 @@ from tasks.lake import Lake
 from tasks.loading import Loading, loading_of
 from tasks.loads import Load
 from tasks.reading.places import LocalPlace
-from tasks.reading.readers_base import Chunk, RecordChunk, Reject, Source
+from tasks.reading.readers_base import RecordChunk, Reject, Source
 from tasks.reading.sources import find_sources
 from tasks.settings import IngestSettings
 from tasks.source_report import SourceReport
 from tests.tasks.job_support import at
 
 
-def chunks(*sizes: int, failing: bool = False) -> Iterator[Chunk]:
+def chunks(*sizes: int, failing: bool = False) -> Iterator[RecordChunk]:
     row = 0
     for size in sizes:
         numbers = list(range(row + 1, row + size + 1))
@@ -34,7 +34,7 @@ def chunks(*sizes: int, failing: bool = False) -> Iterator[Chunk]:
         raise UserError("cut off")
 
 
-def numbers(all_chunks: Iterator[Chunk]) -> list[int]:
+def numbers(all_chunks: Iterator[RecordChunk]) -> list[int]:
     return [int(number) for chunk in all_chunks for number in chunk.rows]
 
 
@@ -57,7 +57,7 @@ def test_what_came_before_an_error_comes_before_it() -> None:
 
 
 def test_chunks_of_mere_rejects_do_not_count() -> None:
-    def mixed() -> Iterator[Chunk]:
+    def mixed() -> Iterator[RecordChunk]:
         for row in range(1, 10):
             yield RecordChunk(rejects=[Reject(row, "broken", "")])
         yield RecordChunk([{"n": 1}], [10])

@@ -14,7 +14,7 @@ from tasks.errors import UserError
 from tasks.reading.places import LocalPlace
 from tasks.reading.readers import format_of
 from tasks.reading.readers_arrow import read_arrow
-from tasks.reading.readers_base import ColumnChunk, Source
+from tasks.reading.readers_base import RecordChunk, Source
 
 ERROR = re.compile(r"a\.arrow cannot be read .*")
 TABLE = pa.table(
@@ -56,7 +56,7 @@ def source(tmp_path: Path) -> Source:
     return Source(LocalPlace(tmp_path / "a.arrow"), "a.arrow", "arrow")
 
 
-def read_all(source: Source, content: bytes, batch_rows: int = 1000) -> list[ColumnChunk]:
+def read_all(source: Source, content: bytes, batch_rows: int = 1000) -> list[RecordChunk]:
     source.place.path.write_bytes(content)  # type: ignore[attr-defined]  # a LocalPlace
     assert format_of(source.place, source.name) == "arrow"
     return list(read_arrow(source, batch_rows))
@@ -79,7 +79,7 @@ def test_all_kinds_give_the_same_rows(source: Source, make: Callable[[], bytes],
     assert [number for chunk in chunks for number in chunk.rows] == list(range(1, 301))
     assert max(map(len, chunks)) <= 64
     rows = [row for chunk in chunks for row in chunk.head(64)]
-    columns = list(chunks[0].columns)
+    columns = list(rows[0])
     assert rows == TABLE.select(columns).to_pylist()
     assert columns[:3] == ["id", "body", "kind"]
 
@@ -111,18 +111,18 @@ def test_text_that_is_not_utf8_rejects_its_row_only(source: Source) -> None:
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
     (chunk,) = read_all(source, sink.getvalue())
-    assert (chunk.rows.tolist(), chunk.columns["body"].to_pylist()) == ([1, 3], ["a", "c"])
+    assert (chunk.rows, chunk.records) == ([1, 3], [{"body": "a"}, {"body": "c"}])
     assert [(each.row, each.raw) for each in chunk.rejects] == [(2, "b\ufffd")]
 
 
-def test_views_and_runs_come_as_plain_arrays(source: Source) -> None:
+def test_views_and_runs_come_as_plain_text(source: Source) -> None:
     runs = pa.RunEndEncodedArray.from_arrays(pa.array([2, 3], pa.int32()), pa.array(["x", "y"]))
     table = pa.table({"body": pa.array(["a", "b", "c"], pa.string_view()), "kind": runs})
     sink = io.BytesIO()
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
     (chunk,) = read_all(source, sink.getvalue())
-    assert [str(column.type) for column in chunk.columns.values()] == ["large_string", "string"]
+    assert [row["body"] for row in chunk.records] == ["a", "b", "c"]
     assert [row["kind"] for row in chunk.head(3)] == ["x", "x", "y"]
 
 
@@ -219,5 +219,5 @@ def test_bad_text_of_any_type_rejects_its_row_only(
         writer.write_table(table)
     broken = sink.getvalue().replace(b"qrstuvwxyzabcdef", b"qrstuvwxyzabcde\xff")
     (chunk,) = read_all(source, broken)
-    assert chunk.rows.tolist() == [1, 2]
+    assert chunk.rows == [1, 2]
     assert [(each.row, each.raw) for each in chunk.rejects] == [(3, "qrstuvwxyzabcde\ufffd")]

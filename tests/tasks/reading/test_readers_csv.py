@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.errors import UserError
-from tasks.reading import csv_dialect, csv_rows, csv_sniff
+from tasks.reading import csv_rows, csv_sniff
 from tasks.reading.places import LocalPlace
 from tasks.reading.readers_base import Source
 from tasks.reading.readers_csv import read_csv
@@ -114,7 +114,7 @@ def test_quotes_in_a_tsv_are_part_of_the_text(path: Path) -> None:
 def test_a_swallowing_quote_stops_at_the_longest_field(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(csv_dialect, "MAX_FIELD", 1000)
+    monkeypatch.setattr(csv_rows, "MAX_FIELD", 1000)
     chunk = read_all(path, 'a,b\n1,"open\n' + "2,x\n" * 1000)
     assert len(chunk.records) == 1000
     assert chunk.rejects[0].row == 2
@@ -159,7 +159,7 @@ def test_what_csv_writes_comes_back(
 
 @pytest.mark.parametrize("last", ['the end",9', "no end\n"])
 def test_a_huge_field_costs_one_row(path: Path, monkeypatch: pytest.MonkeyPatch, last: str) -> None:
-    monkeypatch.setattr(csv_dialect, "MAX_FIELD", 1000)
+    monkeypatch.setattr(csv_rows, "MAX_FIELD", 1000)
     huge = '"' + "words; of a text that has, commas, and more\n" * 100 + last
     chunk = read_all(path, f'id,n\n1,2\n{huge}\n3,4\n5,"6\n7"\n')
     assert [record["id"] for record in chunk.records] == ["1", "3", "5"]

@@ -8,11 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.errors import UserError
-from tasks.reading.feed_json import looks_like_json_feed
 from tasks.reading.places import LocalPlace
 from tasks.reading.readers import format_of
 from tasks.reading.readers_base import RecordChunk, Reject, Source
-from tasks.reading.readers_feed import looks_like_feed, read_feed
+from tasks.reading.readers_feed import looks_like_feed, looks_like_json_feed, read_feed
 from tests.support import ROOT
 
 FEEDS = ROOT.parent / "shared" / "data" / "dev" / "nasty" / "feeds_feedparser"
