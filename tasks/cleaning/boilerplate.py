@@ -7,12 +7,12 @@ such pages have. A news item *about* cookies has a sentence that is neither.
 from __future__ import annotations
 
 import re
+from collections import defaultdict
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-
-from tasks.cleaning.boilerplate_words import FILLER, NOTICES, SUSPECT_DATE, SUSPECTS
 
 MOST_CHARS = 600
 """A longer page has something to say beside its notice."""
@@ -26,9 +26,30 @@ _DATE_WORDS = (
     r"|may|june?|july?|aug(?:ust)?|sep(?:t(?:ember)?)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?"
     r"|\d{1,2}(?:st|nd|rd|th)?|\d{4}"
 )
-_DATE = re.compile(
-    rf"(?=.*[a-z]{{3}})(?:published|updated|posted)?:?\s*(?:(?:{_DATE_WORDS})[\s,.]*){{2,5}}", re.I
-)
+_DATE_TEXT = rf"(?:published|updated|posted)?:?\s*(?:(?:{_DATE_WORDS})[\s\xa0,.]*){{2,5}}"
+_DATE = re.compile(rf"(?=.*[a-z]{{3}}){_DATE_TEXT}", re.IGNORECASE)
+
+
+def _patterns() -> dict[str, list[str]]:
+    """Return the regular expressions of each section of the file."""
+    sections: dict[str, list[str]] = defaultdict(list)
+    name = ""
+    file = Path(__file__).parents[2] / "data" / "notices.txt"
+    for line in file.read_text(encoding="utf-8").splitlines():
+        if line.startswith("["):
+            name = line.strip("[]")
+        elif line and not line.startswith("#"):
+            sections[name].append(line)
+    return sections
+
+
+_NOTICES = _patterns()
+_SUSPECTS = "|".join([*_NOTICES.pop("suspects"), rf"^[\s\xa0]*{_DATE_TEXT}$"])
+_KINDS = {
+    kind: re.compile("|".join(f"(?:{each})" for each in patterns), re.IGNORECASE)
+    for kind, patterns in _NOTICES.items()
+}
+_FILLER = _KINDS.pop("filler")
 
 
 def boilerplate_notices(bodies: pa.StringArray) -> list[tuple[int, str]]:
@@ -39,10 +60,7 @@ def boilerplate_notices(bodies: pa.StringArray) -> list[tuple[int, str]]:
     short = pc.less_equal(pc.utf8_length(bodies), MOST_CHARS).fill_null(False)
     rows = np.flatnonzero(short)
     texts = bodies.filter(short)
-    small = pc.ascii_lower(texts)
-    suspect = pc.or_(
-        pc.match_substring_regex(small, SUSPECTS), pc.match_substring_regex(small, SUSPECT_DATE)
-    )
+    suspect = pc.match_substring_regex(pc.ascii_lower(texts), _SUSPECTS)
     suspects = zip(rows[suspect], texts.filter(suspect).to_pylist(), strict=True)
     return [(int(row), notice) for row, text in suspects if (notice := notice_of(text))]
 
@@ -73,9 +91,9 @@ def notice_of(text: str) -> str | None:
 
 def _kind(sentence: str) -> str | None:
     """Return the kind of notice that a sentence is; "" for filler, None for anything else."""
-    for kind, pattern in NOTICES.items():
+    for kind, pattern in _KINDS.items():
         if pattern.search(sentence):
             return kind
-    if FILLER.fullmatch(sentence) or _DATE.fullmatch(sentence):
+    if _FILLER.fullmatch(sentence) or _DATE.fullmatch(sentence):
         return ""
     return None

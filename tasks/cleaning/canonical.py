@@ -186,13 +186,11 @@ def _languages(
 def _oddities(texts: pa.StringArray) -> dict[str, Mask]:
     """What is noticed of the texts themselves."""
     mojibake = mojibake_suspects(texts)
+    replaced = np.zeros(len(texts), np.bool_)
     for index in np.flatnonzero(mojibake).tolist():
-        mojibake[index] = has_mojibake(texts[index].as_py())
-    return {
-        flags.MOJIBAKE: mojibake,
-        flags.REPLACED: np.asarray(pc.match_substring(texts, "\ufffd")).astype(bool),
-        flags.SHORT: short_bodies(texts),
-    }
+        text = texts[index].as_py()
+        mojibake[index], replaced[index] = has_mojibake(text), "\ufffd" in text
+    return {flags.MOJIBAKE: mojibake, flags.REPLACED: replaced, flags.SHORT: short_bodies(texts)}
 
 
 def _extras(records: Sequence[Record], columns: ColumnMap, unread_dates: Mask) -> pa.StringArray:
