@@ -18,7 +18,6 @@ from tasks.cleaning.columns import ColumnMap
 from tasks.cleaning.flags import Mask
 from tasks.cleaning.language import detect_languages
 from tasks.cleaning.language_codes import usual_codes
-from tasks.cleaning.mojibake import has_mojibake, mojibake_suspects
 from tasks.cleaning.rules import Rules, short_bodies
 from tasks.reading.readers_base import EXCERPT_CHARS, Record, RecordChunk, Reject
 
@@ -91,12 +90,13 @@ def _articles(
     """Make articles of records; tells also which are none, by index, and why."""
     try:
         articles = records
-        bodies, was_html, refused = bodies_of(records, columns, rules)
+        bodies, noticed, refused = bodies_of(records, columns, rules)
         if refused:
             kept = [index for index in range(len(records)) if index not in refused]
-            bodies, was_html = bodies.take(pa.array(kept, pa.int64())), was_html[kept]
+            bodies = bodies.take(pa.array(kept, pa.int64()))
+            noticed = {flag: mask[kept] for flag, mask in noticed.items()}
             articles = [records[index] for index in kept]
-        batch = _batch(articles, bodies, columns, source, rules, was_html)
+        batch = _batch(articles, bodies, columns, source, rules, noticed)
     except RecursionError:
         # Some row is nested too deeply: it is found by halves.
         if len(records) == 1:
@@ -116,7 +116,7 @@ def _batch(
     columns: ColumnMap,
     source: str,
     rules: Rules,
-    was_html: Mask,
+    noticed: Mapping[str, Mask],
 ) -> pa.RecordBatch:
     made = {name: short_texts(records, columns, name) for name in _SHORT_FIELDS}
     made["body"] = bodies
@@ -129,11 +129,11 @@ def _batch(
     made["extra"] = _extras(records, columns, unread)
     made["reference_summary"] = summaries(records, columns)
     noticed = {
-        flags.HTML: was_html,
+        **noticed,
+        flags.SHORT: short_bodies(bodies),
         flags.LANGUAGE_DETECTED: detected,
         flags.UTC_ASSUMED: zone_assumed,
         flags.DATE_UNREAD: unread,
-        **_oddities(bodies),
     }
     made["flags"] = _flag_lists(noticed, len(records))
     arrays = [made[name] for name in ARTICLES_SCHEMA.names]
@@ -181,16 +181,6 @@ def _languages(
     found = detect_languages(texts if missing.all() else texts.filter(mask))
     languages = pc.replace_with_mask(given, mask, found)
     return languages, missing & languages.is_valid().to_numpy(zero_copy_only=False)
-
-
-def _oddities(texts: pa.StringArray) -> dict[str, Mask]:
-    """What is noticed of the texts themselves."""
-    mojibake = mojibake_suspects(texts)
-    replaced = np.zeros(len(texts), np.bool_)
-    for index in np.flatnonzero(mojibake).tolist():
-        text = texts[index].as_py()
-        mojibake[index], replaced[index] = has_mojibake(text), "\ufffd" in text
-    return {flags.MOJIBAKE: mojibake, flags.REPLACED: replaced, flags.SHORT: short_bodies(texts)}
 
 
 def _extras(records: Sequence[Record], columns: ColumnMap, unread_dates: Mask) -> pa.StringArray:

@@ -9,42 +9,63 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tasks.cleaning.canonical_fields import strings_of
-from tasks.cleaning.canonical_text import clean_strings, clean_text, join_sentences
+from tasks.cleaning.canonical_text import MAY_CHANGE, clean_strings, clean_text, join_sentences
 from tasks.cleaning.canonical_values import target_values
 from tasks.cleaning.columns import ColumnMap
-from tasks.cleaning.flags import Mask
-from tasks.cleaning.html_text import html_suspects, text_of_html
+from tasks.cleaning.flags import HTML, MOJIBAKE, REPLACED, Mask
+from tasks.cleaning.html_text import MAY_BE_HTML, html_suspects, text_of_html
+from tasks.cleaning.mojibake import MAY_BE_MOJIBAKE, has_mojibake, mojibake_suspects
 from tasks.cleaning.rules import Rules, judge
 from tasks.reading.readers_base import Record
 
 EMPTY_BODY = "empty body"
 _INVISIBLE = r"^[\s\p{Z}\p{Cf}\p{Mn}\x{2800}\x{3164}\x{ffa0}]*$"
 """Nothing that can be seen, in RE2's syntax: spaces of any width, joiners, marks of direction."""
+_ODD = f"{MAY_CHANGE}|{MAY_BE_HTML}|{MAY_BE_MOJIBAKE}"
 _MOST_BYTES_A_SIGN = 4
 
 
 def bodies_of(
     records: Sequence[Record], columns: ColumnMap, rules: Rules
-) -> tuple[pa.StringArray, Mask, dict[int, str]]:
+) -> tuple[pa.StringArray, dict[str, Mask], dict[int, str]]:
     """Make the text of each row and judge it by the rules.
 
     Returns:
-        The texts, without nulls; which of them were HTML; and by index why a row is no article.
+        The texts, without nulls; by flag which of them have it; and by index why a row is no
+        article.
     """
     refused: dict[int, str] = {}
     raw = target_values(records, columns, "body")
-    texts = clean_strings(strings_of(raw, _text_of))
+    texts, noticed = _cleaned(strings_of(raw, _text_of), rules)
     if texts.null_count:
         for index in np.flatnonzero(texts.is_null()).tolist():
             refused[index] = _why_no_text(raw[index])
         texts = texts.fill_null("")
-    texts, was_html = _without_markup(texts, rules)
     empty = pc.match_substring_regex(texts, _INVISIBLE)
     for index in np.flatnonzero(empty).tolist():
         refused.setdefault(index, EMPTY_BODY)
     for index, reason in judge(texts, rules):
         refused.setdefault(index, reason)
-    return texts, was_html, refused
+    return texts, noticed, refused
+
+
+def _cleaned(texts: pa.StringArray, rules: Rules) -> tuple[pa.StringArray, dict[str, Mask]]:
+    """Clean texts and make those that are HTML plain; tells also by flag which have it.
+
+    One pass finds the few texts with anything odd; the others are not looked at again.
+    """
+    odd = pc.match_substring_regex(texts, _ODD).fill_null(False)
+    some, was_html = _without_markup(clean_strings(texts.filter(odd)), rules)
+    mojibake = mojibake_suspects(some)
+    replaced = np.zeros(len(some), np.bool_)
+    for index in np.flatnonzero(mojibake).tolist():
+        text = some[index].as_py()
+        mojibake[index], replaced[index] = has_mojibake(text), "\ufffd" in text
+    noticed = {}
+    for flag, mask in ((HTML, was_html), (MOJIBAKE, mojibake), (REPLACED, replaced)):
+        noticed[flag] = np.zeros(len(texts), np.bool_)
+        noticed[flag][np.asarray(odd)] = mask
+    return pc.replace_with_mask(texts, odd, some), noticed
 
 
 def _text_of(value: Any) -> str | None:

@@ -32,7 +32,7 @@ _KEPT = (
     r"\x{ff00}-\x{ffff}\x{1f000}-\x{1faff}\x{20000}-\x{2f7ff}"
 )
 _BLANK = r"[\s\x{a0}\x{3000}]"
-_MAY_CHANGE = rf"[^{_KEPT}]|^{_BLANK}|{_BLANK}$"
+MAY_CHANGE = rf"[^{_KEPT}]|^{_BLANK}|{_BLANK}$"
 # Scripts that put no space between sentences: CJK punctuation, kana, ideographs, full-width forms.
 _NO_SPACE_AFTER = re.compile(
     "[\u3000-\u30ff\u3400-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]"
@@ -76,7 +76,7 @@ def clean_strings(strings: pa.StringArray) -> pa.StringArray:
     Args:
         strings: valid UTF-8.
     """
-    changed = pc.match_substring_regex(strings, _MAY_CHANGE).fill_null(False)
+    changed = pc.match_substring_regex(strings, MAY_CHANGE).fill_null(False)
     texts = strings.filter(changed).to_pylist()
     cleaned = [clean_text(text) for text in texts]
     if cleaned == texts:

@@ -33,7 +33,7 @@ _LONE_LETTER = re.compile(r"(?<=[a-z.,;:!?])Â(?=[ \n]|\Z)")
 _GBK_AS_LATIN = re.compile("[\xa1-\xff]{6,}")
 
 # The same in RE2's syntax, without what it cannot say: too many rather than too few.
-_SUSPECT = (
+MAY_BE_MOJIBAKE = (
     f"{_READ_AS_CP1252.pattern}|{_READ_AS_GBK.pattern}|{_UTF8_AS_GBK.pattern}"
     "|Â(?:[ \n]|$)|[\xa1-\xff]{6}|\ufffd"
 )
@@ -41,7 +41,7 @@ _SUSPECT = (
 
 def mojibake_suspects(bodies: pa.StringArray) -> Mask:
     """Tell of each body whether it has what mojibake has, or U+FFFD; too many rather."""
-    suspects = pc.match_substring_regex(bodies, _SUSPECT).fill_null(False)
+    suspects = pc.match_substring_regex(bodies, MAY_BE_MOJIBAKE).fill_null(False)
     return np.asarray(suspects).astype(bool)
 
 

@@ -65,11 +65,11 @@ def short_bodies(bodies: pa.StringArray) -> Mask:
 
     A sign of Chinese, Japanese or Korean says as much as three letters do.
     """
-    short = np.asarray(pc.less(pc.utf8_length(bodies), SHORT_CHARS).fill_null(False)).astype(bool)
+    # No character has more than four bytes in UTF-8.
+    few_bytes = pc.less(pc.binary_length(bodies), 4 * SHORT_CHARS).fill_null(False)
+    short = np.asarray(few_bytes).astype(bool)
     rows = np.flatnonzero(short)
-    if len(rows):
-        some = bodies.take(pa.array(rows))
-        extra = pc.multiply(pc.count_substring_regex(some, _CJK), _CJK_WEIGHT - 1)
-        weighed = pc.add(pc.utf8_length(some), extra)
-        short[rows] = np.asarray(pc.less(weighed, SHORT_CHARS))
+    some = bodies.take(pa.array(rows))
+    extra = pc.multiply(pc.count_substring_regex(some, _CJK), _CJK_WEIGHT - 1)
+    short[rows] = np.asarray(pc.less(pc.add(pc.utf8_length(some), extra), SHORT_CHARS))
     return short
