@@ -4,7 +4,6 @@ import json
 import math
 from base64 import b64encode
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
 import orjson
@@ -25,7 +24,10 @@ def to_json(value: Mapping[str, Any]) -> str:
     except TypeError:
         # Numbers over 64 bits, lone surrogates, deep nesting: what orjson refuses.
         plain = _json_plain(value)
-        return json.dumps(plain, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+        text = json.dumps(
+            plain, ensure_ascii=False, separators=(",", ":"), sort_keys=True, default=_json_value
+        )
+        return without_surrogates(text)
 
 
 def excerpt(record: Mapping[str, Any], chars: int) -> str:
@@ -54,31 +56,23 @@ def _shortened(value: Any, most: int) -> Any:
 
 
 def _json_value(value: Any) -> Any:
-    """Give the JSON form of what orjson does not know."""
+    """Give the JSON form of what neither orjson nor json knows."""
     if isinstance(value, bytes):
         try:
             return value.decode()
         except UnicodeDecodeError:
             return b64encode(value).decode()
-    if isinstance(value, datetime):
-        return value.isoformat()
-    return str(value)
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)
 
 
 def _json_plain(value: Any) -> Any:
-    """Reduce a value to what json can write as strict JSON in UTF-8."""
+    """Reduce a value to what json can write as strict JSON."""
     match value:
-        case str():
-            return without_surrogates(value)
-        case None | bool() | int():
-            return value
         case float():
             return value if math.isfinite(value) else None
         case dict():
             return {without_surrogates(str(key)): _json_plain(each) for key, each in value.items()}
         case list() | tuple():
             return [_json_plain(each) for each in value]
-        case _ if hasattr(value, "isoformat"):
-            return value.isoformat()
         case _:
-            return _json_value(value)
+            return value

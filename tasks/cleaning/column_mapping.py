@@ -9,14 +9,16 @@ from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from functools import lru_cache
 from typing import NamedTuple
 
 from tasks.cleaning.canonical_fields import value_at
 from tasks.cleaning.column_names import named
 from tasks.cleaning.column_profiles import columns_of, is_blank
 from tasks.cleaning.columns import ColumnMap, guess_columns
-from tasks.cleaning.dates_order import day_first_in
+from tasks.cleaning.dates_order import day_first, told_orders
 from tasks.errors import SourceAway, StoppedRun, StorageDown, UserError
+from tasks.interruption import raise_if_interrupted
 from tasks.reading.readers import DOCUMENT, read
 from tasks.reading.readers_base import BATCH_ROWS, Record, RecordChunk, Source
 
@@ -104,8 +106,8 @@ class Siblings:
             if source.format not in _NOT_TWICE:
                 self._folders[_folder(source)].append(source)
                 self._folders[_LOAD, source.format].append(source)
-        self._rows: dict[tuple[str, str], list[_Rows]] = {}
-        self._bodies: dict[object, str | None] = {}
+        self._rows_of = lru_cache(_FOLDERS_KEPT)(self._read_rows)
+        self._body_by = lru_cache(_MOST_KNOWN)(self._find_body)
         self._lock = threading.Lock()
 
     def body_of(
@@ -119,39 +121,33 @@ class Siblings:
             given: which column is what, see `tasks.cleaning.columns.given_for`.
             of_all: if those that have all of its columns do not tell, let all of them.
         """
-        columns, key = frozenset(names), _folder(source)
-        known_by = (key, columns, tuple(sorted(given.items())), of_all)
+        if len(self._folders.get((_LOAD, source.format), ())) < 2:
+            return None
+        said = tuple(sorted(given.items()))
         with self._lock:
-            if len(self._folders.get((_LOAD, source.format), ())) < 2:
-                return None
-            if known_by not in self._bodies:
-                if len(self._bodies) >= _MOST_KNOWN:
-                    self._bodies.clear()
-                rows = self._rows_of(key)
-                if len(self._folders[key]) < SIBLINGS_READ:
-                    rows = rows + self._rows_of((_LOAD, source.format))
-                self._bodies[known_by] = _body(rows, columns, given, of_all=of_all)
-            return self._bodies[known_by]
+            return self._body_by(_folder(source), frozenset(names), said, of_all)
 
-    def _rows_of(self, key: tuple[str, str]) -> list[_Rows]:
-        if key not in self._rows:
-            if len(self._rows) >= _FOLDERS_KEPT:
-                self._rows.pop(next(iter(self._rows)))
-            self._rows[key] = list(_first_rows(self._folders[key]))
-        return self._rows[key]
+    def _find_body(
+        self,
+        key: tuple[str, str],
+        columns: frozenset[str],
+        given: tuple[tuple[str, str], ...],
+        of_all: bool,
+    ) -> str | None:
+        rows = self._rows_of(key)
+        if len(self._folders[key]) < SIBLINGS_READ:
+            rows = rows + self._rows_of((_LOAD, key[1]))
+        alike = [each.records for each in rows if columns <= each.columns]
+        for pool in [alike, [each.records for each in rows]][: 1 + of_all]:
+            records = [record for some in pool for record in some]
+            try:
+                return guess_columns(_names(records), records, dict(given)).get("body")
+            except UserError:
+                continue
+        return None
 
-
-def _body(
-    rows: list[_Rows], columns: frozenset[str], given: Mapping[str, str], *, of_all: bool
-) -> str | None:
-    alike = [each.records for each in rows if columns <= each.columns]
-    for pool in [alike, [each.records for each in rows]][: 1 + of_all]:
-        records = [record for some in pool for record in some]
-        try:
-            return guess_columns(_names(records), records, given).get("body")
-        except UserError:
-            continue
-    return None
+    def _read_rows(self, key: tuple[str, str]) -> list[_Rows]:
+        return list(_first_rows(self._folders[key]))
 
 
 def _folder(source: Source) -> tuple[str, str]:
@@ -305,9 +301,14 @@ def _order_in(source: Source, column: str) -> bool | None:
         return None
     try:
         with closing(read(replace(source, facts={}))) as chunks:
-            return day_first_in(chunks, column)
+            for chunk in chunks:
+                raise_if_interrupted()
+                values = [value_at(record, column) for record in chunk.records]
+                if told_orders(values) != (False, False):
+                    return day_first(values)
     except (SourceAway, StorageDown, StoppedRun):
         raise
     except Exception:
         # Whatever is wrong there is told when its rows are loaded; those before it are kept.
-        return None
+        pass
+    return None

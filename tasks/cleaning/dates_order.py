@@ -6,10 +6,6 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from tasks.cleaning.canonical_fields import value_at
-from tasks.interruption import raise_if_interrupted
-from tasks.reading.readers_base import RecordChunk
-
 _FIGURES = re.compile(r"\D*(\d{1,2})([/-])(\d{1,2})\2\d{4}(?!\d)")
 _MOST_DAYS = 31
 
@@ -20,36 +16,18 @@ def day_first(values: Iterable[Any]) -> bool | None:
     Returns:
         True for 31/12/2020, False for 12/31/2020; None if no value tells, or they disagree.
     """
-    days, months = _told(values)
+    days, months = told_orders(values)
     return days if days != months else None
 
 
 def is_open(values: Iterable[Any]) -> bool:
     """Tell whether there are dates such as 01/02/2020, and none of them tells the order."""
     written = [each for each in values if isinstance(each, str) and _FIGURES.match(each)]
-    return bool(written) and not any(_told(written))
+    return bool(written) and not any(told_orders(written))
 
 
-def day_first_in(chunks: Iterable[RecordChunk], column: str) -> bool | None:
-    """Read on in a source up to the first date that tells the order; None if none does.
-
-    Args:
-        chunks: of the source.
-        column: of the dates.
-
-    Raises:
-        InterruptedRun: the run is to end.
-    """
-    for chunk in chunks:
-        raise_if_interrupted()
-        days, months = _told(value_at(record, column) for record in chunk.records)
-        if days or months:
-            return days if days != months else None
-    return None
-
-
-def _told(values: Iterable[Any]) -> tuple[bool, bool]:
-    """Whether there are dates that have the day first, and such that have the month first."""
+def told_orders(values: Iterable[Any]) -> tuple[bool, bool]:
+    """Tell whether there are dates that have the day first, and such that have the month first."""
     days = months = False
     for value in values:
         if isinstance(value, str) and (found := _FIGURES.match(value)):
