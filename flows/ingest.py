@@ -17,11 +17,10 @@ from tasks.ingest import (
     replace_versions,
     tidy_table,
 )
-from tasks.ingest_markdown import ingest_markdown
+from tasks.ingest_markdown import ingest_markdown, profile_markdown
 from tasks.lake import Lake
 from tasks.load_progress import LoadProgress
 from tasks.prefect_inputs import untraced
-from tasks.profile_markdown import profile_markdown
 from tasks.progress_shown import shown
 from tasks.reports import IngestReport
 from tasks.settings import IngestSettings

@@ -7,12 +7,12 @@ such pages have. A news item *about* cookies has a sentence that is neither.
 from __future__ import annotations
 
 import re
-from collections import defaultdict
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from tasks.cleaning.word_lists import lines_of
 
 MOST_CHARS = 600
 """A longer page has something to say beside its notice."""
@@ -29,21 +29,7 @@ _DATE_WORDS = (
 _DATE_TEXT = rf"(?:published|updated|posted)?:?\s*(?:(?:{_DATE_WORDS})[\s\xa0,.]*){{2,5}}"
 _DATE = re.compile(rf"(?=.*[a-z]{{3}}){_DATE_TEXT}", re.IGNORECASE)
 
-
-def _patterns() -> dict[str, list[str]]:
-    """Return the regular expressions of each section of the file."""
-    sections: dict[str, list[str]] = defaultdict(list)
-    name = ""
-    file = Path(__file__).parents[2] / "data" / "notices.txt"
-    for line in file.read_text(encoding="utf-8").splitlines():
-        if line.startswith("["):
-            name = line.strip("[]")
-        elif line and not line.startswith("#"):
-            sections[name].append(line)
-    return sections
-
-
-_NOTICES = _patterns()
+_NOTICES = lines_of("notices.txt")
 _SUSPECTS = "|".join([*_NOTICES.pop("suspects"), rf"^[\s\xa0]*{_DATE_TEXT}$"])
 _KINDS = {
     kind: re.compile("|".join(f"(?:{each})" for each in patterns), re.IGNORECASE)

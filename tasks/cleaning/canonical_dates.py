@@ -1,6 +1,7 @@
-"""Dates as sources write them, to UTC."""
+"""Dates as sources write them, to UTC; and whether a column has the day before the month."""
 
 import re
+from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from typing import Any
@@ -18,6 +19,8 @@ _COMPACT_DAY = re.compile(r"(1[6-9]|20|21)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01
 _DAY_OF_YEAR = re.compile(r"(\d{4})-(\d{3})", re.ASCII)
 _WEEK_ALONE = re.compile(r"\d{4}-?W\d\d", re.ASCII)
 _DAY_CHARS = len("2019-01-04")
+_FIGURES = re.compile(r"\D*(\d{1,2})([/-])(\d{1,2})\2\d{4}(?!\d)")
+_MOST_DAYS = 31
 
 
 def moment(value: Any, day_first: bool | None = None) -> Moment | None:
@@ -29,7 +32,7 @@ def moment(value: Any, day_first: bool | None = None) -> Moment | None:
 
     Args:
         value: of any type.
-        day_first: whether 01/02/2020 is the first of February, see `dates_order.day_first`;
+        day_first: whether 01/02/2020 is the first of February, see `day_first`;
             None: such dates are None.
     """
     try:
@@ -107,3 +110,29 @@ def _of_epoch(number: float) -> Moment | None:
     if per_second == 1:
         return Moment(_EPOCH + timedelta(seconds=number))
     return Moment(_EPOCH + timedelta(microseconds=whole * 1_000_000 // per_second))
+
+
+def day_first(values: Iterable[Any]) -> bool | None:
+    """Tell the order of day and month by the dates of a column that only one order fits.
+
+    Returns:
+        True for 31/12/2020, False for 12/31/2020; None if no value tells, or they disagree.
+    """
+    days, months = told_orders(values)
+    return days if days != months else None
+
+
+def is_open(values: Iterable[Any]) -> bool:
+    """Tell whether there are dates such as 01/02/2020, and none of them tells the order."""
+    written = [each for each in values if isinstance(each, str) and _FIGURES.match(each)]
+    return bool(written) and not any(told_orders(written))
+
+
+def told_orders(values: Iterable[Any]) -> tuple[bool, bool]:
+    """Tell whether there are dates that have the day first, and such that have the month first."""
+    days = months = False
+    for value in values:
+        if isinstance(value, str) and (found := _FIGURES.match(value)):
+            days = days or 12 < int(found[1]) <= _MOST_DAYS
+            months = months or 12 < int(found[3]) <= _MOST_DAYS
+    return days, months

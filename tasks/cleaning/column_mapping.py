@@ -12,11 +12,11 @@ from datetime import UTC, date, datetime
 from functools import lru_cache
 from typing import NamedTuple
 
+from tasks.cleaning.canonical_dates import day_first, told_orders
 from tasks.cleaning.canonical_fields import value_at
 from tasks.cleaning.column_names import named
 from tasks.cleaning.column_profiles import columns_of, is_blank
 from tasks.cleaning.columns import ColumnMap, guess_columns
-from tasks.cleaning.dates_order import day_first, told_orders
 from tasks.errors import SourceAway, StoppedRun, StorageDown, UserError
 from tasks.interruption import raise_if_interrupted
 from tasks.reading.readers import DOCUMENT, read

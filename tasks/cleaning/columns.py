@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from tasks.cleaning.canonical_dates import day_first, is_open
 from tasks.cleaning.column_evidence import LONG_TEXT, find, longest_text, objection
 from tasks.cleaning.column_names import (
     ALONE,
@@ -31,7 +32,6 @@ from tasks.cleaning.column_options import (
     patterns_of_nothing,
 )
 from tasks.cleaning.column_profiles import Profile, columns_of
-from tasks.cleaning.dates_order import day_first, is_open
 from tasks.cleaning.templates import Template, is_template
 from tasks.errors import UserError
 

@@ -3,10 +3,10 @@
 import re
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import NamedTuple
-from unicodedata import normalize
+from unicodedata import combining, normalize
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from tasks.cleaning.dates_names import FILLERS, MONTHS, REGIONS, WEEKDAYS, ZONES, plain_word
+from tasks.cleaning.word_lists import lines_of, words_of
 
 MAX_CHARS = 80
 """A longer text is no date."""
@@ -40,6 +40,31 @@ _CJK_TIME = re.compile(
     r"|:(?P<minute_2>\d{2})(?::(?P<second_2>\d{2}))?)"
 )
 _LATE = ("下午", "午後", "午后", "傍晚", "晚上", "오후")
+
+
+def _plain_word(word: str) -> str:
+    """A word without case and accents, as the tables here have it."""
+    if word.isascii():
+        return word.lower()
+    marked = normalize("NFD", word.casefold())
+    # й is a letter of its own and not и with a mark.
+    bare = "".join(each for each in marked if not combining(each) or each == "\u0306")
+    return normalize("NFC", bare)
+
+
+_WORDS = words_of("date_words.txt")
+_MONTHS = {
+    _plain_word(name): number
+    for number, names in enumerate(lines_of("date_words.txt")["months"], start=1)
+    for name in names.split()
+}
+"""Names of months, see `_plain_word`, to 1 to 12."""
+_WEEKDAYS = frozenset(map(_plain_word, _WORDS["weekdays"]))
+"""Names of weekdays; some (mar, for mardi and martes) are months too."""
+_FILLERS = frozenset(map(_plain_word, _WORDS["fillers"]))
+"""Words that a date may have around it and that say nothing."""
+_ZONES = dict(each.split("=") for each in _WORDS["zones"])
+"""Names of zones, to hours east of UTC or to what zoneinfo calls the region."""
 
 
 class Moment(NamedTuple):
@@ -110,12 +135,12 @@ def _tokens(text: str) -> tuple[list[int], list[str]] | None:
     for token in _TOKEN.findall(text):
         if token in _ORNAMENTS:
             continue
-        word = plain_word(token)
+        word = _plain_word(token)
         if word.isdecimal():
             numbers.append(word)
-        elif word in MONTHS:
-            months.append((MONTHS[word], word in WEEKDAYS))
-        elif word not in WEEKDAYS and word not in FILLERS:
+        elif word in _MONTHS:
+            months.append((_MONTHS[word], word in _WEEKDAYS))
+        elif word not in _WEEKDAYS and word not in _FILLERS:
             return None
     if len(months) > 1:
         # "mar" is mardi and martes as well as March.
@@ -186,12 +211,13 @@ def _take_zone(text: str) -> tuple[str, tzinfo | None]:
     found = _ZONE.match(text)
     if not found:
         return text, None
-    name = plain_word(found["name"])
-    if name in ZONES:
-        return text[found.end() :], timezone(timedelta(minutes=ZONES[name])) if ZONES[name] else UTC
-    if name in REGIONS:
-        try:
-            return text[found.end() :], ZoneInfo(REGIONS[name])
-        except ZoneInfoNotFoundError as error:
-            raise ValueError(f"this machine has no table of the zone {name}") from error
-    return text, None
+    name = _plain_word(found["name"])
+    told = _ZONES.get(name)
+    if told is None:
+        return text, None
+    if "/" not in told:
+        return text[found.end() :], timezone(timedelta(hours=float(told)))
+    try:
+        return text[found.end() :], ZoneInfo(told)
+    except ZoneInfoNotFoundError as error:
+        raise ValueError(f"this machine has no table of the zone {name}") from error

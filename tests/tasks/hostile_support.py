@@ -8,11 +8,10 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from tasks.articles import Progress, ingest_sources
-from tasks.ingest_markdown import ingest_markdown
+from tasks.ingest_markdown import ingest_markdown, profile_markdown
 from tasks.lake import Lake
 from tasks.loading import loading_of, sources_of
 from tasks.loads import Load
-from tasks.profile_markdown import profile_markdown
 from tasks.reports import IngestReport
 from tasks.settings import IngestSettings
 from tasks.source_report import SourceReport, folded

@@ -3,7 +3,7 @@ from datetime import UTC, datetime
 import pyarrow as pa
 
 from tasks.cleaning.canonical import ARTICLES_SCHEMA
-from tasks.profile_markdown import profile_markdown
+from tasks.ingest_markdown import profile_markdown
 from tasks.profiles import Profile
 from tasks.reading.readers_base import Reject
 from tasks.reports import IngestReport

@@ -5,8 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.cleaning.canonical_dates import Moment, moment
-from tasks.cleaning.dates_order import day_first
+from tasks.cleaning.canonical_dates import Moment, day_first, moment
 
 DAY = datetime(2019, 1, 4, tzinfo=UTC)
 NOON = DAY.replace(hour=12)
