@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from hashlib import blake2b
@@ -98,14 +98,9 @@ def _table(source: str, rejects: list[Reject]) -> pa.Table:
 
 
 def _read_keys(lake: Lake) -> KeySet:
-    known = KeySet()
+    known, names = KeySet(), ["source", "row", "reason", "raw"]
     for part in lake.parts(lake.rejects):
         with part.open() as file:
-            for batch in file.iter_batches(_ROWS_AT_ONCE, ["source", "row", "reason", "raw"]):
-                known.update(_keys_of(batch))
+            for batch in file.iter_batches(_ROWS_AT_ONCE, names):
+                known.update(map(_key, *(batch[name].to_pylist() for name in names)))
     return known
-
-
-def _keys_of(batch: pa.RecordBatch) -> Iterable[bytes]:
-    columns = (batch[name].to_pylist() for name in ("source", "row", "reason", "raw"))
-    return map(_key, *columns)

@@ -34,8 +34,6 @@ _SEED = 7
 _BY_CHANCE = 1 / 256
 _MOST_A_BAND = 8
 _LEAST_FOUND = 0.985
-_BYTES_AN_ENTRY = 12
-"""A band's hash and an article's place."""
 # Scripts without spaces: Thai and Lao, kana and Han. One character is a token.
 _UNSPACED = "\u0e01-\u0edf\u3041-\u30ff\u3400-\u9fff"
 # White space and punctuation: of ASCII, Latin-1, typography, CJK and its full-width forms.
@@ -53,7 +51,7 @@ class NearDuplicates:
 
     Deterministic: the same articles in the same order give the same answer, in each run. Safe in
     several threads, whose order then decides which of two is the earlier one. Of each article
-    remembered, `bytes_an_article` stay in memory, and its id.
+    remembered, 344 bytes (at a threshold of 0.8) stay in memory, and its id.
 
     Args:
         threshold: the least similarity of two texts' shingles, as Jaccard has it, 0.5 to 1.
@@ -88,11 +86,6 @@ class NearDuplicates:
         with self._lock:
             found = self._find([names[row] for row in rows], values.astype(np.uint8), bands)
         return [(rows[index], reason) for index, reason in found]
-
-    @property
-    def bytes_an_article(self) -> int:
-        """Signature and bands of an article in memory: 344 bytes at a threshold of 0.8."""
-        return VALUES + _BYTES_AN_ENTRY * (VALUES // self._band_values)
 
     def __len__(self) -> int:
         """How many articles are remembered."""
