@@ -28,6 +28,7 @@ def show_run(
     as_json: bool,
 ) -> int:
     """Report a run of one or both flows, and say its exit status."""
+    stopped = stopped or summarize.stopped
     if as_json:
         _print_json(run_as_json(ingest, summarize, seconds))
     elif summarize.answered or summarize.interrupted_by or not stopped:
