@@ -137,9 +137,14 @@ def recipes(name: str = "") -> int:
     name
         The recipe to show.
     """
-    from flows import cli_print
+    from tasks.recipes import list_recipes, recipe_text
 
-    return cli_print.show_recipe(name) if name else cli_print.list_recipes()
+    if name:
+        print(recipe_text(name), end="")
+        return ANSWERED
+    for recipe in list_recipes():
+        print(f"{recipe.name:12} {', '.join(recipe.fields)}\n{'':12} {recipe.description}")
+    return ANSWERED
 
 
 @app.command
