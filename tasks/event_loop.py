@@ -36,18 +36,10 @@ async def until_done(future: "concurrent.futures.Future[Any]") -> None:
     Unlike `asyncio.wrap_future`, neither the future's exception nor the waiter's own
     cancellation passes from the one to the other.
     """
-    if future.done():
-        return
-    loop = asyncio.get_running_loop()
-    done = asyncio.Event()
-
-    def wake(_: "concurrent.futures.Future[Any]") -> None:
-        # The waiter may have been cancelled, and its loop closed, long ago.
-        with suppress(RuntimeError):
-            loop.call_soon_threadsafe(done.set)
-
-    future.add_done_callback(wake)
-    await done.wait()
+    wrapped = asyncio.wrap_future(future)
+    # An exception that nobody asks for here would be logged.
+    wrapped.add_done_callback(lambda done: done.cancelled() or done.exception())
+    await asyncio.wait([wrapped])
 
 
 class InFlightGate:
