@@ -11,23 +11,22 @@ import os
 import signal
 import sys
 from importlib.metadata import version
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import App, CycloptsError, Parameter
 from pydantic import ValidationError
 
 from flows.cli_options import (
     AskOptions,
-    Column,
     DryRun,
     Json,
-    KeepVersions,
     Lake,
     LoadOptions,
-    Mirror,
     Options,
     Reading,
     Sources,
+    StoreOptions,
+    Storing,
     Wait,
 )
 from flows.exit_status import ANSWERED, RUN_FAILED, WRONG_USE, status_of
@@ -57,25 +56,14 @@ app = App(
 def run(
     *source: Sources,
     options: Options = AskOptions(),  # noqa: B008
-    column: Column = None,
-    reading: Reading = LoadOptions(),  # noqa: B008
-    mirror: Mirror = False,
-    keep_versions: KeepVersions = False,
+    storing: Storing = StoreOptions(),  # noqa: B008
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> int:
     """Load articles, then ask about every one that has no answer yet."""
     from flows import cli_runs
 
-    load = IngestSettings(
-        lake=options.lake,
-        wait_s=options.wait_s,
-        sources=_named(source),
-        columns=column or [],
-        mirror=mirror,
-        keep_versions=keep_versions,
-        **reading.model_dump(),
-    )
+    load = _load(source, storing, lake=options.lake, wait_s=options.wait_s)
     return cli_runs.run(load, options, dry_run=dry_run, as_json=as_json)
 
 
@@ -83,32 +71,19 @@ def run(
 def ingest(
     *source: Sources,
     lake: Lake = "lake",
-    column: Column = None,
-    reading: Reading = LoadOptions(),  # noqa: B008
-    mirror: Mirror = False,
-    keep_versions: KeepVersions = False,
+    storing: Storing = StoreOptions(),  # noqa: B008
     wait_s: Wait = 3_600.0,
     as_json: Json = False,
 ) -> int:
     """Load articles into the lake; what is there already is not stored again."""
     from flows import cli_runs
 
-    settings = IngestSettings(
-        lake=lake,
-        wait_s=wait_s,
-        sources=_named(source),
-        columns=column or [],
-        mirror=mirror,
-        keep_versions=keep_versions,
-        **reading.model_dump(),
-    )
-    return cli_runs.ingest(settings, as_json=as_json)
+    return cli_runs.ingest(_load(source, storing, lake=lake, wait_s=wait_s), as_json=as_json)
 
 
 @app.command
 def inspect(
     *source: Sources,
-    column: Column = None,
     reading: Reading = LoadOptions(),  # noqa: B008
     as_json: Json = False,
 ) -> int:
@@ -118,8 +93,7 @@ def inspect(
     """
     from flows import cli_sources
 
-    settings = IngestSettings(sources=_named(source), columns=column or [], **reading.model_dump())
-    return cli_sources.inspect(settings, as_json=as_json)
+    return cli_sources.inspect(_load(source, reading), as_json=as_json)
 
 
 @app.command
@@ -163,9 +137,14 @@ def recipes(name: str = "") -> int:
     name
         The recipe to show.
     """
-    from flows import cli_print
+    from tasks.recipes import list_recipes, recipe_text
 
-    return cli_print.show_recipe(name) if name else cli_print.list_recipes()
+    if name:
+        print(recipe_text(name), end="")
+        return ANSWERED
+    for recipe in list_recipes():
+        print(f"{recipe.name:12} {', '.join(recipe.fields)}\n{'':12} {recipe.description}")
+    return ANSWERED
 
 
 @app.command
@@ -189,10 +168,11 @@ def bootstrap() -> int:
     return server.main()
 
 
-def _named(sources: tuple[str, ...]) -> list[str]:
+def _load(sources: tuple[str, ...], options: LoadOptions, **where: Any) -> IngestSettings:
     if not sources:
         raise UsageError("no source given; name files, folders or globs, or the word demo")
-    return [_DASH if each == _INPUT_WORD else each for each in sources]
+    named = [_DASH if each == _INPUT_WORD else each for each in sources]
+    return IngestSettings(sources=named, **options.model_dump(), **where)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -8,13 +8,12 @@ from dataclasses import asdict
 from typing import Any
 
 import orjson
+from rich.filesize import decimal
 
 from flows.exit_status import ANSWERED, RUN_FAILED
 from tasks.lake import Lake
 from tasks.status import LakeStatus, TableStatus, lake_status
 from tasks.verify import Verified, verify_lake
-
-_UNITS = ("bytes", "KB", "MB", "GB", "TB")
 
 
 def status(lake: str, *, as_json: bool) -> int:
@@ -68,8 +67,8 @@ def _status_json(found: LakeStatus) -> dict[str, Any]:
 def _status_lines(found: LakeStatus) -> list[str]:
     lines = [
         f"{found.lake}: {_counted(found.articles, 'article')} in "
-        f"{_counted(found.parts, 'part')} ({_size(found.size)}), {found.superseded:,} superseded, "
-        f"{found.rejects:,} rejected"
+        f"{_counted(found.parts, 'part')} ({decimal(found.size)}), "
+        f"{found.superseded:,} superseded, {found.rejects:,} rejected"
     ]
     if found.loading:
         lines.append(f"being loaded now: {found.loading}")
@@ -111,7 +110,7 @@ def _facts(table: TableStatus) -> dict[str, str]:
     facts["paid so far"] = f"${table.cost_usd:,.4f}{unpriced}"
     if table.last_answered_at:
         facts["last answer"] = f"{table.last_answered_at:%Y-%m-%d %H:%M:%S} UTC"
-    facts["parts"] = f"{table.parts:,} ({_size(table.size)})"
+    facts["parts"] = f"{table.parts:,} ({decimal(table.size)})"
     if table.held_by:
         facts["being written"] = table.held_by
     facts["table"] = table.table
@@ -127,11 +126,3 @@ def _classes(counts: Mapping[str, int], what: str) -> str:
 
 def _counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
-
-
-def _size(size: float) -> str:
-    """Bytes for people."""
-    unit = 0
-    while size >= 1_000 and unit < len(_UNITS) - 1:
-        size, unit = size / 1_000, unit + 1
-    return f"{size:,.1f} {_UNITS[unit]}" if unit else f"{size:,.0f} {_UNITS[0]}"

@@ -29,6 +29,13 @@ class AskOptions(SummarizeSettings):
 class LoadOptions(LoadRules):
     """How to read sources, with names for single values."""
 
+    columns: Annotated[list[str], Parameter("--column", negative=(), show_default=False)] = Field(
+        default=[],
+        description=(
+            "Which source column is what, if the guess is wrong: body=text, "
+            "'body={lead}\\n\\n{text}', 'news*.csv:body=text', category= for none."
+        ),
+    )
     allow_hosts: Annotated[list[str], Parameter(name="--allow-host", negative=())] = Field(
         default=[],
         description=(
@@ -46,6 +53,22 @@ class LoadOptions(LoadRules):
     )
 
 
+class StoreOptions(LoadOptions):
+    """How to load sources into a lake."""
+
+    mirror: Annotated[bool, Parameter(negative=())] = Field(
+        default=False,
+        description=(
+            "The sources are all the articles there are: others leave the tables, and are kept in "
+            "superseded/."
+        ),
+    )
+    keep_versions: Annotated[bool, Parameter(negative=())] = Field(
+        default=False,
+        description="Keep an article whose id comes again with other content, beside the new one.",
+    )
+
+
 Sources = Annotated[
     str,
     Parameter(
@@ -54,37 +77,13 @@ Sources = Annotated[
     ),
 ]
 Lake = Annotated[str, Parameter(help="Folder of the lake, or s3://bucket/prefix.")]
-Column = Annotated[
-    list[str] | None,
-    Parameter(
-        help="Which source column is what, if the guess is wrong: body=text, "
-        "'body={lead}\\n\\n{text}', 'news*.csv:body=text', category= for none.",
-        negative=(),
-    ),
-]
 Reading = Annotated[LoadOptions, Parameter(name="*")]
+Storing = Annotated[StoreOptions, Parameter(name="*")]
 Options = Annotated[AskOptions, Parameter(name="*")]
 DryRun = Annotated[bool, Parameter(help="Say what it would take; make no call.", negative=())]
 Json = Annotated[
     bool, Parameter(name="--json", help="End with one line of JSON on stdout.", negative=())
 ]
-
-
 Wait = Annotated[
     float, Parameter(help="Seconds to wait while another run writes the same table; 0: end.")
-]
-Mirror = Annotated[
-    bool,
-    Parameter(
-        help="The sources are all the articles there are: others leave the tables, and are kept "
-        "in superseded/.",
-        negative=(),
-    ),
-]
-KeepVersions = Annotated[
-    bool,
-    Parameter(
-        help="Keep an article whose id comes again with other content, beside the new one.",
-        negative=(),
-    ),
 ]

@@ -13,8 +13,6 @@ from rich.markdown import Markdown
 from flows.exit_status import ANSWERED, BUDGET_SPENT, ROWS_FAILED, RUN_FAILED, status_of
 from tasks.ingest_markdown import ingest_markdown
 from tasks.printable import clock
-from tasks.recipes import list_recipes as shipped_recipes
-from tasks.recipes import recipe_text
 from tasks.report_markdown import dollars, summarize_markdown
 from tasks.reports import IngestReport, SummarizeReport, run_as_json
 
@@ -28,6 +26,7 @@ def show_run(
     as_json: bool,
 ) -> int:
     """Report a run of one or both flows, and say its exit status."""
+    stopped = stopped or summarize.stopped
     if as_json:
         _print_json(run_as_json(ingest, summarize, seconds))
     elif summarize.answered or summarize.interrupted_by or not stopped:
@@ -88,19 +87,6 @@ def _budget_words(estimate: dict[str, Any]) -> str:
 def _quota_words(estimate: dict[str, Any]) -> str:
     minutes = estimate["quota_minutes"]
     return "" if minutes is None else f"time        {clock(60 * minutes)} or less at this quota\n"
-
-
-def list_recipes() -> int:
-    """Name, fields and description of each shipped recipe."""
-    for recipe in shipped_recipes():
-        print(f"{recipe.name:12} {', '.join(recipe.fields)}\n{'':12} {recipe.description}")
-    return ANSWERED
-
-
-def show_recipe(name: str) -> int:
-    """The YAML of a recipe, once it is seen to be whole."""
-    print(recipe_text(name), end="")
-    return ANSWERED
 
 
 def _print_json(document: dict[str, Any]) -> None:

@@ -43,11 +43,8 @@ def run(load: IngestSettings, options: SummarizeSettings, *, dry_run: bool, as_j
 
     started = time.monotonic()
     report, stopped = _report_of(PipelineReport, article_pipeline, settings)
-    return cli_print.show_run(
-        *(report.ingest, report.summarize, time.monotonic() - started),
-        stopped or report.summarize.stopped,
-        as_json=as_json,
-    )
+    seconds = time.monotonic() - started
+    return cli_print.show_run(report.ingest, report.summarize, seconds, stopped, as_json=as_json)
 
 
 def summarize(options: SummarizeSettings, *, dry_run: bool, as_json: bool) -> int:
@@ -63,11 +60,8 @@ def summarize(options: SummarizeSettings, *, dry_run: bool, as_json: bool) -> in
 
     started = time.monotonic()
     report, stopped = _report_of(SummarizeReport, summarize_articles, settings)
-    return cli_print.show_run(
-        *(None, report, time.monotonic() - started),
-        stopped or report.stopped,
-        as_json=as_json,
-    )
+    seconds = time.monotonic() - started
+    return cli_print.show_run(None, report, seconds, stopped, as_json=as_json)
 
 
 def ingest(settings: IngestSettings, *, as_json: bool) -> int:

@@ -54,24 +54,18 @@ def start(timeout_s: float) -> str:
             )
         # Prefect sends its last events before this: its services stop earlier than `atexit` does.
         atexit.register(_stop, server)
-        if not _is_up(server, url, timeout_s):
+        if not _is_up(url, timeout_s):
             errors.seek(0)
             raise UserError(_why_not(errors.read().decode(errors="replace")))
     return url
 
 
-def _is_up(server: subprocess.Popen[bytes], url: str, timeout_s: float) -> bool:
-    """Wait until the server answers; false if it has ended, or takes too long."""
-    deadline = time.monotonic() + timeout_s
-    with httpx.Client(timeout=timeout_s, trust_env=False) as client:
-        while server.poll() is None and time.monotonic() < deadline:
-            try:
-                if client.get(f"{url}/health").is_success:
-                    return True
-            except httpx.TransportError:
-                pass
-            time.sleep(0.1)
-    return False
+def _is_up(url: str, timeout_s: float) -> bool:
+    """Wait for an answer through the socket; false if the server ends, or takes too long."""
+    try:
+        return httpx.get(f"{url}/health", timeout=timeout_s, trust_env=False).is_success
+    except httpx.TransportError:
+        return False
 
 
 def _why_not(said: str) -> str:
@@ -99,10 +93,9 @@ def _database() -> str:
 
 
 def _stop(server: subprocess.Popen[bytes]) -> None:
-    if server.stdin is not None:
-        server.stdin.close()
     try:
-        server.wait(_SECONDS_TO_STOP)
+        # The end of its input is its end.
+        server.communicate(timeout=_SECONDS_TO_STOP)
     except subprocess.TimeoutExpired:
         server.kill()
         server.wait()

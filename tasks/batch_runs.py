@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
-from typing import Any
+from typing import Any, cast
 
 from prefect.futures import PrefectConcurrentFuture, PrefectFuture
 
@@ -27,7 +27,7 @@ class BatchRuns:
     def __init__(self) -> None:
         self.broken: str | None = None
         self._counts = Counts()
-        self._under_way: deque[tuple[Batch, PrefectFuture[Any]]] = deque()
+        self._under_way: deque[tuple[Batch, PrefectConcurrentFuture[Any]]] = deque()
         self._submitted = 0
 
     def __len__(self) -> int:
@@ -36,9 +36,10 @@ class BatchRuns:
     def add(self, batch: Batch, run: PrefectFuture[Any]) -> None:
         """Take note of a batch that was submitted."""
         self._submitted += 1
-        self._under_way.append((batch, run))
+        # Of our task runner, which knows without the API whether a run has ended.
+        self._under_way.append((batch, cast(PrefectConcurrentFuture[Any], run)))
         # In the order of submission, which is near enough the order in which they end.
-        while self._under_way and _has_ended(self._under_way[0][1]):
+        while self._under_way and self._under_way[0][1].wrapped_future.done():
             self._count(*self._under_way.popleft())
 
     def counts(self) -> Counts:
@@ -50,19 +51,12 @@ class BatchRuns:
             self._count(batch, run)
         return self._counts
 
-    def _count(self, batch: Batch, run: PrefectFuture[Any]) -> None:
+    def _count(self, batch: Batch, run: PrefectConcurrentFuture[Any]) -> None:
         try:
             self._counts += run.result()
         except Exception as error:
             self._counts.left += batch["size"]
             self.broken = self.broken or _words(batch, error)
-
-
-def _has_ended(run: PrefectFuture[Any]) -> bool:
-    """Whether a task run has ended; its state would be asked of the API until it has."""
-    if isinstance(run, PrefectConcurrentFuture):
-        return run.wrapped_future.done()
-    return run.state.is_final()
 
 
 def _words(batch: Batch, error: Exception) -> str:

@@ -12,14 +12,16 @@ import logging
 import random
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from typing import Any
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
+import httpx
+from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.schemas.objects import ConcurrencyLeaseHolder
 from prefect.context import FlowRunContext
 from prefect.logging import get_run_logger
-
-from tasks.slot_api import LEASE_S, SlotApi, SlotsUnavailable
 
 PATIENCE_S = 5.0
 """Seconds of calls in vain after which batches go on without a slot."""
@@ -28,11 +30,21 @@ WITHOUT_S = 30.0
 """Seconds that batches go on without a slot before the API is asked again: where it gave none, and
 where there is no limit."""
 
+_CALL_S = 3.0
+_LEASE_S = 60.0
+"""Seconds after which the server takes back a slot whose lease is not renewed: its minimum, and
+what Prefect's task engine asks for."""
+
 _POLL_S = 0.5
 _RETRY_S = 0.05
-_RENEW_AFTER_S = LEASE_S / 3
+_RENEW_AFTER_S = _LEASE_S / 3
 _RENEW_RETRY_S = 5.0
 _GONE, _BUSY = (404, 410), 503
+_SLEPT_ON = (408, 429, 502, _BUSY)
+"""Where Prefect's client sleeps for seconds; SQLite is "busy" (503) for milliseconds."""
+
+_NONE_FREE = (422, 423)
+"""Taken by others; more than the limit has, which is always so when it is 0."""
 
 _slots_on: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Slots]] = WeakKeyDictionary()
 
@@ -52,9 +64,17 @@ async def batch_slot(tag: str, unless: Callable[[], bool] = lambda: False) -> As
     if tag not in slots:
         flow_run = FlowRunContext.get()
         holder = flow_run.flow_run.id if flow_run and flow_run.flow_run else None
-        slots[tag] = Slots(SlotApi(tag, holder), tag, get_run_logger(flow_run))
+        slots[tag] = Slots(tag, holder, get_run_logger(flow_run))
     async with slots[tag].one(unless):
         yield
+
+
+class _Unavailable(Exception):
+    """The API is away, too slow, or refuses; with the status of the server's answer, if any."""
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class Slots:
@@ -63,17 +83,22 @@ class Slots:
     They take them one after the other: many calls at once only meet each other's locks in SQLite.
 
     Args:
-        api: the limit's slots.
-        tag: the limit's, for the log.
+        tag: the limit's.
+        holder: who has the slots: the flow run.
         log: the flow run's.
     """
 
     def __init__(
-        self, api: SlotApi, tag: str, log: logging.Logger | logging.LoggerAdapter[logging.Logger]
+        self,
+        tag: str,
+        holder: UUID | None,
+        log: logging.Logger | logging.LoggerAdapter[logging.Logger],
     ) -> None:
-        self._api = api
         self._tag = tag
+        self._holder = ConcurrencyLeaseHolder(type="flow_run", id=holder) if holder else None
         self._log = log
+        self._client: PrefectClient | None = None
+        self._open = AsyncExitStack()
         self._batches = 0
         self._owed: list[UUID] = []
         self._turn = asyncio.Lock()
@@ -99,32 +124,42 @@ class Slots:
         finally:
             self._batches -= 1
             if not self._batches:
+                self._client = None
                 with suppress(Exception):
-                    await self._api.close()
+                    await self._open.aclose()
 
     async def _take(self, unless: Callable[[], bool]) -> UUID | None:
         failing_since: float | None = None
         while time.monotonic() >= self._without_until and not unless():
             try:
-                lease, is_limited = await self._api.take()
-            except SlotsUnavailable as error:
+                # The name that Prefect's task engine asks for.
+                response = await self._call(
+                    "increment_concurrency_slots_with_lease",
+                    names=[f"tag:{self._tag}"],
+                    slots=1,
+                    mode="concurrency",
+                    lease_duration=_LEASE_S,
+                    holder=self._holder,
+                )
+            except _Unavailable as error:
+                if error.status in _NONE_FREE:
+                    failing_since = None
+                    self._reached()
+                    self._tell_full()
+                    await self._give_back_owed()
+                    await _sleep(_POLL_S)
+                    continue
                 failing_since = failing_since or time.monotonic()
                 if time.monotonic() - failing_since >= PATIENCE_S:
                     self._go_without(error)
                     return None
-                pause = _RETRY_S
+                await _sleep(_RETRY_S)
             else:
-                failing_since = None
                 self._reached()
-                if lease is not None:
-                    return lease
-                if not is_limited:
-                    self._without_until = time.monotonic() + WITHOUT_S
-                    return None
-                self._tell_full()
-                await self._give_back_owed()
-                pause = _POLL_S
-            await asyncio.sleep(pause * random.uniform(0.5, 1.5))
+                granted = response.json()
+                if granted["limits"]:
+                    return UUID(granted["lease_id"])
+                self._without_until = time.monotonic() + WITHOUT_S
         return None
 
     async def _renew(self, lease: UUID) -> None:
@@ -133,9 +168,9 @@ class Slots:
         while True:
             await asyncio.sleep(pause)
             try:
-                await self._api.renew(lease)
+                await self._call("renew_concurrency_lease", lease_id=lease, lease_duration=_LEASE_S)
                 pause = _RENEW_AFTER_S
-            except SlotsUnavailable as error:
+            except _Unavailable as error:
                 if error.status in _GONE:
                     return
                 pause = _RENEW_RETRY_S
@@ -143,24 +178,39 @@ class Slots:
     async def _give_back(self, lease: UUID) -> None:
         """Give a slot back; one that cannot be is owed, and its lease expires in the end."""
         deadline = time.monotonic() + PATIENCE_S
-        busy = True
-        while busy:
+        while True:
             try:
-                await self._api.give_back(lease)
-            except SlotsUnavailable as error:
-                busy = error.status == _BUSY and time.monotonic() < deadline
-                if not busy:
-                    self._owed.append(lease)
-                await asyncio.sleep(_RETRY_S * random.uniform(0.5, 1.5))
-            else:
-                return
+                return await self._release(lease)
+            except _Unavailable as error:
+                if error.status != _BUSY or time.monotonic() >= deadline:
+                    return self._owed.append(lease)
+            await _sleep(_RETRY_S)
 
     async def _give_back_owed(self) -> None:
         """Try again: Prefect 3.9 divides by the limit, and takes no slot back while that is 0."""
-        with suppress(SlotsUnavailable):
+        with suppress(_Unavailable):
             while self._owed:
-                await self._api.give_back(self._owed[0])
+                await self._release(self._owed[0])
                 del self._owed[0]
+
+    async def _release(self, lease: UUID) -> None:
+        await self._call("release_concurrency_slots_with_lease", lease_id=lease)
+
+    async def _call(self, method: str, **arguments: Any) -> Any:
+        """Call a method of Prefect's client once; raises _Unavailable, whatever may go wrong."""
+        try:
+            async with asyncio.timeout(_CALL_S):
+                if self._client is None:
+                    settings = {"event_hooks": {"response": [_refuse_to_sleep]}}
+                    client = get_client(httpx_settings=settings)
+                    self._client = await self._open.enter_async_context(client)
+                return await getattr(self._client, method)(**arguments)
+        except httpx.HTTPStatusError as error:
+            raise _Unavailable(str(error), error.response.status_code) from error
+        except TimeoutError as error:
+            raise _Unavailable(f"no answer in {_CALL_S:g} s") from error
+        except (httpx.HTTPError, OSError, RuntimeError) as error:
+            raise _Unavailable(str(error) or type(error).__name__) from error
 
     def _tell_full(self) -> None:
         if not self._told_full:
@@ -172,7 +222,7 @@ class Slots:
             self._away = False
             self._log.info("Prefect's API is back: its limit %s is heeded again", self._tag)
 
-    def _go_without(self, error: SlotsUnavailable) -> None:
+    def _go_without(self, error: _Unavailable) -> None:
         """Let the batches go on, and ask again after a while."""
         self._without_until = time.monotonic() + WITHOUT_S
         if not self._away:
@@ -181,3 +231,15 @@ class Slots:
                 "Prefect's API gives no slots of the limit %s (%s): batches go on without",
                 *(self._tag, error),
             )
+
+
+async def _sleep(seconds: float) -> None:
+    """Sleep about so long, so that those who wait do not meet again."""
+    await asyncio.sleep(seconds * random.uniform(0.5, 1.5))
+
+
+async def _refuse_to_sleep(response: httpx.Response) -> None:
+    """Raise what Prefect's client would sleep on and send again, seconds later."""
+    if response.status_code in _SLEPT_ON:
+        said = f"{response.status_code} {response.reason_phrase}"
+        raise _Unavailable(said, response.status_code)

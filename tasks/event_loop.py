@@ -36,27 +36,18 @@ async def until_done(future: "concurrent.futures.Future[Any]") -> None:
     Unlike `asyncio.wrap_future`, neither the future's exception nor the waiter's own
     cancellation passes from the one to the other.
     """
-    if future.done():
-        return
-    loop = asyncio.get_running_loop()
-    done = asyncio.Event()
-
-    def wake(_: "concurrent.futures.Future[Any]") -> None:
-        # The waiter may have been cancelled, and its loop closed, long ago.
-        with suppress(RuntimeError):
-            loop.call_soon_threadsafe(done.set)
-
-    future.add_done_callback(wake)
-    await done.wait()
+    wrapped = asyncio.wrap_future(future)
+    # An exception that nobody asks for here would be logged.
+    wrapped.add_done_callback(lambda done: done.cancelled() or done.exception())
+    await asyncio.wait([wrapped])
 
 
 class InFlightGate:
     """A bounded number of slots, taken by blocking: what gives `submit` its back-pressure."""
 
     def __init__(self, slots: int) -> None:
-        self._free = slots
+        self._free = threading.Semaphore(slots)
         self._closed = False
-        self._changed = threading.Condition()
 
     def enter(self, while_waiting: Callable[[], None]) -> None:
         """Take a slot, waiting for one if need be.
@@ -64,25 +55,20 @@ class InFlightGate:
         `while_waiting` is called every `GATE_POLL_SECONDS`, and stops the wait by raising. Raises
         RuntimeError if the gate is closed, or closes meanwhile.
         """
-        with self._changed:
-            while not self._free and not self._closed:
-                if not self._changed.wait(GATE_POLL_SECONDS):
-                    while_waiting()
-            if self._closed:
-                raise RuntimeError("Task runner is not started")
-            self._free -= 1
+        while not self._free.acquire(timeout=GATE_POLL_SECONDS):
+            while_waiting()
+        if self._closed:
+            self.leave()  # wakes the next of those who wait
+            raise RuntimeError("Task runner is not started")
 
     def leave(self) -> None:
         """Give a slot back."""
-        with self._changed:
-            self._free += 1
-            self._changed.notify()
+        self._free.release()
 
     def close(self) -> None:
         """Let no one in any more; those who wait get a RuntimeError."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
+        self._closed = True
+        self.leave()
 
 
 class Job(Protocol):

@@ -101,7 +101,7 @@ class TaskRunJob:
     wait_for: Iterable[PrefectFuture[Any]] | None
     dependencies: dict[str, set[RunInput]] | None
     loop: EventLoopThread
-    on_end: Callable[[], None]
+    on_end: Callable[[], None] | None = None
     task_run_id: UUID = field(default_factory=uuid7)
     cancel_event: threading.Event = field(default_factory=threading.Event)
     phase: Literal["upstream", "loop", "thread"] = "upstream"
@@ -127,7 +127,8 @@ class TaskRunJob:
         except BaseException as error:
             wrapped.set_exception(error)
         finally:
-            self.on_end()
+            if self.on_end is not None:
+                self.on_end()
 
     async def _run_engine(self) -> State[Any] | None:
         try:

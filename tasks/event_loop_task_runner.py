@@ -7,7 +7,6 @@ under way.
 """
 
 import contextvars
-import logging
 import threading
 from collections.abc import Iterable
 from typing import Any
@@ -15,9 +14,7 @@ from typing import Any
 from prefect import Task
 from prefect._flow_run_suspension import raise_if_flow_run_suspension_requested
 from prefect.client.schemas.objects import RunInput
-from prefect.context import FlowRunContext
 from prefect.futures import PrefectConcurrentFuture, PrefectFuture
-from prefect.logging.loggers import get_run_logger
 from prefect.task_runners import TaskRunner
 
 from tasks.event_loop import EventLoopThread, InFlightGate, on_event_loop_thread
@@ -81,12 +78,10 @@ class EventLoopTaskRunner(TaskRunner[PrefectFuture[Any]]):
         Raises RuntimeError if the runner is not started, or stops while this waits for a slot.
         """
         loop = self._started_loop()
-        self._log_submission(task)
-        holds_slot = not self._would_deadlock_if_blocked()
-        if holds_slot:
+        job = TaskRunJob(task, parameters, wait_for, dependencies, loop)
+        if not (self._inside_own_run() or on_event_loop_thread()):
             self._gate.enter(while_waiting=raise_if_flow_run_suspension_requested)
-        on_end = self._gate.leave if holds_slot else _nothing
-        job = TaskRunJob(task, parameters, wait_for, dependencies, loop, on_end)
+            job.on_end = self._gate.leave
         context = contextvars.copy_context()
         context.run(_current_runner.set, self)
         loop.start(job, context)
@@ -133,16 +128,6 @@ class EventLoopTaskRunner(TaskRunner[PrefectFuture[Any]]):
     def _inside_own_run(self) -> bool:
         return _current_runner.get(None) is self
 
-    def _would_deadlock_if_blocked(self) -> bool:
-        return self._inside_own_run() or on_event_loop_thread()
-
-    def _log_submission(self, task: Task[..., Any]) -> None:
-        if not self.logger.isEnabledFor(logging.DEBUG):
-            return
-        flow_run = FlowRunContext.get()
-        logger = get_run_logger(flow_run) if flow_run else self.logger
-        logger.debug(f"Submitting task {task.name} to the event loop...")
-
     def _stop(self, *, cancel: bool) -> None:
         self._gate.close()
         loop = self._loop
@@ -152,7 +137,3 @@ class EventLoopTaskRunner(TaskRunner[PrefectFuture[Any]]):
         if not (self._inside_own_run() or loop.is_current):
             loop.join()
             self._loop = None
-
-
-def _nothing() -> None:
-    """End a run that held no slot."""

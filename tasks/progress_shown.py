@@ -38,17 +38,10 @@ class Progress(Protocol):
 def shown(progress: Progress, key: str) -> Iterator[None]:
     """Show progress from threads of its own, until the block ends; ``key`` is the artifact's."""
     ending = threading.Event()
-    context = contextvars.copy_context()
-
-    def artifact() -> None:
-        _show_artifact(progress, key, ending)
-
-    def lines() -> None:
-        (_show_line if sys.stderr.isatty() else _log_lines)(progress, ending)
-
+    lines = _show_line if sys.stderr.isatty() else _log_lines
     threads = [
-        threading.Thread(target=context.copy().run, args=(show,), daemon=True)
-        for show in (artifact, lines)
+        threading.Thread(target=contextvars.copy_context().run, args=call, daemon=True)
+        for call in ((_show_artifact, progress, key, ending), (lines, progress, ending))
     ]
     for thread in threads:
         thread.start()

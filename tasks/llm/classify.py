@@ -107,18 +107,14 @@ def _final(
             f"HTTP {status}: the endpoint redirects to {target}; is --base-url right?",
         )
     if status in (404, 405):
-        return _not_found(codes, message)
+        if any("model" in text.lower() for text in (*codes, message)):
+            return EndpointRefused("no_such_model", f"{message}; name another with --model")
+        return EndpointRefused(
+            "no_such_url", f"{message}; is --base-url right? it usually ends with /v1"
+        )
     if _TOO_LONG.search(message):
         return UnusableArticle("too_long", message)
     return UnusableArticle("bad_request", message)
-
-
-def _not_found(codes: set[str], message: str) -> EndpointRefused:
-    if any("model" in text.lower() for text in (*codes, message)):
-        return EndpointRefused("no_such_model", f"{message}; name another with --model")
-    return EndpointRefused(
-        "no_such_url", f"{message}; is --base-url right? it usually ends with /v1"
-    )
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

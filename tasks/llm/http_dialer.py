@@ -53,10 +53,9 @@ class Dialer:
         self._ssl: ssl.SSLContext | None = None
         if "https" in (origin.scheme, self._nearest.scheme):
             self._ssl = ssl_context or _default_context()
-        self._addresses: list[_AddressInfo] = []
-        self._addresses_until = 0.0
-        self._turn = 0
         self._lookup: asyncio.Task[list[_AddressInfo]] | None = None
+        self._looked_up_until = 0.0
+        self._turn = 0
 
     async def open(self, on_lost: Callable[[HttpConnection], None]) -> HttpConnection:
         """A new connection.
@@ -68,12 +67,12 @@ class Dialer:
             async with asyncio.timeout(self._connect_timeout_s):
                 return await self._connect(on_lost)
         except TimeoutError:
-            self._addresses = []
+            self._looked_up_until = 0.0
             limit = f"{self._connect_timeout_s:g} s"
             raise HttpError("connection", f"no connection within {limit}") from None
         # uvloop raises RuntimeError for some failures of a socket.
         except (OSError, RuntimeError, UnicodeError) as error:
-            self._addresses = []
+            self._looked_up_until = 0.0
             message = f"cannot connect to {self._name} ({_reason(error)})"
             raise HttpError("connect", message) from None
 
@@ -136,29 +135,20 @@ class Dialer:
 
     async def _resolve(self) -> list[_AddressInfo]:
         """The server's addresses, each time another one first, so that all get their share."""
-        addresses = self._addresses
-        if not addresses or monotonic() > self._addresses_until:
-            if self._lookup is None:
-                self._lookup = asyncio.ensure_future(self._look_up())
-                self._lookup.add_done_callback(self._looked_up)
-            # Shielded: others wait for the same look-up. Its own result, as it may have ended
-            # without its callback having run, and a connection that failed forgets the addresses.
-            addresses = await asyncio.shield(self._lookup)
+        lookup = self._lookup
+        if lookup is None or (lookup.done() and monotonic() > self._looked_up_until):
+            lookup = self._lookup = asyncio.ensure_future(self._look_up())
+            self._looked_up_until = monotonic() + _NAME_LASTS_S
+        # Shielded: others wait for the same look-up.
+        addresses = await asyncio.shield(lookup)
         self._turn += 1
         first = self._turn % len(addresses)
         return addresses[first:] + addresses[:first]
 
     async def _look_up(self) -> list[_AddressInfo]:
-        loop = asyncio.get_running_loop()
         host, port = self._nearest.raw_host, self._nearest.port
-        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        return list(found)
-
-    def _looked_up(self, lookup: asyncio.Task[list[_AddressInfo]]) -> None:
-        self._lookup = None
-        if not lookup.cancelled() and lookup.exception() is None:
-            self._addresses = lookup.result()
-            self._addresses_until = monotonic() + _NAME_LASTS_S
+        loop = asyncio.get_running_loop()
+        return list(await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM))
 
 
 def proxy_authorization(proxy: URL) -> dict[str, str]:

@@ -35,39 +35,26 @@ class RateHeaders(NamedTuple):
 _Names = tuple[str, str, str]
 
 
-def _openai(what: str) -> _Names:
-    return (
-        f"x-ratelimit-limit-{what}",
-        f"x-ratelimit-remaining-{what}",
-        f"x-ratelimit-reset-{what}",
-    )
-
-
-def _anthropic(what: str) -> _Names:
-    return (
-        f"anthropic-ratelimit-{what}-limit",
-        f"anthropic-ratelimit-{what}-remaining",
-        f"anthropic-ratelimit-{what}-reset",
-    )
+def _names(limit: str) -> _Names:
+    """The headers of a limit: what is allowed, what remains, and when all is there again."""
+    return limit, limit.replace("-limit", "-remaining"), limit.replace("-limit", "-reset")
 
 
 # OpenAI, Azure, Groq, Together; OpenAI's projects; Cerebras; Anthropic.
 _REQUESTS: Final = (
-    _openai("requests"),
-    _openai("project-requests"),
-    _openai("requests-minute"),
-    _openai("requests-day"),
-    _anthropic("requests"),
+    _names("x-ratelimit-limit-requests"),
+    _names("x-ratelimit-limit-project-requests"),
+    _names("x-ratelimit-limit-requests-minute"),
+    _names("x-ratelimit-limit-requests-day"),
+    _names("anthropic-ratelimit-requests-limit"),
 )
 # Not Anthropic's input-tokens and output-tokens: they are no limits on the sum of the two.
 _TOKENS: Final = (
-    _openai("tokens"),
-    _openai("project-tokens"),
-    _openai("tokens-minute"),
-    _anthropic("tokens"),
+    _names("x-ratelimit-limit-tokens"),
+    _names("x-ratelimit-limit-project-tokens"),
+    _names("x-ratelimit-limit-tokens-minute"),
+    _names("anthropic-ratelimit-tokens-limit"),
 )
-
-
 _LONGEST_RESET_S: Final = 25 * 3600.0
 """No quota is for longer than a day; some servers send a date as seconds since 1970."""
 
@@ -88,13 +75,8 @@ def rate_headers(headers: Mapping[str, str]) -> RateHeaders | None:
 
 
 def _tightest(headers: Mapping[str, str], family: tuple[_Names, ...]) -> RateWindow | None:
-    tightest = None
-    for names in family:
-        if (limit := headers.get(names[0])) is not None:
-            window = _window(headers, limit, names)
-            if window and (tightest is None or _tightness(window) < _tightness(tightest)):
-                tightest = window
-    return tightest
+    windows = [_window(headers, names) for names in family if names[0] in headers]
+    return min(filter(None, windows), key=_tightness, default=None)
 
 
 def _tightness(window: RateWindow) -> tuple[bool, float, float]:
@@ -103,14 +85,12 @@ def _tightness(window: RateWindow) -> tuple[bool, float, float]:
     return remaining >= 1, window.limit, remaining
 
 
-def _window(headers: Mapping[str, str], limit_text: str, names: _Names) -> RateWindow | None:
-    limit = _number(limit_text)
+def _window(headers: Mapping[str, str], names: _Names) -> RateWindow | None:
+    limit = _number(headers[names[0]])
     if limit is None or limit < 1:
         return None
     remaining = _number(headers.get(names[1], ""))
     reset_s = _reset_s(headers.get(names[2], ""), headers.get("date", ""))
-    if reset_s is not None and reset_s > _LONGEST_RESET_S:
-        reset_s = None
     return RateWindow(limit, None if remaining is None else max(0.0, remaining), reset_s)
 
 
@@ -125,7 +105,8 @@ def _number(text: str) -> float | None:
 
 def _reset_s(text: str, date: str) -> float | None:
     # A "T" between day and hour is all that tells RFC 3339 from a duration.
-    return _until(text, date) if "T" in text else _duration(text)
+    reset_s = _until(text, date) if "T" in text else _duration(text)
+    return None if reset_s is None or reset_s > _LONGEST_RESET_S else reset_s
 
 
 _duration = lru_cache(maxsize=4096)(duration)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Protocol
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -90,7 +89,12 @@ class HttpTransport:
     async def probe(self) -> None:
         """List the models; servers that have no such list (404, 405) are there all the same."""
         answer = await self._exchange("GET", "/models", None)
-        mind_probe(answer.status, answer.headers, answer.body, self._api_key)
+        if answer.status == 401 and not self._api_key:
+            raise EndpointRefused(
+                "bad_key", "the endpoint wants a key; set OPENAI_API_KEY or name a Secret block"
+            )
+        if answer.status in PROBE_REFUSED:
+            raise classify(answer.status, answer.headers, answer.body, self._api_key)
 
     async def close(self) -> None:
         """Close the pool."""
@@ -105,14 +109,11 @@ class HttpTransport:
         try:
             return await pool.request(method, path, body, patience=patience)
         except HttpError as error:
+            message, fault = one_line(error.message, self._api_key), str(error.fault)
+            if fault == "connect":
+                message, fault = f"{message}; is it up, and --base-url right?", "connection"
             # from None: what the server sent, and so the error, may have the key in it.
-            raise self._translated(error) from None
-
-    def _translated(self, error: HttpError) -> Transient:
-        message = one_line(error.message, self._api_key)
-        if error.fault == "connect":
-            return Transient("connection", f"{message}; is it up, and --base-url right?")
-        return Transient(error.fault, message)
+            raise Transient(fault, message) from None
 
     def _open(self) -> HttpPool:
         check_key(self._api_key)
@@ -132,16 +133,6 @@ class HttpTransport:
                 "no_such_url", f"{self._base_url} is not a URL; check --base-url"
             ) from None
         return self._pool
-
-
-def mind_probe(status: int, headers: Mapping[str, str], body: bytes, api_key: str | None) -> None:
-    """Raise EndpointRefused if the list of models came back with what will stop every call."""
-    if status == 401 and not api_key:
-        raise EndpointRefused(
-            "bad_key", "the endpoint wants a key; set OPENAI_API_KEY or name a Secret block"
-        )
-    if status in PROBE_REFUSED:
-        raise classify(status, headers, body, api_key)
 
 
 def check_key(api_key: str | None) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import heapq
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from itertools import count
 
 from tasks.llm.asking import Asking
@@ -83,19 +83,16 @@ class Waiting:
 
     def bring_forward(self, fits: Callable[[Asking], bool]) -> bool:
         """Put the first article that fits before the others; False if none does."""
+        found = next((one for one in self if not one.settled and fits(one)), None)
+        if found is None:
+            return False
+        self._resting = [entry for entry in self._resting if entry[2] is not found]
+        heapq.heapify(self._resting)
         for queue in (self._again, self._new):
-            for asking in queue:
-                if not asking.settled and fits(asking):
-                    queue.remove(asking)
-                    self._again.appendleft(asking)
-                    return True
-        for entry in self._resting:
-            if not entry[2].settled and fits(entry[2]):
-                self._resting.remove(entry)
-                heapq.heapify(self._resting)
-                self._again.appendleft(entry[2])
-                return True
-        return False
+            with suppress(ValueError):
+                queue.remove(found)
+        self._again.appendleft(found)
+        return True
 
     def clear(self) -> list[Asking]:
         """Take everything out, the resting ones as well."""

@@ -13,7 +13,6 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from tasks import batch_slot
 from tasks.batch_slot import Slots
-from tasks.slot_api import SlotApi
 
 LOG = logging.getLogger("test-slots")
 
@@ -98,7 +97,7 @@ def never() -> bool:
 
 
 def new_slots() -> Slots:
-    return Slots(SlotApi("llm", uuid4()), "llm", LOG)
+    return Slots("llm", uuid4(), LOG)
 
 
 async def batch(slots: Slots, seconds: float = 0.01) -> bool:
