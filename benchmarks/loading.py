@@ -25,7 +25,8 @@ ROWS = 1_000_000
 FORMATS = ("csv", "jsonl")
 _COLUMNS = ("id", "title", "body", "url", "author", "date", "category")
 _LEAST, _MOST = 1_500, 4_300
-_TARGET = 0.3
+_LEAST_RATE = 8_000
+"""Rows a second: many times what a model answers, and what one parser for CSV can do."""
 
 _BARE = """
 import sys, time
@@ -166,7 +167,7 @@ def loading_markdown(measured: list[Loaded]) -> str:
             f"| {each.way} | {each.file} | {each.rows:,} | {each.rate:,.0f} | {share} "
             f"| {each.peak_mb:,.0f} |"
         )
-    return "\n".join([*lines, "", f"Target: at least {_TARGET} of it, and under 500 MB.", ""])
+    return "\n".join([*lines, "", f"Target: at least {_LEAST_RATE:,} rows/s, and under 500 MB.", ""])
 
 
 def main() -> int:

@@ -12,6 +12,8 @@ import sys
 import threading
 from typing import NoReturn
 
+from tasks.scratch import remove_scratch
+
 RETRIES = "PREFECT_CLIENT_MAX_RETRIES"
 
 SETTINGS = {RETRIES: "3", "PREFECT_API_REQUEST_TIMEOUT": "10"}
@@ -53,7 +55,7 @@ class Absence:
     def leave(self, status: int) -> NoReturn:
         """Exit, and do not wait for ever for Prefect's threads to reach the API."""
         if self.away:
-            ending = threading.Timer(_LAST_S, os._exit, [status])
+            ending = threading.Timer(_LAST_S, _exit, [status])
             ending.daemon = True
             ending.start()
         sys.exit(status)
@@ -64,6 +66,12 @@ class Absence:
 
         os.environ[RETRIES] = times
         refresh_global_settings_context()
+
+
+def _exit(status: int) -> None:
+    """Exit at once; Prefect's threads, which are waited for, would keep scratch folders alive."""
+    remove_scratch()
+    os._exit(status)
 
 
 absence = Absence()

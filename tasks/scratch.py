@@ -13,6 +13,7 @@ import weakref
 from pathlib import Path
 
 _LOCK = ".lock"
+_in_use: weakref.WeakSet[Scratch] = weakref.WeakSet()
 
 
 class Scratch:
@@ -20,6 +21,9 @@ class Scratch:
 
     The owner holds a lock on a file in it, which the kernel frees when the process dies: so a
     folder without an owner is known without looking at any clock.
+
+    Attributes:
+        remove: call it to have the folder go now.
 
     Raises:
         OSError: the folder cannot be made.
@@ -33,7 +37,14 @@ class Scratch:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         # Under its name it is never seen free.
         making.rename(self.folder / _LOCK)
-        weakref.finalize(self, _remove, self.folder, descriptor, os.getpid())
+        self.remove = weakref.finalize(self, _remove, self.folder, descriptor, os.getpid())
+        _in_use.add(self)
+
+
+def remove_scratch() -> None:
+    """Remove this process's scratch folders, before an exit that runs no finalizers."""
+    for scratch in list(_in_use):
+        scratch.remove()
 
 
 def temporary_parent() -> Path:

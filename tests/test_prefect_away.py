@@ -17,6 +17,7 @@ from benchmarks.endpoints import MockEndpoint
 from tasks.lake import Lake
 from tasks.mock_endpoint.faults import Faults
 from tasks.summarize import LLM_TAG
+from tasks.verify import verify_lake
 from tests.prefect_database import with_database
 from tests.support import only_json, read_rows, start_cli, write_articles
 
@@ -163,6 +164,7 @@ def test_a_server_that_is_gone_for_good_is_not_waited_for(
     assert_all_answered_once(completed, endpoint)
     (line,) = completed.stderr.splitlines()
     assert "Prefect" in line
+    assert verify_lake(Lake(str(tmp_path / "lake"))).problems == []
 
 
 def test_a_server_that_goes_away_while_articles_are_loaded_leaves_the_asking_to_be_done(

@@ -31,7 +31,9 @@ from tasks.reading.json_window import (
 )
 from tasks.reading.readers_base import Reject, Row
 
-_FIRST_CHECK = 2 << 20
+_FIRST_CHECK = 16 << 10
+"""Bytes after which an element that has not ended is looked at: can it be JSON at all?"""
+_MORE = 2 << 20
 _EXCERPT = 8_000
 _OVERLAP = 2_000
 _REACH = 400
@@ -140,17 +142,17 @@ class Elements(Cursor):
         window, check = self._window, _FIRST_CHECK
         scan = BracketScan(window, self._at)
         while True:
-            end = scan.end()
+            end = scan.end(self._at + check)
             if end is not None:
                 return end
-            size = len(window.data) - self._at
-            if size > check:
-                self._forget()
-                if size > MAX_ELEMENT or not _may_go_on(window.data[self._at :]):
+            if len(window.data) - self._at >= check:
+                if check > MAX_ELEMENT or not _may_go_on(window.data[self._at : self._at + check]):
                     return None
-                check *= 4
-            if not window.more():
-                return None
+                check = min(4 * check, MAX_ELEMENT + 1)
+            else:
+                self._forget()
+                if not window.more():
+                    return None
 
     def _is_followed(self, end: int) -> bool:
         """Tell whether what comes after an element is what may come there."""
@@ -166,7 +168,7 @@ class Elements(Cursor):
         """Where what matches at a place ends, looked for in some more of the stream if need be."""
         found = pattern.match(self._window.data, at)
         if found and found.end() == len(self._window.data):
-            self._window.grow(found.end() + _FIRST_CHECK)
+            self._window.grow(found.end() + _MORE)
             found = pattern.match(self._window.data, at)
         return found.end() if found else at
 
@@ -186,16 +188,18 @@ class Elements(Cursor):
     def _unended(self) -> Reject:
         """Reject an element that is too large, or whose end is not found: broken, or cut."""
         data = self._window.data
-        text = without_cut_character(data[self._at : self._at + MAX_ELEMENT + 1])
-        try:
-            parse_json(text)
-        except TooManyValuesError as error:
-            return self._too_large(str(error))
-        except NotJsonError as error:
-            if not is_cut(text, error):
-                return self._rejected(str(error), self._resume(None, error))
-            if len(text) <= MAX_ELEMENT - 4:
-                return self._rejected(f"{error}; {ENDS_WITHIN}", len(data))
+        # A mistake near the start is found without a look at all that is there.
+        for size in (min(_FIRST_CHECK, MAX_ELEMENT), MAX_ELEMENT + 1):
+            text = without_cut_character(data[self._at : self._at + size])
+            try:
+                parse_json(text)
+            except TooManyValuesError as error:
+                return self._too_large(str(error))
+            except NotJsonError as error:
+                if not is_cut(text, error):
+                    return self._rejected(str(error), self._resume(None, error))
+                if size > MAX_ELEMENT and len(text) <= MAX_ELEMENT - 4:
+                    return self._rejected(f"{error}; {ENDS_WITHIN}", len(data))
         return self._too_large(too_large())
 
     def _too_large(self, reason: str) -> Reject:
@@ -218,7 +222,9 @@ class Elements(Cursor):
         window, data = self._window, self._window.data
         begins = _beginning(self._syntax, self._first_name, data, self._at)
         stop = len(data) if end is None else end
-        place = len(data[self._at : stop].decode(errors="replace")[: error.position].encode())
+        # The position counts characters, of four bytes at most.
+        near = data[self._at : min(stop, self._at + 4 * error.position)]
+        place = len(near.decode(errors="replace")[: error.position].encode())
         start = self._at + max(1, place - len(self._first_name) - 64)
         if end is not None and data[end - 1] == data[self._at] + 2:
             # A quote may be missing: then the next element begins in what seems to be a string.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -85,24 +86,28 @@ class BracketScan:
         self._depth = depth
         self._in_string = False
 
-    def end(self) -> int | None:
-        """Return where the last bracket closes, or the string there ends; None if not yet."""
+    def end(self, stop: int = sys.maxsize) -> int | None:
+        """Return where the last bracket closes, or the string there ends; None if not before `stop`.
+
+        `stop` is an index into the window's data.
+        """
         data, base = self._window.data, self._window.base
+        stop = min(stop, len(data))
         at = self.place - base
         if self._in_string:
-            inside = INSIDE.match(data, at)
+            inside = INSIDE.match(data, at, stop)
             at = inside.end() if inside else at
-            self._in_string = data[at : at + 1] != b'"'
+            self._in_string = at >= stop or data[at] != _QUOTE
             at += not self._in_string
             if not self._in_string and not self._depth:
                 self.place = base + at
                 return at
         depth = self._depth
-        for token in _TOKEN.finditer(data, at) if not self._in_string else ():
+        for token in _TOKEN.finditer(data, at, stop) if not self._in_string else ():
             at = token.end()
             byte = data[token.start()]
             if byte == _QUOTE:
-                # The window ends within the string, or before the second half of an escape.
+                # It goes on behind `stop`, or with the second half of an escape.
                 self._in_string = token[1] is None
             elif byte in _OPENING:
                 depth += 1
@@ -112,7 +117,7 @@ class BracketScan:
                 self.place = base + at
                 return at
         self._depth = depth
-        self.place = base + (at if self._in_string else len(data))
+        self.place = base + (at if self._in_string else stop)
         return None
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.scratch import Scratch, ownerless, sweep, temporary_parent
+from tasks.scratch import Scratch, ownerless, remove_scratch, sweep, temporary_parent
 
 ROOT = Path(__file__).parents[2]
 OWN = """
@@ -56,6 +56,13 @@ def test_only_what_a_killed_owner_left_is_swept_whatever_the_clock_says(
         assert list(tmp_path.iterdir()) == [kept]
         assert (kept / "file").read_text() == "content"
         assert living.poll() is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_exit_without_finalizers_can_remove_it_first(tmp_path: Path) -> None:
+    scratch = Scratch(tmp_path)
+    (scratch.folder / "file").write_text("content")
+    remove_scratch()
     assert list(tmp_path.iterdir()) == []
 
 

@@ -14,6 +14,7 @@ import tasks.reading.json_window
 import tasks.reading.readers_json
 import tasks.reading.readers_text
 from tasks.errors import UserError
+from tasks.reading.json_window import BracketScan
 from tasks.reading.places import LocalPlace
 from tasks.reading.readers_base import RecordChunk, Source
 from tasks.reading.readers_json import read_json
@@ -334,3 +335,25 @@ def test_columns_of_millions_of_values_are_refused(path: Path) -> None:
     error = read_all(path, f'{{"columns": ["a"], "data": [{rows}]}}'.encode())[1]
     assert "holds columns, not rows" in error
     assert "more than 2,000,000 values" in error
+
+
+def test_a_list_of_many_broken_elements_is_not_read_again_for_each(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    end, passed = BracketScan.end, [0]
+
+    def counted(scan: BracketScan, *arguments: int) -> int | None:
+        before = scan.place
+        found = end(scan, *arguments)
+        passed[0] += scan.place - before
+        return found
+
+    monkeypatch.setattr(BracketScan, "end", counted)
+    text = "words of an article " * 15
+    pairs = [f'{{"title": ["T{n}", "body": "{text}"}}, {{"title": "U{n}"}}' for n in range(1_000)]
+    content = f"[{', '.join(pairs)}]".encode()
+    chunk, _, _ = read_all(path, content)
+
+    assert [record["title"] for record in chunk.records] == [f"U{n}" for n in range(1_000)]
+    assert len(chunk.rejects) == 1_000
+    assert passed[0] < 60 * len(content)
