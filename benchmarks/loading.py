@@ -167,7 +167,8 @@ def loading_markdown(measured: list[Loaded]) -> str:
             f"| {each.way} | {each.file} | {each.rows:,} | {each.rate:,.0f} | {share} "
             f"| {each.peak_mb:,.0f} |"
         )
-    return "\n".join([*lines, "", f"Target: at least {_LEAST_RATE:,} rows/s, and under 500 MB.", ""])
+    target = f"Target: at least {_LEAST_RATE:,} rows/s, and under 500 MB."
+    return "\n".join([*lines, "", target, ""])
 
 
 def main() -> int:

@@ -87,7 +87,7 @@ class BracketScan:
         self._in_string = False
 
     def end(self, stop: int = sys.maxsize) -> int | None:
-        """Return where the last bracket closes, or the string there ends; None if not before `stop`.
+        """Return where the last bracket closes, or the string ends; None if not before `stop`.
 
         `stop` is an index into the window's data.
         """
