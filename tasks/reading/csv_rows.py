@@ -86,11 +86,12 @@ def text_of(file: BinaryIO, encoding: str) -> io.TextIOWrapper:
     """Return a file's text from its start, with its line ends as they are.
 
     Bytes that are wrong in the encoding become lone surrogates, so that they spoil their row and
-    nothing else; in UTF-16 and UTF-32 they become U+FFFD, as their decoders let nothing through.
+    nothing else; in UTF-16, UTF-32 and ISO 2022 they become U+FFFD, as surrogates cannot stand
+    for what their decoders refuse.
     """
     file.seek(0)
     codec = codecs.lookup(encoding).name
-    errors = "replace" if codec.startswith(("utf-16", "utf-32")) else "surrogateescape"
+    errors = "replace" if codec.startswith(("utf-16", "utf-32", "iso2022")) else "surrogateescape"
     return io.TextIOWrapper(file, "utf-8" if codec == "ascii" else encoding, errors, newline="")
 
 

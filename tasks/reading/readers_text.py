@@ -6,7 +6,7 @@ from typing import AnyStr, BinaryIO
 
 from tasks.errors import UserError
 from tasks.reading.readers_base import Source
-from tasks.reading.readers_text_guess import guess_encoding
+from tasks.reading.readers_text_guess import guess_encoding, is_iso_2022_jp
 
 MAX_TEXT = 64 << 20
 """The largest file that is taken as one text, in bytes; no article comes near it."""
@@ -34,7 +34,6 @@ SUPERSETS = {
 As in https://encoding.spec.whatwg.org/#names-and-labels.
 """
 _BLANKS = "\t\r\n\xa0\u3000"
-_ISO_2022 = b"\x1b$"
 _MARK = "\ufeff"
 
 
@@ -126,7 +125,7 @@ def _told_encoding(file: BinaryIO, name: str, given: str) -> tuple[str, bool]:
 
 def _is_plain(sample: bytes) -> bool:
     """Tell text that is ASCII, and not in an encoding that only looks like it."""
-    return sample.isascii() and _ISO_2022 not in sample
+    return sample.isascii() and not is_iso_2022_jp(sample)
 
 
 def read_all_text(

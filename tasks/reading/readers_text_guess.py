@@ -15,6 +15,7 @@ _NOT_ASCII_RUN = re.compile("[^\x00-\x7f]+")
 _RUN = re.compile(rb"[\x80-\xff]+")
 _BESIDE_ASCII = re.compile(rb"[A-Za-z][\x80-\xff]+|[\x80-\xff]+[A-Za-z]")
 _WITHIN_WORD = re.compile(rb"(?<=[A-Za-z])[\x80-\xff](?=[A-Za-z])")
+_ISO_2022_JP = re.compile(rb"\x1b\$[@B]")
 _SAMPLE = 64 << 10
 _WIDE_SAMPLE = 16 << 10
 
@@ -101,7 +102,7 @@ def guess_encoding(sample: bytes) -> str:
     Otherwise the encoding of East Asia, or the one of a single byte, in which most of it would be
     letters that some language really uses; cp1252 where nothing tells.
     """
-    if b"\x1b$" in sample:
+    if is_iso_2022_jp(sample):
         return "iso2022_jp"
     if _is_utf8(sample):
         return "utf-8"
@@ -114,6 +115,17 @@ def guess_encoding(sample: bytes) -> str:
     beside = len(_BESIDE_ASCII.findall(piece))
     candidates = _LATIN if 2 * beside > len(_RUN.findall(piece)) else _OTHER_SCRIPTS + _LATIN
     return max(candidates, key=lambda each: _letters(piece, *each))[0]
+
+
+def is_iso_2022_jp(sample: bytes) -> bool:
+    """Tell the encoding of Japanese mail, which is all ASCII; the end may cut a character."""
+    if not sample.isascii() or not _ISO_2022_JP.search(sample):
+        return False
+    try:
+        codecs.getincrementaldecoder("iso2022_jp")().decode(sample)
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _is_utf8(sample: bytes) -> bool:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tasks.errors import UserError
@@ -145,8 +145,18 @@ def test_an_empty_file_is_said_to_be_empty(path: Path, content: str) -> None:
         read_all(path, content)
 
 
+@pytest.mark.parametrize("end", [b'"9","x","\x1b$B\x01"\r\n"10","y","good"\r\n', b'"9","\x1b$'])
+def test_damaged_mail_encoding_spoils_no_row_before_it(path: Path, end: bytes) -> None:
+    rows = "".join(f"{n},題{n},橋の建設が決まりました。\r\n" for n in range(9_000))
+    content = f"id,title,body\r\n{rows}".encode("iso2022_jp")
+    chunk = read_all(path, content + end)
+    assert [record["title"] for record in chunk.records[:9_000]] == [f"題{n}" for n in range(9_000)]
+
+
 @settings(deadline=None)
 @given(rows=st.lists(st.tuples(st.text("abc", min_size=1), CELLS, CELLS)))
+@example(rows=[("a", "", "\x1b$")])
+@example(rows=[("a", "\x1b\x80", "\x1b$")])
 def test_what_csv_writes_comes_back(
     tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str, str]]
 ) -> None:
