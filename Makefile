@@ -8,14 +8,14 @@ READY := $(VENV)/.ready
 WORKERS ?= 3
 SLOW_WORKERS ?= 5
 PYTEST := $(BIN)/pytest -q --no-loadscope-reorder
-LONGEST := $(addprefix tests/,test_soak.py test_soak_object_store.py flows/test_cli.py \
+LONGEST := $(addprefix tests/,test_soak.py test_soak_object_store.py flows/cli/test_app.py \
 	test_kill.py test_prefect_away.py test_deployments.py)
 
 # The demo has a Prefect home of its own, so that it neither needs nor touches yours.
 DEMO := env -u PREFECT_API_URL -u PREFECT_API_KEY -u PREFECT_PROFILE -u OPENAI_API_KEY \
 	-u OPENAI_BASE_URL PREFECT_HOME=$(CURDIR)/.prefect PREFECT_SERVER_ANALYTICS_ENABLED=false DO_NOT_TRACK=1
 
-.PHONY: demo demo-ui test test-pythons lint format bench bootstrap system setup clean
+.PHONY: demo demo-ui test test-pythons lint house format bench bootstrap system setup clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -44,6 +44,10 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Lines, files of each folder, the order of imports, public class names that stand twice.
+house: $(READY)
+	@$(BIN)/python -m tests.house
 
 format: $(READY)
 	$(BIN)/ruff check --fix .

@@ -32,7 +32,13 @@ class Lakes:
 
 def _load(articles: Path, lake: Path) -> None:
     """Load a lake through the command line of this project; raises SystemExit if that fails."""
-    command = [sys.executable, "-c", "from flows.cli import main; main()", "ingest", str(articles)]
+    command = [
+        sys.executable,
+        "-c",
+        "from flows.cli.app import main; main()",
+        "ingest",
+        str(articles),
+    ]
     finished = subprocess.run(
         [*command, "--lake", str(lake), "--json"],
         cwd=ROOT,

@@ -5,10 +5,12 @@ import time
 from prefect import flow, get_run_logger, unmapped
 from prefect.runtime import flow_run
 
-from flows.outcome import fails_in_one_line, flow_run_label, publish, tell
-from tasks.errors import UserError
-from tasks.event_loop_task_runner import EventLoopTaskRunner
-from tasks.ingest import (
+from flows.flow_states import fails_in_one_line, flow_run_label, publish, tell
+from tasks.common.errors import UserError
+from tasks.ingest.progress import LoadProgress
+from tasks.ingest.report import IngestReport
+from tasks.ingest.source_report import SourceReport, folded
+from tasks.ingest.tasks import (
     find_all_sources,
     group_sources,
     load_sources,
@@ -17,14 +19,11 @@ from tasks.ingest import (
     replace_versions,
     tidy_table,
 )
-from tasks.ingest_markdown import ingest_markdown, profile_markdown
-from tasks.lake import Lake
-from tasks.load_progress import LoadProgress
-from tasks.prefect_inputs import untraced
-from tasks.progress_shown import shown
-from tasks.reports import IngestReport
+from tasks.lake.lake import Lake
+from tasks.orchestration.event_loop_task_runner import EventLoopTaskRunner, untraced
+from tasks.orchestration.progress_display import shown
+from tasks.reports.ingest_markdown import ingest_markdown, profile_markdown
 from tasks.settings import IngestSettings
-from tasks.source_report import SourceReport, folded
 
 
 @flow(

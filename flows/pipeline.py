@@ -4,15 +4,16 @@ from dataclasses import dataclass
 
 from prefect import flow
 
+from flows.flow_states import fails_in_one_line, flow_run_label, publish, state_of
 from flows.ingest import ingest_articles
-from flows.outcome import fails_in_one_line, flow_run_label, publish, state_of
 from flows.summarize import BATCHES_IN_FLIGHT, summarize_articles
-from tasks.errors import BudgetSpent, StoppedRun
-from tasks.event_loop_task_runner import EventLoopTaskRunner
-from tasks.ingest_markdown import ingest_markdown
-from tasks.report_markdown import summarize_markdown
-from tasks.reports import IngestReport, SummarizeReport
+from tasks.common.errors import BudgetSpent, StoppedRun
+from tasks.ingest.report import IngestReport
+from tasks.orchestration.event_loop_task_runner import EventLoopTaskRunner
+from tasks.reports.ingest_markdown import ingest_markdown
+from tasks.reports.markdown import summarize_markdown
 from tasks.settings import PipelineSettings
+from tasks.summarize.report import SummarizeReport
 
 
 @dataclass

@@ -3,17 +3,17 @@
 from prefect import flow, get_run_logger
 from prefect.runtime import flow_run
 
-from flows.outcome import fails_in_one_line, flow_run_label, publish, tell
-from tasks.event_loop_task_runner import EventLoopTaskRunner
-from tasks.interruption import GracefulStop
+from flows.flow_states import fails_in_one_line, flow_run_label, publish, tell
+from tasks.common.stopwatch import Stopwatch
 from tasks.mock_endpoint.process import running_mock_endpoint
-from tasks.open_job import GRACE_S, open_job
-from tasks.prefect_inputs import untraced
-from tasks.progress import shown_progress
-from tasks.report_markdown import summarize_markdown
-from tasks.reports import Stopwatch, SummarizeReport
+from tasks.orchestration.event_loop_task_runner import EventLoopTaskRunner, untraced
+from tasks.reports.markdown import summarize_markdown
 from tasks.settings import SummarizeSettings
-from tasks.summarize import (
+from tasks.summarize.graceful_stop import GracefulStop
+from tasks.summarize.open_job import GRACE_S, open_job
+from tasks.summarize.progress import shown_progress
+from tasks.summarize.report import SummarizeReport
+from tasks.summarize.tasks import (
     close_endpoint,
     plan_batches,
     settle_report,

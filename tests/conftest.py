@@ -29,17 +29,17 @@ from tests.object_store import ObjectStoreServer  # noqa: E402
 
 _ONE_SERVER = (
     "tests/benchmarks/test_ways.py",
-    "tests/flows/test_cli.py",
+    "tests/flows/cli/test_app.py",
     "tests/flows/test_ingest.py",
     "tests/flows/test_ingest_sources.py",
-    "tests/flows/test_outcome.py",
+    "tests/flows/test_flow_states.py",
     "tests/flows/test_pipeline.py",
     "tests/flows/test_summarize.py",
-    "tests/tasks/test_endpoint.py",
-    "tests/tasks/test_event_loop.py",
-    "tests/tasks/test_event_loop_run.py",
-    "tests/tasks/test_event_loop_task_runner.py",
-    "tests/tasks/test_event_loop_task_runner_engine.py",
+    "tests/tasks/summarize/test_endpoint.py",
+    "tests/tasks/orchestration/test_event_loop.py",
+    "tests/tasks/orchestration/test_event_loop_run.py",
+    "tests/tasks/orchestration/test_event_loop_task_runner.py",
+    "tests/tasks/orchestration/test_event_loop_task_runner_engine.py",
 )
 _SHARED = {
     "tests/test_deployments.py": "deployments",

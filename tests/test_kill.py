@@ -212,7 +212,9 @@ def start_in_terminal(command: list[str], terminal: int | None = None) -> "subpr
 
 def temporary_servers(process: "subprocess.Popen[str]") -> list[psutil.Process]:
     children = psutil.Process(process.pid).children()
-    return [child for child in children if "flows.temporary_server" in child.cmdline()]
+    return [
+        child for child in children if "tasks.orchestration.temporary_server" in child.cmdline()
+    ]
 
 
 def assert_reported(

@@ -14,10 +14,10 @@ import httpx
 import pytest
 
 from benchmarks.endpoints import MockEndpoint
-from tasks.lake import Lake
+from tasks.checks.verify import verify_lake
+from tasks.lake.lake import Lake
 from tasks.mock_endpoint.faults import Faults
-from tasks.summarize import LLM_TAG
-from tasks.verify import verify_lake
+from tasks.summarize.tasks import LLM_TAG
 from tests.prefect_database import with_database
 from tests.support import only_json, read_rows, start_cli, write_articles
 

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from tasks.llm.tokens import estimate_tokens
+from tasks.llm.protocol.token_estimate import estimate_tokens
 from tasks.mock_endpoint.extractive import Document, clip
 from tasks.mock_endpoint.protocol import ChatRequest
 from tasks.mock_endpoint.schema_filler import fill, sentences_wanted

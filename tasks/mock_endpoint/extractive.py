@@ -16,7 +16,7 @@ from typing import Final
 import pycld2
 from sentencex import segment
 
-from tasks.llm.tokens import estimate_tokens
+from tasks.llm.protocol.token_estimate import estimate_tokens
 from tasks.mock_endpoint.words import HAN_FUNCTION_CHARACTERS, STEM_LENGTH, STOP_WORDS
 
 _SAMPLE: Final = 1000

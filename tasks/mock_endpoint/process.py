@@ -6,12 +6,12 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Final
+
+from tasks.common.package_data import IMPORT_ROOT
 
 API_KEY_VARIABLE: Final = "EMBEDDED_ENDPOINT_API_KEY"
 """Where the endpoint's API key comes from: the environment shows in no list of processes."""
-_ROOT: Final = Path(__file__).parents[2]
 _SECONDS_TO_STOP: Final = 5.0
 
 
@@ -40,7 +40,7 @@ def running_mock_endpoint(
             env={
                 **os.environ,
                 API_KEY_VARIABLE: api_key,
-                "PYTHONPATH": f"{_ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
+                "PYTHONPATH": f"{IMPORT_ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
             },
             # Ctrl-C goes to the whole foreground group of a terminal; the parent, which takes in
             # what is in flight, still needs its endpoint then.

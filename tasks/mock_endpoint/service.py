@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
-from tasks.llm.tokens import estimate_tokens
+from tasks.llm.protocol.token_estimate import estimate_tokens
 from tasks.mock_endpoint.answers import Answer, completion, compose, spoil
 from tasks.mock_endpoint.faults import Faults
 from tasks.mock_endpoint.protocol import MODEL_ID, NOTICE, ApiError, ChatRequest, parse_chat

@@ -8,7 +8,7 @@ from benchmarks import articles
 from benchmarks.endpoints import CannedEndpoint, MockEndpoint
 from benchmarks.ways import LABELS, run_way
 from benchmarks.work import Done, Work
-from flows.cli import main as article_flows
+from flows.cli.app import main as article_flows
 from tasks.mock_endpoint.faults import Faults
 
 ROWS = 20

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from flows.ingest import ingest_articles
-from tasks.errors import UserError
+from tasks.common.errors import UserError
 from tasks.settings import IngestSettings
 from tests.support import DEMO, read_rows, write_articles
 

@@ -9,11 +9,11 @@ import pytest
 from benchmarks.endpoints import MockEndpoint
 from flows.ingest import ingest_articles
 from flows.summarize import summarize_articles
-from tasks.errors import StoppedRun, UserError
-from tasks.lake import Lake
+from tasks.common.errors import StoppedRun, UserError
+from tasks.lake.lake import Lake
 from tasks.mock_endpoint.faults import Faults
-from tasks.reports import SummarizeReport
 from tasks.settings import IngestSettings, SummarizeSettings
+from tasks.summarize.report import SummarizeReport
 from tests.support import read_rows, write_articles
 
 pytestmark = pytest.mark.usefixtures("prefect_server")

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.llm.tokens import estimate_tokens
+from tasks.llm.protocol.token_estimate import estimate_tokens
 from tasks.mock_endpoint.extractive import Document, clip, detect_language
 
 BRIDGE = """Town council approves new bridge

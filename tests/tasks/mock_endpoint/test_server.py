@@ -8,7 +8,7 @@ import openai
 import orjson
 import pytest
 
-from tasks.llm.tokens import estimate_tokens
+from tasks.llm.protocol.token_estimate import estimate_tokens
 from tasks.mock_endpoint.extractive import Document
 from tests.tasks.mock_endpoint.mock_support import (
     ARTICLE,

@@ -1,0 +1,67 @@
+"""`article-flows inspect SOURCE…`: what a load would make of sources, before it is made."""
+
+from __future__ import annotations
+
+import shlex
+
+import orjson
+
+from flows.cli.exit_status import ANSWERED, RUN_FAILED
+from flows.cli.inspect_view import show
+from tasks.checks.source_groups import inspect_sources
+from tasks.cleaning.columns.options import parse_column_options
+from tasks.ingest.options import Loading, day_first_of, rules_of, sources_of
+from tasks.settings import IngestSettings, LoadRules
+
+
+def inspect(settings: IngestSettings, *, as_json: bool) -> int:
+    """Show what loading would make of sources.
+
+    The status is 1 where one cannot be loaded, or no article would be stored.
+
+    Raises:
+        UserError: there is no source to be read, or an option is wrong.
+    """
+    sources = sources_of(settings)
+    columns = parse_column_options(settings.columns)
+    loading = Loading(columns, rules_of(settings), day_first=day_first_of(settings))
+    groups = inspect_sources(sources, loading)
+    hosts = [host for group in groups for host in group.first.private_hosts]
+    allowed = list(dict.fromkeys([*settings.allow_hosts, *hosts]))
+    next_settings = settings.model_copy(update={"allow_hosts": allowed})
+    has_articles = any(group.articles for group in groups)
+    failed = bool(sources.broken) or any(group.first.error for group in groups)
+    command = _command("ingest", next_settings) if has_articles else ""
+    if as_json:
+        document = {
+            "sources": [group.as_json() for group in groups],
+            "not_read": [each.reason for each in sources.broken],
+            "skipped_count": len(sources.skipped),
+            "skipped": [f"{each.name}: {each.reason}" for each in sources.skipped],
+            "command": command or None,
+        }
+        print(orjson.dumps(document, default=str).decode())
+    else:
+        advice = f"load it with\n  {command}" if command and not failed else ""
+        if hosts and not has_articles:
+            advice = f"look again with\n  {_command('inspect', next_settings)}"
+        show(groups, sources, advice)
+    return RUN_FAILED if failed or not has_articles else ANSWERED
+
+
+def _command(name: str, settings: IngestSettings) -> str:
+    """A command for what was looked at, with its options."""
+    words = ["article-flows", name, *settings.sources]
+    for column in settings.columns:
+        words += ["--column", column]
+    for name, field in LoadRules.model_fields.items():
+        value, option = getattr(settings, name), name.replace("_", "-")
+        if value == field.default:
+            continue
+        if isinstance(value, bool):
+            words.append(f"--{option}" if value else f"--no-{option}")
+        elif isinstance(value, list):
+            words += [word for each in value for word in (f"--{option.removesuffix('s')}", each)]
+        else:
+            words += [f"--{option}", str(value)]
+    return shlex.join(words)

@@ -1,0 +1,1 @@
+"""Articles from records, as whole columns."""

@@ -1,0 +1,1 @@
+"""Which column of a source is which column of the articles table."""

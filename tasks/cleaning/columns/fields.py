@@ -1,0 +1,63 @@
+"""Rows as records: what they hold by column, and values as Arrow strings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from tasks.reading.base.rows import Record
+from tasks.reading.base.text_encoding import without_surrogates
+
+
+def others(records: Sequence[Record], used: frozenset[str]) -> Iterator[Record]:
+    """Yield what is in none of the used columns of each record."""
+    dotted = [name for name in used if "." in name]
+    for record in records:
+        if record.keys() <= used:
+            yield {}
+            continue
+        rest = {name: value for name, value in record.items() if name not in used}
+        inner = [name for name in dotted if name not in record]
+        yield _without(rest, inner) if inner else rest
+
+
+def value_at(record: Record, name: str) -> Any:
+    """Find a column, or a field of the structs in it; None if it is not there."""
+    if name in record:
+        return record[name]
+    head, dot, rest = name.partition(".")
+    inner = record.get(head) if dot else None
+    return value_at(inner, rest) if isinstance(inner, dict) else None
+
+
+def _without(record: Record, dotted: list[str]) -> Record:
+    """Leave out fields of structs, and structs that have no other; the record is not changed."""
+    for name in dotted:
+        head, _, rest = name.partition(".")
+        inner = record.get(head)
+        if not isinstance(inner, dict):
+            continue
+        kept = _without({key: value for key, value in inner.items() if key != rest}, [rest])
+        record = {key: value for key, value in record.items() if key != head}
+        if kept:
+            record[head] = kept
+    return record
+
+
+def strings_of(values: list[Any], text_of: Callable[[Any], str | None]) -> pa.StringArray:
+    """Return values as strings: as they are if all are text, else what `text_of` makes of each.
+
+    Raises:
+        RecursionError: a value is nested too deeply.
+    """
+    try:
+        return pa.array(values, pa.string())
+    except (TypeError, ValueError, NotImplementedError):
+        texts = [text_of(value) for value in values]
+    try:
+        return pa.array(texts, pa.string())
+    except UnicodeEncodeError:
+        sound = [None if text is None else without_surrogates(text) for text in texts]
+        return pa.array(sound, pa.string())

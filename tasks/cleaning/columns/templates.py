@@ -1,0 +1,127 @@
+"""A text made of several columns: ``{title}\\n\\n{abstract}``."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+from tasks.common.errors import UsageError
+
+_TOKEN = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]|\\[nt\\]|[^{}\\]+|\\")
+_ESCAPES = {"{{": "{", "}}": "}", r"\n": "\n", r"\t": "\t", "\\\\": "\\"}
+_LABELLED = re.compile(r"[\w()\[\]{}<>«»“”\"'（）「」【】《》]")
+_LINE_BREAKS = re.compile(r"[^\S\n]*\n\s*")
+_SPACES = re.compile(r"\s+")
+_CLOSING = re.compile(r"[)\]}>»”）」】》]*")
+
+
+@dataclass(frozen=True)
+class _Slot:
+    """One column's place: what parts it from the one before, and what goes with its value."""
+
+    separator: str
+    before: str
+    column: str
+    after: str
+
+
+@dataclass(frozen=True)
+class Template:
+    r"""A pattern that columns are filled into: ``{title}\n\n{abstract}``.
+
+    ``{name}`` stands for a column, ``{{`` and ``}}`` for braces; ``\n``, ``\t`` and ``\\`` may be
+    written with a backslash, as a shell passes them on.
+
+    Args:
+        text: the pattern.
+        names: what a source calls the columns that it spells otherwise.
+
+    Raises:
+        UsageError: it names no column, or a brace has no partner.
+    """
+
+    text: str
+    names: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self._slots:
+            raise UsageError(f"the template {self.text} names no column; write it as {{column}}")
+
+    @cached_property
+    def columns(self) -> tuple[str, ...]:
+        """The columns it takes, each once, in order."""
+        return tuple(dict.fromkeys(slot.column for slot in self._slots))
+
+    def fill(self, values: Mapping[str, str]) -> str | None:
+        """Put values in; None if all of them are missing or blank.
+
+        A blank value takes along its label and one separator: nothing is left dangling.
+        """
+        filled = ""
+        separators: list[str] = []
+        for slot in self._slots:
+            separators.append(slot.separator)
+            value = (values.get(slot.column) or "").strip()
+            if not value:
+                continue
+            if filled:
+                # Of the separators around what is missing the one that parts most.
+                filled += max(separators, key=lambda each: each.count("\n"))
+            filled += slot.before + value + slot.after
+            separators = []
+        return filled or None
+
+    def renamed(self, columns: Mapping[str, str]) -> "Template":
+        """The same with other names of columns, for `columns` that a source spells otherwise."""
+        if all(name == other for name, other in columns.items()):
+            return self
+        return replace(self, names=columns)
+
+    @cached_property
+    def _slots(self) -> tuple[_Slot, ...]:
+        literals, columns = _parts(self.text)
+        slots: list[_Slot] = []
+        separator, before = "", literals[0]
+        for place, column in enumerate(columns):
+            following = literals[place + 1]
+            is_last = place + 1 == len(columns)
+            after, gap, label = (following, "", "") if is_last else _divided(following)
+            slots.append(_Slot(separator, before, self.names.get(column, column), after))
+            separator, before = gap, label
+        return tuple(slots)
+
+
+def is_template(text: str) -> bool:
+    """Tell a template from the name of a column."""
+    return any(match[1] is not None for match in _TOKEN.finditer(text))
+
+
+def _parts(text: str) -> tuple[list[str], list[str]]:
+    """Return the literals around and between the columns, and the columns."""
+    literals, columns = [""], []
+    for match in _TOKEN.finditer(text):
+        token, column = match[0], match[1]
+        if column is not None and column.strip():
+            columns.append(column.strip())
+            literals.append("")
+        elif token in ("{", "}") or column is not None:
+            raise UsageError(
+                f"the template {text} has a brace that closes no column name; "
+                "write {column}, and {{ or }} for a brace itself"
+            )
+        else:
+            literals[-1] += _ESCAPES.get(token, token)
+    return literals, columns
+
+
+def _divided(literal: str) -> tuple[str, str, str]:
+    """Divide what is between two columns: end of the first, separator, label of the second."""
+    if not _LABELLED.search(literal):
+        return "", literal, ""
+    breaks = list(_LINE_BREAKS.finditer(literal))
+    gap = breaks[-1] if breaks else _SPACES.search(literal)
+    if gap:
+        return literal[: gap.start()], gap[0], literal[gap.end() :]
+    closing = _CLOSING.match(literal)
+    end = closing.end() if closing else 0
+    return literal[:end], "", literal[end:]

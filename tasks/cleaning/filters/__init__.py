@@ -1,0 +1,1 @@
+"""Rows that are no article, or a near duplicate of one."""

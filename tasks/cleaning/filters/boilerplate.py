@@ -1,0 +1,85 @@
+"""Pages that are nothing but a notice: not found, enable JavaScript, cookies, captcha, log in.
+
+A page is one of these only if it is short and each of its sentences is a notice, or filler that
+such pages have. A news item *about* cookies has a sentence that is neither.
+"""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tasks.common.package_data import lines_of
+
+MOST_CHARS = 600
+"""A longer page has something to say beside its notice."""
+_UNKNOWN_SHARE = 0.2
+_UNKNOWN_CHARS = 60
+"""How much may be neither notice nor filler: the site's name, an error's number."""
+
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])|\n+|\s[|•·»]\s")
+_DATE_WORDS = (
+    r"(?:mon|tues|wednes|thurs|fri|satur|sun)day|jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?"
+    r"|may|june?|july?|aug(?:ust)?|sep(?:t(?:ember)?)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?"
+    r"|\d{1,2}(?:st|nd|rd|th)?|\d{4}"
+)
+_DATE_TEXT = rf"(?:published|updated|posted)?:?\s*(?:(?:{_DATE_WORDS})[\s\xa0,.]*){{2,5}}"
+_DATE = re.compile(rf"(?=.*[a-z]{{3}}){_DATE_TEXT}", re.IGNORECASE)
+
+_NOTICES = lines_of("notices.txt")
+_SUSPECTS = "|".join([*_NOTICES.pop("suspects"), rf"^[\s\xa0]*{_DATE_TEXT}$"])
+_KINDS = {
+    kind: re.compile("|".join(f"(?:{each})" for each in patterns), re.IGNORECASE)
+    for kind, patterns in _NOTICES.items()
+}
+_FILLER = _KINDS.pop("filler")
+
+
+def boilerplate_notices(bodies: pa.StringArray) -> list[tuple[int, str]]:
+    """Return the index of each body that is nothing but a notice, and what kind it is.
+
+    Only short bodies with a notice's words are looked at closely.
+    """
+    short = pc.less_equal(pc.utf8_length(bodies), MOST_CHARS).fill_null(False)
+    rows = np.flatnonzero(short)
+    texts = bodies.filter(short)
+    suspect = pc.match_substring_regex(pc.ascii_lower(texts), _SUSPECTS)
+    suspects = zip(rows[suspect], texts.filter(suspect).to_pylist(), strict=True)
+    return [(int(row), notice) for row, text in suspects if (notice := notice_of(text))]
+
+
+def notice_of(text: str) -> str | None:
+    """Return what kind of notice a page is nothing but, such as ``cookie notice``; or None."""
+    sentences = [part.strip() for part in _SENTENCE_END.split(text) if part and part.strip()]
+    if not sentences or len(text) > MOST_CHARS:
+        return None
+    kinds: dict[str, int] = {}
+    unknown = total = 0
+    most_unknown = min(_UNKNOWN_CHARS, _UNKNOWN_SHARE * len(text))
+    for sentence in sentences:
+        total += len(sentence)
+        kind = _kind(sentence)
+        if kind == "test page" and total <= len(sentence) + 40:
+            return kind
+        if kind is None:
+            unknown += len(sentence)
+            if unknown > most_unknown:
+                return None
+        elif kind:
+            kinds[kind] = kinds.get(kind, 0) + len(sentence)
+    if kinds:
+        return max(kinds, key=lambda kind: kinds[kind])
+    return "nothing but a date" if _DATE.fullmatch(text.strip()) else None
+
+
+def _kind(sentence: str) -> str | None:
+    """Return the kind of notice that a sentence is; "" for filler, None for anything else."""
+    for kind, pattern in _KINDS.items():
+        if pattern.search(sentence):
+            return kind
+    if _FILLER.fullmatch(sentence) or _DATE.fullmatch(sentence):
+        return ""
+    return None

@@ -1,0 +1,1 @@
+"""Clean text: HTML, control characters, mojibake, JSON."""

@@ -1,0 +1,131 @@
+"""Text as it is stored: any raw value to clean, normalised Unicode."""
+
+import math
+import re
+from typing import Any
+from unicodedata import is_normalized, normalize
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tasks.cleaning.text.to_json import to_json
+from tasks.reading.base.text_encoding import without_surrogates
+
+# Line and page breaks (a form feed ends each page of pdftotext), and what parts units of a line.
+_BREAKS = b"\x0b\x0c\x1c\x1d\x1e"
+_AS_SPACE = bytes.maketrans(_BREAKS + b"\x1f", b"\n" * len(_BREAKS) + b" ")
+_CONTROLS = bytes(
+    code for code in (*range(0x20), 0x7F) if code not in b"\t\n\r\x1f" and code not in _BREAKS
+)
+# C1 controls are letters and signs of Windows-1252 that were read as Latin-1 (the euro is 80), and
+# nobody's controls but for NEL, a line break. 85 is both; beside other letters it is an ellipsis.
+_AS_CP1252 = {code: bytes([code]).decode("cp1252", "ignore") for code in range(0x80, 0xA0)}
+_C1_LETTERS = re.compile("[\x80\x82-\x84\x86-\x8c\x8e\x91-\x9c\x9e\x9f]")
+_C1_BREAK = _AS_CP1252 | {0x85: "\n"}
+_MARK = "\ufeff"
+# What `clean_text` leaves as it is; in RE2's syntax, by the ranges of most of the world's text. A
+# test holds it against unicodedata. Texts with anything else are cleaned one by one.
+_KEPT = (
+    r"\t\n -~\x{a0}-\x{2ff}\x{388}-\x{482}\x{488}-\x{590}\x{10a0}-\x{10ff}\x{2010}-\x{2027}"
+    r"\x{2030}-\x{205e}\x{2070}-\x{20cf}\x{2100}-\x{2125}\x{212c}-\x{2328}\x{232b}-\x{2adb}"
+    r"\x{3000}-\x{3029}\x{3030}-\x{3098}\x{309b}-\x{a66e}\x{ac00}-\x{d7ff}\x{fe30}-\x{fefe}"
+    r"\x{ff00}-\x{ffff}\x{1f000}-\x{1faff}\x{20000}-\x{2f7ff}"
+)
+_BLANK = r"[\s\x{a0}\x{3000}]"
+MAY_CHANGE = rf"[^{_KEPT}]|^{_BLANK}|{_BLANK}$"
+# Scripts that put no space between sentences: CJK punctuation, kana, ideographs, full-width forms.
+_NO_SPACE_AFTER = re.compile(
+    "[\u3000-\u30ff\u3400-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]"
+)
+
+
+def clean_text(text: str) -> str:
+    """Return text in NFC with `\\n` line ends, without control characters and outer white space.
+
+    Controls that part words (form feeds, vertical tabs, separators) become a line break or a space,
+    C1 controls what they stand for in Windows-1252. Lone surrogates, which no UTF-8 can hold,
+    become U+FFFD. Cleaning twice changes nothing.
+    """
+    if text.isascii() and text.isprintable():
+        return text.strip()
+    try:
+        encoded = text.encode()
+    except UnicodeEncodeError:
+        text = without_surrogates(text)
+        encoded = text.encode()
+    # Changing ASCII in UTF-8 is safe, and ten times as fast as a pass over characters.
+    kept = encoded.translate(_AS_SPACE, _CONTROLS)
+    if kept != encoded:
+        text = kept.decode()
+    if b"\r" in kept:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if not text.isascii():
+        if b"\xc2" in kept:
+            text = text.translate(_AS_CP1252 if _C1_LETTERS.search(text) else _C1_BREAK)
+        if not is_normalized("NFC", text):
+            text = normalize("NFC", text)
+    text = text.strip()
+    while text[:1] == _MARK or text[-1:] == _MARK:
+        text = text.strip(_MARK).strip()
+    return text
+
+
+def clean_strings(strings: pa.StringArray) -> pa.StringArray:
+    """Return what `clean_text` gives for each string; nulls stay. The same array if all is clean.
+
+    Args:
+        strings: valid UTF-8.
+    """
+    changed = pc.match_substring_regex(strings, MAY_CHANGE).fill_null(False)
+    texts = strings.filter(changed).to_pylist()
+    cleaned = [clean_text(text) for text in texts]
+    if cleaned == texts:
+        return strings
+    return pc.replace_with_mask(strings, changed, pa.array(cleaned, strings.type))
+
+
+def join_sentences(parts: list[Any]) -> str | None:
+    """Join the sentences of a list: by a space, or by nothing after a Chinese or Japanese one.
+
+    Lists in the list are paragraphs. Returns None if anything in it is no text.
+    """
+    joined = ""
+    for part in parts:
+        if part is None:
+            continue
+        text = join_sentences(part) if isinstance(part, list) else as_text(part)
+        if text is None or not (isinstance(part, (str, bytes, list))):
+            return None
+        if isinstance(part, list):
+            joined += "\n\n" if joined else ""
+        elif joined and not _NO_SPACE_AFTER.match(joined[-1]):
+            joined += " "
+        joined += text
+    return joined
+
+
+def as_text(value: Any) -> str | None:
+    """Return a short field (a title, an id, a category) as text; None if it is missing.
+
+    Numbers lose a `.0`, lists are joined with commas, bytes have to be UTF-8; other structures
+    become JSON.
+    """
+    match value:
+        case None:
+            return None
+        case str():
+            return value
+        case bytes():
+            return value.decode(errors="replace")
+        case float() if math.isnan(value):
+            return None
+        case float() if value.is_integer():
+            return str(int(value))
+        case list() | tuple():
+            return ", ".join(text for item in value if (text := as_text(item))) or None
+        case dict() if isinstance(value.get("name"), str):
+            return str(value["name"])
+        case dict():
+            return to_json(value)
+        case _:
+            return str(value)

@@ -1,0 +1,1 @@
+"""Errors, the schema of articles, signals."""

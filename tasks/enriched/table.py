@@ -1,0 +1,188 @@
+"""The enriched table of one recipe and model: its place, its schema, its rows."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import orjson
+import pyarrow as pa
+
+from tasks.common.article_schema import ARTICLES_SCHEMA
+from tasks.enriched.outcomes import Outcome
+from tasks.enriched.recipes import Recipe
+from tasks.lake.lake import Lake
+
+_TIME = pa.timestamp("us", tz="UTC")
+_ARROW_TYPES: dict[str, pa.DataType] = {
+    "string": pa.string(),
+    "enum": pa.string(),
+    "integer": pa.int64(),
+    "number": pa.float64(),
+    "boolean": pa.bool_(),
+    "list": pa.list_(pa.string()),
+}
+_FACTS = [
+    pa.field("model", pa.string()),
+    pa.field("recipe", pa.string()),
+    pa.field("recipe_hash", pa.string()),
+    pa.field("finish_reason", pa.string()),
+    pa.field("prompt_tokens", pa.int64()),
+    pa.field("cached_tokens", pa.int64()),
+    pa.field("completion_tokens", pa.int64()),
+    pa.field("cost_usd", pa.float64()),
+    pa.field("attempts", pa.int32()),
+    pa.field("latency_s", pa.float64()),
+    pa.field("answered_at", _TIME),
+    pa.field("flow_run_id", pa.string()),
+]
+FAILURE_SCHEMA = pa.schema(
+    [
+        pa.field("article_id", pa.string()),
+        pa.field("content_hash", pa.string()),
+        pa.field("title", pa.string()),
+        pa.field("source", pa.string()),
+        pa.field("error_class", pa.string()),
+        pa.field("message", pa.string()),
+        pa.field("attempts", pa.int32()),
+        pa.field("prompt_tokens", pa.int64()),
+        pa.field("completion_tokens", pa.int64()),
+        pa.field("cost_usd", pa.float64()),
+        pa.field("model", pa.string()),
+        pa.field("recipe", pa.string()),
+        pa.field("recipe_hash", pa.string()),
+        pa.field("failed_at", _TIME),
+        pa.field("flow_run_id", pa.string()),
+    ]
+)
+"""Columns of ``failures/``: which article, why, and what the attempts cost."""
+
+
+def table_name(recipe: str, table_id: str) -> str:
+    """One name for a table's lock and its folder of journals."""
+    return f"{recipe}-{table_id}"
+
+
+def table_folders(recipe: str, table_id: str) -> tuple[str, str, str, str]:
+    """A table's folders: answers, failures, and what is superseded of both; in the lake."""
+    answers, failures = (f"{kind}/{recipe}/{table_id}" for kind in (Lake.summaries, Lake.failures))
+    return answers, failures, f"{Lake.superseded}/{answers}", f"{Lake.superseded}/{failures}"
+
+
+DESCRIPTION = "_recipe.json"
+"""The file beside the answers that says what was asked."""
+_SAMPLED = 200
+"""Rows of the newest part that samples are chosen from."""
+
+
+class EnrichedTable:
+    """Where the answers to a recipe by a model lie, and what their columns are.
+
+    An article's column that has the name of a recipe's field is kept as ``article_<name>``.
+    """
+
+    def __init__(self, lake: Lake, recipe: Recipe, model: str) -> None:
+        self.lake = lake
+        self.recipe = recipe
+        self.model = model
+        self.recipe_hash = recipe.hash(model)
+        self.table_id = f"{_slug(model)}-{self.recipe_hash}"
+        self.name = table_name(recipe.name, self.table_id)
+        self.folder, self.failures, self.superseded, self.superseded_failures = table_folders(
+            recipe.name, self.table_id
+        )
+        self._article_names = {
+            name: f"article_{name}" if name in recipe.fields else name
+            for name in ARTICLES_SCHEMA.names
+        }
+        self.schema = pa.schema(
+            [
+                *(field.with_name(self._article_names[field.name]) for field in ARTICLES_SCHEMA),
+                *((name, _ARROW_TYPES[field.type]) for name, field in recipe.fields.items()),
+                *_FACTS,
+            ]
+        )
+
+    def rows(self, articles: pa.Table, outcomes: list[Outcome], flow_run_id: str) -> pa.Table:
+        """Enriched rows from articles (of ARTICLES_SCHEMA) and an answer for each."""
+        columns = {self._article_names[name]: articles[name] for name in ARTICLES_SCHEMA.names}
+        for name in self.recipe.fields:
+            columns[name] = pa.array(
+                [(outcome.fields or {})[name] for outcome in outcomes],
+                self.schema.field(name).type,
+            )
+        columns |= self._facts(outcomes, flow_run_id)
+        return pa.table(columns, schema=self.schema)
+
+    def failure_rows(
+        self, articles: pa.Table, outcomes: list[Outcome], flow_run_id: str
+    ) -> pa.Table:
+        """Rows of FAILURE_SCHEMA from articles and a failure for each."""
+        facts = self._facts(outcomes, flow_run_id)
+        names = ("article_id", "content_hash", "title", "source")
+        columns = {name: articles[name] for name in names}
+        columns["error_class"] = pa.array([outcome.error_class for outcome in outcomes])
+        columns["message"] = pa.array([outcome.message for outcome in outcomes])
+        columns["failed_at"] = facts.pop("answered_at")
+        columns |= {**facts, "model": pa.repeat(self.model, len(outcomes))}
+        return pa.table([columns[name] for name in FAILURE_SCHEMA.names], schema=FAILURE_SCHEMA)
+
+    def describe(self) -> None:
+        """Leave beside the parts what was asked, for whoever finds the table."""
+        storage, name = self.lake.storage, f"{self.folder}/{DESCRIPTION}"
+        if any(file.name == name for file in storage.list(self.folder)):
+            return
+        about = {
+            "recipe": self.recipe.model_dump(mode="json"),
+            "recipe_hash": self.recipe_hash,
+            "model": self.model,
+        }
+        storage.write(name, orjson.dumps(about, option=orjson.OPT_INDENT_2))
+
+    def _facts(self, outcomes: list[Outcome], flow_run_id: str) -> dict[str, Any]:
+        constant = {
+            "recipe": self.recipe.name,
+            "recipe_hash": self.recipe_hash,
+            "flow_run_id": flow_run_id,
+        }
+        facts: dict[str, Any] = {}
+        for name, kind in ((field.name, field.type) for field in _FACTS):
+            if name in constant:
+                facts[name] = pa.repeat(pa.scalar(constant[name], kind), len(outcomes))
+            else:
+                values = [getattr(outcome, name) for outcome in outcomes]
+                times = name == "answered_at"
+                facts[name] = pa.array([round(s * 1e6) for s in values] if times else values, kind)
+        return facts
+
+
+def _slug(model: str) -> str:
+    return re.sub(r"[^A-Za-z0-9.]+", "-", model).strip("-.")[:60] or "model"
+
+
+def sample_rows(table: EnrichedTable, count: int = 3) -> list[dict[str, Any]]:
+    """Rows of the newest part, of as many languages as there are."""
+    parts = table.lake.parts(table.folder)
+    if not parts:
+        return []
+    fields = list(table.recipe.fields)
+    language = "article_language" if "language" in fields else "language"
+    columns = ["article_id", "title", "body", language, *fields]
+    with parts[-1].open() as file:
+        some = file.iter_batches(_SAMPLED, columns)
+        rows = next(some).to_pylist()
+    by_language: dict[Any, list[dict[str, Any]]] = {}
+    for row in rows:
+        by_language.setdefault(row[language], []).append(row)
+    chosen: list[dict[str, Any]] = []
+    while len(chosen) < min(count, len(rows)):
+        chosen += [group.pop(0) for group in by_language.values() if group]
+    return [
+        {
+            "article_id": row["article_id"],
+            "title": row["title"],
+            "body": row["body"],
+            "answer": {name: row[name] for name in fields},
+        }
+        for row in chosen[:count]
+    ]

@@ -1,0 +1,95 @@
+"""Write a load's articles as parts of a sensible size, beside the reading of the next ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+
+import pyarrow as pa
+
+from tasks.common.article_schema import ARTICLES_SCHEMA
+from tasks.ingest.load import Load
+from tasks.lake.parts import PartWriter
+
+RUN_BYTES = 8 << 20
+"""Rows are sorted and written in runs of about this many bytes: what a load holds in memory."""
+RUN_ROWS = 20_000
+PART_BYTES = 48 << 20
+"""A part ends at about this size on disk: merging (up to 64 MiB) then leaves it alone."""
+
+
+@contextmanager
+def article_writer(load: Load) -> Iterator[ArticleWriter]:
+    """Write articles of a load in the block; at its end all of them are in the lake.
+
+    On an exception the part that is open is dropped, the earlier ones stay.
+
+    Raises:
+        UserError: the lake cannot be written.
+    """
+    with ExitStack() as part, ThreadPoolExecutor(1, "article-parts") as thread:
+        writer = ArticleWriter(load, thread, part)
+        yield writer
+        writer.finish()
+
+
+class ArticleWriter:
+    """Takes rows of the articles' schema; see `article_writer`.
+
+    Each run is sorted by article_id, so that who looks for some ids reads few row groups. A thread
+    compresses a run while the next one is gathered.
+    """
+
+    def __init__(self, load: Load, thread: Executor, part: ExitStack) -> None:
+        self._load = load
+        self._thread = thread
+        self._open = part
+        self._part: PartWriter | None = None
+        self._writing: Future[None] | None = None
+        self._batches: list[pa.RecordBatch] = []
+        self._rows = self._bytes = 0
+
+    def add(self, rows: pa.RecordBatch) -> None:
+        """Take rows that are new."""
+        if not rows.num_rows:
+            return
+        if self._rows + rows.num_rows > RUN_ROWS or self._bytes + rows.nbytes > RUN_BYTES:
+            self._send()
+        self._batches.append(rows)
+        self._rows += rows.num_rows
+        self._bytes += rows.nbytes
+
+    def finish(self) -> None:
+        """Write what is left, and commit it."""
+        self._send()
+        self._wait()
+        self._commit()
+
+    def _send(self) -> None:
+        """Have the thread write what is gathered, once it is done with the run before."""
+        self._wait()
+        if self._batches:
+            run = pa.Table.from_batches(self._batches, schema=ARTICLES_SCHEMA)
+            self._writing = self._thread.submit(self._write, run)
+        self._batches, self._rows, self._bytes = [], 0, 0
+
+    def _wait(self) -> None:
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.result()
+
+    def _write(self, run: pa.Table) -> None:
+        lake = self._load.lake
+        if self._part is None:
+            name = self._load.next_part_name()
+            self._part = self._open.enter_context(
+                lake.part_writer(lake.articles, name, ARTICLES_SCHEMA)
+            )
+        self._part.write_table(run.sort_by("article_id"))
+        if self._part.size >= PART_BYTES:
+            self._commit()
+
+    def _commit(self) -> None:
+        self._part = None
+        self._open.pop_all().close()

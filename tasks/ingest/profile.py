@@ -1,0 +1,118 @@
+"""What the articles of a load are like: lengths, languages, dates, what was noticed of them."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tasks.reading.base.rows import Reject
+
+LENGTHS = (100, 500, 2_000, 10_000, 50_000, 200_000)
+"""Upper ends of the classes of body lengths, in characters; the last class has none."""
+
+_NUMBER = re.compile(r"\d[\d,]*")
+_QUOTED = re.compile(r"(near duplicate of) .*?( \(|$)")
+_MOST_REASONS = 200
+
+
+class Example(NamedTuple):
+    """The first reject of a kind."""
+
+    source: str
+    row: int
+    reason: str
+
+    @property
+    def place(self) -> str:
+        """Where it is."""
+        return f"{self.source.rpartition('/')[2]} row {self.row:,}"
+
+
+@dataclass
+class Profile:
+    """Counts over the stored rows of a load, and the reasons of its rejects.
+
+    Attributes:
+        rows: stored articles.
+        characters: of all their bodies.
+        lengths: articles by class of body length: the index into `LENGTHS`, or one past its end.
+        languages: articles by language; the key None for those without.
+        years: articles by the year of their date; None for those without.
+        flags: articles by flag (`tasks.cleaning.flags`).
+        reasons: rejects by reason, numbers left out; ``examples`` has the first one of each.
+        first: the earliest date; ``last`` the latest.
+    """
+
+    rows: int = 0
+    characters: int = 0
+    lengths: Counter[int] = field(default_factory=Counter)
+    languages: Counter[str | None] = field(default_factory=Counter)
+    years: Counter[int | None] = field(default_factory=Counter)
+    flags: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, Example] = field(default_factory=dict)
+    first: datetime | None = None
+    last: datetime | None = None
+
+    def add(self, rows: pa.RecordBatch) -> None:
+        """Count rows of the articles' schema."""
+        lengths = pc.utf8_length(rows["body"])
+        dates = rows["published_at"]
+        ends = pc.min_max(dates).as_py()
+        self.rows += rows.num_rows
+        self.characters += pc.sum(lengths).as_py() or 0
+        _count(self.lengths, pa.array(np.digitize(lengths, LENGTHS)))
+        _count(self.languages, rows["language"])
+        _count(self.years, pc.year(dates))
+        _count(self.flags, pc.list_flatten(rows["flags"]))
+        if ends["min"] is not None:
+            self.first = min(filter(None, (self.first, ends["min"])))
+            self.last = max(filter(None, (self.last, ends["max"])))
+
+    def add_rejects(self, source: str, rejects: Iterable[Reject]) -> None:
+        """Count the reasons of a source's rejects."""
+        for reject in rejects:
+            reason = _QUOTED.sub(r"\1 another\2", reject.reason)
+            kind = _NUMBER.sub("…", reason)[:200]
+            if len(self.reasons) >= _MOST_REASONS and kind not in self.reasons:
+                kind = "other reasons"
+            self.reasons[kind] += 1
+            self.examples.setdefault(kind, Example(source, reject.row, reject.reason[:200]))
+
+    def told_reasons(self) -> list[tuple[int, str]]:
+        """The reasons of rejects, the most frequent first: how many, and in words with a place."""
+        told = []
+        for kind, count in self.reasons.most_common():
+            example = self.examples[kind]
+            words = example.reason if count == 1 else kind
+            if count > 1 and kind != example.reason:
+                words = f"{kind}, such as {example.reason!r}"
+            told.append((count, f"{words} ({example.place})"))
+        return told
+
+    def as_json(self) -> dict[str, Any]:
+        """What `--json` tells of it."""
+        return {
+            "characters": self.characters,
+            "languages": {name or "unknown": n for name, n in self.languages.most_common()},
+            "flags": dict(self.flags.most_common()),
+            "reject_reasons": {
+                kind if count > 1 else self.examples[kind].reason: count
+                for kind, count in self.reasons.most_common()
+            },
+            "first_date": self.first.isoformat() if self.first else None,
+            "last_date": self.last.isoformat() if self.last else None,
+        }
+
+
+def _count(counter: Counter[Any], values: pa.Array) -> None:
+    for each in pc.value_counts(values).to_pylist():
+        counter[each["values"]] += each["counts"]

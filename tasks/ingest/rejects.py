@@ -1,0 +1,106 @@
+"""Rows that are no articles: set aside below `<lake>/rejects/`, each with its reason."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from hashlib import blake2b
+
+import pyarrow as pa
+
+from tasks.lake.lake import Lake
+from tasks.lake.parts import PartWriter, part_name
+from tasks.lake.sorted_keys import KeySet
+from tasks.reading.base.rows import Reject
+
+REJECTS_SCHEMA = pa.schema(
+    [
+        ("source", pa.string()),
+        ("row", pa.int64()),
+        ("reason", pa.string()),
+        ("raw", pa.string()),
+        ("rejected_at", pa.timestamp("us", tz="UTC")),
+    ]
+)
+"""The schema of every part of `<lake>/rejects/`."""
+
+_ROWS_AT_ONCE = 2_000
+
+
+class KnownRejects:
+    """The rejects that a lake has, read when they are first asked for; safe to share.
+
+    16 bytes a reject. A load that meets the same bad row again does not list it again.
+    """
+
+    def __init__(self, lake: Lake) -> None:
+        self._lake = lake
+        self._keys: KeySet | None = None
+        self._lock = threading.Lock()
+
+    def new_among(self, source: str, rejects: list[Reject]) -> list[Reject]:
+        """Take in some rejects of a source; returns those that were not there."""
+        with self._lock:
+            if self._keys is None:
+                self._keys = _read_keys(self._lake)
+        new = self._keys.add_many(
+            [_key(source, each.row, each.reason, each.raw) for each in rejects]
+        )
+        return [each for each, is_new in zip(rejects, new, strict=True) if is_new]
+
+
+@contextmanager
+def reject_writer(lake: Lake, known: KnownRejects) -> Iterator[RejectWriter]:
+    """Set rejects aside in the block: one part, which appears when it ends without an error."""
+    with ExitStack() as part:
+        yield RejectWriter(lake, known, part)
+
+
+class RejectWriter:
+    """Takes rejects; see `reject_writer`."""
+
+    def __init__(self, lake: Lake, known: KnownRejects, part: ExitStack) -> None:
+        self._lake = lake
+        self._known = known
+        self._open = part
+        self._writer: PartWriter | None = None
+
+    def add(self, source: str, rejects: list[Reject]) -> None:
+        """Write those rejects of a source that the lake has not."""
+        new = self._known.new_among(source, rejects) if rejects else []
+        if not new:
+            return
+        if self._writer is None:
+            self._writer = self._open.enter_context(
+                self._lake.part_writer(self._lake.rejects, part_name("part"), REJECTS_SCHEMA)
+            )
+        self._writer.write_table(_table(source, new))
+
+
+def _key(source: str, row: int, reason: str, raw: str) -> bytes:
+    return blake2b(f"{source}\0{row}\0{reason}\0{raw}".encode(), digest_size=16).digest()
+
+
+def _table(source: str, rejects: list[Reject]) -> pa.Table:
+    now = datetime.now(UTC)
+    return pa.table(
+        [
+            [source] * len(rejects),
+            [each.row for each in rejects],
+            [each.reason for each in rejects],
+            [each.raw for each in rejects],
+            [now] * len(rejects),
+        ],
+        schema=REJECTS_SCHEMA,
+    )
+
+
+def _read_keys(lake: Lake) -> KeySet:
+    known, names = KeySet(), ["source", "row", "reason", "raw"]
+    for part in lake.parts(lake.rejects):
+        with part.open() as file:
+            for batch in file.iter_batches(_ROWS_AT_ONCE, names):
+                known.update(map(_key, *(batch[name].to_pylist() for name in names)))
+    return known

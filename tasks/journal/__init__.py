@@ -1,0 +1,1 @@
+"""Every outcome on disk before its part is committed."""

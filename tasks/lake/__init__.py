@@ -1,0 +1,1 @@
+"""Tables of immutable Parquet parts: write, merge, supersede."""

@@ -1,0 +1,1 @@
+"""One gateway for each process and endpoint: queue, workers, requests."""

@@ -1,0 +1,1 @@
+"""Concurrency, rate, budget, circuit breaker, retries."""

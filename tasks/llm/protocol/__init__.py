@@ -1,0 +1,1 @@
+"""Chat requests, completions, errors, prices."""

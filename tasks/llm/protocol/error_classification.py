@@ -1,0 +1,248 @@
+"""From an HTTP status and body to one of the five errors."""
+
+from __future__ import annotations
+
+import email.utils
+import html
+import math
+import re
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from tasks.llm.protocol.chat import NO_HEADERS
+from tasks.llm.protocol.errors import (
+    EndpointRefused,
+    LLMError,
+    RateLimited,
+    Transient,
+    UnusableArticle,
+)
+
+_OUT_OF_QUOTA = {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"}
+_FILTERED = {"content_filter", "content_policy_violation", "ResponsibleAIPolicyViolation"}
+_LONG_CODES = {"context_length_exceeded", "string_above_max_length", "exceed_context_size_error"}
+_TOO_LONG = re.compile(
+    r"context_length_exceeded|string_above_max_length|maximum context length|context window"
+    r"|prompt is too long|exceeds? the available context size",
+    re.IGNORECASE,
+)
+# OpenAI answers 429 to a request that is larger than a whole minute's tokens: no wait helps.
+_NEVER_FITS = re.compile(r"tokens must be reduced|^HTTP 429: Request too large", re.IGNORECASE)
+# Gemini answers 400, not 401, to a bad key.
+_BAD_KEY = re.compile(r"api[ _]key (not valid|invalid|expired)|API_KEY_INVALID", re.IGNORECASE)
+_IMPLIED_STATUS = {
+    "rate_limit_exceeded": 429,
+    "rate_limit_error": 429,
+    "authentication_error": 401,
+    "invalid_api_key": 401,
+    "model_not_found": 404,
+    "invalid_request_error": 400,
+}
+_RETRY_STATUSES = {408, 409, 425}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
+_MARKUP = re.compile(r"<(style|script)\b.*?(</\1\s*>|\Z)|<[^<>]*>", re.IGNORECASE | re.DOTALL)
+_EXCERPT = 300
+_PAGE = 2**16
+_SHORTEST_SECRET = 4
+
+
+def classify(
+    status: int, headers: Mapping[str, str], body: bytes, secret: str | None = None
+) -> LLMError:
+    """The error for an HTTP answer other than 200.
+
+    Args:
+        status: the HTTP status.
+        headers: those of the answer, by any case.
+        body: an error object in one of the usual wrappings, a web page, or anything.
+        secret: the API key, which some servers repeat in their message.
+    """
+    error = _classify(status, headers, _error_of(body), body, secret)
+    error.headers = limit_headers(headers)
+    return error
+
+
+def classify_wrapped(body: bytes, secret: str | None = None) -> LLMError:
+    """The error for a 200 that is no completion: some gateways wrap an error so."""
+    error = _error_of(body)
+    if not (error.get("message") or error.get("code")):
+        return Transient("bad_response", "the endpoint's answer is not a chat completion")
+    return _classify(_implied_status(error), {}, error, body, secret)
+
+
+def _classify(
+    status: int,
+    headers: Mapping[str, str],
+    error: Mapping[str, Any],
+    body: bytes,
+    secret: str | None,
+) -> LLMError:
+    codes = {str(error.get(name) or "") for name in ("code", "type")}
+    text = error.get("message") or _page_text(body[:_PAGE].decode(errors="replace"))
+    message = f"HTTP {status}: {one_line(text, secret)}".removesuffix(": ")
+    if status == 402 or codes & _OUT_OF_QUOTA:
+        return EndpointRefused(
+            "out_of_quota", f"{message}; add credit or raise the limit, then run again"
+        )
+    if codes & _FILTERED or _flagged(error):
+        return UnusableArticle("content_filter", message)
+    if codes & _LONG_CODES or status == 413 or (status == 429 and _NEVER_FITS.search(message)):
+        return UnusableArticle("too_long", message)
+    if status == 429:
+        return RateLimited("rate_limited", message, retry_after=retry_after(headers))
+    if status >= 500 or status in _RETRY_STATUSES:
+        return Transient("server_error", message, retry_after=retry_after(headers))
+    return _final(status, headers, codes, message, secret)
+
+
+def _final(
+    status: int, headers: Mapping[str, str], codes: set[str], message: str, secret: str | None
+) -> LLMError:
+    """The error for a status that time does not heal."""
+    if status in (401, 403) or (status == 400 and _BAD_KEY.search(message)):
+        return EndpointRefused("bad_key", f"{message}; check OPENAI_API_KEY or the Secret block")
+    if 300 <= status < 400:
+        target = one_line(headers.get("location") or "nowhere", secret)
+        return EndpointRefused(
+            "no_such_url",
+            f"HTTP {status}: the endpoint redirects to {target}; is --base-url right?",
+        )
+    if status in (404, 405):
+        if any("model" in text.lower() for text in (*codes, message)):
+            return EndpointRefused("no_such_model", f"{message}; name another with --model")
+        return EndpointRefused(
+            "no_such_url", f"{message}; is --base-url right? it usually ends with /v1"
+        )
+    if _TOO_LONG.search(message):
+        return UnusableArticle("too_long", message)
+    return UnusableArticle("bad_request", message)
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds to wait, from Retry-After (seconds or a date), or from the x-ratelimit headers."""
+    if (milliseconds := _number(headers.get("retry-after-ms"))) is not None:
+        return milliseconds / 1000
+    stated = headers.get("retry-after")
+    if (seconds := _number(stated)) is not None:
+        return seconds
+    if stated and (date := _seconds_since_epoch(stated)) is not None:
+        return max(0.0, date - time.time())
+    resets = [
+        duration(headers.get(f"x-ratelimit-reset-{what}", ""))
+        for what in ("requests", "tokens")
+        if headers.get(f"x-ratelimit-remaining-{what}") == "0"
+    ]
+    return max((reset for reset in resets if reset is not None), default=None)
+
+
+def limit_headers(headers: Mapping[str, str]) -> Mapping[str, str]:
+    """The rate limit headers by lower-case name; the shared empty mapping if there is none.
+
+    ``x-ratelimit-*`` and ``anthropic-ratelimit-*``, with the ``date`` that resets count from.
+    """
+    lowered = {name.lower(): value for name, value in headers.items()}
+    if not any(map(_is_limit, lowered)):
+        return NO_HEADERS
+    return {name: value for name, value in lowered.items() if _is_limit(name) or name == "date"}
+
+
+def _is_limit(name: str) -> bool:
+    return "ratelimit-" in name
+
+
+def duration(text: str) -> float | None:
+    """Seconds in a duration such as ``20ms``, ``6m0s`` or ``1.5``; None if it is not one."""
+    if (seconds := _number(text)) is not None:
+        return seconds
+    parts = _DURATION.findall(text)
+    if not parts or _DURATION.sub("", text).strip():
+        return None
+    seconds = sum(float(number) * _UNIT_SECONDS[unit] for number, unit in parts)
+    return seconds if math.isfinite(seconds) else None
+
+
+def one_line(text: object, secret: str | None = None) -> str:
+    """At most 300 printable characters, without the API key (if it is long enough to be one)."""
+    line = str(text)
+    if secret and len(secret) >= _SHORTEST_SECRET:
+        line = line.replace(secret, "***")
+    line = "".join(character if character.isprintable() else " " for character in line)
+    return " ".join(line.split())[:_EXCERPT].rstrip()
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        value = float(text) if text else None
+    except ValueError:
+        return None
+    return value if value is None or 0 <= value < math.inf else None
+
+
+def _seconds_since_epoch(text: str) -> float | None:
+    """The moment of an HTTP date, which is in GMT whether it says so or not."""
+    try:
+        date = email.utils.parsedate_tz(text)
+        return email.utils.mktime_tz((*date[:9], date[9] or 0)) if date else None
+    except (ValueError, OverflowError, TypeError, IndexError):
+        return None
+
+
+def _error_of(body: bytes) -> dict[str, Any]:
+    """The OpenAI error object, whichever of the usual wrappings the server has for it."""
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return {}
+    if isinstance(document, list) and document:
+        document = document[0]  # Gemini's
+    if not isinstance(document, dict):
+        return {}
+    error = document.get("error") or document.get("detail") or document
+    if isinstance(error, str):
+        return {"message": error}
+    if isinstance(error, list):
+        return {"message": "; ".join(_validation_message(item) for item in error)}
+    if not isinstance(error, dict):
+        return {}
+    return error if error.get("message") else {**error, "message": error.get("detail")}
+
+
+def _validation_message(item: object) -> str:
+    """FastAPI's; without its ``input``, which may be the whole article."""
+    if not isinstance(item, dict):
+        return str(item)
+    where = item.get("loc")
+    path = ".".join(str(part) for part in where) if isinstance(where, list) else ""
+    return f"{path}: {item.get('msg')}".removeprefix(": ")
+
+
+def _flagged(error: Mapping[str, Any]) -> bool:
+    """OpenRouter's 403 for an article that a provider's moderation flags."""
+    metadata = error.get("metadata")
+    return isinstance(metadata, dict) and "flagged_input" in metadata
+
+
+def _implied_status(error: Mapping[str, Any]) -> int:
+    """The HTTP status that an error in a 200 stands for."""
+    for name in ("code", "status", "type"):
+        value = error.get(name)
+        if isinstance(value, str) and value in _IMPLIED_STATUS:
+            return _IMPLIED_STATUS[value]
+        number = _number(str(value))
+        if number is not None and 400 <= number < 600:
+            return int(number)
+    return 500
+
+
+def _page_text(text: str) -> str:
+    """What a web page says: its title, failing that its text; other text as it is."""
+    if not text.lstrip().startswith("<"):
+        return text
+    title = _TITLE.search(text)
+    shown = title.group(1) if title and title.group(1).strip() else _MARKUP.sub(" ", text)
+    return html.unescape(shown)

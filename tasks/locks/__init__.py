@@ -1,0 +1,1 @@
+"""One writer where one is needed."""

@@ -1,0 +1,1 @@
+"""What Prefect lacks: an event loop task runner, slots, a temporary server."""

@@ -1,0 +1,1 @@
+"""What all readers share: byte sources, streams, rows, encodings."""

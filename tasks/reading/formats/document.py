@@ -1,0 +1,196 @@
+"""Documents: one file of text, Markdown or HTML is one article; its title and front matter."""
+
+import io
+import re
+import tomllib
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import PurePath
+from typing import Any
+from urllib.parse import unquote
+
+import yaml
+
+from tasks.reading.base.rows import (
+    BATCH_ROWS,
+    EXCERPT_CHARS,
+    Record,
+    RecordChunk,
+    Reject,
+    Row,
+    Source,
+    in_chunks,
+    opened,
+)
+from tasks.reading.base.text_encoding import read_all_text, source_encoding
+from tasks.reading.formats.sniff import looks_like_html
+from tasks.reading.places.web import WebPlace
+from tasks.reading.web.charset import page_encoding
+from tasks.reading.web.html_article import EXCERPT_HTML, NotAnArticle, html_article
+
+HTML_SUFFIXES = (".html", ".htm", ".xhtml")
+MARKDOWN_SUFFIXES = (".md", ".markdown", ".mdx")
+TEXT_SUFFIXES = (".txt", ".text")
+DOCUMENT_SUFFIXES = (*TEXT_SUFFIXES, *MARKDOWN_SUFFIXES, *HTML_SUFFIXES)
+
+MAX_DOCUMENT = 64 << 20
+"""The longest file taken for one article, in bytes."""
+MAX_HTML = 10 << 20
+"""The same for a page, of which a tree of some 20 times its size is made to find the text."""
+
+MAX_FRONT_MATTER = 64 << 10
+"""Characters of front matter; longer, it is text."""
+_LONGEST_TITLE = 150
+_YAML = re.compile(r"---[ \t]*\n(.*?)^(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE)
+_TOML = re.compile(r"\+\+\+[ \t]*\n(.*?)^\+\+\+[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE)
+_FENCE = re.compile(r"^(```|~~~).*?^\1[ \t]*$", re.DOTALL | re.MULTILINE)
+_HEADING = re.compile(r"^#[ \t]+(\S.*?)[ \t#]*$|^(\S.*?)[ \t]*\n=+[ \t]*$", re.MULTILINE)
+_DATED = re.compile(r"(\d{4}-\d\d-\d\d)-(.+)")
+_NOTHING = ("", "~", "null", "Null", "NULL")
+_OWN_COLUMNS = ("text", "body", "file_name", "reference_summary")
+
+
+def read_document(source: Source, batch_rows: int = BATCH_ROWS) -> Iterator[RecordChunk]:
+    """Read a file as one article: ``title``, ``text``, ``file_name`` and what else it says.
+
+    It gets no id: one of the path would change with the folder that the user starts from, and one
+    of the name would be the same in two folders. So it is told by its URL or id if it has one,
+    or else by its content.
+
+    If the source has `references`, the text of that file is the ``reference_summary``.
+    """
+    return in_chunks(iter([_row(source)]), batch_rows)
+
+
+def _row(source: Source) -> Row | Reject:
+    with opened(source) as file:
+        raw = file.read(MAX_DOCUMENT + 1)
+    is_html = _is_html(source, raw)
+    limit = MAX_HTML if is_html else MAX_DOCUMENT
+    if len(raw) > limit:
+        excerpt = raw[: 4 * EXCERPT_CHARS].decode(errors="replace")[:EXCERPT_CHARS]
+        return Reject(1, f"a document of over {limit >> 20} MiB", excerpt)
+    declared = page_encoding(raw) if is_html else ""
+    known = replace(source, encoding=source.encoding or declared)
+    encoding = source_encoding(io.BytesIO(raw), known)
+    text = raw.decode(encoding, "replace").removeprefix("\ufeff")
+    if not text.strip():
+        return Reject(1, "a document without text", "")
+    try:
+        record = _record(source, text, is_html)
+    except NotAnArticle as error:
+        return Reject(1, str(error), text[:EXCERPT_CHARS])
+    record.setdefault("title", title_of_name(source.place.file_name))
+    record["file_name"] = source.place.file_name
+    if isinstance(source.place, WebPlace) and source.place.name == source.place.url:
+        # A URL with a query may hold a signature, which is nobody's to see.
+        record.setdefault("url", source.place.url)
+    if (summary := _reference(source)) is not None:
+        record["reference_summary"] = summary
+    return Row(1, record, len(raw))
+
+
+def _is_html(source: Source, raw: bytes) -> bool:
+    suffix = PurePath(source.place.file_name).suffix.lower()
+    return suffix in HTML_SUFFIXES or looks_like_html(raw[:EXCERPT_HTML])
+
+
+def _record(source: Source, text: str, is_html: bool) -> Record:
+    if is_html:
+        source.facts["kind"] = "HTML"
+        return html_article(text, source.facts)
+    if PurePath(source.place.file_name).suffix.lower() in MARKDOWN_SUFFIXES:
+        source.facts["kind"] = "Markdown"
+        return markdown_article(text, source.facts)
+    source.facts["kind"] = "text"
+    return text_article(text)
+
+
+def _reference(source: Source) -> str | None:
+    place = source.references
+    if place is None:
+        return None
+    summary = Source(place, f"{source.name} (its reference)", source.format)
+    with opened(summary) as file:
+        text, _ = read_all_text(file, summary.name, source.encoding, limit=MAX_DOCUMENT)
+    return text.strip() or None
+
+
+def text_article(text: str) -> Record:
+    """Take a text for an article; its title is its first line, if that clearly is one.
+
+    That is: short, alone before an empty line or underlined, and no sentence or list of its own.
+    """
+    first, _, rest = text.strip("\ufeff\r\n\t ").partition("\n")
+    first, rest = first.strip(), rest.replace("\r", "\n")
+    second = rest.split("\n", 1)[0].strip()
+    alone = not second or (set(second) <= set("=-") and len(second) > 2)
+    is_title = (
+        alone
+        and 0 < len(first) <= _LONGEST_TITLE
+        and len(rest.strip(" \n=-")) > len(first)
+        and not first.endswith((".", ",", ";", ":", "。", ",", "、"))
+    )
+    return {"title": first, "text": text} if is_title else {"text": text}
+
+
+def markdown_article(text: str, facts: dict[str, str]) -> Record:
+    """Take Markdown for an article: front matter becomes columns, the text stays Markdown.
+
+    The title is what the front matter says or else the first heading of the first level. Front
+    matter that cannot be read stays in the text, and `facts` says so.
+    """
+    text = text.replace("\r\n", "\n")
+    front, body = _front_matter(text, facts)
+    record: Record = {}
+    for key, value in front.items():
+        name = f"{key}_in_front" if key.casefold() in _OWN_COLUMNS else key
+        if value not in _NOTHING:
+            record[name] = value
+    record["text"] = body
+    heading = _HEADING.search(_FENCE.sub("", body))
+    if not any(key.casefold() == "title" for key in record) and heading:
+        record["title"] = heading[1] or heading[2]
+    return record
+
+
+class _Loader(yaml.BaseLoader):
+    """Loads YAML as texts, lists and dicts: a language `no` is no boolean, a date none yet.
+
+    Aliases are refused, by which a few lines can stand for gigabytes.
+    """
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("an alias")
+        return super().compose_node(parent, index)
+
+
+def _front_matter(text: str, facts: dict[str, str]) -> tuple[dict[str, Any], str]:
+    """Split a text into its front matter (YAML, or Hugo's TOML) and the rest."""
+    for kind, pattern in (("YAML", _YAML), ("TOML", _TOML)):
+        found = pattern.match(text, 0, MAX_FRONT_MATTER)
+        if not found:
+            continue
+        try:
+            # The loader makes nothing but text.
+            front = yaml.load(found[1], _Loader) if kind == "YAML" else tomllib.loads(found[1])
+        except (yaml.YAMLError, ValueError, RecursionError):
+            front = None
+        if isinstance(front, dict):
+            facts["front_matter"] = kind
+            return {str(key): value for key, value in front.items()}, text[found.end() :]
+        facts["front_matter"] = f"no valid {kind}, left in the text"
+    return {}, text
+
+
+def title_of_name(file_name: str) -> str:
+    """Make a title of a file's name: ``Al_Capone.txt`` to ``Al Capone``."""
+    stem = unquote(PurePath(file_name).stem)
+    if dated := _DATED.fullmatch(stem):
+        stem = dated[2]
+    # Hyphens part the words of a slug, but belong to a name such as Ku-Klux-Klan.
+    is_slug = stem.count("-") > 1 and " " not in stem and stem == stem.lower()
+    separator = "_" if "_" in stem else "-" if is_slug else None
+    title = stem.replace(separator, " ") if separator else stem
+    return " ".join(title.split()) or file_name

@@ -1,0 +1,246 @@
+"""Feeds: RSS, RDF, Atom and CDF by feedparser, JSON Feed (jsonfeed.org); each entry is a row."""
+
+from __future__ import annotations
+
+import calendar
+import io
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from time import struct_time
+from typing import Any
+
+import feedparser
+import orjson
+from lxml import etree, html
+
+from tasks.common.errors import UserError
+from tasks.reading.base.rows import (
+    BATCH_ROWS,
+    EXCERPT_CHARS,
+    Record,
+    RecordChunk,
+    Reject,
+    Row,
+    Source,
+    in_chunks,
+    opened,
+)
+from tasks.reading.formats.sniff import first_element, xml_text
+
+MAX_FEED_BYTES = 64 << 20
+"""A feed is parsed as a whole, and takes some ten times its size in memory."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_HTML_TYPES = frozenset({"text/html", "application/xhtml+xml"})
+_TEXT_TYPE = re.compile(r"(text/.*|(application/)?x?html(\+xml)?|)$")
+_VERSION = re.compile(rb'"version"\s*:\s*"https?:\\?/\\?/(?:www\.)?jsonfeed\.org\\?/version\\?/1')
+_TAG = re.compile(r"<[^>]*>")
+_SNIFFED_BYTES = 64 << 10
+_BROKEN = "broken"
+"""The key of an entry that is none: why it is not."""
+
+
+def read_feed(source: Source, batch_rows: int = BATCH_ROWS) -> Iterator[RecordChunk]:
+    """Give a feed's entries as rows, numbered from 1; nothing is fetched.
+
+    A record has ``text`` (the content or the summary, whichever is fuller; HTML as it is) and
+    what is known of ``id``, ``title``, ``description`` (the other of the two), ``url``,
+    ``author``, ``date`` (a datetime in UTC, or text that is none), ``category``, ``language``,
+    ``feed_title``, ``comments`` (their URL) and ``enclosures`` (a list of URLs). Entries without
+    any text are rejects. Of an ill-formed feed what can be read is read; ``source.facts["feed"]``
+    says so.
+
+    Raises UserError for what is no feed, or one of more than 64 MiB.
+    """
+    with opened(source) as file:
+        data = file.read(MAX_FEED_BYTES + 1)
+    if len(data) > MAX_FEED_BYTES:
+        raise UserError(
+            f"{source.name} has more than {MAX_FEED_BYTES:,} bytes, too many for a feed; "
+            "split it, or load it as JSON Lines"
+        )
+    is_json = looks_like_json_feed(data)
+    feed = parse_json_feed(data, source.name) if is_json else _parsed(data, source)
+    yield from in_chunks(_rows(feed, source), batch_rows)
+
+
+def _rows(feed: Any, source: Source) -> Iterator[Row | Reject]:
+    entries = feed.get("entries") or []
+    if not feed.get("version") and not entries:
+        raise UserError(
+            f"{source.name} is no feed that can be read{_why(feed)}; RSS, Atom and JSON feeds can"
+        )
+    ill = f", ill-formed{_why(feed)}; what can be read of it is" if feed.get("bozo") else ""
+    source.facts["feed"] = f"{feed.get('version') or 'of an unknown version'}{ill}"
+    about = feed.get("feed") or {}
+    for number, entry in enumerate(entries, start=1):
+        record = _record(entry, about)
+        if "text" in record:
+            yield Row(number, record, len(record["text"]))
+        else:
+            known = record.get("title") or record.get("url") or record.get("id") or ""
+            reason = "no text, only a title" if "title" in record else "no text"
+            yield Reject(number, entry.get(_BROKEN, reason), known[:EXCERPT_CHARS])
+
+
+def _parsed(data: bytes, source: Source) -> Any:
+    """Parse a feed; the headers stand for what a server would have said of it."""
+    headers = {}
+    if source.encoding:
+        headers["content-type"] = f"application/xml; charset={source.encoding}"
+    if source.name.startswith(("http://", "https://")):
+        headers["content-location"] = source.name
+    try:
+        # As a file: feedparser would take bytes for a path or a URL, and open it.
+        return feedparser.parse(
+            io.BytesIO(data),
+            response_headers=headers,
+            sanitize_html=True,
+            resolve_relative_uris=True,
+        )
+    except Exception as error:
+        # feedparser promises to set `bozo` instead; nobody can tell what escapes it.
+        raise UserError(
+            f"{source.name} is a feed that cannot be read ({type(error).__name__}: {error})"
+        ) from error
+
+
+def _why(feed: Any) -> str:
+    error = feed.get("bozo_exception") if feed.get("bozo") else None
+    return f" ({' '.join(str(error).split())[:120]})" if error is not None else ""
+
+
+def _record(entry: Any, about: Any) -> Record:
+    (text, language), *others = _texts(entry) or [("", "")]
+    teaser = next((other for other, _ in others if other != text), "")
+    tags = (tag.get("label") or tag.get("term") or "" for tag in entry.get("tags") or ())
+    record = {
+        "id": entry.get("id"),
+        "title": _title(entry),
+        "text": text,
+        "description": teaser,
+        "url": entry.get("link"),
+        "author": entry.get("author") or about.get("author"),
+        "date": _date(entry),
+        "category": ", ".join(dict.fromkeys(tag.strip() for tag in tags if tag.strip())),
+        "language": entry.get("language") or language or about.get("language"),
+        "feed_title": _title(about),
+        "comments": entry.get("comments"),
+        "enclosures": [each["href"] for each in entry.get("enclosures") or () if each.get("href")],
+    }
+    return {name: value for name, value in record.items() if value}
+
+
+def _texts(entry: Any) -> list[tuple[str, str]]:
+    """The texts of an entry, each with its language, the longest first."""
+    parts = list(entry.get("content") or ())
+    if entry.get("summary"):
+        parts.append(entry.get("summary_detail") or {"value": entry["summary"]})
+    texts = [
+        (str(part.get("value") or "").strip(), str(part.get("language") or ""))
+        for part in parts
+        if _TEXT_TYPE.match(str(part.get("type") or "").lower())
+    ]
+    return sorted(texts, key=lambda each: len(each[0]), reverse=True)
+
+
+def _title(of: Any) -> str:
+    """Return a title as text: short and without markup, unlike a body."""
+    title = str(of.get("title") or "").strip()
+    kind = (of.get("title_detail") or {}).get("type")
+    if kind in _HTML_TYPES and ("<" in title or "&" in title):
+        with suppress(etree.LxmlError, ValueError):
+            title = "".join(map(str, html.fromstring(f"<div>{title}</div>").itertext())).strip()
+    return title
+
+
+def _date(entry: Any) -> datetime | str | None:
+    for name in ("published", "updated", "created"):
+        parsed, text = entry.get(f"{name}_parsed"), entry.get(name)
+        if parsed:
+            try:
+                return _EPOCH + timedelta(seconds=calendar.timegm(parsed))
+            except (ValueError, OverflowError):
+                return str(text)
+        if text:
+            return str(text)
+    return None
+
+
+def looks_like_feed(head: bytes) -> bool:
+    """Tell a feed by its first element, or by the version that a JSON feed has."""
+    name = first_element(head).rpartition(":")[2].lower()
+    if name == "rdf":
+        return "purl.org/rss/" in (text := xml_text(head)) or "netscape.com/rdf" in text
+    return name in ("rss", "feed", "channel") or looks_like_json_feed(head)
+
+
+def looks_like_json_feed(head: bytes) -> bool:
+    """Tell a JSON feed by its version, which says so near its start."""
+    start = head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
+    return start == b"{" and _VERSION.search(head[:_SNIFFED_BYTES]) is not None
+
+
+def parse_json_feed(data: bytes, name: str) -> dict[str, Any]:
+    """Parse a JSON feed to feedparser's names; raise UserError if it is none."""
+    try:
+        feed = orjson.loads(data.removeprefix(b"\xef\xbb\xbf"))
+    except orjson.JSONDecodeError as error:
+        raise UserError(f"{name} is a feed with broken JSON: {error}; mend it") from error
+    items = feed.get("items")
+    if not isinstance(items, list):
+        raise UserError(f"{name} is a JSON feed without a list of items")
+    about = {each: _text(feed.get(each)) for each in ("title", "language")}
+    return {
+        "version": f"JSON feed {str(feed.get('version', '')).rpartition('/')[2]}",
+        "feed": about | {"author": _authors(feed)},
+        "entries": list(map(_entry, items)),
+    }
+
+
+def _entry(item: Any) -> dict[str, Any]:
+    if not isinstance(item, dict):
+        return {_BROKEN: "no JSON object", "id": orjson.dumps(item).decode()}
+    # Of two that are equally full the first, which is the plain one.
+    contents = (_text(item.get(each)) for each in ("content_text", "content_html"))
+    entry = {each: _text(item.get(each)) for each in ("id", "title", "summary", "language")}
+    date = _text(item.get("date_published")) or _text(item.get("date_modified"))
+    return entry | {
+        "content": [{"value": max(contents, key=lambda text: len(_TAG.sub("", text)))}],
+        "link": _text(item.get("url")) or _text(item.get("external_url")),
+        "author": _authors(item),
+        "published": date,
+        "published_parsed": _moment(date),
+        "tags": [{"term": _text(tag)} for tag in _list(item.get("tags"))],
+        "enclosures": [
+            {"href": _text(each.get("url"))}
+            for each in _list(item.get("attachments"))
+            if isinstance(each, dict)
+        ],
+    }
+
+
+def _text(value: Any) -> str:
+    """Return a string or number as text; version 1.0 had numbers for ids."""
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        return ""
+    return str(value).strip()
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _authors(of: dict[str, Any]) -> str:
+    """Return the names of 1.1's list, or of 1.0's one author."""
+    authors = _list(of.get("authors")) or [of.get("author")]
+    names = (_text(each.get("name")) for each in authors if isinstance(each, dict))
+    return ", ".join(filter(None, names))
+
+
+def _moment(text: str) -> struct_time | None:
+    try:
+        return datetime.fromisoformat(text).utctimetuple()
+    except (ValueError, OverflowError):
+        return None

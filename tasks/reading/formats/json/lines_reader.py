@@ -1,0 +1,73 @@
+"""JSON Lines: one object a line; a broken line is rejected alone, its neighbours are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain
+
+from tasks.common.errors import UserError
+from tasks.reading.base.rows import (
+    BATCH_ROWS,
+    RecordChunk,
+    Reject,
+    Row,
+    Source,
+    in_chunks,
+    opened,
+)
+from tasks.reading.base.text_encoding import utf8_blocks
+from tasks.reading.formats.json.values import MAX_ELEMENT, parse_object, reject
+
+_RECORD_SEPARATOR = b"\x1e"
+
+
+def read_jsonl(source: Source, batch_rows: int = BATCH_ROWS) -> Iterator[RecordChunk]:
+    """Read JSON Lines, rows numbered by line; raise UserError for a file with nothing in it.
+
+    Also JSON text sequences (RFC 7464), whose rows are numbered by record. Puts ``encoding``
+    into the source's facts.
+    """
+    with opened(source) as file:
+        blocks = utf8_blocks(file, source)
+        yield from in_chunks(_rows(blocks, source.name), batch_rows)
+
+
+def _rows(blocks: Iterator[bytes], name: str) -> Iterator[Row | Reject]:
+    first = next(blocks, b"")
+    is_sequence = first.lstrip().startswith(_RECORD_SEPARATOR)
+    separator = _RECORD_SEPARATOR if is_sequence else b"\n"
+    empty = True
+    # What comes before the first separator of a sequence is no record.
+    for number, (line, is_cut) in enumerate(_lines(first, blocks, separator), 1 - is_sequence):
+        text = line.strip()
+        if not text:
+            continue
+        empty = False
+        if len(text) > MAX_ELEMENT:
+            yield reject(number, f"the line is longer than {MAX_ELEMENT >> 20} MiB", text)
+            continue
+        row = parse_object(number, text)
+        if is_cut and isinstance(row, Reject):
+            row = reject(number, f"{row.reason}; the file ends within this line", text)
+        yield row
+    if empty:
+        raise UserError(f"{name} is empty: there is no article in it")
+
+
+def _lines(first: bytes, blocks: Iterator[bytes], separator: bytes) -> Iterator[tuple[bytes, bool]]:
+    """Yield each line without its separator, and whether it has none, as the file ends within it.
+
+    Of a line that is longer than MAX_ELEMENT no more than that is kept.
+    """
+    line = bytearray()
+    for block in chain((first,), blocks):
+        start, *others = block.split(separator)
+        line += start[: max(0, MAX_ELEMENT + 1 - len(line))]
+        if others:
+            *complete, last = others
+            yield bytes(line), False
+            for each in complete:
+                yield each, False
+            line = bytearray(last)
+    if line:
+        yield bytes(line), True

@@ -1,0 +1,148 @@
+"""JSON documents of any layout: a list, a list inside an object, columns, objects in a row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from tasks.common.errors import UserError
+from tasks.reading.base.rows import (
+    BATCH_ROWS,
+    RecordChunk,
+    Reject,
+    Row,
+    Source,
+    in_chunks,
+    opened,
+    unique_names,
+)
+from tasks.reading.base.text_encoding import MAX_TEXT, utf8_blocks
+from tasks.reading.formats.json.elements import ENDS_WITHIN, Elements, too_large
+from tasks.reading.formats.json.layouts import (
+    Layout,
+    ObjectEnd,
+    Shape,
+    is_large_object,
+    layout_of,
+    list_behind,
+)
+from tasks.reading.formats.json.scanner import ELEMENTS, MEMBERS, VALUES, Window
+from tasks.reading.formats.json.values import NotJsonError, TooManyValuesError, parse_json, reject
+
+HEAD = 2 << 20
+"""The layout is told from this much of a document."""
+_ANEW = "write it as JSON Lines (pandas: to_json(orient='records', lines=True)) or Parquet"
+_SYNTAX = {Shape.LIST: ELEMENTS, Shape.MEMBERS: MEMBERS, Shape.VALUES: VALUES}
+
+
+def read_json(source: Source, batch_rows: int = BATCH_ROWS) -> Iterator[RecordChunk]:
+    """Stream the articles of a JSON document, rows numbered from 1 by element.
+
+    Puts ``layout``, ``encoding`` and ``ignored`` (lists that are not read) into the source's
+    facts. Holds a block, and one element of
+    16 MiB at most; only a document of columns is read whole. Raises UserError for a file with
+    nothing in it, or that ends within its list (what came before has been yielded then).
+    """
+    with opened(source) as file:
+        window = Window(utf8_blocks(file, source))
+        yield from in_chunks(_rows(window, source), batch_rows)
+
+
+def _rows(window: Window, source: Source) -> Iterator[Row | Reject]:
+    window.grow(HEAD)
+    head = bytes(window.data[:HEAD])
+    whole = len(window.data) <= HEAD and not window.more()
+    if whole and not head.strip():
+        raise UserError(f"{source.name} is empty: there is no article in it")
+    layout, before, count = layout_of(head, whole), 0, 0
+    if layout.shape is Shape.VALUES and not whole and is_large_object(window):
+        found = list_behind(window, HEAD)
+        if isinstance(found, ObjectEnd):
+            count = 1
+            yield _no_list(found, head, window.base, source.name)
+        else:
+            layout, before = found, window.base
+    source.facts["layout"] = str(layout)
+    if layout.shape in (Shape.COLUMNS, Shape.SPLIT):
+        yield from _column_rows(window, layout, source.name)
+        return
+    window.drop(layout.start)
+    elements = Elements(window, source.name, _SYNTAX[layout.shape], count)
+    yield from elements.rows()
+    if layout.shape is not Shape.VALUES:
+        yield from elements.rest(len(layout.path))
+    _tell_ignored(source, layout, before, elements.passed_over)
+
+
+def _no_list(end: ObjectEnd, head: bytes, size: int, name: str) -> Reject:
+    """Reject an object that is too large for an article, and in which there is no list of them."""
+    if end is ObjectEnd.BROKEN:
+        raise UserError(
+            f"{name} has no list of articles in its first {size:,} bytes, and is not JSON from "
+            "there on; fetch or write it anew, best as JSON Lines"
+        )
+    cut = f"; {ENDS_WITHIN}" if end is ObjectEnd.OF_FILE else ""
+    return reject(1, f"{too_large()}, and has no list of articles{cut}", head)
+
+
+def _tell_ignored(source: Source, layout: Layout, before: int, after: bool) -> None:
+    ignored = [*layout.ignored]
+    if before:
+        ignored.append(f"{before >> 20} MiB of members before the list")
+    if after:
+        ignored.append("members after the list")
+    if ignored:
+        source.facts["ignored"] = ", ".join(ignored)
+
+
+def _column_rows(window: Window, layout: Layout, name: str) -> Iterator[Row | Reject]:
+    window.grow(MAX_TEXT + 1)
+    text = bytes(window.data)
+    if len(text) > MAX_TEXT:
+        raise UserError(
+            f"{name} holds columns, not rows, and is larger than {MAX_TEXT >> 20} MiB: {_ANEW}"
+        )
+    try:
+        value = parse_json(text)
+    except TooManyValuesError as error:
+        raise UserError(
+            f"{name} holds columns, not rows, which must be held in memory, but {error}: {_ANEW}"
+        ) from None
+    except NotJsonError as error:
+        yield reject(1, str(error), text)
+        return
+    if layout_of(text, whole=True).shape is not layout.shape:
+        # Its head looked like columns, what comes later does not.
+        yield Row(1, value, len(text))
+        return
+    rows = _split_rows(value) if layout.shape is Shape.SPLIT else _transposed(value)
+    size = len(text) // max(1, len(rows))
+    for number, record in enumerate(rows, start=1):
+        if isinstance(record, dict):
+            yield Row(number, record, size)
+        else:
+            yield reject(number, record, b"")
+
+
+def _split_rows(value: dict[str, Any]) -> list[dict[str, Any] | str]:
+    """Rows of pandas' "split" form; for one that does not fit its columns, why."""
+    names = unique_names(map(str, value["columns"]))
+    return [
+        dict(zip(names, row, strict=True))
+        if isinstance(row, list) and len(row) == len(names)
+        else f"not one value for each of the {len(names)} columns"
+        for row in value["data"]
+    ]
+
+
+def _transposed(value: dict[str, Any]) -> list[dict[str, Any] | str]:
+    """Rows of columns, each a list or an object by row; a cell that is missing has no key."""
+    columns = {
+        name: cells if isinstance(cells, dict) else dict(enumerate(cells))
+        for name, cells in value.items()
+    }
+    places = dict.fromkeys(place for cells in columns.values() for place in cells)
+    return [
+        {name: cells[place] for name, cells in columns.items() if place in cells}
+        for place in places
+    ]

@@ -1,0 +1,1 @@
+"""Where bytes are: archives, compressed files, object stores, the web."""

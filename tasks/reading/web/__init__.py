@@ -1,0 +1,1 @@
+"""HTTP: politely, within bounds, never into private networks."""

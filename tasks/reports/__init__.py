@@ -1,0 +1,1 @@
+"""What a run says: Markdown, tables, one line of JSON."""

@@ -1,0 +1,1 @@
+"""Plan what is left, build prompts, run batches, commit."""

@@ -1,0 +1,157 @@
+"""Which endpoint a run talks to, with which key, at which price."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from prefect.blocks.system import Secret
+
+from tasks.common.errors import UsageError, UserError
+from tasks.llm.gateway.gateway import Gateway
+from tasks.llm.protocol.prices import FREE, Price
+from tasks.llm.transports.base import Transport
+from tasks.llm.transports.http_transport import HttpTransport
+from tasks.settings import EMBEDDED, LIST_PRICE, SummarizeSettings
+
+EMBEDDED_MODEL = "extractive-v1"
+_OPENAI = "https://api.openai.com/v1"
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """An endpoint as resolved from the settings; the key is never shown."""
+
+    base_url: str
+    model: str
+    price: Price | None
+    embedded: bool
+    api_key: str | None = field(default=None, repr=False)
+
+    def describe(self) -> str:
+        """In words, for the report; says plainly what the embedded one is."""
+        if self.embedded:
+            return f"{self.model} (embedded: picks sentences, not a language model)"
+        return f"{self.model} at {self.base_url}"
+
+
+def resolve_endpoint(settings: SummarizeSettings) -> Endpoint:
+    """The endpoint that the settings name; the embedded one has its URL only once it runs.
+
+    Raises:
+        UserError: the URL is none, or carries a key; no model is named; there is no such block.
+    """
+    price = _price(settings)
+    if settings.base_url == EMBEDDED:
+        if settings.model not in ("", EMBEDDED_MODEL):
+            raise UsageError(
+                f"the embedded endpoint is not {settings.model}; "
+                "set OPENAI_API_KEY or say where the model is with --base-url"
+            )
+        return Endpoint(EMBEDDED, EMBEDDED_MODEL, price or FREE, embedded=True)
+    _check_url(settings.base_url)
+    if not settings.model:
+        raise UsageError(
+            f"no model named for {settings.base_url}; "
+            "name one with --model, or take the free stand-in with --base-url embedded"
+        )
+    price = price or Price.of_model(settings.model, settings.base_url)
+    if settings.budget_usd and price is None:
+        raise UsageError(
+            f"no price is known for {settings.model}, and a budget needs one; "
+            "give --price-in and --price-out"
+        )
+    return Endpoint(
+        settings.base_url.rstrip("/"),
+        settings.model,
+        price,
+        embedded=False,
+        api_key=_api_key(settings),
+    )
+
+
+def base_url_from(given: str | None, environment: Mapping[str, str]) -> str:
+    """The endpoint of a command line: what is given, else OPENAI_BASE_URL, else OpenAI's own.
+
+    OpenAI's own only where OPENAI_API_KEY is set; else the embedded one, which is free.
+    """
+    if given or environment.get("OPENAI_BASE_URL"):
+        return given or environment["OPENAI_BASE_URL"]
+    return _OPENAI if environment.get("OPENAI_API_KEY") else EMBEDDED
+
+
+def build_gateway(endpoint: Endpoint, base_url: str, settings: SummarizeSettings) -> Gateway:
+    """The gateway to an endpoint at the URL where it can be reached."""
+    return Gateway(
+        _transport(endpoint, base_url, settings),
+        max_in_flight=settings.max_in_flight,
+        price=endpoint.price,
+        rpm=settings.rpm or None,
+        tpm=settings.tpm or None,
+        budget_usd=settings.budget_usd or None,
+        hedge=settings.hedge,
+    )
+
+
+def _transport(endpoint: Endpoint, base_url: str, settings: SummarizeSettings) -> Transport:
+    if settings.client == "openai":
+        # It takes half a second to import, and is seldom wanted.
+        from tasks.llm.transports.openai_transport import open_client
+
+        return open_client(base_url, endpoint.api_key, settings.timeout_s)
+    return HttpTransport(base_url, endpoint.api_key, settings.timeout_s)
+
+
+def _check_url(base_url: str) -> None:
+    try:
+        parts = urlsplit(base_url)
+        port_is_right = parts.port is None or parts.port > 0
+    except ValueError:
+        port_is_right = False
+    if not port_is_right or parts.scheme not in ("http", "https") or not parts.hostname:
+        shown = re.sub(r"//.*@|\?.*", "…", base_url)
+        raise UsageError(f"base URL {shown!r}: not a URL; give one like https://host/v1")
+    if parts.username or parts.password or parts.query:
+        raise UsageError(
+            f"base URL of {parts.hostname}: must not carry a key; "
+            "set OPENAI_API_KEY or name a Secret block"
+        )
+
+
+def _price(settings: SummarizeSettings) -> Price | None:
+    given = (settings.price_in, settings.price_out)
+    if given == (LIST_PRICE, LIST_PRICE):
+        return None
+    if min(given) < 0:
+        raise UsageError("give both prices, --price-in and --price-out, or neither")
+    return Price.per_million(*given)
+
+
+def _api_key(settings: SummarizeSettings) -> str | None:
+    if not settings.api_key_secret:
+        return _checked_key(os.environ.get("OPENAI_API_KEY", ""), "OPENAI_API_KEY") or None
+    try:
+        # Prefect's load returns the block itself where no loop runs; its types do not say so.
+        block: Any = Secret.load(settings.api_key_secret)
+    except ValueError as error:
+        raise UserError(
+            f"Secret block {settings.api_key_secret!r}: there is none on this Prefect server; "
+            "create it in the UI under Blocks"
+        ) from error
+    return _checked_key(str(block.get()), f"Secret block {settings.api_key_secret!r}")
+
+
+def _checked_key(key: str, where: str) -> str:
+    """A key without the line end that a paste brings.
+
+    Raises:
+        UserError: no HTTP header can hold it; libraries would show it whole when they say so.
+    """
+    key = key.strip()
+    if not (key.isascii() and (key.isprintable() or not key)):
+        raise UserError(f"{where}: holds characters that no API key has; copy the key again")
+    return key

@@ -1,0 +1,85 @@
+"""A signal ends the command in one line, however early; nobody who reads is no error."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support import ROOT, cli_environment
+
+INTERRUPTED_WHILE_IT_IMPORTS = """
+import os, signal, sys, types
+cli = types.ModuleType("flows.cli.app")
+cli.main = lambda: os.kill(os.getpid(), signal.{name})
+sys.modules["flows.cli.app"] = cli
+from flows.cli.entry import main
+main()
+"""
+INTERRUPTED_AND_THE_SIGNAL_LOST = """
+import signal
+from flows.cli import app
+from flows.cli import run_commands
+from tasks.common.errors import UserError
+def ingest(*_, **__):
+    try:
+        signal.raise_signal(signal.SIGTERM)
+    finally:
+        raise {instead}
+run_commands.ingest = ingest
+app.main(["ingest", "demo"])
+"""
+COMMAND = str(Path(sys.executable).with_name("article-flows"))
+
+
+@pytest.mark.parametrize(("name", "status"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
+def test_a_signal_during_the_imports_is_one_line(name: str, status: int) -> None:
+    program = INTERRUPTED_WHILE_IT_IMPORTS.replace("{name}", name)
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    assert ended.returncode == status
+    assert ended.stdout == ""
+    assert ended.stderr == f"article-flows: interrupted by {name} before anything was begun\n"
+
+
+@pytest.mark.parametrize(
+    "instead", ["UserError('the flow run ended as Failed')", "ValueError('Task run is not set')"]
+)
+def test_a_signal_that_a_library_has_lost_is_the_same_line(instead: str) -> None:
+    program = INTERRUPTED_AND_THE_SIGNAL_LOST.replace("{instead}", instead)
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    assert (ended.returncode, ended.stdout) == (143, "")
+    assert ended.stderr == (
+        "article-flows: interrupted by SIGTERM; what is done is kept, run again to go on\n"
+    )
+
+
+@pytest.mark.slow
+def test_output_that_nobody_reads_is_no_error() -> None:
+    with subprocess.Popen(
+        [COMMAND, "recipes"], env=cli_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        process.stdout = None
+        _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (141, b"")
+
+
+@pytest.mark.slow
+def test_output_that_cannot_be_written_is_one_line() -> None:
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            [COMMAND, "recipes"],
+            env=cli_environment(),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+    assert ended.returncode == 1
+    assert ended.stderr == (
+        b"article-flows: standard output cannot be written (No space left on device)\n"
+    )

@@ -1,0 +1,195 @@
+"""A dry run says what the run then does, bounds what it costs, and leaves no trace."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from benchmarks.endpoints import MockEndpoint
+from tasks.checks.dry_run import Estimate, estimate_run
+from tasks.enriched.recipes import load_recipe, recipe_text
+from tasks.lake.lake import Lake
+from tasks.llm.protocol.chat import Usage
+from tasks.llm.protocol.prices import Price
+from tasks.settings import IngestSettings, SummarizeSettings
+from tasks.summarize.job import Job
+from tasks.summarize.open_job import open_job
+from tests.tasks.summarize.job_support import (
+    POISON,
+    Ran,
+    article,
+    asking,
+    at,
+    endpoint,
+    fill,
+    run,
+    run_open,
+)
+
+DEMO = Path(__file__).parents[3] / "data" / "articles.jsonl"
+TEXT = "A text that several papers print. It is the same in each of them."
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    return Lake(tmp_path / "lake")
+
+
+@pytest.fixture
+def asked() -> MockEndpoint:
+    return endpoint()
+
+
+def traces(lake: Lake) -> dict[str, tuple[int, bytes]]:
+    paths = [path for path in at(lake).rglob("*") if path.is_file()]
+    return {str(path): (path.stat().st_mtime_ns, path.read_bytes()) for path in paths}
+
+
+def estimated(settings: SummarizeSettings, ingest: IngestSettings | None = None) -> Estimate:
+    """Estimate, and see that this leaves the lake as it is."""
+    lake = Lake(settings.lake)
+    before, was_there = traces(lake), at(lake).exists()
+    estimate = estimate_run(settings, ingest)
+    assert traces(lake) == before
+    assert at(lake).exists() == was_there
+    return estimate
+
+
+def assert_alike(estimate: Estimate, ran: Ran) -> None:
+    assert estimate.calls == ran.plan.to_ask == ran.totals.calls
+    assert estimate.articles == ran.plan.articles
+    assert estimate.reused == ran.plan.reused + ran.plan.recovered + ran.plan.to_copy
+    assert (estimate.failed, estimate.left) == (ran.plan.refused, ran.plan.left)
+    assert estimate.prompt_tokens >= ran.totals.usage.prompt
+    assert estimate.completion_tokens >= ran.totals.usage.completion
+    assert estimate.cost_usd is not None
+    assert estimate.cost_usd >= ran.totals.cost_usd
+
+
+@pytest.mark.parametrize("recipe", ["summary", "digest", "headline_zh"])
+def test_the_demo_costs_no_more_than_was_said_and_not_much_less(
+    lake: Lake, asked: MockEndpoint, recipe: str
+) -> None:
+    """In its 11 languages; the cap is such that no answer is cut off and asked for again."""
+    path = at(lake).parent / f"{recipe}.yaml"
+    path.write_text(re.sub(r"(?<=max_output_tokens: )\d+", "3000", recipe_text(recipe)))
+    source = {"sources": [str(DEMO)], "lake": str(lake)}
+    prices = {"price_in": 3.0, "price_out": 15.0}
+    settings = asking(lake, asked.base_url, recipe=str(path), **prices)
+    estimate = estimated(settings, IngestSettings.model_validate(source))
+    assert (estimate.rows_in, estimate.articles, estimate.calls) == (100, 100, 100)
+    fill(lake, [json.loads(line) for line in DEMO.read_text(encoding="utf-8").splitlines()])
+    ran = run(settings)
+    assert_alike(estimate, ran)
+    assert ran.totals.reasks == 0
+    assert ran.totals.usage.prompt > 0.9 * estimate.prompt_tokens
+
+
+def state_of(lake: Lake, asked: MockEndpoint, name: str) -> None:
+    """Bring a lake of six articles, two of one text and one refused, into some state."""
+    rows = [*(article(f"a{n}") for n in range(3)), article("bad", f"It is {POISON}.")]
+    fill(lake, [*rows, article("c1", TEXT), article("c2", TEXT)])
+    if name == "done in part":
+        run(asking(lake, asked.base_url, limit=2))
+    if name == "done":
+        run(asking(lake, asked.base_url))
+    if name == "failed for now":
+        run(asking(lake, endpoint(empty=1.0).base_url))
+    if name in ("answers in journals", "failures in journals"):
+        base_url = asked.base_url if name[0] == "a" else endpoint(empty=1.0).base_url
+        settings = asking(lake, base_url)
+        with open_job(settings, "earlier") as job, pytest.raises(OSError, match="full"):
+            run_open(job, settings)
+
+
+def full(self: Job, *args: object, **options: object) -> None:
+    raise OSError("full")
+
+
+@pytest.mark.parametrize("options", [{}, {"limit": 2}, {"retry_failed": True}])
+@pytest.mark.parametrize(
+    "state",
+    [
+        "fresh",
+        "done in part",
+        "done",
+        "failed for now",
+        "answers in journals",
+        "failures in journals",
+    ],
+)
+def test_it_says_what_the_run_then_does(
+    lake: Lake,
+    asked: MockEndpoint,
+    monkeypatch: pytest.MonkeyPatch,
+    state: str,
+    options: dict[str, int],
+) -> None:
+    with monkeypatch.context() as patch:
+        if state.endswith("in journals"):
+            patch.setattr(Job, "commit", full)
+        state_of(lake, asked, state)
+    settings = asking(lake, asked.base_url, price_in=1.0, price_out=1.0, **options)
+    estimate = estimated(settings)
+    assert_alike(estimate, run(settings))
+
+
+def test_what_is_in_the_sources_is_counted_with_what_is_in_the_lake(
+    lake: Lake, asked: MockEndpoint
+) -> None:
+    fill(lake, [article("a1"), article("a2")])
+    run(asking(lake, asked.base_url, limit=1))
+    source = at(lake).parent / "more.jsonl"
+    rows = [article("a2"), article("a3"), article("copy", article("a1")["body"])]
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    ingest = IngestSettings(sources=[str(source)], lake=str(lake))
+    settings = asking(lake, asked.base_url, price_in=1.0, price_out=1.0)
+    estimate = estimated(settings, ingest)
+    assert (estimate.rows_in, estimate.articles, estimate.calls, estimate.reused) == (3, 4, 2, 2)
+    fill(lake, rows)
+    assert_alike(estimate, run(settings))
+
+
+def test_an_empty_lake_is_estimated_and_not_made(lake: Lake) -> None:
+    estimate = estimated(asking(lake, "http://127.0.0.1:1/v1"))
+    assert (estimate.articles, estimate.calls, estimate.prompt_tokens) == (0, 0, 0)
+
+
+def test_an_unknown_price_is_said_to_be_unknown(lake: Lake) -> None:
+    fill(lake, [article("a1")])
+    settings = asking(lake, "http://127.0.0.1:1/v1", model="nobody-knows-this-model")
+    assert estimated(settings).cost_usd is None
+    assert estimated(asking(lake, "embedded")).cost_usd == 0
+
+
+def test_long_prompts_are_dear_and_many_short_ones_are_no_long_one(lake: Lake) -> None:
+    """A model with a higher price for prompts of more than 200,000 tokens."""
+    model, cap = "gemini-2.5-pro", load_recipe("summary").max_output_tokens
+    price = Price.of_model(model)
+    assert price is not None
+    per_token = (price.cost(Usage(1_000)) - price.cost(Usage())) / 1_000
+    assert price.cost(Usage(1_000_000)) > 1.5 * 1_000_000 * per_token
+    fill(lake, [article(f"a{n}", f"{n}" + "x" * 400_000) for n in range(3)])
+    estimate = estimated(asking(lake, "http://127.0.0.1:1/v1", model=model))
+    assert estimate.prompt_tokens > 300_000
+    of_prompts = estimate.prompt_tokens * per_token
+    assert estimate.cost_usd == pytest.approx(of_prompts + 3 * price.cost(Usage(0, 0, cap)))
+    fill(lake, [article("long", "x" * 900_000)])
+    with_long = estimated(asking(lake, "http://127.0.0.1:1/v1", model=model))
+    assert with_long.cost_usd is not None
+    assert with_long.cost_usd >= of_prompts + price.cost(Usage(225_000, 0, cap))
+
+
+def test_a_long_template_is_part_of_every_prompt(
+    lake: Lake, asked: MockEndpoint, tmp_path: Path
+) -> None:
+    recipe = tmp_path / "long.yaml"
+    shown = "Read this. " * 100
+    recipe.write_text(
+        f"name: long\ninstructions: Do.\narticle: '{shown}{{body}}'\n"
+        "fields: {summary: {type: string}}\n"
+    )
+    fill(lake, [article("a1"), article("a2")])
+    settings = asking(lake, asked.base_url, recipe=str(recipe), price_in=1.0, price_out=1.0)
+    assert_alike(estimated(settings), run(settings))

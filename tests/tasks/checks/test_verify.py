@@ -1,0 +1,586 @@
+"""Every kind of damage that a lake can have gets a line that names it; a lake without has none."""
+
+import fcntl
+import json
+import os
+import shutil
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tasks.checks.verify import verify_lake
+from tasks.common.errors import UserError
+from tasks.enriched.discovery import FoundTable, find_tables
+from tasks.enriched.table import EnrichedTable
+from tasks.enriched.upkeep import keep_orphans
+from tasks.journal.file_journal import Journal
+from tasks.journal.format import MAGIC, encode_records
+from tasks.lake.lake import Lake
+from tasks.lake.merge_log import note_merge
+from tasks.lake.parts import Part
+from tasks.locks.lock import locked
+from tasks.locks.waiting import Timing
+from tasks.storage.object_store import ObjectStorage
+from tasks.summarize.open_job import open_job
+from tests.object_store import ObjectStoreServer
+from tests.tasks.lake.lake_support import (
+    ANSWERS,
+    ARTICLES,
+    CHANGED,
+    REFUSED,
+    copy_full_lake,
+    copy_to_store,
+    settings_of,
+    table_of,
+)
+from tests.tasks.locks.lease_support import leave_lock
+from tests.tasks.summarize.job_support import answer, article, at, fill, run, run_open
+
+QUICK = Timing(heartbeat_s=0.05, expiry_s=0.6, poll_s=(0.01, 0.05))
+NOBODY = 65534
+Change = Callable[[pa.Table], pa.Table]
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    return copy_full_lake(tmp_path / "lake")
+
+
+@pytest.fixture
+def table(lake: Lake) -> EnrichedTable:
+    return EnrichedTable(lake, table_of(lake).recipe, table_of(lake).model)
+
+
+def files_of(lake: Lake, folder: str) -> list[Path]:
+    return [at(lake, part.name) for part in lake.parts(folder)]
+
+
+def rewrite(path: Path, change: Change) -> None:
+    """Change the rows of a part as somebody would who has never heard of hashes."""
+    pq.write_table(change(pq.read_table(path)), path, write_page_checksum=True)
+
+
+def with_value(name: str, value: Any, row: int = 0) -> Change:
+    """Another value in one row of a column."""
+
+    def change(rows: pa.Table) -> pa.Table:
+        values = rows[name].to_pylist()
+        values[row] = value
+        position = rows.schema.get_field_index(name)
+        field = rows.schema.field(name)
+        return rows.set_column(position, field, pa.array(values, field.type))
+
+    return change
+
+
+def only_problem(lake: Lake) -> str:
+    """The one line that a damaged lake gets."""
+    (problem,) = verify_lake(lake).problems
+    assert "\n" not in problem
+    return problem
+
+
+def test_a_lake_as_it_should_be_has_no_problem(lake: Lake) -> None:
+    found = verify_lake(lake)
+    assert found.problems == []
+    assert found.well
+    assert (found.articles, found.answers) == (ARTICLES, ANSWERS)
+    (counts,) = found.notes
+    assert f"articles {ARTICLES} = answered {ANSWERS} + failed 1 + left to do 1" in counts
+    parts = [each for each in at(lake).rglob("*.parquet") if "_staging" not in each.parts]
+    assert found.parts == len(parts)
+
+
+def test_a_lake_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="is not there"):
+        verify_lake(Lake(tmp_path / "nowhere"))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="has no articles"):
+        verify_lake(Lake(tmp_path / "empty"))
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_nothing_is_written(lake: Lake) -> None:
+    def all_files() -> dict[str, tuple[int, int]]:
+        found = at(lake).rglob("*")
+        return {str(path): (path.stat().st_size, path.stat().st_mtime_ns) for path in found}
+
+    before = all_files()
+    verify_lake(Lake(at(lake)))
+    assert all_files() == before
+
+
+def test_the_lock_of_a_table_is_named_as_the_run_names_it(lake: Lake) -> None:
+    (found,) = find_tables(lake)
+    assert found.table is not None
+    assert found.name == found.table.name
+    assert found.folders[:2] == (found.table.folder, found.table.failures)
+
+
+def test_a_part_of_the_articles_that_went(lake: Lake) -> None:
+    largest = max(files_of(lake, "articles"), key=lambda path: path.stat().st_size)
+    largest.unlink()
+    problems = verify_lake(lake).problems
+    assert any("its article is not in the lake" in line for line in problems)
+
+
+def test_a_part_of_the_answers_that_went_is_work_to_do(lake: Lake, table: EnrichedTable) -> None:
+    for part in files_of(lake, table.folder):
+        part.unlink()
+    found = verify_lake(lake)
+    assert found.problems == []
+    assert f"answered 0 + failed 1 + left to do {ARTICLES - 1}" in found.notes[0]
+
+
+def damages(table: EnrichedTable) -> dict[str, str]:
+    return {
+        "articles": "articles",
+        "answers": table.folder,
+        "failures": table.failures,
+        "old articles": "superseded/articles",
+        "old answers": table.superseded,
+    }
+
+
+@pytest.mark.parametrize("what", ["articles", "answers", "failures", "old articles", "old answers"])
+def test_flipped_bytes_in_a_page(lake: Lake, table: EnrichedTable, what: str) -> None:
+    part = files_of(lake, damages(table)[what])[0]
+    column = pq.ParquetFile(part).metadata.row_group(0).column(1)
+    content = bytearray(part.read_bytes())
+    middle = column.data_page_offset + column.total_compressed_size - 3
+    content[middle] ^= 0xFF
+    part.write_bytes(content)
+    problem = next(line for line in verify_lake(lake).problems if "damaged" in line)
+    assert str(part) in problem
+    assert "put it back from a backup" in problem
+
+
+def test_a_damaged_part_of_the_articles_is_not_blamed_on_the_answers(lake: Lake) -> None:
+    part = files_of(lake, "articles")[0]
+    part.write_bytes(part.read_bytes()[:-9])
+    assert "damaged" in only_problem(lake)
+    assert any(
+        "not checked whether every row has its article" in x for x in verify_lake(lake).notes
+    )
+
+
+def test_a_part_of_zero_length(lake: Lake, table: EnrichedTable) -> None:
+    part = files_of(lake, table.folder)[0]
+    part.write_bytes(b"")
+    assert "is empty, 0 bytes" in only_problem(lake)
+
+
+@pytest.mark.parametrize("what", ["articles", "answers"])
+def test_a_part_that_is_there_twice(lake: Lake, table: EnrichedTable, what: str) -> None:
+    part = files_of(lake, damages(table)[what])[0]
+    rows = pq.ParquetFile(part).metadata.num_rows
+    shutil.copy(part, part.with_name("part-z-copy.parquet"))
+    problem = only_problem(lake)
+    assert "part-z-copy.parquet: row 1 (article 'a" in problem
+    assert f"the same article_id and content_hash twice, first in row 1 of {part};" in problem
+    assert (f"and {rows - 1:,} more rows" in problem) == (rows > 1)
+
+
+def test_several_kinds_of_damage_get_a_line_each(lake: Lake, table: EnrichedTable) -> None:
+    """Rows that are there twice are found although an earlier part cannot be read."""
+    first, second = files_of(lake, "articles")[:2]
+    shutil.copy(second, second.with_name("part-z-copy.parquet"))
+    first.write_bytes(first.read_bytes()[:-9])
+    answers = files_of(lake, table.folder)[0]
+    rewrite(answers, with_value("summary", None))
+    damaged, twice, null = verify_lake(lake).problems
+    assert damaged.startswith(f"{first}: the part is damaged")
+    assert f"first in row 1 of {second}" in twice
+    assert null.startswith(f"{answers}: row 1")
+
+
+def test_a_failure_that_is_there_twice(lake: Lake, table: EnrichedTable) -> None:
+    (part,) = files_of(lake, table.failures)
+    shutil.copy(part, part.with_name("part-z-copy.parquet"))
+    problem = only_problem(lake)
+    assert "has failed again since" in problem
+    assert "run again" in problem
+
+
+@pytest.mark.parametrize(
+    ("what", "column", "value", "words"),
+    [
+        ("articles", "body", "Somebody has changed this.", "content_hash is not the hash"),
+        ("articles", "title", "Somebody has changed this.", "content_hash is not the hash"),
+        ("answers", "body", "Somebody has changed this.", "content_hash is not the hash"),
+        ("old articles", "body", "Somebody has changed this.", "content_hash is not the hash"),
+        ("old answers", "body", "Somebody has changed this.", "content_hash is not the hash"),
+        ("articles", "body", None, "body is null"),
+        ("answers", "summary", None, "summary is null"),
+        ("answers", "category", None, "category is null"),
+        ("answers", "category", "sprot", "category is none of the recipe's values"),
+        ("answers", "keywords", ["one", None], "keywords has a null in its list"),
+        ("answers", "recipe_hash", "0" * 16, "recipe_hash is not"),
+        ("answers", "recipe", "summary", "recipe is not digest"),
+        ("answers", "answered_at", None, "answered_at is null"),
+        ("failures", "model", "other", "model is not extractive-v1"),
+        ("failures", "error_class", None, "error_class is null"),
+        ("old answers", "summary", None, "summary is null"),
+    ],
+)
+def test_a_row_that_somebody_has_changed(
+    lake: Lake, table: EnrichedTable, what: str, column: str, value: Any, words: str
+) -> None:
+    part = files_of(lake, damages(table)[what])[0]
+    rewrite(part, with_value(column, value))
+    problem = only_problem(lake)
+    assert words in problem
+    assert problem.startswith(f"{part}: row 1 (article '")
+    assert "backup" in problem
+
+
+def test_a_hash_that_is_none(lake: Lake, table: EnrichedTable) -> None:
+    rewrite(files_of(lake, "superseded/articles")[0], with_value("content_hash", "none"))
+    problems = verify_lake(lake).problems
+    assert any("not 32 hex digits" in line for line in problems)
+
+
+@pytest.mark.parametrize("what", ["articles", "answers", "failures", "old answers"])
+def test_another_schema(lake: Lake, table: EnrichedTable, what: str) -> None:
+    def dropped(rows: pa.Table) -> pa.Table:
+        return rows.drop_columns(["source"])
+
+    def wider(rows: pa.Table) -> pa.Table:
+        return rows.append_column("mood", pa.array(["good"] * rows.num_rows))
+
+    def typed(rows: pa.Table) -> pa.Table:
+        position = rows.schema.get_field_index("title")
+        return rows.set_column(position, "title", rows["title"].cast(pa.binary()))
+
+    part = files_of(lake, damages(table)[what])[0]
+    original = part.read_bytes()
+    for change, words in (
+        (dropped, "has no column source"),
+        (wider, "has a column mood that the table has not"),
+        (typed, "column title is of type binary, not string"),
+    ):
+        rewrite(part, change)
+        problems = verify_lake(lake).problems
+        assert problems[0].startswith(f"{part}: {words}")
+        part.write_bytes(original)
+
+
+def test_a_row_whose_article_is_nowhere(lake: Lake, table: EnrichedTable) -> None:
+    shutil.rmtree(at(lake, "superseded/articles"))
+    part = files_of(lake, table.superseded)[0]
+    shutil.copy(part, at(lake, table.folder) / "part-z.parquet")
+    problem = only_problem(lake)
+    assert f"row 1 (article '{CHANGED}'): its article is not in the lake" in problem
+
+
+def test_a_row_whose_article_was_changed_is_no_problem(lake: Lake, table: EnrichedTable) -> None:
+    fill(lake, [article("a2", "A new text. It has two sentences.")])
+    found = verify_lake(lake)
+    assert found.problems == []
+    assert any("answers for articles that were changed or removed" in x for x in found.notes)
+
+
+def test_an_answer_whose_article_left_before_it_came_is_no_problem(
+    lake: Lake, table: EnrichedTable
+) -> None:
+    fields = {"summary": "s", "keywords": ["k"], "category": "other", "language": "en"}
+    assert keep_orphans(table, [answer("0" * 32, **fields)], "run-id")
+    assert verify_lake(lake).problems == []
+
+
+def test_a_failure_whose_article_has_its_answer(lake: Lake, table: EnrichedTable) -> None:
+    rows = pq.read_table(files_of(lake, table.folder)[0]).slice(0, 1)
+    copied = ("article_id", "content_hash", "title", "source")
+
+    def answered(failures: pa.Table) -> pa.Table:
+        for name in copied:
+            position = failures.schema.get_field_index(name)
+            failures = failures.set_column(position, name, rows[name])
+        return failures
+
+    (part,) = files_of(lake, table.failures)
+    second = part.with_name("part-z.parquet")
+    shutil.copy(part, second)
+    rewrite(second, answered)
+    assert "the article has its answer by now; run again" in only_problem(lake)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("articles/notes.txt", "is no part"),
+        ("articles/part-1.parquet.tmp", "is no part"),
+        ("summaries/digest/part-1.parquet", "lies where no table has its parts"),
+        ("_staging/sponge/thing", "is not of article-flows"),
+        ("_staging/journals/digest/b.odd", "is not of article-flows"),
+        ("_staging/journals/digest/b.journal.damaged", "a journal that is damaged was set aside"),
+        ("_staging/journals/digest/b.journal.unreadable", "not of this version was set aside"),
+        ("_staging/journals/digest/reserve", "disk space"),
+        ("_staging/loads/l.json", "a load was not finished; load again"),
+        ("_staging/merges/articles/m.json", "the note of a merge is damaged"),
+        ("_staging/superseded/s.parquet", "damaged"),
+    ],
+)
+def test_files_that_should_not_be_there(lake: Lake, name: str, words: str) -> None:
+    path = at(lake, name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"x")
+    problem = only_problem(lake)
+    assert problem.startswith(str(path))
+    assert words in problem
+
+
+def test_an_upload_under_way_is_no_problem(lake: Lake) -> None:
+    """To an object store large parts go by way of there; what is left goes with a later upload."""
+    path = at(lake, "_staging/uploads/0f1e2d")
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"half of a part")
+    assert verify_lake(lake).well
+
+
+@pytest.mark.parametrize("name", ["articles/_SUCCESS", "articles/.DS_Store", "README"])
+def test_files_that_nobody_reads_are_no_problem(lake: Lake, name: str) -> None:
+    at(lake, name).write_bytes(b"x")
+    found = verify_lake(lake)
+    assert found.problems == []
+    assert any(line.startswith(f"{at(lake, name)}: is not of the lake") for line in found.notes)
+
+
+def test_the_description_of_a_table(lake: Lake, table: EnrichedTable) -> None:
+    path = at(lake, table.folder) / "_recipe.json"
+    about = json.loads(path.read_bytes())
+    about["recipe"]["instructions"] += " Be brief."
+    path.write_text(json.dumps(about))
+    assert "does not fit its folder" in only_problem(lake)
+    path.write_text("{")
+    assert "_recipe.json: is damaged" in only_problem(lake)
+    path.unlink()
+    assert "_recipe.json: is missing" in only_problem(lake)
+
+
+def test_a_merge_that_is_half_done(lake: Lake, table: EnrichedTable) -> None:
+    old = [part.name for part in lake.parts(table.folder)]
+    note_merge(lake.storage, table.folder, old, f"{table.folder}/part-new.parquet")
+    problem = only_problem(lake)
+    assert "is half done" in problem
+    assert "run again to finish it" in problem
+    with lake.locked(table.name):
+        assert verify_lake(lake).problems == []
+
+
+def test_a_merge_of_articles_under_way(lake: Lake) -> None:
+    old = [part.name for part in lake.parts("articles")]
+    note_merge(lake.storage, "articles", old, "articles/part-new.parquet")
+    with lake.locked("articles-parts"):
+        assert verify_lake(lake).problems == []
+    assert f"a merge of {len(old)} parts of articles is half done" in only_problem(lake)
+
+
+def test_answers_of_a_killed_run(lake: Lake, table: EnrichedTable) -> None:
+    path = at(lake, f"_staging/journals/{table.name}/run-1.journal")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    journal = Journal(path)
+    journal.append(*(answer(f"{n:032x}", summary="s").encode() for n in range(3)))
+    journal.close()
+    problem = only_problem(lake)
+    assert "3 answers of a killed run wait; run again to take them in" in problem
+    with lake.locked(table.name):
+        found = verify_lake(lake)
+    assert found.problems == []
+    assert any("is being written" in line for line in found.notes)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    first, second = verify_lake(lake).problems
+    assert "1 answers of a killed run wait" in first
+    assert "damaged before its end" in second
+
+
+def test_scratch_folders_whose_owner_died(lake: Lake) -> None:
+    folder = at(lake, "_staging/parts/abc")
+    folder.mkdir(parents=True)
+    descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    assert verify_lake(lake).problems == []
+    os.close(descriptor)
+    problem = only_problem(lake)
+    assert problem.startswith(f"{folder}: half-written files of a killed run")
+
+
+def test_a_load_under_way_is_no_problem(lake: Lake) -> None:
+    with lake.locked("articles"):
+        lake.storage.write("_staging/loads/l.json", b"{}")
+        assert verify_lake(lake).problems == []
+    assert "a load was not finished" in only_problem(lake)
+
+
+def test_a_run_under_way_is_no_problem(lake: Lake) -> None:
+    options = settings_of(lake)
+    with open_job(options, "run-id") as job:
+        assert verify_lake(lake).problems == []
+        run_open(job, options)
+        assert verify_lake(lake).problems == []
+    found = verify_lake(lake)
+    assert (found.problems, found.answers) == ([], ANSWERS + 1)
+
+
+def test_parts_that_are_merged_meanwhile_are_read_again(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first part that is opened has gone by then, replaced by one of the same rows."""
+    opened = Part.open
+    moved: list[str] = []
+
+    def open_once_moved(part: Part, *given: Any) -> Any:
+        if not moved and part.name.startswith("articles/"):
+            moved.append(part.name)
+            at(lake, part.name).rename(at(lake, part.name).with_name("part-merged.parquet"))
+        return opened(part, *given)
+
+    monkeypatch.setattr(Part, "open", open_once_moved)
+    found = verify_lake(lake)
+    assert moved
+    assert (found.problems, found.articles) == ([], ARTICLES)
+
+
+@pytest.mark.slow
+def test_on_an_object_store(
+    lake: Lake, object_store: ObjectStoreServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ARTICLE_FLOWS_SPOOL", str(tmp_path / "spool"))
+    there = copy_to_store(lake, object_store.uri("verify"))
+    assert verify_lake(there).problems == []
+    (name,) = (each.name for each in find_tables(there))
+    records = encode_records([answer("0" * 32, summary="s").encode()])
+    there.storage.write(f"_staging/journals/{name}/run-000.journal", MAGIC + records)
+    with locked(there.storage, name, timing=QUICK):
+        assert verify_lake(there, QUICK).problems == []
+    assert "1 answers of a killed run wait" in only_problem(there)
+    spoilt = MAGIC + records + b"no record" + records
+    there.storage.write(f"_staging/journals/{name}/run-000.journal", spoilt)
+    waiting, damaged = verify_lake(there, QUICK).problems
+    assert "1 answers of a killed run wait" in waiting
+    assert "the journal is damaged before its end" in damaged
+    there.storage.write(f"_staging/journals/{name}/run-000.journal", MAGIC + records)
+    there.storage.delete(f"_staging/locks/{name}.json")
+    leave_lock(ObjectStorage(str(there)), name)
+    waiting, lock = verify_lake(there, QUICK).problems
+    assert "1 answers of a killed run wait" in waiting
+    assert f"the lock {name} is of a run that is dead" in lock
+
+
+def test_a_run_that_came_and_went_meanwhile_is_no_problem(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It answers an article that was not there yet when the articles were read."""
+    options = settings_of(lake)
+    ran: list[object] = []
+
+    def after_a_run(lake: Lake) -> list[FoundTable]:
+        if not ran:
+            fill(lake, [article("late")])
+            ran.append(run(options))
+        return find_tables(lake)
+
+    monkeypatch.setattr("tasks.checks.verify.find_tables", after_a_run)
+    found = verify_lake(lake)
+    assert ran
+    assert (found.problems, found.articles, found.answers) == ([], ARTICLES + 1, ANSWERS + 2)
+
+
+def test_a_read_only_lake_can_be_verified(lake: Lake) -> None:
+    with TemporaryDirectory() as folder:
+        copy = Path(folder, "lake")
+        shutil.copytree(at(lake), copy)
+        for path in (Path(folder), copy, *copy.rglob("*")):
+            path.chmod(0o555 if path.is_dir() else 0o444)
+        try:
+            assert in_child_that_may_not_write(lambda: not verify_lake(Lake(copy)).problems)
+        finally:
+            for path in (Path(folder), *copy.rglob("*"), copy):
+                path.chmod(0o755)
+
+
+def in_child_that_may_not_write(look: Callable[[], bool]) -> bool:
+    """Whether a look is well in a process without root's rights, which know no read-only file."""
+    child = os.fork()
+    if child == 0:
+        try:
+            if os.geteuid() == 0:
+                os.setuid(NOBODY)
+            os._exit(0 if look() else 1)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(2)
+    return os.waitpid(child, 0)[1] == 0
+
+
+def data_of(folder: Path) -> list[Any]:
+    """All that a reader gets to see of a lake."""
+    lake = Lake(folder)
+    found: list[Any] = []
+    for top in ("articles", "rejects", "summaries", "failures", "superseded"):
+        for part in lake.parts(top):
+            with part.open() as file:
+                found.append((part.name, file.read()))
+    for path in sorted(folder.rglob("_recipe.json")):
+        about = json.loads(path.read_bytes())
+        about["recipe"].pop("description")
+        found.append(about)
+    return found
+
+
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(data=st.data())
+def test_any_flipped_byte_is_noticed_or_does_not_matter(data: st.DataObject, lake: Lake) -> None:
+    before = data_of(at(lake))
+    files = sorted(
+        path
+        for path in at(lake).rglob("*")
+        if path.is_file() and path.stat().st_size and "locks" not in path.parts
+    )
+    path = data.draw(st.sampled_from(files))
+    content = path.read_bytes()
+    position = data.draw(st.integers(0, len(content) - 1))
+    damaged = bytearray(content)
+    damaged[position] ^= data.draw(st.integers(1, 255))
+    path.write_bytes(damaged)
+    try:
+        assert verify_lake(lake).problems or data_of(at(lake)) == before
+    finally:
+        path.write_bytes(content)
+
+
+def test_rows_are_told_by_their_number(lake: Lake, table: EnrichedTable) -> None:
+    part = max(
+        files_of(lake, table.folder), key=lambda path: pq.ParquetFile(path).metadata.num_rows
+    )
+    rows = pq.read_table(part)
+    number = rows.num_rows - 1
+    rewrite(part, with_value("summary", None, number))
+    where = f"row {number + 1} (article {rows['article_id'][number].as_py()!r})"
+    assert where in only_problem(lake)
+    assert pc.is_null(pq.read_table(part)["summary"]).to_pylist().count(True) == 1
+
+
+def test_a_refused_article_is_counted_once(lake: Lake) -> None:
+    found = verify_lake(lake)
+    assert "failed 1" in found.notes[0]
+    assert REFUSED in {
+        row["article_id"]
+        for part in lake.parts("failures")
+        for row in pq.read_table(at(lake, part.name)).to_pylist()
+    }

@@ -1,0 +1,56 @@
+import pytest
+
+from tasks.cleaning.columns.options import (
+    Given,
+    given_for,
+    parse_column_options,
+    patterns_of_nothing,
+)
+from tasks.common.errors import UsageError
+
+
+def test_the_three_forms() -> None:
+    options = ["body=text", " title = My=Title ", r"*.csv:body={lead}\n\n{text}", "category="]
+    assert parse_column_options(options) == (
+        Given("body", "text"),
+        Given("title", "My=Title"),
+        Given("body", r"{lead}\n\n{text}", "*.csv"),
+        Given("category", ""),
+    )
+    assert parse_column_options([]) == ()
+    assert parse_column_options(["body=text", "body=text"]) == (Given("body", "text"),)
+
+
+def test_a_pattern_may_have_what_a_folder_of_partitions_has() -> None:
+    assert parse_column_options(["s3://b/lang=en/*.csv:title=head:line"]) == (
+        Given("title", "head:line", "s3://b/lang=en/*.csv"),
+    )
+    assert parse_column_options(["body=x:title=y"]) == (Given("body", "x:title=y"),)
+
+
+def test_what_is_wrong_is_told_at_once() -> None:
+    for wrong in ("body", "body=", "*.csv:body=", "=text", ""):
+        with pytest.raises(UsageError, match="write it as TARGET=NAME, such as body=text"):
+            parse_column_options([wrong])
+    with pytest.raises(UsageError, match="bdy is none of body, title, url"):
+        parse_column_options(["bdy=text"])
+    with pytest.raises(UsageError, match="body is given already as a"):
+        parse_column_options(["body=a", "body=b"])
+    with pytest.raises(UsageError, match="a brace that closes no column"):
+        parse_column_options(["body={a}{"])
+
+
+def test_each_source_gets_what_is_meant_for_it() -> None:
+    given = parse_column_options(
+        ["news/*.csv:body=story", "body=text", "title=head", "*.tsv:title=", "b.csv:body=last"]
+    )
+    assert given_for(given, "data/x.jsonl") == {"body": "text", "title": "head"}
+    assert given_for(given, "news/a.csv") == {"body": "story", "title": "head"}
+    assert given_for(given, "data/news/a.csv") == {"body": "story", "title": "head"}
+    assert given_for(given, "news/b.csv") == {"body": "last", "title": "head"}
+    assert given_for(given, "far/away/c.tsv") == {"body": "text", "title": ""}
+
+
+def test_a_pattern_that_matches_nothing_is_found() -> None:
+    given = parse_column_options(["*.csv:body=a", "*.cvs:body=b", "title=t"])
+    assert patterns_of_nothing(given, ["x/a.csv", "b.json"]) == ["*.cvs"]

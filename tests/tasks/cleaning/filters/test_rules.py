@@ -1,0 +1,35 @@
+import pyarrow as pa
+
+from tasks.cleaning.filters.rules import SHORT_CHARS, Rules, judge, short_bodies
+
+
+def test_lengths_are_characters() -> None:
+    bodies = pa.array(["中" * 12, "x" * 20, "é" * 5_000_000, "", None])
+    assert judge(bodies, Rules(min_chars=20)) == [
+        (0, "12 characters; at least 20 are wanted (--min-chars)"),
+        (2, "5,000,000 characters; at most 1,000,000 are taken (--max-chars)"),
+        (3, "0 characters; at least 20 are wanted (--min-chars)"),
+    ]
+
+
+def test_no_upper_limit() -> None:
+    assert judge(pa.array(["x" * 1_000_001]), Rules(max_chars=0)) == []
+
+
+def test_boilerplate_is_a_rule_that_can_be_set() -> None:
+    bodies = pa.array(["An article about a bridge.", "404 Not Found", None])
+    assert judge(bodies, Rules()) == [(1, "boilerplate: a page-not-found notice")]
+    assert judge(bodies, Rules(boilerplate=True)) == []
+
+
+def test_one_reason_a_row_in_order() -> None:
+    bodies = pa.array(["404 Not Found", "ok ok ok ok ok ok ok ok"])
+    assert judge(bodies, Rules(min_chars=20)) == [
+        (0, "13 characters; at least 20 are wanted (--min-chars)")
+    ]
+    assert judge(pa.array([], pa.string()), Rules()) == []
+
+
+def test_a_sign_of_chinese_is_three_letters() -> None:
+    bodies = pa.array(["x" * (SHORT_CHARS - 1), "x" * SHORT_CHARS, "中" * 33, "中" * 34, None, ""])
+    assert short_bodies(bodies).tolist() == [True, False, True, False, False, True]

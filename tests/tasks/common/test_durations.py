@@ -1,0 +1,20 @@
+import pytest
+
+from tasks.common.text_safety import clock
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        (0, "0 s"),
+        (0.4, "0 s"),
+        (59.4, "59 s"),
+        (59.6, "1 min 00 s"),
+        (185, "3 min 05 s"),
+        (3599.7, "1 h 00 min"),
+        (7_800, "2 h 10 min"),
+        (360_000, "100 h 00 min"),
+    ],
+)
+def test_seconds_are_told_as_people_do(seconds: float, shown: str) -> None:
+    assert clock(seconds) == shown

@@ -1,0 +1,138 @@
+"""An outcome comes back from a journal as it went in, and only what stands is taken in."""
+
+import dataclasses
+import time
+from pathlib import Path
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tasks.enriched.outcomes import Outcome, read_outcomes
+from tasks.journal.file_journal import Journal
+from tasks.journal.leftovers import Leftover
+from tasks.llm.protocol.chat import Usage
+from tasks.llm.protocol.errors import PERMANENT_CLASSES, UnusableArticle
+from tasks.llm.protocol.results import Answer, Unanswered
+from tests.tasks.journal.journal_support import leftover_of
+from tests.tasks.summarize.job_support import answer, failure
+
+VALUES = (
+    st.text()
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.booleans()
+    | st.lists(st.text())
+)
+
+
+def journal(path: Path, *payloads: bytes) -> Leftover:
+    written = Journal(path)
+    for payload in payloads:
+        written.append(payload)
+    written.close()
+    return leftover_of(path)
+
+
+@given(st.dictionaries(st.text(min_size=1), VALUES))
+def test_an_answer_comes_back_as_it_went_in(fields: dict[str, object]) -> None:
+    outcome = answer("ab" * 16, **{f"f{name}": value for name, value in fields.items()})
+    assert Outcome.decode(outcome.encode()) == outcome
+    assert outcome.answered
+    assert not outcome.permanent
+
+
+@pytest.mark.parametrize("error_class", [*sorted(PERMANENT_CLASSES), "server_error", "empty"])
+def test_a_failure_comes_back_as_it_went_in(error_class: str) -> None:
+    outcome = failure("ab" * 16, error_class)
+    assert Outcome.decode(outcome.encode()) == outcome
+    assert not outcome.answered
+    assert outcome.permanent is (error_class in PERMANENT_CLASSES)
+
+
+def test_the_gateways_words_become_outcomes_with_all_that_they_cost() -> None:
+    given = Answer({"a": 1}, "stop", "m-2", Usage(7, 2, 3), 0.5, 2, 0.25)
+    outcome = Outcome.of_answer("ab", given)
+    assert (outcome.fields, outcome.model, outcome.attempts) == ({"a": 1}, "m-2", 2)
+    assert (outcome.prompt_tokens, outcome.cached_tokens, outcome.completion_tokens) == (7, 2, 3)
+    unanswered = Unanswered(UnusableArticle("too_long", "is too long"), 1, Usage(5, 0, 0), 0.25)
+    outcome = Outcome.of_failure("ab", unanswered)
+    assert (outcome.error_class, outcome.message) == ("too_long", "is too long")
+    assert (outcome.fields, outcome.prompt_tokens, outcome.cost_usd) == (None, 5, 0.25)
+
+
+def test_a_copy_costs_nothing_but_an_unknown_price_stays_unknown() -> None:
+    copy = answer("ab", a=1).copied()
+    assert (copy.fields, copy.cost_usd, copy.attempts) == ({"a": 1}, 0.0, 0)
+    assert copy.prompt_tokens == copy.cached_tokens == copy.completion_tokens == 0
+    assert failure("ab", "too_long").copied().cost_usd is None
+
+
+def test_what_stands_is_read_and_what_may_pass_is_not(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    earlier = journal(
+        tmp_path / "1.journal",
+        answer("aa", a=1).encode(),
+        failure("bb", "content_filter").encode(),
+        failure("cc", "server_error").encode(),
+        orjson.dumps({"content_hash": "dd", "of": "another version"}),
+        b"no JSON",
+    )
+    later = journal(tmp_path / "2.journal", answer("ee", a=2).encode())
+    assert list(read_outcomes([earlier, later])) == ["aa", "bb", "ee"]
+    assert list(read_outcomes([earlier, later], retry_refused=True)) == ["aa", "ee"]
+    assert [record.args for record in caplog.records] == [(earlier.name, 2)] * 2
+
+
+def test_a_record_of_an_older_version_costs_nothing_that_it_does_not_tell() -> None:
+    before = time.time()
+    old = Outcome.decode(orjson.dumps({"content_hash": "ab", "fields": {"a": 1}}))
+    assert (old.fields, old.answered, old.error_class) == ({"a": 1}, True, None)
+    assert (old.prompt_tokens, old.cached_tokens, old.completion_tokens, old.attempts) == (0,) * 4
+    assert (old.cost_usd, old.latency_s, old.model, old.finish_reason) == (None,) * 4
+    assert old.answered_at >= before
+    failed = Outcome.decode(orjson.dumps({"content_hash": "ab", "error_class": "too_long"}))
+    assert (failed.answered, failed.permanent, failed.message) == (False, True, None)
+
+
+def test_a_record_of_a_newer_version_is_read_as_far_as_it_is_known() -> None:
+    known = answer("ab" * 16, a=1)
+    newer = {**orjson.loads(known.encode()), "region": "eu", "schema": {"of": [1]}}
+    assert Outcome.decode(orjson.dumps(newer)) == known
+    odd = {**newer, "model": 3, "prompt_tokens": "many", "attempts": True, "cost_usd": {"usd": 1}}
+    read = Outcome.decode(orjson.dumps(odd))
+    assert (read.model, read.prompt_tokens, read.attempts, read.cost_usd) == (None, 0, 0, None)
+    assert read.fields == {"a": 1}
+
+
+RECORDS = st.dictionaries(
+    st.sampled_from([*(field.name for field in dataclasses.fields(Outcome)), "unknown"]),
+    st.none() | VALUES | st.just("ab" * 16) | st.dictionaries(st.text(), VALUES),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(RECORDS | VALUES)
+def test_whatever_a_record_says_it_is_a_whole_outcome_or_a_value_error(record: object) -> None:
+    """One that decodes can be written to the tables and to a journal."""
+    try:
+        outcome = Outcome.decode(orjson.dumps(record))
+    except ValueError:
+        if isinstance(record, dict) and record.get("content_hash") == "ab" * 16:
+            assert not isinstance(record.get("fields"), dict)
+            assert not isinstance(record.get("error_class"), str)
+        return
+    assert outcome.answered or isinstance(outcome.error_class, str)
+    assert bytes.fromhex(outcome.content_hash)
+    assert Outcome.decode(outcome.encode()) == outcome
+    assert isinstance(outcome.copied(), Outcome)
+
+
+def test_an_answer_outlives_a_failure_of_the_same_text(tmp_path: Path) -> None:
+    refused = failure("aa", "content_filter").encode()
+    first = journal(tmp_path / "1.journal", answer("aa", a=1).encode(), refused)
+    second = journal(tmp_path / "2.journal", refused, answer("aa", a=2).encode(), refused)
+    assert read_outcomes([first])["aa"].fields == {"a": 1}
+    assert read_outcomes([first, second])["aa"].fields == {"a": 2}

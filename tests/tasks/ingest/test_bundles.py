@@ -1,0 +1,188 @@
+"""Small sources go through the load together, and each row is its own source's all the same."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import tasks.ingest.bundles
+from tasks.cleaning.articles.build import canonical
+from tasks.cleaning.columns.guesses import ColumnMap
+from tasks.cleaning.filters.rules import Rules
+from tasks.ingest.bundles import SMALL_ROWS, Bundle, Piece, bundled
+from tasks.ingest.load import Load
+from tasks.ingest.load_sources import ingest_sources
+from tasks.ingest.options import Loading
+from tasks.ingest.source_report import SourceReport
+from tasks.lake.lake import Lake
+from tasks.reading.base.rows import (
+    BATCH_ROWS,
+    CHUNK_BYTES,
+    RecordChunk,
+    Reject,
+)
+from tasks.reading.sources.find import find_sources
+from tests.tasks.summarize.job_support import at
+
+BODY = ColumnMap({"body": "text"})
+OTHER = ColumnMap({"body": "content"})
+QUICK = Loading(rules=Rules(detect_language=False))
+
+
+def chunk(*rows: int, reject: int = 0) -> RecordChunk:
+    rejects = [Reject(reject, f"reason {reject}", "raw")] if reject else []
+    return RecordChunk([{"text": f"Text {row}."} for row in rows], list(rows), rejects)
+
+
+def piece(name: str, of: RecordChunk, columns: ColumnMap = BODY) -> Piece:
+    return Piece(SourceReport(name), of, columns)
+
+
+def names(bundle: Bundle) -> list[str]:
+    return [report.source for report in bundle.reports]
+
+
+def test_small_chunks_with_the_same_columns_become_one() -> None:
+    pieces = [piece("a", chunk(1, 2)), piece("b", chunk(1, reject=2)), piece("c", chunk(7))]
+
+    (bundle,) = bundled(pieces)
+
+    assert names(bundle) == ["a", "b", "c"]
+    rows = canonical(bundle.chunk, bundle.columns, bundle.source)
+    assert rows.batch["body"].to_pylist() == ["Text 1.", "Text 2.", "Text 1.", "Text 7."]
+    assert bundle.named(rows)["source"].to_pylist() == ["a", "a", "b", "c"]
+    assert bundle.owners_of(rows.rows).tolist() == [0, 0, 1, 2]
+    told = [(report.source, rejects) for report, rejects in bundle.rejects_of(rows.rejects)]
+    assert told == [("b", [Reject(2, "reason 2", "raw")])]
+
+
+def test_other_columns_are_not_mixed_in_and_the_order_stays() -> None:
+    report = SourceReport("b")
+    pieces = [
+        piece("a", chunk(1)),
+        Piece(report, chunk(1), OTHER),
+        Piece(report, chunk(2), OTHER),
+        piece("c", chunk(1)),
+    ]
+
+    first, second, third = bundled(pieces)
+
+    assert [names(each) for each in (first, second, third)] == [["a"], ["b"], ["c"]]
+    assert [each.columns for each in (first, second, third)] == [BODY, OTHER, BODY]
+    assert second.chunk.num_rows == 2
+
+
+def test_large_chunks_go_as_they_are() -> None:
+    large = chunk(*range(1, SMALL_ROWS + 2))
+    pieces = [piece("a", chunk(1)), piece("b", large), piece("c", chunk(1))]
+
+    found = list(bundled(pieces))
+
+    assert [names(each) for each in found] == [["a"], ["b"], ["c"]]
+    assert found[1].chunk is large
+    for each in found:
+        rows = canonical(each.chunk, each.columns, each.source)
+        assert each.named(rows)["source"].to_pylist() == names(each) * each.chunk.num_rows
+
+
+def test_a_bundle_is_no_larger_than_a_chunk() -> None:
+    found = list(bundled(piece(str(number), chunk(1)) for number in range(BATCH_ROWS + 5)))
+    assert [len(each.chunk) for each in found] == [BATCH_ROWS, 5]
+    long = RecordChunk([{"text": "x" * (CHUNK_BYTES // 2)}], [1])
+    found = list(bundled(piece(str(number), long) for number in range(5)))
+    assert [len(each.chunk) for each in found] == [2, 2, 1]
+
+
+def test_one_source_alone_keeps_its_own_numbers() -> None:
+    (bundle,) = bundled([piece("a", chunk(5, 9, reject=7))])
+    rows = canonical(bundle.chunk, bundle.columns, bundle.source)
+    assert rows.rows.tolist() == [5, 9]
+    ((report, rejects),) = bundle.rejects_of(rows.rejects)
+    assert (report.source, [each.row for each in rejects]) == ("a", [7])
+
+
+def test_no_piece_is_no_bundle() -> None:
+    assert list(bundled([])) == []
+
+
+LINES = st.lists(
+    st.one_of(
+        st.builds(
+            lambda number, name: json.dumps({"id": number, name: f"It was day {number}."}),
+            st.integers(0, 5),
+            st.sampled_from(["body", "body", "text"]),
+        ),
+        st.sampled_from(["null", '{"id": 1, "bo', '{"id": 7, "body": " "}', "", "17"]),
+    ),
+    max_size=4,
+)
+
+
+def load(folder: Path, lake: Lake) -> tuple[list[dict[str, Any]], list[Any], list[Any]]:
+    """Load a folder; returns the reports' counts, the articles and the rejects."""
+    one = Load(lake)
+    reports = [(source, SourceReport(source.name)) for source in find_sources([str(folder)])]
+    ingest_sources(reports, one, QUICK)
+    one.finish()
+    told = [{**vars(report), "facts": None, "seconds": None} for _, report in reports]
+    for each in told:
+        parts = ("stored", "duplicates", "already_there", "rejected")
+        assert each["rows_in"] == sum(each[name] for name in parts)
+    return told, rows_of(lake, lake.articles), rows_of(lake, lake.rejects)
+
+
+def rows_of(lake: Lake, folder: str) -> list[Any]:
+    columns = {
+        lake.articles: ["source", "article_id", "content_hash", "body", "extra", "flags"],
+        lake.rejects: ["source", "row", "reason", "raw"],
+    }[folder]
+    rows: list[Any] = []
+    for part in lake.parts(folder):
+        rows += pq.read_table(at(lake, part.name), columns=columns).to_pylist()
+    return sorted(map(str, rows))
+
+
+@settings(deadline=None, max_examples=20)
+@given(files=st.lists(LINES, min_size=1, max_size=6))
+def test_a_lake_is_the_same_with_and_without_bundles(
+    tmp_path_factory: pytest.TempPathFactory, files: list[list[str]]
+) -> None:
+    home = tmp_path_factory.mktemp("bundles")
+    folder = home / "in"
+    folder.mkdir()
+    (folder / "last.jsonl").write_text('{"id": 1, "body": "It is the end."}\n')
+    for number, lines in enumerate(files):
+        (folder / f"{number}.jsonl").write_text("\n".join(lines))
+
+    together = load(folder, Lake(home / "together"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tasks.ingest.bundles, "SMALL_ROWS", -1)
+        alone = load(folder, Lake(home / "alone"))
+
+    assert together == alone
+
+
+def test_a_folder_of_documents_costs_one_pass(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "in").mkdir()
+    for number in range(60):
+        text = f"It was day {number}. {'More was said. ' * number}"
+        (tmp_path / "in" / f"{number}.txt").write_text(text)
+    passes: list[Bundle] = []
+
+    def counted(*given: Any) -> Any:
+        for each in bundled(*given):
+            passes.append(each)
+            yield each
+
+    monkeypatch.setattr("tasks.ingest.load_sources.bundled", counted)
+
+    reports, articles, rejects = load(tmp_path / "in", Lake(tmp_path / "lake"))
+
+    assert (len(passes), len(articles), rejects) == (1, 60, [])
+    assert [report["stored"] for report in reports] == [1] * 60

@@ -1,0 +1,108 @@
+"""What the tests of journals in an object store share: a store over a folder, and looks at it."""
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks.journal.format import read_journal
+from tasks.journal.leftovers import Leftover, leftovers_in
+from tasks.journal.object_journal import ObjectJournals
+from tasks.journal.open import open_journals
+from tasks.journal.spool import spool_folder
+from tasks.storage.base import StoredFile
+from tasks.storage.local import LocalStorage
+
+TABLE = "summary-m-1"
+FOLDER = f"_staging/journals/{TABLE}"
+
+
+class FolderAsObjects:
+    """A store of objects over a folder: no append, no rename, and faults as they are asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self.root = f"s3://bucket/{folder.name}"
+        self.folder = None
+        self.fault: Exception | None = None
+        self.hold = threading.Event()
+        self.hold.set()
+        self._local = LocalStorage(str(folder))
+
+    def _answer(self) -> None:
+        self.hold.wait()
+        if self.fault:
+            raise self.fault
+
+    def list(self, folder: str) -> list[StoredFile]:
+        self._answer()
+        return [file for file in self._local.list(folder) if "/parts/" not in file.name]
+
+    def read(self, name: str) -> bytes:
+        self._answer()
+        return self._local.read(name)
+
+    def write(self, name: str, content: bytes) -> None:
+        self._answer()
+        self._local.write(name, content)
+
+    def delete(self, name: str) -> None:
+        self._answer()
+        self._local.delete(name)
+
+    def location(self, name: str) -> str:
+        return f"{self.root}/{name}"
+
+    @property
+    def scratch(self) -> Path:
+        raise NotImplementedError
+
+    def open(self, name: str) -> Any:
+        raise NotImplementedError
+
+    def publish(self, staged: Path, name: str) -> None:
+        raise NotImplementedError
+
+    def watch(self, listener: Callable[[bool], None]) -> None:
+        raise NotImplementedError
+
+
+def journals_of(store: FolderAsObjects, run: str = "run") -> ObjectJournals:
+    journals = open_journals(store, TABLE, run, max_in_flight=8)
+    assert isinstance(journals, ObjectJournals)
+    return journals
+
+
+def until(condition: Callable[[], bool]) -> None:
+    for _ in range(2_000):
+        if condition():
+            return
+        time.sleep(0.005)
+    pytest.fail("it never came")
+
+
+def objects(store: FolderAsObjects) -> list[str]:
+    return [file.name for file in store.list(FOLDER)]
+
+
+def in_spool(store: FolderAsObjects) -> list[Path]:
+    return sorted(spool_folder(store.root, TABLE).glob("*"))
+
+
+def records(leftovers: list[Leftover]) -> list[bytes]:
+    return [record for leftover in leftovers for record in leftover.records()]
+
+
+def find_spooled(store: FolderAsObjects) -> list[Leftover]:
+    return leftovers_in(LocalStorage(str(spool_folder(store.root, TABLE))))
+
+
+def leftover_of(path: Path) -> Leftover:
+    return Leftover(LocalStorage(str(path.parent)), path.name)
+
+
+def records_of(path: Path) -> list[bytes]:
+    """The records of a journal file."""
+    return read_journal(path.read_bytes()).records

@@ -1,0 +1,175 @@
+"""A real disk that fills up in the middle of a run: what was paid for is there in the next run."""
+
+import asyncio
+import json
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks.common.errors import StorageDown, UserError
+from tasks.journal.file_journal import Journal
+from tasks.lake.lake import Lake
+from tasks.settings import SummarizeSettings
+from tasks.summarize.job import Counts, Job
+from tasks.summarize.open_job import open_job
+from tests.tasks.summarize.job_support import (
+    article,
+    asking,
+    endpoint,
+    fill,
+    ids_of,
+    paid_twice,
+    planned,
+    run,
+)
+
+ARTICLES = 120
+IN_FLIGHT = 16
+_MOUNT = 'mount -t tmpfs -o size=4m full-disk "$1" && shift && exec "$@"'
+_CHILD = "from tests.tasks.journal.test_full_disk import _child; _child()"
+
+
+@cache
+def _unshare() -> list[str] | None:
+    """How to get a mount namespace of one's own here, if there is a way."""
+    for options in (["--mount"], ["--user", "--map-root-user", "--mount"]):
+        command = ["unshare", *options, "sh", "-c", _MOUNT, "sh"]
+        try:
+            if subprocess.run([*command, "/mnt", "true"], capture_output=True).returncode == 0:
+                return command
+        except FileNotFoundError:
+            return None
+    return None
+
+
+def on_a_small_disk(disk: Path, scenario: str, base_url: str) -> dict[str, Any]:
+    """Run a scenario in a process that has a disk of 4 MB of its own at a folder."""
+    if (unshare := _unshare()) is None:
+        pytest.skip("a small disk needs mount namespaces (unshare --mount), which are not allowed")
+    disk.mkdir()
+    command = [*unshare, str(disk), sys.executable, "-c", _CHILD, scenario, str(disk), base_url]
+    child = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert child.returncode == 0, child.stderr
+    told: dict[str, Any] = json.loads(child.stdout.splitlines()[-1])
+    return told
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("parts_have_room", [True, False])
+def test_a_disk_that_fills_up_costs_no_answer_that_was_paid_for(
+    tmp_path: Path, parts_have_room: bool
+) -> None:
+    asked = endpoint(latency="fixed:0.02")
+    scenario = "full" if parts_have_room else "fuller"
+    told = on_a_small_disk(tmp_path / "disk", scenario, asked.base_url)
+    first, second = told["first"], told["second"]
+    assert "the disk is full; free some space, then run again" in first["stopped"]
+    assert first["reserve"] == 1 << 20
+    assert 0 < first["calls"] < ARTICLES
+    if parts_have_room:
+        assert (first["answered"], first["broken"]) == (first["calls"], 0)
+        assert second["recovered"] == 0
+    else:
+        assert (first["answered"], first["broken"]) == (0, 1)
+        assert second["recovered"] == first["calls"]
+    # Of nothing that was paid for anything is lost, and nothing is paid for twice.
+    assert second["ids"] == sorted(f"a{n}" for n in range(ARTICLES))
+    assert first["calls"] + second["calls"] == asked.stats()["calls"] == ARTICLES
+    assert paid_twice(asked) == 0
+    assert second["staged"] == []
+
+
+@pytest.mark.slow
+def test_a_disk_that_is_full_is_told_before_anything_is_paid_for(tmp_path: Path) -> None:
+    asked = endpoint()
+    told = on_a_small_disk(tmp_path / "disk", "full before", asked.base_url)
+    assert "the disk is full; free some space, then run again" in told["error"]
+    assert told["answered"] == ARTICLES
+    assert asked.stats()["calls"] == ARTICLES
+
+
+def _child() -> None:
+    scenario, disk, base_url = sys.argv[1:]
+    lake = Lake(f"{disk}/lake")
+    fill(lake, [article(f"a{n}") for n in range(ARTICLES)])
+    batch_size = 500 if scenario == "fuller" else 50
+    settings = asking(lake, base_url, max_in_flight=IN_FLIGHT, batch_size=batch_size)
+    scenarios = {"full": _fills_up, "fuller": _fills_up, "full before": _full_before}
+    print(json.dumps(scenarios[scenario](settings, Path(disk), scenario)))
+
+
+def _fills_up(settings: SummarizeSettings, disk: Path, scenario: str) -> dict[str, Any]:
+    append, commit = Journal.append, Job.commit
+    appended = 0
+
+    def filling_append(self: Journal, *payloads: bytes) -> None:
+        nonlocal appended
+        appended += 1
+        if appended == 3:
+            _fill_up(disk)
+        append(self, *payloads)
+
+    def filling_commit(self: Job, *args: Any, **options: Any) -> Counts:
+        _fill_up(disk)
+        return commit(self, *args, **options)
+
+    Journal.append = filling_append  # type: ignore[method-assign]  # the disk fills up meanwhile
+    if scenario == "fuller":
+        Job.commit = filling_commit  # type: ignore[method-assign]  # and once more
+    with open_job(settings, "first") as job:
+        (reserve,) = disk.rglob("reserve")
+        size = reserve.stat().st_size
+        results = asyncio.run(_all(job, settings))
+        first = {
+            "stopped": job.gateway.stopped,
+            "reserve": size,
+            "calls": job.gateway.totals.calls,
+            "answered": sum(each.answered for each in results if isinstance(each, Counts)),
+            "broken": sum(isinstance(each, StorageDown) for each in results),
+        }
+    Journal.append, Job.commit = append, commit  # type: ignore[method-assign]  # it is over
+    _free(disk)
+    ran = run(settings)
+    second = {
+        "recovered": ran.plan.recovered,
+        "calls": ran.totals.calls,
+        "ids": ids_of(job.table.lake, job.table.folder),
+        "staged": [str(path) for path in disk.rglob("journals/*/*")],
+    }
+    return {"first": first, "second": second}
+
+
+async def _all(job: Job, settings: SummarizeSettings) -> list[Counts | BaseException]:
+    batches = planned(job, settings).batches
+    results = await asyncio.gather(*map(job.run_batch, batches), return_exceptions=True)
+    await job.gateway.close()
+    return results
+
+
+def _full_before(settings: SummarizeSettings, disk: Path, _: str) -> dict[str, Any]:
+    _fill_up(disk)
+    try:
+        run(settings)
+    except UserError as error:
+        _free(disk)
+        return {"error": str(error), "answered": run(settings).counts.answered}
+    raise AssertionError("it ran")
+
+
+def _fill_up(disk: Path) -> None:
+    number = len(list(disk.glob("ballast*")))
+    try:
+        with (disk / f"ballast{number}").open("wb", buffering=0) as ballast:
+            while True:
+                ballast.write(bytes(4096))
+    except OSError:
+        pass
+
+
+def _free(disk: Path) -> None:
+    for ballast in disk.glob("ballast*"):
+        ballast.unlink()

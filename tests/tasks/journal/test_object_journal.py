@@ -1,0 +1,238 @@
+"""A journal in an object store loses one group commit at most, and nothing where it was."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from tasks.common.errors import StorageDown, UserError
+from tasks.journal.format import MAGIC, encode_records
+from tasks.journal.open import find_leftovers, open_journals
+from tasks.journal.spool import SPOOL_VARIABLE, spool_folder
+from tasks.storage.local import LocalStorage
+from tests.tasks.journal.journal_support import (
+    FOLDER,
+    TABLE,
+    FolderAsObjects,
+    find_spooled,
+    in_spool,
+    journals_of,
+    objects,
+    records,
+    until,
+)
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FolderAsObjects:
+    monkeypatch.setenv(SPOOL_VARIABLE, str(tmp_path / "spool"))
+    # Tests must not wait; how often is no part of what they are about.
+    monkeypatch.setattr("tasks.journal.object_journal.SYNC_EVERY_S", 0.02)
+    monkeypatch.setattr("tasks.journal.object_journal._RETRY_S", 0.02)
+    return FolderAsObjects(tmp_path / "lake")
+
+
+def test_what_is_appended_is_an_object_soon_and_is_no_longer_in_the_spool(
+    store: FolderAsObjects,
+) -> None:
+    with journals_of(store) as journals:
+        one, two = journals.open("000001"), journals.open("000002")
+        assert journals.open("000001") is one
+        one.append(b"1a", b"1b")
+        two.append(b"2a")
+        until(lambda: journals.unsynced == 0)
+        one.append(b"1c")
+        until(lambda: journals.unsynced == 0 and len(objects(store)) >= 2)
+        until(lambda: not in_spool(store))
+        assert sorted(records(find_leftovers(store, TABLE))) == [b"1a", b"1b", b"1c", b"2a"]
+    again = journals_of(store, "next")
+    assert sorted(records(again.leftovers)) == [b"1a", b"1b", b"1c", b"2a"]
+    assert all(left.name.startswith(f"{store.root}/{FOLDER}/run-") for left in again.leftovers)
+    again.discard_leftovers()
+    assert objects(store) == []
+    assert in_spool(store) == []
+
+
+def test_an_object_goes_when_all_batches_in_it_are_committed(store: FolderAsObjects) -> None:
+    with journals_of(store) as journals:
+        store.hold.clear()
+        for batch in ("000001", "000002"):
+            journals.open(batch).append(batch.encode())
+        # All but what the thread has taken by now become one object.
+        store.hold.set()
+        until(lambda: journals.unsynced == 0)
+        journals.open("000003").append(b"000003")
+        until(lambda: journals.unsynced == 0)
+        journals.discard("000001")
+        journals.discard("000003")
+        until(lambda: records(find_leftovers(store, TABLE))[-1:] == [b"000002"])
+        journals.discard("000002")
+        until(lambda: objects(store) == [])
+    assert in_spool(store) == []
+
+
+def test_what_is_committed_before_it_is_written_is_not_written(store: FolderAsObjects) -> None:
+    with journals_of(store) as journals:
+        store.hold.clear()
+        journals.open("000001").append(b"in the hands of the thread")
+        time.sleep(0.05)
+        journals.open("000001").append(b"waits")
+        journals.open("000002").append(b"of another batch")
+        journals.discard("000001")
+        store.hold.set()
+        until(lambda: journals.unsynced == 0)
+        until(lambda: records(find_leftovers(store, TABLE)) == [b"of another batch"])
+        journals.discard("000002")
+    assert objects(store) == []
+    assert in_spool(store) == []
+
+
+def test_many_bytes_are_written_without_waiting(
+    store: FolderAsObjects, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasks.journal.object_journal.SYNC_EVERY_S", 3600.0)
+    with journals_of(store) as journals:
+        journal = journals.open("000001")
+        for _ in range(8):
+            journal.append(b"x" * (32 << 10))
+        until(lambda: journals.unsynced == 0)
+        assert len(objects(store)) == 1
+
+
+def test_append_never_waits_for_the_store(store: FolderAsObjects) -> None:
+    with journals_of(store) as journals:
+        journal = journals.open("000001")
+        store.hold.clear()
+        for number in range(100):
+            journal.append(b"%d" % number)
+        assert journals.unsynced == 100
+        # It is safe from the death of this process all the same.
+        assert records(find_spooled(store)) == [b"%d" % number for number in range(100)]
+        store.hold.set()
+        until(lambda: journals.unsynced == 0)
+    assert records(find_leftovers(store, TABLE)) == [b"%d" % number for number in range(100)]
+
+
+@pytest.mark.parametrize(
+    "fault", [StorageDown("lake s3://bucket: away"), UserError("no bucket"), ValueError("odd")]
+)
+def test_a_store_that_stays_away_stops_the_run_and_the_next_takes_all_in(
+    store: FolderAsObjects, fault: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    told: list[str] = []
+    with journals_of(store) as journals:
+        journals.on_trouble = told.append
+        journal = journals.open("000001")
+        journal.append(b"before")
+        until(lambda: journals.unsynced == 0)
+        store.fault = fault
+        journal.append(b"one")
+        until(lambda: bool(told))
+        journal.append(b"two")
+        journals.open("000002").append(b"three")
+    assert told == [str(fault)]
+    assert "3 answers are kept in" in caplog.text
+    assert str(spool_folder(store.root, TABLE)) in caplog.text
+    store.fault = None
+    again = journals_of(store, "next")
+    assert records(again.leftovers) == [b"before", b"one", b"two", b"three"]
+    with again:
+        again.discard_leftovers()
+    assert objects(store) == []
+    assert in_spool(store) == []
+
+
+def test_a_store_that_comes_back_gets_what_has_gathered(store: FolderAsObjects) -> None:
+    told: list[str] = []
+    with journals_of(store) as journals:
+        journals.on_trouble = told.append
+        store.fault = StorageDown("away")
+        journal = journals.open("000001")
+        for number in range(5):
+            journal.append(b"%d" % number)
+            until(lambda: bool(told))
+        store.fault = None
+        until(lambda: journals.unsynced == 0)
+        until(lambda: in_spool(store) == [])
+    assert records(find_leftovers(store, TABLE)) == [b"0", b"1", b"2", b"3", b"4"]
+    assert told == ["away"]
+
+
+def test_a_write_that_took_place_and_was_said_to_have_failed_leaves_no_rubbish(
+    store: FolderAsObjects, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, failures = store.write, [StorageDown("away")]
+
+    def write_and_fail_once(name: str, content: bytes) -> None:
+        write(name, content)
+        if failures:
+            raise failures.pop()
+
+    monkeypatch.setattr(store, "write", write_and_fail_once)
+    with journals_of(store) as journals:
+        journals.open("000001").append(b"one")
+        until(lambda: journals.unsynced == 0)
+        assert len(objects(store)) == 2
+        journals.discard("000001")
+    assert objects(store) == []
+
+
+def test_without_a_spool_it_says_so_and_goes_on(
+    store: FolderAsObjects,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv(SPOOL_VARIABLE, str(tmp_path / "file"))
+    with journals_of(store) as journals:
+        journals.on_trouble = lambda _: None
+        journal = journals.open("000001")
+        journal.append(b"one")
+        until(lambda: journals.unsynced == 0)
+        store.fault = StorageDown("away")
+        journal.append(b"two")
+    store.fault = None
+    assert records(find_leftovers(store, TABLE)) == [b"one"]
+    messages = [record.getMessage() for record in caplog.records]
+    assert sum(SPOOL_VARIABLE in message for message in messages) == 1
+    assert "1 answers could not be written (away)" in messages[-1]
+
+
+def test_what_is_no_journal_is_set_aside_and_what_is_damaged_too(
+    store: FolderAsObjects, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = MAGIC + encode_records([b"one", b"two", b"three"])
+    store.write(f"{FOLDER}/a.journal", whole)
+    store.write(f"{FOLDER}/b.journal", whole.replace(b"two", b"twO"))
+    store.write(f"{FOLDER}/c.journal", b"something else")
+    journals = journals_of(store)
+    assert records(journals.leftovers) == [b"one", b"two", b"three", b"one"]
+    assert objects(store) == [f"{FOLDER}/{name}.journal" for name in "abc"]
+    journals.set_aside_foreign()
+    journals.discard_leftovers()
+    assert objects(store) == [f"{FOLDER}/b.journal.damaged", f"{FOLDER}/c.journal.unreadable"]
+    assert store.read(f"{FOLDER}/c.journal.unreadable") == b"something else"
+    assert [record.getMessage().split(": ")[0] for record in caplog.records] == [
+        f"{store.root}/{FOLDER}/c.journal.unreadable",
+        f"{store.root}/{FOLDER}/b.journal.damaged",
+    ]
+    assert journals_of(store).leftovers == []
+
+
+def test_a_lake_in_a_folder_gets_files_in_it_and_a_reserve(tmp_path: Path) -> None:
+    storage = LocalStorage(str(tmp_path / "lake"))
+    folder = tmp_path / "lake" / FOLDER
+    assert find_leftovers(storage, TABLE) == []
+    assert not folder.exists()
+    with open_journals(storage, TABLE, "run", max_in_flight=8) as journals:
+        assert (folder / "reserve").stat().st_size == 1 << 20
+        journals.open("000001").append(b"one")
+    assert [path.name for path in folder.iterdir()] == ["run-000001.journal"]
+    assert records(find_leftovers(storage, TABLE)) == [b"one"]
+
+
+def test_a_lake_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "_staging").touch()
+    with pytest.raises(UserError, match="cannot be written"):
+        open_journals(LocalStorage(str(tmp_path)), TABLE, "run")

@@ -1,0 +1,74 @@
+"""Keys of whole columns are those of their rows one by one, wherever a column is cut."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasks.common.errors import UserError
+from tasks.lake.key_columns import id_tags, read_parts, read_stretches, text_keys
+from tasks.lake.lake import Lake
+from tasks.lake.parts import Part
+from tasks.lake.sorted_keys import keys_of_bytes
+
+# Ids as they come: short ones, URLs, one that is longer than any URL; some differ in a zero byte.
+IDS = st.one_of(
+    st.text(max_size=30),
+    st.sampled_from(["", "a", "a\0", "x" * 255, "x" * 256, "x" * 257, "字" * 100, "y" * 3_000]),
+)
+
+
+@given(st.lists(st.binary(min_size=16, max_size=16)), st.data())
+def test_text_keys_are_the_bytes_of_the_hashes(texts: list[bytes], data: st.DataObject) -> None:
+    hashes = pa.array([text.hex() for text in texts], pa.string())
+    start = data.draw(st.integers(0, len(texts)))
+    for cut, expected in ((hashes, texts), (hashes.slice(start), texts[start:])):
+        for given_keys, wanted in zip(text_keys(cut), keys_of_bytes(expected), strict=True):
+            assert given_keys.tolist() == wanted.tolist()
+
+
+@pytest.mark.parametrize("bad", ["", "0" * 31, "0" * 33, "0" * 31 + "g", None, "é" * 16])
+def test_what_is_no_hash_is_refused(bad: str | None) -> None:
+    with pytest.raises(ValueError, match="32 hex digits"):
+        text_keys(pa.array(["0" * 32, bad], pa.string()))
+
+
+@given(st.lists(IDS, unique=True), st.data())
+def test_ids_have_the_same_tag_in_any_company_and_no_two_the_same(
+    ids: list[str], data: st.DataObject
+) -> None:
+    column = pa.array(ids, pa.string())
+    tags = id_tags(column).tolist()
+    assert len(set(tags)) == len(ids)
+    assert [id_tags(pa.array([each]))[0] for each in ids] == tags
+    start = data.draw(st.integers(0, len(ids)))
+    assert id_tags(column.slice(start)).tolist() == tags[start:]
+    assert id_tags(column.cast(pa.large_string())).tolist() == tags
+
+
+def test_ids_that_are_numbered_have_tags_that_all_differ() -> None:
+    ids = pa.array([f"{prefix}{number}" for prefix in ("a", "b-0000") for number in range(50_000)])
+    assert len(set(id_tags(ids).tolist())) == 100_000
+
+
+def part(lake: Lake, name: str, rows: list[tuple[str, str]]) -> Part:
+    table = pa.table(
+        dict(zip(("article_id", "content_hash"), map(list, zip(*rows, strict=True)), strict=True))
+    )
+    return lake.write_part(lake.articles, name, table)
+
+
+def test_parts_are_read_one_after_another_and_a_bad_row_names_its_part(tmp_path: Path) -> None:
+    lake = Lake(tmp_path / "lake")
+    rows = [(f"a{number}", f"{number:032x}") for number in range(30)]
+    parts = [part(lake, f"p{n}.parquet", rows[3 * n : 3 * n + 3]) for n in range(10)]
+    read_all = list(read_parts(parts))
+    assert [low for each in read_all for low in each.texts.low.tolist()] == list(range(30))
+    tags_read = [tag for each in read_all for tag in each.tags.tolist()]
+    assert tags_read == id_tags(pa.array([name for name, _ in rows])).tolist()
+    assert [stretch.first for stretch in read_stretches(parts[0], rows=2)] == [0, 2]
+    bad = part(lake, "bad.parquet", [("a", "nonsense")])
+    with pytest.raises(UserError, match=r"bad\.parquet: content_hash nonsense is not 32 hex"):
+        list(read_parts([*parts, bad]))

@@ -1,0 +1,254 @@
+"""What the tests of leases share: stores without a network, processes driven step by step."""
+
+import fcntl
+import hashlib
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tasks.common.errors import UserError
+from tasks.locks.lease import Entry, LockState
+from tasks.locks.waiting import Holder, Timing, Wanted
+from tasks.storage.base import StoredFile
+from tasks.storage.local import LocalStorage
+from tasks.storage.object_store import Fence, ObjectStorage
+from tasks.storage.retries import Conflict
+
+if TYPE_CHECKING:
+    from obstore import UpdateVersion
+
+EXPIRY_S = 45.0
+QUICK = Timing(heartbeat_s=0.02, expiry_s=1.0, poll_s=(0.01, 0.03))
+PATIENT = Timing(heartbeat_s=0.02, expiry_s=60, poll_s=(0.01, 0.03))
+
+
+class Unused(ObjectStorage):
+    """What a lock must not ask of a storage."""
+
+    def __init__(self) -> None:
+        self.root = "s3://bucket/lake"
+        self.session = "a-session"
+        self.fences: list[Fence] = []
+
+    def read(self, name: str) -> bytes:
+        raise NotImplementedError
+
+    def open(self, name: str) -> Any:
+        raise NotImplementedError
+
+    def write(self, name: str, content: bytes) -> None:
+        raise NotImplementedError
+
+    def publish(self, staged: Path, name: str) -> None:
+        raise NotImplementedError
+
+    def location(self, name: str) -> str:
+        raise NotImplementedError
+
+    def watch(self, listener: Callable[[bool], None]) -> None:
+        raise NotImplementedError
+
+
+def version_of(content: bytes) -> "UpdateVersion":
+    return {"e_tag": hashlib.sha256(content).hexdigest(), "version": None}
+
+
+class FolderAsObjects(Unused):
+    """A folder that processes share as if it were a bucket: whole objects, written on a condition.
+
+    Attributes:
+        before: called with each operation and name before it happens; to pause it, or raise.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.path = folder
+        self._files = LocalStorage(str(folder))
+        self.before: Callable[[str, str], None] = lambda operation, name: None
+
+    def list(self, folder: str) -> list[StoredFile]:
+        self.before("list", folder)
+        return self._files.list(folder)
+
+    def delete(self, name: str) -> None:
+        self.before("delete", name)
+        self._files.delete(name)
+
+    def read_version(self, name: str) -> tuple[bytes, "UpdateVersion"]:
+        self.before("read", name)
+        content = self._files.read(name)
+        return content, version_of(content)
+
+    def write_version(
+        self, name: str, content: bytes, before: "UpdateVersion | None"
+    ) -> "UpdateVersion":
+        self.before("write", name)
+        self.path.mkdir(parents=True, exist_ok=True)
+        with (self.path / "mutex").open("w") as mutex:
+            fcntl.flock(mutex, fcntl.LOCK_EX)
+            try:
+                there = version_of(self._files.read(name))
+            except FileNotFoundError:
+                there = None
+            if there != before:
+                raise Conflict(name)
+            self._files.write(name, content)
+        return version_of(content)
+
+
+class Failing:
+    """Makes operations of a store fail while it is told to."""
+
+    def __init__(self, storage: FolderAsObjects, error: UserError) -> None:
+        self.operations: set[str] = set()
+        self._error = error
+        storage.before = self._fail
+
+    def _fail(self, operation: str, name: str) -> None:
+        if operation in self.operations:
+            raise self._error
+
+
+def leave_lock(storage: ObjectStorage, name: str, *, shared: bool = False) -> None:
+    """Leave the lock of a run of another machine, which gives no heartbeat."""
+    holder = Holder("elsewhere", 7, "today", "lost-owl", shared, "another boot", "1")
+    state = LockState({"0f1e": Entry(3, "a-session", holder)})
+    state.write(storage, name)
+
+
+def holders(storage: ObjectStorage, name: str = "articles") -> int:
+    """How many hold a lock, or did when they died."""
+    return len(LockState.read(storage, name).holders)
+
+
+class Objects(Unused):
+    """A store in memory whose operations, and looks at whose clock, happen when a test lets them.
+
+    Attributes:
+        objects: what it holds.
+        now: its clock, in seconds.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.objects: dict[str, bytes] = {}
+        self.now = 0.0
+        self.by_clock = False
+        self._turns = threading.local()
+
+    def clock(self) -> float:
+        if self.by_clock:
+            self.turn()
+        return self.now
+
+    def list(self, folder: str) -> list[StoredFile]:
+        self.turn()
+        return [
+            StoredFile(name, len(self.objects[name]))
+            for name in sorted(self.objects)
+            if name.startswith(f"{folder}/")
+        ]
+
+    def delete(self, name: str) -> None:
+        self.turn()
+        self.objects.pop(name, None)
+
+    def read_version(self, name: str) -> tuple[bytes, "UpdateVersion"]:
+        self.turn()
+        try:
+            return self.objects[name], version_of(self.objects[name])
+        except KeyError:
+            raise FileNotFoundError(name) from None
+
+    def write_version(
+        self, name: str, content: bytes, before: "UpdateVersion | None"
+    ) -> "UpdateVersion":
+        self.turn()
+        there = version_of(self.objects[name]) if name in self.objects else None
+        if there != before:
+            raise Conflict(name)
+        self.objects[name] = content
+        return version_of(content)
+
+    def turn(self) -> None:
+        """Have whoever is driven step by step wait for its next turn."""
+        turn = getattr(self._turns, "turn", None)
+        if turn is not None:
+            turn.wait()
+
+    def start(self, script: Callable[[], None]) -> "Stepped":
+        """Run a script in a thread of its own, up to its first operation."""
+
+        def run(turn: Stepped) -> None:
+            self._turns.turn = turn
+            script()
+
+        return Stepped(run)
+
+    def wanted(self, *, shared: bool = False) -> Wanted:
+        """A lock that one wants who does not wait."""
+        timing = Timing(expiry_s=EXPIRY_S, clock=self.clock)
+        return Wanted(self.root, "articles", shared, "", 0.0, None, timing)
+
+
+class _Aborted(BaseException):
+    pass
+
+
+class Stepped:
+    """A thread that stops before each operation until it is let go on."""
+
+    def __init__(self, run: Callable[["Stepped"], None]) -> None:
+        self.ended = False
+        self.error: BaseException | None = None
+        self._aborted = False
+        self._go = threading.Semaphore(0)
+        self._stopped = threading.Semaphore(0)
+        self._thread = threading.Thread(target=self._run, args=(run,), daemon=True)
+        self._thread.start()
+        self._stopped.acquire()
+
+    def step(self) -> None:
+        """Let it do one operation, and what follows, up to its next."""
+        if not self.ended:
+            self._go.release()
+            self._stopped.acquire()
+        if self.error is not None:
+            raise self.error
+
+    def abort(self) -> None:
+        """End it where it stands, as if it were killed."""
+        self._aborted = True
+        self._go.release()
+        self._thread.join()
+
+    def wait(self) -> None:
+        """For the store: stop here."""
+        if not self._aborted:
+            self._stopped.release()
+            self._go.acquire()
+        if self._aborted:
+            raise _Aborted
+
+    def _run(self, run: Callable[["Stepped"], None]) -> None:
+        try:
+            run(self)
+        except _Aborted:
+            pass
+        except BaseException as error:
+            self.error = error
+        self.ended = True
+        self._stopped.release()
+
+
+@contextmanager
+def stepped(store: Objects, scripts: list[Callable[[], None]]) -> Iterator[list[Stepped]]:
+    """Scripts that run step by step; what is left of them is killed at the end."""
+    running = [store.start(script) for script in scripts]
+    try:
+        yield running
+    finally:
+        for each in running:
+            each.abort()

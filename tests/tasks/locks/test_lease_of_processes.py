@@ -1,0 +1,296 @@
+"""A lock on an object store outlives no killed run, and is lost by no living one."""
+
+import math
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import pytest
+
+from tasks.common.errors import StorageDown, UserError
+from tasks.locks.lock import Lock, locked
+from tasks.locks.waiting import Timing
+from tasks.storage.open import open_storage
+from tests.object_store import ObjectStoreServer
+from tests.tasks.locks.lease_support import (
+    EXPIRY_S,
+    PATIENT,
+    QUICK,
+    Failing,
+    FolderAsObjects,
+    holders,
+)
+
+ROOT = Path(__file__).parents[3]
+HOLD = """
+import sys
+from pathlib import Path
+from tasks.locks.lock import locked
+from tests.tasks.locks.lease_support import QUICK, FolderAsObjects
+from tasks.common.errors import UserError
+storage = FolderAsObjects(Path(sys.argv[1]))
+with locked(storage, "articles", label="brave-fox", timing=QUICK) as lock:
+    print("held", flush=True)
+    sys.stdin.readline()
+    try:
+        lock.still_held()
+        print("still held", flush=True)
+    except UserError as error:
+        print(error, flush=True)
+"""
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> FolderAsObjects:
+    return FolderAsObjects(tmp_path)
+
+
+def none_is_left(storage: FolderAsObjects) -> bool:
+    """Whether all holders go soon: `release` does not wait for them for ever."""
+    deadline = time.monotonic() + 30
+    while holders(storage) and time.monotonic() < deadline:
+        time.sleep(0.005)
+    return not holders(storage)
+
+
+def test_a_store_that_is_too_slow_to_hold_a_lock_by_is_named(storage: FolderAsObjects) -> None:
+    now = [0.0]
+
+    def take_long(operation: str, name: str) -> None:
+        now[0] += EXPIRY_S
+
+    storage.before = take_long
+    timing = Timing(heartbeat_s=60, clock=lambda: now[0])
+    with locked(storage, "articles", timing=timing) as lock:
+        with pytest.raises(StorageDown, match="too slow to hold the lock of articles"):
+            lock.still_held()
+        storage.before = lambda operation, name: None
+        lock.still_held()
+
+
+@contextmanager
+def another_process(storage: FolderAsObjects, folder: Path) -> Iterator["subprocess.Popen[str]"]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    )
+    with process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_a_living_holder_is_never_taken_over(storage: FolderAsObjects, tmp_path: Path) -> None:
+    told: list[str] = []
+    with another_process(storage, tmp_path) as process:
+        with (
+            pytest.raises(UserError) as refused,
+            locked(storage, "articles", timing=PATIENT, on_wait=told.append),
+        ):
+            pass
+        with locked(storage, "another-table", timing=QUICK):
+            pass
+    assert f"(flow run brave-fox, process {process.pid} on {os.uname().nodename}" in told[0]
+    assert told[0].endswith("; seeing whether it is alive, for 60 s at most")
+    assert len(told) == 1
+    assert "run again: nothing is paid for twice (the lock of a killed run is" in str(refused.value)
+
+
+@pytest.mark.parametrize("wait_s", [0.0, math.inf])
+def test_a_killed_holder_expires(storage: FolderAsObjects, tmp_path: Path, wait_s: float) -> None:
+    with another_process(storage, tmp_path) as process:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert holders(storage) == 1
+        with locked(storage, "articles", wait_s=wait_s, timing=QUICK) as lock:
+            lock.still_held()
+    assert none_is_left(storage)
+
+
+def test_a_paused_holder_notices(storage: FolderAsObjects, tmp_path: Path) -> None:
+    with another_process(storage, tmp_path) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.send_signal(signal.SIGSTOP)
+        with locked(storage, "articles", timing=QUICK) as lock:
+            process.send_signal(signal.SIGCONT)
+            process.stdin.write("\n")
+            process.stdin.flush()
+            assert "another run has taken articles over" in process.stdout.readline()
+            process.wait()
+            lock.still_held()
+    assert none_is_left(storage)
+
+
+def test_one_who_waits_gets_it_when_the_holder_ends(storage: FolderAsObjects) -> None:
+    ended = threading.Event()
+
+    def hold() -> None:
+        with locked(storage, "articles", timing=PATIENT):
+            held.set()
+            ended.wait()
+
+    held = threading.Event()
+    holder = threading.Thread(target=hold)
+    holder.start()
+    held.wait()
+    told: list[str] = []
+
+    def end_it(line: str) -> None:
+        told.append(line)
+        ended.set()
+
+    with locked(storage, "articles", wait_s=60, timing=PATIENT, on_wait=end_it) as lock:
+        lock.still_held()
+    holder.join()
+    assert told[0].endswith("waiting for it to end, for 60 s at most")
+
+
+def test_threads_exclude_each_other(storage: FolderAsObjects, tmp_path: Path) -> None:
+    inside, most = 0, 0
+
+    def work() -> None:
+        nonlocal inside, most
+        for _ in range(3):
+            with locked(storage, "articles", wait_s=60, timing=PATIENT):
+                inside += 1
+                most = max(most, inside)
+                time.sleep(0.005)
+                inside -= 1
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (most, inside) == (1, 0)
+    assert none_is_left(storage)
+
+
+def test_readers_share_and_keep_writers_out(storage: FolderAsObjects, tmp_path: Path) -> None:
+    def read() -> AbstractContextManager[Lock]:
+        return locked(storage, "articles", shared=True, timing=PATIENT)
+
+    with read(), read() as lock:
+        with (
+            pytest.raises(UserError, match=r"another run is reading articles .*, and 1 more\)"),
+            locked(storage, "articles", timing=PATIENT),
+        ):
+            pass
+        lock.still_held()
+    with locked(storage, "articles", timing=PATIENT):
+        pass
+    assert none_is_left(storage)
+
+
+def test_a_holder_gives_signs_of_life_and_tidies_up(
+    storage: FolderAsObjects, tmp_path: Path
+) -> None:
+    beats = threading.Semaphore(0)
+
+    def count(operation: str, name: str) -> None:
+        if operation == "write":
+            beats.release()
+
+    storage.before = count
+    with locked(storage, "articles", timing=PATIENT):
+        for _ in range(5):
+            beats.acquire()
+        assert holders(storage) == 1
+    assert none_is_left(storage)
+
+
+def test_a_holder_outlives_an_outage(storage: FolderAsObjects, tmp_path: Path) -> None:
+    failing = Failing(storage, StorageDown("away"))
+    now = [0.0]
+    timing = Timing(heartbeat_s=0.01, clock=lambda: now[0])
+    with locked(storage, "articles", timing=timing) as lock:
+        failing.operations = {"read", "write"}
+        now[0] += 1000
+        with pytest.raises(StorageDown, match="away"):
+            lock.still_held()
+        failing.operations = set()
+        lock.still_held()
+    assert none_is_left(storage)
+
+
+def test_a_lease_that_cannot_be_given_up_is_no_error(
+    storage: FolderAsObjects, tmp_path: Path
+) -> None:
+    failing = Failing(storage, StorageDown("away"))
+    with locked(storage, "articles", timing=QUICK) as lock:
+        lock.still_held()
+        failing.operations = {"write"}
+    failing.operations = set()
+    assert holders(storage) == 1
+    with locked(storage, "articles", timing=QUICK):
+        pass
+    assert none_is_left(storage)
+
+
+@pytest.mark.parametrize("operation", ["read", "write"])
+@pytest.mark.parametrize("shared", [True, False])
+def test_without_the_right_to_write_or_read_there_is_no_lock(
+    storage: FolderAsObjects, operation: str, shared: bool
+) -> None:
+    failing = Failing(storage, UserError("access denied"))
+    failing.operations = {operation}
+    with (
+        pytest.raises(UserError, match="access denied"),
+        locked(storage, "articles", shared=shared, timing=QUICK),
+    ):
+        pass
+
+
+def test_a_store_that_ignores_the_conditions_of_writes_has_no_locks(
+    storage: FolderAsObjects, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = storage.write_version
+
+    def unconditional(name: str, content: bytes, before: object) -> object:
+        try:
+            there = storage.read_version(name)[1]
+        except FileNotFoundError:
+            there = None
+        return written(name, content, there)
+
+    monkeypatch.setattr(storage, "write_version", unconditional)
+    with (
+        pytest.raises(UserError, match="ignores the conditions of writes"),
+        locked(storage, "articles", timing=QUICK),
+    ):
+        pass
+
+
+@pytest.mark.slow
+def test_a_lock_in_a_real_store(object_store: ObjectStoreServer) -> None:
+    quick = Timing(heartbeat_s=0.1, expiry_s=5.0, poll_s=(0.05, 0.1))
+    first, second = (open_storage(object_store.uri("locks")) for _ in range(2))
+    with locked(first, "articles", label="brave-fox", timing=quick) as lock:
+        with (
+            pytest.raises(UserError, match=r"is writing articles \(flow run brave-fox"),
+            locked(second, "articles", timing=quick),
+        ):
+            pass
+        time.sleep(1)
+        lock.still_held()
+    assert object_store.keys("locks/") == ["locks/_staging/locks/articles.json"]
+    with (
+        locked(first, "articles", shared=True, timing=quick),
+        locked(second, "articles", shared=True, timing=quick) as lock,
+    ):
+        lock.still_held()
+    with locked(second, "articles", wait_s=60, timing=quick) as lock:
+        lock.still_held()

@@ -1,0 +1,83 @@
+from pathlib import Path
+
+import pytest
+
+from tasks.common.errors import UserError
+from tasks.reading.base.place import LocalPlace
+from tasks.reading.base.rows import RecordChunk, Source
+from tasks.reading.formats.json.values import NotJsonError, parse_json
+from tasks.reading.formats.registry import format_of, read
+from tests.support import ROOT
+
+SUITE = ROOT.parent / "shared" / "data" / "dev" / "nasty" / "json_testsuite" / "test_parsing"
+needs_suite = pytest.mark.skipif(not SUITE.exists(), reason="the development data is not here")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (b"", "not JSON"),
+        (b'{"a": NaN}', "NaN is not a JSON value at character 7"),
+        (b'{"a": -Infinity}', "-Infinity is not a JSON value"),
+        (b'{"a": "\\ud800", "b": Infinity}', "Infinity is not a JSON value"),
+        (b'{"a": 1,}', "trailing comma"),
+        (b'["caf\xe9"]', "not UTF-8 at byte 6"),
+        (b"[" * 100_000, "nested too deeply"),
+        (b'["\\ud800",' + b"[" * 100_000, "nested too deeply|not JSON"),
+        (b'{"a": 1} 2', "unexpected content after document at character 10"),
+    ],
+)
+def test_what_is_no_json_is_refused_with_its_reason(text: bytes, reason: str) -> None:
+    with pytest.raises(NotJsonError, match=reason):
+        parse_json(text)
+
+
+def test_what_is_json_comes_exactly() -> None:
+    assert parse_json(b'{"a": 1, "a": 2}') == {"a": 2}
+    assert parse_json(b'{"id": 12345678901234567890123}') == {"id": 12345678901234567890123}
+    assert parse_json(b'["\\ud800x"]') == ["\ud800x"]
+    assert parse_json(b'{"id": 1' + b"0" * 300 + b"}") == {"id": 10**300}
+
+
+@needs_suite
+def test_the_json_test_suite_is_told_apart() -> None:
+    good = {case.name for case in SUITE.iterdir() if _refusal(case.read_bytes()) is None}
+    every = {case.name for case in SUITE.iterdir()}
+    assert sum(name.startswith("y_") for name in good) > 90
+    assert [name for name in every - good if name.startswith("y_")] == []
+    assert [name for name in good if name.startswith("n_")] == []
+
+
+def _refusal(text: bytes) -> str | None:
+    """Why a text is not JSON; None if it is."""
+    try:
+        parse_json(text)
+    except NotJsonError as error:
+        return str(error) or "no reason"
+    return None
+
+
+@needs_suite
+@pytest.mark.parametrize("format_name", ["", "json", "jsonl"])
+def test_the_json_test_suite_through_the_front_door(format_name: str) -> None:
+    for case in sorted(SUITE.iterdir()):
+        chunk, error = _read(case, format_name)
+        reasons = [each.reason for each in chunk.rejects] + [error] * bool(error)
+        if case.name.startswith("n_"):
+            assert reasons, case.name
+            # A list that is cut after its first element: what is whole is kept, the cut is told.
+            assert not chunk.records or case.name == "n_array_unclosed_with_object_inside.json"
+        elif case.name.startswith("y_") and format_name != "jsonl":
+            assert not any("not JSON" in each or "cut" in each for each in reasons), case.name
+
+
+def _read(path: Path, format_name: str) -> tuple[RecordChunk, str]:
+    everything, place = RecordChunk(), LocalPlace(path)
+    try:
+        for chunk in read(Source(place, path.name, format_name or format_of(place, path.name))):
+            assert isinstance(chunk, RecordChunk)
+            everything.records += chunk.records
+            everything.rejects += chunk.rejects
+    except UserError as error:
+        return everything, str(error)
+    return everything, ""

@@ -1,0 +1,151 @@
+"""Sources on the web: fetched once, and no secret of their URLs is told."""
+
+import gzip
+import io
+import threading
+import zipfile
+from collections import Counter
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from tasks.common.errors import UserError
+from tasks.reading.formats.registry import read
+from tasks.reading.places.web import WebPlace
+from tasks.reading.sources.find import find_sources
+
+LINE = b'{"body": "Some text"}\n'
+
+
+class Site(ThreadingHTTPServer):
+    """Serves some files, and counts what it was asked for."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+        self.redirects: dict[str, str] = {}
+        self.asked: Counter[str] = Counter()
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server_port}"
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Site
+
+    def do_GET(self) -> None:
+        path = self.path.partition("?")[0]
+        self.server.asked[path] += 1
+        if to := self.server.redirects.get(path):
+            self.send_response(302)
+            self.send_header("Location", to)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        content = self.server.files.get(path)
+        self.send_response(404 if content is None else 200)
+        self.send_header("Content-Length", str(len(content or b"")))
+        self.end_headers()
+        self.wfile.write(content or b"")
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    with Site() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def bodies(*specs: str) -> list[str]:
+    return [
+        record["body"]
+        for source in find_sources(list(specs))
+        for chunk in read(source)
+        for record in chunk.head(10**6)
+    ]
+
+
+def error_of(*specs: str) -> str:
+    with pytest.raises(UserError) as error:
+        find_sources(list(specs))
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_a_file_is_downloaded_once_for_all_that_is_read_of_it(site: Site) -> None:
+    site.files["/a/b.jsonl"] = LINE * 3
+    url = f"{site.url}/a/b.jsonl?signature=secret"
+    (source,) = find_sources([url])
+    assert (source.name, source.format) == (f"{site.url}/a/b.jsonl", "jsonl")
+    assert bodies(url) == ["Some text"] * 3
+    with source.place.open() as one, source.place.open_seekable() as other:
+        assert one.read(5) == other.read(5) == LINE[:5]
+        other.seek(-4, io.SEEK_END)
+        assert other.read() == LINE[-4:]
+        assert one.readline() == LINE[5:]
+    assert site.asked["/a/b.jsonl"] == 1
+
+
+def test_many_threads_download_it_once(site: Site) -> None:
+    site.files["/a.jsonl"] = LINE * 1_000
+    place = WebPlace(f"{site.url}/a.jsonl")
+    contents: list[bytes] = []
+
+    def look() -> None:
+        with place.open() as file:
+            contents.append(file.read())
+
+    threads = [threading.Thread(target=look) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert contents == [LINE * 1_000] * 8
+    assert site.asked["/a.jsonl"] == 1
+
+
+def test_packed_files_and_archives(site: Site) -> None:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("x/a.jsonl", LINE)
+        archive.writestr("x/b.csv", "id,body\n1,b\n")
+    site.files |= {"/a.jsonl.gz": gzip.compress(LINE), "/export": file.getvalue()}
+    assert bodies(f"{site.url}/a.jsonl.gz", f"{site.url}/export") == ["Some text", "Some text", "b"]
+    names = [source.name for source in find_sources([f"{site.url}/export"])]
+    assert names == [f"{site.url}/export/x/a.jsonl", f"{site.url}/export/x/b.csv"]
+
+
+def test_urls_that_differ_in_their_query_are_two_sources(site: Site) -> None:
+    site.files["/a.jsonl"] = LINE
+    url = f"{site.url}/a.jsonl"
+    names = [source.name for source in find_sources([f"{url}?page=1", f"{url}?page=2", url])]
+    assert names == [url, f"{url} (2)", f"{url} (3)"]
+
+
+def test_no_secret_is_told(site: Site) -> None:
+    url = f"http://user:hidden@127.0.0.1:{site.server_port}/none.jsonl?signature=hidden"
+    assert "hidden" not in (said := error_of(url))
+    assert said.startswith(f"{site.url}/none.jsonl ")
+    assert "404" in said
+    assert "hidden" not in error_of("ftp://user:hidden@example.org/a?b=hidden")
+
+
+def test_a_redirect_leads_to_no_private_host_but_an_allowed_one(site: Site) -> None:
+    site.files["/a.jsonl"] = LINE
+    site.redirects["/here"] = "/a.jsonl"
+    assert bodies(f"{site.url}/here") == ["Some text"]
+    with Site() as other:
+        site.redirects["/there"] = f"{other.url}/a.jsonl"
+        said = error_of(f"{site.url}/there")
+        assert "private address 127.0.0.1" in said
+        assert not other.asked
+
+
+def test_hosts_that_are_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tasks.reading.web.download.ATTEMPTS", 1)
+    assert error_of("http://127.0.0.1:1/a.jsonl").startswith("http://127.0.0.1:1/a.jsonl ")

@@ -1,0 +1,245 @@
+import asyncio
+import gzip
+import io
+import socket
+import zlib
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from tasks.common.errors import UserError
+from tasks.reading.web import download as download_module
+from tasks.reading.web.download import download
+from tests.tasks.reading.web.web_support import Site, body, redirect, status
+
+DATA = bytes(range(256)) * 4_000
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(download_module, "BASE_PAUSE_S", 0.01)
+
+
+def fetch(site: Site, path: str, max_bytes: int = 1 << 30) -> bytes:
+    into = io.BytesIO()
+    download(site.url(path), into, allow_hosts=[site.host], max_bytes=max_bytes)
+    return into.getvalue()
+
+
+def refusal(site: Site, path: str, allow: bool = True, max_bytes: int = 1 << 30) -> str:
+    with pytest.raises(UserError) as raised:
+        download(
+            site.url(path),
+            io.BytesIO(),
+            allow_hosts=[site.host] if allow else [],
+            max_bytes=max_bytes,
+        )
+    assert "\n" not in str(raised.value)
+    assert "secret" not in str(raised.value)
+    return str(raised.value)
+
+
+def test_a_file_comes_whole_to_where_it_shall_begin(tmp_path: Path) -> None:
+    with Site({"/a.csv": body(DATA, "text/csv; charset=gb18030")}) as site:
+        with (tmp_path / "a").open("w+b") as into:
+            into.write(b"before")
+            download(site.url("/a.csv"), into, allow_hosts=[site.host])
+        assert (tmp_path / "a").read_bytes() == b"before" + DATA
+        assert "article-flows/" in site.requests[0].headers["User-Agent"]
+
+
+async def test_it_works_in_a_thread_that_has_an_event_loop() -> None:
+    with Site({"/a": body(DATA)}) as site:
+        assert fetch(site, "/a") == DATA
+
+
+def test_redirects_are_followed() -> None:
+    with Site({"/a": redirect("b?x=1"), "/b": redirect("/c"), "/c": body(DATA)}) as site:
+        assert fetch(site, "/a") == DATA
+        assert site.asked == {"/a": 1, "/b": 1, "/c": 1}
+
+
+def test_redirects_that_do_not_end_well_are_refused() -> None:
+    handlers = {f"/{hop}": redirect(f"/{hop + 1}") for hop in range(20)}
+    circle = {"/x": redirect("/y"), "/y": redirect("/x"), "/f": redirect("file:///etc/passwd")}
+    with Site({**handlers, **circle}) as site:
+        assert "more than 10 times" in refusal(site, "/0?token=secret")
+        assert "in a circle" in refusal(site, "/x")
+        assert "redirects to what is no http or https URL (file:)" in refusal(site, "/f")
+        assert site.asked["/x"] == 1
+
+
+def test_a_private_address_is_refused_before_it_is_connected_to() -> None:
+    with Site({"/a": body(DATA)}) as site:
+        words = refusal(site, "/a?token=secret", allow=False)
+        assert "leads to the private address 127.0.0.1" in words
+        assert "--allow-host 127.0.0.1" in words
+        assert not site.asked
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "2130706433", "[::ffff:127.0.0.1]"])
+def test_a_redirect_to_a_private_address_is_refused(host: str) -> None:
+    with Site({"/a": body(DATA)}) as inner:
+        port = inner.host.partition(":")[2]
+        with Site({"/": redirect(f"http://{host}:{port}/a")}) as outer:
+            assert "leads to the private address" in refusal(outer, "/")
+        assert not inner.asked
+
+
+def test_a_public_name_with_a_private_address_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = socket.getaddrinfo
+
+    def answer(host: str, *arguments: object, **named: object) -> object:
+        known = "127.0.0.1" if host == "news.example.org" else host
+        return real(known, *arguments, **named)  # type: ignore[arg-type]  # Passed on.
+
+    monkeypatch.setattr(socket, "getaddrinfo", answer)
+    with Site({"/a": body(DATA)}) as site:
+        url = f"http://news.example.org:{site.host.partition(':')[2]}/a"
+        with pytest.raises(UserError, match=r"127\.0\.0\.1; .*--allow-host news\.example\.org"):
+            download(url, io.BytesIO())
+        assert not site.asked
+        into = io.BytesIO()
+        download(url, into, allow_hosts=["news.example.org"])
+        assert into.getvalue() == DATA
+
+
+def test_a_proxy_of_the_environment_is_for_named_hosts_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with Site({"/a": body(DATA)}) as proxy:
+        monkeypatch.setenv("http_proxy", f"http://{proxy.host}")
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        into = io.BytesIO()
+        download("http://nowhere.invalid/a", into, allow_hosts=["nowhere.invalid"])
+        assert into.getvalue() == DATA
+        monkeypatch.setattr(download_module, "ATTEMPTS", 1)
+        with pytest.raises(UserError, match=r"not known; proxies .*--allow-host"):
+            download("http://nowhere.invalid/a", io.BytesIO())
+        assert proxy.asked.total() == 1
+
+
+def test_failures_that_pass_are_tried_again() -> None:
+    with Site({"/a": status(503, 429, 500, then="here", Retry_After="0")}) as site:
+        assert fetch(site, "/a") == b"here"
+        assert site.asked["/a"] == 4
+
+
+def test_failures_that_stay_are_told() -> None:
+    with Site({"/e": status(*[502] * 9), "/g": status(410), "/p": status(401)}) as site:
+        assert "error of its server (502) (5 attempts)" in refusal(site, "/e?k=secret")
+        assert "is not there (404)" in refusal(site, "/none")
+        assert "is gone (410)" in refusal(site, "/g")
+        assert "asks for a password (401)" in refusal(site, "/p")
+        assert site.asked["/none"] == 1
+
+
+def breaking(
+    breaks: int, etags: list[str] | None = None, ranges: bool = True
+) -> "tuple[list[str], object]":
+    """Send half of what is asked for and break the connection, some times."""
+    asked: list[str] = []
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        asked.append(request.headers.get("Range", ""))
+        etag = (etags or ['"1"'])[min(len(asked), len(etags or [1])) - 1]
+        start = 0
+        if ranges and asked[-1] and request.headers["If-Range"] == etag:
+            start = int(asked[-1].removeprefix("bytes=").removesuffix("-"))
+        response = web.StreamResponse(status=206 if start else 200, headers={"ETag": etag})
+        if start:
+            response.headers["Content-Range"] = f"bytes {start}-{len(DATA) - 1}/{len(DATA)}"
+        response.content_length = len(DATA) - start
+        await response.prepare(request)
+        if len(asked) <= breaks:
+            await response.write(DATA[start : start + (len(DATA) - start) // 2])
+            await asyncio.sleep(0.05)
+            assert request.transport is not None
+            request.transport.abort()
+        else:
+            await response.write(DATA[start:])
+        return response
+
+    return asked, handler
+
+
+def test_a_download_that_breaks_is_resumed() -> None:
+    asked, handler = breaking(3)
+    with Site({"/a": handler}) as site:  # type: ignore[dict-item]  # A handler it is.
+        assert fetch(site, "/a") == DATA
+    assert asked[0] == ""
+    starts = [int(each.removeprefix("bytes=").removesuffix("-")) for each in asked[1:]]
+    assert len(starts) == 3
+    assert 0 < starts[0] < starts[1] < starts[2]
+
+
+def test_a_file_that_changed_meanwhile_is_begun_again() -> None:
+    asked, handler = breaking(1, ['"1"', '"2"'])
+    with Site({"/a": handler}) as site:  # type: ignore[dict-item]  # A handler it is.
+        assert fetch(site, "/a") == DATA
+    assert len(asked) == 2
+
+
+def test_a_server_that_ignores_ranges_is_asked_for_all_again() -> None:
+    _, handler = breaking(1, ranges=False)
+    with Site({"/a": handler}) as site:  # type: ignore[dict-item]  # A handler it is.
+        assert fetch(site, "/a") == DATA
+
+
+def test_sizes_are_capped_told_or_not() -> None:
+    async def endless(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        while True:
+            await response.write(b"x" * 65536)
+
+    with Site({"/told": body(DATA), "/endless": endless}) as site:
+        assert "more than 1,000 bytes" in refusal(site, "/told", max_bytes=1_000)
+        assert "more than 300,000 bytes" in refusal(site, "/endless", max_bytes=300_000)
+        assert fetch(site, "/told", max_bytes=len(DATA)) == DATA
+
+
+def test_packed_bodies_are_unpacked_within_the_cap() -> None:
+    bomb = gzip.compress(bytes(50_000_000))
+    raw = zlib.compressobj(wbits=-15)
+    deflated = raw.compress(DATA) + raw.flush()
+    handlers = {
+        "/bomb": body(bomb, Content_Encoding="gzip"),
+        "/gzip": body(gzip.compress(DATA) + gzip.compress(DATA), Content_Encoding="gzip"),
+        "/zlib": body(zlib.compress(DATA), Content_Encoding="deflate"),
+        "/raw": body(deflated, Content_Encoding="deflate"),
+        "/cut": body(gzip.compress(DATA)[:-20], Content_Encoding="gzip"),
+        "/bad": body(b"\x1f\x8b garbage", Content_Encoding="gzip"),
+        "/odd": body(b"?", Content_Encoding="compress"),
+        "/a.csv.gz": body(gzip.compress(DATA), Content_Encoding="gzip"),
+    }
+    with Site(dict(handlers)) as site:
+        assert "more than 1,000,000 bytes" in refusal(site, "/bomb", max_bytes=1_000_000)
+        assert len(fetch(site, "/bomb")) == 50_000_000
+        assert fetch(site, "/gzip") == DATA * 2
+        assert fetch(site, "/zlib") == fetch(site, "/raw") == DATA
+        assert "broke off within its compressed body" in refusal(site, "/cut")
+        assert "broken compressed body" in refusal(site, "/bad")
+        assert "encoded as compress" in refusal(site, "/odd")
+        assert gzip.decompress(fetch(site, "/a.csv.gz")) == DATA
+
+
+def test_a_server_that_is_none_or_speaks_no_http_is_told() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        host = f"127.0.0.1:{unused.getsockname()[1]}"
+        with pytest.raises(UserError, match="cannot be connected to"):
+            download(f"http://{host}/", io.BytesIO(), allow_hosts=[host])
+
+
+def test_an_error_of_our_own_end_is_raised_as_it_is_at_once() -> None:
+    class Full(io.BytesIO):
+        def write(self, _: object) -> int:
+            raise OSError(28, "No space left on device")
+
+    with Site({"/a": body(DATA)}) as site:
+        with pytest.raises(OSError, match="No space left"):
+            download(site.url("/a"), Full(), allow_hosts=[site.host])
+        assert site.asked["/a"] == 1

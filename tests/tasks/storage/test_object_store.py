@@ -1,0 +1,274 @@
+"""A lake in a bucket: whole objects or none, whatever requests fail."""
+
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Callable
+from uuid import uuid4
+
+import pyarrow as pa
+import pyarrow.fs as pafs
+import pytest
+
+from tasks.common.errors import StorageDown, UserError
+from tasks.lake.lake import Lake
+from tasks.storage.base import StoredFile
+from tasks.storage.object_store import UPLOADS, ObjectStorage
+from tests.object_store import BUCKET, Fault, ObjectStoreServer, Outage
+
+LARGE = bytes(range(256)) * (20 << 12)
+"""20 MB: several requests for one object."""
+
+
+@pytest.fixture
+def prefix() -> str:
+    return f"objects/{uuid4().hex}"
+
+
+@pytest.fixture
+def storage(object_store: ObjectStoreServer, prefix: str) -> ObjectStorage:
+    return ObjectStorage(object_store.uri(prefix), patience_s=60.0)
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tasks.storage.retries._FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr("tasks.storage.retries._LONGEST_PAUSE_S", 0.2)
+
+
+def impatient(uri: str) -> ObjectStorage:
+    return ObjectStorage(uri, patience_s=0.5)
+
+
+def publish(storage: ObjectStorage, name: str, content: bytes) -> None:
+    staged = storage.scratch / uuid4().hex
+    staged.write_bytes(content)
+    try:
+        storage.publish(staged, name)
+    finally:
+        staged.unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize("what", ["list", "read", "open", "write", "publish", "delete"])
+def test_wrong_keys_are_told_at_once(
+    object_store: ObjectStoreServer, prefix: str, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "unknown")
+    storage = ObjectStorage(object_store.uri(prefix))
+    operations: dict[str, Callable[[], object]] = {
+        "list": lambda: storage.list(""),
+        "read": lambda: storage.read("a"),
+        "open": lambda: storage.open("a"),
+        "write": lambda: storage.write("a", b"1"),
+        "publish": lambda: publish(storage, "a", LARGE),
+        "delete": lambda: storage.delete("a"),
+    }
+    with pytest.raises(UserError, match="mend the address, or the keys and rights") as caught:
+        operations[what]()
+    assert not isinstance(caught.value, StorageDown)
+    assert "\n" not in str(caught.value)
+    assert sum(object_store.counts().values()) <= 3
+
+
+def test_a_bucket_that_does_not_exist_is_no_empty_lake(object_store: ObjectStoreServer) -> None:
+    uri = object_store.uri().replace(f"s3://{BUCKET}/", "s3://nobody/")
+    with pytest.raises(UserError, match="there is no bucket nobody; make it, or mend the address"):
+        Lake(uri).parts("articles")
+    with pytest.raises(UserError, match="there is no bucket nobody"):
+        ObjectStorage(uri).write("a", b"1")
+    with pytest.raises(UserError, match="there is no bucket nobody"):
+        ObjectStorage(uri).read("a")
+
+
+def test_small_files_take_one_request_and_large_ones_leave_no_trace_of_their_upload(
+    object_store: ObjectStoreServer, storage: ObjectStorage, prefix: str
+) -> None:
+    before = object_store.counts()
+    storage.write("a", bytes(1_000_000))
+    after = object_store.counts()
+    assert {name: after[name] - before.get(name, 0) for name in after if after[name]} == {"PUT": 1}
+    publish(storage, "b", LARGE)
+    assert object_store.keys(prefix) == [f"{prefix}/a", f"{prefix}/b"]
+    assert object_store.uploads() == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [1_000, 20 << 20])
+@pytest.mark.parametrize("fault", ["slow_down", "internal", "reset", "applied"])
+@pytest.mark.parametrize("operation", ["PUT", "MULTIPART", "COPY"])
+@pytest.mark.parametrize("share", [0.5, 1.0])
+def test_an_upload_that_fails_leaves_no_object_or_the_whole_one(
+    object_store: ObjectStoreServer,
+    prefix: str,
+    size: int,
+    fault: Fault,
+    operation: str,
+    share: float,
+) -> None:
+    storage = ObjectStorage(object_store.uri(prefix), patience_s=0.0)
+    object_store.fail(share, seed=5, operations=[operation], faults=[fault])  # type: ignore[list-item]  # a Literal
+    failed = False
+    try:
+        publish(storage, "part", LARGE[:size])
+    except StorageDown:
+        failed = True
+    object_store.recover()
+    there = storage.list("part") + [file for file in storage.list("") if file.name == "part"]
+    assert there in ([], [StoredFile("part", size)])
+    assert failed or there
+    assert [file for file in storage.list("") if not file.name.startswith(UPLOADS)] == there
+    # And what is there can be replaced.
+    publish(storage, "part", LARGE[:size])
+    assert storage.read("part") == LARGE[:size]
+
+
+# The interrupt may come while a file of the test itself is open.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [1_000, 20 << 20])
+def test_a_writer_that_is_interrupted_leaves_no_object_or_the_whole_one(
+    object_store: ObjectStoreServer, storage: ObjectStorage, prefix: str, size: int
+) -> None:
+    class Interrupted(BaseException):
+        pass
+
+    def interrupt(*_: object) -> None:
+        raise Interrupted
+
+    earlier = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        for number in range(60):
+            # At another moment each time, from before the first request to after the last.
+            signal.setitimer(signal.ITIMER_REAL, 0.0005 + 0.0005 * number)
+            with contextlib.suppress(Interrupted):
+                publish(storage, "part", LARGE[:size])
+                signal.setitimer(signal.ITIMER_REAL, 0)
+            found = [key for key in object_store.keys(prefix) if "_staging" not in key]
+            assert found in ([], [f"{prefix}/part"])
+            if found:
+                assert storage.read("part") == LARGE[:size]
+                storage.delete("part")
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, earlier)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("share", [0.05, 0.3])
+def test_a_lake_is_right_although_many_requests_fail(
+    object_store: ObjectStoreServer, storage: ObjectStorage, prefix: str, share: float
+) -> None:
+    object_store.fail(share, seed=11)
+    contents = {f"t/{n}.bin": LARGE[: 1 + n * 700_000] for n in range(0, 18, 3)}
+    for name, content in contents.items():
+        publish(storage, name, content)
+        storage.write(f"notes/{name}.json", name.encode())
+    assert storage.list("t") == sorted(StoredFile(n, len(c)) for n, c in contents.items())
+    for name, content in contents.items():
+        assert storage.read(f"notes/{name}.json") == name.encode()
+        with storage.open(name) as file:
+            assert file.read() == content
+        storage.delete(f"notes/{name}.json")
+    assert storage.list("notes") == []
+    assert sum(object_store.faults().values()) > 3
+
+
+@pytest.mark.slow
+def test_parts_are_read_right_although_many_requests_fail(
+    object_store: ObjectStoreServer, storage: ObjectStorage, prefix: str
+) -> None:
+    lake = Lake(object_store.uri(prefix))
+    table = pa.table({f"c{n}": [os.urandom(20).hex() for _ in range(3_000)] for n in range(8)})
+    object_store.fail(0.3, seed=2)
+    part = lake.write_part("articles", "p.parquet", table)
+    with part.open() as file:
+        assert file.read(["c1", "c6"]).equals(table.select(["c1", "c6"]))
+        assert file.read_row_groups([1, 3]).equals(
+            pa.concat_tables([table.slice(500, 500), table.slice(1500, 500)])
+        )
+        assert pa.Table.from_batches(file.iter_batches(700)).equals(table)
+
+
+@pytest.mark.parametrize("kind", ["refused", "reset", "unavailable"])
+def test_an_outage_is_told_and_waited_for_and_then_given_up(
+    object_store: ObjectStoreServer, prefix: str, kind: Outage
+) -> None:
+    storage = impatient(object_store.uri(prefix))
+    storage.write("a", b"1")
+    told: list[bool] = []
+    storage.watch(told.append)
+    with object_store.away(kind):
+        with pytest.raises(StorageDown, match=r"cannot write b, for \d+ s: .*run again"):
+            storage.write("b", b"2")
+        with pytest.raises(StorageDown, match="cannot read a"):
+            storage.open("a")
+    assert told == [True]
+    assert storage.read("a") == b"1"
+    assert told == [True, False]
+
+
+def test_a_store_that_never_answers_is_away_too(
+    object_store: ObjectStoreServer, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasks.storage.uri._SILENCE_S", 1.0)
+    storage = impatient(object_store.uri(prefix))
+    with object_store.away("silent"), pytest.raises(StorageDown, match="cannot list the lake"):
+        storage.list("")
+
+
+@pytest.mark.slow
+def test_what_was_begun_in_an_outage_is_done_when_it_ends(
+    object_store: ObjectStoreServer, storage: ObjectStorage
+) -> None:
+    in_trouble = threading.Event()
+    storage.watch(lambda trouble: in_trouble.set() if trouble else None)
+    object_store.outage(True)
+    writer = threading.Thread(target=publish, args=(storage, "part", LARGE))
+    writer.start()
+    assert in_trouble.wait(60)
+    object_store.outage(False)
+    writer.join()
+    assert storage.read("part") == LARGE
+
+
+def test_an_outage_while_a_part_is_read_comes_as_what_it_is(
+    object_store: ObjectStoreServer, prefix: str
+) -> None:
+    lake = Lake(object_store.uri(prefix))
+    lake.storage = impatient(object_store.uri(prefix))
+    table = pa.table({"a": [os.urandom(500).hex() for _ in range(2_000)]})
+    with lake.write_part("articles", "p.parquet", table).open() as file:
+        with object_store.away(), pytest.raises(StorageDown, match="storage is back"):
+            file.read()
+        assert file.read().equals(table)
+        lake.storage.delete("articles/p.parquet")
+    with pytest.raises(UserError, match="is gone; run again"):
+        lake.part("articles/p.parquet").open()
+
+
+def test_columns_of_a_part_take_few_requests(
+    object_store: ObjectStoreServer, storage: ObjectStorage, prefix: str
+) -> None:
+    """Arrow makes one for each column of each row group: 160."""
+    lake = Lake(object_store.uri(prefix))
+    texts = [os.urandom(200).hex() for _ in range(20_000)]
+    table = pa.table({"id": [str(n) for n in range(20_000)], "text": texts, "n": range(20_000)})
+    part = lake.write_part("articles", "p.parquet", table)
+    before = object_store.counts().get("GET", 0)
+    with part.open() as file:
+        assert file.read(["id", "n"]).equals(table.select(["id", "n"]))
+    assert object_store.counts().get("GET", 0) - before < 20
+
+
+def test_the_folders_that_earlier_versions_marked_are_not_listed(
+    object_store: ObjectStoreServer, storage: ObjectStorage, prefix: str
+) -> None:
+    """Arrow leaves an empty object ``a/b/`` where it deletes ``a/b/c``."""
+    files, path = pafs.FileSystem.from_uri(object_store.uri(prefix))
+    for folder in ("_staging/merges/articles", "summaries/card/gpt-4.1-mini-0123abcd"):
+        files.create_dir(f"{path}/{folder}", recursive=True)
+    storage.write("articles/empty.parquet", b"")
+    assert [key for key in object_store.keys(prefix) if key.endswith("/")]
+    assert storage.list("") == [StoredFile("articles/empty.parquet", 0)]
+    assert storage.list("_staging/merges/articles") == []

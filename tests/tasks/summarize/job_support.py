@@ -1,0 +1,233 @@
+"""What the tests of summarise jobs share: small lakes, endpoints, and a run without Prefect."""
+
+import asyncio
+import atexit
+import json
+import resource
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+
+from benchmarks.endpoints import MockEndpoint
+from tasks.cleaning.filters.rules import Rules
+from tasks.enriched.outcomes import Outcome
+from tasks.enriched.table import EnrichedTable
+from tasks.enriched.upkeep import keep_up
+from tasks.ingest.load import Load
+from tasks.ingest.load_sources import ingest_source
+from tasks.ingest.options import Loading
+from tasks.lake.lake import Lake
+from tasks.llm.protocol.results import Totals
+from tasks.mock_endpoint.faults import Faults
+from tasks.mock_endpoint.process import running_mock_endpoint
+from tasks.reading.sources.find import find_sources
+from tasks.settings import SummarizeSettings
+from tasks.summarize.batches import Batch
+from tasks.summarize.copies import copy_outcomes
+from tasks.summarize.job import Counts, Job
+from tasks.summarize.open_job import open_job
+from tasks.summarize.planner import Plan, Planner
+
+POISON = "unspeakable"
+"""A word that the endpoint of `endpoint()` always refuses: content_filter."""
+MODEL = "extractive-v1"
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A run's plan, what became of its rows, its calls, and the failures that stand after it."""
+
+    plan: "WholePlan"
+    counts: Counts
+    totals: Totals
+    failures: pa.Table
+
+
+@cache
+def _running(faults: Faults) -> MockEndpoint:
+    endpoint = MockEndpoint(faults).start()
+    atexit.register(endpoint.stop)
+    return endpoint
+
+
+def endpoint(**faults: Any) -> MockEndpoint:
+    """An endpoint with these faults and its counts at zero; started once for all tests."""
+    running = _running(Faults(**{"poison": POISON, **faults}))
+    running.reset_stats()
+    return running
+
+
+def asking(lake: Lake, base_url: str, **options: Any) -> SummarizeSettings:
+    """Settings for a run against an endpoint."""
+    given = {"lake": str(lake), "wait_s": 0.0, "base_url": base_url, "model": MODEL, **options}
+    return SummarizeSettings(**given)
+
+
+def article(article_id: str, body: str | None = None, **columns: Any) -> dict[str, Any]:
+    """A source row whose text nothing else has, unless a body is given."""
+    text = f"The story of {article_id} is short. It ends in the second sentence."
+    return {"id": article_id, "title": None, "body": body or text, **columns}
+
+
+AS_GIVEN = Loading(rules=Rules(detect_language=False))
+"""Loads articles without telling anything by their text."""
+
+
+def fill(lake: Lake, rows: Sequence[dict[str, Any]]) -> None:
+    """Ingest rows from a JSON Lines file beside the lake."""
+    at(lake).parent.mkdir(parents=True, exist_ok=True)
+    source = at(lake).parent / f"{uuid4().hex}.jsonl"
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    load = Load(lake)
+    for each in find_sources([str(source)]):
+        report = ingest_source(each, load, AS_GIVEN)
+        assert report.error is None
+        assert report.rejected == 0
+    load.finish()
+
+
+def run(settings: SummarizeSettings) -> Ran:
+    """One whole run."""
+    with open_job(settings, "run-id", mock_endpoint=running_mock_endpoint) as job:
+        return run_open(job, settings)
+
+
+def run_open(job: Job, settings: SummarizeSettings) -> Ran:
+    """What the flow does once the job is open."""
+    plan = planned(job, settings)
+    counts = asyncio.run(_ask(job, plan))
+    for batch in plan.copies:
+        counts += copy_outcomes(batch, job)
+    return Ran(plan, counts, job.gateway.totals, keep_up(job.table, all_rows_current=False))
+
+
+@dataclass
+class WholePlan(Plan):
+    """A plan and the batches that it asks about."""
+
+    batches: list[Batch] = field(default_factory=list)
+
+
+def plan_run(table: EnrichedTable, **options: Any) -> WholePlan:
+    """The whole plan at once; options as those of `Planner`."""
+    planner = Planner(table, **options)
+    batches = list(planner.batches())
+    return WholePlan(**vars(planner.plan), batches=batches)
+
+
+def planned(job: Job, settings: SummarizeSettings) -> WholePlan:
+    return plan_run(
+        job.table,
+        recovered=job.recovered,
+        limit=settings.limit or None,
+        batch_size=settings.batch_size,
+        retry_refused=settings.retry_failed,
+    )
+
+
+async def _ask(job: Job, plan: WholePlan) -> Counts:
+    counts = Counts()
+    try:
+        for each in await asyncio.gather(*map(job.run_batch, plan.batches)):
+            counts += each
+    finally:
+        await job.gateway.close()
+    return counts
+
+
+def at(lake: Lake, name: str = "") -> Path:
+    """Where a folder or a part of a local lake is."""
+    return Path(lake.location(name))
+
+
+def rows_of(lake: Lake, folder: str) -> list[dict[str, Any]]:
+    """All rows of a table's parts, in order of article id, as any reader of Parquet sees them."""
+    if not at(lake, folder).is_dir():
+        return []
+    rows: list[dict[str, Any]] = ds.dataset(at(lake, folder)).to_table().to_pylist()
+    return sorted(rows, key=lambda row: str(row["article_id"]))
+
+
+def ids_of(lake: Lake, folder: str) -> list[str]:
+    """The article ids of a table's rows, in order; one that is there twice is here twice."""
+    return [row["article_id"] for row in rows_of(lake, folder)]
+
+
+def paid_twice(asked: MockEndpoint) -> int:
+    """Good answers that the endpoint gave to a prompt beyond the first."""
+    return sum(asked.prompt_counts().values()) - len(asked.prompt_counts())
+
+
+def answer(content_hash: str, **fields: Any) -> Outcome:
+    """An answer as it would come from the endpoint."""
+    return Outcome(
+        content_hash=content_hash,
+        fields=fields,
+        error_class=None,
+        message=None,
+        finish_reason="stop",
+        model=MODEL,
+        prompt_tokens=100,
+        cached_tokens=10,
+        completion_tokens=20,
+        cost_usd=0.25,
+        attempts=1,
+        latency_s=0.5,
+        answered_at=1_700_000_000.25,
+    )
+
+
+def failure(content_hash: str, error_class: str) -> Outcome:
+    """A failure as it would come from the endpoint."""
+    return Outcome(
+        content_hash=content_hash,
+        fields=None,
+        error_class=error_class,
+        message=f"it was {error_class}",
+        finish_reason=None,
+        model=None,
+        prompt_tokens=0,
+        cached_tokens=0,
+        completion_tokens=0,
+        cost_usd=None,
+        attempts=4,
+        latency_s=None,
+        answered_at=1_700_000_000.25,
+    )
+
+
+def write_outcomes(
+    table: EnrichedTable, articles: pa.Table, outcomes: Sequence[Outcome | None], name: str
+) -> None:
+    """Write a part of answers and one of failures, as an earlier run would have."""
+    for folder, build, answered in (
+        (table.folder, table.rows, True),
+        (table.failures, table.failure_rows, False),
+    ):
+        chosen = [
+            (row, outcome)
+            for row, outcome in enumerate(outcomes)
+            if outcome and outcome.answered is answered
+        ]
+        if chosen:
+            taken = articles.take(pa.array([row for row, _ in chosen]))
+            rows = build(taken, [outcome for _, outcome in chosen], "earlier")
+            table.lake.write_part(folder, f"part-{name}.parquet", rows)
+
+
+@contextmanager
+def files_no_longer_than(size: int) -> Iterator[None]:
+    """Let the kernel cut any write short there, as a full disk does."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

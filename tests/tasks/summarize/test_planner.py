@@ -1,0 +1,181 @@
+"""What is left to do adds up, is each text once, and batches hold just the rows that they say."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tasks.common.article_schema import ARTICLES_SCHEMA
+from tasks.enriched.failures import refused_texts
+from tasks.enriched.outcomes import Outcome
+from tasks.enriched.recipes import load_recipe
+from tasks.enriched.table import EnrichedTable
+from tasks.lake.lake import Lake
+from tasks.summarize.batches import Batch, read_batch
+from tasks.summarize.row_states import RowIndex
+from tests.tasks.summarize.job_support import (
+    answer,
+    article,
+    at,
+    failure,
+    fill,
+    plan_run,
+    write_outcomes,
+)
+
+STATES = ("new", "answered", "refused", "transient", "journalled")
+
+
+@contextmanager
+def scratch_lake() -> Iterator[Lake]:
+    with TemporaryDirectory() as folder:
+        yield Lake(Path(folder) / "lake")
+
+
+def table_of(lake: Lake) -> EnrichedTable:
+    return EnrichedTable(lake, load_recipe("summary"), "m")
+
+
+def articles_of(lake: Lake) -> pa.Table:
+    return pq.read_table(at(lake, lake.articles), schema=ARTICLES_SCHEMA)
+
+
+def ids_in(lake: Lake, batches: list[Batch]) -> list[str]:
+    tables = [read_batch(lake, batch) for batch in batches]
+    return [name for table in tables for name in table["article_id"].to_pylist()]
+
+
+def outcome_of(state: str, content_hash: str) -> Outcome | None:
+    match state:
+        case "answered":
+            return answer(content_hash, summary="S")
+        case "refused":
+            return failure(content_hash, "content_filter")
+        case "transient":
+            return failure(content_hash, "server_error")
+    return None
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    rows=st.lists(st.tuples(st.integers(0, 5), st.sampled_from(STATES)), min_size=1, max_size=14),
+    cut=st.integers(0, 14),
+    limit=st.none() | st.integers(1, 6),
+    batch_size=st.integers(0, 4),
+    retry_refused=st.booleans(),
+)
+def test_every_article_is_counted_once_and_every_text_asked_once(
+    rows: list[tuple[int, str]],
+    cut: int,
+    limit: int | None,
+    batch_size: int,
+    retry_refused: bool,
+) -> None:
+    """A row is a text (few, so that many ids share one) and what an earlier run did with it."""
+    with scratch_lake() as lake:
+        sources = [article(f"a{n:02d}", f"Text number {text}.") for n, (text, _) in enumerate(rows)]
+        for some in (sources[:cut], sources[cut:]):
+            if some:
+                fill(lake, some)
+        articles, table = articles_of(lake), table_of(lake)
+        hashes, states = articles["content_hash"].to_pylist(), [state for _, state in rows]
+        outcomes = list(map(outcome_of, states, hashes))
+        write_outcomes(table, articles, outcomes, "1")
+        texts: dict[str, set[str]] = {state: set() for state in STATES}
+        for text, state in zip(hashes, states, strict=True):
+            texts[state].add(text)
+        plan = plan_run(
+            table,
+            recovered=texts["journalled"],
+            limit=limit,
+            batch_size=batch_size,
+            retry_refused=retry_refused,
+        )
+        parts = (plan.reused, plan.refused, plan.recovered, plan.to_ask, plan.to_copy, plan.left)
+        assert plan.articles == len(rows) == sum(parts)
+        assert plan.to_ask <= (limit or len(rows))
+        asked, copied = ids_in(lake, plan.batches), ids_in(lake, plan.copies)
+        assert len(asked) == plan.to_ask + plan.recovered
+        assert len(copied) == plan.to_copy
+        assert len({*asked, *copied}) == len(asked) + len(copied)
+        text_of = dict(zip(articles["article_id"].to_pylist(), hashes, strict=True))
+        answered, refused = texts["answered"], texts["refused"]
+        texts_asked = [text_of[name] for name in asked]
+        assert len(set(texts_asked)) == len(texts_asked)
+        assert not answered & set(texts_asked)
+        # A text that is copied has its outcome already, or gets it in this run.
+        known = answered | set(texts_asked) | (set() if retry_refused else refused)
+        assert {text_of[name] for name in copied} <= known
+        if not retry_refused:
+            assert not refused & set(texts_asked)
+            assert refused_texts(table) == refused
+        if limit is None:
+            # Nothing is forgotten: what is in no batch is in the table or among the refused.
+            settled = {f"a{n:02d}" for n, s in enumerate(states) if s in ("answered", "refused")}
+            assert set(text_of) - {*asked, *copied} <= settled
+        assert all(batch["size"] == read_batch(lake, batch).num_rows for batch in plan.batches)
+        if batch_size:
+            # All but the last one to ask about, and the last of what is in journals of each part.
+            small = [batch for batch in plan.batches if batch["size"] != batch_size]
+            assert len(small) <= 1 + min(plan.recovered, len(lake.parts(lake.articles)))
+        assert json.loads(json.dumps([plan.batches, plan.copies])) == [plan.batches, plan.copies]
+        assert len(RowIndex.of(table)) == states.count("answered")
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    return Lake(tmp_path / "lake")
+
+
+def test_batches_are_chosen_large_enough_to_be_few_and_stay_small_to_send(lake: Lake) -> None:
+    fill(lake, [article(f"a{number}") for number in range(2_000)])
+    table = table_of(lake)
+    batches = plan_run(table, recovered=set()).batches
+    assert [batch["size"] for batch in batches] == [50] * 40
+    assert [batch["number"] for batch in batches] == list(range(1, 41))
+    assert max(len(json.dumps(batch)) for batch in batches) < 200
+    # Every other row done: a range for each row, and still a few KB.
+    articles = articles_of(lake)
+    outcomes = [
+        answer(text, summary="S") if row % 2 else None
+        for row, text in enumerate(articles["content_hash"].to_pylist())
+    ]
+    write_outcomes(table, articles, outcomes, "1")
+    (batch, *rest) = plan_run(table, recovered=set(), batch_size=500).batches
+    assert (batch["size"], len(rest)) == (500, 1)
+    assert len(json.dumps(batch)) < 10_000
+
+
+def test_an_estimate_is_of_what_is_asked_about_and_of_nothing_else(lake: Lake) -> None:
+    fill(lake, [article("a1", "x" * 400), article("a2", "字" * 100), article("a3", "x" * 400)])
+    plan = plan_run(table_of(lake), recovered=set(), estimate=True)
+    assert (plan.to_ask, plan.to_copy) == (2, 1)
+    assert (plan.prompt_tokens, plan.longest_prompt) == (200, 100)
+    limited = plan_run(table_of(lake), recovered=set(), estimate=True, limit=1)
+    assert limited.prompt_tokens == 100
+    assert plan_run(table_of(lake), recovered=set()).prompt_tokens is None
+
+
+def test_a_text_that_was_refused_under_another_id_is_not_asked_and_not_forgotten(
+    lake: Lake,
+) -> None:
+    fill(lake, [article("a1", "One text.")])
+    articles, table = articles_of(lake), table_of(lake)
+    write_outcomes(table, articles, [failure(articles["content_hash"][0].as_py(), "too_long")], "1")
+    fill(lake, [article("a2", "One text.")])
+    plan = plan_run(table, recovered=set())
+    assert (plan.refused, plan.to_copy, plan.to_ask) == (1, 1, 0)
+    assert ids_in(lake, plan.copies) == ["a2"]
+
+
+def test_an_empty_lake_has_nothing_to_do(lake: Lake) -> None:
+    plan = plan_run(table_of(lake), recovered=set(), estimate=True)
+    assert (plan.articles, plan.batches, plan.copies, plan.prompt_tokens) == (0, [], [], 0)
+    assert not at(lake).exists()

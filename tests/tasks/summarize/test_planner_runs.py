@@ -1,0 +1,226 @@
+"""The planner counts as one would row by row, hands batches out lazily, and may stop on the way."""
+
+import itertools
+import threading
+import tracemalloc
+from collections import Counter
+from collections.abc import Sequence
+from hashlib import blake2b
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tasks.common.article_schema import ARTICLES_SCHEMA
+from tasks.common.errors import UserError
+from tasks.enriched.recipes import load_recipe
+from tasks.enriched.table import FAILURE_SCHEMA, EnrichedTable
+from tasks.lake.lake import Lake
+from tasks.summarize.batches import Batch, read_batch
+from tasks.summarize.planner import Plan, Planner
+from tasks.summarize.row_states import RowIndex
+from tests.tasks.summarize.job_support import at, plan_run
+
+Row = tuple[str, str]
+"""An article's id and content hash."""
+
+# Few of each, so that rows, ids and texts come again in every combination.
+ROWS = st.tuples(st.sampled_from("abc"), st.integers(0, 4).map(lambda text: f"{text:032x}"))
+PARTS = st.lists(st.lists(ROWS, min_size=1, max_size=6), max_size=4)
+
+
+def table_in(folder: str | Path) -> EnrichedTable:
+    return EnrichedTable(Lake(Path(folder) / "lake"), load_recipe("summary"), "m")
+
+
+def write(
+    table: EnrichedTable, folder: str, schema: pa.Schema, parts: list[list[Row]], **columns: str
+) -> None:
+    for number, rows in enumerate(parts):
+        filled = [{"article_id": i, "content_hash": text, **columns} for i, text in rows]
+        part = pa.Table.from_pylist(filled, schema)
+        table.lake.write_part(folder, f"p{number}.parquet", part)
+
+
+def write_articles(table: EnrichedTable, parts: list[list[Row]]) -> None:
+    write(table, table.lake.articles, ARTICLES_SCHEMA, parts)
+
+
+def row_by_row(
+    articles: list[list[Row]],
+    answered: list[list[Row]],
+    refused: list[list[Row]],
+    recovered: set[str],
+    limit: int | None,
+) -> dict[str, set[Row] | int]:
+    """What is to be done, decided the plain way."""
+    done, failed = ({row for part in parts for row in part} for parts in (answered, refused))
+    known, failed_texts = {text for _, text in done}, {text for _, text in failed}
+    asked, copied, journalled, refused_rows = set[Row](), set[Row](), set[Row](), set[Row]()
+    settled, left = set(done), 0
+    for row in (row for part in articles for row in part):
+        if row in settled:
+            continue
+        if row[1] in known:
+            copied.add(row)
+        elif row in failed:
+            refused_rows.add(row)
+        elif row[1] in failed_texts:
+            copied.add(row)
+        elif row[1] in recovered:
+            journalled.add(row)
+            known.add(row[1])
+        elif limit is not None and len(asked) >= limit:
+            left += 1
+            # Rows beyond the limit are not compared with each other over stretches.
+            continue
+        else:
+            asked.add(row)
+            known.add(row[1])
+        settled.add(row)
+    return {
+        "asked": asked | journalled,
+        "copied": copied,
+        "refused": len(refused_rows),
+        "recovered": len(journalled),
+        "most_left": left,
+    }
+
+
+def rows_of(lake: Lake, batches: Sequence[Batch]) -> list[Row]:
+    tables = [read_batch(lake, batch).select(["article_id", "content_hash"]) for batch in batches]
+    return [tuple(row.values()) for table in tables for row in table.to_pylist()]
+
+
+def total(plan: Plan) -> int:
+    return sum((plan.reused, plan.refused, plan.recovered, plan.to_ask, plan.to_copy, plan.left))
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    articles=PARTS,
+    answered=PARTS,
+    refused=PARTS,
+    recovered=st.sets(ROWS.map(lambda row: row[1]), max_size=2),
+    limit=st.none() | st.integers(0, 4),
+    batch_size=st.integers(1, 3),
+    take=st.none() | st.integers(0, 3),
+)
+def test_it_decides_as_one_would_row_by_row(
+    articles: list[list[Row]],
+    answered: list[list[Row]],
+    refused: list[list[Row]],
+    recovered: set[str],
+    limit: int | None,
+    batch_size: int,
+    take: int | None,
+) -> None:
+    with TemporaryDirectory() as folder:
+        table = table_in(folder)
+        write_articles(table, articles)
+        write(table, table.folder, table.schema, answered)
+        write(table, table.failures, FAILURE_SCHEMA, refused, error_class="too_long")
+        planner = Planner(table, recovered=recovered, limit=limit, batch_size=batch_size)
+        assert planner.total == sum(map(len, articles))
+        assert len(RowIndex.of(table)) == len({row for part in answered for row in part})
+        batches = list(itertools.islice(planner.batches(), take))
+        planner.count_the_rest()
+        assert next(planner.batches(), None) is None
+        plan, rows = planner.plan, rows_of(table.lake, batches)
+        expected = row_by_row(articles, answered, refused, recovered, limit)
+        assert plan.articles == total(plan) == planner.total
+        assert plan.to_ask + plan.recovered == len(rows) == sum(b["size"] for b in batches)
+        assert len(set(rows)) == len(rows)
+        assert plan.refused == expected["refused"]
+        assert plan.refused_classes == Counter(too_long=plan.refused)
+        assert len({batch["number"] for batch in batches}) == len(batches)
+        wanted, copied = expected["asked"], rows_of(table.lake, plan.copies)
+        assert isinstance(wanted, set)
+        if take is None:
+            assert set(rows) == wanted
+            assert set(copied) == expected["copied"]
+            assert len(set(copied)) == len(copied) == plan.to_copy
+            assert plan.recovered == expected["recovered"]
+            assert (plan.left == 0) is (expected["most_left"] == 0)
+        else:
+            assert set(rows) <= wanted
+
+
+def numbered(start: int, stop: int) -> list[Row]:
+    return [(f"a{number}", f"{number:032x}") for number in range(start, stop)]
+
+
+def test_it_reads_no_further_than_it_is_asked_to(tmp_path: Path) -> None:
+    table = table_in(tmp_path)
+    write_articles(table, [numbered(0, 300), numbered(300, 600)])
+    planner = Planner(table, recovered=set(), batch_size=100)
+    # From the second part on nothing can be read.
+    at(table.lake, "articles/p1.parquet").write_bytes(b"no longer there")
+    batches = planner.batches()
+    assert [next(batches)["number"] for _ in range(3)] == [1, 2, 3]
+    assert (planner.total, planner.plan.articles) == (600, 300)
+    with pytest.raises(UserError, match=r"p1\.parquet"):
+        next(batches)
+
+
+def test_rows_that_were_not_handed_out_are_left_to_do(tmp_path: Path) -> None:
+    table = table_in(tmp_path)
+    write_articles(table, [numbered(0, 300), numbered(200, 500)])
+    write(table, table.folder, table.schema, [numbered(450, 500)])
+    waiting = {text for _, text in numbered(0, 150)}
+    planner = Planner(table, recovered=waiting, batch_size=100)
+    batches = planner.batches()
+    # What waits in journals comes first.
+    assert [next(batches)["size"] for _ in range(3)] == [100, 50, 100]
+    planner.count_the_rest()
+    plan = planner.plan
+    assert (plan.recovered, plan.to_ask, plan.left) == (150, 100, 200)
+    # The 100 rows that the articles have twice are to do once; 50 have their answer.
+    assert (plan.articles, plan.reused + plan.to_copy) == (600, 150)
+    planner.count_the_rest()
+    assert total(plan) == 600
+
+
+def test_a_planner_that_is_stopped_at_once_only_counts(tmp_path: Path) -> None:
+    table = table_in(tmp_path)
+    write_articles(table, [numbered(0, 30)])
+    write(table, table.folder, table.schema, [numbered(0, 10)])
+    planner = Planner(table, recovered=set())
+    planner.count_the_rest()
+    assert list(planner.batches()) == []
+    assert (planner.plan.reused, planner.plan.left, planner.plan.to_ask) == (10, 20, 0)
+
+
+def test_threads_take_turns_and_no_batch_is_handed_out_twice(tmp_path: Path) -> None:
+    table = table_in(tmp_path)
+    write_articles(table, [numbered(0, 1_000), numbered(1_000, 2_000)])
+    planner, taken = Planner(table, recovered=set(), batch_size=7), list[Batch]()
+    threads = [threading.Thread(target=lambda: taken.extend(planner.batches())) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(rows_of(table.lake, taken)) == sorted(numbered(0, 2_000))
+
+
+@pytest.mark.slow
+def test_memory_is_a_few_bytes_a_row(tmp_path: Path) -> None:
+    """24 bytes a row for what was met, and a bounded number for what is looked at."""
+    table, rows, parts = table_in(tmp_path), 25_000, 8
+    ids = [f"article-{number}" for number in range(rows * parts)]
+    texts = [blake2b(name.encode(), digest_size=16).hexdigest() for name in ids]
+    every = list(zip(ids, texts, strict=True))
+    write_articles(table, [every[start : start + rows] for start in range(0, len(every), rows)])
+    del every, ids, texts
+    plan_run(table, recovered=set(), limit=1)
+    tracemalloc.start()
+    try:
+        for _ in Planner(table, recovered=set()).batches():
+            pass
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 30 * rows * parts + 2_000_000
