@@ -25,13 +25,13 @@ from typing import TYPE_CHECKING, Final, cast
 import httptools
 import uvloop
 
+from article_flows.tasks.mock_endpoint.__main__ import main as mock_endpoint
+from article_flows.tasks.mock_endpoint.answers import GeneratedAnswer, compose
+from article_flows.tasks.mock_endpoint.faults import Faults
+from article_flows.tasks.mock_endpoint.protocol import MODEL_ID, ChatRequest, parse_chat
+from article_flows.tasks.mock_endpoint.server import abort
+from article_flows.tasks.mock_endpoint.service import CHAT_PATH, Reply, Service
 from benchmarks.counting import CountingService
-from tasks.mock_endpoint.__main__ import main as mock_endpoint
-from tasks.mock_endpoint.answers import Answer, compose
-from tasks.mock_endpoint.faults import Faults
-from tasks.mock_endpoint.protocol import MODEL_ID, ChatRequest, parse_chat
-from tasks.mock_endpoint.server import abort
-from tasks.mock_endpoint.service import CHAT_PATH, Reply, Service
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -62,9 +62,9 @@ class CannedService(CountingService):
         if self.faults.poison is not None or strict_model:
             raise ValueError("canned answers read no prompt: leave out poison and strict_model")
         self._formats: list[bytes] = []
-        self._known: dict[tuple[int, int], tuple[ChatRequest, Answer]] = {}
+        self._known: dict[tuple[int, int], tuple[ChatRequest, GeneratedAnswer]] = {}
 
-    def answered(self, body: bytes) -> tuple[ChatRequest, Answer, str]:
+    def answered(self, body: bytes) -> tuple[ChatRequest, GeneratedAnswer, str]:
         """Give the answer to a request, which is composed the first time.
 
         Its model is the endpoint's own, and its max_tokens that of the first such request.

@@ -11,9 +11,9 @@ from typing import Any
 
 import orjson
 
-from tasks.mock_endpoint.__main__ import main
-from tasks.mock_endpoint.faults import Faults
-from tasks.mock_endpoint.service import Reply, Service
+from article_flows.tasks.mock_endpoint.__main__ import main
+from article_flows.tasks.mock_endpoint.faults import Faults
+from article_flows.tasks.mock_endpoint.service import Reply, Service
 
 
 @dataclass

@@ -6,8 +6,8 @@ from typing import Any, ClassVar, Literal, Self
 
 import orjson
 
-from tasks.mock_endpoint.faults import Faults
-from tasks.mock_endpoint.process import running_mock_endpoint
+from article_flows.tasks.mock_endpoint.faults import Faults
+from article_flows.tasks.mock_endpoint.process import running_mock_endpoint
 
 AnswerKind = Literal["extractive", "canned"]
 

@@ -13,10 +13,10 @@ _ANSWER = (
 
 def journal_ms_per_row(rows: int = ROWS) -> float:
     """Measure the CPU milliseconds for a row, those of the thread that syncs among them."""
-    from tasks.enriched.outcomes import Outcome
-    from tasks.journal.file_journal import JournalFolder
-    from tasks.llm.protocol.chat import Usage
-    from tasks.llm.protocol.results import Answer
+    from article_flows.tasks.enriched.outcomes import Outcome
+    from article_flows.tasks.journal.file_journal import JournalFolder
+    from article_flows.tasks.llm.protocol.chat import Usage
+    from article_flows.tasks.llm.protocol.results import Answer
 
     answer = Answer(
         fields={"summary": _ANSWER},

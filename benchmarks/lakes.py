@@ -35,7 +35,7 @@ def _load(articles: Path, lake: Path) -> None:
     command = [
         sys.executable,
         "-c",
-        "from flows.cli.app import main; main()",
+        "from article_flows.flows.cli.app import main; main()",
         "ingest",
         str(articles),
     ]

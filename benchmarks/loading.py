@@ -44,7 +44,7 @@ seconds = time.perf_counter() - started
 """
 _OURS = """
 import sys
-from flows.cli.app import _status
+from article_flows.flows.cli.app import _status
 _status(["ingest", sys.argv[1], "--lake", sys.argv[2], "--json"])
 """
 _PEAK = """

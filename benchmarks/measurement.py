@@ -12,10 +12,10 @@ from pathlib import Path
 from statistics import median
 from typing import IO, Any
 
+from article_flows.tasks.mock_endpoint.faults import Faults
 from benchmarks.cores import client_core
 from benchmarks.endpoints import ENDPOINTS, AnswerKind, MockEndpoint
 from benchmarks.work import Done, Work
-from tasks.mock_endpoint.faults import Faults
 
 ROOT = Path(__file__).parents[1]
 _SAMPLE_EVERY_S = 0.25
@@ -121,7 +121,7 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Conditions:
-    """How the endpoint behaves; `faults` as tasks.mock_endpoint.faults reads them."""
+    """How the endpoint behaves; `faults` as article_flows.tasks.mock_endpoint.faults reads them."""
 
     faults: tuple[str, ...] = ()
     answers: AnswerKind = "canned"

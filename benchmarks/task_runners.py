@@ -66,7 +66,7 @@ def peak_rss_mib() -> float:
 def make_runner(name: str) -> "TaskRunner[Any]":
     """Return the task runner that goes by `name` here."""
     if name == "event-loop":
-        from tasks.orchestration.event_loop_task_runner import EventLoopTaskRunner
+        from article_flows.tasks.orchestration.event_loop_task_runner import EventLoopTaskRunner
 
         return EventLoopTaskRunner()
     from prefect.task_runners import ThreadPoolTaskRunner

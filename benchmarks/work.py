@@ -56,7 +56,7 @@ class Done:
 @cache
 def instructions() -> str:
     """The system message, which is the same for all ways."""
-    from tasks.enriched.recipes import load_recipe
+    from article_flows.tasks.enriched.recipes import load_recipe
 
     return load_recipe(RECIPE).instructions.strip()
 

@@ -16,10 +16,10 @@ from prefect.context import FlowRunContext
 from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed, Failed
 
-from tasks.common.errors import BudgetSpent, InterruptedRun, StoppedRun, UserError
-from tasks.common.signals import Interrupted, interrupted_by, interruptible
-from tasks.orchestration.api_outage import absence
-from tasks.settings import LakeSettings, run_label
+from article_flows.tasks.common.errors import BudgetSpent, InterruptedRun, StoppedRun, UserError
+from article_flows.tasks.common.signals import Interrupted, interrupted_by, interruptible
+from article_flows.tasks.orchestration.api_outage import absence
+from article_flows.tasks.settings import LakeSettings, run_label
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -56,7 +56,7 @@ def flow_run_label() -> str:
     return run_label(settings) if isinstance(settings, LakeSettings) else flow_run.flow_name
 
 
-def tell(line: str) -> None:
+def report_to_log(line: str) -> None:
     """Say a line to whoever waits for the run: in its log, and in the terminal if there is one."""
     get_run_logger().warning(line)
     if sys.stderr.isatty() or "PREFECT__FLOW_RUN_ID" not in os.environ:
@@ -73,7 +73,7 @@ def publish(markdown: str, key: str) -> None:
         get_run_logger().warning("%s is not in the UI: %s", key, error)
 
 
-def fails_in_one_line(function: Callable[P, R]) -> Callable[P, R]:
+def user_error_as_failed_state(function: Callable[P, R]) -> Callable[P, R]:
     """Turn a UserError into the flow's Failed state with its message.
 
     A caller that asks for the flow's result gets the UserError itself. A spent budget is no

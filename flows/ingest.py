@@ -5,12 +5,17 @@ import time
 from prefect import flow, get_run_logger, unmapped
 from prefect.runtime import flow_run
 
-from flows.flow_states import fails_in_one_line, flow_run_label, publish, tell
-from tasks.common.errors import UserError
-from tasks.ingest.progress import LoadProgress
-from tasks.ingest.report import IngestReport
-from tasks.ingest.source_report import SourceReport, folded
-from tasks.ingest.tasks import (
+from article_flows.flows.flow_states import (
+    flow_run_label,
+    publish,
+    report_to_log,
+    user_error_as_failed_state,
+)
+from article_flows.tasks.common.errors import UserError
+from article_flows.tasks.ingest.progress import LoadProgress
+from article_flows.tasks.ingest.report import IngestReport
+from article_flows.tasks.ingest.source_report import SourceReport, folded
+from article_flows.tasks.ingest.tasks import (
     find_all_sources,
     group_sources,
     load_sources,
@@ -19,11 +24,11 @@ from tasks.ingest.tasks import (
     replace_versions,
     tidy_table,
 )
-from tasks.lake.lake import Lake
-from tasks.orchestration.event_loop_task_runner import EventLoopTaskRunner, untraced
-from tasks.orchestration.progress_display import shown
-from tasks.reports.ingest_markdown import ingest_markdown, profile_markdown
-from tasks.settings import IngestSettings
+from article_flows.tasks.lake.lake import Lake
+from article_flows.tasks.orchestration.event_loop_task_runner import EventLoopTaskRunner, untraced
+from article_flows.tasks.orchestration.progress_display import shown
+from article_flows.tasks.reports.ingest_markdown import ingest_markdown, profile_markdown
+from article_flows.tasks.settings import IngestSettings
 
 
 @flow(
@@ -31,7 +36,7 @@ from tasks.settings import IngestSettings
     flow_run_name=flow_run_label,
     task_runner=EventLoopTaskRunner(max_in_flight=2),
 )
-@fails_in_one_line
+@user_error_as_failed_state
 def ingest_articles(settings: IngestSettings = IngestSettings()) -> IngestReport:  # noqa: B008
     """Add to the lake's articles what is new in the sources.
 
@@ -42,7 +47,9 @@ def ingest_articles(settings: IngestSettings = IngestSettings()) -> IngestReport
     lake = Lake(settings.lake)
     sources = find_all_sources(settings)
     progress = LoadProgress(len(sources))
-    with lake.locked("articles", wait_s=settings.wait_s, on_wait=tell, label=flow_run.name or ""):
+    with lake.locked(
+        "articles", wait_s=settings.wait_s, on_wait=report_to_log, label=flow_run.name or ""
+    ):
         load = read_known_articles(untraced(lake), settings)
         loading = prepare_loading(untraced(lake), settings, untraced(sources))
         with shown(progress, "article-flows-load-progress"):

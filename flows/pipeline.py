@@ -4,16 +4,21 @@ from dataclasses import dataclass
 
 from prefect import flow
 
-from flows.flow_states import fails_in_one_line, flow_run_label, publish, state_of
-from flows.ingest import ingest_articles
-from flows.summarize import BATCHES_IN_FLIGHT, summarize_articles
-from tasks.common.errors import BudgetSpent, StoppedRun
-from tasks.ingest.report import IngestReport
-from tasks.orchestration.event_loop_task_runner import EventLoopTaskRunner
-from tasks.reports.ingest_markdown import ingest_markdown
-from tasks.reports.markdown import summarize_markdown
-from tasks.settings import PipelineSettings
-from tasks.summarize.report import SummarizeReport
+from article_flows.flows.flow_states import (
+    flow_run_label,
+    publish,
+    state_of,
+    user_error_as_failed_state,
+)
+from article_flows.flows.ingest import ingest_articles
+from article_flows.flows.summarize import BATCHES_IN_FLIGHT, summarize_articles
+from article_flows.tasks.common.errors import BudgetSpent, StoppedRun
+from article_flows.tasks.ingest.report import IngestReport
+from article_flows.tasks.orchestration.event_loop_task_runner import EventLoopTaskRunner
+from article_flows.tasks.reports.ingest_markdown import ingest_markdown
+from article_flows.tasks.reports.markdown import summarize_markdown
+from article_flows.tasks.settings import PipelineSettings
+from article_flows.tasks.summarize.report import SummarizeReport
 
 
 @dataclass
@@ -34,7 +39,7 @@ class PipelineReport:
     # For the flows that could not begin runs of their own, as Prefect's API was away.
     task_runner=EventLoopTaskRunner(max_in_flight=BATCHES_IN_FLIGHT),
 )
-@fails_in_one_line
+@user_error_as_failed_state
 def article_pipeline(
     settings: PipelineSettings = PipelineSettings(),  # noqa: B008
 ) -> PipelineReport:

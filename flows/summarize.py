@@ -3,17 +3,22 @@
 from prefect import flow, get_run_logger
 from prefect.runtime import flow_run
 
-from flows.flow_states import fails_in_one_line, flow_run_label, publish, tell
-from tasks.common.stopwatch import Stopwatch
-from tasks.mock_endpoint.process import running_mock_endpoint
-from tasks.orchestration.event_loop_task_runner import EventLoopTaskRunner, untraced
-from tasks.reports.markdown import summarize_markdown
-from tasks.settings import SummarizeSettings
-from tasks.summarize.graceful_stop import GracefulStop
-from tasks.summarize.open_job import GRACE_S, open_job
-from tasks.summarize.progress import shown_progress
-from tasks.summarize.report import SummarizeReport
-from tasks.summarize.tasks import (
+from article_flows.flows.flow_states import (
+    flow_run_label,
+    publish,
+    report_to_log,
+    user_error_as_failed_state,
+)
+from article_flows.tasks.common.stopwatch import Stopwatch
+from article_flows.tasks.mock_endpoint.process import running_mock_endpoint
+from article_flows.tasks.orchestration.event_loop_task_runner import EventLoopTaskRunner, untraced
+from article_flows.tasks.reports.markdown import summarize_markdown
+from article_flows.tasks.settings import SummarizeSettings
+from article_flows.tasks.summarize.graceful_stop import GracefulStop
+from article_flows.tasks.summarize.open_job import GRACE_S, open_job
+from article_flows.tasks.summarize.progress import shown_progress
+from article_flows.tasks.summarize.report import SummarizeReport
+from article_flows.tasks.summarize.tasks import (
     close_endpoint,
     plan_batches,
     settle_report,
@@ -29,7 +34,7 @@ BATCHES_IN_FLIGHT = 32
     flow_run_name=flow_run_label,
     task_runner=EventLoopTaskRunner(max_in_flight=BATCHES_IN_FLIGHT),
 )
-@fails_in_one_line
+@user_error_as_failed_state
 def summarize_articles(
     settings: SummarizeSettings = SummarizeSettings(),  # noqa: B008
 ) -> SummarizeReport:
@@ -41,7 +46,7 @@ def summarize_articles(
     """
     watch = Stopwatch()
     run_id, label = str(flow_run.id), flow_run.name or ""
-    with open_job(settings, run_id, label, tell, running_mock_endpoint) as job:
+    with open_job(settings, run_id, label, report_to_log, running_mock_endpoint) as job:
         shared = untraced(job)
         planner = plan_batches(shared, settings)
         watch.lap("plan")

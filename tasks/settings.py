@@ -8,7 +8,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
-from tasks.common.article_schema import MAX_CHARS
+from article_flows.tasks.common.article_schema import MAX_CHARS
 
 LIST_PRICE = -1.0
 EMBEDDED = "embedded"

@@ -1,4 +1,4 @@
-"""The rooms of the code: their order, their sizes, and what stands twice; ``make house`` prints it."""
+"""The folders of the code: import order, sizes, duplicate class names; see ``make house``."""
 
 import ast
 from collections import Counter, defaultdict
@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-PACKAGE = ""
+PACKAGE = "article_flows."
 
 ORDER = """
 tasks/common | tasks/llm/protocol
@@ -47,12 +47,14 @@ def floors() -> dict[str, int]:
 @cache
 def code() -> dict[str, Path]:
     """Return the files of the package by the name of their module, without the package's own."""
-    paths = [path for folder in ("flows", "tasks") for path in sorted((ROOT / folder).rglob("*.py"))]
+    paths = [
+        path for folder in ("flows", "tasks") for path in sorted((ROOT / folder).rglob("*.py"))
+    ]
     return {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in paths}
 
 
 def imported(path: Path) -> set[str]:
-    """Return the full names that a file imports, anywhere in it: in functions and for types, too."""
+    """Return the full names that a file imports, in functions and under ``TYPE_CHECKING`` too."""
     names = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -105,9 +107,10 @@ def broken_order() -> list[str]:
             continue
         room = room_of(module)
         for other in sorted(reached_from(module)):
-            if room_of(other) != room and not is_empty(other):
-                if room not in floor_of or floor_of[room_of(other)] >= floor_of[room]:
-                    broken.append(f"{module} reaches {other}")
+            if room_of(other) == room or is_empty(other):
+                continue
+            if room not in floor_of or floor_of[room_of(other)] >= floor_of[room]:
+                broken.append(f"{module} reaches {other}")
     return broken
 
 
@@ -148,7 +151,8 @@ def lines_of_files() -> dict[str, int]:
 def report() -> Iterator[str]:
     """Yield the lines that ``make house`` prints."""
     lines = lines_of_files()
-    yield f"{sum(lines.values()):,} lines in {len(lines)} files; the longest has {max(lines.values())}"
+    longest = max(lines.values())
+    yield f"{sum(lines.values()):,} lines in {len(lines)} files; the longest has {longest}"
     yield ""
     for folder, files in sorted(files_in_folders().items()):
         here = sum(count for file, count in lines.items() if file.rpartition("/")[0] == folder)

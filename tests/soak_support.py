@@ -5,8 +5,8 @@ import subprocess
 import time
 from pathlib import Path
 
+from article_flows.tasks.mock_endpoint.faults import Faults
 from benchmarks.endpoints import CannedEndpoint, MockEndpoint
-from tasks.mock_endpoint.faults import Faults
 from tests.support import only_json, run_cli, start_cli, write_articles
 
 ARTICLES = 5_000

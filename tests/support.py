@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from prefect.settings import PREFECT_API_URL
 
-from flows.cli.app import main
+from article_flows.flows.cli.app import main
 
 ROOT = Path(__file__).parents[1]
 DEMO = ROOT / "data" / "articles.jsonl"

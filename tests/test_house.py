@@ -28,10 +28,10 @@ def test_the_order_is_checked_in_functions_and_for_types(tmp_path: Path) -> None
     file = tmp_path / "file.py"
     file.write_text(
         "from typing import TYPE_CHECKING\n"
-        "if TYPE_CHECKING:\n    from tasks.lake.lake import Lake\n"
-        "def late():\n    import tasks.settings\n"
+        "if TYPE_CHECKING:\n    from article_flows.tasks.lake.lake import Lake\n"
+        "def late():\n    import article_flows.tasks.settings\n"
     )
-    assert {"tasks.lake.lake.Lake", "tasks.settings"} <= imported(file)
+    assert {"article_flows.tasks.lake.lake.Lake", "article_flows.tasks.settings"} <= imported(file)
 
 
 def test_no_public_class_name_stands_twice() -> None:

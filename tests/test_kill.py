@@ -17,9 +17,9 @@ import pytest
 from prefect import get_client
 from prefect.states import Cancelling
 
+from article_flows.flows.pipeline import article_pipeline
+from article_flows.tasks.mock_endpoint.faults import Faults
 from benchmarks.endpoints import MockEndpoint
-from flows.pipeline import article_pipeline
-from tasks.mock_endpoint.faults import Faults
 from tests.support import (
     ROOT,
     cli_environment,
@@ -126,7 +126,7 @@ def test_run_of_a_deployment_that_is_cancelled_in_the_ui(
     with get_client(sync_client=True) as client:
         flow_id = client.create_flow(article_pipeline)
         deployment_id = client.create_deployment(
-            flow_id, "cancelled", entrypoint="flows.pipeline.article_pipeline"
+            flow_id, "cancelled", entrypoint="article_flows.flows.pipeline.article_pipeline"
         )
         created = client.create_flow_run_from_deployment(
             deployment_id, parameters={"settings": settings}
@@ -213,7 +213,9 @@ def start_in_terminal(command: list[str], terminal: int | None = None) -> "subpr
 def temporary_servers(process: "subprocess.Popen[str]") -> list[psutil.Process]:
     children = psutil.Process(process.pid).children()
     return [
-        child for child in children if "tasks.orchestration.temporary_server" in child.cmdline()
+        child
+        for child in children
+        if "article_flows.tasks.orchestration.temporary_server" in child.cmdline()
     ]
 
 

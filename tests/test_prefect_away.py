@@ -13,11 +13,11 @@ from typing import Any
 import httpx
 import pytest
 
+from article_flows.tasks.checks.verify import verify_lake
+from article_flows.tasks.lake.lake import Lake
+from article_flows.tasks.mock_endpoint.faults import Faults
+from article_flows.tasks.summarize.tasks import LLM_TAG
 from benchmarks.endpoints import MockEndpoint
-from tasks.checks.verify import verify_lake
-from tasks.lake.lake import Lake
-from tasks.mock_endpoint.faults import Faults
-from tasks.summarize.tasks import LLM_TAG
 from tests.prefect_database import with_database
 from tests.support import only_json, read_rows, start_cli, write_articles
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from article_flows.tasks.mock_endpoint.faults import Faults
 from benchmarks.endpoints import CannedEndpoint
-from tasks.mock_endpoint.faults import Faults
 from tests.soak_support import ARTICLES, IN_FLIGHT, SEED, Soak, assert_all_well, slow_endpoint
 from tests.support import read_rows, start_cli, write_articles
 

@@ -11,7 +11,7 @@ from benchmarks.work import MODEL, RECIPE, Done, Work
 
 def run(work: Work) -> Done:
     """Summarise a lake whose articles are loaded already."""
-    from flows.cli.app import main
+    from article_flows.flows.cli.app import main
 
     said, status = io.StringIO(), 0
     with redirect_stdout(said):

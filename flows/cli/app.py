@@ -16,8 +16,8 @@ from typing import Annotated, Any
 from cyclopts import App, CycloptsError, Parameter
 from pydantic import ValidationError
 
-from flows.cli.exit_status import ANSWERED, RUN_FAILED, WRONG_USE, status_of
-from flows.cli.options import (
+from article_flows.flows.cli.exit_status import ANSWERED, RUN_FAILED, WRONG_USE, status_of
+from article_flows.flows.cli.options import (
     AskOptions,
     DryRun,
     Json,
@@ -30,11 +30,11 @@ from flows.cli.options import (
     Storing,
     Wait,
 )
-from tasks.common.errors import InterruptedRun, StoppedRun, UsageError, UserError
-from tasks.common.signals import Interrupted, interrupted_by, interruptible
-from tasks.common.text_safety import printable
-from tasks.orchestration.api_outage import absence
-from tasks.settings import IngestSettings
+from article_flows.tasks.common.errors import InterruptedRun, StoppedRun, UsageError, UserError
+from article_flows.tasks.common.signals import Interrupted, interrupted_by, interruptible
+from article_flows.tasks.common.text_safety import printable
+from article_flows.tasks.orchestration.api_outage import absence
+from article_flows.tasks.settings import IngestSettings
 
 _DASH, _INPUT_WORD = "-", "/dev/stdin"
 """Standard input as people say it, and what stands for that while arguments are parsed."""
@@ -61,7 +61,7 @@ def run(
     as_json: Json = False,
 ) -> int:
     """Load articles, then ask about every one that has no answer yet."""
-    from flows.cli import run_commands
+    from article_flows.flows.cli import run_commands
 
     load = _load(source, storing, lake=options.lake, wait_s=options.wait_s)
     return run_commands.run(load, options, dry_run=dry_run, as_json=as_json)
@@ -76,7 +76,7 @@ def ingest(
     as_json: Json = False,
 ) -> int:
     """Load articles into the lake; what is there already is not stored again."""
-    from flows.cli import run_commands
+    from article_flows.flows.cli import run_commands
 
     return run_commands.ingest(_load(source, storing, lake=lake, wait_s=wait_s), as_json=as_json)
 
@@ -91,7 +91,7 @@ def inspect(
 
     Format, encoding, columns and why each was taken for what, sample rows, counts, tokens.
     """
-    from flows.cli import inspect_command
+    from article_flows.flows.cli import inspect_command
 
     return inspect_command.inspect(_load(source, reading), as_json=as_json)
 
@@ -104,7 +104,7 @@ def summarize(
     as_json: Json = False,
 ) -> int:
     """Ask about every article of the lake that has no answer yet."""
-    from flows.cli import run_commands
+    from article_flows.flows.cli import run_commands
 
     return run_commands.summarize(options, dry_run=dry_run, as_json=as_json)
 
@@ -112,7 +112,7 @@ def summarize(
 @app.command
 def status(*, lake: Lake = "lake", as_json: Json = False) -> int:
     """Say what a lake holds: articles, answers, what is left, what was paid; it only reads."""
-    from flows.cli import lake_commands
+    from article_flows.flows.cli import lake_commands
 
     return lake_commands.status(lake, as_json=as_json)
 
@@ -123,7 +123,7 @@ def verify(*, lake: Lake = "lake", as_json: Json = False) -> int:
 
     Exit status: 0 all is well, 1 there are problems.
     """
-    from flows.cli import lake_commands
+    from article_flows.flows.cli import lake_commands
 
     return lake_commands.verify(lake, as_json=as_json)
 
@@ -137,7 +137,7 @@ def recipes(name: str = "") -> int:
     name
         The recipe to show.
     """
-    from tasks.enriched.recipes import list_recipes, recipe_text
+    from article_flows.tasks.enriched.recipes import list_recipes, recipe_text
 
     if name:
         print(recipe_text(name), end="")
@@ -155,7 +155,7 @@ def endpoint(
 
     See `article-flows endpoint --help` for its port and the faults that it can show on request.
     """
-    from tasks.mock_endpoint.__main__ import main as serve
+    from article_flows.tasks.mock_endpoint.__main__ import main as serve
 
     return serve(list(arguments))
 
@@ -163,7 +163,7 @@ def endpoint(
 @app.command
 def bootstrap() -> int:
     """Create the work pool and the concurrency limits on the Prefect server that is set."""
-    from flows.cli import bootstrap as server
+    from article_flows.flows.cli import bootstrap as server
 
     return server.main()
 
@@ -195,20 +195,20 @@ def _status(arguments: list[str]) -> int:
             )
             sys.stdout.flush()
     except CycloptsError as error:
-        return _complain(_wrong_use(error), WRONG_USE, arguments)
+        return _print_error(_wrong_use(error), WRONG_USE, arguments)
     except StoppedRun as stopped:
-        return _complain(stopped, _status_of_failure(stopped), arguments)
+        return _print_error(stopped, _status_of_failure(stopped), arguments)
     except BrokenPipeError:
-        return _nobody_reads()
+        return _handle_broken_pipe()
     except (Exception, Interrupted) as error:
         # Libraries wrap, or lose, what a signal's handler has raised.
         if (by := interrupted_by()) is not None:
-            return _complain(InterruptedRun.early(by), status_of(by), arguments)
+            return _print_error(InterruptedRun.early(by), status_of(by), arguments)
         if isinstance(error, UserError):
-            return _complain(error, _status_of_failure(error), arguments)
+            return _print_error(error, _status_of_failure(error), arguments)
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EIO):
             unwritten = UserError(f"standard output cannot be written ({error.strerror})")
-            return _complain(unwritten, RUN_FAILED, [])
+            return _print_error(unwritten, RUN_FAILED, [])
         raise
     return status or ANSWERED
 
@@ -224,7 +224,7 @@ def _status_of_failure(error: UserError) -> int:
             return RUN_FAILED
 
 
-def _nobody_reads() -> int:
+def _handle_broken_pipe() -> int:
     """End quietly when what reads our output has ended, as `head` does."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return status_of(signal.SIGPIPE)
@@ -239,7 +239,7 @@ def _wrong_use(error: CycloptsError) -> UsageError:
     return UsageError(f"--{option} {problem['input']!r}: {problem['msg']}")
 
 
-def _complain(error: UserError, status: int, arguments: list[str]) -> int:
+def _print_error(error: UserError, status: int, arguments: list[str]) -> int:
     """One line for people; with --json one for programs as well."""
     if "--json" in arguments:
         print(json.dumps({"error": str(error)}, ensure_ascii=False))

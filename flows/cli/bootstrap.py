@@ -8,8 +8,8 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.exceptions import ObjectNotFound
 
-from tasks.common.errors import UserError
-from tasks.summarize.tasks import LLM_TAG
+from article_flows.tasks.common.errors import UserError
+from article_flows.tasks.summarize.tasks import LLM_TAG
 
 WORK_POOL = "article-flows"
 BATCHES_AT_ONCE = 64

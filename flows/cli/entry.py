@@ -6,7 +6,7 @@ import os
 import signal
 from types import FrameType
 
-from flows.cli.exit_status import status_of
+from article_flows.flows.cli.exit_status import status_of
 
 
 def main() -> None:
@@ -14,7 +14,7 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _end)
-    from flows.cli.app import main as run
+    from article_flows.flows.cli.app import main as run
 
     run()
 

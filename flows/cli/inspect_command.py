@@ -6,12 +6,12 @@ import shlex
 
 import orjson
 
-from flows.cli.exit_status import ANSWERED, RUN_FAILED
-from flows.cli.inspect_view import show
-from tasks.checks.source_groups import inspect_sources
-from tasks.cleaning.columns.options import parse_column_options
-from tasks.ingest.options import Loading, day_first_of, rules_of, sources_of
-from tasks.settings import IngestSettings, LoadRules
+from article_flows.flows.cli.exit_status import ANSWERED, RUN_FAILED
+from article_flows.flows.cli.inspect_view import show
+from article_flows.tasks.checks.source_groups import inspect_sources
+from article_flows.tasks.cleaning.columns.options import parse_column_options
+from article_flows.tasks.ingest.options import Loading, day_first_of, rules_of, sources_of
+from article_flows.tasks.settings import IngestSettings, LoadRules
 
 
 def inspect(settings: IngestSettings, *, as_json: bool) -> int:

@@ -15,10 +15,10 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from tasks.checks.inspection import ColumnSeen, Inspection
-from tasks.checks.source_groups import Group
-from tasks.common.text_safety import printable
-from tasks.reading.sources.find import Sources
+from article_flows.tasks.checks.inspection import ColumnSeen, Inspection
+from article_flows.tasks.checks.source_groups import Group
+from article_flows.tasks.common.text_safety import printable
+from article_flows.tasks.reading.sources.find import Sources
 
 _MOST_GROUPS = 10
 _MOST_COLUMNS = 40

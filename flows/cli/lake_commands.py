@@ -10,10 +10,10 @@ from typing import Any
 import orjson
 from rich.filesize import decimal
 
-from flows.cli.exit_status import ANSWERED, RUN_FAILED
-from tasks.checks.status import LakeStatus, TableStatus, lake_status
-from tasks.checks.verify import Verified, verify_lake
-from tasks.lake.lake import Lake
+from article_flows.flows.cli.exit_status import ANSWERED, RUN_FAILED
+from article_flows.tasks.checks.status import LakeStatus, TableStatus, lake_status
+from article_flows.tasks.checks.verify import Verified, verify_lake
+from article_flows.tasks.lake.lake import Lake
 
 
 def status(lake: str, *, as_json: bool) -> int:

@@ -7,7 +7,7 @@ from typing import Annotated
 from cyclopts import Parameter
 from pydantic import Field
 
-from tasks.settings import LoadRules, SummarizeSettings
+from article_flows.tasks.settings import LoadRules, SummarizeSettings
 
 
 class AskOptions(SummarizeSettings):

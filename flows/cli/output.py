@@ -10,13 +10,19 @@ import orjson
 from rich.console import Console
 from rich.markdown import Markdown
 
-from flows.cli.exit_status import ANSWERED, BUDGET_SPENT, ROWS_FAILED, RUN_FAILED, status_of
-from tasks.common.text_safety import clock
-from tasks.ingest.report import IngestReport
-from tasks.reports.ingest_markdown import ingest_markdown
-from tasks.reports.markdown import dollars, summarize_markdown
-from tasks.reports.run_json import run_as_json
-from tasks.summarize.report import SummarizeReport
+from article_flows.flows.cli.exit_status import (
+    ANSWERED,
+    BUDGET_SPENT,
+    ROWS_FAILED,
+    RUN_FAILED,
+    status_of,
+)
+from article_flows.tasks.common.text_safety import clock
+from article_flows.tasks.ingest.report import IngestReport
+from article_flows.tasks.reports.ingest_markdown import ingest_markdown
+from article_flows.tasks.reports.markdown import dollars, summarize_markdown
+from article_flows.tasks.reports.run_json import run_as_json
+from article_flows.tasks.summarize.report import SummarizeReport
 
 
 def show_run(

@@ -11,17 +11,22 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
 
-from flows.cli import output
-from tasks.checks.dry_run import estimate_run
-from tasks.cleaning.columns.options import parse_column_options
-from tasks.common.errors import StoppedRun, UserError
-from tasks.enriched.recipes import load_recipe
-from tasks.ingest.options import sources_of
-from tasks.lake.lake import Lake
-from tasks.llm.protocol.error_classification import one_line
-from tasks.orchestration.api_outage import absence
-from tasks.settings import IngestSettings, LakeSettings, PipelineSettings, SummarizeSettings
-from tasks.summarize.endpoint import EMBEDDED_MODEL, base_url_from, resolve_endpoint
+from article_flows.flows.cli import output
+from article_flows.tasks.checks.dry_run import estimate_run
+from article_flows.tasks.cleaning.columns.options import parse_column_options
+from article_flows.tasks.common.errors import StoppedRun, UserError
+from article_flows.tasks.enriched.recipes import load_recipe
+from article_flows.tasks.ingest.options import sources_of
+from article_flows.tasks.lake.lake import Lake
+from article_flows.tasks.llm.protocol.error_classification import one_line
+from article_flows.tasks.orchestration.api_outage import absence
+from article_flows.tasks.settings import (
+    IngestSettings,
+    LakeSettings,
+    PipelineSettings,
+    SummarizeSettings,
+)
+from article_flows.tasks.summarize.endpoint import EMBEDDED_MODEL, base_url_from, resolve_endpoint
 
 if TYPE_CHECKING:
     from prefect import Flow
@@ -39,7 +44,7 @@ def run(load: IngestSettings, options: SummarizeSettings, *, dry_run: bool, as_j
         estimate = estimate_run(settings.for_summarize(), settings.for_ingest())
         return output.show_estimate(asdict(estimate), as_json=as_json)
     _prepare_prefect()
-    from flows.pipeline import PipelineReport, article_pipeline
+    from article_flows.flows.pipeline import PipelineReport, article_pipeline
 
     started = time.monotonic()
     report, stopped = _report_of(PipelineReport, article_pipeline, settings)
@@ -55,8 +60,8 @@ def summarize(options: SummarizeSettings, *, dry_run: bool, as_json: bool) -> in
     if dry_run:
         return output.show_estimate(asdict(estimate_run(settings)), as_json=as_json)
     _prepare_prefect()
-    from flows.summarize import summarize_articles
-    from tasks.summarize.report import SummarizeReport
+    from article_flows.flows.summarize import summarize_articles
+    from article_flows.tasks.summarize.report import SummarizeReport
 
     started = time.monotonic()
     report, stopped = _report_of(SummarizeReport, summarize_articles, settings)
@@ -69,8 +74,8 @@ def ingest(settings: IngestSettings, *, as_json: bool) -> int:
     Lake(settings.lake)
     _see_sources(settings)
     _prepare_prefect()
-    from flows.ingest import ingest_articles
-    from tasks.ingest.report import IngestReport
+    from article_flows.flows.ingest import ingest_articles
+    from article_flows.tasks.ingest.report import IngestReport
 
     report, _ = _report_of(IngestReport, ingest_articles, settings)
     return output.show_ingest(report, as_json=as_json)
@@ -127,7 +132,7 @@ def _start_server() -> None:
         PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS,
     )
 
-    from tasks.orchestration import temporary_server
+    from article_flows.tasks.orchestration import temporary_server
 
     # Prefect has read its settings by now; those that came since are in the environment.
     refresh_global_settings_context()
@@ -148,7 +153,7 @@ def _report_of(kind: type[R], flow: Flow[[S], Any], settings: S) -> tuple[R, str
     Raises:
         UserError: the flow failed before it had anything to report.
     """
-    from flows.flow_states import state_of
+    from article_flows.flows.flow_states import state_of
 
     try:
         state = state_of(flow, settings)

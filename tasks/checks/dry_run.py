@@ -5,23 +5,23 @@ from __future__ import annotations
 import tempfile
 from dataclasses import dataclass
 
-from tasks.enriched.outcomes import read_outcomes
-from tasks.enriched.table import EnrichedTable
-from tasks.ingest.load import Load
-from tasks.ingest.load_sources import ingest_source
-from tasks.ingest.options import loading_of, sources_of
-from tasks.ingest.source_report import SourceReport
-from tasks.journal.open import find_leftovers
-from tasks.lake.lake import Lake
-from tasks.lake.superseded import Superseded
-from tasks.llm.protocol.chat import ChatTemplate, Usage
-from tasks.llm.protocol.prices import Price
-from tasks.llm.protocol.token_estimate import estimate_tokens
-from tasks.settings import IngestSettings, SummarizeSettings
-from tasks.summarize.endpoint import Endpoint
-from tasks.summarize.open_job import open_table
-from tasks.summarize.planner import Plan, Planner
-from tasks.summarize.prompts import chat_template
+from article_flows.tasks.enriched.outcomes import read_outcomes
+from article_flows.tasks.enriched.table import EnrichedTable
+from article_flows.tasks.ingest.load import Load
+from article_flows.tasks.ingest.load_sources import ingest_source
+from article_flows.tasks.ingest.options import loading_of, sources_of
+from article_flows.tasks.ingest.source_report import SourceReport
+from article_flows.tasks.journal.open import find_leftovers
+from article_flows.tasks.lake.lake import Lake
+from article_flows.tasks.lake.superseded import Superseded
+from article_flows.tasks.llm.protocol.chat import ChatTemplate, Usage
+from article_flows.tasks.llm.protocol.prices import Price
+from article_flows.tasks.llm.protocol.token_estimate import estimate_tokens
+from article_flows.tasks.settings import IngestSettings, SummarizeSettings
+from article_flows.tasks.summarize.endpoint import Endpoint
+from article_flows.tasks.summarize.open_job import open_table
+from article_flows.tasks.summarize.planner import Plan, Planner
+from article_flows.tasks.summarize.prompts import chat_template
 
 
 @dataclass(frozen=True)

@@ -9,19 +9,25 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
-from tasks.checks.inspection_sizes import COUNTED_BYTES, Size, parquet_rows, row_bytes, size_of
-from tasks.cleaning.articles.build import canonical
-from tasks.cleaning.columns.guesses import ColumnMap
-from tasks.cleaning.columns.mapping import map_columns, sampled, with_file_date
-from tasks.cleaning.columns.options import given_for
-from tasks.cleaning.columns.profiles import Profile, columns_of
-from tasks.cleaning.dates.to_utc import moment
-from tasks.common.errors import UserError
-from tasks.ingest.options import Loading
-from tasks.llm.protocol.token_estimate import estimate_tokens
-from tasks.reading.base.rows import BATCH_ROWS, Record, Source
-from tasks.reading.base.text_encoding import without_surrogates
-from tasks.reading.formats.registry import read
+from article_flows.tasks.checks.inspection_sizes import (
+    COUNTED_BYTES,
+    Size,
+    parquet_rows,
+    row_bytes,
+    size_of,
+)
+from article_flows.tasks.cleaning.articles.build import canonical
+from article_flows.tasks.cleaning.columns.guesses import ColumnMap
+from article_flows.tasks.cleaning.columns.mapping import map_columns, sampled, with_file_date
+from article_flows.tasks.cleaning.columns.options import given_for
+from article_flows.tasks.cleaning.columns.profiles import ColumnProfile, columns_of
+from article_flows.tasks.cleaning.dates.to_utc import moment
+from article_flows.tasks.common.errors import UserError
+from article_flows.tasks.ingest.options import Loading
+from article_flows.tasks.llm.protocol.token_estimate import estimate_tokens
+from article_flows.tasks.reading.base.rows import BATCH_ROWS, Record, Source
+from article_flows.tasks.reading.base.text_encoding import without_surrogates
+from article_flows.tasks.reading.formats.registry import read
 
 BODY_CHARS = 200
 """How much of a body is shown."""
@@ -42,7 +48,7 @@ class ColumnSeen:
     """A source's column.
 
     Attributes:
-        type: of its values, in words, see `Profile.type`.
+        type: of its values, in words, see `ColumnProfile.type`.
         filled: share of the rows that have a value.
         example: the start of the first value.
         taken_for: the canonical columns that it goes into; empty: it is kept in ``extra``.
@@ -62,7 +68,7 @@ class Inspection:
     """What was found out of a source.
 
     Attributes:
-        format: its name in `tasks.reading.formats.registry.FORMATS`.
+        format: its name in `FORMATS`.
         facts: what its reader has found out: ``encoding``, ``delimiter``.
         rows: how many rows were looked at.
         total_rows: rows of the whole; None: nobody knows.
@@ -231,7 +237,7 @@ def _columns_seen(
     seen = []
     for name, values in columns_of(names, records).items():
         if name in names or name in uses:
-            profile = Profile(name, values)
+            profile = ColumnProfile(name, values)
             targets = tuple(uses.get(name, ()))
             reasons = dict.fromkeys(columns.reasons.get(target, "") for target in targets)
             told = _dates_read(profile, columns) if "published_at" in targets else ""
@@ -242,13 +248,13 @@ def _columns_seen(
     return seen
 
 
-def _example(profile: Profile) -> str:
+def _example(profile: ColumnProfile) -> str:
     first = str(profile.values[0])[:500] if profile.values else ""
     text = " ".join(without_surrogates(first).split())
     return text if len(text) <= EXAMPLE_CHARS else f"{text[: EXAMPLE_CHARS - 1]}…"
 
 
-def _dates_read(profile: Profile, columns: ColumnMap) -> str:
+def _dates_read(profile: ColumnProfile, columns: ColumnMap) -> str:
     """Say how many dates can be read, if not all."""
     read = sum(moment(value, columns.day_first) is not None for value in profile.values)
     if read == len(profile.values):

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks.cleaning.text.to_json import to_json
-from tasks.common.errors import UserError
-from tasks.reading.base.place import LocalPlace, Place
-from tasks.reading.base.rows import Record, Source, opened_seekable
-from tasks.reading.places.compressed import CODECS, CompressedPlace, Meter, members
+from article_flows.tasks.cleaning.text.to_json import to_json
+from article_flows.tasks.common.errors import UserError
+from article_flows.tasks.reading.base.byte_source import ByteSource, LocalFile
+from article_flows.tasks.reading.base.rows import Record, Source, opened_seekable
+from article_flows.tasks.reading.places.compressed import CODECS, CompressedFile, Meter, members
 
 COUNTED_BYTES = 32 << 20
 """A source up to this size (unpacked) is read to its end and its rows are counted: under a second.
@@ -36,9 +36,9 @@ class Size:
     compression: str = ""
 
 
-def size_of(place: Place) -> Size:
+def size_of(place: ByteSource) -> Size:
     """Find the size of a source; of a compressed one the unpacked size is extrapolated."""
-    if isinstance(place, CompressedPlace):
+    if isinstance(place, CompressedFile):
         stored = size_of(place.place).stored
         return Size(stored, _unpacked(place, stored), place.codec)
     declared = getattr(place, "size", None)
@@ -47,7 +47,7 @@ def size_of(place: Place) -> Size:
         packed = getattr(place, "packed", declared)
         return Size(packed, declared, "zip" if hasattr(place, "packed") else "tar")
     try:
-        if isinstance(place, LocalPlace):
+        if isinstance(place, LocalFile):
             size = place.path.stat().st_size
         else:
             with place.open_seekable() as file:
@@ -57,7 +57,7 @@ def size_of(place: Place) -> Size:
     return Size(size, size)
 
 
-def _unpacked(place: CompressedPlace, stored: int | None) -> int | None:
+def _unpacked(place: CompressedFile, stored: int | None) -> int | None:
     """Unpack the start of a file and extrapolate."""
     try:
         with place.place.open() as packed:

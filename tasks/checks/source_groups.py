@@ -8,11 +8,11 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any
 
-from tasks.checks.inspection import Inspection, inspect_source
-from tasks.checks.inspection_sizes import size_of
-from tasks.cleaning.columns.mapping import Siblings
-from tasks.ingest.options import Loading
-from tasks.reading.base.rows import Source
+from article_flows.tasks.checks.inspection import Inspection, inspect_source
+from article_flows.tasks.checks.inspection_sizes import size_of
+from article_flows.tasks.cleaning.columns.mapping import Siblings
+from article_flows.tasks.ingest.options import Loading
+from article_flows.tasks.reading.base.rows import Source
 
 MOST_FOLDERS = 20
 """Folders beyond which files are sampled from all of them together: inspect stays quick."""

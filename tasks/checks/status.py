@@ -12,18 +12,18 @@ from typing import TypeVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tasks.common.errors import UserError
-from tasks.enriched.discovery import FoundTable, find_tables
-from tasks.enriched.outcomes import waiting_answers
-from tasks.enriched.table import EnrichedTable
-from tasks.journal.open import find_leftovers
-from tasks.lake.key_columns import read_parts
-from tasks.lake.lake import Lake
-from tasks.lake.parts import Part, PartGone
-from tasks.lake.sorted_keys import KeySet, count_flags
-from tasks.lake.superseded import Superseded, current_rows
-from tasks.llm.protocol.errors import PERMANENT_CLASSES
-from tasks.locks.holders import held_locks
+from article_flows.tasks.common.errors import UserError
+from article_flows.tasks.enriched.discovery import FoundTable, find_tables
+from article_flows.tasks.enriched.outcomes import waiting_answers
+from article_flows.tasks.enriched.table import EnrichedTable
+from article_flows.tasks.journal.open import find_leftovers
+from article_flows.tasks.lake.key_columns import read_parts
+from article_flows.tasks.lake.lake import Lake
+from article_flows.tasks.lake.parts import Part, PartMissing
+from article_flows.tasks.lake.sorted_keys import KeySet, count_flags
+from article_flows.tasks.lake.superseded import Superseded, current_rows
+from article_flows.tasks.llm.protocol.errors import PERMANENT_CLASSES
+from article_flows.tasks.locks.holders import held_locks
 
 T = TypeVar("T")
 
@@ -144,7 +144,7 @@ def again_if_gone(look: Callable[[], T]) -> T:
     for _ in range(_MOST_TRIES - 1):
         try:
             return look()
-        except PartGone:
+        except PartMissing:
             continue
     return look()
 

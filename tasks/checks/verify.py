@@ -10,21 +10,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
-from tasks.checks.status import again_if_gone, need_lake
-from tasks.checks.verify_files import verify_files, verify_staging
-from tasks.checks.verify_keys import ArticlesSeen
-from tasks.checks.verify_rows import Finding
-from tasks.checks.verify_tables import (
+from article_flows.tasks.checks.status import again_if_gone, need_lake
+from article_flows.tasks.checks.verify_files import verify_files, verify_staging
+from article_flows.tasks.checks.verify_keys import ArticlesSeen
+from article_flows.tasks.checks.verify_rows import Finding
+from article_flows.tasks.checks.verify_tables import (
     TableSeen,
     verify_articles,
     verify_rejects,
     verify_table,
 )
-from tasks.enriched.discovery import find_tables
-from tasks.lake.lake import STAGING, Lake
-from tasks.locks.holders import Held, LockWatch
-from tasks.locks.waiting import TIMING, Timing
-from tasks.storage.base import StoredFile
+from article_flows.tasks.enriched.discovery import find_tables
+from article_flows.tasks.lake.lake import STAGING, Lake
+from article_flows.tasks.locks.holders import HeldLock, LockWatch
+from article_flows.tasks.locks.waiting import TIMING, Timing
+from article_flows.tasks.storage.base import StoredFile
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def verify_lake(lake: Lake, timing: Timing = TIMING) -> Verified:
 
     Raises:
         UserError: there is no such lake, or it cannot be listed.
-        StorageDown: the storage does not answer.
+        StorageUnavailable: the storage does not answer.
     """
     need_lake(lake)
     for _ in range(_MOST_PASSES):
@@ -120,12 +120,12 @@ def _left(recipe: str, table_id: str, articles: ArticlesSeen, seen: TableSeen) -
     return [Finding(line, is_problem=False)]
 
 
-def _problems(findings: list[Finding], held: dict[str, Held]) -> list[str]:
+def _problems(findings: list[Finding], held: dict[str, HeldLock]) -> list[str]:
     lines = [each.line for each in findings if each.is_problem and each.lock not in held]
     return list(dict.fromkeys(lines))
 
 
-def _notes(findings: list[Finding], held: dict[str, Held]) -> list[str]:
+def _notes(findings: list[Finding], held: dict[str, HeldLock]) -> list[str]:
     notes = [each.line for each in findings if not each.is_problem]
     for name, lock in held.items():
         notes.append(f"{name} is being written ({lock}); what that run has under way is no problem")

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tasks.checks.verify_rows import Finding
-from tasks.common.errors import UserError
-from tasks.enriched.discovery import FoundTable
-from tasks.enriched.outcomes import waiting_answers
-from tasks.enriched.table import DESCRIPTION
-from tasks.ingest.load import LOADS
-from tasks.journal.format import End
-from tasks.journal.leftovers import SET_ASIDE, SUFFIX
-from tasks.journal.open import find_leftovers
-from tasks.lake.lake import STAGING, Lake
-from tasks.lake.merge_log import NOTES, read_notes
-from tasks.lake.superseded import ARTICLE_PARTS
-from tasks.locks.holders import Held
-from tasks.storage.base import StoredFile
-from tasks.storage.scratch import ownerless
+from article_flows.tasks.checks.verify_rows import Finding
+from article_flows.tasks.common.errors import UserError
+from article_flows.tasks.enriched.discovery import FoundTable
+from article_flows.tasks.enriched.outcomes import waiting_answers
+from article_flows.tasks.enriched.table import DESCRIPTION
+from article_flows.tasks.ingest.load import LOADS
+from article_flows.tasks.journal.format import End
+from article_flows.tasks.journal.leftovers import SET_ASIDE, SUFFIX
+from article_flows.tasks.journal.open import find_leftovers
+from article_flows.tasks.lake.lake import STAGING, Lake
+from article_flows.tasks.lake.merge_log import NOTES, read_notes
+from article_flows.tasks.lake.superseded import ARTICLE_PARTS
+from article_flows.tasks.locks.holders import HeldLock
+from article_flows.tasks.storage.base import StoredFile
+from article_flows.tasks.storage.scratch import ownerless
 
 _RUN_AGAIN = "run again to take them in"
 _LOAD_AGAIN = "load again: that load takes up its articles"
@@ -57,7 +57,7 @@ def verify_files(lake: Lake, files: list[StoredFile], tables: list[FoundTable]) 
 
 
 def verify_staging(
-    lake: Lake, files: list[StoredFile], tables: list[FoundTable], stale: list[Held]
+    lake: Lake, files: list[StoredFile], tables: list[FoundTable], stale: list[HeldLock]
 ) -> list[Finding]:
     """What is not settled: merges, loads, journals, scratch folders, locks of the dead.
 

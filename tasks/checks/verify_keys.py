@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from tasks.checks.verify_rows import Expected, Finding, Rows, checked_rows
-from tasks.common.errors import StorageDown
-from tasks.lake.key_columns import read_stretches
-from tasks.lake.parts import Part, PartGone
-from tasks.lake.sorted_keys import Flags, Keys, KeySet, count_flags
+from article_flows.tasks.checks.verify_rows import Expected, Finding, Rows, checked_rows
+from article_flows.tasks.common.errors import StorageUnavailable
+from article_flows.tasks.lake.key_columns import read_key_batches
+from article_flows.tasks.lake.parts import Part, PartMissing
+from article_flows.tasks.lake.sorted_keys import Flags, Keys, KeySet, count_flags
 
 logger = logging.getLogger(__name__)
 
@@ -79,11 +79,11 @@ class Once:
         wanted.add_keys(keys.take(np.arange(1)))
         for part in self._parts:
             try:
-                for stretch in read_stretches(part):
+                for stretch in read_key_batches(part):
                     hits = wanted.contains_keys(stretch.keys)
                     if hits.any():
                         return f"row {stretch.first + int(np.argmax(hits)) + 1:,} of {part}"
-            except (PartGone, StorageDown):
+            except (PartMissing, StorageUnavailable):
                 raise
             except Exception:
                 logger.debug("%s", part, exc_info=True)  # what is wrong with it has its own line

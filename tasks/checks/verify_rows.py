@@ -10,12 +10,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tasks.common.article_schema import content_hash
-from tasks.common.errors import StorageDown, UserError
-from tasks.lake.compaction import is_earlier
-from tasks.lake.key_columns import id_tags, row_keys, text_keys
-from tasks.lake.parts import Part, PartGone
-from tasks.lake.sorted_keys import Flags, Keys
+from article_flows.tasks.common.article_schema import content_hash
+from article_flows.tasks.common.errors import StorageUnavailable, UserError
+from article_flows.tasks.lake.compaction import is_earlier
+from article_flows.tasks.lake.key_columns import id_tags, row_keys, text_keys
+from article_flows.tasks.lake.parts import Part, PartMissing
+from article_flows.tasks.lake.sorted_keys import Flags, Keys
 
 _ROWS_AT_ONCE = 1_024
 """Rows that are in memory at once, with their text."""
@@ -67,14 +67,14 @@ class Rows(NamedTuple):
 
     batch: pa.RecordBatch
     keys: Keys
-    faults: Faults
+    faults: RowFaults
 
     def blame(self, flags: Flags, what: str, remedy: str, lock: str = "") -> None:
         """Put down a fault of the rows that are flagged."""
         self.faults.add(self.batch, flags, what, remedy, lock)
 
 
-class Faults:
+class RowFaults:
     """What is wrong with the rows of one part: a line for each kind, however many rows have it."""
 
     def __init__(self, part: Part) -> None:
@@ -108,10 +108,10 @@ def checked_rows(part: Part, expected: Expected, findings: list[Finding]) -> Ite
     that cannot be read ends the iteration, and so does one of another schema.
 
     Raises:
-        PartGone: it was merged meanwhile.
-        StorageDown: the storage does not answer.
+        PartMissing: it was merged meanwhile.
+        StorageUnavailable: the storage does not answer.
     """
-    faults = Faults(part)
+    faults = RowFaults(part)
     as_it_must_be = False
     batches = _batches(part, findings)
     for schema, batch in batches:
@@ -149,7 +149,7 @@ def _batches(part: Part, findings: list[Finding]) -> Iterator[tuple[pa.Schema, p
             if not count:
                 yield file.schema, pa.RecordBatch.from_pylist([], schema=file.schema)
             told = file.num_rows
-    except (PartGone, StorageDown):
+    except (PartMissing, StorageUnavailable):
         raise
     except UserError as error:
         findings.append(Finding(str(error), unread=True))
@@ -181,7 +181,7 @@ def _other_schema(part: Part, schema: pa.Schema, expected: Expected) -> Finding:
     return Finding(f"{part}: {what}; {expected.remedy}", unread=True)
 
 
-def _check(batch: pa.RecordBatch, expected: Expected, faults: Faults) -> None:
+def _check(batch: pa.RecordBatch, expected: Expected, faults: RowFaults) -> None:
     for name in expected.required:
         if batch[name].null_count:
             faults.add(batch, _flags(batch[name].is_null()), f"{name} is null", expected.remedy)
@@ -213,7 +213,7 @@ def _wrong_hashes(batch: pa.RecordBatch) -> Flags:
     )
 
 
-def _keys(batch: pa.RecordBatch, faults: Faults, remedy: str) -> Keys:
+def _keys(batch: pa.RecordBatch, faults: RowFaults, remedy: str) -> Keys:
     """The keys of rows; of those whose hash is none, one that no text has."""
     hashes = batch["content_hash"]
     good = pc.fill_null(pc.match_substring_regex(hashes, _HASH), False)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from tasks.checks.verify_keys import ArticlesSeen, Belongs, Once, Seen, no_row
-from tasks.checks.verify_rows import Expected, Rows
-from tasks.common.article_schema import ARTICLES_SCHEMA
-from tasks.common.errors import UserError
-from tasks.enriched.discovery import FoundTable
-from tasks.enriched.table import FAILURE_SCHEMA, EnrichedTable
-from tasks.ingest.rejects import REJECTS_SCHEMA
-from tasks.lake.lake import Lake
-from tasks.lake.parts import Part
-from tasks.lake.sorted_keys import KeySet, count_flags
-from tasks.lake.superseded import LIST_SCHEMA, LISTS, Superseded
+from article_flows.tasks.checks.verify_keys import ArticlesSeen, Belongs, Once, Seen, no_row
+from article_flows.tasks.checks.verify_rows import Expected, Rows
+from article_flows.tasks.common.article_schema import ARTICLES_SCHEMA
+from article_flows.tasks.common.errors import UserError
+from article_flows.tasks.enriched.discovery import FoundTable
+from article_flows.tasks.enriched.table import FAILURE_SCHEMA, EnrichedTable
+from article_flows.tasks.ingest.rejects import REJECTS_SCHEMA
+from article_flows.tasks.lake.lake import Lake
+from article_flows.tasks.lake.parts import Part
+from article_flows.tasks.lake.sorted_keys import KeySet, count_flags
+from article_flows.tasks.lake.superseded import LIST_SCHEMA, LISTS, Superseded
 
 _RELOAD = "put the part back from a backup, or remove it and load its sources again"
 _REASK = "put the part back from a backup, or remove it and run again: its rows are asked again"
@@ -51,7 +51,7 @@ def verify_articles(lake: Lake) -> ArticlesSeen:
     """Check the articles and the superseded ones; takes 16 bytes a row.
 
     Raises:
-        PartGone: parts were merged meanwhile.
+        PartMissing: parts were merged meanwhile.
     """
     seen = ArticlesSeen()
     superseded = _superseded(lake, seen)
@@ -70,7 +70,7 @@ def verify_articles(lake: Lake) -> ArticlesSeen:
 
 
 def verify_rejects(lake: Lake) -> Seen:
-    """Check the rejects; raises PartGone."""
+    """Check the rejects; raises PartMissing."""
     seen = Seen()
     for _ in seen.read(parts_of(lake, lake.rejects), _REJECTS):
         pass
@@ -80,7 +80,7 @@ def verify_rejects(lake: Lake) -> Seen:
 def verify_table(found: FoundTable, lake: Lake, articles: ArticlesSeen) -> TableSeen:
     """Check an enriched table, its failures, and what is superseded of both.
 
-    Takes 16 bytes a row beside those of the articles. Raises PartGone.
+    Takes 16 bytes a row beside those of the articles. Raises PartMissing.
     """
     seen = TableSeen()
     if found.table is None:

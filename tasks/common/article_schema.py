@@ -26,7 +26,7 @@ ARTICLES_SCHEMA = pa.schema(
 """The schema of every part of `<lake>/articles/`.
 
 `extra` is a JSON object of all other columns, `reference_summary` what somebody wrote before, to
-measure answers by. `flags` says what was noticed or assumed (`tasks.cleaning.flags`); null if
+measure answers by. `flags` says what was noticed or assumed (`flags`); null if
 nothing.
 """
 

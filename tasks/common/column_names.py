@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
-from tasks.common.package_data import words_of
+from article_flows.tasks.common.package_data import words_of
 
 ORDER = (
     "body", "title", "url", "author", "published_at", "language", "category", "article_id",

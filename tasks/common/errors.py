@@ -22,11 +22,11 @@ class Locked(UserError):
     """Another run holds a lock of the lake for longer than it was to be waited for."""
 
 
-class SourceAway(UserError):
+class SourceUnavailable(UserError):
     """A source that could not be read just now, after some tries; later it may be there again."""
 
 
-class StorageDown(UserError):
+class StorageUnavailable(UserError):
     """The lake's storage has failed for longer than it is waited for; later it may work again."""
 
 

@@ -3,9 +3,10 @@
 from collections import defaultdict
 from pathlib import Path
 
-IMPORT_ROOT = Path(__file__).parents[2]
+_PACKAGE = Path(__file__).parents[2]
+DATA = _PACKAGE / "data"
+IMPORT_ROOT = _PACKAGE.parent
 """The folder that child processes import this package from."""
-DATA = IMPORT_ROOT / "data"
 
 
 def lines_of(file: str) -> dict[str, list[str]]:

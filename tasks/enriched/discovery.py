@@ -7,10 +7,10 @@ from typing import NamedTuple
 import orjson
 from pydantic import ValidationError
 
-from tasks.common.errors import UserError
-from tasks.enriched.recipes import Recipe
-from tasks.enriched.table import DESCRIPTION, EnrichedTable, table_folders, table_name
-from tasks.lake.lake import Lake
+from article_flows.tasks.common.errors import UserError
+from article_flows.tasks.enriched.recipes import Recipe
+from article_flows.tasks.enriched.table import DESCRIPTION, EnrichedTable, table_folders, table_name
+from article_flows.tasks.lake.lake import Lake
 
 
 class FoundTable(NamedTuple):

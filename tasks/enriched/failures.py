@@ -10,12 +10,21 @@ from collections import Counter
 import numpy as np
 import pyarrow as pa
 
-from tasks.enriched.table import FAILURE_SCHEMA, EnrichedTable
-from tasks.lake.compaction import Stale, rewrite_parts
-from tasks.lake.key_columns import Stretch, keys_of, read_parts, row_keys
-from tasks.lake.parts import ROW_GROUP, Part
-from tasks.lake.sorted_keys import Flags, Keys, KeySet, Order, SortedKeys, Words, found_in, order_of
-from tasks.llm.protocol.errors import PERMANENT_CLASSES
+from article_flows.tasks.enriched.table import FAILURE_SCHEMA, EnrichedTable
+from article_flows.tasks.lake.compaction import Stale, rewrite_parts
+from article_flows.tasks.lake.key_columns import KeyBatch, keys_of, read_parts, row_keys
+from article_flows.tasks.lake.parts import ROW_GROUP, Part
+from article_flows.tasks.lake.sorted_keys import (
+    Flags,
+    Keys,
+    KeySet,
+    Order,
+    SortedKeys,
+    Words,
+    found_in,
+    order_of,
+)
+from article_flows.tasks.llm.protocol.errors import PERMANENT_CLASSES
 
 
 def settle_failures(table: EnrichedTable, current: KeySet | None = None) -> pa.Table:
@@ -68,7 +77,7 @@ def _read(part: Part) -> pa.Table:
         return file.read().cast(FAILURE_SCHEMA)
 
 
-class Refusals:
+class PermanentFailures:
     """The rows and the texts that failed for good; none until they are read."""
 
     def __init__(self) -> None:
@@ -77,7 +86,7 @@ class Refusals:
         self._texts = SortedKeys()
 
     @classmethod
-    def of(cls, table: EnrichedTable) -> Refusals:
+    def of(cls, table: EnrichedTable) -> PermanentFailures:
         """Read them from a table's failures."""
         refusals = cls()
         for stretch in read_parts(table.lake.parts(table.failures), ["error_class"]):
@@ -101,7 +110,7 @@ class Refusals:
         named = {self._classes[int(code)]: int(n) for code, n in zip(codes, counts, strict=True)}
         return Counter(named)
 
-    def _add(self, stretch: Stretch) -> None:
+    def _add(self, stretch: KeyBatch) -> None:
         codes = [_code(self._classes, each.as_py()) for each in stretch.columns["error_class"]]
         permanent = np.array(codes, np.int64) >= 0
         texts, tags = stretch.texts.take(permanent), stretch.tags[permanent]
@@ -113,7 +122,7 @@ class Refusals:
             known.insert(keys.take(new), None if kept is None else kept[new])
 
 
-def refused_texts(table: EnrichedTable) -> set[str]:
+def permanently_failed_texts(table: EnrichedTable) -> set[str]:
     """Content hashes of the articles that failed for good."""
     texts: set[str] = set()
     for part in table.lake.parts(table.failures):

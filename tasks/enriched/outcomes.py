@@ -11,10 +11,10 @@ from typing import Any
 
 import orjson
 
-from tasks.journal.leftovers import Leftover
-from tasks.lake.sorted_keys import KEY_BYTES, KeySet
-from tasks.llm.protocol.errors import PERMANENT_CLASSES
-from tasks.llm.protocol.results import Answer, Unanswered
+from article_flows.tasks.journal.leftovers import Leftover
+from article_flows.tasks.lake.sorted_keys import KEY_BYTES, KeySet
+from article_flows.tasks.llm.protocol.errors import PERMANENT_CLASSES
+from article_flows.tasks.llm.protocol.results import Answer, RequestFailed
 
 logger = logging.getLogger(__name__)
 
@@ -122,7 +122,7 @@ class Outcome:
         )
 
     @classmethod
-    def of_failure(cls, content_hash: str, failure: Unanswered) -> Outcome:
+    def of_failure(cls, content_hash: str, failure: RequestFailed) -> Outcome:
         """From the gateway's last word on an article."""
         error = failure.error
         return cls(
@@ -130,7 +130,7 @@ class Outcome:
         )
 
 
-def _paid(result: Answer | Unanswered) -> dict[str, Any]:
+def _paid(result: Answer | RequestFailed) -> dict[str, Any]:
     """What an article has cost."""
     return {
         "prompt_tokens": result.usage.prompt,

@@ -11,8 +11,8 @@ import orjson
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from tasks.common.errors import UsageError
-from tasks.common.package_data import DATA
+from article_flows.tasks.common.errors import UsageError
+from article_flows.tasks.common.package_data import DATA
 
 SHIPPED_RECIPES = DATA / "recipes"
 RESERVED_FIELDS = frozenset(

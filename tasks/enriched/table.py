@@ -8,10 +8,10 @@ from typing import Any
 import orjson
 import pyarrow as pa
 
-from tasks.common.article_schema import ARTICLES_SCHEMA
-from tasks.enriched.outcomes import Outcome
-from tasks.enriched.recipes import Recipe
-from tasks.lake.lake import Lake
+from article_flows.tasks.common.article_schema import ARTICLES_SCHEMA
+from article_flows.tasks.enriched.outcomes import Outcome
+from article_flows.tasks.enriched.recipes import Recipe
+from article_flows.tasks.lake.lake import Lake
 
 _TIME = pa.timestamp("us", tz="UTC")
 _ARROW_TYPES: dict[str, pa.DataType] = {

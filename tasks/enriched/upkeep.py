@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from tasks.common.article_schema import ARTICLES_SCHEMA
-from tasks.enriched.failures import settle_failures
-from tasks.enriched.outcomes import Outcome
-from tasks.enriched.table import FAILURE_SCHEMA, EnrichedTable
-from tasks.lake.compaction import merge_small_parts, retire_rows, upgrade_parts
-from tasks.lake.key_columns import texts_among
-from tasks.lake.merge_log import finish_merges
-from tasks.lake.parts import part_name
-from tasks.lake.superseded import current_rows, current_stretches
+from article_flows.tasks.common.article_schema import ARTICLES_SCHEMA
+from article_flows.tasks.enriched.failures import settle_failures
+from article_flows.tasks.enriched.outcomes import Outcome
+from article_flows.tasks.enriched.table import FAILURE_SCHEMA, EnrichedTable
+from article_flows.tasks.lake.compaction import merge_small_parts, retire_rows, upgrade_parts
+from article_flows.tasks.lake.key_columns import texts_among
+from article_flows.tasks.lake.merge_log import finish_merges
+from article_flows.tasks.lake.parts import part_name
+from article_flows.tasks.lake.superseded import current_key_batches, current_rows
 
 _ROW_GROUP = 2_000
 """Rows in a row group of a merged part, which whole columns are read from rather than rows."""
@@ -63,7 +63,7 @@ def keep_orphans(table: EnrichedTable, outcomes: list[Outcome], flow_run_id: str
     An article that comes back gets its answer from there. Failures are not kept.
     """
     texts = {outcome.content_hash for outcome in outcomes}
-    here = (stretch.texts.take(rows) for _, stretch, rows in current_stretches(table.lake))
+    here = (stretch.texts.take(rows) for _, stretch, rows in current_key_batches(table.lake))
     texts -= texts_among(here, texts)
     kept = [each for each in outcomes if each.content_hash in texts and each.answered]
     if kept:

@@ -8,9 +8,9 @@ from contextlib import ExitStack, contextmanager
 
 import pyarrow as pa
 
-from tasks.common.article_schema import ARTICLES_SCHEMA
-from tasks.ingest.load import Load
-from tasks.lake.parts import PartWriter
+from article_flows.tasks.common.article_schema import ARTICLES_SCHEMA
+from article_flows.tasks.ingest.load import Load
+from article_flows.tasks.lake.parts import PartWriter
 
 RUN_BYTES = 8 << 20
 """Rows are sorted and written in runs of about this many bytes: what a load holds in memory."""

@@ -11,19 +11,19 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
-from tasks.ingest.profile import Profile
-from tasks.ingest.rejects import KnownRejects
-from tasks.lake.key_columns import Stretch, id_tags, keys_of
-from tasks.lake.lake import STAGING, Lake
-from tasks.lake.parts import Part, part_name
-from tasks.lake.sorted_keys import Flags, Keys, KeySet, Words
-from tasks.lake.superseded import LIST_SCHEMA, current_stretches, list_superseded
-from tasks.reading.base.rows import Reject
+from article_flows.tasks.ingest.profile import LoadProfile
+from article_flows.tasks.ingest.rejects import KnownRejects
+from article_flows.tasks.lake.key_columns import KeyBatch, id_tags, keys_of
+from article_flows.tasks.lake.lake import STAGING, Lake
+from article_flows.tasks.lake.parts import Part, part_name
+from article_flows.tasks.lake.sorted_keys import Flags, Keys, KeySet, Words
+from article_flows.tasks.lake.superseded import LIST_SCHEMA, current_key_batches, list_superseded
+from article_flows.tasks.reading.base.rows import Reject
 
 LOADS = f"{STAGING}/loads"
 
 
-class RowsTaken(NamedTuple):
+class RowClassification(NamedTuple):
     """What some rows are to a load, each a flag for every row.
 
     Attributes:
@@ -68,7 +68,7 @@ class Load:
         self.lake = into or lake
         self._name = part_name("load").removeprefix("load-").removesuffix(".parquet")
         self.before = lake
-        self.profile = Profile()
+        self.profile = LoadProfile()
         self.known_rejects = KnownRejects(self.lake)
         self._keep_versions = keep_versions
         self._lock = Lock()
@@ -78,7 +78,7 @@ class Load:
         self._ids_before, self._ids_brought = KeySet(), KeySet()
         if into is None:
             _end_killed_loads(lake)
-        for _, stretch, current in current_stretches(lake):
+        for _, stretch, current in current_key_batches(lake):
             self._known.add_keys(stretch.keys.take(current))
             self._ids_before.add_keys(_id_keys(stretch.tags[current]))
 
@@ -99,7 +99,7 @@ class Load:
         """Tell of each canonical row whether its id was in the lake before this load."""
         return self._ids_before.contains_keys(_id_keys(id_tags(rows["article_id"])))
 
-    def take(self, rows: pa.RecordBatch) -> RowsTaken:
+    def take(self, rows: pa.RecordBatch) -> RowClassification:
         """Tell of each canonical row of a source what it is, and take it in."""
         keys, ids = keys_of(rows), _id_keys(id_tags(rows["article_id"]))
         new = self._known.add_keys(keys)
@@ -110,7 +110,7 @@ class Load:
         doubled = ~new & self._brought.contains_keys(keys)
         changed = new & self._ids_before.contains_keys(ids)
         self._replaces |= bool(changed.any())
-        return RowsTaken(new, changed, doubled, repeated)
+        return RowClassification(new, changed, doubled, repeated)
 
     def count(self, stored: pa.RecordBatch) -> None:
         """Have the profile count rows that were stored."""
@@ -140,7 +140,7 @@ class Load:
         return count
 
     def _replaced(self, *, mirror: bool) -> pa.Table:
-        def gone(part: Part, stretch: Stretch) -> Flags:
+        def gone(part: Part, stretch: KeyBatch) -> Flags:
             if _is_of(part, self._name):
                 return np.zeros(len(stretch.tags), np.bool_)
             keys = stretch.keys
@@ -159,7 +159,7 @@ def _end_killed_loads(lake: Lake) -> None:
     killed = [name.removesuffix(".json") for name in names]
     while killed:
         ids = KeySet()
-        for part, stretch, current in current_stretches(lake):
+        for part, stretch, current in current_key_batches(lake):
             if _is_of(part, killed[0]) and not _keeps_versions(lake, killed[0]):
                 ids.add_keys(_id_keys(stretch.tags[current]))
         if len(ids):
@@ -177,17 +177,17 @@ def _keeps_versions(lake: Lake, load: str) -> bool:
         return False
 
 
-def _replaced_by(ids: KeySet, loads: list[str], part: Part, stretch: Stretch) -> Flags:
+def _replaced_by(ids: KeySet, loads: list[str], part: Part, stretch: KeyBatch) -> Flags:
     """Which rows of a part have one of some ids, unless it is of the load that has, or a later."""
     if any(_is_of(part, load) for load in loads):
         return np.zeros(len(stretch.tags), np.bool_)
     return ids.contains_keys(_id_keys(stretch.tags))
 
 
-def _rows_where(lake: Lake, gone: Callable[[Part, Stretch], Flags]) -> pa.Table:
+def _rows_where(lake: Lake, gone: Callable[[Part, KeyBatch], Flags]) -> pa.Table:
     """The current rows of articles that are to be current no longer, as LIST_SCHEMA."""
     found: dict[str, list[pa.Array]] = {name: [] for name in LIST_SCHEMA.names}
-    for part, stretch, current in current_stretches(lake):
+    for part, stretch, current in current_key_batches(lake):
         flags = current & gone(part, stretch)
         if flags.any():
             rows = stretch.columns.filter(pa.array(flags))

@@ -10,28 +10,33 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tasks.cleaning.articles.build import CanonicalChunk, canonical
-from tasks.cleaning.columns.guesses import ColumnMap
-from tasks.cleaning.columns.mapping import Siblings, map_columns, sampled, with_file_date
-from tasks.cleaning.columns.options import given_for
-from tasks.cleaning.text.to_json import excerpt
-from tasks.common.errors import SourceAway, StorageDown, UserError
-from tasks.common.text_safety import printable
-from tasks.ingest.article_writer import ArticleWriter, article_writer
-from tasks.ingest.bundles import Bundle, Piece, bundled
-from tasks.ingest.load import Load
-from tasks.ingest.options import Loading
-from tasks.ingest.rejects import RejectWriter, reject_writer
-from tasks.ingest.source_report import SourceReport
-from tasks.lake.key_columns import keys_of
-from tasks.lake.sorted_keys import KeySet
-from tasks.reading.base.rows import (
+from article_flows.tasks.cleaning.articles.build import CanonicalChunk, canonical
+from article_flows.tasks.cleaning.columns.guesses import ColumnMap
+from article_flows.tasks.cleaning.columns.mapping import (
+    Siblings,
+    map_columns,
+    sampled,
+    with_file_date,
+)
+from article_flows.tasks.cleaning.columns.options import given_for
+from article_flows.tasks.cleaning.text.to_json import excerpt
+from article_flows.tasks.common.errors import SourceUnavailable, StorageUnavailable, UserError
+from article_flows.tasks.common.text_safety import printable
+from article_flows.tasks.ingest.article_writer import ArticleWriter, article_writer
+from article_flows.tasks.ingest.coalescing import ChunkPart, CoalescedChunk, coalesced
+from article_flows.tasks.ingest.load import Load
+from article_flows.tasks.ingest.options import Loading
+from article_flows.tasks.ingest.rejects import RejectWriter, reject_writer
+from article_flows.tasks.ingest.source_report import SourceReport
+from article_flows.tasks.lake.key_columns import keys_of
+from article_flows.tasks.lake.sorted_keys import KeySet
+from article_flows.tasks.reading.base.rows import (
     EXCERPT_CHARS,
     RecordChunk,
     Reject,
     Source,
 )
-from tasks.reading.formats.registry import read
+from article_flows.tasks.reading.formats.registry import read
 
 logger = logging.getLogger(__name__)
 
@@ -55,20 +60,20 @@ def ingest_sources(
     `stored` is in the lake.
 
     Raises:
-        SourceAway: some could not be read just now; their reports say how far they came, all
+        SourceUnavailable: some could not be read just now; their reports say how far they came, all
             others are done. Call it again with these.
         UserError: the lake cannot be written. What is wrong with a source is in its report.
     """
     away: list[SourceReport] = []
     with reject_writer(load.lake, load.known_rejects) as rejects, article_writer(load) as articles:
-        for bundle in bundled(_pieces(list(reports), loading, away)):
+        for bundle in coalesced(_pieces(list(reports), loading, away)):
             rows = canonical(bundle.chunk, bundle.columns, bundle.source, loading.rules)
             rows = _far_enough(rows, load, loading)
             _take(rows, bundle, load, (articles, rejects))
             if on_progress:
                 on_progress(bundle.reports[-1])
     if away:
-        raise SourceAway(str(away[0].error))
+        raise SourceUnavailable(str(away[0].error))
 
 
 def ingest_source(
@@ -81,14 +86,14 @@ def ingest_source(
     report = SourceReport(source.name)
     try:
         ingest_sources([(source, report)], load, loading, on_progress)
-    except SourceAway as error:
+    except SourceUnavailable as error:
         report.error = str(error)
     return report
 
 
 def _pieces(
     reports: Sequence[tuple[Source, SourceReport]], loading: Loading, away: list[SourceReport]
-) -> Iterator[Piece]:
+) -> Iterator[ChunkPart]:
     """The chunks of all sources; `away` gets the reports of those to be read another time."""
     siblings = loading.siblings or Siblings(source for source, _ in reports)
     for source, report in reports:
@@ -103,7 +108,7 @@ def _mapped(
     report: SourceReport,
     loading: Loading,
     siblings: Siblings,
-) -> Iterator[Piece]:
+) -> Iterator[ChunkPart]:
     """A source's chunks, from where it is to go on, with what its columns are taken for."""
     # A source that is read again is mapped by the same rows.
     sample, all_chunks = sampled(chunks)
@@ -117,7 +122,7 @@ def _mapped(
     done = report.last_row
     for chunk in with_file_date(all_chunks, columns, source):
         if (last := _last_row(chunk)) > done or not done:
-            yield Piece(report, _after(chunk, done) if done else chunk, columns)
+            yield ChunkPart(report, _after(chunk, done) if done else chunk, columns)
             report.last_row = max(report.last_row, last)
 
 
@@ -127,7 +132,7 @@ def _told(report: SourceReport, away: list[SourceReport]) -> Iterator[None]:
     finished = True
     try:
         yield
-    except (SourceAway, StorageDown) as error:
+    except (SourceUnavailable, StorageUnavailable) as error:
         report.error = printable(str(error))
         if finished := report.format in _UNORDERED and report.last_row > 0:
             return
@@ -191,7 +196,10 @@ def _excerpt(rows: pa.RecordBatch, place: int) -> str:
 
 
 def _take(
-    chunk: CanonicalChunk, bundle: Bundle, load: Load, writers: tuple[ArticleWriter, RejectWriter]
+    chunk: CanonicalChunk,
+    bundle: CoalescedChunk,
+    load: Load,
+    writers: tuple[ArticleWriter, RejectWriter],
 ) -> None:
     """Take a chunk into the load, have it written, and account for its rows."""
     articles, rejects = writers
@@ -215,7 +223,7 @@ def _take(
 
 
 def _count(
-    bundle: Bundle, owners: npt.NDArray[np.int64], name: str, flags: npt.NDArray[np.bool_]
+    bundle: CoalescedChunk, owners: npt.NDArray[np.int64], name: str, flags: npt.NDArray[np.bool_]
 ) -> None:
     """Add to a count of each source's report the rows of it that are flagged."""
     counts = np.bincount(owners[flags], minlength=len(bundle.reports))

@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from tasks.cleaning.columns.mapping import Siblings
-from tasks.cleaning.columns.options import Given, parse_column_options, patterns_of_nothing
-from tasks.cleaning.filters.near_duplicates import NearDuplicates
-from tasks.cleaning.filters.rules import Rules
-from tasks.common.errors import UserError
-from tasks.common.signals import raise_if_interrupted
-from tasks.lake.lake import Lake
-from tasks.lake.superseded import current_articles
-from tasks.reading.base.rows import Source
-from tasks.reading.sources.find import SourceOptions, Sources, find_sources
-from tasks.settings import DateOrder, IngestSettings, LoadRules
+from article_flows.tasks.cleaning.columns.mapping import Siblings
+from article_flows.tasks.cleaning.columns.options import (
+    Given,
+    parse_column_options,
+    patterns_of_nothing,
+)
+from article_flows.tasks.cleaning.filters.near_duplicates import NearDuplicates
+from article_flows.tasks.cleaning.filters.rules import Rules
+from article_flows.tasks.common.errors import UserError
+from article_flows.tasks.common.signals import raise_if_interrupted
+from article_flows.tasks.lake.lake import Lake
+from article_flows.tasks.lake.superseded import current_articles
+from article_flows.tasks.reading.base.rows import Source
+from article_flows.tasks.reading.sources.find import SourceOptions, Sources, find_sources
+from article_flows.tasks.settings import DateOrder, IngestSettings, LoadRules
 
 _DAY_FIRST: dict[DateOrder, bool | None] = {
     "auto": None,

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tasks.reading.base.rows import Reject
+from article_flows.tasks.reading.base.rows import Reject
 
 LENGTHS = (100, 500, 2_000, 10_000, 50_000, 200_000)
 """Upper ends of the classes of body lengths, in characters; the last class has none."""
@@ -37,7 +37,7 @@ class Example(NamedTuple):
 
 
 @dataclass
-class Profile:
+class LoadProfile:
     """Counts over the stored rows of a load, and the reasons of its rejects.
 
     Attributes:
@@ -46,7 +46,7 @@ class Profile:
         lengths: articles by class of body length: the index into `LENGTHS`, or one past its end.
         languages: articles by language; the key None for those without.
         years: articles by the year of their date; None for those without.
-        flags: articles by flag (`tasks.cleaning.flags`).
+        flags: articles by flag (`flags`).
         reasons: rejects by reason, numbers left out; ``examples`` has the first one of each.
         first: the earliest date; ``last`` the latest.
     """

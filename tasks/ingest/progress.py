@@ -6,8 +6,8 @@ import threading
 import time
 from collections.abc import Sequence
 
-from tasks.ingest.source_report import SourceReport
-from tasks.reading.base.rows import Source
+from article_flows.tasks.ingest.source_report import SourceReport
+from article_flows.tasks.reading.base.rows import Source
 
 
 class LoadProgress:

@@ -10,10 +10,10 @@ from hashlib import blake2b
 
 import pyarrow as pa
 
-from tasks.lake.lake import Lake
-from tasks.lake.parts import PartWriter, part_name
-from tasks.lake.sorted_keys import KeySet
-from tasks.reading.base.rows import Reject
+from article_flows.tasks.lake.lake import Lake
+from article_flows.tasks.lake.parts import PartWriter, part_name
+from article_flows.tasks.lake.sorted_keys import KeySet
+from article_flows.tasks.reading.base.rows import Reject
 
 REJECTS_SCHEMA = pa.schema(
     [

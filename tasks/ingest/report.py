@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from tasks.ingest.profile import Profile
-from tasks.ingest.source_report import SourceReport
-from tasks.reading.sources.files import Skipped
+from article_flows.tasks.ingest.profile import LoadProfile
+from article_flows.tasks.ingest.source_report import SourceReport
+from article_flows.tasks.reading.sources.files import Skipped
 
 _SKIPPED_LISTED = 100
 """Files that were passed over and are named in ``--json``; all are counted."""
@@ -32,7 +32,7 @@ class IngestReport:
     seconds: float
     superseded: int = 0
     superseded_articles: str = ""
-    profile: Profile = field(default_factory=Profile)
+    profile: LoadProfile = field(default_factory=LoadProfile)
     rows_in: int = field(init=False)
     stored: int = field(init=False)
     changed: int = field(init=False)

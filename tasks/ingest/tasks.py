@@ -10,19 +10,19 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.runtime import task_run
 from prefect.tasks import Task
 
-from tasks.common.errors import Locked, SourceAway, UserError
-from tasks.common.signals import raise_if_interrupted
-from tasks.ingest.load import Load
-from tasks.ingest.load_sources import ingest_sources
-from tasks.ingest.options import Loading, loading_of, sources_of
-from tasks.ingest.progress import LoadProgress
-from tasks.ingest.source_report import SourceReport, folded
-from tasks.lake.lake import Lake
-from tasks.lake.superseded import ARTICLE_PARTS, tidy_articles
-from tasks.reading.base.place import LocalPlace
-from tasks.reading.base.rows import Source
-from tasks.reading.sources.find import Sources
-from tasks.settings import IngestSettings
+from article_flows.tasks.common.errors import Locked, SourceUnavailable, UserError
+from article_flows.tasks.common.signals import raise_if_interrupted
+from article_flows.tasks.ingest.load import Load
+from article_flows.tasks.ingest.load_sources import ingest_sources
+from article_flows.tasks.ingest.options import Loading, loading_of, sources_of
+from article_flows.tasks.ingest.progress import LoadProgress
+from article_flows.tasks.ingest.source_report import SourceReport, folded
+from article_flows.tasks.lake.lake import Lake
+from article_flows.tasks.lake.superseded import ARTICLE_PARTS, tidy_articles
+from article_flows.tasks.reading.base.byte_source import LocalFile
+from article_flows.tasks.reading.base.rows import Source
+from article_flows.tasks.reading.sources.find import Sources
+from article_flows.tasks.settings import IngestSettings
 
 MOST_GROUPS = 200
 """Task runs of a load, at most: hundreds, however many files there are."""
@@ -53,7 +53,7 @@ def group_sources(sources: list[Source]) -> list[list[Source]]:
 
 def _bytes_of(source: Source) -> int:
     """Bytes of a file of this machine; what is elsewhere counts as one of some size."""
-    if not isinstance(source.place, LocalPlace):
+    if not isinstance(source.place, LocalFile):
         return GROUP_BYTES // 20
     try:
         return source.place.path.stat().st_size
@@ -70,7 +70,7 @@ def read_known_articles(lake: Lake, settings: IngestSettings) -> Load:
 
 def _is_away(task: Task[..., object], run: TaskRun, state: State[object]) -> bool:
     """Whether a task run is worth another try."""
-    return isinstance(state.result(raise_on_failure=False), SourceAway)
+    return isinstance(state.result(raise_on_failure=False), SourceUnavailable)
 
 
 @task(
@@ -92,7 +92,7 @@ def find_all_sources(settings: IngestSettings) -> Sources:
     sources = sources_of(settings)
     away = [each.reason for each in sources.broken if each.away]
     if away and (task_run.run_count or 0) <= RETRIES:
-        raise SourceAway(away[0])
+        raise SourceUnavailable(away[0])
     return sources
 
 
@@ -125,7 +125,7 @@ def load_sources(
     unfinished = [(source, report) for source, report in reports if not report.finished]
     try:
         ingest_sources(unfinished, load, loading, lambda _: raise_if_interrupted())
-    except SourceAway:
+    except SourceUnavailable:
         if (task_run.run_count or 0) <= RETRIES:
             raise
     progress.done(group)

@@ -16,11 +16,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
-from tasks.journal.disk_reserve import Reserve
-from tasks.journal.format import MAGIC, encode_records
-from tasks.journal.leftovers import SUFFIX, WithLeftovers, leftovers_in
-from tasks.storage.base import FULL, unwritable
-from tasks.storage.local import LocalStorage, sync
+from article_flows.tasks.journal.disk_reserve import Reserve
+from article_flows.tasks.journal.format import MAGIC, encode_records
+from article_flows.tasks.journal.leftovers import SUFFIX, WithLeftovers, leftovers_in
+from article_flows.tasks.storage.base import FULL, unwritable
+from article_flows.tasks.storage.local import LocalStorage, sync
 
 logger = logging.getLogger(__name__)
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 
-from tasks.common.errors import UserError
-from tasks.journal.format import End, read_journal
-from tasks.storage.base import Storage
+from article_flows.tasks.common.errors import UserError
+from article_flows.tasks.journal.format import End, read_journal
+from article_flows.tasks.storage.base import Storage
 
 logger = logging.getLogger(__name__)
 

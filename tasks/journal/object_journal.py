@@ -16,10 +16,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Self
 
-from tasks.journal.format import MAGIC, encode_records
-from tasks.journal.leftovers import SUFFIX, Leftover, WithLeftovers
-from tasks.journal.spool import Spool
-from tasks.storage.base import Storage
+from article_flows.tasks.journal.format import MAGIC, encode_records
+from article_flows.tasks.journal.leftovers import SUFFIX, Leftover, WithLeftovers
+from article_flows.tasks.journal.spool import JournalSpool
+from article_flows.tasks.storage.base import Storage
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ class ObjectJournals(WithLeftovers):
         super().__init__(leftovers)
         self._storage = storage
         self._prefix = f"{folder}/{run}"
-        self._spool = Spool(spool, run)
+        self._spool = JournalSpool(spool, run)
         self._numbers = itertools.count()
         self._open: dict[str, ObjectJournal] = {}
         self._wake = threading.Condition()

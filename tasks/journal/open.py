@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-from tasks.journal.disk_reserve import reserve_bytes
-from tasks.journal.file_journal import Journal, JournalFolder
-from tasks.journal.leftovers import SUFFIX, Leftover, leftovers_in
-from tasks.journal.object_journal import ObjectJournal, ObjectJournals
-from tasks.journal.spool import spool_folder
-from tasks.storage.base import Storage, unwritable
-from tasks.storage.local import LocalStorage
+from article_flows.tasks.journal.disk_reserve import reserve_bytes
+from article_flows.tasks.journal.file_journal import Journal, JournalFolder
+from article_flows.tasks.journal.leftovers import SUFFIX, Leftover, leftovers_in
+from article_flows.tasks.journal.object_journal import ObjectJournal, ObjectJournals
+from article_flows.tasks.journal.spool import spool_folder
+from article_flows.tasks.storage.base import Storage, unwritable
+from article_flows.tasks.storage.local import LocalStorage
 
 BatchJournal: TypeAlias = Journal | ObjectJournal
 """Where the outcomes of one batch are kept until its part is committed."""

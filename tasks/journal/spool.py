@@ -15,8 +15,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from tasks.journal.file_journal import Journal
-from tasks.journal.leftovers import SUFFIX
+from article_flows.tasks.journal.file_journal import Journal
+from article_flows.tasks.journal.leftovers import SUFFIX
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ def spool_folder(root: str, table_name: str) -> Path:
     return Path(base).expanduser() / lake / table_name
 
 
-class Spool:
+class JournalSpool:
     """Files of records, one a group commit. The caller sees to it that threads take turns.
 
     Where the folder cannot be written, it says so once and keeps nothing.

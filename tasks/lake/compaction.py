@@ -16,11 +16,11 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 import numpy as np
 import pyarrow as pa
 
-from tasks.lake.key_columns import keys_of, read_stretches
-from tasks.lake.lake import STAGING, Lake
-from tasks.lake.merge_log import note_merge, replace_parts
-from tasks.lake.parts import Part, PartWriter, part_name
-from tasks.lake.sorted_keys import Flags, Keys, count_flags
+from article_flows.tasks.lake.key_columns import keys_of, read_key_batches
+from article_flows.tasks.lake.lake import STAGING, Lake
+from article_flows.tasks.lake.merge_log import note_merge, replace_parts
+from article_flows.tasks.lake.parts import Part, PartWriter, part_name
+from article_flows.tasks.lake.sorted_keys import Flags, Keys, count_flags
 
 MOST_BYTES = 64 << 20
 """A part of this size is not merged any more."""
@@ -61,7 +61,7 @@ def retire_rows(
     ``gone`` says by their identities (id and content) which rows have to leave. To be called by the
     only writer of the part's folder, while nobody relies on its name.
     """
-    found = sum(count_flags(gone(stretch.keys)) for stretch in read_stretches(part))
+    found = sum(count_flags(gone(stretch.keys)) for stretch in read_key_batches(part))
     if found:
         rewrite_parts(lake, [part], schema, row_group, lambda batch: gone(keys_of(batch)))
     return found

@@ -9,17 +9,24 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from tasks.common.errors import UserError
-from tasks.lake.parts import Part
-from tasks.lake.sorted_keys import KEY_BYTES, Keys, Words, found_in, keys_of_buffer, keys_of_bytes
+from article_flows.tasks.common.errors import UserError
+from article_flows.tasks.lake.parts import Part
+from article_flows.tasks.lake.sorted_keys import (
+    KEY_BYTES,
+    Keys,
+    Words,
+    found_in,
+    keys_of_buffer,
+    keys_of_bytes,
+)
 
-STRETCH_ROWS = 8_192
+KEY_BATCH_ROWS = 8_192
 """Rows that are looked at together: enough for NumPy, and about a MB."""
 
 _HASH = re.compile(f"[0-9a-fA-F]{{{2 * KEY_BYTES}}}")
 
 
-class Stretch(NamedTuple):
+class KeyBatch(NamedTuple):
     """Some rows of a part: the first one's number, keys of their texts, tags of their ids.
 
     ``columns`` holds the columns that were read, in Arrow.
@@ -36,9 +43,9 @@ class Stretch(NamedTuple):
         return row_keys(self.texts, self.tags)
 
 
-def read_stretches(
-    part: Part, more_columns: Sequence[str] = (), rows: int = STRETCH_ROWS
-) -> Iterator[Stretch]:
+def read_key_batches(
+    part: Part, more_columns: Sequence[str] = (), rows: int = KEY_BATCH_ROWS
+) -> Iterator[KeyBatch]:
     """Read article_id, content_hash and other columns of a part, some rows at a time.
 
     Raises:
@@ -54,14 +61,14 @@ def read_stretches(
                 raise UserError(
                     f"{part}: {error}; put the part back from a backup, or remove it and run again"
                 ) from error
-            yield Stretch(first, texts, id_tags(batch["article_id"]), batch)
+            yield KeyBatch(first, texts, id_tags(batch["article_id"]), batch)
             first += batch.num_rows
 
 
-def read_parts(parts: Iterable[Part], more_columns: Sequence[str] = ()) -> Iterator[Stretch]:
-    """Read many parts, one after another; see `read_stretches`."""
+def read_parts(parts: Iterable[Part], more_columns: Sequence[str] = ()) -> Iterator[KeyBatch]:
+    """Read many parts, one after another; see `read_key_batches`."""
     for part in parts:
-        yield from read_stretches(part, more_columns)
+        yield from read_key_batches(part, more_columns)
 
 
 def keys_of(rows: pa.RecordBatch | pa.Table) -> Keys:

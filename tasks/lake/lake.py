@@ -7,7 +7,7 @@
     <lake>/superseded/                      rows of all of these that are current no longer
     <lake>/_staging/                        what is not committed; never read as a table
 
-The lake may be a folder or a place in an object store (`tasks.storage.base`). Names of folders and
+The lake may be a folder or a place in an object store (`base.py`). Names of folders and
 parts are relative to it.
 """
 
@@ -23,12 +23,12 @@ from pathlib import PurePosixPath
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks.lake.merge_log import read_notes, replaced_parts
-from tasks.lake.parts import ROW_GROUP, Part, PartWriter
-from tasks.locks.lock import locked
-from tasks.storage import scratch
-from tasks.storage.base import Storage, unwritable
-from tasks.storage.open import open_storage
+from article_flows.tasks.lake.merge_log import read_notes, replaced_parts
+from article_flows.tasks.lake.parts import ROW_GROUP, Part, PartWriter
+from article_flows.tasks.locks.lock import locked
+from article_flows.tasks.storage import scratch
+from article_flows.tasks.storage.base import Storage, unwritable
+from article_flows.tasks.storage.open import open_storage
 
 STAGING = "_staging"
 _FOOTERS = 8
@@ -43,7 +43,7 @@ class Lake:
 
     Attributes:
         storage: where its files are.
-        locked: holds the lake's lock of a name; see `tasks.locks.lock.locked`.
+        locked: holds the lake's lock of a name; see `locked`.
         footer: gives that of a part by its name; the last ones are remembered, as a part never
             changes under its name.
 

@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 import orjson
 
-from tasks.common.errors import UserError
-from tasks.storage.base import Storage
+from article_flows.tasks.common.errors import UserError
+from article_flows.tasks.storage.base import Storage
 
 NOTES = "_staging/merges"
 

@@ -15,9 +15,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks.common.errors import UserError
-from tasks.lake.footer_checksum import read_footer, seal_footer
-from tasks.storage.base import Storage
+from article_flows.tasks.common.errors import UserError
+from article_flows.tasks.lake.footer_checksum import read_footer, seal_footer
+from article_flows.tasks.storage.base import Storage
 
 _COMPRESSION = "zstd"
 ROW_GROUP = 500
@@ -115,7 +115,7 @@ class PartFile:
         try:
             yield
         except FileNotFoundError as error:
-            raise PartGone(f"{self._part}: is gone; run again") from error
+            raise PartMissing(f"{self._part}: is gone; run again") from error
         except (pa.ArrowException, OSError, ValueError) as error:
             if isinstance(error, OSError) and error.errno:
                 why = error.strerror or error
@@ -127,7 +127,7 @@ class PartFile:
             ) from error
 
 
-class PartGone(UserError):
+class PartMissing(UserError):
     """A part that was listed is no longer there: small parts have been merged meanwhile."""
 
 

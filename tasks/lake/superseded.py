@@ -13,13 +13,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tasks.common.article_schema import ARTICLES_SCHEMA
-from tasks.lake.compaction import merge_small_parts, retire_rows, upgrade_parts
-from tasks.lake.key_columns import STRETCH_ROWS, Stretch, keys_of, read_stretches
-from tasks.lake.lake import STAGING, Lake
-from tasks.lake.merge_log import finish_merges
-from tasks.lake.parts import ROW_GROUP, Part
-from tasks.lake.sorted_keys import Flags, Keys, KeySet
+from article_flows.tasks.common.article_schema import ARTICLES_SCHEMA
+from article_flows.tasks.lake.compaction import merge_small_parts, retire_rows, upgrade_parts
+from article_flows.tasks.lake.key_columns import KEY_BATCH_ROWS, KeyBatch, keys_of, read_key_batches
+from article_flows.tasks.lake.lake import STAGING, Lake
+from article_flows.tasks.lake.merge_log import finish_merges
+from article_flows.tasks.lake.parts import ROW_GROUP, Part
+from article_flows.tasks.lake.sorted_keys import Flags, Keys, KeySet
 
 ARTICLE_PARTS = "articles-parts"
 """Lock on the parts of articles: shared by who relies on them, exclusive for who replaces some."""
@@ -82,24 +82,24 @@ class Superseded:
 
 def current_articles(lake: Lake, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
     """The current rows of articles, some at a time, with article_id, content_hash and others."""
-    for _, stretch, current in current_stretches(lake, columns, _ROWS_AT_ONCE):
+    for _, stretch, current in current_key_batches(lake, columns, _ROWS_AT_ONCE):
         yield stretch.columns.filter(pa.array(current))
 
 
-def current_stretches(
-    lake: Lake, columns: Sequence[str] = (), rows: int = STRETCH_ROWS
-) -> Iterator[tuple[Part, Stretch, Flags]]:
+def current_key_batches(
+    lake: Lake, columns: Sequence[str] = (), rows: int = KEY_BATCH_ROWS
+) -> Iterator[tuple[Part, KeyBatch, Flags]]:
     """All rows of articles, some at a time, and which of them are current."""
     superseded = Superseded(lake)
     for part in lake.parts(lake.articles):
-        for stretch in read_stretches(part, columns, rows):
+        for stretch in read_key_batches(part, columns, rows):
             yield part, stretch, ~superseded.among(part.name, stretch.keys)
 
 
 def current_rows(lake: Lake) -> KeySet:
     """The keys (id and content) of all articles; 16 bytes each."""
     current = KeySet()
-    for _, stretch, flags in current_stretches(lake):
+    for _, stretch, flags in current_key_batches(lake):
         current.add_keys(stretch.keys.take(flags))
     return current
 

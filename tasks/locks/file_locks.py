@@ -20,9 +20,9 @@ import os
 import secrets
 from pathlib import Path
 
-from tasks.common.errors import UserError
-from tasks.locks.waiting import Holder, Obstacle, Wanted, obtain
-from tasks.storage.base import unwritable
+from article_flows.tasks.common.errors import UserError
+from article_flows.tasks.locks.waiting import LockHolder, LockObstacle, LockRequest, obtain
+from article_flows.tasks.storage.base import unwritable
 
 _FOLDER = Path("_staging", "locks")
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
@@ -31,7 +31,7 @@ _MOST_NOTES = 64 * 1024
 """Bytes of readers' notes after which they are begun anew; a note is about 150."""
 
 
-def lock_file(wanted: Wanted, lake: Path) -> FileLock:
+def lock_file(wanted: LockRequest, lake: Path) -> FileLock:
     """Wait for a lock of a lake in a folder.
 
     Raises:
@@ -49,7 +49,7 @@ def lock_file(wanted: Wanted, lake: Path) -> FileLock:
         raise unwritable(wanted.root, error) from error
 
 
-def _attempt(wanted: Wanted, path: Path) -> FileLock | Obstacle:
+def _attempt(wanted: LockRequest, path: Path) -> FileLock | LockObstacle:
     """Lock the file now, or say who has."""
     descriptor = _open(wanted, path)
     try:
@@ -57,13 +57,13 @@ def _attempt(wanted: Wanted, path: Path) -> FileLock | Obstacle:
         return FileLock(wanted, path, descriptor)
     except BlockingIOError:
         os.close(descriptor)
-        return Obstacle(_holders(path))
+        return LockObstacle(_holders(path))
     except BaseException:
         os.close(descriptor)
         raise
 
 
-def _open(wanted: Wanted, path: Path) -> int:
+def _open(wanted: LockRequest, path: Path) -> int:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
@@ -81,7 +81,7 @@ class FileLock:
     and again when they have gone. A descriptor's close gives the lock up.
     """
 
-    def __init__(self, wanted: Wanted, path: Path, descriptor: int) -> None:
+    def __init__(self, wanted: LockRequest, path: Path, descriptor: int) -> None:
         self._wanted = wanted
         self._path = path
         self._descriptor = descriptor
@@ -103,7 +103,7 @@ class FileLock:
         return True
 
     def still_held(self) -> None:
-        """Make sure that nobody has removed or replaced the file; see `tasks.locks.lock.Lock`."""
+        """Make sure that nobody has removed or replaced the file; see `Lock`."""
         if self._wanted.shared:
             return  # the kernel sees to it, and others may have begun the notes anew
         with contextlib.suppress(FileNotFoundError):
@@ -129,14 +129,14 @@ def _line(**fields: object) -> bytes:
     return json.dumps(fields).encode() + b"\n"
 
 
-def _holders(path: Path) -> tuple[Holder, ...]:
+def _holders(path: Path) -> tuple[LockHolder, ...]:
     """Who holds a file by the notes in it, the latest first; without those known to be dead."""
-    holders: dict[str, Holder] = {}
+    holders: dict[str, LockHolder] = {}
     with contextlib.suppress(OSError):
         for line in path.read_bytes().splitlines():
             with contextlib.suppress(ValueError, AttributeError):
                 note = json.loads(line)
                 holders.pop(note.get("gone"), None)
-                if (holder := Holder.from_json(line)) is not None:
+                if (holder := LockHolder.from_json(line)) is not None:
                     holders[note.get("key")] = holder
     return tuple(holder for holder in reversed(holders.values()) if not holder.has_died)

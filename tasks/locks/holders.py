@@ -8,23 +8,23 @@ import time
 from pathlib import Path
 from typing import NamedTuple, cast
 
-from tasks.locks.lease import LOCKS, Entry, LockState
-from tasks.locks.waiting import TIMING, Holder, Timing
-from tasks.storage.base import Storage
-from tasks.storage.object_store import ObjectStorage
+from article_flows.tasks.locks.lease import LOCKS, LeaseEntry, LockState
+from article_flows.tasks.locks.waiting import TIMING, LockHolder, Timing
+from article_flows.tasks.storage.base import Storage
+from article_flows.tasks.storage.object_store import ObjectStorage
 
 
-class Held(NamedTuple):
+class HeldLock(NamedTuple):
     """A lock that a run holds alone; ``by`` is None where that is not told."""
 
     name: str
-    by: Holder | None
+    by: LockHolder | None
 
     def __str__(self) -> str:
         return str(self.by) if self.by else "a run that does not say who it is"
 
 
-def held_locks(storage: Storage) -> dict[str, Held]:
+def held_locks(storage: Storage) -> dict[str, HeldLock]:
     """The locks that are held alone now, by name.
 
     On an object store one that was killed is taken to hold its lock; only time can tell, or
@@ -33,7 +33,7 @@ def held_locks(storage: Storage) -> dict[str, Held]:
     if storage.folder is not None:
         return _held_files(storage.folder / LOCKS)
     leases = _exclusive_leases(storage)
-    return {name: Held(name, each.holder) for name, each in leases if not each.holder.has_died}
+    return {name: HeldLock(name, each.holder) for name, each in leases if not each.holder.has_died}
 
 
 class LockWatch:
@@ -51,7 +51,7 @@ class LockWatch:
         self._leases = _exclusive_leases(storage) if storage.folder is None else []
         self._held = held_locks(storage)
 
-    def end(self) -> tuple[dict[str, Held], list[Held]]:
+    def end(self) -> tuple[dict[str, HeldLock], list[HeldLock]]:
         """The locks held at the beginning or now, and those of the dead.
 
         On an object store a holder is dead if it gives no sign of life for ``timing.expiry_s``;
@@ -61,11 +61,11 @@ class LockWatch:
         held = self._held | held_locks(self._storage)
         if self._storage.folder is not None:
             return held, []
-        stale = [Held(name, each.holder) for name, each in self._unmoved()]
+        stale = [HeldLock(name, each.holder) for name, each in self._unmoved()]
         dead = {each.name for each in stale}
         return {name: each for name, each in held.items() if name not in dead}, stale
 
-    def _unmoved(self) -> list[tuple[str, Entry]]:
+    def _unmoved(self) -> list[tuple[str, LeaseEntry]]:
         """The leases that are as they were at the beginning, once that is long enough ago."""
         while True:
             now = _exclusive_leases(self._storage)
@@ -76,12 +76,12 @@ class LockWatch:
             time.sleep(min(left, self._timing.poll_s[1]))
 
 
-def _held_files(folder: Path) -> dict[str, Held]:
+def _held_files(folder: Path) -> dict[str, HeldLock]:
     held = {}
     for path in sorted(folder.glob("*.lock")):
         note = _note_of_holder(path)
         if note is not None:
-            held[path.stem] = Held(path.stem, Holder.from_json(note))
+            held[path.stem] = HeldLock(path.stem, LockHolder.from_json(note))
     return held
 
 
@@ -106,7 +106,7 @@ def _note_of_holder(path: Path) -> bytes | None:
     return None
 
 
-def _exclusive_leases(storage: Storage) -> list[tuple[str, Entry]]:
+def _exclusive_leases(storage: Storage) -> list[tuple[str, LeaseEntry]]:
     """The leases on an object store that are held alone, each with the name of its lock."""
     leases = cast(ObjectStorage, storage)
     names = [file.name.removeprefix(f"{LOCKS}/") for file in leases.list(LOCKS)]

@@ -33,10 +33,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple, Self
 
-from tasks.common.errors import StorageDown, UserError
-from tasks.locks.waiting import Holder, Obstacle, Wanted, obtain
-from tasks.storage.object_store import UPLOADS, ObjectStorage
-from tasks.storage.retries import Conflict
+from article_flows.tasks.common.errors import StorageUnavailable, UserError
+from article_flows.tasks.locks.waiting import LockHolder, LockObstacle, LockRequest, obtain
+from article_flows.tasks.storage.object_store import UPLOADS, ObjectStorage
+from article_flows.tasks.storage.retries import WriteConflict
 
 if TYPE_CHECKING:
     from obstore import UpdateVersion
@@ -53,7 +53,7 @@ _MOST_CONFLICTS, _CONFLICT_S = 50, 0.1
 """Writes in a row that another's came before, and the longest pause between two, in seconds."""
 
 
-class Entry(NamedTuple):
+class LeaseEntry(NamedTuple):
     """One holder in a lock's object.
 
     Attributes:
@@ -64,7 +64,7 @@ class Entry(NamedTuple):
 
     beat: int
     session: str
-    holder: Holder
+    holder: LockHolder
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class LockState:
         version: of the object; None if there is none.
     """
 
-    holders: Mapping[str, Entry] = field(default_factory=dict)
+    holders: Mapping[str, LeaseEntry] = field(default_factory=dict)
     lost: frozenset[str] = frozenset()
     version: UpdateVersion | None = None
 
@@ -91,7 +91,7 @@ class LockState:
         try:
             document = json.loads(content)
             holders = {
-                token: Entry(beat, session, Holder(**holder))
+                token: LeaseEntry(beat, session, LockHolder(**holder))
                 for token, (beat, session, holder) in document["holders"].items()
             }
             return cls(holders, frozenset(document["lost"]), version)
@@ -122,7 +122,7 @@ class Lease:
 
     def __init__(
         self,
-        wanted: Wanted,
+        wanted: LockRequest,
         storage: ObjectStorage,
         token: str,
         state: LockState,
@@ -176,7 +176,7 @@ class Lease:
             )
 
     def still_held(self) -> None:
-        """Make sure that nobody has taken the lock over; see `tasks.locks.lock.Lock`."""
+        """Make sure that nobody has taken the lock over; see `Lock`."""
         if not self.is_sure:
             self.prove()
             if not self.is_sure:
@@ -216,7 +216,7 @@ class Lease:
         with contextlib.suppress(UserError), self._renewing:
             self._replace_entry(None)
 
-    def _replace_entry(self, entry: Entry | None) -> bool:
+    def _replace_entry(self, entry: LeaseEntry | None) -> bool:
         """Replace our entry, or remove it; return whether it was still there."""
         name = self._wanted.name
         for _ in range(_MOST_CONFLICTS):
@@ -232,7 +232,7 @@ class Lease:
             changed = replace(self._state, holders=holders, lost=self._state.lost - self._swept)
             try:
                 self._state = changed.write(self._storage, name)
-            except Conflict:
+            except WriteConflict:
                 # Others share the lock, or it is no longer ours.
                 self._state = LockState.read(self._storage, name)
                 time.sleep(random.uniform(0, _CONFLICT_S))
@@ -240,19 +240,19 @@ class Lease:
                 return True
         raise self._too_slow()
 
-    def _too_slow(self) -> StorageDown:
-        return StorageDown(
+    def _too_slow(self) -> StorageUnavailable:
+        return StorageUnavailable(
             f"lake {self._wanted.root}: the storage is too slow to hold the lock of "
             f"{self._wanted.name}; run again when it is faster: what was answered is kept"
         )
 
 
-def take_lease(wanted: Wanted, storage: ObjectStorage) -> Lease:
+def take_lease(wanted: LockRequest, storage: ObjectStorage) -> Lease:
     """Wait for a lock, and keep it alive.
 
     Raises:
         UserError: another run holds it, or the lake cannot be written.
-        StorageDown: the storage does not answer.
+        StorageUnavailable: the storage does not answer.
     """
     remedy = (
         f"the lock of a killed run is taken over at once on its own machine, else after "
@@ -268,9 +268,9 @@ def take_lease(wanted: Wanted, storage: ObjectStorage) -> Lease:
     return held
 
 
-def _see_that_conditions_count(wanted: Wanted, storage: ObjectStorage) -> None:
+def _see_that_conditions_count(wanted: LockRequest, storage: ObjectStorage) -> None:
     """Write the lock's object, which is there, as if it were not: that must be refused."""
-    with contextlib.suppress(Conflict):
+    with contextlib.suppress(WriteConflict):
         storage.write_version(f"{LOCKS}/{wanted.name}.json", b"{}", None)
         raise UserError(
             f"lake {wanted.root}: its store ignores the conditions of writes (If-None-Match), so "
@@ -289,25 +289,25 @@ class _Seen(NamedTuple):
 class LeaseCandidate:
     """One who wants a lock, and what it has seen of those who have it."""
 
-    def __init__(self, wanted: Wanted, storage: ObjectStorage) -> None:
+    def __init__(self, wanted: LockRequest, storage: ObjectStorage) -> None:
         self._wanted = wanted
         self._storage = storage
         self._token = secrets.token_hex(8)
-        self._entry: Entry | None = None
+        self._entry: LeaseEntry | None = None
         self._began = 0.0
         self._seen: dict[str, _Seen] = {}
         self._looked = wanted.timing.clock()
 
-    def attempt(self) -> Lease | Obstacle:
+    def attempt(self) -> Lease | LockObstacle:
         """Take the lock if nobody but the dead is in the way; never waits."""
         for _ in range(_MOST_TRIES):
             try:
                 return self._try(LockState.read(self._storage, self._wanted.name))
-            except Conflict:
+            except WriteConflict:
                 continue  # another was first: look again
-        return Obstacle((), undecided=True)
+        return LockObstacle((), undecided=True)
 
-    def _try(self, state: LockState) -> Lease | Obstacle:
+    def _try(self, state: LockState) -> Lease | LockObstacle:
         wanted, storage = self._wanted, self._storage
         alive, dead = self._judge(state)
         rivals = [
@@ -315,12 +315,14 @@ class LeaseCandidate:
         ]
         if rivals:
             holders = tuple(state.holders[token].holder for token in rivals)
-            return Obstacle(holders, undecided=not any(self._seen[each].alive for each in rivals))
+            return LockObstacle(
+                holders, undecided=not any(self._seen[each].alive for each in rivals)
+            )
         if self._token not in state.holders or state.holders[self._token] != self._entry:
             holding = {token: state.holders[token] for token in alive}
             lost = state.lost | {state.holders[token].session for token in dead}
             self._began = wanted.timing.clock()
-            self._entry = Entry(0, storage.session, wanted.holder())
+            self._entry = LeaseEntry(0, storage.session, wanted.holder())
             state = replace(state, holders={**holding, self._token: self._entry}, lost=lost)
             state = state.write(storage, wanted.name)
         lease = Lease(wanted, storage, self._token, state, self._began)

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol, cast
 
-from tasks.locks.waiting import TIMING, Timing, Wanted
-from tasks.storage.base import Storage
+from article_flows.tasks.locks.waiting import TIMING, LockRequest, Timing
+from article_flows.tasks.storage.base import Storage
 
 
 class Lock(Protocol):
@@ -27,7 +27,7 @@ class Lock(Protocol):
 
         Raises:
             UserError: it is not. What this run has not committed it must not commit.
-            StorageDown: the storage does not say.
+            StorageUnavailable: the storage does not say.
         """
         ...
 
@@ -64,17 +64,19 @@ def locked(
 
     Raises:
         UserError: another run holds it, or the lake cannot be written or has no locks.
-        StorageDown: the storage does not answer.
+        StorageUnavailable: the storage does not answer.
     """
-    wanted = Wanted(storage.root, name, shared, label, wait_s, on_wait, timing)
+    wanted = LockRequest(storage.root, name, shared, label, wait_s, on_wait, timing)
     lock: Lock
     if storage.folder is not None:
-        from tasks.locks.file_locks import lock_file  # one of the two is all that a run needs
+        from article_flows.tasks.locks.file_locks import (
+            lock_file,  # one of the two is all that a run needs
+        )
 
         lock = lock_file(wanted, storage.folder)
     else:
-        from tasks.locks.lease import take_lease
-        from tasks.storage.object_store import ObjectStorage
+        from article_flows.tasks.locks.lease import take_lease
+        from article_flows.tasks.storage.object_store import ObjectStorage
 
         lock = take_lease(wanted, cast(ObjectStorage, storage))
     try:

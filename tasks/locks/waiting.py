@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from tasks.common.errors import Locked
+from article_flows.tasks.common.errors import Locked
 
 T = TypeVar("T")
 
@@ -80,7 +80,7 @@ def started(pid: int) -> str:
     return "" if fields[_STATE] in (b"Z", b"X") else fields[_STARTED].decode()
 
 
-class Holder(NamedTuple):
+class LockHolder(NamedTuple):
     """A run as it presents itself to those who wait for it."""
 
     host: str
@@ -92,7 +92,7 @@ class Holder(NamedTuple):
     started: str
 
     @classmethod
-    def this_run(cls, label: str, shared: bool) -> Holder:
+    def this_run(cls, label: str, shared: bool) -> LockHolder:
         """This process, from now on."""
         since = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
         name, pid = " ".join(label.split()), os.getpid()
@@ -103,7 +103,7 @@ class Holder(NamedTuple):
         return json.dumps(self._asdict()).encode()
 
     @classmethod
-    def from_json(cls, content: bytes) -> Holder | None:
+    def from_json(cls, content: bytes) -> LockHolder | None:
         """Who wrote this; None for what is no holder's."""
         try:
             fields = json.loads(content)
@@ -122,7 +122,7 @@ class Holder(NamedTuple):
         return f"{label}process {self.pid} on {self.host}, since {self.since}"
 
 
-class Obstacle(NamedTuple):
+class LockObstacle(NamedTuple):
     """Why a lock cannot be had now.
 
     Attributes:
@@ -130,13 +130,13 @@ class Obstacle(NamedTuple):
         undecided: they may be dead, or about to withdraw: only time can tell.
     """
 
-    holders: tuple[Holder, ...]
+    holders: tuple[LockHolder, ...]
     undecided: bool = False
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """A lock that somebody wants, and how much; the arguments of `tasks.locks.lock.locked`."""
+class LockRequest:
+    """A lock that somebody wants, and how much; the arguments of `locked`."""
 
     root: str
     name: str
@@ -146,12 +146,12 @@ class Wanted:
     on_wait: Callable[[str], None] | None
     timing: Timing
 
-    def holder(self) -> Holder:
+    def holder(self) -> LockHolder:
         """How this run presents itself if it gets the lock now."""
-        return Holder.this_run(self.label, self.shared)
+        return LockHolder.this_run(self.label, self.shared)
 
 
-def obtain(wanted: Wanted, attempt: Callable[[], T | Obstacle], remedy: str) -> T:
+def obtain(wanted: LockRequest, attempt: Callable[[], T | LockObstacle], remedy: str) -> T:
     """Attempt it again and again until it succeeds or the patience is at an end.
 
     An undecided obstacle is looked at for two expiries at least, however short the patience: else
@@ -167,7 +167,7 @@ def obtain(wanted: Wanted, attempt: Callable[[], T | Obstacle], remedy: str) -> 
     """
     timing = wanted.timing
     started, told = timing.clock(), False
-    while isinstance(outcome := attempt(), Obstacle):
+    while isinstance(outcome := attempt(), LockObstacle):
         waited = timing.clock() - started
         patience = wanted.wait_s
         if outcome.undecided:
@@ -184,7 +184,7 @@ def obtain(wanted: Wanted, attempt: Callable[[], T | Obstacle], remedy: str) -> 
     return outcome
 
 
-def _taken(wanted: Wanted, obstacle: Obstacle) -> str:
+def _taken(wanted: LockRequest, obstacle: LockObstacle) -> str:
     """That, and by whom, a lock is held."""
     reading = bool(obstacle.holders) and all(holder.shared for holder in obstacle.holders)
     line = f"lake {wanted.root}: another run is {'reading' if reading else 'writing'} {wanted.name}"
@@ -194,7 +194,7 @@ def _taken(wanted: Wanted, obstacle: Obstacle) -> str:
     return f"{line} ({obstacle.holders[0]}{more})"
 
 
-def _plan(wanted: Wanted) -> str:
+def _plan(wanted: LockRequest) -> str:
     """What one who finds a lock taken does about it."""
     if wanted.wait_s <= 0:
         return f"seeing whether it is alive, for {wanted.timing.expiry_s:.0f} s at most"

@@ -8,11 +8,11 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 
-from tasks.mock_endpoint.faults import FAULTS, Faults
-from tasks.mock_endpoint.process import API_KEY_VARIABLE
-from tasks.mock_endpoint.protocol import MODEL_ID, NOTICE
-from tasks.mock_endpoint.server import serve
-from tasks.mock_endpoint.service import Service
+from article_flows.tasks.mock_endpoint.faults import FAULTS, Faults
+from article_flows.tasks.mock_endpoint.process import API_KEY_VARIABLE
+from article_flows.tasks.mock_endpoint.protocol import MODEL_ID, NOTICE
+from article_flows.tasks.mock_endpoint.server import serve
+from article_flows.tasks.mock_endpoint.service import Service
 
 
 def main(

@@ -5,13 +5,13 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from tasks.llm.protocol.token_estimate import estimate_tokens
-from tasks.mock_endpoint.extractive import Document, clip
-from tasks.mock_endpoint.protocol import ChatRequest
-from tasks.mock_endpoint.schema_filler import fill, sentences_wanted
+from article_flows.tasks.llm.protocol.token_estimate import estimate_tokens
+from article_flows.tasks.mock_endpoint.extractive import Document, clip
+from article_flows.tasks.mock_endpoint.protocol import ChatRequest
+from article_flows.tasks.mock_endpoint.schema_filler import fill, sentences_wanted
 
 
-class Answer(NamedTuple):
+class GeneratedAnswer(NamedTuple):
     """The content of a completion; None as the content filter leaves it."""
 
     content: str | None
@@ -19,7 +19,7 @@ class Answer(NamedTuple):
     tokens: int
 
 
-def compose(chat: ChatRequest) -> Answer:
+def compose(chat: ChatRequest) -> GeneratedAnswer:
     """Answer a request, cut at its max_tokens.
 
     Raises:
@@ -37,17 +37,17 @@ def compose(chat: ChatRequest) -> Answer:
     tokens = estimate_tokens(content)
     if chat.max_tokens is not None and tokens > chat.max_tokens:
         return _cut(content, chat.max_tokens)
-    return Answer(content, "stop", tokens)
+    return GeneratedAnswer(content, "stop", tokens)
 
 
-def spoil(answer: Answer, fault: str) -> Answer:
+def spoil(answer: GeneratedAnswer, fault: str) -> GeneratedAnswer:
     """Do to an answer what a fault does to its content."""
     content = answer.content or ""
     match fault:
         case "content_filter":
-            return Answer(None, "content_filter", 0)
+            return GeneratedAnswer(None, "content_filter", 0)
         case "empty":
-            return Answer("", "stop", 0)
+            return GeneratedAnswer("", "stop", 0)
         case "cut":
             return _cut(content, answer.tokens // 2)
         case "invalid_json":
@@ -56,14 +56,14 @@ def spoil(answer: Answer, fault: str) -> Answer:
             return answer
 
 
-def _cut(content: str, tokens: int) -> Answer:
+def _cut(content: str, tokens: int) -> GeneratedAnswer:
     """Return an answer that ends where the model ran out of tokens."""
     part = clip(content, tokens)
-    return Answer(part, "length", estimate_tokens(part))
+    return GeneratedAnswer(part, "length", estimate_tokens(part))
 
 
 def completion(
-    chat: ChatRequest, answer: Answer, *, call: str, cached_tokens: int
+    chat: ChatRequest, answer: GeneratedAnswer, *, call: str, cached_tokens: int
 ) -> dict[str, Any]:
     """Return the body of a chat completion."""
     message = {"role": "assistant", "content": answer.content, "refusal": None}

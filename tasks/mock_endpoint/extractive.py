@@ -16,8 +16,8 @@ from typing import Final
 import pycld2
 from sentencex import segment
 
-from tasks.llm.protocol.token_estimate import estimate_tokens
-from tasks.mock_endpoint.words import HAN_FUNCTION_CHARACTERS, STEM_LENGTH, STOP_WORDS
+from article_flows.tasks.llm.protocol.token_estimate import estimate_tokens
+from article_flows.tasks.mock_endpoint.words import HAN_FUNCTION_CHARACTERS, STEM_LENGTH, STOP_WORDS
 
 _SAMPLE: Final = 1000
 _MOST_CHARACTERS: Final = 250_000

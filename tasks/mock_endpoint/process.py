@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
-from tasks.common.package_data import IMPORT_ROOT
+from article_flows.tasks.common.package_data import IMPORT_ROOT
 
 API_KEY_VARIABLE: Final = "EMBEDDED_ENDPOINT_API_KEY"
 """Where the endpoint's API key comes from: the environment shows in no list of processes."""
@@ -17,7 +17,10 @@ _SECONDS_TO_STOP: Final = 5.0
 
 @contextmanager
 def running_mock_endpoint(
-    arguments: Sequence[str] = (), *, api_key: str = "", module: str = "tasks.mock_endpoint"
+    arguments: Sequence[str] = (),
+    *,
+    api_key: str = "",
+    module: str = "article_flows.tasks.mock_endpoint",
 ) -> Iterator[str]:
     """Run the endpoint on a free port of the loopback; gives its base URL, up to /v1.
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, Literal
 import orjson
 from pydantic import AliasChoices, BaseModel, BeforeValidator, Field, ValidationError
 
-from tasks.llm.protocol.token_estimate import estimate_tokens
+from article_flows.tasks.llm.protocol.token_estimate import estimate_tokens
 
 MODEL_ID: Final = "extractive-v1"
 NOTICE: Final = "extractive (picks sentences out of the text), not a language model"

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from math import ceil
 from time import monotonic
 
-from tasks.mock_endpoint.protocol import ApiError
+from article_flows.tasks.mock_endpoint.protocol import ApiError
 
 
 class _Bucket:

@@ -9,9 +9,9 @@ import re
 from math import ceil, floor, inf
 from typing import Any, Final
 
-from tasks.mock_endpoint.extractive import Document
-from tasks.mock_endpoint.protocol import ApiError
-from tasks.mock_endpoint.words import ranked_labels
+from article_flows.tasks.mock_endpoint.extractive import Document
+from article_flows.tasks.mock_endpoint.protocol import ApiError
+from article_flows.tasks.mock_endpoint.words import ranked_labels
 
 Schema = dict[str, Any]
 

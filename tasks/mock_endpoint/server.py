@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from tasks.mock_endpoint.service import BREAKING, CHAT_PATH, Reply, Service
+from article_flows.tasks.mock_endpoint.service import BREAKING, CHAT_PATH, Reply, Service
 
 _LARGEST_REQUEST: Final = 64 * 2**20
 _LINGER_NONE: Final = struct.pack("ii", 1, 0)

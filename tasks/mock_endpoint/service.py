@@ -7,11 +7,17 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
-from tasks.llm.protocol.token_estimate import estimate_tokens
-from tasks.mock_endpoint.answers import Answer, completion, compose, spoil
-from tasks.mock_endpoint.faults import Faults
-from tasks.mock_endpoint.protocol import MODEL_ID, NOTICE, ApiError, ChatRequest, parse_chat
-from tasks.mock_endpoint.quota import Quota
+from article_flows.tasks.llm.protocol.token_estimate import estimate_tokens
+from article_flows.tasks.mock_endpoint.answers import GeneratedAnswer, completion, compose, spoil
+from article_flows.tasks.mock_endpoint.faults import Faults
+from article_flows.tasks.mock_endpoint.protocol import (
+    MODEL_ID,
+    NOTICE,
+    ApiError,
+    ChatRequest,
+    parse_chat,
+)
+from article_flows.tasks.mock_endpoint.quota import Quota
 
 CHAT_PATH: Final = "/v1/chat/completions"
 BREAKING: Final = ("reset", "stall", "truncated")
@@ -101,7 +107,7 @@ class Service:
         self.active -= 1
         self._answers += sent and reply.status == 200
 
-    def answered(self, body: bytes) -> tuple[ChatRequest, Answer, str]:
+    def answered(self, body: bytes) -> tuple[ChatRequest, GeneratedAnswer, str]:
         """Read a request and answer it; the third is what tells its prompt from others."""
         return _answered(body)
 
@@ -189,6 +195,6 @@ class Service:
 
 
 @lru_cache(maxsize=4096)
-def _answered(body: bytes) -> tuple[ChatRequest, Answer, str]:
+def _answered(body: bytes) -> tuple[ChatRequest, GeneratedAnswer, str]:
     chat = parse_chat(body)
     return chat, compose(chat), chat.prompt_hash

@@ -12,7 +12,7 @@ import sys
 import threading
 from typing import NoReturn
 
-from tasks.storage.scratch import remove_scratch
+from article_flows.tasks.storage.scratch import remove_scratch
 
 RETRIES = "PREFECT_CLIENT_MAX_RETRIES"
 
@@ -25,7 +25,7 @@ _LAST_S = 8.0
 """Seconds in which the API answers if it is there, and that the end of the command waits for it."""
 
 
-class Absence:
+class ApiOutage:
     """Whether Prefect's API is away, as far as this process knows.
 
     Attributes:
@@ -74,7 +74,7 @@ def _exit(status: int) -> None:
     os._exit(status)
 
 
-absence = Absence()
+absence = ApiOutage()
 """Of the API that this process talks to."""
 
 

@@ -71,7 +71,7 @@ class InFlightGate:
         self.leave()
 
 
-class Job(Protocol):
+class LoopJob(Protocol):
     """What an `EventLoopThread` runs."""
 
     def run(self) -> Coroutine[Any, Any, None]:
@@ -91,7 +91,7 @@ class EventLoopThread:
     """
 
     def __init__(self) -> None:
-        self._jobs: dict[asyncio.Task[None], Job] = {}
+        self._jobs: dict[asyncio.Task[None], LoopJob] = {}
         self._lock = threading.Lock()
         self._intake_open = True
         self._serving: concurrent.futures.Future[asyncio.AbstractEventLoop] = (
@@ -116,7 +116,7 @@ class EventLoopThread:
         """Whether the calling thread is this loop's."""
         return threading.get_ident() == self._thread.ident
 
-    def start(self, job: Job, context: contextvars.Context) -> None:
+    def start(self, job: LoopJob, context: contextvars.Context) -> None:
         """Run `job` on the loop, in `context`. Raises RuntimeError if the loop is stopping."""
         with self._lock:
             if not self._intake_open:
@@ -182,7 +182,7 @@ class EventLoopThread:
                 while self._jobs:
                     await asyncio.wait(self._jobs)
 
-    def _create_task(self, job: Job, context: contextvars.Context) -> None:
+    def _create_task(self, job: LoopJob, context: contextvars.Context) -> None:
         context.run(self._share_clients)
         task = self._loop.create_task(job.run(), context=context)
         self._jobs[task] = job

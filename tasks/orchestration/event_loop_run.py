@@ -24,7 +24,7 @@ from prefect.task_engine import AsyncTaskRunEngine, run_task_async, run_task_syn
 from prefect.utilities.annotations import quote
 from prefect.utilities.collections import StopVisiting, visit_collection
 
-from tasks.orchestration.event_loop import EventLoopThread, until_done
+from article_flows.tasks.orchestration.event_loop import EventLoopThread, until_done
 
 R = TypeVar("R")
 

@@ -18,8 +18,12 @@ from prefect.futures import PrefectConcurrentFuture, PrefectFuture
 from prefect.task_runners import TaskRunner
 from prefect.utilities.annotations import quote
 
-from tasks.orchestration.event_loop import EventLoopThread, InFlightGate, on_event_loop_thread
-from tasks.orchestration.event_loop_run import TaskRunJob
+from article_flows.tasks.orchestration.event_loop import (
+    EventLoopThread,
+    InFlightGate,
+    on_event_loop_thread,
+)
+from article_flows.tasks.orchestration.event_loop_run import TaskRunJob
 
 _current_runner: contextvars.ContextVar["EventLoopTaskRunner"] = contextvars.ContextVar(
     "event-loop-task-runner"

@@ -23,7 +23,7 @@ _LOG_EVERY_S = 30.0
 _LAST_S = 5.0
 
 
-class Progress(Protocol):
+class ProgressSource(Protocol):
     """What can be shown."""
 
     @property
@@ -35,7 +35,7 @@ class Progress(Protocol):
 
 
 @contextmanager
-def shown(progress: Progress, key: str) -> Iterator[None]:
+def shown(progress: ProgressSource, key: str) -> Iterator[None]:
     """Show progress from threads of its own, until the block ends; ``key`` is the artifact's."""
     ending = threading.Event()
     lines = _show_line if sys.stderr.isatty() else _log_lines
@@ -54,19 +54,19 @@ def shown(progress: Progress, key: str) -> Iterator[None]:
             thread.join(_LAST_S)
 
 
-def _show_line(progress: Progress, ending: threading.Event) -> None:
+def _show_line(progress: ProgressSource, ending: threading.Event) -> None:
     with Live(console=Console(stderr=True), transient=True, refresh_per_second=8) as live:
         while not ending.wait(_LINE_EVERY_S):
             live.update(Text(progress.line()))
 
 
-def _log_lines(progress: Progress, ending: threading.Event) -> None:
+def _log_lines(progress: ProgressSource, ending: threading.Event) -> None:
     logger = get_run_logger()
     while not ending.wait(_LOG_EVERY_S):
         logger.info(progress.line())
 
 
-def _show_artifact(progress: Progress, key: str, ending: threading.Event) -> None:
+def _show_artifact(progress: ProgressSource, key: str, ending: threading.Event) -> None:
     """The UI's bar; if Prefect's API is away, only the bar suffers."""
     artifact: UUID | None = None
     pause = 0.0

@@ -20,8 +20,8 @@ from tempfile import TemporaryFile
 
 import httpx
 
-from tasks.common.errors import UserError
-from tasks.common.package_data import IMPORT_ROOT
+from article_flows.tasks.common.errors import UserError
+from article_flows.tasks.common.package_data import IMPORT_ROOT
 
 _SECONDS_TO_STOP = 5.0
 _NEWER_DATABASE = "Can't locate revision identified by"
@@ -48,7 +48,7 @@ def start(timeout_s: float) -> str:
                     sys.executable,
                     "-P",
                     "-m",
-                    "tasks.orchestration.temporary_server",
+                    "article_flows.tasks.orchestration.temporary_server",
                     str(listener.fileno()),
                 ],
                 stdin=subprocess.PIPE,

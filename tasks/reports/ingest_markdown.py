@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from tasks.ingest.profile import LENGTHS, Profile
-from tasks.ingest.report import COUNTS, IngestReport
-from tasks.ingest.source_report import SourceReport
-from tasks.reports.markdown import code, escaped, table
+from article_flows.tasks.ingest.profile import LENGTHS, LoadProfile
+from article_flows.tasks.ingest.report import COUNTS, IngestReport
+from article_flows.tasks.ingest.source_report import SourceReport
+from article_flows.tasks.reports.markdown import code, escaped, table
 
 _SOURCES_SHOWN = 20
 _MANY_CHANGED = 2
@@ -182,14 +182,14 @@ def profile_markdown(report: IngestReport) -> str:
     return "\n".join([*lines, ""])
 
 
-def _lengths(profile: Profile) -> list[tuple[str, int]]:
+def _lengths(profile: LoadProfile) -> list[tuple[str, int]]:
     names = [f"under {LENGTHS[0]:,}"]
     names += [f"{low:,} to {high - 1:,}" for low, high in pairwise(LENGTHS)]
     names.append(f"{LENGTHS[-1]:,} and more")
     return [(name, profile.lengths[index]) for index, name in enumerate(names)]
 
 
-def _years(profile: Profile) -> list[tuple[str, int]]:
+def _years(profile: LoadProfile) -> list[tuple[str, int]]:
     years = sorted(year for year in profile.years if year is not None)
     counts = [(str(year), profile.years[year]) for year in years]
     if len(counts) > _MOST_ROWS:

@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tasks.common.text_safety import clock, printable
-from tasks.summarize.report import SummarizeReport
+from article_flows.tasks.common.text_safety import clock, printable
+from article_flows.tasks.summarize.report import SummarizeReport
 
 # The last two keep bare addresses from becoming links, as GitHub's Markdown makes them.
 _SPECIAL = re.compile(r"[\\`*_{}\[\]<>|#!~&@]|:(?=//)|(?<=www)\.", re.IGNORECASE)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tasks.ingest.report import IngestReport
-from tasks.summarize.report import SummarizeReport
+from article_flows.tasks.ingest.report import IngestReport
+from article_flows.tasks.summarize.report import SummarizeReport
 
 
 def run_as_json(

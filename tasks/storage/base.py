@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from tasks.common.errors import StorageDown, UserError
+from article_flows.tasks.common.errors import StorageUnavailable, UserError
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 """What a write fails with when there is no room left, on the disk or for this user."""
@@ -28,7 +28,7 @@ class Storage(Protocol):
     """What a lake asks of the place where its files lie. Safe to use from several threads.
 
     Every method raises UserError where the user has to mend something (no such bucket, no
-    permission), StorageDown where the storage does not answer for longer than its patience.
+    permission), StorageUnavailable where the storage does not answer for longer than its patience.
     """
 
     @property
@@ -82,7 +82,7 @@ class Storage(Protocol):
 def unwritable(root: str, error: OSError) -> UserError:
     """What to say, and do, about a lake that cannot be written."""
     if error.errno in FULL:
-        return StorageDown(
+        return StorageUnavailable(
             f"lake {root}: the disk is full; free some space, then run again: what was answered "
             "is kept"
         )

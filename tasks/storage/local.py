@@ -11,9 +11,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from tasks.common.errors import UserError
-from tasks.storage.base import StoredFile, unwritable
-from tasks.storage.scratch import Scratch
+from article_flows.tasks.common.errors import UserError
+from article_flows.tasks.storage.base import StoredFile, unwritable
+from article_flows.tasks.storage.scratch import Scratch
 
 
 class LocalStorage:

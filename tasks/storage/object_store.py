@@ -1,8 +1,8 @@
 """A lake in a bucket of an object store: S3 and what speaks it, Google's, Azure's.
 
-obstore does the talking (`tasks.storage.uri`); an object appears when it is whole.
+obstore does the talking (`uri.py`); an object appears when it is whole.
 
-While the storage has leases (`tasks.locks.lease`), what is published goes through a fence: it is
+While the storage has leases (`lease.py`), what is published goes through a fence: it is
 uploaded below ``_staging/uploads/<session>/``, then the leases are renewed, then the store copies
 it to its name. Who takes a lease over deletes the uploads of the session that has lost it, after
 its own write to the lock and before it does anything else. So a holder that was paused or cut off
@@ -22,11 +22,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
-from tasks.common.errors import UserError
-from tasks.storage.base import StoredFile, unwritable
-from tasks.storage.retries import PATIENCE_S, Retries
-from tasks.storage.scratch import Scratch, sweep, temporary_parent
-from tasks.storage.uri import Address, list_objects, open_store
+from article_flows.tasks.common.errors import UserError
+from article_flows.tasks.storage.base import StoredFile, unwritable
+from article_flows.tasks.storage.retries import PATIENCE_S, Retries
+from article_flows.tasks.storage.scratch import Scratch, sweep, temporary_parent
+from article_flows.tasks.storage.uri import Address, list_objects, open_store
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -52,10 +52,10 @@ class Fence(Protocol):
 
 
 class ObjectStorage:
-    """A lake below a prefix of a bucket; see `tasks.storage.base.Storage`.
+    """A lake below a prefix of a bucket; see `Storage`.
 
     Args:
-        uri: as `tasks.storage.uri.Address` takes it, for instance
+        uri: as `Address` takes it, for instance
             ``s3://bucket/prefix?endpoint_override=localhost:9000&scheme=http``.
         patience_s: seconds for which a failing operation is tried again.
 
@@ -202,7 +202,7 @@ class ObjectFile(io.RawIOBase):
 
     Raises:
         FileNotFoundError: there is no such object (any more), also while reading.
-        UserError, StorageDown: as `Retries.call`.
+        UserError, StorageUnavailable: as `Retries.call`.
     """
 
     def __init__(self, store: ObjectStore, name: str, retries: Retries) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from urllib.parse import unquote, urlsplit
 
-from tasks.common.errors import UserError
-from tasks.storage.base import Storage
-from tasks.storage.local import LocalStorage
+from article_flows.tasks.common.errors import UserError
+from article_flows.tasks.storage.base import Storage
+from article_flows.tasks.storage.local import LocalStorage
 
 URI = re.compile(r"^([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
 
@@ -24,7 +24,7 @@ def open_storage(root: str) -> Storage:
     if scheme[1].lower() == "file":
         return LocalStorage(_path_of(root))
     # Only who keeps a lake there needs it.
-    from tasks.storage.object_store import ObjectStorage
+    from article_flows.tasks.storage.object_store import ObjectStorage
 
     return ObjectStorage(root)
 

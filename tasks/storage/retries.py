@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
 
-from tasks.common.errors import StorageDown, UserError
+from article_flows.tasks.common.errors import StorageUnavailable, UserError
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -48,11 +48,11 @@ def in_one_line(error: Exception) -> str:
     return " ".join(_QUERY.sub("", said).split())[:300]
 
 
-class Conflict(Exception):
+class WriteConflict(Exception):
     """An object is not as a write demanded: it exists, or is another version by now."""
 
 
-class NoBucket(UserError):
+class BucketNotFound(UserError):
     """The bucket of an address does not exist."""
 
 
@@ -88,15 +88,15 @@ class Retries:
             FileNotFoundError: as the operation.
             Conflict: the object is not as the operation demanded.
             UserError: it fails in a way that does not pass.
-            StorageDown: it has failed for longer than the patience.
+            StorageUnavailable: it has failed for longer than the patience.
         """
         operation_id = object()
         answered = False
         try:
             result = self._until_it_works(what, operation, operation_id)
             answered = True
-        except (FileNotFoundError, Conflict, UserError) as error:
-            answered = not isinstance(error, StorageDown)
+        except (FileNotFoundError, WriteConflict, UserError) as error:
+            answered = not isinstance(error, StorageUnavailable)
             raise
         finally:
             self._ends(operation_id, answered)
@@ -109,11 +109,11 @@ class Retries:
                 return operation()
             except (AlreadyExistsError, PreconditionError) as error:
                 # Servers disagree on which is which: some answer 409 where others answer 412.
-                raise Conflict(what) from error
+                raise WriteConflict(what) from error
             except (OSError, BaseError) as error:
                 said = in_one_line(error)
                 if _NO_BUCKET.search(str(error)):
-                    raise NoBucket(
+                    raise BucketNotFound(
                         f"{self._place}: there is no bucket {self._bucket}; make it, or mend the "
                         "address"
                     ) from error
@@ -127,7 +127,7 @@ class Retries:
                 elapsed_s = time.monotonic() - started
                 self._fails(operation_id, f"cannot {what} now ({said}); trying again")
                 if elapsed_s >= (self._patience_s if self._reached else self._first_patience_s):
-                    raise StorageDown(
+                    raise StorageUnavailable(
                         f"{self._place}: cannot {what}, for {elapsed_s:.0f} s: {said}; when "
                         "the storage is back, run again: what was answered is kept"
                     ) from error

@@ -14,9 +14,9 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 from obstore.exceptions import BaseError
 from obstore.store import from_url
 
-from tasks.common.errors import UserError
-from tasks.storage.base import StoredFile
-from tasks.storage.retries import Retries, in_one_line
+from article_flows.tasks.common.errors import UserError
+from article_flows.tasks.storage.base import StoredFile
+from article_flows.tasks.storage.retries import Retries, in_one_line
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, ObjectStore, RetryConfig
@@ -26,7 +26,7 @@ _CONNECT_S, _SILENCE_S, _REQUEST_S = 5.0, 20.0, 600.0
 
 _RETRY: RetryConfig = {"max_retries": 3, "retry_timeout": timedelta(seconds=5)}
 """What obstore tries again by itself: single requests that a busy store turns away. What fails
-after that is an outage, and is `tasks.storage.retries`'s."""
+after that is an outage, and is `retries.py`'s."""
 
 _REGION_S = 20.0
 """Seconds for which a bucket's region is asked for: nothing is lost yet, and somebody waits."""

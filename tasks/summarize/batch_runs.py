@@ -8,10 +8,10 @@ from typing import Any, cast
 
 from prefect.futures import PrefectConcurrentFuture, PrefectFuture
 
-from tasks.common.errors import UserError
-from tasks.llm.protocol.error_classification import one_line
-from tasks.summarize.batches import Batch
-from tasks.summarize.job import Counts
+from article_flows.tasks.common.errors import UserError
+from article_flows.tasks.llm.protocol.error_classification import one_line
+from article_flows.tasks.summarize.batches import Batch
+from article_flows.tasks.summarize.job import Counts
 
 
 class BatchRuns:

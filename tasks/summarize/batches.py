@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from tasks.common.article_schema import ARTICLES_SCHEMA
-from tasks.lake.lake import Lake
-from tasks.lake.parts import group_starts, with_columns
-from tasks.lake.sorted_keys import Flags
+from article_flows.tasks.common.article_schema import ARTICLES_SCHEMA
+from article_flows.tasks.lake.lake import Lake
+from article_flows.tasks.lake.parts import group_starts, with_columns
+from article_flows.tasks.lake.sorted_keys import Flags
 
 Batch = dict[str, Any]
 """Which rows of which parts: ``{"number": 7, "size": 50, "rows": {part: [[start, stop], ...]}}``.

@@ -10,11 +10,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tasks.enriched.outcomes import Outcome
-from tasks.enriched.table import EnrichedTable
-from tasks.lake.parts import PartFile, group_starts
-from tasks.summarize.batches import Batch, read_batch
-from tasks.summarize.job import Counts, Job
+from article_flows.tasks.enriched.outcomes import Outcome
+from article_flows.tasks.enriched.table import EnrichedTable
+from article_flows.tasks.lake.parts import PartFile, group_starts
+from article_flows.tasks.summarize.batches import Batch, read_batch
+from article_flows.tasks.summarize.job import Counts, Job
 
 _FACTS = [
     each.name

@@ -11,12 +11,12 @@ from urllib.parse import urlsplit
 
 from prefect.blocks.system import Secret
 
-from tasks.common.errors import UsageError, UserError
-from tasks.llm.gateway.gateway import Gateway
-from tasks.llm.protocol.prices import FREE, Price
-from tasks.llm.transports.base import Transport
-from tasks.llm.transports.http_transport import HttpTransport
-from tasks.settings import EMBEDDED, LIST_PRICE, SummarizeSettings
+from article_flows.tasks.common.errors import UsageError, UserError
+from article_flows.tasks.llm.gateway.gateway import Gateway
+from article_flows.tasks.llm.protocol.prices import FREE, Price
+from article_flows.tasks.llm.transports.base import Transport
+from article_flows.tasks.llm.transports.http_transport import HttpTransport
+from article_flows.tasks.settings import EMBEDDED, LIST_PRICE, SummarizeSettings
 
 EMBEDDED_MODEL = "extractive-v1"
 _OPENAI = "https://api.openai.com/v1"
@@ -100,7 +100,7 @@ def build_gateway(endpoint: Endpoint, base_url: str, settings: SummarizeSettings
 def _transport(endpoint: Endpoint, base_url: str, settings: SummarizeSettings) -> Transport:
     if settings.client == "openai":
         # It takes half a second to import, and is seldom wanted.
-        from tasks.llm.transports.openai_transport import open_client
+        from article_flows.tasks.llm.transports.openai_transport import open_client
 
         return open_client(base_url, endpoint.api_key, settings.timeout_s)
     return HttpTransport(base_url, endpoint.api_key, settings.timeout_s)

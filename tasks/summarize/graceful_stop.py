@@ -9,8 +9,8 @@ import time
 from types import FrameType
 from typing import Self
 
-from tasks.common.signals import end_by_signal, handling
-from tasks.llm.gateway.gateway import Gateway
+from article_flows.tasks.common.signals import end_by_signal, handling
+from article_flows.tasks.llm.gateway.gateway import Gateway
 
 _SAME_S = 0.3
 """Seconds within which a second signal is the first one once more: `timeout` of the coreutils,

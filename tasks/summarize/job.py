@@ -10,20 +10,20 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from tasks.common.errors import UserError
-from tasks.enriched.failures import refused_texts
-from tasks.enriched.outcomes import Outcome, read_outcomes
-from tasks.enriched.table import EnrichedTable
-from tasks.enriched.upkeep import keep_orphans
-from tasks.journal.open import BatchJournal, Journals
-from tasks.lake.key_columns import read_parts, texts_among
-from tasks.llm.gateway.gateway import Gateway
-from tasks.llm.protocol.chat import ChatTemplate
-from tasks.llm.protocol.request import Asking, Result
-from tasks.llm.protocol.results import Answer, Parse, Unanswered
-from tasks.locks.lock import Lock
-from tasks.summarize.batches import Batch, read_batch
-from tasks.summarize.endpoint import Endpoint
+from article_flows.tasks.common.errors import UserError
+from article_flows.tasks.enriched.failures import permanently_failed_texts
+from article_flows.tasks.enriched.outcomes import Outcome, read_outcomes
+from article_flows.tasks.enriched.table import EnrichedTable
+from article_flows.tasks.enriched.upkeep import keep_orphans
+from article_flows.tasks.journal.open import BatchJournal, Journals
+from article_flows.tasks.lake.key_columns import read_parts, texts_among
+from article_flows.tasks.llm.gateway.gateway import Gateway
+from article_flows.tasks.llm.protocol.chat import ChatTemplate
+from article_flows.tasks.llm.protocol.request import Request, Result
+from article_flows.tasks.llm.protocol.results import Answer, Parse, RequestFailed
+from article_flows.tasks.locks.lock import Lock
+from article_flows.tasks.summarize.batches import Batch, read_batch
+from article_flows.tasks.summarize.endpoint import Endpoint
 
 
 @dataclass
@@ -98,7 +98,7 @@ class Job:
         """
         uncommitted = self.recovered & self.kept.keys()
         if uncommitted:
-            uncommitted -= refused_texts(self.table)
+            uncommitted -= permanently_failed_texts(self.table)
         if uncommitted:
             answers = read_parts(self.table.lake.parts(self.table.folder))
             uncommitted -= texts_among((stretch.texts for stretch in answers), uncommitted)
@@ -241,7 +241,7 @@ class BatchAnswers:
         self._journal = journal
         self._pending = 0
 
-    def askings(self, prompts: list[str]) -> list[Asking]:
+    def askings(self, prompts: list[str]) -> list[Request]:
         """What to ask about, the longest first, so that no long one is left for the end."""
         job, outcomes = self._job, self.outcomes
         rows = [row for row, outcome in enumerate(outcomes) if outcome is None]
@@ -249,15 +249,15 @@ class BatchAnswers:
         self._pending = len(rows)
         if not rows:
             self.complete.set_result(None)
-        return [Asking(job.template, prompts[row], job.parse, self, row) for row in rows]
+        return [Request(job.template, prompts[row], job.parse, self, row) for row in rows]
 
-    def receive(self, asking: Asking, result: Result) -> None:
+    def receive(self, asking: Request, result: Result) -> None:
         """Keep what became of an article."""
         try:
             content_hash = self._hashes[asking.row]
             if isinstance(result, Answer):
                 outcome = Outcome.of_answer(content_hash, result)
-            elif isinstance(result, Unanswered):
+            elif isinstance(result, RequestFailed):
                 outcome = Outcome.of_failure(content_hash, result)
             else:
                 return

@@ -9,20 +9,20 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 
-from tasks.common.errors import UsageError
-from tasks.common.signals import Interrupted
-from tasks.enriched.recipes import load_recipe
-from tasks.enriched.table import EnrichedTable
-from tasks.enriched.upkeep import finish_upkeep
-from tasks.journal.open import open_journals
-from tasks.lake.lake import Lake
-from tasks.lake.parts import part_name
-from tasks.lake.superseded import ARTICLE_PARTS
-from tasks.settings import SummarizeSettings
-from tasks.summarize.endpoint import Endpoint, build_gateway, resolve_endpoint
-from tasks.summarize.job import Job
-from tasks.summarize.pauses import Pauses
-from tasks.summarize.prompts import answer_parser, article_prompt, chat_template
+from article_flows.tasks.common.errors import UsageError
+from article_flows.tasks.common.signals import Interrupted
+from article_flows.tasks.enriched.recipes import load_recipe
+from article_flows.tasks.enriched.table import EnrichedTable
+from article_flows.tasks.enriched.upkeep import finish_upkeep
+from article_flows.tasks.journal.open import open_journals
+from article_flows.tasks.lake.lake import Lake
+from article_flows.tasks.lake.parts import part_name
+from article_flows.tasks.lake.superseded import ARTICLE_PARTS
+from article_flows.tasks.settings import SummarizeSettings
+from article_flows.tasks.summarize.endpoint import Endpoint, build_gateway, resolve_endpoint
+from article_flows.tasks.summarize.job import Job
+from article_flows.tasks.summarize.pauses import Pauses
+from article_flows.tasks.summarize.prompts import answer_parser, article_prompt, chat_template
 
 _OTHER_FILES = 200
 """Files that a run has open beside its connections: journals, parts, sockets, Prefect's."""

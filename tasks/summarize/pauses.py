@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
-from tasks.common.errors import UserError
-from tasks.journal.open import Journals
-from tasks.llm.gateway.gateway import Gateway
-from tasks.locks.lock import Lock
-from tasks.storage.base import Storage
+from article_flows.tasks.common.errors import UserError
+from article_flows.tasks.journal.open import Journals
+from article_flows.tasks.llm.gateway.gateway import Gateway
+from article_flows.tasks.locks.lock import Lock
+from article_flows.tasks.storage.base import Storage
 
 MOST_UNSYNCED = 2_000
 """Answers that may wait to be safe; no more are paid for until fewer do."""

@@ -15,15 +15,15 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tasks.enriched.failures import Refusals
-from tasks.enriched.table import EnrichedTable
-from tasks.lake.key_columns import Stretch, read_stretches
-from tasks.lake.parts import Part
-from tasks.lake.sorted_keys import Flags, count_flags, order_of
-from tasks.lake.superseded import Superseded
-from tasks.llm.protocol.token_estimate import estimate_tokens_from_lengths
-from tasks.summarize.batches import Batch, BatchCutter
-from tasks.summarize.row_states import Knowledge, RowIndex
+from article_flows.tasks.enriched.failures import PermanentFailures
+from article_flows.tasks.enriched.table import EnrichedTable
+from article_flows.tasks.lake.key_columns import KeyBatch, read_key_batches
+from article_flows.tasks.lake.parts import Part
+from article_flows.tasks.lake.sorted_keys import Flags, count_flags, order_of
+from article_flows.tasks.lake.superseded import Superseded
+from article_flows.tasks.llm.protocol.token_estimate import estimate_tokens_from_lengths
+from article_flows.tasks.summarize.batches import Batch, BatchCutter
+from article_flows.tasks.summarize.row_states import PriorState, RowIndex
 
 _SMALLEST_BATCH, _LARGEST_BATCH, _BATCHES_A_RUN = 50, 500, 40
 """A Prefect task run costs about 5 ms of CPU: few enough for them to cost little a row."""
@@ -148,8 +148,8 @@ class Planner:
     def _take_steps(self) -> Iterator[Batch]:
         """Go through the articles, and stop at each batch that is full."""
         rows = RowIndex.of(self._table)
-        refusals = Refusals() if self._retry_refused else Refusals.of(self._table)
-        known = Knowledge(rows, refusals, self._recovered)
+        refusals = PermanentFailures() if self._retry_refused else PermanentFailures.of(self._table)
+        known = PriorState(rows, refusals, self._recovered)
         self._answered_before = len(rows)
         size = self._batch_size or _batch_size(self.total - len(rows))
         cut = _Cutters(size)
@@ -177,7 +177,7 @@ class Planner:
                 else:
                     self.plan.recovered -= batch["size"]
 
-    def _take_in(self, part: str, stretch: Stretch, known: Knowledge, cut: _Cutters) -> None:
+    def _take_in(self, part: str, stretch: KeyBatch, known: PriorState, cut: _Cutters) -> None:
         """Decide what is to be done about each row of a stretch, and count it."""
         plan = self.plan
         current = ~self._superseded.among(part, stretch.keys)
@@ -207,7 +207,7 @@ class Planner:
         )
         self._estimate(stretch, _spread(asked, current))
 
-    def _estimate(self, stretch: Stretch, asked: Flags) -> None:
+    def _estimate(self, stretch: KeyBatch, asked: Flags) -> None:
         if self.plan.prompt_tokens is not None and asked.any():
             tokens = _token_estimates(stretch.columns)[asked]
             self.plan.prompt_tokens += int(tokens.sum())
@@ -232,10 +232,10 @@ def _batch_size(todo: int) -> int:
     return min(_LARGEST_BATCH, max(_SMALLEST_BATCH, -(-todo // _BATCHES_A_RUN)))
 
 
-def _stretches(part: Part, *, estimate: bool) -> Iterator[Stretch]:
+def _stretches(part: Part, *, estimate: bool) -> Iterator[KeyBatch]:
     if estimate:
-        return read_stretches(part, ["title", "body"], _STRETCH_OF_TEXT)
-    return read_stretches(part)
+        return read_key_batches(part, ["title", "body"], _STRETCH_OF_TEXT)
+    return read_key_batches(part)
 
 
 def _spread(flags: Flags, current: Flags) -> Flags:

@@ -6,13 +6,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tasks.common.text_safety import clock
-from tasks.orchestration.progress_display import shown
-from tasks.summarize.job import Job
-from tasks.summarize.planner import Planner
+from article_flows.tasks.common.text_safety import clock
+from article_flows.tasks.orchestration.progress_display import shown
+from article_flows.tasks.summarize.job import Job
+from article_flows.tasks.summarize.planner import Planner
 
 
-class Progress:
+class SummarizeProgress:
     """Where a job is: rate, cost and time left, as one line of text."""
 
     def __init__(self, job: Job, planner: Planner) -> None:
@@ -60,7 +60,7 @@ class Progress:
 def shown_progress(job: Job, planner: Planner) -> Iterator[None]:
     """Show a job's progress until the block ends."""
     if planner.most_to_ask:
-        with shown(Progress(job, planner), "article-flows-progress"):
+        with shown(SummarizeProgress(job, planner), "article-flows-progress"):
             yield
     else:
         yield

@@ -9,9 +9,9 @@ from typing import Annotated, Any, Literal
 import typing_extensions
 from pydantic import ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 
-from tasks.enriched.recipes import OutputField, Recipe
-from tasks.llm.protocol.chat import ChatTemplate, Completion, limit_field_for
-from tasks.llm.protocol.errors import UnusableAnswer
+from article_flows.tasks.enriched.recipes import OutputField, Recipe
+from article_flows.tasks.llm.protocol.chat import ChatTemplate, Completion, limit_field_for
+from article_flows.tasks.llm.protocol.errors import InvalidResponse
 
 _FENCE = (
     "The user message holds one article between <article> and </article>. It is material to work "
@@ -70,7 +70,7 @@ def article_prompt(recipe: Recipe) -> Callable[[str | None, str], str]:
 
 
 def answer_parser(recipe: Recipe) -> Callable[[Completion], dict[str, Any]]:
-    """A function from a completion to the recipe's fields; it raises UnusableAnswer."""
+    """A function from a completion to the recipe's fields; it raises InvalidResponse."""
     plain = recipe.plain_field
     if plain is not None:
         return lambda completion: {plain: _text_of(completion)}
@@ -91,11 +91,11 @@ def _validator(recipe: Recipe) -> TypeAdapter[dict[str, Any]]:
 def _text_of(completion: Completion) -> str:
     text = _THINKING.sub("", completion.text or "").strip()
     if completion.finish_reason == "length":
-        raise UnusableAnswer(
+        raise InvalidResponse(
             "cut_off", "the answer was cut off at the token cap; raise max_output_tokens"
         )
     if not _INVISIBLE.sub("", text):
-        raise UnusableAnswer("empty", "the answer was empty")
+        raise InvalidResponse("empty", "the answer was empty")
     return text
 
 
@@ -108,9 +108,9 @@ def _validated(validator: TypeAdapter[dict[str, Any]], completion: Completion) -
     except ValidationError as error:
         first = error.errors()[0]
         if first["type"] == "json_invalid":
-            raise UnusableAnswer("invalid_json", "the answer is not JSON") from error
+            raise InvalidResponse("invalid_json", "the answer is not JSON") from error
         key = ".".join(str(part) for part in first["loc"]) or "answer"
-        raise UnusableAnswer("schema_mismatch", f"{key}: {first['msg']}") from error
+        raise InvalidResponse("schema_mismatch", f"{key}: {first['msg']}") from error
 
 
 def _python_type(field: OutputField) -> Any:

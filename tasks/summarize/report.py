@@ -6,8 +6,8 @@ import signal
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from tasks.common.errors import BudgetSpent, InterruptedRun, StoppedRun
-from tasks.llm.protocol.chat import NO_USAGE, Usage
+from article_flows.tasks.common.errors import BudgetSpent, InterruptedRun, StoppedRun
+from article_flows.tasks.llm.protocol.chat import NO_USAGE, Usage
 
 
 @dataclass

@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tasks.enriched.failures import Refusals
-from tasks.enriched.table import EnrichedTable
-from tasks.lake.key_columns import read_parts, row_keys
-from tasks.lake.sorted_keys import (
+from article_flows.tasks.enriched.failures import PermanentFailures
+from article_flows.tasks.enriched.table import EnrichedTable
+from article_flows.tasks.lake.key_columns import read_parts, row_keys
+from article_flows.tasks.lake.sorted_keys import (
     Flags,
     Keys,
     Order,
@@ -118,10 +118,12 @@ def repeated_rows(texts: Keys, tags: Words, order: Order) -> Flags:
     return ~order_of(row_keys(texts, tags)).is_first
 
 
-class Knowledge:
+class PriorState:
     """All that is known before a run: answers, refusals, outcomes that wait in journals."""
 
-    def __init__(self, rows: RowIndex, refusals: Refusals, recovered: Iterable[str]) -> None:
+    def __init__(
+        self, rows: RowIndex, refusals: PermanentFailures, recovered: Iterable[str]
+    ) -> None:
         self.rows = rows
         self.refusals = refusals
         self._recovered = SortedKeys()

@@ -9,19 +9,19 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 
-from tasks.common.errors import StorageDown, UserError
-from tasks.common.stopwatch import Stopwatch
-from tasks.enriched.table import sample_rows
-from tasks.enriched.upkeep import keep_up
-from tasks.orchestration.concurrency_slot import batch_slot
-from tasks.orchestration.event_loop_task_runner import untraced
-from tasks.settings import SummarizeSettings
-from tasks.summarize.batch_runs import BatchRuns
-from tasks.summarize.batches import Batch
-from tasks.summarize.copies import copy_outcomes
-from tasks.summarize.job import Counts, Job
-from tasks.summarize.planner import Planner
-from tasks.summarize.report import SummarizeReport
+from article_flows.tasks.common.errors import StorageUnavailable, UserError
+from article_flows.tasks.common.stopwatch import Stopwatch
+from article_flows.tasks.enriched.table import sample_rows
+from article_flows.tasks.enriched.upkeep import keep_up
+from article_flows.tasks.orchestration.concurrency_slot import batch_slot
+from article_flows.tasks.orchestration.event_loop_task_runner import untraced
+from article_flows.tasks.settings import SummarizeSettings
+from article_flows.tasks.summarize.batch_runs import BatchRuns
+from article_flows.tasks.summarize.batches import Batch
+from article_flows.tasks.summarize.copies import copy_outcomes
+from article_flows.tasks.summarize.job import Counts, Job
+from article_flows.tasks.summarize.planner import Planner
+from article_flows.tasks.summarize.report import SummarizeReport
 
 LLM_TAG = "article-flows-llm"
 """Set a concurrency limit on this tag to bound the batches that call a model, over all flow runs of
@@ -32,7 +32,7 @@ would take a second slot for each: `batch_slot` takes them."""
 def worth_retrying(task: Any, task_run: Any, state: State[Any]) -> bool:
     """A fault of storage may pass; what the user has to mend does not."""
     problem = getattr(state.data, "result", state.data)
-    return not isinstance(problem, UserError) or isinstance(problem, StorageDown)
+    return not isinstance(problem, UserError) or isinstance(problem, StorageUnavailable)
 
 
 _COMMON: dict[str, Any] = {

@@ -13,9 +13,9 @@ import openai
 import orjson
 import pytest
 
+from article_flows.tasks.mock_endpoint.faults import Faults
 from benchmarks.canned_server import CannedService, canned_server
 from benchmarks.endpoints import CannedEndpoint
-from tasks.mock_endpoint.faults import Faults
 from tests.tasks.mock_endpoint.mock_support import SCHEMA, STRUCTURED, Caller, chat, post
 
 ROOT = Path(__file__).parents[2]

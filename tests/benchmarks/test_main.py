@@ -4,12 +4,12 @@ from pathlib import Path
 import orjson
 import pytest
 
+from article_flows.tasks.mock_endpoint.faults import Faults
 from benchmarks.__main__ import main
 from benchmarks.cores import client_core
 from benchmarks.journal_cost import journal_ms_per_row
 from benchmarks.scenarios import SCENARIOS
 from benchmarks.ways import LABELS
-from tasks.mock_endpoint.faults import Faults
 
 
 def test_the_scenarios_can_be_run() -> None:

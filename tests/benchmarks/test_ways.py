@@ -4,12 +4,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from article_flows.flows.cli.app import main as article_flows
+from article_flows.tasks.mock_endpoint.faults import Faults
 from benchmarks import articles
 from benchmarks.endpoints import CannedEndpoint, MockEndpoint
 from benchmarks.ways import LABELS, run_way
 from benchmarks.work import Done, Work
-from flows.cli.app import main as article_flows
-from tasks.mock_endpoint.faults import Faults
 
 ROWS = 20
 PLAIN_PYTHON = ["plain", "openai-gather", "barrier", "one-by-one"]

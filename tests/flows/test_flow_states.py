@@ -7,14 +7,16 @@ import pytest
 from prefect import flow
 from prefect.client.schemas.objects import State
 
-from flows.flow_states import fails_in_one_line
-from tasks.common.errors import InterruptedRun, UserError
+from article_flows.flows.flow_states import user_error_as_failed_state
+from article_flows.tasks.common.errors import InterruptedRun, UserError
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
 
 def state_of(function: Callable[[], None]) -> State[None]:
-    state: State[None] = flow(name="outcome")(fails_in_one_line(function))(return_state=True)
+    state: State[None] = flow(name="outcome")(user_error_as_failed_state(function))(
+        return_state=True
+    )
     return state
 
 

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from flows.ingest import ingest_articles
-from tasks.common.errors import UserError
-from tasks.settings import IngestSettings
+from article_flows.flows.ingest import ingest_articles
+from article_flows.tasks.common.errors import UserError
+from article_flows.tasks.settings import IngestSettings
 from tests.support import DEMO, read_rows, write_articles
 
 pytestmark = pytest.mark.usefixtures("prefect_server")

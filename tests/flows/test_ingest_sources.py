@@ -17,14 +17,14 @@ from prefect.client.schemas.filters import (
     TaskRunFilterFlowRunId,
 )
 
-import tasks.reading.places.object_store
-import tasks.reading.web.download
-from flows.ingest import ingest_articles
-from tasks.common.errors import SourceAway
-from tasks.ingest.progress import LoadProgress
-from tasks.ingest.report import IngestReport
-from tasks.ingest.tasks import find_all_sources, load_sources
-from tasks.settings import IngestSettings
+from article_flows.flows.ingest import ingest_articles
+from article_flows.tasks.common.errors import SourceUnavailable
+from article_flows.tasks.ingest.progress import LoadProgress
+from article_flows.tasks.ingest.report import IngestReport
+from article_flows.tasks.ingest.tasks import find_all_sources, load_sources
+from article_flows.tasks.reading.places import object_store as object_source
+from article_flows.tasks.reading.web import download
+from article_flows.tasks.settings import IngestSettings
 from tests.object_store import ObjectStoreServer
 from tests.support import read_rows, write_articles
 from tests.tasks.reading.web.web_support import Site, status
@@ -42,7 +42,7 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Try tasks again at once, and each request only once."""
     for task in (find_all_sources, load_sources):
         monkeypatch.setattr(task, "retry_delay_seconds", [0.0, 0.0])
-    monkeypatch.setattr(tasks.reading.web.download, "ATTEMPTS", 1)
+    monkeypatch.setattr(download, "ATTEMPTS", 1)
 
 
 def settings(lake: Path, *sources: str | Path, **others: Any) -> IngestSettings:
@@ -117,7 +117,7 @@ def test_a_source_that_stays_away_is_told_and_the_others_are_loaded(tmp_path: Pa
     assert tries_of(run)["find-sources"] == 3
     assert alone.is_failed()
     assert str(alone.message).startswith(url)
-    with pytest.raises(SourceAway):
+    with pytest.raises(SourceUnavailable):
         alone.result()
 
 
@@ -155,9 +155,9 @@ def test_a_bucket_is_loaded_as_a_folder_is(tmp_path: Path, object_store: ObjectS
 def test_a_store_that_goes_in_the_middle_of_a_file_costs_no_row_and_doubles_none(
     tmp_path: Path, object_store: ObjectStoreServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tasks.reading.places.object_store, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(object_source, "PATIENCE_S", 0.0)
     # Buckets are opened once in a process.
-    tasks.reading.places.object_store._bucket.cache_clear()
+    object_source._bucket.cache_clear()
     prefix = f"in-{uuid4().hex}"
     long = "More was said of it. " * 60
     rows = [{"id": number, "body": f"It was day {number}. {long}"} for number in range(6_000)]
@@ -181,11 +181,11 @@ def test_a_store_that_goes_in_the_middle_of_a_file_costs_no_row_and_doubles_none
         if len(rows_at_tries) == 1:
             object_store.outage(True, "reset")
 
-    monkeypatch.setattr("tasks.ingest.tasks.raise_if_interrupted", goes)
+    monkeypatch.setattr("article_flows.tasks.ingest.tasks.raise_if_interrupted", goes)
     try:
         report, run = ran(settings(tmp_path / "lake", object_store.uri(prefix)))
     finally:
-        tasks.reading.places.object_store._bucket.cache_clear()
+        object_source._bucket.cache_clear()
 
     first, second = rows_at_tries
     assert first == 0 < second < 6_000

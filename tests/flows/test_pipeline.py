@@ -10,8 +10,8 @@ from prefect.client.schemas.filters import (
     FlowRunFilterParentFlowRunId,
 )
 
-from flows.pipeline import article_pipeline
-from tasks.settings import PipelineSettings
+from article_flows.flows.pipeline import article_pipeline
+from article_flows.tasks.settings import PipelineSettings
 from tests.support import read_rows
 
 pytestmark = pytest.mark.usefixtures("prefect_server")

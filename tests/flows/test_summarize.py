@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
+from article_flows.flows.ingest import ingest_articles
+from article_flows.flows.summarize import summarize_articles
+from article_flows.tasks.common.errors import StoppedRun, UserError
+from article_flows.tasks.lake.lake import Lake
+from article_flows.tasks.mock_endpoint.faults import Faults
+from article_flows.tasks.settings import IngestSettings, SummarizeSettings
+from article_flows.tasks.summarize.report import SummarizeReport
 from benchmarks.endpoints import MockEndpoint
-from flows.ingest import ingest_articles
-from flows.summarize import summarize_articles
-from tasks.common.errors import StoppedRun, UserError
-from tasks.lake.lake import Lake
-from tasks.mock_endpoint.faults import Faults
-from tasks.settings import IngestSettings, SummarizeSettings
-from tasks.summarize.report import SummarizeReport
 from tests.support import read_rows, write_articles
 
 pytestmark = pytest.mark.usefixtures("prefect_server")

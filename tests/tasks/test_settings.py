@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from tasks.settings import (
+from article_flows.tasks.settings import (
     IngestSettings,
     LakeSettings,
     PipelineSettings,

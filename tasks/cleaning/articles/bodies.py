@@ -8,15 +8,24 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tasks.cleaning.articles.values import target_values
-from tasks.cleaning.columns.fields import strings_of
-from tasks.cleaning.columns.guesses import ColumnMap
-from tasks.cleaning.filters.rules import Rules, judge
-from tasks.cleaning.text.clean import MAY_CHANGE, clean_strings, clean_text, join_sentences
-from tasks.cleaning.text.html_text import MAY_BE_HTML, html_suspects, text_of_html
-from tasks.cleaning.text.mojibake import MAY_BE_MOJIBAKE, has_mojibake, mojibake_suspects
-from tasks.common.article_schema import HTML, MOJIBAKE, REPLACED, Mask
-from tasks.reading.base.rows import Record
+from article_flows.tasks.cleaning.articles.values import target_values
+from article_flows.tasks.cleaning.columns.fields import strings_of
+from article_flows.tasks.cleaning.columns.guesses import ColumnMap
+from article_flows.tasks.cleaning.filters.rules import Rules, judge
+from article_flows.tasks.cleaning.text.clean import (
+    MAY_CHANGE,
+    clean_strings,
+    clean_text,
+    join_sentences,
+)
+from article_flows.tasks.cleaning.text.html_text import MAY_BE_HTML, html_suspects, text_of_html
+from article_flows.tasks.cleaning.text.mojibake import (
+    MAY_BE_MOJIBAKE,
+    has_mojibake,
+    mojibake_suspects,
+)
+from article_flows.tasks.common.article_schema import HTML, MOJIBAKE, REPLACED, Mask
+from article_flows.tasks.reading.base.rows import Record
 
 EMPTY_BODY = "empty body"
 _INVISIBLE = r"^[\s\p{Z}\p{Cf}\p{Mn}\x{2800}\x{3164}\x{ffa0}]*$"

@@ -8,15 +8,15 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tasks.cleaning.articles.bodies import bodies_of
-from tasks.cleaning.articles.values import moments, short_texts, summaries
-from tasks.cleaning.columns.fields import others, value_at
-from tasks.cleaning.columns.guesses import ColumnMap
-from tasks.cleaning.filters.rules import Rules, short_bodies
-from tasks.cleaning.language.codes import usual_codes
-from tasks.cleaning.language.detect import detect_languages
-from tasks.cleaning.text.to_json import excerpt, to_json
-from tasks.common.article_schema import (
+from article_flows.tasks.cleaning.articles.bodies import bodies_of
+from article_flows.tasks.cleaning.articles.values import moments, short_texts, summaries
+from article_flows.tasks.cleaning.columns.fields import others, value_at
+from article_flows.tasks.cleaning.columns.guesses import ColumnMap
+from article_flows.tasks.cleaning.filters.rules import Rules, short_bodies
+from article_flows.tasks.cleaning.language.codes import usual_codes
+from article_flows.tasks.cleaning.language.detect import detect_languages
+from article_flows.tasks.cleaning.text.to_json import excerpt, to_json
+from article_flows.tasks.common.article_schema import (
     ARTICLES_SCHEMA,
     DATE_UNREAD,
     FLAGS,
@@ -26,7 +26,7 @@ from tasks.common.article_schema import (
     Mask,
     _hash,
 )
-from tasks.reading.base.rows import EXCERPT_CHARS, Record, RecordChunk, Reject
+from article_flows.tasks.reading.base.rows import EXCERPT_CHARS, Record, RecordChunk, Reject
 
 TOO_DEEP = "nested too deeply to be kept"
 _USUAL = Rules()

@@ -7,16 +7,21 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tasks.cleaning.columns.fields import strings_of, value_at
-from tasks.cleaning.columns.guesses import ColumnMap
-from tasks.cleaning.columns.profiles import is_blank
-from tasks.cleaning.columns.templates import Template
-from tasks.cleaning.dates.to_utc import moment
-from tasks.cleaning.text.clean import as_text, clean_strings, clean_text, join_sentences
-from tasks.cleaning.text.html_text import line_of_html
-from tasks.common.article_schema import Mask
-from tasks.reading.base.rows import Record
-from tasks.reading.web.addresses import USER
+from article_flows.tasks.cleaning.columns.fields import strings_of, value_at
+from article_flows.tasks.cleaning.columns.guesses import ColumnMap
+from article_flows.tasks.cleaning.columns.profiles import is_blank
+from article_flows.tasks.cleaning.columns.templates import Template
+from article_flows.tasks.cleaning.dates.to_utc import moment
+from article_flows.tasks.cleaning.text.clean import (
+    as_text,
+    clean_strings,
+    clean_text,
+    join_sentences,
+)
+from article_flows.tasks.cleaning.text.html_text import line_of_html
+from article_flows.tasks.common.article_schema import Mask
+from article_flows.tasks.reading.base.rows import Record
+from article_flows.tasks.reading.web.addresses import USER
 
 _IN_WORDS = ("title", "author", "category")
 """Short fields that people read: feeds and web pages leave HTML in them."""

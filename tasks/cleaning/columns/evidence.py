@@ -6,11 +6,11 @@ import re
 from collections.abc import Callable, Iterable
 from datetime import date
 
-from tasks.cleaning.columns.profiles import Profile
-from tasks.cleaning.language.codes import usual_code
-from tasks.common.column_names import is_generic, may_be_id, may_be_published
+from article_flows.tasks.cleaning.columns.profiles import ColumnProfile
+from article_flows.tasks.cleaning.language.codes import usual_code
+from article_flows.tasks.common.column_names import is_generic, may_be_id, may_be_published
 
-Rule = Callable[[Profile, Profile | None], str]
+Rule = Callable[[ColumnProfile, ColumnProfile | None], str]
 """Looks at a column, and at that of the body if there is one; says why (or why not), or nothing."""
 
 LONG_TEXT = 200
@@ -38,14 +38,14 @@ _LANGUAGES = frozenset(
 )
 
 
-def objection(target: str, profile: Profile, body: Profile | None) -> str:
+def rejection_reason(target: str, profile: ColumnProfile, body: ColumnProfile | None) -> str:
     """Say why a column of this name is not the canonical column; empty if it can be."""
     return _OBJECTIONS[target](profile, body) if profile.values else ""
 
 
 def find(
-    target: str, candidates: Iterable[Profile], body: Profile | None
-) -> tuple[Profile, str] | None:
+    target: str, candidates: Iterable[ColumnProfile], body: ColumnProfile | None
+) -> tuple[ColumnProfile, str] | None:
     """Find a column for a canonical one among those that are free, and say why."""
     rule = _REASONS.get(target)
     if rule is None:
@@ -56,7 +56,7 @@ def find(
     return None
 
 
-def longest_text(candidates: Iterable[Profile]) -> Profile | None:
+def longest_text(candidates: Iterable[ColumnProfile]) -> ColumnProfile | None:
     """Return the column with the longest texts, if they are long enough for articles."""
     fitting = [
         each
@@ -70,14 +70,14 @@ def longest_text(candidates: Iterable[Profile]) -> Profile | None:
     return max(fitting, key=lambda each: each.weight, default=None)
 
 
-def _no_text(profile: Profile, things: str = "text") -> str:
+def _no_text(profile: ColumnProfile, things: str = "text") -> str:
     if profile.is_text:
         return ""
     kinds = {"number": "numbers", "text": "numbers", "list": "lists", "date": "dates"}
     return f"holds no {things} but {kinds.get(profile.type, f'{profile.type} values')}"
 
 
-def _no_body(profile: Profile, _: Profile | None) -> str:
+def _no_body(profile: ColumnProfile, _: ColumnProfile | None) -> str:
     if profile.is_text and profile.is_url:
         return "holds addresses, no text"
     if profile.is_text and profile.date_share > 0.5:
@@ -85,7 +85,7 @@ def _no_body(profile: Profile, _: Profile | None) -> str:
     return _no_text(profile)
 
 
-def _no_title(profile: Profile, body: Profile | None) -> str:
+def _no_title(profile: ColumnProfile, body: ColumnProfile | None) -> str:
     if profile.is_text and profile.is_url:
         return "holds addresses, no titles"
     if profile.is_text and body is not None and profile.chars > body.chars:
@@ -93,11 +93,11 @@ def _no_title(profile: Profile, body: Profile | None) -> str:
     return _no_text(profile)
 
 
-def _no_url(profile: Profile, _: Profile | None) -> str:
+def _no_url(profile: ColumnProfile, _: ColumnProfile | None) -> str:
     return "" if profile.is_url else "its values are no URLs"
 
 
-def _no_label(profile: Profile, _: Profile | None) -> str:
+def _no_label(profile: ColumnProfile, _: ColumnProfile | None) -> str:
     """Authors and categories are also records, and lists of them."""
     if profile.type == "nested" or (profile.type == "list" and not profile.texts):
         return ""
@@ -106,7 +106,7 @@ def _no_label(profile: Profile, _: Profile | None) -> str:
     return _no_text(profile, "names")
 
 
-def _no_date(profile: Profile, _: Profile | None) -> str:
+def _no_date(profile: ColumnProfile, _: ColumnProfile | None) -> str:
     if profile.date_share >= 0.5:
         return ""
     some = [str(value).strip() for value in profile.values[:100]]
@@ -122,12 +122,12 @@ def _no_date(profile: Profile, _: Profile | None) -> str:
     return "its numbers are no dates"
 
 
-def _no_language(profile: Profile, _: Profile | None) -> str:
+def _no_language(profile: ColumnProfile, _: ColumnProfile | None) -> str:
     named = profile.share(lambda text: usual_code(text) is not None)
     return "its values name no language" * (named < 0.5)
 
 
-def _no_id(profile: Profile, body: Profile | None) -> str:
+def _no_id(profile: ColumnProfile, body: ColumnProfile | None) -> str:
     if profile.type not in ("text", "number", "mixed"):
         return _no_text(profile, "ids")
     if profile.chars > _ID_CHARS:
@@ -141,7 +141,7 @@ def _no_id(profile: Profile, body: Profile | None) -> str:
     return ""
 
 
-def _no_summary(profile: Profile, body: Profile | None) -> str:
+def _no_summary(profile: ColumnProfile, body: ColumnProfile | None) -> str:
     if problem := _no_text(profile):
         return problem
     if body is None:
@@ -152,7 +152,7 @@ def _no_summary(profile: Profile, body: Profile | None) -> str:
     return "" if is_sentences else "its values are no sentences"
 
 
-def _title(profile: Profile, body: Profile | None) -> str:
+def _title(profile: ColumnProfile, body: ColumnProfile | None) -> str:
     is_title = (
         body is not None
         and profile.type == "text"
@@ -167,27 +167,27 @@ def _title(profile: Profile, body: Profile | None) -> str:
     return f"short and different in each row: median {profile.chars:,} characters" * is_title
 
 
-def _published_at(profile: Profile, _: Profile | None) -> str:
+def _published_at(profile: ColumnProfile, _: ColumnProfile | None) -> str:
     if profile.type not in ("text", "date") or not may_be_published(profile.name):
         return ""
     is_day = isinstance(profile.values[0], date) or not profile.is_number
     return "its values are dates" * (is_day and profile.date_share >= _NEARLY_ALL)
 
 
-def _url(profile: Profile, _: Profile | None) -> str:
+def _url(profile: ColumnProfile, _: ColumnProfile | None) -> str:
     pictures = profile.share(lambda text: text.lower().endswith(_PICTURES))
     is_page = profile.is_web and pictures < 0.5 and profile.is_unique
     return "its values are URLs" * (is_page and profile.is_url)
 
 
-def _language(profile: Profile, _: Profile | None) -> str:
+def _language(profile: ColumnProfile, _: ColumnProfile | None) -> str:
     codes = profile.share(
         lambda text: text[2:3] in ("", "-", "_") and usual_code(text) in _LANGUAGES
     )
     return "its values are language codes" * (codes >= _NEARLY_ALL and profile.type == "text")
 
 
-def _article_id(profile: Profile, _: Profile | None) -> str:
+def _article_id(profile: ColumnProfile, _: ColumnProfile | None) -> str:
     """Counters are no ids: those of another file are the same."""
     is_enough = profile.is_unique and len(profile.values) >= _ENOUGH_ROWS
     if not (is_enough and may_be_id(profile.name)):
@@ -209,7 +209,7 @@ def _has_space(text: str) -> bool:
     return any(map(str.isspace, text))
 
 
-def _category(profile: Profile, _: Profile | None) -> str:
+def _category(profile: ColumnProfile, _: ColumnProfile | None) -> str:
     rows = len(profile.values)
     is_label = (
         is_generic(profile.name)

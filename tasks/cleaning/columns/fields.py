@@ -7,8 +7,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from tasks.reading.base.rows import Record
-from tasks.reading.base.text_encoding import without_surrogates
+from article_flows.tasks.reading.base.rows import Record
+from article_flows.tasks.reading.base.text_encoding import without_surrogates
 
 
 def others(records: Sequence[Record], used: frozenset[str]) -> Iterator[Record]:

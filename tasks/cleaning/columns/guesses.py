@@ -10,11 +10,16 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from tasks.cleaning.columns.evidence import LONG_TEXT, find, longest_text, objection
-from tasks.cleaning.columns.profiles import Profile, columns_of
-from tasks.cleaning.columns.templates import Template, is_template
-from tasks.cleaning.dates.to_utc import day_first, is_open
-from tasks.common.column_names import (
+from article_flows.tasks.cleaning.columns.evidence import (
+    LONG_TEXT,
+    find,
+    longest_text,
+    rejection_reason,
+)
+from article_flows.tasks.cleaning.columns.profiles import ColumnProfile, columns_of
+from article_flows.tasks.cleaning.columns.templates import Template, is_template
+from article_flows.tasks.cleaning.dates.to_utc import day_first, is_open
+from article_flows.tasks.common.column_names import (
     ALONE,
     AMBIGUOUS,
     NAME,
@@ -26,7 +31,7 @@ from tasks.common.column_names import (
     named,
     plain,
 )
-from tasks.common.errors import UserError
+from article_flows.tasks.common.errors import UserError
 
 SOME_TEXT = 40
 """Characters from which a summary or description is the body, where there is no other text."""
@@ -87,7 +92,9 @@ def guess_columns(
     Raises:
         UserError: a given column is not there, or no column can be the body.
     """
-    profiles = {name: Profile(name, values) for name, values in columns_of(names, sample).items()}
+    profiles = {
+        name: ColumnProfile(name, values) for name, values in columns_of(names, sample).items()
+    }
     guess = _Guess(profiles)
     for target, value in given.items():
         _take_given(guess, target, value, names, file)
@@ -121,7 +128,7 @@ class _Guess:
         closed: canonical columns that are settled, those that shall have no column too.
     """
 
-    profiles: Mapping[str, Profile]
+    profiles: Mapping[str, ColumnProfile]
     chosen: dict[str, str] = field(default_factory=dict)
     templates: dict[str, Template] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
@@ -146,7 +153,7 @@ class _Guess:
         return {column for each in self.templates.values() for column in each.columns}
 
     @property
-    def body(self) -> Profile | None:
+    def body(self) -> ColumnProfile | None:
         """The body's column; of a template the longest."""
         columns = [self.chosen["body"]] if "body" in self.chosen else self.filled
         profiles = [self.profiles[name] for name in columns]
@@ -197,7 +204,7 @@ def _take_given(guess: _Guess, target: str, value: str, names: Sequence[str], fi
 
 
 def _existing(
-    columns: Mapping[str, Profile], column: str, option: str, names: Sequence[str], file: str
+    columns: Mapping[str, ColumnProfile], column: str, option: str, names: Sequence[str], file: str
 ) -> str:
     alike = [name for name in columns if plain(name) == plain(column)]
     if column in columns:
@@ -230,7 +237,7 @@ def _guess_body(guess: _Guess) -> None:
 
 def _fits_body(guess: _Guess, name: str) -> bool:
     profile = guess.profiles[name]
-    problem = objection("body", profile, None)
+    problem = rejection_reason("body", profile, None)
     is_short = profile.type != "list" and profile.weight < LONG_TEXT
     is_ambiguous = plain(name.rpartition(".")[2]) in AMBIGUOUS
     if not problem and profile.values and is_short and is_ambiguous:
@@ -257,7 +264,7 @@ def _guess_by_name(guess: _Guess, target: str) -> None:
         if target in _OF_ARTICLE and not guess.is_of_article(name, target):
             guess.notes.setdefault(name, "says it of something else than the article")
             continue
-        problem = objection(target, guess.profiles[name], guess.body)
+        problem = rejection_reason(target, guess.profiles[name], guess.body)
         if not problem:
             beside = ", beside a longer text" if target == "reference_summary" else ""
             guess.take(target, name, f"named {name}{beside}")
@@ -272,7 +279,7 @@ def _guess_name(guess: _Guess) -> None:
         target = "author" if profile.is_people else "title"
         if not guess.is_of_article(name, target):
             continue
-        if target in guess.closed or objection(target, profile, guess.body):
+        if target in guess.closed or rejection_reason(target, profile, guess.body):
             continue
         like = "like names of people" if target == "author" else "unlike names of people"
         guess.take(target, name, f"named {name}, and its values look {like}")

@@ -12,15 +12,20 @@ from datetime import UTC, date, datetime
 from functools import lru_cache
 from typing import NamedTuple
 
-from tasks.cleaning.columns.fields import value_at
-from tasks.cleaning.columns.guesses import ColumnMap, guess_columns
-from tasks.cleaning.columns.profiles import columns_of, is_blank
-from tasks.cleaning.dates.to_utc import day_first, told_orders
-from tasks.common.column_names import named
-from tasks.common.errors import SourceAway, StoppedRun, StorageDown, UserError
-from tasks.common.signals import raise_if_interrupted
-from tasks.reading.base.rows import BATCH_ROWS, Record, RecordChunk, Source
-from tasks.reading.formats.registry import DOCUMENT, read
+from article_flows.tasks.cleaning.columns.fields import value_at
+from article_flows.tasks.cleaning.columns.guesses import ColumnMap, guess_columns
+from article_flows.tasks.cleaning.columns.profiles import columns_of, is_blank
+from article_flows.tasks.cleaning.dates.to_utc import day_first, told_orders
+from article_flows.tasks.common.column_names import named
+from article_flows.tasks.common.errors import (
+    SourceUnavailable,
+    StoppedRun,
+    StorageUnavailable,
+    UserError,
+)
+from article_flows.tasks.common.signals import raise_if_interrupted
+from article_flows.tasks.reading.base.rows import BATCH_ROWS, Record, RecordChunk, Source
+from article_flows.tasks.reading.formats.registry import DOCUMENT, read
 
 FILE_DATE = "(file name)"
 """The column that the date in a file's name is put into."""
@@ -118,7 +123,7 @@ class Siblings:
         Args:
             source: the file whose body is in doubt.
             names: its columns.
-            given: which column is what, see `tasks.cleaning.columns.guesses.given_for`.
+            given: which column is what, see `given_for`.
             of_all: if those that have all of its columns do not tell, let all of them.
         """
         if len(self._folders.get((_LOAD, source.format), ())) < 2:
@@ -191,14 +196,14 @@ def map_columns(
     Args:
         source: what the rows are of.
         sample: its first rows, see `sampled`.
-        given: which column is what, see `tasks.cleaning.columns.guesses.given_for`.
+        given: which column is what, see `given_for`.
         day_first: whether 01/02/2020 is the first of February; None: its dates tell.
         siblings: the files of the load, which tell the body where the source does not.
         read_on: whether the source may be read once more, up to a date that tells its order.
 
     Raises:
         UserError: a given column is not there, or no column can be the body.
-        SourceAway: the source cannot be read just now.
+        SourceUnavailable: the source cannot be read just now.
         InterruptedRun: the run is to end.
     """
     columns = _guessed(source, sample, given, siblings or Siblings())
@@ -306,7 +311,7 @@ def _order_in(source: Source, column: str) -> bool | None:
                 values = [value_at(record, column) for record in chunk.records]
                 if told_orders(values) != (False, False):
                     return day_first(values)
-    except (SourceAway, StorageDown, StoppedRun):
+    except (SourceUnavailable, StorageUnavailable, StoppedRun):
         raise
     except Exception:
         # Whatever is wrong there is told when its rows are loaded; those before it are kept.

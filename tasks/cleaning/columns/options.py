@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 
-from tasks.cleaning.columns.templates import Template, is_template
-from tasks.common.column_names import ORDER
-from tasks.common.errors import UsageError
+from article_flows.tasks.cleaning.columns.templates import Template, is_template
+from article_flows.tasks.common.column_names import ORDER
+from article_flows.tasks.common.errors import UsageError
 
 TARGETS = ORDER
 """The canonical columns that a source's column can be."""

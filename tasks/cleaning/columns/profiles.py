@@ -8,7 +8,7 @@ from functools import cached_property
 from statistics import median
 from typing import Any
 
-from tasks.cleaning.dates.to_utc import moment
+from article_flows.tasks.cleaning.dates.to_utc import moment
 
 DATES_LOOKED_AT = 100
 TEXTS_LOOKED_AT = 200
@@ -71,7 +71,7 @@ def _fields(name: str, values: list[Any], depth: int) -> dict[str, list[Any]]:
 
 
 @dataclass(frozen=True, eq=False)
-class Profile:
+class ColumnProfile:
     """The values of one column in a sample; shares are of those that are not empty."""
 
     name: str

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from unicodedata import combining, normalize
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from tasks.common.package_data import lines_of, words_of
+from article_flows.tasks.common.package_data import lines_of, words_of
 
 MAX_CHARS = 80
 """A longer text is no date."""

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
-from tasks.cleaning.dates.parse import Moment, read_date
+from article_flows.tasks.cleaning.dates.parse import Moment, read_date
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NUMBER = re.compile(r"-?\d+(\.\d+)?", re.ASCII)

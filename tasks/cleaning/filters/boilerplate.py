@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tasks.common.package_data import lines_of
+from article_flows.tasks.common.package_data import lines_of
 
 MOST_CHARS = 600
 """A longer page has something to say beside its notice."""

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from rensa import RMinHash
 
-from tasks.common.errors import UsageError
+from article_flows.tasks.common.errors import UsageError
 
 VALUES = 128
 """Values in a signature: the estimate's standard error is at most 0.044, at 0.8 it is 0.035."""

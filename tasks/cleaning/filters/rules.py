@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tasks.cleaning.filters.boilerplate import boilerplate_notices
-from tasks.common.article_schema import MAX_CHARS, Mask
+from article_flows.tasks.cleaning.filters.boilerplate import boilerplate_notices
+from article_flows.tasks.common.article_schema import MAX_CHARS, Mask
 
 SHORT_CHARS = 100
 """Below it, an article is flagged as short: one English sentence of news has about 130 characters.

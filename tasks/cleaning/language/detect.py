@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pycld2
 
-from tasks.cleaning.language.codes import usual_code
+from article_flows.tasks.cleaning.language.codes import usual_code
 
 SAMPLE_CHARS = 600
 """How much of a text is read: of 4,511 development texts, 400 characters get two less right."""

@@ -8,8 +8,8 @@ from unicodedata import is_normalized, normalize
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tasks.cleaning.text.to_json import to_json
-from tasks.reading.base.text_encoding import without_surrogates
+from article_flows.tasks.cleaning.text.to_json import to_json
+from article_flows.tasks.reading.base.text_encoding import without_surrogates
 
 # Line and page breaks (a form feed ends each page of pdftotext), and what parts units of a line.
 _BREAKS = b"\x0b\x0c\x1c\x1d\x1e"

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tasks.cleaning.text.html_evidence import (
+from article_flows.tasks.cleaning.text.html_evidence import (
     ALONE,
     BLOCKS,
     BREAKS,
@@ -29,7 +29,7 @@ from tasks.cleaning.text.html_evidence import (
     is_page,
     is_wholly_markup,
 )
-from tasks.common.article_schema import Mask
+from article_flows.tasks.common.article_schema import Mask
 
 # A quoted value may hold ">"; its length is bounded so that a lost quote costs no second pass.
 _TAG = re.compile(

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tasks.common.article_schema import Mask
+from article_flows.tasks.common.article_schema import Mask
 
 _CP1252 = {bytes([code]).decode("cp1252", "ignore") or chr(code): code for code in range(256)}
 # Browsers read the five bytes that cp1252 leaves out as Latin-1 does.

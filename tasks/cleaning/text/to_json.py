@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from tasks.reading.base.text_encoding import without_surrogates
+from article_flows.tasks.reading.base.text_encoding import without_surrogates
 
 _OPTIONS = orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS
 

@@ -14,18 +14,18 @@ import math
 import time
 from collections.abc import Callable, Sequence
 
-from tasks.llm.gateway.hedging import Hedging
-from tasks.llm.gateway.queue import Waiting
-from tasks.llm.gateway.request_runner import Calls
-from tasks.llm.gateway.timer import Alarm
-from tasks.llm.limits.budget import Budget
-from tasks.llm.limits.limits import Held, Limits
-from tasks.llm.limits.retry_policy import RetryPolicy
-from tasks.llm.protocol.errors import LLMError
-from tasks.llm.protocol.prices import Price
-from tasks.llm.protocol.request import Asking
-from tasks.llm.protocol.results import Totals
-from tasks.llm.transports.base import Transport
+from article_flows.tasks.llm.gateway.hedging import Hedging
+from article_flows.tasks.llm.gateway.queue import RequestQueue
+from article_flows.tasks.llm.gateway.request_runner import RequestRunner
+from article_flows.tasks.llm.gateway.timer import Timer
+from article_flows.tasks.llm.limits.budget import Budget
+from article_flows.tasks.llm.limits.limits import Limits, Reservation
+from article_flows.tasks.llm.limits.retry_policy import RetryPolicy
+from article_flows.tasks.llm.protocol.errors import LLMError
+from article_flows.tasks.llm.protocol.prices import Price
+from article_flows.tasks.llm.protocol.request import Request
+from article_flows.tasks.llm.protocol.results import Totals
+from article_flows.tasks.llm.transports.base import Transport
 
 _PROBES = 3
 _LEAST_WAITING = 64
@@ -64,7 +64,7 @@ class Gateway:
             raise ValueError("a budget needs a price")
         self.totals = Totals()
         self.price = price
-        self.waiting = Waiting(self._wanted)
+        self.waiting = RequestQueue(self._wanted)
         self.budget_spent = False
         self.transport = transport
         self._retry = retry or RetryPolicy()
@@ -77,10 +77,12 @@ class Gateway:
             totals=self.totals,
         )
         # With the article and the reservation of those that have not begun yet.
-        self._lanes: dict[asyncio.Task[None], tuple[Asking, Held] | None] = {}
+        self._lanes: dict[asyncio.Task[None], tuple[Request, Reservation] | None] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._alarm = Alarm(self._fill)
-        self._calls = Calls(transport, price, self.limits, self.waiting, self.totals, self.stop)
+        self._alarm = Timer(self._fill)
+        self._calls = RequestRunner(
+            transport, price, self.limits, self.waiting, self.totals, self.stop
+        )
         self._hedging = (
             Hedging(self._hedge, self.limits.concurrency, self.totals) if hedge else None
         )
@@ -133,7 +135,7 @@ class Gateway:
         self._dismiss()
         await self.transport.close()
 
-    def submit(self, askings: Sequence[Asking]) -> None:
+    def submit(self, askings: Sequence[Request]) -> None:
         """Queue articles; each one's receiver gets its result. Only on the event loop."""
         self._loop = asyncio.get_running_loop()
         self.waiting.add(askings)
@@ -146,10 +148,10 @@ class Gateway:
         if self._hedging is not None:
             self._hedging.watch(self._last_under_way)
 
-    def _last_under_way(self) -> list[Asking]:
+    def _last_under_way(self) -> list[Request]:
         return list(self._calls.under_way) if self.waiting.exhausted else []
 
-    def _hedge(self, asking: Asking) -> bool:
+    def _hedge(self, asking: Request) -> bool:
         """Send a second copy of a request; False if a limit forbids it."""
         now = time.monotonic()
         if self._calls.stopped or self._crew_is_full() or self.limits.wait(asking, now) > 0:
@@ -173,7 +175,7 @@ class Gateway:
         while not self._crew_is_full() and (asking := self._next(now)):
             self._start_lane(asking, now)
 
-    def _start_lane(self, asking: Asking, now: float) -> asyncio.Task[None]:
+    def _start_lane(self, asking: Request, now: float) -> asyncio.Task[None]:
         held = self.limits.take(asking, now)
         coroutine = self._lane(asking, held)
         # In a context of its own: a lane outlives the task run that happened to start it.
@@ -190,7 +192,7 @@ class Gateway:
                 self._calls.leave(asking)
         self._fill()
 
-    async def _lane(self, asking: Asking | None, held: Held) -> None:
+    async def _lane(self, asking: Request | None, held: Reservation) -> None:
         """Send one article's request after the other while there is room for this lane."""
         me: asyncio.Task[None] = asyncio.current_task()  # type: ignore[assignment]  # in a task
         self._lanes[me] = None
@@ -210,7 +212,7 @@ class Gateway:
                 if not self._crew_is_full():
                     self._fill()
 
-    def _next(self, now: float) -> Asking | None:
+    def _next(self, now: float) -> Request | None:
         """Take out the article whose turn it is, if every limit lets it go now."""
         waiting = self.waiting
         if self._calls.stopped:

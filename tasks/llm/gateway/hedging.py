@@ -9,10 +9,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from tasks.llm.gateway.timer import Alarm
-from tasks.llm.limits.concurrency import Concurrency
-from tasks.llm.protocol.request import Asking
-from tasks.llm.protocol.results import Totals
+from article_flows.tasks.llm.gateway.timer import Timer
+from article_flows.tasks.llm.limits.concurrency import Concurrency
+from article_flows.tasks.llm.protocol.request import Request
+from article_flows.tasks.llm.protocol.results import Totals
 
 _SLOW = 3.0
 """How many times the usual latency a request has to take before it gets a second copy."""
@@ -32,15 +32,15 @@ class Hedging:
     """
 
     def __init__(
-        self, send: Callable[[Asking], bool], concurrency: Concurrency, totals: Totals
+        self, send: Callable[[Request], bool], concurrency: Concurrency, totals: Totals
     ) -> None:
         self._send = send
         self._concurrency = concurrency
         self._totals = totals
-        self._under_way: Callable[[], list[Asking]] = list
-        self._alarm = Alarm(self._look)
+        self._under_way: Callable[[], list[Request]] = list
+        self._alarm = Timer(self._look)
 
-    def watch(self, under_way: Callable[[], list[Asking]]) -> None:
+    def watch(self, under_way: Callable[[], list[Request]]) -> None:
         """Send copies from now on, until ``stop``; ``under_way`` tells of what."""
         self._under_way = under_way
         self._look()

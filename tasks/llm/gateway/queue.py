@@ -9,10 +9,10 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, suppress
 from itertools import count
 
-from tasks.llm.protocol.request import Asking
+from article_flows.tasks.llm.protocol.request import Request
 
 
-class Waiting:
+class RequestQueue:
     """The queue in front of the gateway; it stays short if its users wait for ``room``.
 
     An article that is tried again goes before those that were never asked about, so that the
@@ -23,9 +23,9 @@ class Waiting:
     """
 
     def __init__(self, wanted: Callable[[], float]) -> None:
-        self._new: deque[Asking] = deque()
-        self._again: deque[Asking] = deque()
-        self._resting: list[tuple[float, int, Asking]] = []
+        self._new: deque[Request] = deque()
+        self._again: deque[Request] = deque()
+        self._resting: list[tuple[float, int, Request]] = []
         self._numbers = count()
         self._wanted = wanted
         self._readers = 0
@@ -36,7 +36,7 @@ class Waiting:
     def __len__(self) -> int:
         return len(self._new) + len(self._again)
 
-    def __iter__(self) -> Iterator[Asking]:
+    def __iter__(self) -> Iterator[Request]:
         """All that wait or rest."""
         yield from self._again
         yield from self._new
@@ -52,19 +52,19 @@ class Waiting:
         """When the first of the resting articles is due, in monotonic seconds."""
         return self._resting[0][0] if self._resting else None
 
-    def add(self, askings: Iterable[Asking]) -> None:
+    def add(self, askings: Iterable[Request]) -> None:
         """Put new articles in, in their order."""
         self._new.extend(askings)
 
-    def again(self, asking: Asking) -> None:
+    def again(self, asking: Request) -> None:
         """Put an article in to be tried again before all new ones."""
         self._again.append(asking)
 
-    def rest(self, asking: Asking, until: float) -> None:
+    def rest(self, asking: Request, until: float) -> None:
         """Keep an article back until a moment in monotonic seconds."""
         heapq.heappush(self._resting, (until, next(self._numbers), asking))
 
-    def first(self, now: float) -> Asking | None:
+    def first(self, now: float) -> Request | None:
         """The article whose turn it is; it stays in."""
         while self._resting and self._resting[0][0] <= now:
             self._again.append(heapq.heappop(self._resting)[2])
@@ -81,7 +81,7 @@ class Waiting:
         (self._again or self._new).popleft()
         self._perhaps_let_in()
 
-    def bring_forward(self, fits: Callable[[Asking], bool]) -> bool:
+    def bring_forward(self, fits: Callable[[Request], bool]) -> bool:
         """Put the first article that fits before the others; False if none does."""
         found = next((one for one in self if not one.settled and fits(one)), None)
         if found is None:
@@ -94,7 +94,7 @@ class Waiting:
         self._again.appendleft(found)
         return True
 
-    def clear(self) -> list[Asking]:
+    def clear(self) -> list[Request]:
         """Take everything out, the resting ones as well."""
         out = list(self)
         self._again.clear()

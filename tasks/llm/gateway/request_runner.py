@@ -8,15 +8,15 @@ import time
 from collections.abc import Callable
 from math import inf
 
-from tasks.llm.gateway.queue import Waiting
-from tasks.llm.limits.error_policy import GiveUp, Stop, TryAgain
-from tasks.llm.limits.limits import NOTHING_HELD, Held, Limits
-from tasks.llm.protocol.chat import NO_USAGE, Completion, Usage
-from tasks.llm.protocol.errors import LLMError
-from tasks.llm.protocol.prices import Price
-from tasks.llm.protocol.request import Asking, Result
-from tasks.llm.protocol.results import Answer, RunStopped, Totals, Unanswered
-from tasks.llm.transports.base import Transport
+from article_flows.tasks.llm.gateway.queue import RequestQueue
+from article_flows.tasks.llm.limits.error_policy import GiveUp, Stop, TryAgain
+from article_flows.tasks.llm.limits.limits import NO_RESERVATION, Limits, Reservation
+from article_flows.tasks.llm.protocol.chat import NO_USAGE, Completion, Usage
+from article_flows.tasks.llm.protocol.errors import LLMError
+from article_flows.tasks.llm.protocol.prices import Price
+from article_flows.tasks.llm.protocol.request import Request, Result
+from article_flows.tasks.llm.protocol.results import Answer, RequestFailed, RunStopped, Totals
+from article_flows.tasks.llm.transports.base import Transport
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ _STALL_CHECK_EVERY = 64
 _SILENT_BEFORE_DOUBT = 12
 
 
-class Calls:
+class RequestRunner:
     """Sends requests and deals with their ends.
 
     Args:
@@ -49,12 +49,12 @@ class Calls:
         transport: Transport,
         price: Price | None,
         limits: Limits,
-        waiting: Waiting,
+        waiting: RequestQueue,
         totals: Totals,
         stop: Callable[[str], None],
     ) -> None:
         self.stopped: str | None = None
-        self.under_way: set[Asking] = set()
+        self.under_way: set[Request] = set()
         self.price = price
         self._transport = transport
         self._limits = limits
@@ -64,7 +64,7 @@ class Calls:
         self._until_stall_check = _STALL_CHECK_EVERY
         self._silent_in_a_row = 0
 
-    async def send(self, asking: Asking, held: Held) -> None:
+    async def send(self, asking: Request, held: Reservation) -> None:
         """One request of an article, and what follows from its end."""
         totals = self._totals
         asking.attempts += 1
@@ -103,14 +103,19 @@ class Calls:
         except Exception as error:
             self._unexpected(error, asking)
 
-    def _has_ended(self, asking: Asking) -> None:
+    def _has_ended(self, asking: Request) -> None:
         asking.out -= 1
         self._totals.in_flight -= 1
         if not asking.out:
             self.under_way.discard(asking)
 
     def _answered(
-        self, completion: Completion, asking: Asking, held: Held, latency_s: float, now: float
+        self,
+        completion: Completion,
+        asking: Request,
+        held: Reservation,
+        latency_s: float,
+        now: float,
     ) -> None:
         cost = self._bill(completion.usage, asking)
         self._limits.answered(held, completion, cost, latency_s, now)
@@ -122,7 +127,7 @@ class Calls:
         except LLMError as error:
             # It is billed already, and the endpoint has done its part.
             error.usage = NO_USAGE
-            self._failed(error, asking, NOTHING_HELD, now)
+            self._failed(error, asking, NO_RESERVATION, now)
             return
         if other := asking.other_lane():
             # Whether the endpoint bills a call that is hung up on is its affair: count it.
@@ -140,7 +145,7 @@ class Calls:
         )
         self.settle(asking, answer)
 
-    def _failed(self, error: LLMError, asking: Asking, held: Held, now: float) -> None:
+    def _failed(self, error: LLMError, asking: Request, held: Reservation, now: float) -> None:
         if error.error_class == "timeout" and self._transport.stall_s is not None:
             error.stalled = asking.patience < inf
             self._doubt_the_stall()
@@ -160,14 +165,14 @@ class Calls:
         elif isinstance(verdict, GiveUp):
             self.settle(asking, self.unanswered(verdict.error, asking))
 
-    def _unexpected(self, error: Exception, asking: Asking) -> None:
+    def _unexpected(self, error: Exception, asking: Request) -> None:
         """A bug, or an endpoint beyond all expectation: it costs one article and not the run."""
         logger.exception("an article met what nobody thought of")
         # Its text may hold anything, the key too.
         message = f"{type(error).__name__}; the log has the whole of it"
         self.settle(asking, self.unanswered(LLMError("unexpected", message), asking))
 
-    def settle(self, asking: Asking, result: Result) -> None:
+    def settle(self, asking: Request, result: Result) -> None:
         """Hand an article's result over, unless it has one."""
         if asking.settled:
             return
@@ -187,7 +192,7 @@ class Calls:
             if usual_s := self._limits.concurrency.usual_s:
                 self._transport.stall_s = max(_STALL_FACTOR * usual_s, _SHORTEST_STALL_S)
 
-    def leave(self, asking: Asking) -> None:
+    def leave(self, asking: Request) -> None:
         """Tell whoever asked that nothing more is sent: the article is left to do."""
         self.settle(asking, RunStopped(self.stopped or "the run has ended"))
 
@@ -198,12 +203,12 @@ class Calls:
             self._transport.stall_s = None
             self._until_stall_check = _STALL_CHECK_EVERY
 
-    def unanswered(self, error: LLMError, asking: Asking) -> Unanswered:
+    def unanswered(self, error: LLMError, asking: Request) -> RequestFailed:
         """The failure of an article, with what its attempts cost."""
         cost = asking.cost_usd if self.price else None
-        return Unanswered(error, asking.attempts, asking.usage, cost)
+        return RequestFailed(error, asking.attempts, asking.usage, cost)
 
-    def _bill(self, usage: Usage, asking: Asking) -> float:
+    def _bill(self, usage: Usage, asking: Request) -> float:
         """Put a request on the bill of the article and of the run; gives its US dollars."""
         # Call by call: the price of a token may go by the length of the prompt.
         cost = self.price.cost(usage) if self.price else 0.0

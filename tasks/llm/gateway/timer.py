@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 
-class Alarm:
+class Timer:
     """Calls a function at the earliest of the moments that were asked for.
 
     Args:

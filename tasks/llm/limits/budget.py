@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from tasks.llm.protocol.chat import ChatTemplate, Usage
-from tasks.llm.protocol.errors import LLMError, Transient
-from tasks.llm.protocol.prices import Price
-from tasks.llm.protocol.request import Asking
+from article_flows.tasks.llm.protocol.chat import ChatTemplate, Usage
+from article_flows.tasks.llm.protocol.errors import LLMError, Transient
+from article_flows.tasks.llm.protocol.prices import Price
+from article_flows.tasks.llm.protocol.request import Request
 
 _MESSAGE_TOKENS = 64
 """More than any chat format adds to two messages: roles, separators, the start of the answer."""
@@ -45,14 +45,14 @@ class Budget:
         prompt = constant + len(user.encode(errors="replace"))
         return self._price.cost(Usage(prompt, 0, template.max_output_tokens))
 
-    def fits(self, asking: Asking) -> bool:
+    def fits(self, asking: Request) -> bool:
         """Whether the article's next request could be paid for whatever happens."""
         worst = self.worst_case(asking.template, asking.user)
         fits = self.spent_usd + self.lost_usd + self._held_usd + worst <= self.limit_usd
         self.holds_back = not fits
         return fits
 
-    def hold(self, asking: Asking) -> float:
+    def hold(self, asking: Request) -> float:
         """Reserve the worst case of the article's next request; give it back with ``settle``."""
         worst = self.worst_case(asking.template, asking.user)
         self._held_usd += worst

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 
-from tasks.llm.limits.retry_policy import RetryPolicy
-from tasks.llm.protocol.request import Asking
+from article_flows.tasks.llm.limits.retry_policy import RetryPolicy
+from article_flows.tasks.llm.protocol.request import Request
 
 
-class Breaker:
+class CircuitBreaker:
     """Opens when many different articles fail in a row, and lets single probes through.
 
     The pattern is Nygard's ("Release It!", 2007): closed, open, half-open. One article that
@@ -18,7 +18,7 @@ class Breaker:
     def __init__(self, retry: RetryPolicy) -> None:
         self._retry = retry
         self._failing: set[int] = set()
-        self._probe: Asking | None = None
+        self._probe: Request | None = None
         self._probe_at = 0.0
         self._probes = 0
         self.open = False
@@ -39,7 +39,7 @@ class Breaker:
             self._failing.clear()
             self.open, self._probe, self._probes = False, None, 0
 
-    def failed(self, asking: Asking, now: float, at_least: float | None = None) -> None:
+    def failed(self, asking: Request, now: float, at_least: float | None = None) -> None:
         """A transient fault; ``at_least`` is the seconds that the endpoint asked to wait."""
         self._failing.add(id(asking))
         if asking is self._probe:
@@ -50,7 +50,7 @@ class Breaker:
         self.open = True
         self._probe_at = now + self._retry.probe_pause(self._probes, at_least)
 
-    def given_up(self, asking: Asking) -> None:
+    def given_up(self, asking: Request) -> None:
         """The probe's caller has gone: another one may be sent."""
         if asking is self._probe:
             self._probe = None
@@ -59,7 +59,7 @@ class Breaker:
         """Seconds until the next probe may be sent; infinite while one is under way."""
         return math.inf if self._probe else max(0.0, self._probe_at - now)
 
-    def sent(self, asking: Asking) -> None:
+    def sent(self, asking: Request) -> None:
         """A request goes out; with the circuit open it is the probe."""
         if self.open:
             self._probe = asking

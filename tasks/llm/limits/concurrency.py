@@ -19,7 +19,13 @@ from __future__ import annotations
 from math import inf
 from typing import Final
 
-from tasks.llm.limits.concurrency_rounds import Growth, Pause, Rejections, Round, Trial
+from article_flows.tasks.llm.limits.concurrency_rounds import (
+    Growth,
+    Pause,
+    Rejections,
+    Round,
+    Trial,
+)
 
 _FIRST: Final = 8
 _SECOND: Final = 64

@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import inf
 
-from tasks.llm.limits.circuit_breaker import Breaker
-from tasks.llm.limits.retry_policy import RetryPolicy
-from tasks.llm.protocol.errors import (
-    EndpointRefused,
+from article_flows.tasks.llm.limits.circuit_breaker import CircuitBreaker
+from article_flows.tasks.llm.limits.retry_policy import RetryPolicy
+from article_flows.tasks.llm.protocol.errors import (
+    EndpointUnavailable,
+    InvalidResponse,
     LLMError,
     RateLimited,
     Transient,
-    UnusableAnswer,
 )
-from tasks.llm.protocol.request import Asking
-from tasks.llm.protocol.results import Totals
+from article_flows.tasks.llm.protocol.request import Request
+from article_flows.tasks.llm.protocol.results import Totals
 
 _BAD_REQUESTS_BEFORE_STOP = 10
 
@@ -56,7 +56,7 @@ class ErrorPolicy:
         resume_at: monotonic seconds before which nobody sends: the shared cooldown.
     """
 
-    def __init__(self, retry: RetryPolicy, totals: Totals, breaker: Breaker) -> None:
+    def __init__(self, retry: RetryPolicy, totals: Totals, breaker: CircuitBreaker) -> None:
         self._retry = retry
         self._totals = totals
         self._breaker = breaker
@@ -70,7 +70,7 @@ class ErrorPolicy:
         self._trouble_since = None
         self._breaker.answered()
 
-    def judge(self, error: LLMError, asking: Asking, now: float) -> Verdict:
+    def judge(self, error: LLMError, asking: Request, now: float) -> Verdict:
         """What to do about an error of an article's request; ``now`` is in monotonic seconds."""
         match error:
             case RateLimited():
@@ -81,9 +81,9 @@ class ErrorPolicy:
         self._breaker.answered()
         self._trouble_since = None
         match error:
-            case EndpointRefused():
+            case EndpointUnavailable():
                 return Stop(error.message)
-            case UnusableAnswer() if self._may_ask_again(error, asking):
+            case InvalidResponse() if self._may_ask_again(error, asking):
                 if error.error_class == "cut_off":
                     asking.doubled = True
                     cap = 2 * asking.template.max_output_tokens
@@ -110,7 +110,7 @@ class ErrorPolicy:
             self.resume_at = max(self.resume_at, now + error.retry_after)
         return TryAgain()
 
-    def _transient(self, error: Transient, asking: Asking, now: float) -> Verdict:
+    def _transient(self, error: Transient, asking: Request, now: float) -> Verdict:
         probing = self._breaker.open
         if error.error_class == "timeout":
             # It may be slow by nature: once more with double the time, then with all there is.
@@ -142,7 +142,7 @@ class ErrorPolicy:
         self._trouble_since = now if self._trouble_since is None else self._trouble_since
         return now - self._trouble_since
 
-    def _may_ask_again(self, error: UnusableAnswer, asking: Asking) -> bool:
+    def _may_ask_again(self, error: InvalidResponse, asking: Request) -> bool:
         asking.asks += 1
         if error.error_class == "cut_off" and asking.doubled:
             # The same cap would most likely cut the same answer off again.

@@ -6,27 +6,27 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
-from tasks.llm.limits.budget import Budget, may_be_billed
-from tasks.llm.limits.circuit_breaker import Breaker
-from tasks.llm.limits.concurrency import Concurrency
-from tasks.llm.limits.error_policy import ErrorPolicy, Verdict
-from tasks.llm.limits.rate_limiter import Pacer
-from tasks.llm.limits.retry_policy import RetryPolicy
-from tasks.llm.protocol.chat import NO_USAGE, Completion
-from tasks.llm.protocol.errors import LLMError, RateLimited, UnusableArticle
-from tasks.llm.protocol.rate_headers import rate_headers
-from tasks.llm.protocol.request import Asking
-from tasks.llm.protocol.results import Totals
+from article_flows.tasks.llm.limits.budget import Budget, may_be_billed
+from article_flows.tasks.llm.limits.circuit_breaker import CircuitBreaker
+from article_flows.tasks.llm.limits.concurrency import Concurrency
+from article_flows.tasks.llm.limits.error_policy import ErrorPolicy, Verdict
+from article_flows.tasks.llm.limits.rate_limiter import RateLimiter
+from article_flows.tasks.llm.limits.retry_policy import RetryPolicy
+from article_flows.tasks.llm.protocol.chat import NO_USAGE, Completion
+from article_flows.tasks.llm.protocol.errors import LLMError, RateLimited, RejectedInput
+from article_flows.tasks.llm.protocol.rate_headers import rate_headers
+from article_flows.tasks.llm.protocol.request import Request
+from article_flows.tasks.llm.protocol.results import Totals
 
 
-class Held(NamedTuple):
+class Reservation(NamedTuple):
     """What is reserved for a request under way: tokens of a quota, US dollars of the budget."""
 
     tokens: int
     usd: float
 
 
-NOTHING_HELD = Held(0, 0.0)
+NO_RESERVATION = Reservation(0, 0.0)
 _MOST_CHARGED = 4
 _TIMES_LIMITED = 3
 _ANSWERS_TO_FORGET = 3
@@ -62,13 +62,13 @@ class Limits:
         self._learned = False
         self._without_headers = 0
         self.concurrency = Concurrency(max_in_flight)
-        self.pacer = Pacer(rpm, tpm)
+        self.pacer = RateLimiter(rpm, tpm)
         self.budget = budget
-        self.breaker = Breaker(retry)
+        self.breaker = CircuitBreaker(retry)
         self.errors = ErrorPolicy(retry, totals, self.breaker)
         self.paused: Callable[[], str] = str
 
-    def wait(self, asking: Asking, now: float) -> float:
+    def wait(self, asking: Request, now: float) -> float:
         """Seconds until the article's request may be sent; infinite until another one ends."""
         if self.paused():
             return _LOOK_AGAIN_S
@@ -87,7 +87,7 @@ class Limits:
             self._learned = False
             self.pacer.forget()
 
-    def refuse(self, asking: Asking) -> LLMError | None:
+    def refuse(self, asking: Request) -> LLMError | None:
         """The error for a request that no wait makes room for, if it is one.
 
         What a header says has to be borne out by rate limits: one garbled header fails nobody.
@@ -97,7 +97,7 @@ class Limits:
             return None
         if asking.weigh() <= self._tpm and asking.limits < _TIMES_LIMITED:
             return None
-        return UnusableArticle(
+        return RejectedInput(
             "over_quota",
             f"about {asking.tokens:,} tokens with the answer, more than the quota's "
             f"{largest:,.0f} a minute; shorten the article or raise the quota (--tpm)",
@@ -115,7 +115,7 @@ class Limits:
             return "the rest of the budget is reserved"
         return self.pacer.words()
 
-    def take(self, asking: Asking, now: float) -> Held:
+    def take(self, asking: Request, now: float) -> Reservation:
         """A request goes out; gives what is reserved for it until ``answered`` or ``failed``."""
         tokens, usd = 0, 0.0
         if self.pacer.known:
@@ -125,10 +125,15 @@ class Limits:
             self.breaker.sent(asking)
         if self.budget is not None:
             usd = self.budget.hold(asking)
-        return Held(tokens, usd) if tokens or usd else NOTHING_HELD
+        return Reservation(tokens, usd) if tokens or usd else NO_RESERVATION
 
     def answered(
-        self, held: Held, completion: Completion, cost_usd: float, latency_s: float, now: float
+        self,
+        held: Reservation,
+        completion: Completion,
+        cost_usd: float,
+        latency_s: float,
+        now: float,
     ) -> None:
         """A request was answered, at this cost in US dollars."""
         self.errors.answered()
@@ -152,7 +157,7 @@ class Limits:
             self.budget.settle(held.usd, cost_usd, completion.usage)
 
     def failed(
-        self, held: Held, error: LLMError, cost_usd: float, asking: Asking, now: float
+        self, held: Reservation, error: LLMError, cost_usd: float, asking: Request, now: float
     ) -> Verdict:
         """A request ended in an error; gives what to do about it."""
         if error.headers and (headers := rate_headers(error.headers)):
@@ -169,7 +174,7 @@ class Limits:
                 self.budget.settle(held.usd, cost_usd, error.usage)
         return self.errors.judge(error, asking, now)
 
-    def unused(self, held: Held, asking: Asking, now: float) -> None:
+    def unused(self, held: Reservation, asking: Request, now: float) -> None:
         """A request was not sent after all."""
         self.breaker.given_up(asking)
         if held.tokens:
@@ -177,7 +182,7 @@ class Limits:
         if self.budget is not None:
             self.budget.settle(held.usd, 0.0, NO_USAGE)
 
-    def given_up(self, held: Held, asking: Asking) -> None:
+    def given_up(self, held: Reservation, asking: Request) -> None:
         """A request was abandoned: its caller has gone, or its hedge came first."""
         self.breaker.given_up(asking)
         if self.budget is not None:

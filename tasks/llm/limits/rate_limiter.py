@@ -9,8 +9,8 @@ from __future__ import annotations
 from math import inf
 from typing import Final
 
-from tasks.llm.limits.token_bucket import Schedule
-from tasks.llm.protocol.rate_headers import RateHeaders
+from article_flows.tasks.llm.limits.token_bucket import TokenBucket
+from article_flows.tasks.llm.protocol.rate_headers import RateHeaders
 
 # A 429 while pacing: each slows down by half its share of the requests, a tenth a second at most.
 _CUT_SHARE: Final = 0.5
@@ -28,7 +28,7 @@ _REFUND_DOUBT: Final = 0.1
 _LEAST_REFUND: Final = 0.2
 
 
-class Pacer:
+class RateLimiter:
     """Paces requests by what is allowed in a minute. Times are monotonic seconds.
 
     Args:
@@ -38,8 +38,8 @@ class Pacer:
 
     def __init__(self, rpm: float | None = None, tpm: float | None = None) -> None:
         self._told = (rpm, tpm)
-        self._requests = Schedule(rpm)
-        self._tokens = Schedule(tpm)
+        self._requests = TokenBucket(rpm)
+        self._tokens = TokenBucket(tpm)
         self._factor = self._ceiling = 1.0
         self._cut_left = _MOST_CUT
         self._refund = 1.0
@@ -100,7 +100,7 @@ class Pacer:
     def forget(self) -> None:
         """Go by what was told alone: the provider no longer says anything."""
         rpm, tpm = self._told
-        self._requests, self._tokens = Schedule(rpm), Schedule(tpm)
+        self._requests, self._tokens = TokenBucket(rpm), TokenBucket(tpm)
         self._factor = self._ceiling = 1.0
 
     def limited(self, now: float) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import inf
 from typing import Final
 
-from tasks.llm.protocol.rate_headers import RateWindow
+from article_flows.tasks.llm.protocol.rate_headers import RateWindow
 
 _MINUTE_S: Final = 60.0
 # A hair below what is allowed, so that clocks that differ a little never add up to a 429.
@@ -28,7 +28,7 @@ _SHORTEST_RESET_S: Final = 0.01
 _INSTANT_S: Final = 1e-6
 
 
-class Schedule:
+class TokenBucket:
     """Spends a quota evenly: credit grows at the pace, and may be overdrawn by one large request.
 
     In any t seconds at most ``pace * t + burst`` units pass, and one request more where it alone

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from tasks.llm.protocol.token_estimate import estimate_tokens
+from article_flows.tasks.llm.protocol.token_estimate import estimate_tokens
 
 LimitField = Literal["max_tokens", "max_completion_tokens"]
 

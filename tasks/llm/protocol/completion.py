@@ -10,9 +10,15 @@ from typing import Any
 
 import orjson
 
-from tasks.llm.protocol.chat import NO_HEADERS, NO_USAGE, Completion, Usage, well_formed
-from tasks.llm.protocol.error_classification import classify_wrapped, one_line
-from tasks.llm.protocol.errors import LLMError, Transient, UnusableArticle
+from article_flows.tasks.llm.protocol.chat import (
+    NO_HEADERS,
+    NO_USAGE,
+    Completion,
+    Usage,
+    well_formed,
+)
+from article_flows.tasks.llm.protocol.error_classification import classify_wrapped, one_line
+from article_flows.tasks.llm.protocol.errors import LLMError, RejectedInput, Transient
 
 _MOST_TOKENS = 10**9
 """What no call has: a count beyond it is garbled."""
@@ -42,12 +48,12 @@ def parse_completion(
         raise _billed(classify_wrapped(body, secret), usage, headers) from None
     error: LLMError | None = None
     if finish_reason == "content_filter":
-        error = UnusableArticle("content_filter", "the endpoint withheld the answer")
+        error = RejectedInput("content_filter", "the endpoint withheld the answer")
     elif finish_reason == "error":
         error = Transient("server_error", "the endpoint gave up in mid-answer")
     elif refusal and not text:
         said = one_line(refusal, secret)
-        error = UnusableArticle("content_filter", f"the model refused: {said}")
+        error = RejectedInput("content_filter", f"the model refused: {said}")
     if error is not None:
         raise _billed(error, usage, headers)
     return Completion(

@@ -12,13 +12,13 @@ from typing import Any
 
 import orjson
 
-from tasks.llm.protocol.chat import NO_HEADERS
-from tasks.llm.protocol.errors import (
-    EndpointRefused,
+from article_flows.tasks.llm.protocol.chat import NO_HEADERS
+from article_flows.tasks.llm.protocol.errors import (
+    EndpointUnavailable,
     LLMError,
     RateLimited,
+    RejectedInput,
     Transient,
-    UnusableArticle,
 )
 
 _OUT_OF_QUOTA = {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"}
@@ -86,13 +86,13 @@ def _classify(
     text = error.get("message") or _page_text(body[:_PAGE].decode(errors="replace"))
     message = f"HTTP {status}: {one_line(text, secret)}".removesuffix(": ")
     if status == 402 or codes & _OUT_OF_QUOTA:
-        return EndpointRefused(
+        return EndpointUnavailable(
             "out_of_quota", f"{message}; add credit or raise the limit, then run again"
         )
     if codes & _FILTERED or _flagged(error):
-        return UnusableArticle("content_filter", message)
+        return RejectedInput("content_filter", message)
     if codes & _LONG_CODES or status == 413 or (status == 429 and _NEVER_FITS.search(message)):
-        return UnusableArticle("too_long", message)
+        return RejectedInput("too_long", message)
     if status == 429:
         return RateLimited("rate_limited", message, retry_after=retry_after(headers))
     if status >= 500 or status in _RETRY_STATUSES:
@@ -105,22 +105,24 @@ def _final(
 ) -> LLMError:
     """The error for a status that time does not heal."""
     if status in (401, 403) or (status == 400 and _BAD_KEY.search(message)):
-        return EndpointRefused("bad_key", f"{message}; check OPENAI_API_KEY or the Secret block")
+        return EndpointUnavailable(
+            "bad_key", f"{message}; check OPENAI_API_KEY or the Secret block"
+        )
     if 300 <= status < 400:
         target = one_line(headers.get("location") or "nowhere", secret)
-        return EndpointRefused(
+        return EndpointUnavailable(
             "no_such_url",
             f"HTTP {status}: the endpoint redirects to {target}; is --base-url right?",
         )
     if status in (404, 405):
         if any("model" in text.lower() for text in (*codes, message)):
-            return EndpointRefused("no_such_model", f"{message}; name another with --model")
-        return EndpointRefused(
+            return EndpointUnavailable("no_such_model", f"{message}; name another with --model")
+        return EndpointUnavailable(
             "no_such_url", f"{message}; is --base-url right? it usually ends with /v1"
         )
     if _TOO_LONG.search(message):
-        return UnusableArticle("too_long", message)
-    return UnusableArticle("bad_request", message)
+        return RejectedInput("too_long", message)
+    return RejectedInput("bad_request", message)
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

@@ -3,17 +3,17 @@
 | error           | what happens                                                          |
 |-----------------|-----------------------------------------------------------------------|
 | RateLimited     | everyone waits; costs no attempt                                      |
-| EndpointRefused | the run stops at once; what is done stays done                        |
+| EndpointUnavailable | the run stops at once; what is done stays done                        |
 | Transient       | retried with backoff, a few attempts                                  |
-| UnusableAnswer  | asked again within the re-ask budget, then the article has failed     |
-| UnusableArticle | the article has failed at once                                        |
+| InvalidResponse  | asked again within the re-ask budget, then the article has failed     |
+| RejectedInput | the article has failed at once                                        |
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tasks.llm.protocol.chat import NO_HEADERS, NO_USAGE, Usage
+from article_flows.tasks.llm.protocol.chat import NO_HEADERS, NO_USAGE, Usage
 
 
 class LLMError(Exception):
@@ -50,7 +50,7 @@ class RateLimited(LLMError):
     """The endpoint asks to slow down (429)."""
 
 
-class EndpointRefused(LLMError):
+class EndpointUnavailable(LLMError):
     """No call can succeed until somebody acts: key, quota, model, address."""
 
 
@@ -58,11 +58,11 @@ class Transient(LLMError):
     """The same call may succeed in a moment: 5xx, reset, timeout, truncated body."""
 
 
-class UnusableAnswer(LLMError):
+class InvalidResponse(LLMError):
     """An answer came (and was billed), but it is not what the recipe asks for."""
 
 
-class UnusableArticle(LLMError):
+class RejectedInput(LLMError):
     """The endpoint will not answer this article: content filter, too long, bad request."""
 
 

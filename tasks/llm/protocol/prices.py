@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import genai_prices
 from genai_prices.types import Tier, TieredPrices
 
-from tasks.llm.protocol.chat import Usage
+from article_flows.tasks.llm.protocol.chat import Usage
 
 _MILLION = 1_000_000
 

@@ -8,7 +8,7 @@ from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from tasks.llm.protocol.error_classification import duration
+from article_flows.tasks.llm.protocol.error_classification import duration
 
 
 class RateWindow(NamedTuple):

@@ -6,24 +6,24 @@ import asyncio
 from dataclasses import dataclass
 from typing import Protocol
 
-from tasks.llm.protocol.chat import NO_USAGE, ChatTemplate, Usage
-from tasks.llm.protocol.results import Answer, Parse, RunStopped, Unanswered
-from tasks.llm.protocol.token_estimate import estimate_tokens
+from article_flows.tasks.llm.protocol.chat import NO_USAGE, ChatTemplate, Usage
+from article_flows.tasks.llm.protocol.results import Answer, Parse, RequestFailed, RunStopped
+from article_flows.tasks.llm.protocol.token_estimate import estimate_tokens
 
-Result = Answer | Unanswered | RunStopped
+Result = Answer | RequestFailed | RunStopped
 """What becomes of an article: RunStopped leaves it to do."""
 
 
 class Receiver(Protocol):
     """Whoever asked: gets each article's result once, on the gateway's event loop."""
 
-    def receive(self, asking: Asking, result: Result) -> None:
+    def receive(self, asking: Request, result: Result) -> None:
         """Take the result; must not block."""
         ...
 
 
 @dataclass(slots=True, eq=False)
-class Asking:
+class Request:
     """One article to ask about; the gateway keeps its state here.
 
     Attributes:

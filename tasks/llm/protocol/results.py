@@ -7,11 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from tasks.llm.protocol.chat import Completion, Usage
-from tasks.llm.protocol.errors import LLMError
+from article_flows.tasks.llm.protocol.chat import Completion, Usage
+from article_flows.tasks.llm.protocol.errors import LLMError
 
 Parse = Callable[[Completion], dict[str, Any]]
-"""From a completion to the recipe's fields; raises UnusableAnswer."""
+"""From a completion to the recipe's fields; raises InvalidResponse."""
 
 
 @dataclass(slots=True)
@@ -31,7 +31,7 @@ class Answer:
     latency_s: float
 
 
-class Unanswered(Exception):
+class RequestFailed(Exception):
     """An article that has failed: the last error, and what the attempts cost."""
 
     def __init__(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from tasks.llm.protocol.chat import ChatTemplate, Completion
+from article_flows.tasks.llm.protocol.chat import ChatTemplate, Completion
 
 
 class Transport(Protocol):

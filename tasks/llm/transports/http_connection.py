@@ -9,8 +9,8 @@ from typing import Final, cast
 
 import httptools
 
-from tasks.llm.transports import http_response
-from tasks.llm.transports.http_response import HttpError, Response, too_large
+from article_flows.tasks.llm.transports import http_response
+from article_flows.tasks.llm.transports.http_response import HttpError, Response, too_large
 
 _LARGEST_HEAD: Final = 256 << 10
 _EXCERPT: Final = 4096

@@ -14,8 +14,8 @@ from typing import Any, Final, cast
 import aiohappyeyeballs
 from yarl import URL
 
-from tasks.llm.transports.http_connection import HttpConnection
-from tasks.llm.transports.http_response import HttpError
+from article_flows.tasks.llm.transports.http_connection import HttpConnection
+from article_flows.tasks.llm.transports.http_response import HttpError
 
 CONNECT_TIMEOUT_S: Final = 10.0
 _NAME_LASTS_S: Final = 10.0

@@ -11,9 +11,13 @@ from typing import Final
 
 from yarl import URL
 
-from tasks.llm.transports.http_connection import HttpConnection
-from tasks.llm.transports.http_dialer import CONNECT_TIMEOUT_S, Dialer, proxy_authorization
-from tasks.llm.transports.http_response import HttpError, Response
+from article_flows.tasks.llm.transports.http_connection import HttpConnection
+from article_flows.tasks.llm.transports.http_dialer import (
+    CONNECT_TIMEOUT_S,
+    Dialer,
+    proxy_authorization,
+)
+from article_flows.tasks.llm.transports.http_response import HttpError, Response
 
 KEEPALIVE_S: Final = 4.0
 """uvicorn, which vLLM and others run on, closes an idle connection after 5 s; a request sent into

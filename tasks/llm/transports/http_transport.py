@@ -5,12 +5,12 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from tasks.llm.protocol.chat import NO_HEADERS, ChatTemplate, Completion
-from tasks.llm.protocol.completion import parse_completion
-from tasks.llm.protocol.error_classification import classify, limit_headers, one_line
-from tasks.llm.protocol.errors import EndpointRefused, Transient
-from tasks.llm.transports.http_pool import HttpPool
-from tasks.llm.transports.http_response import HttpError, Response
+from article_flows.tasks.llm.protocol.chat import NO_HEADERS, ChatTemplate, Completion
+from article_flows.tasks.llm.protocol.completion import parse_completion
+from article_flows.tasks.llm.protocol.error_classification import classify, limit_headers, one_line
+from article_flows.tasks.llm.protocol.errors import EndpointUnavailable, Transient
+from article_flows.tasks.llm.transports.http_pool import HttpPool
+from article_flows.tasks.llm.transports.http_response import HttpError, Response
 
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 PROBE_REFUSED = {401, 402}
@@ -63,7 +63,7 @@ class HttpTransport:
         """List the models; servers that have no such list (404, 405) are there all the same."""
         answer = await self._exchange("GET", "/models", None)
         if answer.status == 401 and not self._api_key:
-            raise EndpointRefused(
+            raise EndpointUnavailable(
                 "bad_key", "the endpoint wants a key; set OPENAI_API_KEY or name a Secret block"
             )
         if answer.status in PROBE_REFUSED:
@@ -102,16 +102,16 @@ class HttpTransport:
                 proxy=proxy_for(self._base_url),
             )
         except ValueError:
-            raise EndpointRefused(
+            raise EndpointUnavailable(
                 "no_such_url", f"{self._base_url} is not a URL; check --base-url"
             ) from None
         return self._pool
 
 
 def check_key(api_key: str | None) -> None:
-    """Raise EndpointRefused if no HTTP header can carry the key."""
+    """Raise EndpointUnavailable if no HTTP header can carry the key."""
     if api_key and not (api_key.isascii() and api_key.isprintable()):
-        raise EndpointRefused(
+        raise EndpointUnavailable(
             "bad_key",
             "the API key has line breaks or other characters that no key has; "
             "check OPENAI_API_KEY or the Secret block",
@@ -122,7 +122,7 @@ def proxy_for(base_url: str) -> str | None:
     """Return the proxy that the environment names for the endpoint; none for this machine.
 
     Raises:
-        EndpointRefused: it is not an HTTP proxy.
+        EndpointUnavailable: it is not an HTTP proxy.
     """
     parts = urlsplit(base_url)
     if not parts.hostname or parts.hostname in _LOOPBACK or proxy_bypass(parts.hostname):
@@ -132,7 +132,7 @@ def proxy_for(base_url: str) -> str | None:
         return None
     scheme, found, _ = proxy.partition("://")
     if found and scheme.lower() not in ("http", "https"):
-        raise EndpointRefused(
+        raise EndpointUnavailable(
             "no_such_url", f"{parts.scheme}_proxy names a {scheme} proxy; only http and https work"
         )
     return proxy if found else f"http://{proxy}"

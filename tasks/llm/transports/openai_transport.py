@@ -11,11 +11,11 @@ from math import inf
 import openai
 import orjson
 
-from tasks.llm.protocol.chat import ChatTemplate, Completion
-from tasks.llm.protocol.completion import parse_completion
-from tasks.llm.protocol.error_classification import classify, limit_headers, one_line
-from tasks.llm.protocol.errors import LLMError, Transient
-from tasks.llm.transports.http_transport import PROBE_REFUSED, check_key
+from article_flows.tasks.llm.protocol.chat import ChatTemplate, Completion
+from article_flows.tasks.llm.protocol.completion import parse_completion
+from article_flows.tasks.llm.protocol.error_classification import classify, limit_headers, one_line
+from article_flows.tasks.llm.protocol.errors import LLMError, Transient
+from article_flows.tasks.llm.transports.http_transport import PROBE_REFUSED, check_key
 
 
 class OpenAITransport:

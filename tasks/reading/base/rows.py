@@ -5,8 +5,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
-from tasks.common.errors import UserError
-from tasks.reading.base.place import Place
+from article_flows.tasks.common.errors import UserError
+from article_flows.tasks.reading.base.byte_source import ByteSource
 
 BATCH_ROWS = 1_000
 """Rows in a chunk, unless the caller says otherwise."""
@@ -31,13 +31,13 @@ class Source:
         facts: what its reader has found out and a user wants to see: ``encoding``, ``delimiter``.
     """
 
-    place: Place
+    place: ByteSource
     name: str
     format: str
     encoding: str = ""
     allow_hosts: tuple[str, ...] = ()
     constants: tuple[tuple[str, str], ...] = ()
-    references: Place | None = None
+    references: ByteSource | None = None
     facts: dict[str, str] = field(default_factory=dict, compare=False, hash=False)
 
 
@@ -113,7 +113,7 @@ def in_chunks(rows: Iterable[Row | Reject], batch_rows: int) -> Iterator[RecordC
 
 @contextmanager
 def opened(source: Source) -> Iterator[BinaryIO]:
-    """Open a source for reading, see `Place.open`; raise UserError if it cannot be read."""
+    """Open a source for reading, see `ByteSource.open`; raise UserError if it cannot be read."""
     with _told(source), source.place.open() as file:
         yield file
 

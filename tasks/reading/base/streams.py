@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
-from tasks.common.errors import UserError
+from article_flows.tasks.common.errors import UserError
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer

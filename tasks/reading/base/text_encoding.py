@@ -4,9 +4,9 @@ import codecs
 from collections.abc import Callable, Iterator
 from typing import AnyStr, BinaryIO
 
-from tasks.common.errors import UserError
-from tasks.reading.base.encoding_guess import guess_encoding, is_iso_2022_jp
-from tasks.reading.base.rows import Source
+from article_flows.tasks.common.errors import UserError
+from article_flows.tasks.reading.base.encoding_guess import guess_encoding, is_iso_2022_jp
+from article_flows.tasks.reading.base.rows import Source
 
 MAX_TEXT = 64 << 20
 """The largest file that is taken as one text, in bytes; no article comes near it."""

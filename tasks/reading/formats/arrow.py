@@ -10,8 +10,8 @@ from uuid import UUID
 
 import pyarrow as pa
 
-from tasks.common.errors import UserError
-from tasks.reading.base.rows import (
+from article_flows.tasks.common.errors import UserError
+from article_flows.tasks.reading.base.rows import (
     BATCH_ROWS,
     EXCERPT_CHARS,
     RecordChunk,

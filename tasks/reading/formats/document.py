@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 import yaml
 
-from tasks.reading.base.rows import (
+from article_flows.tasks.reading.base.rows import (
     BATCH_ROWS,
     EXCERPT_CHARS,
     Record,
@@ -22,11 +22,11 @@ from tasks.reading.base.rows import (
     in_chunks,
     opened,
 )
-from tasks.reading.base.text_encoding import read_all_text, source_encoding
-from tasks.reading.formats.sniff import looks_like_html
-from tasks.reading.places.web import WebPlace
-from tasks.reading.web.charset import page_encoding
-from tasks.reading.web.html_article import EXCERPT_HTML, NotAnArticle, html_article
+from article_flows.tasks.reading.base.text_encoding import read_all_text, source_encoding
+from article_flows.tasks.reading.formats.sniff import looks_like_html
+from article_flows.tasks.reading.places.web import WebFile
+from article_flows.tasks.reading.web.charset import page_encoding
+from article_flows.tasks.reading.web.html_article import EXCERPT_HTML, NotAnArticle, html_article
 
 HTML_SUFFIXES = (".html", ".htm", ".xhtml")
 MARKDOWN_SUFFIXES = (".md", ".markdown", ".mdx")
@@ -82,7 +82,7 @@ def _row(source: Source) -> Row | Reject:
         return Reject(1, str(error), text[:EXCERPT_CHARS])
     record.setdefault("title", title_of_name(source.place.file_name))
     record["file_name"] = source.place.file_name
-    if isinstance(source.place, WebPlace) and source.place.name == source.place.url:
+    if isinstance(source.place, WebFile) and source.place.name == source.place.url:
         # A URL with a query may hold a signature, which is nobody's to see.
         record.setdefault("url", source.place.url)
     if (summary := _reference(source)) is not None:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, BinaryIO
 
-from tasks.common.column_names import is_known
-from tasks.common.errors import UserError
-from tasks.reading.base.rows import (
+from article_flows.tasks.common.column_names import is_known
+from article_flows.tasks.common.errors import UserError
+from article_flows.tasks.reading.base.rows import (
     BATCH_ROWS,
     Record,
     RecordChunk,
@@ -18,7 +18,7 @@ from tasks.reading.base.rows import (
     opened_seekable,
     unique_names,
 )
-from tasks.reading.formats.excel_sheets import (
+from article_flows.tasks.reading.formats.excel_sheets import (
     PROTECTED,
     Cells,
     Sheet,
@@ -26,7 +26,7 @@ from tasks.reading.formats.excel_sheets import (
     check_size,
     sheets_of,
 )
-from tasks.reading.formats.sniff import OLE_MAGIC
+from article_flows.tasks.reading.formats.sniff import OLE_MAGIC
 
 EXCEL_SUFFIXES = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
 CELL_LIMIT = 32_767

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from tasks.common.errors import UserError
-from tasks.reading.base.streams import spooled, temporary_file
+from article_flows.tasks.common.errors import UserError
+from article_flows.tasks.reading.base.streams import spooled, temporary_file
 
 MAX_MEMORY = 2 << 30
 """Bytes that the process may take: the largest workbooks that are read come to 1.4 GB."""

@@ -15,8 +15,8 @@ import feedparser
 import orjson
 from lxml import etree, html
 
-from tasks.common.errors import UserError
-from tasks.reading.base.rows import (
+from article_flows.tasks.common.errors import UserError
+from article_flows.tasks.reading.base.rows import (
     BATCH_ROWS,
     EXCERPT_CHARS,
     Record,
@@ -27,7 +27,7 @@ from tasks.reading.base.rows import (
     in_chunks,
     opened,
 )
-from tasks.reading.formats.sniff import first_element, xml_text
+from article_flows.tasks.reading.formats.sniff import first_element, xml_text
 
 MAX_FEED_BYTES = 64 << 20
 """A feed is parsed as a whole, and takes some ten times its size in memory."""

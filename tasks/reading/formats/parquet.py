@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from tasks.reading.base.rows import (
+from article_flows.tasks.reading.base.rows import (
     BATCH_ROWS,
     CHUNK_BYTES,
     RecordChunk,
@@ -15,7 +15,7 @@ from tasks.reading.base.rows import (
     in_chunks,
     opened_seekable,
 )
-from tasks.reading.formats.arrow import (
+from article_flows.tasks.reading.formats.arrow import (
     READ_ERRORS,
     RowNumbers,
     batch_rows_of,

@@ -7,19 +7,19 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import PurePath
 
-from tasks.common.errors import UserError
-from tasks.reading.base.place import Place
-from tasks.reading.base.rows import BATCH_ROWS, Reader, RecordChunk, Source
-from tasks.reading.formats.arrow import read_arrow
-from tasks.reading.formats.csv.reader import read_csv
-from tasks.reading.formats.document import DOCUMENT_SUFFIXES, read_document
-from tasks.reading.formats.excel import EXCEL_SUFFIXES, read_excel
-from tasks.reading.formats.feed import looks_like_feed, read_feed
-from tasks.reading.formats.json.lines_reader import read_jsonl
-from tasks.reading.formats.json.reader import read_json
-from tasks.reading.formats.json.sniff import looks_like_json, looks_like_jsonl
-from tasks.reading.formats.parquet import read_parquet
-from tasks.reading.formats.sniff import (
+from article_flows.tasks.common.errors import UserError
+from article_flows.tasks.reading.base.byte_source import ByteSource
+from article_flows.tasks.reading.base.rows import BATCH_ROWS, Reader, RecordChunk, Source
+from article_flows.tasks.reading.formats.arrow import read_arrow
+from article_flows.tasks.reading.formats.csv.reader import read_csv
+from article_flows.tasks.reading.formats.document import DOCUMENT_SUFFIXES, read_document
+from article_flows.tasks.reading.formats.excel import EXCEL_SUFFIXES, read_excel
+from article_flows.tasks.reading.formats.feed import looks_like_feed, read_feed
+from article_flows.tasks.reading.formats.json.lines_reader import read_jsonl
+from article_flows.tasks.reading.formats.json.reader import read_json
+from article_flows.tasks.reading.formats.json.sniff import looks_like_json, looks_like_jsonl
+from article_flows.tasks.reading.formats.parquet import read_parquet
+from article_flows.tasks.reading.formats.sniff import (
     foreign_kind,
     is_surely_csv,
     is_surely_jsonl,
@@ -30,7 +30,7 @@ from tasks.reading.formats.sniff import (
     looks_like_html,
     looks_like_parquet,
 )
-from tasks.reading.formats.urls import (
+from article_flows.tasks.reading.formats.urls import (
     is_surely_urls,
     looks_like_sitemap,
     looks_like_urls,
@@ -120,7 +120,7 @@ def format_of_suffix(file_name: str) -> Format | None:
     return next((each for each in FORMATS.values() if suffix in each.suffixes), None)
 
 
-def format_of(place: Place, name: str) -> str:
+def format_of(place: ByteSource, name: str) -> str:
     """Return the name of a file's format, by its content where the suffix does not tell or lies.
 
     `name` is what the user calls it. Raises UserError if the file cannot be read or is in none
@@ -153,7 +153,7 @@ def _refuse_foreign(name: str, named: Format | None, head: bytes) -> None:
         )
 
 
-def _head(place: Place, name: str) -> bytes:
+def _head(place: ByteSource, name: str) -> bytes:
     try:
         with place.open() as file:
             return file.read(HEAD_BYTES)

@@ -5,9 +5,9 @@ import csv
 import re
 from contextlib import suppress
 
-from tasks.reading.base.text_encoding import bom_encoding
-from tasks.reading.formats.csv.sniff import delimiter_of
-from tasks.reading.formats.json.sniff import looks_like_jsonl
+from article_flows.tasks.reading.base.text_encoding import bom_encoding
+from article_flows.tasks.reading.formats.csv.sniff import delimiter_of
+from article_flows.tasks.reading.formats.json.sniff import looks_like_jsonl
 
 ZIP_MAGIC = b"PK\x03\x04"
 OLE_MAGIC = b"\xd0\xcf\x11\xe0"

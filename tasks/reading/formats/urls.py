@@ -8,8 +8,8 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import closing
 
-from tasks.common.errors import UserError
-from tasks.reading.base.rows import (
+from article_flows.tasks.common.errors import UserError
+from article_flows.tasks.reading.base.rows import (
     BATCH_ROWS,
     EXCERPT_CHARS,
     RecordChunk,
@@ -18,10 +18,10 @@ from tasks.reading.base.rows import (
     in_chunks,
     opened,
 )
-from tasks.reading.base.text_encoding import bom_encoding, bounded_lines
-from tasks.reading.formats.sniff import first_element
-from tasks.reading.web.fetch import Entry, fetch_articles
-from tasks.reading.web.sitemap import SitemapWalk
+from article_flows.tasks.reading.base.text_encoding import bom_encoding, bounded_lines
+from article_flows.tasks.reading.formats.sniff import first_element
+from article_flows.tasks.reading.web.fetch import Entry, fetch_articles
+from article_flows.tasks.reading.web.sitemap import SitemapWalk
 
 FETCHED_ROWS = 100
 """Rows in a chunk of what is fetched: they come slowly, and progress is told by chunks."""

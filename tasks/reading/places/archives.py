@@ -13,10 +13,17 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import BinaryIO, cast
 
-from tasks.common.errors import UserError
-from tasks.reading.base.place import Place
-from tasks.reading.base.streams import Inflater, StreamedFile, as_is, spooled
-from tasks.reading.places.compressed import CODECS, Damaged, Decoder, Meter, members, refuse_bomb
+from article_flows.tasks.common.errors import UserError
+from article_flows.tasks.reading.base.byte_source import ByteSource
+from article_flows.tasks.reading.base.streams import Inflater, StreamedFile, as_is, spooled
+from article_flows.tasks.reading.places.compressed import (
+    CODECS,
+    Damaged,
+    Decoder,
+    Meter,
+    members,
+    refuse_bomb,
+)
 
 _OFFICE_SUFFIXES = (".xlsx", ".xlsm", ".xlsb", ".ods", ".docx", ".pptx", ".odt", ".epub", ".jar")
 _OFFICE_FILES = {"[Content_Types].xml", "mimetype", "META-INF/MANIFEST.MF"}
@@ -45,7 +52,7 @@ class ArchiveMember(ABC):
         name: what the user calls the file, for messages.
     """
 
-    place: Place
+    place: ByteSource
     path: str
     offset: int
     name: str = field(compare=False)
@@ -142,7 +149,7 @@ class Member:
     """
 
     path: str
-    place: Place | None
+    place: ByteSource | None
     reason: str = ""
 
 
@@ -158,7 +165,7 @@ def archive_kind(head: bytes, file_name: str) -> str | None:
     return None
 
 
-def zip_members(place: Place, name: str) -> list[Member] | None:
+def zip_members(place: ByteSource, name: str) -> list[Member] | None:
     """List the files in a ZIP archive, in order; None if it is an office file.
 
     Args:
@@ -199,7 +206,7 @@ def _refuse_overlaps(infos: list[zipfile.ZipInfo], name: str) -> None:
         end, before = info.header_offset + 30 + info.compress_size, _path_of(info)
 
 
-def _zip_member(info: zipfile.ZipInfo, place: Place, name: str) -> Member:
+def _zip_member(info: zipfile.ZipInfo, place: ByteSource, name: str) -> Member:
     path = _path_of(info)
     if reason := _refusal(info):
         return Member(path, None, reason)
@@ -240,7 +247,7 @@ def _path_of(info: zipfile.ZipInfo) -> str:
     return path
 
 
-def tar_members(place: Place, name: str) -> list[Member]:
+def tar_members(place: ByteSource, name: str) -> list[Member]:
     """List the files in a TAR archive, in order.
 
     Args:
@@ -264,7 +271,7 @@ def tar_members(place: Place, name: str) -> list[Member]:
     return found
 
 
-def _tar_listing(file: BinaryIO, place: Place, name: str) -> Iterator[Member]:
+def _tar_listing(file: BinaryIO, place: ByteSource, name: str) -> Iterator[Member]:
     size = file.seek(0, 2)
     file.seek(0)
     with tarfile.open(fileobj=file, mode="r:") as archive:

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any, BinaryIO, Protocol, cast
 
-from tasks.common.errors import UserError
-from tasks.reading.base.place import Place
-from tasks.reading.base.streams import PIECE_BYTES, Inflater, StreamedFile, spooled
+from article_flows.tasks.common.errors import UserError
+from article_flows.tasks.reading.base.byte_source import ByteSource
+from article_flows.tasks.reading.base.streams import PIECE_BYTES, Inflater, StreamedFile, spooled
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -179,7 +179,7 @@ def codec_of_suffix(file_name: str) -> str | None:
 
 
 @dataclass(frozen=True)
-class CompressedPlace:
+class CompressedFile:
     """A compressed file, whose bytes are those that were packed.
 
     Attributes:
@@ -188,7 +188,7 @@ class CompressedPlace:
         name: what the user calls it, for messages.
     """
 
-    place: Place
+    place: ByteSource
     codec: str
     name: str = field(compare=False)
 

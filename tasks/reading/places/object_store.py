@@ -13,13 +13,13 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, TypeVar, cast
 from urllib.parse import unquote, urlsplit
 
-from tasks.common.errors import SourceAway, StorageDown, UserError
-from tasks.reading.base.place import Place
-from tasks.reading.base.streams import PIECE_BYTES, StreamedFile, as_is
-from tasks.storage.base import StoredFile
-from tasks.storage.object_store import ObjectFile
-from tasks.storage.retries import PATIENCE_S, NoBucket, Retries
-from tasks.storage.uri import Address, list_objects, open_store
+from article_flows.tasks.common.errors import SourceUnavailable, StorageUnavailable, UserError
+from article_flows.tasks.reading.base.byte_source import ByteSource
+from article_flows.tasks.reading.base.streams import PIECE_BYTES, StreamedFile, as_is
+from article_flows.tasks.storage.base import StoredFile
+from article_flows.tasks.storage.object_store import ObjectFile
+from article_flows.tasks.storage.retries import PATIENCE_S, BucketNotFound, Retries
+from article_flows.tasks.storage.uri import Address, list_objects, open_store
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -34,11 +34,11 @@ class SourceRetries(Retries):
     """Tries again as for a lake; a source that stays away is no lake that is down."""
 
     def call(self, what: str, operation: Callable[[], T]) -> T:
-        """As `Retries.call`, but SourceAway for a store that stays away."""
+        """As `Retries.call`, but SourceUnavailable for a store that stays away."""
         try:
             return super().call(what, operation)
-        except StorageDown as error:
-            raise SourceAway(str(error)) from error
+        except StorageUnavailable as error:
+            raise SourceUnavailable(str(error)) from error
 
 
 class _Bucket(NamedTuple):
@@ -52,13 +52,13 @@ def _bucket(uri: str) -> _Bucket:
     address = Address.parse(uri, "source")
     try:
         store = open_store(address)
-    except StorageDown as error:
-        raise SourceAway(str(error)) from error
+    except StorageUnavailable as error:
+        raise SourceUnavailable(str(error)) from error
     return _Bucket(store, SourceRetries(address.base, PATIENCE_S, "source"))
 
 
 @dataclass(frozen=True)
-class ObjectPlace(Place):
+class BucketFile(ByteSource):
     """An object.
 
     Attributes:
@@ -100,7 +100,7 @@ class ObjectPlace(Place):
 class FoundObject(NamedTuple):
     """An object that a spec means: where, what the user calls it, its path below the spec."""
 
-    place: ObjectPlace
+    place: BucketFile
     name: str
     below: str
     size: int
@@ -128,7 +128,7 @@ def find_objects(spec: str) -> tuple[list[FoundObject], bool]:
         below = PurePosixPath(key).name if single else key[len(prefix) :].lstrip("/")
         if single or pattern is None or pattern.fullmatch(key):
             name = f"{root}/{key}"
-            found.append(FoundObject(ObjectPlace(uri, key), name, below, size))
+            found.append(FoundObject(BucketFile(uri, key), name, below, size))
     if not found:
         reason = "matches no object" if pattern else "holds no object with data"
         raise UserError(f"{root}/{quoted} {reason}; name an object, or a prefix of some")
@@ -145,7 +145,7 @@ def _list(uri: str, prefix: str, root: str, *, is_pattern: bool) -> tuple[list[S
                 size = retries.call(f"find {what}", lambda: store.head(prefix)["size"])
                 return [StoredFile(prefix, size)], True
         found = retries.call(f"list {what}", lambda: list_objects(store, prefix))
-    except NoBucket as error:
+    except BucketNotFound as error:
         raise UserError(f"{root} does not exist; mend the bucket's name") from error
     if not found:
         raise UserError(f"{root}/{prefix} does not exist; name an object, or a prefix of some")

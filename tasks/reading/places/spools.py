@@ -10,9 +10,9 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO, cast
 
-from tasks.common.errors import UserError
-from tasks.reading.base.place import Place
-from tasks.reading.base.streams import PIECE_BYTES, spooled
+from article_flows.tasks.common.errors import UserError
+from article_flows.tasks.reading.base.byte_source import ByteSource
+from article_flows.tasks.reading.base.streams import PIECE_BYTES, spooled
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -132,14 +132,14 @@ SPOOLS = Spools()
 
 
 @dataclass(frozen=True)
-class SpooledPlace(Place):
+class SpooledFile(ByteSource):
     """A place that is read often and from the middle, and can only be streamed.
 
     Attributes:
         version: something that is another when the place's content is.
     """
 
-    place: Place
+    place: ByteSource
     name: str = field(compare=False)
     version: str = ""
 
@@ -163,7 +163,7 @@ class SpooledPlace(Place):
 
 
 @dataclass(frozen=True)
-class PipePlace(Place):
+class PipeFile(ByteSource):
     """Standard input, or a pipe by its path: what comes from it once is kept for the process."""
 
     path: str

@@ -9,15 +9,15 @@ from urllib.parse import unquote, urlsplit
 
 from yarl import URL
 
-from tasks.reading.base.place import Place
-from tasks.reading.base.streams import Spool, temporary_file
-from tasks.reading.places.spools import SPOOLS
-from tasks.reading.web.addresses import shown
-from tasks.reading.web.download import download
+from article_flows.tasks.reading.base.byte_source import ByteSource
+from article_flows.tasks.reading.base.streams import Spool, temporary_file
+from article_flows.tasks.reading.places.spools import SPOOLS
+from article_flows.tasks.reading.web.addresses import shown
+from article_flows.tasks.reading.web.download import download
 
 
 @dataclass(frozen=True)
-class WebPlace(Place):
+class WebFile(ByteSource):
     """What an http or https URL gives.
 
     Attributes:

@@ -5,13 +5,18 @@ from __future__ import annotations
 import stat
 from collections.abc import Iterator
 
-from tasks.common.errors import SourceAway, UserError
-from tasks.reading.base.place import LocalPlace, Place
-from tasks.reading.formats.registry import format_of_suffix
-from tasks.reading.places.archives import Member, archive_kind, tar_members, zip_members
-from tasks.reading.places.compressed import CompressedPlace, codec_of, codec_of_suffix
-from tasks.reading.places.spools import SpooledPlace
-from tasks.reading.sources.files import HIDDEN, Listed, Skipped, is_hidden
+from article_flows.tasks.common.errors import SourceUnavailable, UserError
+from article_flows.tasks.reading.base.byte_source import ByteSource, LocalFile
+from article_flows.tasks.reading.formats.registry import format_of_suffix
+from article_flows.tasks.reading.places.archives import (
+    Member,
+    archive_kind,
+    tar_members,
+    zip_members,
+)
+from article_flows.tasks.reading.places.compressed import CompressedFile, codec_of, codec_of_suffix
+from article_flows.tasks.reading.places.spools import SpooledFile
+from article_flows.tasks.reading.sources.files import HIDDEN, Listed, Skipped, is_hidden
 
 _HEAD_BYTES = 512
 _ARCHIVE_SUFFIXES = (".zip", ".tar", ".7z", ".rar")
@@ -41,7 +46,7 @@ def contents(listed: Listed, within: str = "") -> Iterator[Listed | Skipped]:
 
 def unreadable(name: str, error: UserError, *, should: bool) -> Skipped:
     """A file that cannot be read, with what an error says, to go behind its name."""
-    is_away = isinstance(error, SourceAway)
+    is_away = isinstance(error, SourceUnavailable)
     said = str(error)
     if said.startswith(name):
         reason = said.removeprefix(name).removeprefix(":").strip()
@@ -57,19 +62,19 @@ def _by_name(listed: Listed) -> Listed | None:
     codec = codec_of_suffix(file_name)
     if codec is None:
         return None
-    packed = CompressedPlace(listed.place, codec, listed.name)
+    packed = CompressedFile(listed.place, codec, listed.name)
     return listed._replace(place=packed) if format_of_suffix(packed.file_name) else None
 
 
 def _looked_into(listed: Listed, within: str) -> Iterator[Listed | Skipped]:
     """Unpack one compression and one archive, in either order of each other."""
     place = listed.place
-    if isinstance(place, LocalPlace) and not stat.S_ISREG(place.path.stat().st_mode):
+    if isinstance(place, LocalFile) and not stat.S_ISREG(place.path.stat().st_mode):
         yield Skipped(listed.name, "is no ordinary file")
         return
     head = _head(place)
     if codec := codec_of(head):
-        place = CompressedPlace(place, codec, listed.name)
+        place = CompressedFile(place, codec, listed.name)
         head = _head(place)
         if again := codec_of(head):
             raise UserError(f"{listed.name} is packed twice ({codec}, {again}); unpack it once")
@@ -81,7 +86,7 @@ def _looked_into(listed: Listed, within: str) -> Iterator[Listed | Skipped]:
         members = zip_members(place, listed.name)
     elif kind == "tar":
         if codec:
-            place = SpooledPlace(place, listed.name, _version(listed.place))
+            place = SpooledFile(place, listed.name, _version(listed.place))
         members = tar_members(place, listed.name)
     if members is None:
         yield listed._replace(place=place)
@@ -101,7 +106,7 @@ def _looked_into(listed: Listed, within: str) -> Iterator[Listed | Skipped]:
             yield from contents(Listed(member.place, name, below), within=listed.name)
 
 
-def _head(place: Place) -> bytes:
+def _head(place: ByteSource) -> bytes:
     with place.open() as file:
         return file.read(_HEAD_BYTES)
 
@@ -112,9 +117,9 @@ def _should_be_data(path: str) -> bool:
     return codec or format_of_suffix(file_name) is not None or file_name.endswith(_ARCHIVE_SUFFIXES)
 
 
-def _version(place: Place) -> str:
+def _version(place: ByteSource) -> str:
     """Another one when a local file has been written again."""
-    if not isinstance(place, LocalPlace):
+    if not isinstance(place, LocalFile):
         return ""
     status = place.path.stat()
     return f"{status.st_mtime_ns}-{status.st_size}-{status.st_ino}"

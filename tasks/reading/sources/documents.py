@@ -9,12 +9,16 @@ from pathlib import PurePosixPath
 from shlex import quote
 from statistics import median
 
-from tasks.common.errors import UserError
-from tasks.reading.base.place import LocalPlace, Place
-from tasks.reading.formats.registry import DOCUMENT, format_of_suffix
-from tasks.reading.places.archives import TarMember, ZipMember
-from tasks.reading.places.compressed import CompressedPlace, codec_of_suffix, unpacked_name
-from tasks.reading.sources.files import Listed
+from article_flows.tasks.common.errors import UserError
+from article_flows.tasks.reading.base.byte_source import ByteSource, LocalFile
+from article_flows.tasks.reading.formats.registry import DOCUMENT, format_of_suffix
+from article_flows.tasks.reading.places.archives import TarMember, ZipMember
+from article_flows.tasks.reading.places.compressed import (
+    CompressedFile,
+    codec_of_suffix,
+    unpacked_name,
+)
+from article_flows.tasks.reading.sources.files import Listed
 
 FOLDER_CATEGORY = "folder_category"
 """The column of the category that a document's folder tells; any other goes before it."""
@@ -154,8 +158,8 @@ def _ratio(pairs: list[tuple[Listed, Listed]]) -> float:
 
 def _size(listed: Listed) -> int:
     """Bytes of a file as it is stored, where that costs nothing; else 0."""
-    place = listed.place.place if isinstance(listed.place, CompressedPlace) else listed.place
-    if isinstance(place, LocalPlace):
+    place = listed.place.place if isinstance(listed.place, CompressedFile) else listed.place
+    if isinstance(place, LocalFile):
         return place.path.stat().st_size
     return place.size if isinstance(place, ZipMember | TarMember) else listed.size
 
@@ -211,21 +215,21 @@ class References:
     def __init__(self, files: Iterable[tuple[str, Listed]], spec: str, exact: bool = False) -> None:
         self.spec = spec
         self._exact = exact
-        self._by_path: dict[str, Place] = {}
-        self._by_name: dict[str, Place | None] = {}
+        self._by_path: dict[str, ByteSource] = {}
+        self._by_name: dict[str, ByteSource | None] = {}
         self.identities: set[str] = set()
         for below, each in files:
             self.identities.add(each.place.identity)
             path = _plain(below)
             name = path.rpartition("/")[2]
             codec = codec_of_suffix(each.place.file_name)
-            place = CompressedPlace(each.place, codec, each.name) if codec else each.place
+            place = CompressedFile(each.place, codec, each.name) if codec else each.place
             self._by_path[path] = place
             self._by_name[name] = None if name in self._by_name else place
         if not self._by_path:
             raise UserError(f"{spec}: holds no file; name the folder of the summaries")
 
-    def of(self, listed: Listed) -> Place | None:
+    def of(self, listed: Listed) -> ByteSource | None:
         """The file of the same name, in the same subfolder if there are several; or None."""
         path = _plain(listed.below)
         if self._exact or path in self._by_path:

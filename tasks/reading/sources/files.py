@@ -12,14 +12,14 @@ from pathlib import Path, PurePath
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from tasks.common.errors import UserError
-from tasks.common.package_data import DATA
-from tasks.common.text_safety import unsteered
-from tasks.reading.base.place import LocalPlace, Place
-from tasks.reading.places.object_store import SCHEMES, find_objects
-from tasks.reading.places.spools import PipePlace
-from tasks.reading.places.web import WebPlace
-from tasks.reading.web.addresses import shown, web_url
+from article_flows.tasks.common.errors import UserError
+from article_flows.tasks.common.package_data import DATA
+from article_flows.tasks.common.text_safety import unsteered
+from article_flows.tasks.reading.base.byte_source import ByteSource, LocalFile
+from article_flows.tasks.reading.places.object_store import SCHEMES, find_objects
+from article_flows.tasks.reading.places.spools import PipeFile
+from article_flows.tasks.reading.places.web import WebFile
+from article_flows.tasks.reading.web.addresses import shown, web_url
 
 DEMO = "demo"
 STANDARD_INPUT = "-"
@@ -43,7 +43,7 @@ class Listed(NamedTuple):
         format: once it is known.
     """
 
-    place: Place
+    place: ByteSource
     name: str
     below: str
     remote: bool = False
@@ -110,7 +110,7 @@ def _by_uri(scheme: str, spec: str, allow_hosts: tuple[str, ...]) -> tuple[list[
             web_url(spec)
         except UserError as error:
             raise UserError(f"{shown(spec)} {error}; mend it") from error
-        web = WebPlace(spec, allow_hosts)
+        web = WebFile(spec, allow_hosts)
         return [Listed(web, web.name, web.file_name)], True
     if scheme in SCHEMES:
         found, single = find_objects(spec)
@@ -146,14 +146,14 @@ def _by_path(spec: str) -> tuple[list[Listed], bool]:
     if path.exists():
         name = PurePath(spec).as_posix()
         is_pipe = stat.S_ISFIFO(path.stat().st_mode)
-        place = PipePlace(str(path), name) if is_pipe else LocalPlace(path)
+        place = PipeFile(str(path), name) if is_pipe else LocalFile(path)
         return [Listed(place, name, path.name)], True
     if spec == STANDARD_INPUT:
         name = "standard input"
-        return [Listed(PipePlace(STANDARD_INPUT, name), name, name)], True
+        return [Listed(PipeFile(STANDARD_INPUT, name), name, name)], True
     if spec == DEMO:
         demo = DATA / "articles.jsonl"
-        return [Listed(LocalPlace(demo), DEMO, demo.name)], True
+        return [Listed(LocalFile(demo), DEMO, demo.name)], True
     if glob.has_magic(spec):
         return files_matching(spec), False
     raise UserError(f"{spec} does not exist; give a file, a folder or a glob, or say {DEMO}")
@@ -185,7 +185,7 @@ def files_below(folder: Path, spec: str) -> list[Listed]:
         for name in sorted([*names, *machinery]):
             path = (below / name).as_posix()
             label = (PurePath(spec) / path).as_posix() + "/" * name.endswith("/")
-            found.append(Listed(LocalPlace(Path(place, name)), label, path, hidden=is_hidden(path)))
+            found.append(Listed(LocalFile(Path(place, name)), label, path, hidden=is_hidden(path)))
     return found
 
 
@@ -221,7 +221,7 @@ def files_matching(pattern: str) -> list[Listed]:
             # What is below comes by itself where ** is in the pattern.
             found.extend([] if "**" in pattern else files_below(path, match))
         else:
-            found.append(Listed(LocalPlace(path), PurePath(match).as_posix(), ""))
+            found.append(Listed(LocalFile(path), PurePath(match).as_posix(), ""))
     return [_below(each, base, named) for each in found]
 
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from tasks.common.errors import SourceAway, UserError
-from tasks.reading.base.rows import Source
-from tasks.reading.formats.registry import (
+from article_flows.tasks.common.errors import SourceUnavailable, UserError
+from article_flows.tasks.reading.base.rows import Source
+from article_flows.tasks.reading.formats.registry import (
     DOCUMENT,
     format_named,
     format_of,
     format_of_suffix,
     known_suffixes,
 )
-from tasks.reading.places.compressed import CompressedPlace
-from tasks.reading.sources.contents import contents, unreadable
-from tasks.reading.sources.documents import (
+from article_flows.tasks.reading.places.compressed import CompressedFile
+from article_flows.tasks.reading.sources.contents import contents, unreadable
+from article_flows.tasks.reading.sources.documents import (
     FOLDER_CATEGORY,
     NOTE,
     SUMMARY,
@@ -26,7 +26,7 @@ from tasks.reading.sources.documents import (
     reason_of_name,
     summaries_among,
 )
-from tasks.reading.sources.files import (
+from article_flows.tasks.reading.sources.files import (
     HIDDEN,
     Listed,
     Skipped,
@@ -74,7 +74,7 @@ class Sources(list[Source]):
 
 
 def find_sources(specs: list[str], options: SourceOptions = SourceOptions()) -> Sources:
-    """Find the files that specs mean, unpacked: see `tasks.reading.sources.files.listed_by`.
+    """Find the files that specs mean, unpacked: see `listed_by`.
 
     Files come in the order of the specs, those of a folder or glob in order of name; a file
     named twice comes once. A spec that leads to nothing is in `.broken`, if another leads to some.
@@ -82,8 +82,8 @@ def find_sources(specs: list[str], options: SourceOptions = SourceOptions()) -> 
     `.skipped`.
 
     Raises:
-        UserError: no spec leads to a file that can be read (SourceAway: just now), an option is
-            wrong, or two folders look like articles and their summaries.
+        UserError: no spec leads to a file that can be read (SourceUnavailable: just now), an
+            option is wrong, or two folders look like articles and their summaries.
     """
     if not specs:
         raise UserError("no source is given; name a file, a folder or a glob, or say demo")
@@ -95,7 +95,7 @@ def find_sources(specs: list[str], options: SourceOptions = SourceOptions()) -> 
     found, references = finding.found, finding.references
     if not found:
         first = next((each for each in found.broken if each.away), found.broken[0])
-        raise (SourceAway if first.away else UserError)(first.reason)
+        raise (SourceUnavailable if first.away else UserError)(first.reason)
     if references and not any(source.references for source in found):
         raise UserError(
             f"{references.spec}: none of its files is named as one of the sources; "
@@ -145,7 +145,7 @@ class _Finding:
         try:
             listed, alone = listed_by(spec, self.options.allow_hosts)
         except UserError as error:
-            away = isinstance(error, SourceAway)
+            away = isinstance(error, SourceUnavailable)
             self.found.broken.append(Skipped(shown_spec(spec), str(error), away))
             return
         usable: list[Listed] = []
@@ -229,5 +229,5 @@ class _Finding:
             allow_hosts=self.options.allow_hosts,
             constants=(*partitions(file.below), *folder),
             references=references.of(file) if references and file.format == DOCUMENT else None,
-            facts={"compression": place.codec} if isinstance(place, CompressedPlace) else {},
+            facts={"compression": place.codec} if isinstance(place, CompressedFile) else {},
         )

@@ -15,7 +15,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import ThreadedResolver
 from yarl import URL
 
-from tasks.common.errors import UserError
+from article_flows.tasks.common.errors import UserError
 
 USER = r"^(\s*[A-Za-z][A-Za-z0-9+.-]{0,20}://)[^/?#@\s]*@"
 """What is in front of a URL's host, as a pattern of `re` and RE2: all but group 1 is a secret."""

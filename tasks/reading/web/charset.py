@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import re
 
-from tasks.reading.base.text_encoding import SUPERSETS, bom_encoding
+from article_flows.tasks.reading.base.text_encoding import SUPERSETS, bom_encoding
 
 _META = re.compile(
     rb"""<meta\b[^>]{0,200}?\bcharset\s*=\s*["']?\s*([\w.:-]{2,40})""", re.IGNORECASE

@@ -22,9 +22,14 @@ from urllib.request import getproxies_environment
 import aiohttp
 from yarl import URL
 
-from tasks.common.errors import UserError
-from tasks.reading.base.streams import Inflater
-from tasks.reading.web.addresses import AllowedHosts, PublicResolver, check_literal, web_url
+from article_flows.tasks.common.errors import UserError
+from article_flows.tasks.reading.base.streams import Inflater
+from article_flows.tasks.reading.web.addresses import (
+    AllowedHosts,
+    PublicResolver,
+    check_literal,
+    web_url,
+)
 
 AGENT = "article-flows"
 """The name by which robots.txt speaks of us."""

@@ -9,9 +9,9 @@ from typing import Any, BinaryIO
 
 import aiohttp
 
-from tasks.common.errors import SourceAway, UserError
-from tasks.reading.web.addresses import shown
-from tasks.reading.web.client import WebClient, WebFailure, decoded, pause_s
+from article_flows.tasks.common.errors import SourceUnavailable, UserError
+from article_flows.tasks.reading.web.addresses import shown
+from article_flows.tasks.reading.web.client import WebClient, WebFailure, decoded, pause_s
 
 MAX_BYTES = 64 << 30
 """The largest file that is downloaded unless the caller says otherwise."""
@@ -38,8 +38,8 @@ def download(
         max_bytes: of the unpacked body.
 
     Raises:
-        UserError: it cannot be fetched (SourceAway: just now); the message has no query, user or
-            password of the URL.
+        UserError: it cannot be fetched (SourceUnavailable: just now); the message has no query,
+            user or password of the URL.
         OSError: `into` cannot be written.
     """
     _run_blocking(_Download(url, into, max_bytes).run(allow_hosts))
@@ -80,7 +80,7 @@ class _Download:
                     try:
                         pause = pause_s(failure, failures, ATTEMPTS, BASE_PAUSE_S, LONGEST_PAUSE_S)
                     except WebFailure as last:
-                        kind = SourceAway if last.temporary else UserError
+                        kind = SourceUnavailable if last.temporary else UserError
                         raise kind(f"{shown(self._url)} {last.reason}") from failure
                     await asyncio.sleep(pause)
 

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from subprocess import DEVNULL, PIPE, Popen
 from typing import Any
 
-from tasks.common.package_data import IMPORT_ROOT
-from tasks.reading.base.text_encoding import read_all_text
-from tasks.reading.web.charset import page_encoding
-from tasks.reading.web.client import WebFailure
-from tasks.reading.web.html_article import article_in, parsed_html
+from article_flows.tasks.common.package_data import IMPORT_ROOT
+from article_flows.tasks.reading.base.text_encoding import read_all_text
+from article_flows.tasks.reading.web.charset import page_encoding
+from article_flows.tasks.reading.web.client import WebFailure
+from article_flows.tasks.reading.web.html_article import article_in, parsed_html
 
 PAGE_S = 30.0
 """Seconds for the text of one page; ordinary ones take 5 to 50 milliseconds."""
@@ -28,7 +28,7 @@ PLAIN_TYPES = frozenset({"text/plain", "text/markdown", "text/x-markdown"})
 """What is an article's text as it is."""
 _UNREADABLE = dict.fromkeys([*(code for code in range(32) if code not in b"\t\n\f\r"), 0xFFFD])
 _MEMORY_BYTES = 4 << 30
-_WORKER = "from tasks.reading.web.extract import serve; serve()"
+_WORKER = "from article_flows.tasks.reading.web.extract import serve; serve()"
 
 
 @dataclass(frozen=True, slots=True)

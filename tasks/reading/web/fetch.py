@@ -15,12 +15,12 @@ from typing import Any, Self
 import aiohttp
 from yarl import URL
 
-from tasks.common.errors import UserError
-from tasks.reading.base.rows import EXCERPT_CHARS, Reject, Row
-from tasks.reading.web.addresses import web_url, without_user
-from tasks.reading.web.client import WebClient, WebFailure, decoded, pause_s
-from tasks.reading.web.extract import PLAIN_TYPES, Page, Workers
-from tasks.reading.web.robots import Site
+from article_flows.tasks.common.errors import UserError
+from article_flows.tasks.reading.base.rows import EXCERPT_CHARS, Reject, Row
+from article_flows.tasks.reading.web.addresses import web_url, without_user
+from article_flows.tasks.reading.web.client import WebClient, WebFailure, decoded, pause_s
+from article_flows.tasks.reading.web.extract import PLAIN_TYPES, Page, Workers
+from article_flows.tasks.reading.web.robots import Site
 
 Entry = tuple[int, str] | tuple[int, str, str] | Reject
 """A row's number, its URL and its date if that is known; or a row that is none, passed on."""

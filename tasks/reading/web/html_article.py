@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import lxml.html
 from lxml import etree
 
-from tasks.reading.base.rows import Record
+from article_flows.tasks.reading.base.rows import Record
 
 EXCERPT_HTML = 4096
 """Bytes of a page that are looked at for what it is."""

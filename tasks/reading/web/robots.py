@@ -10,7 +10,7 @@ from time import monotonic
 from protego import Protego
 from yarl import URL
 
-from tasks.reading.web.client import AGENT, WebClient, WebFailure, decoded, pause_s
+from article_flows.tasks.reading.web.client import AGENT, WebClient, WebFailure, decoded, pause_s
 
 MAX_ROBOTS_BYTES = 512_000
 """How much of a robots.txt counts: RFC 9309 asks for at least 500 KiB."""
@@ -21,7 +21,7 @@ _BASE_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 5.0
 
 
 @dataclass(frozen=True)
-class Rules:
+class RobotsRules:
     """What one site allows.
 
     Attributes:
@@ -59,7 +59,7 @@ class Site:
         self._next_start = 0.0
         self._rules = asyncio.create_task(_rules_of(origin, client, robots_at_once))
 
-    async def rules(self) -> Rules:
+    async def rules(self) -> RobotsRules:
         """Return what the site allows; many may ask at once."""
         return await asyncio.shield(self._rules)
 
@@ -76,10 +76,12 @@ class Site:
         self._next_start = max(self._next_start, monotonic() + seconds)
 
 
-async def _rules_of(origin: URL, client: WebClient | None, at_once: asyncio.Semaphore) -> Rules:
+async def _rules_of(
+    origin: URL, client: WebClient | None, at_once: asyncio.Semaphore
+) -> RobotsRules:
     """Ask for a site's rules; where they could not be had, they forbid all (RFC 9309)."""
     if client is None:
-        return Rules()
+        return RobotsRules()
     for attempt in count(1):
         try:
             async with at_once:
@@ -92,9 +94,9 @@ async def _rules_of(origin: URL, client: WebClient | None, at_once: asyncio.Sema
             except WebFailure as last:
                 # A host that is not reached is so for any of its pages.
                 file = "" if last.unreachable else "is not fetched, as its site's robots.txt "
-                return Rules(refusal=f"{file}{last.reason}")
+                return RobotsRules(refusal=f"{file}{last.reason}")
         await asyncio.sleep(pause)
-    return Rules()
+    return RobotsRules()
 
 
 async def _fetched(client: WebClient, url: URL) -> bytes:
@@ -109,13 +111,13 @@ async def _fetched(client: WebClient, url: URL) -> bytes:
     return bytes(body[:MAX_ROBOTS_BYTES])
 
 
-def _parsed(body: bytes) -> Rules:
+def _parsed(body: bytes) -> RobotsRules:
     text = body.decode("utf-8-sig", errors="replace")
     if text.lstrip().startswith("<"):
         # A page that the site answers for everything that it does not have.
-        return Rules()
+        return RobotsRules()
     parsed = Protego.parse(text)
     delay = parsed.crawl_delay(AGENT) or 0.0
     if rate := parsed.request_rate(AGENT):
         delay = max(delay, rate.seconds / rate.requests if rate.requests else 0.0)
-    return Rules(parsed, delay_s=min(max(0.0, delay), LONGEST_DELAY_S))
+    return RobotsRules(parsed, delay_s=min(max(0.0, delay), LONGEST_DELAY_S))

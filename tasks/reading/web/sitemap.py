@@ -10,11 +10,11 @@ from typing import BinaryIO, cast
 
 from lxml import etree
 
-from tasks.common.errors import UserError
-from tasks.reading.base.rows import EXCERPT_CHARS, Reject
-from tasks.reading.web.addresses import shown
-from tasks.reading.web.download import download
-from tasks.reading.web.fetch import Entry
+from article_flows.tasks.common.errors import UserError
+from article_flows.tasks.reading.base.rows import EXCERPT_CHARS, Reject
+from article_flows.tasks.reading.web.addresses import shown
+from article_flows.tasks.reading.web.download import download
+from article_flows.tasks.reading.web.fetch import Entry
 
 MAX_FILE_URLS = 50_000
 MAX_FILE_BYTES = 50 << 20

@@ -10,17 +10,17 @@ from tests.support import ROOT, cli_environment
 
 INTERRUPTED_WHILE_IT_IMPORTS = """
 import os, signal, sys, types
-cli = types.ModuleType("flows.cli.app")
+cli = types.ModuleType("article_flows.flows.cli.app")
 cli.main = lambda: os.kill(os.getpid(), signal.{name})
-sys.modules["flows.cli.app"] = cli
-from flows.cli.entry import main
+sys.modules["article_flows.flows.cli.app"] = cli
+from article_flows.flows.cli.entry import main
 main()
 """
 INTERRUPTED_AND_THE_SIGNAL_LOST = """
 import signal
-from flows.cli import app
-from flows.cli import run_commands
-from tasks.common.errors import UserError
+from article_flows.flows.cli import app
+from article_flows.flows.cli import run_commands
+from article_flows.tasks.common.errors import UserError
 def ingest(*_, **__):
     try:
         signal.raise_signal(signal.SIGTERM)

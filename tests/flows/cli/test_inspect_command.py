@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from flows.cli import inspect_command as cli_sources
-from tasks.common.errors import UserError
-from tasks.settings import IngestSettings
+from article_flows.flows.cli import inspect_command as cli_sources
+from article_flows.tasks.common.errors import UserError
+from article_flows.tasks.settings import IngestSettings
 from tests.support import ROOT, write_articles
 
 
@@ -110,7 +110,7 @@ def test_a_pattern_that_matches_no_source_is_told(tmp_path: Path) -> None:
 
 
 def test_looking_does_not_wait_for_prefect() -> None:
-    code = "import flows.cli.inspect_command, sys; print('prefect' in sys.modules)"
+    code = "import article_flows.flows.cli.inspect_command, sys; print('prefect' in sys.modules)"
     ran = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True
     )

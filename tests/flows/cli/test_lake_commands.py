@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.lake.lake import Lake
+from article_flows.tasks.lake.lake import Lake
 from tests.object_store import ObjectStoreServer
 from tests.support import ROOT, call_cli, only_json
 from tests.tasks.lake.lake_support import ANSWERS, ARTICLES, copy_full_lake, copy_to_store
@@ -107,7 +107,7 @@ def test_a_lake_that_is_not_there_is_one_line(command: str, tmp_path: Path) -> N
 def test_what_runs_no_flow_needs_no_prefect(lake: Lake) -> None:
     """To import it takes longer than all that these do."""
     code = (
-        "import sys; from flows.cli.app import _status;"
+        "import sys; from article_flows.flows.cli.app import _status;"
         "lake = ['--lake', sys.argv[1]];"
         "done = [_status(each) for each in (['recipes'], ['inspect', 'demo'],"
         " ['status', *lake], ['verify', *lake])];"

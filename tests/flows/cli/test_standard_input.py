@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from flows.cli import app, run_commands
+from article_flows.flows.cli import app, run_commands
 
 ROWS = b"title,body\n" + b'The bridge,"The council met, and voted for it. It was Monday."\n' * 3
 
 
 @pytest.mark.parametrize("dash", [["-"], ["--", "-"], ["--column", "title=", "-", "--json"]])
 def test_inspect_reads_standard_input(tmp_path: Path, dash: list[str]) -> None:
-    script = "from flows.cli.app import main; main()"
+    script = "from article_flows.flows.cli.app import main; main()"
     ran = subprocess.run(
         [sys.executable, "-c", script, "inspect", *dash],
         input=ROWS,

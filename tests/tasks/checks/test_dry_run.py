@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from article_flows.tasks.checks.dry_run import Estimate, estimate_run
+from article_flows.tasks.enriched.recipes import load_recipe, recipe_text
+from article_flows.tasks.lake.lake import Lake
+from article_flows.tasks.llm.protocol.chat import Usage
+from article_flows.tasks.llm.protocol.prices import Price
+from article_flows.tasks.settings import IngestSettings, SummarizeSettings
+from article_flows.tasks.summarize.job import Job
+from article_flows.tasks.summarize.open_job import open_job
 from benchmarks.endpoints import MockEndpoint
-from tasks.checks.dry_run import Estimate, estimate_run
-from tasks.enriched.recipes import load_recipe, recipe_text
-from tasks.lake.lake import Lake
-from tasks.llm.protocol.chat import Usage
-from tasks.llm.protocol.prices import Price
-from tasks.settings import IngestSettings, SummarizeSettings
-from tasks.summarize.job import Job
-from tasks.summarize.open_job import open_job
 from tests.tasks.summarize.job_support import (
     POISON,
     Ran,

@@ -6,11 +6,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tasks.checks.inspection import BODY_CHARS, ColumnSeen, Inspection, inspect_source
-from tasks.cleaning.columns.options import parse_column_options
-from tasks.cleaning.filters.rules import Rules
-from tasks.ingest.options import Loading
-from tasks.reading.sources.find import find_sources
+from article_flows.tasks.checks.inspection import BODY_CHARS, ColumnSeen, Inspection, inspect_source
+from article_flows.tasks.cleaning.columns.options import parse_column_options
+from article_flows.tasks.cleaning.filters.rules import Rules
+from article_flows.tasks.ingest.options import Loading
+from article_flows.tasks.reading.sources.find import find_sources
 from tests.support import ROOT, write_articles
 
 DEV = ROOT.parent / "shared" / "data" / "dev"
@@ -84,7 +84,7 @@ def test_names_that_do_not_hold_what_they_say_are_explained(tmp_path: Path) -> N
 def test_large_files_are_estimated_and_parquet_is_counted_by_its_footer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tasks.checks.inspection.COUNTED_BYTES", 1000)
+    monkeypatch.setattr("article_flows.tasks.checks.inspection.COUNTED_BYTES", 1000)
     path = write_articles(tmp_path / "a.jsonl", 5000)
     seen = inspected(path)
     assert not seen.counted

@@ -5,13 +5,13 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from tasks.checks.status import TableStatus, lake_status
-from tasks.common.errors import UserError
-from tasks.enriched.table import EnrichedTable
-from tasks.journal.file_journal import Journal
-from tasks.lake.lake import Lake
-from tasks.lake.parts import part_name
-from tasks.summarize.open_job import open_job
+from article_flows.tasks.checks.status import TableStatus, lake_status
+from article_flows.tasks.common.errors import UserError
+from article_flows.tasks.enriched.table import EnrichedTable
+from article_flows.tasks.journal.file_journal import Journal
+from article_flows.tasks.lake.lake import Lake
+from article_flows.tasks.lake.parts import part_name
+from article_flows.tasks.summarize.open_job import open_job
 from tests.object_store import ObjectStoreServer
 from tests.tasks.lake.lake_support import (
     ANSWERS,

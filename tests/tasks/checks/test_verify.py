@@ -17,20 +17,20 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tasks.checks.verify import verify_lake
-from tasks.common.errors import UserError
-from tasks.enriched.discovery import FoundTable, find_tables
-from tasks.enriched.table import EnrichedTable
-from tasks.enriched.upkeep import keep_orphans
-from tasks.journal.file_journal import Journal
-from tasks.journal.format import MAGIC, encode_records
-from tasks.lake.lake import Lake
-from tasks.lake.merge_log import note_merge
-from tasks.lake.parts import Part
-from tasks.locks.lock import locked
-from tasks.locks.waiting import Timing
-from tasks.storage.object_store import ObjectStorage
-from tasks.summarize.open_job import open_job
+from article_flows.tasks.checks.verify import verify_lake
+from article_flows.tasks.common.errors import UserError
+from article_flows.tasks.enriched.discovery import FoundTable, find_tables
+from article_flows.tasks.enriched.table import EnrichedTable
+from article_flows.tasks.enriched.upkeep import keep_orphans
+from article_flows.tasks.journal.file_journal import Journal
+from article_flows.tasks.journal.format import MAGIC, encode_records
+from article_flows.tasks.lake.lake import Lake
+from article_flows.tasks.lake.merge_log import note_merge
+from article_flows.tasks.lake.parts import Part
+from article_flows.tasks.locks.lock import locked
+from article_flows.tasks.locks.waiting import Timing
+from article_flows.tasks.storage.object_store import ObjectStorage
+from article_flows.tasks.summarize.open_job import open_job
 from tests.object_store import ObjectStoreServer
 from tests.tasks.lake.lake_support import (
     ANSWERS,
@@ -491,7 +491,7 @@ def test_a_run_that_came_and_went_meanwhile_is_no_problem(
             ran.append(run(options))
         return find_tables(lake)
 
-    monkeypatch.setattr("tasks.checks.verify.find_tables", after_a_run)
+    monkeypatch.setattr("article_flows.tasks.checks.verify.find_tables", after_a_run)
     found = verify_lake(lake)
     assert ran
     assert (found.problems, found.articles, found.answers) == ([], ARTICLES + 1, ANSWERS + 2)

@@ -1,6 +1,6 @@
 import pytest
 
-from tasks.common.text_safety import clock
+from article_flows.tasks.common.text_safety import clock
 
 
 @pytest.mark.parametrize(

@@ -8,21 +8,21 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from benchmarks.endpoints import CannedEndpoint
-from tasks.common.signals import (
+from article_flows.tasks.common.signals import (
     SIGNALS,
     Interrupted,
     interrupted_by,
     interruptible,
     raise_if_interrupted,
 )
-from tasks.llm.gateway.gateway import Gateway
-from tasks.llm.protocol.chat import ChatTemplate
-from tasks.llm.protocol.request import Asking, Result
-from tasks.llm.protocol.results import Answer, RunStopped
-from tasks.llm.transports.http_transport import HttpTransport
-from tasks.mock_endpoint.faults import Faults
-from tasks.summarize.graceful_stop import GracefulStop
+from article_flows.tasks.llm.gateway.gateway import Gateway
+from article_flows.tasks.llm.protocol.chat import ChatTemplate
+from article_flows.tasks.llm.protocol.request import Request, Result
+from article_flows.tasks.llm.protocol.results import Answer, RunStopped
+from article_flows.tasks.llm.transports.http_transport import HttpTransport
+from article_flows.tasks.mock_endpoint.faults import Faults
+from article_flows.tasks.summarize.graceful_stop import GracefulStop
+from benchmarks.endpoints import CannedEndpoint
 
 ROWS, IN_FLIGHT = 12, 4
 TEMPLATE = ChatTemplate("m", "Summarise.", max_output_tokens=50)
@@ -42,7 +42,7 @@ class Results:
     def __init__(self) -> None:
         self.all: list[Result] = []
 
-    def receive(self, asking: Asking, result: Result) -> None:
+    def receive(self, asking: Request, result: Result) -> None:
         self.all.append(result)
 
     def count(self, kind: type[Result]) -> int:
@@ -62,7 +62,9 @@ class Running:
 
     async def _ask(self) -> None:
         text = "The council met. It voted to build a bridge. It will take a year."
-        askings = [Asking(TEMPLATE, text, lambda completion: {}, self.results) for _ in range(ROWS)]
+        askings = [
+            Request(TEMPLATE, text, lambda completion: {}, self.results) for _ in range(ROWS)
+        ]
         self.gateway.submit(askings)
         while len(self.results.all) < ROWS:
             await asyncio.sleep(0.01)

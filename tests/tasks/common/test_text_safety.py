@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.common.text_safety import printable
+from article_flows.tasks.common.text_safety import printable
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,10 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from tasks.enriched.failures import settle_failures
-from tasks.enriched.table import FAILURE_SCHEMA
-from tasks.lake.lake import Lake
-from tasks.summarize.open_job import open_table
+from article_flows.tasks.enriched.failures import settle_failures
+from article_flows.tasks.enriched.table import FAILURE_SCHEMA
+from article_flows.tasks.lake.lake import Lake
+from article_flows.tasks.summarize.open_job import open_table
 from tests.tasks.summarize.job_support import (
     POISON,
     article,

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.enriched.outcomes import Outcome, read_outcomes
-from tasks.journal.file_journal import Journal
-from tasks.journal.leftovers import Leftover
-from tasks.llm.protocol.chat import Usage
-from tasks.llm.protocol.errors import PERMANENT_CLASSES, UnusableArticle
-from tasks.llm.protocol.results import Answer, Unanswered
+from article_flows.tasks.enriched.outcomes import Outcome, read_outcomes
+from article_flows.tasks.journal.file_journal import Journal
+from article_flows.tasks.journal.leftovers import Leftover
+from article_flows.tasks.llm.protocol.chat import Usage
+from article_flows.tasks.llm.protocol.errors import PERMANENT_CLASSES, RejectedInput
+from article_flows.tasks.llm.protocol.results import Answer, RequestFailed
 from tests.tasks.journal.journal_support import leftover_of
 from tests.tasks.summarize.job_support import answer, failure
 
@@ -56,7 +56,7 @@ def test_the_gateways_words_become_outcomes_with_all_that_they_cost() -> None:
     outcome = Outcome.of_answer("ab", given)
     assert (outcome.fields, outcome.model, outcome.attempts) == ({"a": 1}, "m-2", 2)
     assert (outcome.prompt_tokens, outcome.cached_tokens, outcome.completion_tokens) == (7, 2, 3)
-    unanswered = Unanswered(UnusableArticle("too_long", "is too long"), 1, Usage(5, 0, 0), 0.25)
+    unanswered = RequestFailed(RejectedInput("too_long", "is too long"), 1, Usage(5, 0, 0), 0.25)
     outcome = Outcome.of_failure("ab", unanswered)
     assert (outcome.error_class, outcome.message) == ("too_long", "is too long")
     assert (outcome.fields, outcome.prompt_tokens, outcome.cost_usd) == (None, 5, 0.25)

@@ -7,8 +7,14 @@ from typing import Any
 import pytest
 import yaml
 
-from tasks.common.errors import UsageError, UserError
-from tasks.enriched.recipes import RESERVED_FIELDS, Recipe, list_recipes, load_recipe, recipe_text
+from article_flows.tasks.common.errors import UsageError, UserError
+from article_flows.tasks.enriched.recipes import (
+    RESERVED_FIELDS,
+    Recipe,
+    list_recipes,
+    load_recipe,
+    recipe_text,
+)
 
 GOOD: dict[str, Any] = {
     "name": "card",

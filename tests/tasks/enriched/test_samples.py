@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tasks.enriched.table import sample_rows
-from tasks.lake.lake import Lake
-from tasks.summarize.open_job import open_table
+from article_flows.tasks.enriched.table import sample_rows
+from article_flows.tasks.lake.lake import Lake
+from article_flows.tasks.summarize.open_job import open_table
 from tests.tasks.summarize.job_support import article, asking, endpoint, fill, run
 
 

@@ -9,10 +9,10 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
-from tasks.common.article_schema import ARTICLES_SCHEMA
-from tasks.enriched.recipes import Recipe, load_recipe
-from tasks.enriched.table import FAILURE_SCHEMA, EnrichedTable
-from tasks.lake.lake import Lake
+from article_flows.tasks.common.article_schema import ARTICLES_SCHEMA
+from article_flows.tasks.enriched.recipes import Recipe, load_recipe
+from article_flows.tasks.enriched.table import FAILURE_SCHEMA, EnrichedTable
+from article_flows.tasks.lake.lake import Lake
 from tests.tasks.summarize.job_support import (
     answer,
     article,

@@ -5,15 +5,15 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from article_flows.tasks.common.article_schema import content_hash
+from article_flows.tasks.enriched.table import EnrichedTable
+from article_flows.tasks.enriched.upkeep import keep_up
+from article_flows.tasks.ingest.load import Load
+from article_flows.tasks.lake.lake import Lake
+from article_flows.tasks.lake.superseded import tidy_articles
+from article_flows.tasks.settings import SummarizeSettings
+from article_flows.tasks.summarize.open_job import open_job, open_table
 from benchmarks.endpoints import MockEndpoint
-from tasks.common.article_schema import content_hash
-from tasks.enriched.table import EnrichedTable
-from tasks.enriched.upkeep import keep_up
-from tasks.ingest.load import Load
-from tasks.lake.lake import Lake
-from tasks.lake.superseded import tidy_articles
-from tasks.settings import SummarizeSettings
-from tasks.summarize.open_job import open_job, open_table
 from tests.tasks.summarize.job_support import (
     POISON,
     answer,

@@ -7,14 +7,14 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from tasks.ingest.load import Load
-from tasks.ingest.load_sources import Progress, ingest_sources
-from tasks.ingest.options import loading_of, sources_of
-from tasks.ingest.report import IngestReport
-from tasks.ingest.source_report import SourceReport, folded
-from tasks.lake.lake import Lake
-from tasks.reports.ingest_markdown import ingest_markdown, profile_markdown
-from tasks.settings import IngestSettings
+from article_flows.tasks.ingest.load import Load
+from article_flows.tasks.ingest.load_sources import Progress, ingest_sources
+from article_flows.tasks.ingest.options import loading_of, sources_of
+from article_flows.tasks.ingest.report import IngestReport
+from article_flows.tasks.ingest.source_report import SourceReport, folded
+from article_flows.tasks.lake.lake import Lake
+from article_flows.tasks.reports.ingest_markdown import ingest_markdown, profile_markdown
+from article_flows.tasks.settings import IngestSettings
 from tests.tasks.summarize.job_support import at
 
 TEXT = "The council met on Monday. It voted to build the bridge that residents had asked for."

@@ -10,14 +10,14 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from tasks.cleaning.text.clean import clean_text
-from tasks.common.errors import UserError
-from tasks.ingest.load import Load
-from tasks.ingest.load_sources import ingest_sources
-from tasks.ingest.options import loading_of, sources_of
-from tasks.ingest.source_report import SourceReport
-from tasks.lake.lake import Lake
-from tasks.settings import IngestSettings
+from article_flows.tasks.cleaning.text.clean import clean_text
+from article_flows.tasks.common.errors import UserError
+from article_flows.tasks.ingest.load import Load
+from article_flows.tasks.ingest.load_sources import ingest_sources
+from article_flows.tasks.ingest.options import loading_of, sources_of
+from article_flows.tasks.ingest.source_report import SourceReport
+from article_flows.tasks.lake.lake import Lake
+from article_flows.tasks.settings import IngestSettings
 from tests.support import ROOT
 from tests.tasks.summarize.job_support import at
 

@@ -13,11 +13,11 @@ import pyarrow.parquet as pq
 import pyarrow.parquet.encryption as pe
 import pytest
 
-import tasks.reading.places.compressed
-from flows.cli.inspect_command import inspect
-from flows.cli.output import show_ingest
-from tasks.common.errors import UserError
-from tasks.settings import IngestSettings
+from article_flows.flows.cli.inspect_command import inspect
+from article_flows.flows.cli.output import show_ingest
+from article_flows.tasks.common.errors import UserError
+from article_flows.tasks.reading.places import compressed
+from article_flows.tasks.settings import IngestSettings
 from tests.support import ROOT
 from tests.tasks.ingest.hostile_support import CONTROLS, TEXT, loaded, rows_of, write_jsonl
 from tests.tasks.reading.web.web_support import Site, page, redirect
@@ -48,7 +48,7 @@ def bomb(path: Path, member_bytes: int) -> None:
 
 def test_a_zip_bomb_is_refused_in_one_line(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # 1 GiB in earnest: the smallest that is looked at for being one.
-    monkeypatch.setattr(tasks.reading.places.compressed, "MIN_BOMB_BYTES", 1 << 20)
+    monkeypatch.setattr(compressed, "MIN_BOMB_BYTES", 1 << 20)
     bomb(home / "in" / "bomb.zip", 8 << 20)
     write_jsonl(home / "in" / "good.jsonl", {"body": TEXT})
 
@@ -64,7 +64,7 @@ def test_a_zip_bomb_is_refused_in_one_line(home: Path, monkeypatch: pytest.Monke
 def test_a_bomb_that_lies_about_its_size_is_stopped_while_it_unpacks(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tasks.reading.places.compressed, "MIN_BOMB_BYTES", 1 << 20)
+    monkeypatch.setattr(compressed, "MIN_BOMB_BYTES", 1 << 20)
     path = home / "in" / "bomb.zip"
     bomb(path, 8 << 20)
     size = (8 << 20) + len("id,body\n1,")

@@ -7,12 +7,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tasks.ingest.load import Load
-from tasks.ingest.load_sources import ingest_sources
-from tasks.ingest.options import loading_of, sources_of
-from tasks.ingest.source_report import SourceReport
-from tasks.lake.lake import Lake
-from tasks.settings import IngestSettings
+from article_flows.tasks.ingest.load import Load
+from article_flows.tasks.ingest.load_sources import ingest_sources
+from article_flows.tasks.ingest.options import loading_of, sources_of
+from article_flows.tasks.ingest.source_report import SourceReport
+from article_flows.tasks.lake.lake import Lake
+from article_flows.tasks.settings import IngestSettings
 from tests.tasks.ingest.hostile_support import TEXT, loaded, rows_of, write_jsonl
 
 

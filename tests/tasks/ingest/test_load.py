@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from tasks.ingest.load import Load
-from tasks.ingest.load_sources import ingest_source
-from tasks.ingest.source_report import SourceReport
-from tasks.lake.lake import Lake
-from tasks.lake.superseded import Superseded, current_rows, tidy_articles
-from tasks.reading.sources.find import find_sources
+from article_flows.tasks.ingest.load import Load
+from article_flows.tasks.ingest.load_sources import ingest_source
+from article_flows.tasks.ingest.source_report import SourceReport
+from article_flows.tasks.lake.lake import Lake
+from article_flows.tasks.lake.superseded import Superseded, current_rows, tidy_articles
+from article_flows.tasks.reading.sources.find import find_sources
 from tests.tasks.storage.crashing_storage import at_every_change
 from tests.tasks.summarize.job_support import at, rows_of
 

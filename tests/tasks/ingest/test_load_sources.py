@@ -9,19 +9,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import tasks.ingest.article_writer
-import tasks.ingest.load_sources
-from tasks.cleaning.columns.options import parse_column_options
-from tasks.cleaning.text.clean import clean_text
-from tasks.common.article_schema import ARTICLES_SCHEMA
-from tasks.ingest.load import Load
-from tasks.ingest.load_sources import ingest_source
-from tasks.ingest.options import Loading
-from tasks.ingest.rejects import REJECTS_SCHEMA
-from tasks.ingest.source_report import SourceReport
-from tasks.lake.lake import Lake
-from tasks.lake.parts import PartWriter
-from tasks.reading.sources.find import find_sources
+from article_flows.tasks.cleaning.columns.options import parse_column_options
+from article_flows.tasks.cleaning.text.clean import clean_text
+from article_flows.tasks.common.article_schema import ARTICLES_SCHEMA
+from article_flows.tasks.ingest import article_writer
+from article_flows.tasks.ingest.load import Load
+from article_flows.tasks.ingest.load_sources import ingest_source
+from article_flows.tasks.ingest.options import Loading
+from article_flows.tasks.ingest.rejects import REJECTS_SCHEMA
+from article_flows.tasks.ingest.source_report import SourceReport
+from article_flows.tasks.lake.lake import Lake
+from article_flows.tasks.lake.parts import PartWriter
+from article_flows.tasks.reading.sources.find import find_sources
 from tests.tasks.summarize.job_support import at
 
 DEMO = Path(__file__).parents[3] / "data" / "articles.jsonl"
@@ -136,8 +135,8 @@ def test_the_same_content_is_stored_once_per_id(lake: Lake, tmp_path: Path) -> N
 def test_parts_of_unlike_sources_have_one_schema_and_a_bounded_size(
     lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tasks.ingest.article_writer, "RUN_ROWS", 1000)
-    monkeypatch.setattr(tasks.ingest.article_writer, "PART_BYTES", 1)
+    monkeypatch.setattr(article_writer, "RUN_ROWS", 1000)
+    monkeypatch.setattr(article_writer, "PART_BYTES", 1)
     rows = [{"id": n, "body": f"text {n}", "n": n if n % 2 else "odd"} for n in range(2500)]
     load(lake, write_jsonl(tmp_path / "a.jsonl", *rows), DEMO)
     assert [part.rows() for part in lake.parts(lake.articles)] == [1000, 1000, 500, 100]
@@ -186,8 +185,8 @@ class Crash(BaseException):
 def test_after_a_crash_nothing_is_doubled_or_lost(
     lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writes_before_the_crash: int
 ) -> None:
-    monkeypatch.setattr(tasks.ingest.article_writer, "RUN_ROWS", 1000)
-    monkeypatch.setattr(tasks.ingest.article_writer, "PART_BYTES", 1)
+    monkeypatch.setattr(article_writer, "RUN_ROWS", 1000)
+    monkeypatch.setattr(article_writer, "PART_BYTES", 1)
     rows: list[object] = [{"id": n % 2900, "body": f"text {n % 2900}"} for n in range(3500)]
     rows[1500:1500] = [None, {"body": ""}]
     path = write_jsonl(tmp_path / "a.jsonl", *rows)

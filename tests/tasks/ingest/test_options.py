@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from tasks.cleaning.columns.options import Given
-from tasks.common.errors import UsageError, UserError
-from tasks.ingest.load import Load
-from tasks.ingest.load_sources import ingest_source
-from tasks.ingest.options import loading_of, rules_of, sources_of
-from tasks.ingest.source_report import SourceReport
-from tasks.lake.lake import Lake
-from tasks.settings import IngestSettings
+from article_flows.tasks.cleaning.columns.options import Given
+from article_flows.tasks.common.errors import UsageError, UserError
+from article_flows.tasks.ingest.load import Load
+from article_flows.tasks.ingest.load_sources import ingest_source
+from article_flows.tasks.ingest.options import loading_of, rules_of, sources_of
+from article_flows.tasks.ingest.source_report import SourceReport
+from article_flows.tasks.lake.lake import Lake
+from article_flows.tasks.settings import IngestSettings
 
 TEXT = (
     "The council met on Monday and voted to build the bridge that residents had asked for. "

@@ -2,11 +2,11 @@ from datetime import UTC, datetime
 
 import pyarrow as pa
 
-from tasks.common.article_schema import ARTICLES_SCHEMA
-from tasks.ingest.profile import Profile
-from tasks.ingest.report import IngestReport
-from tasks.reading.base.rows import Reject
-from tasks.reports.ingest_markdown import profile_markdown
+from article_flows.tasks.common.article_schema import ARTICLES_SCHEMA
+from article_flows.tasks.ingest.profile import LoadProfile
+from article_flows.tasks.ingest.report import IngestReport
+from article_flows.tasks.reading.base.rows import Reject
+from article_flows.tasks.reports.ingest_markdown import profile_markdown
 
 
 def rows(*bodies: str, language: str | None = "en", year: int | None = 2020) -> pa.RecordBatch:
@@ -22,7 +22,7 @@ def rows(*bodies: str, language: str | None = "en", year: int | None = 2020) -> 
 
 
 def test_it_counts_lengths_languages_dates_and_flags() -> None:
-    profile = Profile()
+    profile = LoadProfile()
     profile.add(rows("x" * 99, "x" * 100, "文" * 499))
     profile.add(rows("x" * 1_000_000, language=None, year=None))
     profile.add(rows("x", language="de", year=2022))
@@ -37,7 +37,7 @@ def test_it_counts_lengths_languages_dates_and_flags() -> None:
 
 
 def test_reasons_are_counted_without_their_numbers_and_never_without_end() -> None:
-    profile = Profile()
+    profile = LoadProfile()
     profile.add_rejects(
         "a.csv", [Reject(n, f"{n:,} characters; too few", "") for n in range(3_000)]
     )
@@ -48,7 +48,7 @@ def test_reasons_are_counted_without_their_numbers_and_never_without_end() -> No
 
 
 def test_no_row_at_all_is_no_error() -> None:
-    profile = Profile()
+    profile = LoadProfile()
     profile.add(rows())
     assert profile.as_json()["first_date"] is None
     report = IngestReport([], [], "lake/articles", "lake/rejects", 0.0, profile=profile)
@@ -56,7 +56,7 @@ def test_no_row_at_all_is_no_error() -> None:
 
 
 def test_the_artifact_shows_them_as_tables() -> None:
-    profile = Profile()
+    profile = LoadProfile()
     for year in range(1990, 2020):
         profile.add(rows("x" * 3_000, year=year))
     profile.add_rejects("a.csv", [Reject(7, "empty | body", "")])

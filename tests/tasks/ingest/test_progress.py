@@ -4,13 +4,13 @@ import re
 import threading
 from pathlib import Path
 
-from tasks.ingest.progress import LoadProgress
-from tasks.reading.base.place import LocalPlace
-from tasks.reading.base.rows import Source
+from article_flows.tasks.ingest.progress import LoadProgress
+from article_flows.tasks.reading.base.byte_source import LocalFile
+from article_flows.tasks.reading.base.rows import Source
 
 
 def sources(*names: str) -> list[Source]:
-    return [Source(LocalPlace(Path(name)), name, "jsonl") for name in names]
+    return [Source(LocalFile(Path(name)), name, "jsonl") for name in names]
 
 
 def test_a_second_try_goes_on_with_the_reports_of_the_first() -> None:
@@ -28,7 +28,7 @@ def test_a_second_try_goes_on_with_the_reports_of_the_first() -> None:
 
 def test_sources_of_the_same_name_have_reports_of_their_own() -> None:
     one, other = Path("a/x.jsonl"), Path("b/x.jsonl")
-    group = [Source(LocalPlace(path), "x.jsonl", "jsonl") for path in (one, other)]
+    group = [Source(LocalFile(path), "x.jsonl", "jsonl") for path in (one, other)]
     (_, first), (_, second) = LoadProgress(2).reports_of(group)
     assert first is not second
 

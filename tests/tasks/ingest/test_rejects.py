@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.ingest.load import Load
-from tasks.ingest.load_sources import ingest_sources
-from tasks.ingest.rejects import REJECTS_SCHEMA, KnownRejects, reject_writer
-from tasks.ingest.source_report import SourceReport
-from tasks.lake.lake import Lake
-from tasks.reading.base.rows import Reject
-from tasks.reading.sources.find import find_sources
+from article_flows.tasks.ingest.load import Load
+from article_flows.tasks.ingest.load_sources import ingest_sources
+from article_flows.tasks.ingest.rejects import REJECTS_SCHEMA, KnownRejects, reject_writer
+from article_flows.tasks.ingest.source_report import SourceReport
+from article_flows.tasks.lake.lake import Lake
+from article_flows.tasks.reading.base.rows import Reject
+from article_flows.tasks.reading.sources.find import find_sources
 from tests.tasks.summarize.job_support import at
 
 GOOD = '{"id": 1, "body": "The council met on Monday."}\n'

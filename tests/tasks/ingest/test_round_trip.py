@@ -10,15 +10,15 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from tasks.cleaning.columns.options import parse_column_options
-from tasks.cleaning.filters.rules import Rules
-from tasks.cleaning.text.clean import clean_text
-from tasks.ingest.load import Load
-from tasks.ingest.load_sources import ingest_sources
-from tasks.ingest.options import Loading
-from tasks.ingest.source_report import SourceReport
-from tasks.lake.lake import Lake
-from tasks.reading.sources.find import SourceOptions, find_sources
+from article_flows.tasks.cleaning.columns.options import parse_column_options
+from article_flows.tasks.cleaning.filters.rules import Rules
+from article_flows.tasks.cleaning.text.clean import clean_text
+from article_flows.tasks.ingest.load import Load
+from article_flows.tasks.ingest.load_sources import ingest_sources
+from article_flows.tasks.ingest.options import Loading
+from article_flows.tasks.ingest.source_report import SourceReport
+from article_flows.tasks.lake.lake import Lake
+from article_flows.tasks.reading.sources.find import SourceOptions, find_sources
 from tests.tasks.ingest.round_trip_support import (
     ENCODINGS,
     NAMES,

@@ -5,7 +5,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.ingest.source_report import SourceReport, folded
+from article_flows.tasks.ingest.source_report import SourceReport, folded
 
 
 def report(source: str, **changes: object) -> SourceReport:

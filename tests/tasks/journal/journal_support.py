@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from tasks.journal.format import read_journal
-from tasks.journal.leftovers import Leftover, leftovers_in
-from tasks.journal.object_journal import ObjectJournals
-from tasks.journal.open import open_journals
-from tasks.journal.spool import spool_folder
-from tasks.storage.base import StoredFile
-from tasks.storage.local import LocalStorage
+from article_flows.tasks.journal.format import read_journal
+from article_flows.tasks.journal.leftovers import Leftover, leftovers_in
+from article_flows.tasks.journal.object_journal import ObjectJournals
+from article_flows.tasks.journal.open import open_journals
+from article_flows.tasks.journal.spool import spool_folder
+from article_flows.tasks.storage.base import StoredFile
+from article_flows.tasks.storage.local import LocalStorage
 
 TABLE = "summary-m-1"
 FOLDER = f"_staging/journals/{TABLE}"

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tasks.common.errors import UserError
-from tasks.journal.disk_reserve import Reserve, reserve_bytes
-from tasks.journal.file_journal import Journal, JournalFolder
-from tasks.journal.format import MAGIC, encode_records
+from article_flows.tasks.common.errors import UserError
+from article_flows.tasks.journal.disk_reserve import Reserve, reserve_bytes
+from article_flows.tasks.journal.file_journal import Journal, JournalFolder
+from article_flows.tasks.journal.format import MAGIC, encode_records
 from tests.tasks.journal.journal_support import leftover_of, records_of
 from tests.tasks.summarize.job_support import files_no_longer_than
 
@@ -75,7 +75,7 @@ class FullDisk:
         self._folder = folder
         self._write = os.write
         self.size = self._used() + free
-        monkeypatch.setattr("tasks.journal.file_journal.os.write", self.write)
+        monkeypatch.setattr("article_flows.tasks.journal.file_journal.os.write", self.write)
 
     def write(self, descriptor: int, content: bytes) -> int:
         free = self.size - self._used()
@@ -151,7 +151,7 @@ def test_a_file_system_that_cannot_allocate_is_filled(
     def unsupported(*_: int) -> None:
         raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
 
-    monkeypatch.setattr("tasks.journal.disk_reserve.os.posix_fallocate", unsupported)
+    monkeypatch.setattr("article_flows.tasks.journal.disk_reserve.os.posix_fallocate", unsupported)
     reserve = Reserve(tmp_path / "reserve", 3 << 19)
     reserve.take()
     assert (tmp_path / "reserve").stat().st_blocks * 512 >= 3 << 19

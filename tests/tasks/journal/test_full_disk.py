@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from tasks.common.errors import StorageDown, UserError
-from tasks.journal.file_journal import Journal
-from tasks.lake.lake import Lake
-from tasks.settings import SummarizeSettings
-from tasks.summarize.job import Counts, Job
-from tasks.summarize.open_job import open_job
+from article_flows.tasks.common.errors import StorageUnavailable, UserError
+from article_flows.tasks.journal.file_journal import Journal
+from article_flows.tasks.lake.lake import Lake
+from article_flows.tasks.settings import SummarizeSettings
+from article_flows.tasks.summarize.job import Counts, Job
+from article_flows.tasks.summarize.open_job import open_job
 from tests.tasks.summarize.job_support import (
     article,
     asking,
@@ -129,7 +129,7 @@ def _fills_up(settings: SummarizeSettings, disk: Path, scenario: str) -> dict[st
             "reserve": size,
             "calls": job.gateway.totals.calls,
             "answered": sum(each.answered for each in results if isinstance(each, Counts)),
-            "broken": sum(isinstance(each, StorageDown) for each in results),
+            "broken": sum(isinstance(each, StorageUnavailable) for each in results),
         }
     Journal.append, Job.commit = append, commit  # type: ignore[method-assign]  # it is over
     _free(disk)

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from tasks.common.errors import StorageDown, UserError
-from tasks.journal.format import MAGIC, encode_records
-from tasks.journal.open import find_leftovers, open_journals
-from tasks.journal.spool import SPOOL_VARIABLE, spool_folder
-from tasks.storage.local import LocalStorage
+from article_flows.tasks.common.errors import StorageUnavailable, UserError
+from article_flows.tasks.journal.format import MAGIC, encode_records
+from article_flows.tasks.journal.open import find_leftovers, open_journals
+from article_flows.tasks.journal.spool import SPOOL_VARIABLE, spool_folder
+from article_flows.tasks.storage.local import LocalStorage
 from tests.tasks.journal.journal_support import (
     FOLDER,
     TABLE,
@@ -27,8 +27,8 @@ from tests.tasks.journal.journal_support import (
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FolderAsObjects:
     monkeypatch.setenv(SPOOL_VARIABLE, str(tmp_path / "spool"))
     # Tests must not wait; how often is no part of what they are about.
-    monkeypatch.setattr("tasks.journal.object_journal.SYNC_EVERY_S", 0.02)
-    monkeypatch.setattr("tasks.journal.object_journal._RETRY_S", 0.02)
+    monkeypatch.setattr("article_flows.tasks.journal.object_journal.SYNC_EVERY_S", 0.02)
+    monkeypatch.setattr("article_flows.tasks.journal.object_journal._RETRY_S", 0.02)
     return FolderAsObjects(tmp_path / "lake")
 
 
@@ -90,7 +90,7 @@ def test_what_is_committed_before_it_is_written_is_not_written(store: FolderAsOb
 def test_many_bytes_are_written_without_waiting(
     store: FolderAsObjects, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tasks.journal.object_journal.SYNC_EVERY_S", 3600.0)
+    monkeypatch.setattr("article_flows.tasks.journal.object_journal.SYNC_EVERY_S", 3600.0)
     with journals_of(store) as journals:
         journal = journals.open("000001")
         for _ in range(8):
@@ -114,7 +114,8 @@ def test_append_never_waits_for_the_store(store: FolderAsObjects) -> None:
 
 
 @pytest.mark.parametrize(
-    "fault", [StorageDown("lake s3://bucket: away"), UserError("no bucket"), ValueError("odd")]
+    "fault",
+    [StorageUnavailable("lake s3://bucket: away"), UserError("no bucket"), ValueError("odd")],
 )
 def test_a_store_that_stays_away_stops_the_run_and_the_next_takes_all_in(
     store: FolderAsObjects, fault: Exception, caplog: pytest.LogCaptureFixture
@@ -146,7 +147,7 @@ def test_a_store_that_comes_back_gets_what_has_gathered(store: FolderAsObjects) 
     told: list[str] = []
     with journals_of(store) as journals:
         journals.on_trouble = told.append
-        store.fault = StorageDown("away")
+        store.fault = StorageUnavailable("away")
         journal = journals.open("000001")
         for number in range(5):
             journal.append(b"%d" % number)
@@ -161,7 +162,7 @@ def test_a_store_that_comes_back_gets_what_has_gathered(store: FolderAsObjects) 
 def test_a_write_that_took_place_and_was_said_to_have_failed_leaves_no_rubbish(
     store: FolderAsObjects, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write, failures = store.write, [StorageDown("away")]
+    write, failures = store.write, [StorageUnavailable("away")]
 
     def write_and_fail_once(name: str, content: bytes) -> None:
         write(name, content)
@@ -190,7 +191,7 @@ def test_without_a_spool_it_says_so_and_goes_on(
         journal = journals.open("000001")
         journal.append(b"one")
         until(lambda: journals.unsynced == 0)
-        store.fault = StorageDown("away")
+        store.fault = StorageUnavailable("away")
         journal.append(b"two")
     store.fault = None
     assert records(find_leftovers(store, TABLE)) == [b"one"]

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.journal.open import find_leftovers
-from tasks.journal.spool import SPOOL_VARIABLE
+from article_flows.tasks.journal.open import find_leftovers
+from article_flows.tasks.journal.spool import SPOOL_VARIABLE
 from tests.tasks.journal.journal_support import (
     TABLE,
     FolderAsObjects,
@@ -25,8 +25,8 @@ from tests.tasks.journal.journal_support import (
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FolderAsObjects:
     monkeypatch.setenv(SPOOL_VARIABLE, str(tmp_path / "spool"))
     # Tests must not wait; how often is no part of what they are about.
-    monkeypatch.setattr("tasks.journal.object_journal.SYNC_EVERY_S", 0.02)
-    monkeypatch.setattr("tasks.journal.object_journal._RETRY_S", 0.02)
+    monkeypatch.setattr("article_flows.tasks.journal.object_journal.SYNC_EVERY_S", 0.02)
+    monkeypatch.setattr("article_flows.tasks.journal.object_journal._RETRY_S", 0.02)
     return FolderAsObjects(tmp_path / "lake")
 
 

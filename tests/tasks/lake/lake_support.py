@@ -7,12 +7,12 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from tasks.enriched.table import EnrichedTable
-from tasks.enriched.upkeep import keep_up
-from tasks.lake.lake import Lake
-from tasks.lake.superseded import tidy_articles
-from tasks.settings import SummarizeSettings
-from tasks.summarize.open_job import open_table
+from article_flows.tasks.enriched.table import EnrichedTable
+from article_flows.tasks.enriched.upkeep import keep_up
+from article_flows.tasks.lake.lake import Lake
+from article_flows.tasks.lake.superseded import tidy_articles
+from article_flows.tasks.settings import SummarizeSettings
+from article_flows.tasks.summarize.open_job import open_table
 from tests.tasks.summarize.job_support import POISON, article, asking, at, endpoint, fill, run
 
 RECIPE = "digest"

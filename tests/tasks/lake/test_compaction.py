@@ -8,11 +8,11 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pytest
 
-from tasks.lake.compaction import merge_small_parts, retire_rows
-from tasks.lake.key_columns import keys_of
-from tasks.lake.lake import Lake
-from tasks.lake.merge_log import finish_merges
-from tasks.lake.sorted_keys import Flags, Keys, KeySet
+from article_flows.tasks.lake.compaction import merge_small_parts, retire_rows
+from article_flows.tasks.lake.key_columns import keys_of
+from article_flows.tasks.lake.lake import Lake
+from article_flows.tasks.lake.merge_log import finish_merges
+from article_flows.tasks.lake.sorted_keys import Flags, Keys, KeySet
 from tests.tasks.storage.crashing_storage import at_every_change
 from tests.tasks.summarize.job_support import at
 
@@ -90,7 +90,7 @@ def test_a_part_grows_up_to_its_bound(lake: Lake, monkeypatch: pytest.MonkeyPatc
     for number in range(30):
         write(lake, f"p{number:02}", *range(100 * number, 100 * number + 100))
     size = lake.parts(TABLE)[0].size
-    monkeypatch.setattr("tasks.lake.compaction.MOST_BYTES", 5 * size)
+    monkeypatch.setattr("article_flows.tasks.lake.compaction.MOST_BYTES", 5 * size)
     merge_small_parts(lake, TABLE, SCHEMA, 100)
     assert max(part.size for part in lake.parts(TABLE)) <= 6 * size
     assert 6 <= len(lake.parts(TABLE)) < 30

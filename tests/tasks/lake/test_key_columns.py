@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.common.errors import UserError
-from tasks.lake.key_columns import id_tags, read_parts, read_stretches, text_keys
-from tasks.lake.lake import Lake
-from tasks.lake.parts import Part
-from tasks.lake.sorted_keys import keys_of_bytes
+from article_flows.tasks.common.errors import UserError
+from article_flows.tasks.lake.key_columns import id_tags, read_key_batches, read_parts, text_keys
+from article_flows.tasks.lake.lake import Lake
+from article_flows.tasks.lake.parts import Part
+from article_flows.tasks.lake.sorted_keys import keys_of_bytes
 
 # Ids as they come: short ones, URLs, one that is longer than any URL; some differ in a zero byte.
 IDS = st.one_of(
@@ -68,7 +68,7 @@ def test_parts_are_read_one_after_another_and_a_bad_row_names_its_part(tmp_path:
     assert [low for each in read_all for low in each.texts.low.tolist()] == list(range(30))
     tags_read = [tag for each in read_all for tag in each.tags.tolist()]
     assert tags_read == id_tags(pa.array([name for name, _ in rows])).tolist()
-    assert [stretch.first for stretch in read_stretches(parts[0], rows=2)] == [0, 2]
+    assert [stretch.first for stretch in read_key_batches(parts[0], rows=2)] == [0, 2]
     bad = part(lake, "bad.parquet", [("a", "nonsense")])
     with pytest.raises(UserError, match=r"bad\.parquet: content_hash nonsense is not 32 hex"):
         list(read_parts([*parts, bad]))

@@ -7,10 +7,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tasks.common.errors import UserError
-from tasks.lake.lake import Lake
-from tasks.lake.merge_log import note_merge, replace_parts
-from tasks.lake.parts import part_name
+from article_flows.tasks.common.errors import UserError
+from article_flows.tasks.lake.lake import Lake
+from article_flows.tasks.lake.merge_log import note_merge, replace_parts
+from article_flows.tasks.lake.parts import part_name
 from tests.tasks.summarize.job_support import at, files_no_longer_than
 
 TABLE = pa.table({"id": ["a", "b"], "n": [1, 2]})

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tasks.common.article_schema import ARTICLES_SCHEMA
-from tasks.common.errors import UserError
-from tasks.lake.lake import Lake
-from tasks.lake.parts import Part, PartGone, PartWriter
+from article_flows.tasks.common.article_schema import ARTICLES_SCHEMA
+from article_flows.tasks.common.errors import UserError
+from article_flows.tasks.lake.lake import Lake
+from article_flows.tasks.lake.parts import Part, PartMissing, PartWriter
 from tests.tasks.summarize.job_support import at
 
 NAME = "articles/p.parquet"
@@ -189,7 +189,7 @@ def test_a_part_that_is_gone_or_cannot_be_read_is_told_from_one_that_is_damaged(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at(lake, NAME).unlink(missing_ok=True)
-    with pytest.raises(PartGone, match=r"p\.parquet: is gone; run again"):
+    with pytest.raises(PartMissing, match=r"p\.parquet: is gone; run again"):
         lake.part(NAME).open()
 
     def refuse(name: str) -> None:

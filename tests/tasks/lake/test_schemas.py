@@ -8,14 +8,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from article_flows.tasks.checks.verify import verify_lake
+from article_flows.tasks.common.article_schema import ARTICLES_SCHEMA
+from article_flows.tasks.enriched.upkeep import finish_upkeep
+from article_flows.tasks.lake.compaction import ADDED, is_earlier, upgrade_parts
+from article_flows.tasks.lake.lake import Lake
+from article_flows.tasks.lake.parts import ROW_GROUP
+from article_flows.tasks.lake.superseded import tidy_articles
 from benchmarks.endpoints import MockEndpoint
-from tasks.checks.verify import verify_lake
-from tasks.common.article_schema import ARTICLES_SCHEMA
-from tasks.enriched.upkeep import finish_upkeep
-from tasks.lake.compaction import ADDED, is_earlier, upgrade_parts
-from tasks.lake.lake import Lake
-from tasks.lake.parts import ROW_GROUP
-from tasks.lake.superseded import tidy_articles
 from tests.tasks.lake.lake_support import ANSWERS, UNASKED, copy_full_lake, settings_of, table_of
 from tests.tasks.summarize.job_support import article, at, endpoint, fill, ids_of, rows_of, run
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.lake.sorted_keys import Keys, SortedKeys, keys_of_bytes, order_of
+from article_flows.tasks.lake.sorted_keys import Keys, SortedKeys, keys_of_bytes, order_of
 
 # Few distinct halves, so that keys share their first eight bytes; all shelves are in use.
 HALVES = st.sampled_from([bytes(8), b"\1" + bytes(7), bytes(7) + b"\1", b"\xff" * 8, b"abcdefg\0"])

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.lake.sorted_keys import KeySet
+from article_flows.tasks.lake.sorted_keys import KeySet
 
 # Few distinct halves, so that keys share their first eight bytes and end in zero bytes.
 HALVES = st.sampled_from([bytes(8), b"\1" + bytes(7), bytes(7) + b"\1", b"\xff" * 8, b"abcdefg\0"])

@@ -8,13 +8,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks.common.errors import UserError
-from tasks.locks.lease import Entry, LockState
-from tasks.locks.waiting import Holder, Timing, Wanted
-from tasks.storage.base import StoredFile
-from tasks.storage.local import LocalStorage
-from tasks.storage.object_store import Fence, ObjectStorage
-from tasks.storage.retries import Conflict
+from article_flows.tasks.common.errors import UserError
+from article_flows.tasks.locks.lease import LeaseEntry, LockState
+from article_flows.tasks.locks.waiting import LockHolder, LockRequest, Timing
+from article_flows.tasks.storage.base import StoredFile
+from article_flows.tasks.storage.local import LocalStorage
+from article_flows.tasks.storage.object_store import Fence, ObjectStorage
+from article_flows.tasks.storage.retries import WriteConflict
 
 if TYPE_CHECKING:
     from obstore import UpdateVersion
@@ -93,7 +93,7 @@ class FolderAsObjects(Unused):
             except FileNotFoundError:
                 there = None
             if there != before:
-                raise Conflict(name)
+                raise WriteConflict(name)
             self._files.write(name, content)
         return version_of(content)
 
@@ -113,8 +113,8 @@ class Failing:
 
 def leave_lock(storage: ObjectStorage, name: str, *, shared: bool = False) -> None:
     """Leave the lock of a run of another machine, which gives no heartbeat."""
-    holder = Holder("elsewhere", 7, "today", "lost-owl", shared, "another boot", "1")
-    state = LockState({"0f1e": Entry(3, "a-session", holder)})
+    holder = LockHolder("elsewhere", 7, "today", "lost-owl", shared, "another boot", "1")
+    state = LockState({"0f1e": LeaseEntry(3, "a-session", holder)})
     state.write(storage, name)
 
 
@@ -168,7 +168,7 @@ class Objects(Unused):
         self.turn()
         there = version_of(self.objects[name]) if name in self.objects else None
         if there != before:
-            raise Conflict(name)
+            raise WriteConflict(name)
         self.objects[name] = content
         return version_of(content)
 
@@ -187,10 +187,10 @@ class Objects(Unused):
 
         return Stepped(run)
 
-    def wanted(self, *, shared: bool = False) -> Wanted:
+    def wanted(self, *, shared: bool = False) -> LockRequest:
         """A lock that one wants who does not wait."""
         timing = Timing(expiry_s=EXPIRY_S, clock=self.clock)
-        return Wanted(self.root, "articles", shared, "", 0.0, None, timing)
+        return LockRequest(self.root, "articles", shared, "", 0.0, None, timing)
 
 
 class _Aborted(BaseException):

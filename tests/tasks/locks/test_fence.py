@@ -12,11 +12,11 @@ from uuid import uuid4
 
 import pytest
 
-from tasks.common.errors import UserError
-from tasks.locks.lock import locked
-from tasks.locks.waiting import Timing
-from tasks.storage.object_store import UPLOADS, ObjectStorage
-from tasks.storage.retries import Conflict
+from article_flows.tasks.common.errors import UserError
+from article_flows.tasks.locks.lock import locked
+from article_flows.tasks.locks.waiting import Timing
+from article_flows.tasks.storage.object_store import UPLOADS, ObjectStorage
+from article_flows.tasks.storage.retries import WriteConflict
 from tests.object_store import ObjectStoreServer
 
 pytestmark = pytest.mark.slow
@@ -27,8 +27,8 @@ LARGE = 11 << 20
 """Bytes of an upload of several requests."""
 COMMIT = """
 import os, signal, sys
-from tasks.common.errors import UserError
-from tasks.locks.lock import locked
+from article_flows.tasks.common.errors import UserError
+from article_flows.tasks.locks.lock import locked
 from tests.tasks.locks.test_fence import QUICK, Pausing, publish
 
 uri, moment, size = sys.argv[1:]
@@ -205,12 +205,12 @@ def test_a_version_is_written_once_whatever_the_server_calls_that(
     object_store.conflicts(status)
     storage = ObjectStorage(uri)
     first = storage.write_version("a", b"1", None)
-    with pytest.raises(Conflict):
+    with pytest.raises(WriteConflict):
         storage.write_version("a", b"2", None)
     second = storage.write_version("a", b"2", first)
-    with pytest.raises(Conflict):
+    with pytest.raises(WriteConflict):
         storage.write_version("a", b"3", first)
     assert storage.read_version("a") == (b"2", second)
     storage.delete("a")
-    with pytest.raises(Conflict):
+    with pytest.raises(WriteConflict):
         storage.write_version("a", b"3", second)

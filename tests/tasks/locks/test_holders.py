@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from tasks.lake.lake import Lake
-from tasks.locks.holders import LockWatch, held_locks
-from tasks.locks.lock import locked
-from tasks.locks.waiting import Timing
-from tasks.storage.object_store import ObjectStorage
+from article_flows.tasks.lake.lake import Lake
+from article_flows.tasks.locks.holders import LockWatch, held_locks
+from article_flows.tasks.locks.lock import locked
+from article_flows.tasks.locks.waiting import Timing
+from article_flows.tasks.storage.object_store import ObjectStorage
 from tests.object_store import ObjectStoreServer
 from tests.tasks.locks.lease_support import leave_lock
 

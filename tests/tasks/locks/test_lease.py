@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tasks.common.errors import UserError
-from tasks.locks.lease import LOCKS, Lease, LeaseCandidate, LockState
-from tasks.storage.object_store import UPLOADS
-from tasks.storage.retries import Conflict
+from article_flows.tasks.common.errors import UserError
+from article_flows.tasks.locks.lease import LOCKS, Lease, LeaseCandidate, LockState
+from article_flows.tasks.storage.object_store import UPLOADS
+from article_flows.tasks.storage.retries import WriteConflict
 from tests.tasks.locks.lease_support import EXPIRY_S, Objects, holders, stepped
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tasks.locks.lease._CONFLICT_S", 0.0)
+    monkeypatch.setattr("article_flows.tasks.locks.lease._CONFLICT_S", 0.0)
 
 
 class Record:
@@ -210,7 +210,7 @@ def test_a_write_that_was_applied_and_not_acknowledged_is_ours(
         name: str, content: bytes, before: "UpdateVersion | None"
     ) -> "UpdateVersion":
         applied(name, content, before)
-        raise Conflict(name)
+        raise WriteConflict(name)
 
     monkeypatch.setattr(store, "write_version", unacknowledged)
     lease = LeaseCandidate(store.wanted(), store).attempt()

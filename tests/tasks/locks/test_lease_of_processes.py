@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from tasks.common.errors import StorageDown, UserError
-from tasks.locks.lock import Lock, locked
-from tasks.locks.waiting import Timing
-from tasks.storage.open import open_storage
+from article_flows.tasks.common.errors import StorageUnavailable, UserError
+from article_flows.tasks.locks.lock import Lock, locked
+from article_flows.tasks.locks.waiting import Timing
+from article_flows.tasks.storage.open import open_storage
 from tests.object_store import ObjectStoreServer
 from tests.tasks.locks.lease_support import (
     EXPIRY_S,
@@ -31,9 +31,9 @@ ROOT = Path(__file__).parents[3]
 HOLD = """
 import sys
 from pathlib import Path
-from tasks.locks.lock import locked
+from article_flows.tasks.locks.lock import locked
 from tests.tasks.locks.lease_support import QUICK, FolderAsObjects
-from tasks.common.errors import UserError
+from article_flows.tasks.common.errors import UserError
 storage = FolderAsObjects(Path(sys.argv[1]))
 with locked(storage, "articles", label="brave-fox", timing=QUICK) as lock:
     print("held", flush=True)
@@ -68,7 +68,7 @@ def test_a_store_that_is_too_slow_to_hold_a_lock_by_is_named(storage: FolderAsOb
     storage.before = take_long
     timing = Timing(heartbeat_s=60, clock=lambda: now[0])
     with locked(storage, "articles", timing=timing) as lock:
-        with pytest.raises(StorageDown, match="too slow to hold the lock of articles"):
+        with pytest.raises(StorageUnavailable, match="too slow to hold the lock of articles"):
             lock.still_held()
         storage.before = lambda operation, name: None
         lock.still_held()
@@ -213,13 +213,13 @@ def test_a_holder_gives_signs_of_life_and_tidies_up(
 
 
 def test_a_holder_outlives_an_outage(storage: FolderAsObjects, tmp_path: Path) -> None:
-    failing = Failing(storage, StorageDown("away"))
+    failing = Failing(storage, StorageUnavailable("away"))
     now = [0.0]
     timing = Timing(heartbeat_s=0.01, clock=lambda: now[0])
     with locked(storage, "articles", timing=timing) as lock:
         failing.operations = {"read", "write"}
         now[0] += 1000
-        with pytest.raises(StorageDown, match="away"):
+        with pytest.raises(StorageUnavailable, match="away"):
             lock.still_held()
         failing.operations = set()
         lock.still_held()
@@ -229,7 +229,7 @@ def test_a_holder_outlives_an_outage(storage: FolderAsObjects, tmp_path: Path) -
 def test_a_lease_that_cannot_be_given_up_is_no_error(
     storage: FolderAsObjects, tmp_path: Path
 ) -> None:
-    failing = Failing(storage, StorageDown("away"))
+    failing = Failing(storage, StorageUnavailable("away"))
     with locked(storage, "articles", timing=QUICK) as lock:
         lock.still_held()
         failing.operations = {"write"}

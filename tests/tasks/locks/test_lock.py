@@ -14,17 +14,17 @@ from typing import Any
 
 import pytest
 
-from tasks.common.errors import UserError
-from tasks.locks.lock import locked
-from tasks.locks.waiting import Timing
-from tasks.storage.local import LocalStorage
+from article_flows.tasks.common.errors import UserError
+from article_flows.tasks.locks.lock import locked
+from article_flows.tasks.locks.waiting import Timing
+from article_flows.tasks.storage.local import LocalStorage
 
 ROOT = Path(__file__).parents[3]
 QUICK = Timing(poll_s=(0.005, 0.01))
 HOLD = """
 import sys
-from tasks.locks.lock import locked
-from tasks.storage.local import LocalStorage
+from article_flows.tasks.locks.lock import locked
+from article_flows.tasks.storage.local import LocalStorage
 shared = sys.argv[2] == "shared"
 with locked(LocalStorage(sys.argv[1]), "articles", shared=shared, label="brave-fox"):
     print("held", flush=True)
@@ -214,9 +214,9 @@ def test_a_lake_that_is_no_folder_cannot_be_locked(tmp_path: Path) -> None:
 
 READ_ONLY = """
 import json, os, sys
-from tasks.common.errors import UserError
-from tasks.locks.lock import locked
-from tasks.storage.local import LocalStorage
+from article_flows.tasks.common.errors import UserError
+from article_flows.tasks.locks.lock import locked
+from article_flows.tasks.storage.local import LocalStorage
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
 said = {}
 for mode, options in json.loads(sys.argv[2]).items():

@@ -12,9 +12,9 @@ import orjson
 from aiohttp import web
 from multidict import CIMultiDictProxy
 
+from article_flows.tasks.mock_endpoint.faults import Faults
+from article_flows.tasks.mock_endpoint.server import RUN_OPTIONS, application
 from benchmarks.counting import CountingService
-from tasks.mock_endpoint.faults import Faults
-from tasks.mock_endpoint.server import RUN_OPTIONS, application
 
 ARTICLE = (
     "Title: Council approves bridge\n\nThe town council approved a new bridge over the river on "

@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.llm.protocol.token_estimate import estimate_tokens
-from tasks.mock_endpoint.extractive import Document, clip, detect_language
+from article_flows.tasks.llm.protocol.token_estimate import estimate_tokens
+from article_flows.tasks.mock_endpoint.extractive import Document, clip, detect_language
 
 BRIDGE = """Town council approves new bridge
 

@@ -3,7 +3,7 @@ from statistics import median
 
 import pytest
 
-from tasks.mock_endpoint.faults import CALL_FAULTS, Faults
+from article_flows.tasks.mock_endpoint.faults import CALL_FAULTS, Faults
 
 
 def test_options_are_read_and_written_alike() -> None:

@@ -8,15 +8,16 @@ from pathlib import Path
 import psutil
 import pytest
 
+from article_flows.tasks.mock_endpoint.faults import Faults
 from benchmarks.endpoints import MockEndpoint
-from tasks.mock_endpoint.faults import Faults
 from tests.tasks.mock_endpoint.mock_support import ARTICLE, STRUCTURED, chat, post
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[3]
+COMMAND = (sys.executable, "-m", "article_flows.tasks.mock_endpoint")
 PARENT = """
 import time
-from tasks.mock_endpoint.process import running_mock_endpoint
+from article_flows.tasks.mock_endpoint.process import running_mock_endpoint
 with running_mock_endpoint() as base_url:
     print(base_url, flush=True)
     time.sleep(600)
@@ -115,7 +116,15 @@ def test_it_ends_when_its_parent_is_killed() -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_alone_it_says_where_and_what_it_is_and_ends_on_a_signal(number: signal.Signals) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "tasks.mock_endpoint", "--port", "0", "--fault", "latency=none"],
+        [
+            sys.executable,
+            "-m",
+            "article_flows.tasks.mock_endpoint",
+            "--port",
+            "0",
+            "--fault",
+            "latency=none",
+        ],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -135,7 +144,7 @@ def test_alone_it_says_where_and_what_it_is_and_ends_on_a_signal(number: signal.
 
 def test_a_fault_it_does_not_know_is_one_line() -> None:
     finished = subprocess.run(
-        [sys.executable, "-m", "tasks.mock_endpoint", "--fault", "http_501=1"],
+        [*COMMAND, "--fault", "http_501=1"],
         capture_output=True,
         text=True,
         cwd=ROOT,

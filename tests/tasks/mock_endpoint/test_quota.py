@@ -1,7 +1,7 @@
 import pytest
 
-from tasks.mock_endpoint.protocol import ApiError
-from tasks.mock_endpoint.quota import Quota, go_duration
+from article_flows.tasks.mock_endpoint.protocol import ApiError
+from article_flows.tasks.mock_endpoint.quota import Quota, go_duration
 
 
 class Clock:

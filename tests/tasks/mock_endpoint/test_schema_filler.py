@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.mock_endpoint.extractive import Document
-from tasks.mock_endpoint.protocol import ApiError
-from tasks.mock_endpoint.schema_filler import fill
+from article_flows.tasks.mock_endpoint.extractive import Document
+from article_flows.tasks.mock_endpoint.protocol import ApiError
+from article_flows.tasks.mock_endpoint.schema_filler import fill
 
 ARTICLE = Document(
     "The league match ended on 2019-05-04. The team won the football match and the "

@@ -8,8 +8,8 @@ import openai
 import orjson
 import pytest
 
-from tasks.llm.protocol.token_estimate import estimate_tokens
-from tasks.mock_endpoint.extractive import Document
+from article_flows.tasks.llm.protocol.token_estimate import estimate_tokens
+from article_flows.tasks.mock_endpoint.extractive import Document
 from tests.tasks.mock_endpoint.mock_support import (
     ARTICLE,
     SCHEMA,

@@ -7,7 +7,7 @@ import aiohttp
 import orjson
 import pytest
 
-from tasks.mock_endpoint.faults import Faults
+from article_flows.tasks.mock_endpoint.faults import Faults
 from tests.tasks.mock_endpoint.mock_support import (
     ARTICLE,
     STRUCTURED,

@@ -16,7 +16,7 @@ from prefect.client.schemas.objects import TaskRun
 from prefect.exceptions import ObjectNotFound
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from tasks.orchestration.event_loop_task_runner import EventLoopTaskRunner
+from article_flows.tasks.orchestration.event_loop_task_runner import EventLoopTaskRunner
 
 Runner = Any  # a `TaskRunner`; tasks are Any too, for mypy has an async one return coroutines
 both_runners = pytest.mark.parametrize(

@@ -11,8 +11,8 @@ import pytest
 from aiohttp import web
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from tasks.orchestration import concurrency_slot as batch_slot
-from tasks.orchestration.concurrency_slot import Slots
+from article_flows.tasks.orchestration import concurrency_slot as batch_slot
+from article_flows.tasks.orchestration.concurrency_slot import Slots
 
 LOG = logging.getLogger("test-slots")
 

@@ -11,7 +11,7 @@ from prefect.client.orchestration import get_client
 from prefect.futures import PrefectFuture, as_completed, wait
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from tasks.orchestration.event_loop_task_runner import EventLoopTaskRunner
+from article_flows.tasks.orchestration.event_loop_task_runner import EventLoopTaskRunner
 from tests.tasks.orchestration.task_runner_support import (
     add,
     double,

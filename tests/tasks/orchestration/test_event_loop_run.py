@@ -7,7 +7,7 @@ from contextlib import nullcontext
 
 import pytest
 
-from tasks.orchestration.event_loop_task_runner import EventLoopTaskRunner
+from article_flows.tasks.orchestration.event_loop_task_runner import EventLoopTaskRunner
 from tests.tasks.orchestration.task_runner_support import (
     Runner,
     both_runners,

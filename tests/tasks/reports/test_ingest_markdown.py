@@ -1,12 +1,12 @@
-from tasks.ingest.profile import Profile
-from tasks.ingest.report import IngestReport
-from tasks.ingest.source_report import SourceReport
-from tasks.reading.base.rows import Reject
-from tasks.reports.ingest_markdown import ingest_markdown
+from article_flows.tasks.ingest.profile import LoadProfile
+from article_flows.tasks.ingest.report import IngestReport
+from article_flows.tasks.ingest.source_report import SourceReport
+from article_flows.tasks.reading.base.rows import Reject
+from article_flows.tasks.reports.ingest_markdown import ingest_markdown
 
 
-def told(*sources: SourceReport, profile: Profile | None = None) -> str:
-    profile = profile or Profile()
+def told(*sources: SourceReport, profile: LoadProfile | None = None) -> str:
+    profile = profile or LoadProfile()
     return ingest_markdown(IngestReport([*sources], [], "articles", "rejects", 1, profile=profile))
 
 
@@ -27,7 +27,7 @@ def test_long_names_are_known_by_their_ends() -> None:
 
 
 def test_the_most_frequent_reasons_of_rejects_are_shown_with_a_place() -> None:
-    profile = Profile()
+    profile = LoadProfile()
     profile.add_rejects("in/a.csv", [Reject(n, f"{n} characters", "") for n in range(7, 1_207)])
     profile.add_rejects("b.csv", [Reject(3, "9 fields where the header has 4", "")])
     profile.add_rejects("b.csv", [Reject(1, f"reason {'x' * n}", "") for n in range(9)])

@@ -9,20 +9,20 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from tasks.ingest.report import IngestReport
-from tasks.ingest.source_report import SourceReport
-from tasks.llm.protocol.chat import Usage
-from tasks.reading.sources.files import Skipped
-from tasks.reports.ingest_markdown import ingest_markdown
-from tasks.reports.markdown import (
+from article_flows.tasks.ingest.report import IngestReport
+from article_flows.tasks.ingest.source_report import SourceReport
+from article_flows.tasks.llm.protocol.chat import Usage
+from article_flows.tasks.reading.sources.files import Skipped
+from article_flows.tasks.reports.ingest_markdown import ingest_markdown
+from article_flows.tasks.reports.markdown import (
     clock_fine,
     code,
     dollars,
     escaped,
     summarize_markdown,
 )
-from tasks.reports.run_json import run_as_json
-from tasks.summarize.report import SummarizeReport
+from article_flows.tasks.reports.run_json import run_as_json
+from article_flows.tasks.summarize.report import SummarizeReport
 
 MARKDOWN = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 HOSTILE = [

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tasks.lake.lake import Lake
-from tasks.storage.local import LocalStorage
+from article_flows.tasks.lake.lake import Lake
+from article_flows.tasks.storage.local import LocalStorage
 
 
 class Died(BaseException):

@@ -15,11 +15,11 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 import pytest
 
-from tasks.common.errors import UserError
-from tasks.lake.lake import Lake
-from tasks.storage.base import Storage, StoredFile
-from tasks.storage.local import LocalStorage
-from tasks.storage.open import open_storage
+from article_flows.tasks.common.errors import UserError
+from article_flows.tasks.lake.lake import Lake
+from article_flows.tasks.storage.base import Storage, StoredFile
+from article_flows.tasks.storage.local import LocalStorage
+from article_flows.tasks.storage.open import open_storage
 from tests.object_store import ObjectStoreServer
 from tests.tasks.summarize.job_support import files_no_longer_than
 

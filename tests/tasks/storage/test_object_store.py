@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 import pytest
 
-from tasks.common.errors import StorageDown, UserError
-from tasks.lake.lake import Lake
-from tasks.storage.base import StoredFile
-from tasks.storage.object_store import UPLOADS, ObjectStorage
+from article_flows.tasks.common.errors import StorageUnavailable, UserError
+from article_flows.tasks.lake.lake import Lake
+from article_flows.tasks.storage.base import StoredFile
+from article_flows.tasks.storage.object_store import UPLOADS, ObjectStorage
 from tests.object_store import BUCKET, Fault, ObjectStoreServer, Outage
 
 LARGE = bytes(range(256)) * (20 << 12)
@@ -33,8 +33,8 @@ def storage(object_store: ObjectStoreServer, prefix: str) -> ObjectStorage:
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tasks.storage.retries._FIRST_PAUSE_S", 0.01)
-    monkeypatch.setattr("tasks.storage.retries._LONGEST_PAUSE_S", 0.2)
+    monkeypatch.setattr("article_flows.tasks.storage.retries._FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr("article_flows.tasks.storage.retries._LONGEST_PAUSE_S", 0.2)
 
 
 def impatient(uri: str) -> ObjectStorage:
@@ -66,7 +66,7 @@ def test_wrong_keys_are_told_at_once(
     }
     with pytest.raises(UserError, match="mend the address, or the keys and rights") as caught:
         operations[what]()
-    assert not isinstance(caught.value, StorageDown)
+    assert not isinstance(caught.value, StorageUnavailable)
     assert "\n" not in str(caught.value)
     assert sum(object_store.counts().values()) <= 3
 
@@ -111,7 +111,7 @@ def test_an_upload_that_fails_leaves_no_object_or_the_whole_one(
     failed = False
     try:
         publish(storage, "part", LARGE[:size])
-    except StorageDown:
+    except StorageUnavailable:
         failed = True
     object_store.recover()
     there = storage.list("part") + [file for file in storage.list("") if file.name == "part"]
@@ -199,9 +199,9 @@ def test_an_outage_is_told_and_waited_for_and_then_given_up(
     told: list[bool] = []
     storage.watch(told.append)
     with object_store.away(kind):
-        with pytest.raises(StorageDown, match=r"cannot write b, for \d+ s: .*run again"):
+        with pytest.raises(StorageUnavailable, match=r"cannot write b, for \d+ s: .*run again"):
             storage.write("b", b"2")
-        with pytest.raises(StorageDown, match="cannot read a"):
+        with pytest.raises(StorageUnavailable, match="cannot read a"):
             storage.open("a")
     assert told == [True]
     assert storage.read("a") == b"1"
@@ -211,9 +211,12 @@ def test_an_outage_is_told_and_waited_for_and_then_given_up(
 def test_a_store_that_never_answers_is_away_too(
     object_store: ObjectStoreServer, prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tasks.storage.uri._SILENCE_S", 1.0)
+    monkeypatch.setattr("article_flows.tasks.storage.uri._SILENCE_S", 1.0)
     storage = impatient(object_store.uri(prefix))
-    with object_store.away("silent"), pytest.raises(StorageDown, match="cannot list the lake"):
+    with (
+        object_store.away("silent"),
+        pytest.raises(StorageUnavailable, match="cannot list the lake"),
+    ):
         storage.list("")
 
 
@@ -239,7 +242,7 @@ def test_an_outage_while_a_part_is_read_comes_as_what_it_is(
     lake.storage = impatient(object_store.uri(prefix))
     table = pa.table({"a": [os.urandom(500).hex() for _ in range(2_000)]})
     with lake.write_part("articles", "p.parquet", table).open() as file:
-        with object_store.away(), pytest.raises(StorageDown, match="storage is back"):
+        with object_store.away(), pytest.raises(StorageUnavailable, match="storage is back"):
             file.read()
         assert file.read().equals(table)
         lake.storage.delete("articles/p.parquet")

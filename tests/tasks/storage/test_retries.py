@@ -12,15 +12,15 @@ from obstore.exceptions import (
     UnauthenticatedError,
 )
 
-from tasks.common.errors import StorageDown, UserError
-from tasks.storage.retries import Conflict, Retries
+from article_flows.tasks.common.errors import StorageUnavailable, UserError
+from article_flows.tasks.storage.retries import Retries, WriteConflict
 
 BUSY = GenericError("Error performing PUT http://host/bucket/a in 1ms, after 3 retries")
 
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tasks.storage.retries._FIRST_PAUSE_S", 0.0)
+    monkeypatch.setattr("article_flows.tasks.storage.retries._FIRST_PAUSE_S", 0.0)
 
 
 class Flaky:
@@ -57,7 +57,7 @@ def test_it_is_tried_until_it_works_and_trouble_is_told_once(failures: int) -> N
 
 def test_after_its_patience_it_gives_up_and_says_so_in_one_line() -> None:
     retries = Retries("s3://bucket/lake", patience_s=0.0)
-    with pytest.raises(StorageDown) as caught:
+    with pytest.raises(StorageUnavailable) as caught:
         retries.call("write a", Flaky(1, OSError("curlCode: 7,\n  Could not connect")))
     assert str(caught.value) == (
         "lake s3://bucket/lake: cannot write a, for 0 s: curlCode: 7, Could not connect; when the "
@@ -68,7 +68,7 @@ def test_after_its_patience_it_gives_up_and_says_so_in_one_line() -> None:
 def test_no_key_in_a_url_is_told() -> None:
     url = "https://account.blob.core.windows.net/container/a?sv=2025&sig=hidden%3D"
     error = GenericError(f"Error performing GET {url} in 1ms - HTTP error\n\nDebug source: {url}")
-    with pytest.raises(StorageDown) as caught:
+    with pytest.raises(StorageUnavailable) as caught:
         Retries("place", patience_s=0.0).call("read a", Flaky(1, error))
     assert "account.blob.core.windows.net/container/a in 1ms - HTTP error;" in str(caught.value)
     assert "hidden" not in str(caught.value)
@@ -79,8 +79,10 @@ def test_trouble_lasts_beyond_what_was_given_up_until_the_storage_answers() -> N
     retries = Retries("place", patience_s=60.0)
     listener = Listener(retries)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tasks.storage.retries.time.monotonic", lambda: float(next(clock)))
-        with pytest.raises(StorageDown):
+        patch.setattr(
+            "article_flows.tasks.storage.retries.time.monotonic", lambda: float(next(clock))
+        )
+        with pytest.raises(StorageUnavailable):
             retries.call("write a", Flaky(1000))
     assert listener.told == [True]
     assert retries.call("read b", Flaky(0)) == "result"
@@ -183,8 +185,8 @@ def test_what_may_pass_is_tried_again(said: str) -> None:
 @pytest.mark.parametrize("kind", [AlreadyExistsError, PreconditionError])
 def test_a_write_whose_condition_is_not_met_has_an_answer(kind: type[Exception]) -> None:
     retries = Retries("place")
-    listener, operation = Listener(retries), Flaky(1, kind(f"{ANSWERED}409 Conflict: "))
-    with pytest.raises(Conflict):
+    listener, operation = Listener(retries), Flaky(1, kind(f"{ANSWERED}409 WriteConflict: "))
+    with pytest.raises(WriteConflict):
         retries.call("write a", operation)
     assert (operation.tries, listener.told) == (1, [])
 
@@ -207,8 +209,8 @@ def test_what_is_no_failure_of_the_storage_comes_as_it_is(error: Exception) -> N
 def test_a_storage_that_has_never_answered_is_not_waited_for_as_long(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("tasks.storage.retries.FIRST_PATIENCE_S", 0.0)
-    with pytest.raises(StorageDown):
+    monkeypatch.setattr("article_flows.tasks.storage.retries.FIRST_PATIENCE_S", 0.0)
+    with pytest.raises(StorageUnavailable):
         Retries("place").call("list it", Flaky(1))
     known = Retries("place")
     known.call("list it", Flaky(0))

@@ -12,13 +12,19 @@ from pathlib import Path
 
 import pytest
 
-from tasks.storage.scratch import Scratch, ownerless, remove_scratch, sweep, temporary_parent
+from article_flows.tasks.storage.scratch import (
+    Scratch,
+    ownerless,
+    remove_scratch,
+    sweep,
+    temporary_parent,
+)
 
 ROOT = Path(__file__).parents[3]
 OWN = """
 import sys
 from pathlib import Path
-from tasks.storage.scratch import Scratch
+from article_flows.tasks.storage.scratch import Scratch
 scratch = Scratch(Path(sys.argv[1]))
 (scratch.folder / "file").write_text("content")
 print(scratch.folder, flush=True)

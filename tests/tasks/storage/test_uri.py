@@ -6,10 +6,10 @@ from typing import Any
 import pyarrow.fs as pafs
 import pytest
 
-from tasks.common.errors import UserError
-from tasks.lake.lake import Lake
-from tasks.storage.object_store import ObjectStorage
-from tasks.storage.uri import Address, open_store
+from article_flows.tasks.common.errors import UserError
+from article_flows.tasks.lake.lake import Lake
+from article_flows.tasks.storage.object_store import ObjectStorage
+from article_flows.tasks.storage.uri import Address, open_store
 from tests.object_store import ACCESS_KEY, SECRET_KEY, ObjectStoreServer
 
 

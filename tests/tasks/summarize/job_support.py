@@ -15,25 +15,25 @@ from uuid import uuid4
 import pyarrow as pa
 import pyarrow.dataset as ds
 
+from article_flows.tasks.cleaning.filters.rules import Rules
+from article_flows.tasks.enriched.outcomes import Outcome
+from article_flows.tasks.enriched.table import EnrichedTable
+from article_flows.tasks.enriched.upkeep import keep_up
+from article_flows.tasks.ingest.load import Load
+from article_flows.tasks.ingest.load_sources import ingest_source
+from article_flows.tasks.ingest.options import Loading
+from article_flows.tasks.lake.lake import Lake
+from article_flows.tasks.llm.protocol.results import Totals
+from article_flows.tasks.mock_endpoint.faults import Faults
+from article_flows.tasks.mock_endpoint.process import running_mock_endpoint
+from article_flows.tasks.reading.sources.find import find_sources
+from article_flows.tasks.settings import SummarizeSettings
+from article_flows.tasks.summarize.batches import Batch
+from article_flows.tasks.summarize.copies import copy_outcomes
+from article_flows.tasks.summarize.job import Counts, Job
+from article_flows.tasks.summarize.open_job import open_job
+from article_flows.tasks.summarize.planner import Plan, Planner
 from benchmarks.endpoints import MockEndpoint
-from tasks.cleaning.filters.rules import Rules
-from tasks.enriched.outcomes import Outcome
-from tasks.enriched.table import EnrichedTable
-from tasks.enriched.upkeep import keep_up
-from tasks.ingest.load import Load
-from tasks.ingest.load_sources import ingest_source
-from tasks.ingest.options import Loading
-from tasks.lake.lake import Lake
-from tasks.llm.protocol.results import Totals
-from tasks.mock_endpoint.faults import Faults
-from tasks.mock_endpoint.process import running_mock_endpoint
-from tasks.reading.sources.find import find_sources
-from tasks.settings import SummarizeSettings
-from tasks.summarize.batches import Batch
-from tasks.summarize.copies import copy_outcomes
-from tasks.summarize.job import Counts, Job
-from tasks.summarize.open_job import open_job
-from tasks.summarize.planner import Plan, Planner
 
 POISON = "unspeakable"
 """A word that the endpoint of `endpoint()` always refuses: content_filter."""

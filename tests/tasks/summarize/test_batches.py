@@ -16,10 +16,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.common.article_schema import ARTICLES_SCHEMA
-from tasks.common.errors import UserError
-from tasks.lake.lake import Lake
-from tasks.summarize.batches import Batch, BatchCutter, read_batch
+from article_flows.tasks.common.article_schema import ARTICLES_SCHEMA
+from article_flows.tasks.common.errors import UserError
+from article_flows.tasks.lake.lake import Lake
+from article_flows.tasks.summarize.batches import Batch, BatchCutter, read_batch
 from tests.tasks.summarize.job_support import at
 
 PART = "articles/p.parquet"

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from article_flows.tasks.lake.lake import Lake
+from article_flows.tasks.summarize.copies import copy_outcomes
+from article_flows.tasks.summarize.open_job import open_job, open_table
 from benchmarks.endpoints import MockEndpoint
-from tasks.lake.lake import Lake
-from tasks.summarize.copies import copy_outcomes
-from tasks.summarize.open_job import open_job, open_table
 from tests.tasks.summarize.job_support import (
     POISON,
     article,

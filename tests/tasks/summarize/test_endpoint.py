@@ -6,10 +6,15 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from tasks.common.errors import UsageError, UserError
-from tasks.llm.protocol.chat import Usage
-from tasks.settings import SummarizeSettings
-from tasks.summarize.endpoint import EMBEDDED_MODEL, base_url_from, build_gateway, resolve_endpoint
+from article_flows.tasks.common.errors import UsageError, UserError
+from article_flows.tasks.llm.protocol.chat import Usage
+from article_flows.tasks.settings import SummarizeSettings
+from article_flows.tasks.summarize.endpoint import (
+    EMBEDDED_MODEL,
+    base_url_from,
+    build_gateway,
+    resolve_endpoint,
+)
 from tests.tasks.summarize.job_support import endpoint
 
 KEY = "sk-very-secret-0123456789"

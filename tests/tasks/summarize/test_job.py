@@ -8,11 +8,11 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from article_flows.tasks.journal.file_journal import Journal
+from article_flows.tasks.lake.lake import Lake
+from article_flows.tasks.lake.parts import Part
+from article_flows.tasks.summarize.open_job import open_job
 from benchmarks.endpoints import MockEndpoint
-from tasks.journal.file_journal import Journal
-from tasks.lake.lake import Lake
-from tasks.lake.parts import Part
-from tasks.summarize.open_job import open_job
 from tests.tasks.summarize.job_support import (
     POISON,
     article,
@@ -202,7 +202,7 @@ def test_an_interrupted_run_waits_for_its_batches_and_for_nothing_else(
                 waits.append(seconds)
                 job.under_way -= 1
 
-            monkeypatch.setattr("tasks.summarize.open_job.time.sleep", a_batch_ends)
+            monkeypatch.setattr("article_flows.tasks.summarize.open_job.time.sleep", a_batch_ends)
             raise KeyboardInterrupt
 
     for under_way in (0, 2):

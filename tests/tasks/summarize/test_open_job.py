@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
+from article_flows.tasks.common.errors import UsageError, UserError
+from article_flows.tasks.journal.file_journal import Journal, JournalFolder
+from article_flows.tasks.lake.lake import Lake
+from article_flows.tasks.settings import SummarizeSettings
+from article_flows.tasks.summarize.job import Job
+from article_flows.tasks.summarize.open_job import allow_connections, open_job, open_table
 from benchmarks.endpoints import MockEndpoint
-from tasks.common.errors import UsageError, UserError
-from tasks.journal.file_journal import Journal, JournalFolder
-from tasks.lake.lake import Lake
-from tasks.settings import SummarizeSettings
-from tasks.summarize.job import Job
-from tasks.summarize.open_job import allow_connections, open_job, open_table
 from tests.tasks.journal.journal_support import records_of
 from tests.tasks.summarize.job_support import (
     MODEL,

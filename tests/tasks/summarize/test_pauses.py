@@ -4,8 +4,8 @@ import time
 from collections.abc import Callable
 from typing import Any, cast
 
-from tasks.common.errors import UserError
-from tasks.summarize.pauses import MOST_UNSYNCED, Pauses
+from article_flows.tasks.common.errors import UserError
+from article_flows.tasks.summarize.pauses import MOST_UNSYNCED, Pauses
 
 
 class Place:

@@ -12,14 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.common.article_schema import ARTICLES_SCHEMA
-from tasks.enriched.failures import refused_texts
-from tasks.enriched.outcomes import Outcome
-from tasks.enriched.recipes import load_recipe
-from tasks.enriched.table import EnrichedTable
-from tasks.lake.lake import Lake
-from tasks.summarize.batches import Batch, read_batch
-from tasks.summarize.row_states import RowIndex
+from article_flows.tasks.common.article_schema import ARTICLES_SCHEMA
+from article_flows.tasks.enriched.failures import permanently_failed_texts
+from article_flows.tasks.enriched.outcomes import Outcome
+from article_flows.tasks.enriched.recipes import load_recipe
+from article_flows.tasks.enriched.table import EnrichedTable
+from article_flows.tasks.lake.lake import Lake
+from article_flows.tasks.summarize.batches import Batch, read_batch
+from article_flows.tasks.summarize.row_states import RowIndex
 from tests.tasks.summarize.job_support import (
     answer,
     article,
@@ -115,7 +115,7 @@ def test_every_article_is_counted_once_and_every_text_asked_once(
         assert {text_of[name] for name in copied} <= known
         if not retry_refused:
             assert not refused & set(texts_asked)
-            assert refused_texts(table) == refused
+            assert permanently_failed_texts(table) == refused
         if limit is None:
             # Nothing is forgotten: what is in no batch is in the table or among the refused.
             settled = {f"a{n:02d}" for n, s in enumerate(states) if s in ("answered", "refused")}

@@ -14,14 +14,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.common.article_schema import ARTICLES_SCHEMA
-from tasks.common.errors import UserError
-from tasks.enriched.recipes import load_recipe
-from tasks.enriched.table import FAILURE_SCHEMA, EnrichedTable
-from tasks.lake.lake import Lake
-from tasks.summarize.batches import Batch, read_batch
-from tasks.summarize.planner import Plan, Planner
-from tasks.summarize.row_states import RowIndex
+from article_flows.tasks.common.article_schema import ARTICLES_SCHEMA
+from article_flows.tasks.common.errors import UserError
+from article_flows.tasks.enriched.recipes import load_recipe
+from article_flows.tasks.enriched.table import FAILURE_SCHEMA, EnrichedTable
+from article_flows.tasks.lake.lake import Lake
+from article_flows.tasks.summarize.batches import Batch, read_batch
+from article_flows.tasks.summarize.planner import Plan, Planner
+from article_flows.tasks.summarize.row_states import RowIndex
 from tests.tasks.summarize.job_support import at, plan_run
 
 Row = tuple[str, str]

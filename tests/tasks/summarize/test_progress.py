@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-import tasks.orchestration.progress_display
-from tasks.lake.lake import Lake
-from tasks.summarize.job import Job
-from tasks.summarize.open_job import open_job
-from tasks.summarize.planner import Planner
-from tasks.summarize.progress import Progress, shown_progress
+from article_flows.tasks.lake.lake import Lake
+from article_flows.tasks.orchestration import progress_display
+from article_flows.tasks.summarize.job import Job
+from article_flows.tasks.summarize.open_job import open_job
+from article_flows.tasks.summarize.planner import Planner
+from article_flows.tasks.summarize.progress import SummarizeProgress, shown_progress
 from tests.tasks.summarize.job_support import asking
 
 URL = "http://127.0.0.1:1/v1"
@@ -34,7 +34,7 @@ def to_ask(job: Job, articles: int) -> Planner:
 
 
 def test_the_line_tells_count_rate_cost_and_time_left(job: Job) -> None:
-    progress = Progress(job, to_ask(job, 2_000))
+    progress = SummarizeProgress(job, to_ask(job, 2_000))
     assert progress.percent == 0
     assert re.fullmatch(r"0 of 2,000 articles · 0\.0/s · 0 in flight · \$0\.0000", progress.line())
     job.settled = 500
@@ -55,11 +55,11 @@ def test_the_line_tells_count_rate_cost_and_time_left(job: Job) -> None:
 def test_the_line_has_no_cost_where_the_price_is_unknown(job: Job) -> None:
     job.gateway.price = None
     job.settled = 1
-    assert "$" not in Progress(job, to_ask(job, 2)).line()
+    assert "$" not in SummarizeProgress(job, to_ask(job, 2)).line()
 
 
 def test_nothing_to_ask_is_all_done_and_shows_nothing(job: Job) -> None:
-    assert Progress(job, to_ask(job, 0)).percent == 100
+    assert SummarizeProgress(job, to_ask(job, 0)).percent == 100
     before = threading.active_count()
     with shown_progress(job, to_ask(job, 0)):
         assert threading.active_count() == before
@@ -74,7 +74,7 @@ def test_an_api_that_is_away_is_asked_at_intervals_and_hurts_nothing(
         tried.append(args)
         raise ConnectionError("the API is away")
 
-    monkeypatch.setattr(tasks.orchestration.progress_display, "create_progress_artifact", away)
+    monkeypatch.setattr(progress_display, "create_progress_artifact", away)
     pauses: list[float | None] = []
 
     class Ending(threading.Event):
@@ -84,8 +84,8 @@ def test_an_api_that_is_away_is_asked_at_intervals_and_hurts_nothing(
             pauses.append(timeout)
             return len(pauses) == 4
 
-    progress = Progress(job, to_ask(job, 2))
-    tasks.orchestration.progress_display._show_artifact(progress, "progress", Ending())
+    progress = SummarizeProgress(job, to_ask(job, 2))
+    progress_display._show_artifact(progress, "progress", Ending())
     assert len(tried) == 4
     assert pauses[0] == 0
     assert all(pause == 5 for pause in pauses[1:])

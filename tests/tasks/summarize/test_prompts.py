@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.enriched.recipes import Recipe, load_recipe
-from tasks.llm.protocol.chat import Completion, Usage
-from tasks.llm.protocol.errors import UnusableAnswer
-from tasks.summarize.prompts import answer_parser, article_prompt, chat_template
+from article_flows.tasks.enriched.recipes import Recipe, load_recipe
+from article_flows.tasks.llm.protocol.chat import Completion, Usage
+from article_flows.tasks.llm.protocol.errors import InvalidResponse
+from article_flows.tasks.summarize.prompts import answer_parser, article_prompt, chat_template
 
 EVERY_TYPE = {
     "text": {"type": "string"},
@@ -45,9 +45,9 @@ def parsed(fields: dict[str, Any], **answer: Any) -> dict[str, Any]:
     return answer_parser(recipe(fields))(completion(orjson.dumps(answer).decode()))
 
 
-def refused(text: str | None, finish_reason: str = "stop", plain: bool = False) -> UnusableAnswer:
+def refused(text: str | None, finish_reason: str = "stop", plain: bool = False) -> InvalidResponse:
     parse = answer_parser(load_recipe("summary") if plain else recipe())
-    with pytest.raises(UnusableAnswer) as caught:
+    with pytest.raises(InvalidResponse) as caught:
         parse(completion(text, finish_reason))
     assert "\n" not in caught.value.message
     return caught.value
@@ -187,6 +187,6 @@ def test_a_plain_answer_is_the_text_but_neither_empty_nor_cut_off() -> None:
 def test_whatever_comes_back_is_parsed_or_refused(text: str) -> None:
     try:
         fields = answer_parser(recipe())(completion(text))
-    except UnusableAnswer:
+    except InvalidResponse:
         return
     assert set(fields) == set(EVERY_TYPE)

@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from tasks.common.errors import UserError
-from tasks.reading.base.rows import BATCH_ROWS, RecordChunk, Source, in_chunks, opened
-from tasks.reading.base.text_encoding import source_encoding, without_surrogates
-from tasks.reading.formats.csv import rows
-from tasks.reading.formats.csv.rows import Lines, RowReader, text_of
-from tasks.reading.formats.csv.sniff import SAMPLE, Layout, layout_of
+from article_flows.tasks.common.errors import UserError
+from article_flows.tasks.reading.base.rows import BATCH_ROWS, RecordChunk, Source, in_chunks, opened
+from article_flows.tasks.reading.base.text_encoding import source_encoding, without_surrogates
+from article_flows.tasks.reading.formats.csv import rows
+from article_flows.tasks.reading.formats.csv.rows import Lines, RowReader, text_of
+from article_flows.tasks.reading.formats.csv.sniff import SAMPLE, CsvLayout, layout_of
 
 MAX_COLUMNS = 16_384
 """The most columns taken, as in Excel: each takes 10 KB of memory, whatever is in it."""
@@ -36,7 +36,7 @@ def read_csv(source: Source, batch_rows: int = BATCH_ROWS) -> Iterator[RecordChu
         yield from in_chunks(rows, batch_rows)
 
 
-def _layout(file: BinaryIO, encoding: str, name: str) -> Layout:
+def _layout(file: BinaryIO, encoding: str, name: str) -> CsvLayout:
     """Tell the layout by a sample, and by a larger one if the first row is larger than that."""
     text = text_of(file, encoding)
     sizes = SAMPLE, 16 * SAMPLE, 2 * rows.MAX_FIELD
@@ -64,7 +64,7 @@ def _layout(file: BinaryIO, encoding: str, name: str) -> Layout:
     return layout
 
 
-def _skip(lines: Lines, layout: Layout) -> None:
+def _skip(lines: Lines, layout: CsvLayout) -> None:
     """Go to the first row: past what is above the table, and past the header."""
     every = iter(lines)
     for _ in range(layout.skip):
@@ -75,7 +75,7 @@ def _skip(lines: Lines, layout: Layout) -> None:
     lines.begin_row()
 
 
-def _facts(layout: Layout) -> dict[str, str]:
+def _facts(layout: CsvLayout) -> dict[str, str]:
     dialect = layout.dialect
     mark = dialect.delimiter
     shown = _DELIMITER_NAMES.get(mark, mark if mark.isprintable() else f"U+{ord(mark):04X}")

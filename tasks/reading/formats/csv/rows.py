@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from tasks.reading.base.rows import EXCERPT_CHARS, Reject, Row
-from tasks.reading.base.text_encoding import bounded_lines, without_surrogates
+from article_flows.tasks.reading.base.rows import EXCERPT_CHARS, Reject, Row
+from article_flows.tasks.reading.base.text_encoding import bounded_lines, without_surrogates
 
 MAX_FIELD = 8 << 20
 """The longest field taken, in characters: where a quote that is never closed stops swallowing."""

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from statistics import median
 
-from tasks.reading.base.rows import unique_names
-from tasks.reading.formats.csv.rows import Dialect, Lines, RowReader
+from article_flows.tasks.reading.base.rows import unique_names
+from article_flows.tasks.reading.formats.csv.rows import Dialect, Lines, RowReader
 
 SAMPLE = 256 << 10
 """Characters at the start of a file that are looked at, at most."""
@@ -47,7 +47,7 @@ _SEP_LINE = re.compile(r"sep=(.)\s*", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
-class Layout:
+class CsvLayout:
     """How a file is to be read.
 
     Attributes:
@@ -71,7 +71,7 @@ def delimiter_of(line: str) -> str:
     return "\t" if "\t" in bare else max(",;|", key=bare.count)
 
 
-def layout_of(sample: str, whole: bool, more: bool = False) -> Layout | None:
+def layout_of(sample: str, whole: bool, more: bool = False) -> CsvLayout | None:
     """Tell how a file is written by its start; None if there is nothing in it.
 
     `whole`: the sample is all of the file; else its last row may be cut. `more`: a larger sample
@@ -87,17 +87,17 @@ def layout_of(sample: str, whole: bool, more: bool = False) -> Layout | None:
         skip += _comments(lines[skip:], whole)
     lines = lines[skip:]
     if more and lines and not _Sample(lines, Dialect(delimiter_of(lines[0])), whole).rows:
-        return Layout(Dialect(","), [], header=True, skip=skip)
+        return CsvLayout(Dialect(","), [], header=True, skip=skip)
     dialect = Dialect(said[1]) if said else _delimited(lines, whole)
     dialect = _refined(dialect, lines, whole)
     rows = _Sample(lines, dialect, whole).rows
     if not rows:
-        return Layout(dialect, [], header=True, skip=skip)
+        return CsvLayout(dialect, [], header=True, skip=skip)
     header = has_header(rows)
     if header:
-        return Layout(dialect, unique_names(rows[0]), header, skip)
+        return CsvLayout(dialect, unique_names(rows[0]), header, skip)
     width = Counter(map(len, rows)).most_common(1)[0][0]
-    return Layout(dialect, unique_names([""] * width), header, skip)
+    return CsvLayout(dialect, unique_names([""] * width), header, skip)
 
 
 class _Sample:

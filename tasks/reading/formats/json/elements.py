@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
-from tasks.common.errors import UserError
-from tasks.reading.base.rows import Reject, Row
-from tasks.reading.formats.json.scanner import (
+from article_flows.tasks.common.errors import UserError
+from article_flows.tasks.reading.base.rows import Reject, Row
+from article_flows.tasks.reading.formats.json.scanner import (
     FIRST_NAME,
     GARBAGE,
     GARBAGE_LINE,
@@ -20,7 +20,7 @@ from tasks.reading.formats.json.scanner import (
     Syntax,
     Window,
 )
-from tasks.reading.formats.json.values import (
+from article_flows.tasks.reading.formats.json.values import (
     MAX_ELEMENT,
     NotJsonError,
     TooManyValuesError,

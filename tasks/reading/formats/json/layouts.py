@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, StrEnum
 from typing import Any
 
-from tasks.reading.formats.json import values
-from tasks.reading.formats.json.scanner import BracketScan, Cursor, Window
-from tasks.reading.formats.json.values import (
+from article_flows.tasks.reading.formats.json import values
+from article_flows.tasks.reading.formats.json.scanner import BracketScan, Cursor, Window
+from article_flows.tasks.reading.formats.json.values import (
     NotJsonError,
     TooManyValuesError,
     is_cut,
@@ -44,7 +44,7 @@ class Shape(StrEnum):
 
 
 @dataclass(frozen=True)
-class Layout:
+class JsonLayout:
     """Where the articles are.
 
     Attributes:
@@ -79,7 +79,7 @@ class _Outline:
     end: int | None = None
 
 
-def layout_of(head: bytes, whole: bool) -> Layout:
+def layout_of(head: bytes, whole: bool) -> JsonLayout:
     """Tell the layout of a document from its first bytes (UTF-8, `whole`: they are all of it).
 
     Of several lists of objects, one level deep or more, the one that the head does not end wins,
@@ -88,23 +88,23 @@ def layout_of(head: bytes, whole: bool) -> Layout:
     """
     stripped = head.lstrip()
     if stripped.startswith(b"["):
-        return Layout(Shape.LIST, start=len(head) - len(stripped) + 1)
+        return JsonLayout(Shape.LIST, start=len(head) - len(stripped) + 1)
     if not stripped.startswith(b"{"):
-        return Layout(Shape.VALUES)
+        return JsonLayout(Shape.VALUES)
     outline, value = _readable(head)
     if not isinstance(value, dict) or not value:
-        return Layout(Shape.VALUES)
+        return JsonLayout(Shape.VALUES)
     if outline.end is not None and head[outline.end :].strip(b" \t\r\n,\x1e").startswith(b"{"):
-        return Layout(Shape.VALUES)
+        return JsonLayout(Shape.VALUES)
     if shape := _columns_shape(value):
-        return Layout(shape)
+        return JsonLayout(shape)
     found = _best(value, outline, whole)
     if found is None:
-        return Layout(Shape.VALUES)
+        return JsonLayout(Shape.VALUES)
     path, shape = found
     containers = _containers(value, (), frozenset(outline.open))
     others = tuple(".".join(other) for other, _, _ in containers if other != path)
-    return Layout(shape, path, outline.starts[path], others)
+    return JsonLayout(shape, path, outline.starts[path], others)
 
 
 def _readable(head: bytes) -> tuple[_Outline, Any]:
@@ -291,7 +291,7 @@ def is_large_object(window: Window) -> bool:
     return False
 
 
-def list_behind(window: Window, head_size: int) -> Layout | ObjectEnd:
+def list_behind(window: Window, head_size: int) -> JsonLayout | ObjectEnd:
     """Pass over members of the large object in a window until there is a list of articles.
 
     The layout's start is one in the window as it is then; without a list, the window begins after

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import chain
 
-from tasks.common.errors import UserError
-from tasks.reading.base.rows import (
+from article_flows.tasks.common.errors import UserError
+from article_flows.tasks.reading.base.rows import (
     BATCH_ROWS,
     RecordChunk,
     Reject,
@@ -15,8 +15,8 @@ from tasks.reading.base.rows import (
     in_chunks,
     opened,
 )
-from tasks.reading.base.text_encoding import utf8_blocks
-from tasks.reading.formats.json.values import MAX_ELEMENT, parse_object, reject
+from article_flows.tasks.reading.base.text_encoding import utf8_blocks
+from article_flows.tasks.reading.formats.json.values import MAX_ELEMENT, parse_object, reject
 
 _RECORD_SEPARATOR = b"\x1e"
 

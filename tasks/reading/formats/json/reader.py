@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from tasks.common.errors import UserError
-from tasks.reading.base.rows import (
+from article_flows.tasks.common.errors import UserError
+from article_flows.tasks.reading.base.rows import (
     BATCH_ROWS,
     RecordChunk,
     Reject,
@@ -16,18 +16,23 @@ from tasks.reading.base.rows import (
     opened,
     unique_names,
 )
-from tasks.reading.base.text_encoding import MAX_TEXT, utf8_blocks
-from tasks.reading.formats.json.elements import ENDS_WITHIN, Elements, too_large
-from tasks.reading.formats.json.layouts import (
-    Layout,
+from article_flows.tasks.reading.base.text_encoding import MAX_TEXT, utf8_blocks
+from article_flows.tasks.reading.formats.json.elements import ENDS_WITHIN, Elements, too_large
+from article_flows.tasks.reading.formats.json.layouts import (
+    JsonLayout,
     ObjectEnd,
     Shape,
     is_large_object,
     layout_of,
     list_behind,
 )
-from tasks.reading.formats.json.scanner import ELEMENTS, MEMBERS, VALUES, Window
-from tasks.reading.formats.json.values import NotJsonError, TooManyValuesError, parse_json, reject
+from article_flows.tasks.reading.formats.json.scanner import ELEMENTS, MEMBERS, VALUES, Window
+from article_flows.tasks.reading.formats.json.values import (
+    NotJsonError,
+    TooManyValuesError,
+    parse_json,
+    reject,
+)
 
 HEAD = 2 << 20
 """The layout is told from this much of a document."""
@@ -85,7 +90,7 @@ def _no_list(end: ObjectEnd, head: bytes, size: int, name: str) -> Reject:
     return reject(1, f"{too_large()}, and has no list of articles{cut}", head)
 
 
-def _tell_ignored(source: Source, layout: Layout, before: int, after: bool) -> None:
+def _tell_ignored(source: Source, layout: JsonLayout, before: int, after: bool) -> None:
     ignored = [*layout.ignored]
     if before:
         ignored.append(f"{before >> 20} MiB of members before the list")
@@ -95,7 +100,7 @@ def _tell_ignored(source: Source, layout: Layout, before: int, after: bool) -> N
         source.facts["ignored"] = ", ".join(ignored)
 
 
-def _column_rows(window: Window, layout: Layout, name: str) -> Iterator[Row | Reject]:
+def _column_rows(window: Window, layout: JsonLayout, name: str) -> Iterator[Row | Reject]:
     window.grow(MAX_TEXT + 1)
     text = bytes(window.data)
     if len(text) > MAX_TEXT:

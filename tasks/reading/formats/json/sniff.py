@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from tasks.reading.base.text_encoding import bom_encoding
-from tasks.reading.formats.json.values import NotJsonError, parse_json
+from article_flows.tasks.reading.base.text_encoding import bom_encoding
+from article_flows.tasks.reading.formats.json.values import NotJsonError, parse_json
 
 _ARRAY = re.compile(rb"\[\s*(\{\s*[\"}]|\[)")
 _OBJECT = re.compile(rb"\{\s*[\"}]")

@@ -8,8 +8,8 @@ from typing import Any, NoReturn
 
 import orjson
 
-from tasks.reading.base.rows import EXCERPT_CHARS, Reject, Row
-from tasks.reading.formats.json.scanner import STRINGS
+from article_flows.tasks.reading.base.rows import EXCERPT_CHARS, Reject, Row
+from article_flows.tasks.reading.formats.json.scanner import STRINGS
 
 MAX_ELEMENT = 16 << 20
 """The largest line or element taken, in bytes: three times the longest of articles, as in CSV."""

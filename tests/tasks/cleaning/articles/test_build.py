@@ -9,11 +9,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tasks.cleaning.articles.build import CanonicalChunk, canonical
-from tasks.cleaning.columns.guesses import ColumnMap
-from tasks.cleaning.filters.rules import Rules
-from tasks.common.article_schema import ARTICLES_SCHEMA, content_hash
-from tasks.reading.base.rows import EXCERPT_CHARS, RecordChunk, Reject
+from article_flows.tasks.cleaning.articles.build import CanonicalChunk, canonical
+from article_flows.tasks.cleaning.columns.guesses import ColumnMap
+from article_flows.tasks.cleaning.filters.rules import Rules
+from article_flows.tasks.common.article_schema import ARTICLES_SCHEMA, content_hash
+from article_flows.tasks.reading.base.rows import EXCERPT_CHARS, RecordChunk, Reject
 
 COLUMNS = ColumnMap(
     {

@@ -10,11 +10,11 @@ import pyarrow as pa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tasks.cleaning.articles.build import CanonicalChunk, canonical
-from tasks.cleaning.columns.guesses import ColumnMap
-from tasks.cleaning.columns.templates import Template
-from tasks.reading.base.rows import RecordChunk, in_chunks
-from tasks.reading.formats.arrow import RowNumbers, batch_rows_of
+from article_flows.tasks.cleaning.articles.build import CanonicalChunk, canonical
+from article_flows.tasks.cleaning.columns.guesses import ColumnMap
+from article_flows.tasks.cleaning.columns.templates import Template
+from article_flows.tasks.reading.base.rows import RecordChunk, in_chunks
+from article_flows.tasks.reading.formats.arrow import RowNumbers, batch_rows_of
 
 COLUMNS = ColumnMap(
     {

@@ -10,15 +10,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tasks.checks.inspection import inspect_source
-from tasks.common.errors import SourceAway
-from tasks.ingest.load import Load
-from tasks.ingest.load_sources import ingest_source
-from tasks.ingest.options import Loading
-from tasks.ingest.source_report import SourceReport
-from tasks.lake.lake import Lake
-from tasks.reading.base.place import LocalPlace
-from tasks.reading.sources.find import find_sources
+from article_flows.tasks.checks.inspection import inspect_source
+from article_flows.tasks.common.errors import SourceUnavailable
+from article_flows.tasks.ingest.load import Load
+from article_flows.tasks.ingest.load_sources import ingest_source
+from article_flows.tasks.ingest.options import Loading
+from article_flows.tasks.ingest.source_report import SourceReport
+from article_flows.tasks.lake.lake import Lake
+from article_flows.tasks.reading.base.byte_source import LocalFile
+from article_flows.tasks.reading.sources.find import find_sources
 from tests.tasks.summarize.job_support import at
 
 SAME_DAY = 1_500
@@ -137,14 +137,14 @@ def test_a_source_that_goes_away_on_the_way_is_read_another_time(
     (source,) = find_sources([str(tmp_path / "a.csv")])
     opened = 0
 
-    def flaky(place: LocalPlace) -> Any:
+    def flaky(place: LocalFile) -> Any:
         nonlocal opened
         opened += 1
         if opened == 2:
-            raise SourceAway("a.csv is away")
+            raise SourceUnavailable("a.csv is away")
         return place.path.open("rb")
 
-    monkeypatch.setattr(LocalPlace, "open", flaky)
+    monkeypatch.setattr(LocalFile, "open", flaky)
     load = Load(Lake(tmp_path / "lake"))
     report = ingest_source(source, load)
     assert (report.error, report.finished, report.rows_in) == ("a.csv is away", False, 0)

@@ -6,9 +6,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import given as examples
 from hypothesis import strategies as st
 
-from tasks.cleaning.columns.guesses import ColumnMap, guess_columns
-from tasks.common.column_names import is_known
-from tasks.common.errors import UserError
+from article_flows.tasks.cleaning.columns.guesses import ColumnMap, guess_columns
+from article_flows.tasks.common.column_names import is_known
+from article_flows.tasks.common.errors import UserError
 
 LONG = "A sentence of an article that says something. " * 20
 CHINESE = "飞机的姿态控制系统的数学模型和动力学方程。" * 10

@@ -8,19 +8,24 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from tasks.checks.inspection import inspect_source
-from tasks.cleaning.columns.mapping import Siblings, date_in_name, map_columns, sampled
-from tasks.cleaning.columns.options import parse_column_options
-from tasks.common.errors import UserError
-from tasks.ingest.load import Load
-from tasks.ingest.load_sources import ingest_source, ingest_sources
-from tasks.ingest.options import Loading, loading_of
-from tasks.ingest.source_report import SourceReport
-from tasks.lake.lake import Lake
-from tasks.reading.base.place import LocalPlace
-from tasks.reading.base.rows import RecordChunk, Reject, Source
-from tasks.reading.sources.find import find_sources
-from tasks.settings import IngestSettings
+from article_flows.tasks.checks.inspection import inspect_source
+from article_flows.tasks.cleaning.columns.mapping import (
+    Siblings,
+    date_in_name,
+    map_columns,
+    sampled,
+)
+from article_flows.tasks.cleaning.columns.options import parse_column_options
+from article_flows.tasks.common.errors import UserError
+from article_flows.tasks.ingest.load import Load
+from article_flows.tasks.ingest.load_sources import ingest_source, ingest_sources
+from article_flows.tasks.ingest.options import Loading, loading_of
+from article_flows.tasks.ingest.source_report import SourceReport
+from article_flows.tasks.lake.lake import Lake
+from article_flows.tasks.reading.base.byte_source import LocalFile
+from article_flows.tasks.reading.base.rows import RecordChunk, Reject, Source
+from article_flows.tasks.reading.sources.find import find_sources
+from article_flows.tasks.settings import IngestSettings
 from tests.tasks.summarize.job_support import at
 
 
@@ -239,7 +244,7 @@ def test_the_date_of_a_dump_is_not_that_of_its_articles(tmp_path: Path) -> None:
 def test_the_name_of_a_list_of_pages_dates_none_of_them(
     tmp_path: Path, kind: str, is_dated: bool
 ) -> None:
-    source = Source(LocalPlace(tmp_path / "2021-03-04.txt"), "2021-03-04.txt", kind)
+    source = Source(LocalFile(tmp_path / "2021-03-04.txt"), "2021-03-04.txt", kind)
     columns = map_columns(source, [{"title": "A page", "text": LONG}], {})
     assert ("published_at" in columns.columns) is is_dated
 

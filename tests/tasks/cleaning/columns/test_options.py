@@ -1,12 +1,12 @@
 import pytest
 
-from tasks.cleaning.columns.options import (
+from article_flows.tasks.cleaning.columns.options import (
     Given,
     given_for,
     parse_column_options,
     patterns_of_nothing,
 )
-from tasks.common.errors import UsageError
+from article_flows.tasks.common.errors import UsageError
 
 
 def test_the_three_forms() -> None:

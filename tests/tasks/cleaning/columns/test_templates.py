@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.cleaning.columns.templates import Template, is_template
-from tasks.common.errors import UsageError
+from article_flows.tasks.cleaning.columns.templates import Template, is_template
+from article_flows.tasks.common.errors import UsageError
 
 
 @pytest.mark.parametrize(

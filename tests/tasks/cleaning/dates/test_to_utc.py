@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.cleaning.dates.parse import Moment
-from tasks.cleaning.dates.to_utc import day_first, moment
+from article_flows.tasks.cleaning.dates.parse import Moment
+from article_flows.tasks.cleaning.dates.to_utc import day_first, moment
 
 DAY = datetime(2019, 1, 4, tzinfo=UTC)
 NOON = DAY.replace(hour=12)

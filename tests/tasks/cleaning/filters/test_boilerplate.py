@@ -3,8 +3,8 @@ import json
 import pyarrow as pa
 import pytest
 
-from tasks.cleaning.filters.boilerplate import MOST_CHARS, notice_of
-from tasks.cleaning.filters.rules import Rules, judge
+from article_flows.tasks.cleaning.filters.boilerplate import MOST_CHARS, notice_of
+from article_flows.tasks.cleaning.filters.rules import Rules, judge
 from tests.support import ROOT
 
 DEV = ROOT.parent / "shared" / "data" / "dev"

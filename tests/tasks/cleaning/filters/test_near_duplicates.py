@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pyarrow as pa
 import pytest
 
-from tasks.cleaning.filters.near_duplicates import NearDuplicates
-from tasks.common.errors import UsageError
+from article_flows.tasks.cleaning.filters.near_duplicates import NearDuplicates
+from article_flows.tasks.common.errors import UsageError
 from tests.support import DEMO
 
 BODIES = [json.loads(line)["body"][:4_000] for line in DEMO.read_text().splitlines()]

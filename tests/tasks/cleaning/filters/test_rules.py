@@ -1,6 +1,6 @@
 import pyarrow as pa
 
-from tasks.cleaning.filters.rules import SHORT_CHARS, Rules, judge, short_bodies
+from article_flows.tasks.cleaning.filters.rules import SHORT_CHARS, Rules, judge, short_bodies
 
 
 def test_lengths_are_characters() -> None:

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.cleaning.language.codes import usual_code, usual_codes
+from article_flows.tasks.cleaning.language.codes import usual_code, usual_codes
 
 
 @pytest.mark.parametrize(

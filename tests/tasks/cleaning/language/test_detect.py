@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pyarrow as pa
 import pytest
 
-from tasks.cleaning.language.detect import detect_languages
+from article_flows.tasks.cleaning.language.detect import detect_languages
 from tests.support import DEMO, ROOT
 
 DEV = ROOT.parent / "shared" / "data" / "dev"

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.cleaning.text.clean import as_text, clean_text, join_sentences
+from article_flows.tasks.cleaning.text.clean import as_text, clean_text, join_sentences
 
 ANY_TEXT = st.text(
     st.one_of(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.cleaning.text.clean import clean_strings, clean_text
+from article_flows.tasks.cleaning.text.clean import clean_strings, clean_text
 
 # What is near a border: between controls, blanks, marks, scripts, and lengths in UTF-8.
 ODD = (

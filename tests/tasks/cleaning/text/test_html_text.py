@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.cleaning.text.html_text import html_suspects, line_of_html, text_of_html
+from article_flows.tasks.cleaning.text.html_text import html_suspects, line_of_html, text_of_html
 
 NO_HTML = [
     "",

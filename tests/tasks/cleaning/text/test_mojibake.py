@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.cleaning.text.mojibake import has_mojibake, mojibake_suspects
+from article_flows.tasks.cleaning.text.mojibake import has_mojibake, mojibake_suspects
 from tests.support import DEMO, ROOT
 
 DEV = ROOT.parent / "shared" / "data" / "dev"

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tasks.cleaning.text.to_json import excerpt, to_json
+from article_flows.tasks.cleaning.text.to_json import excerpt, to_json
 
 # With a larger number anywhere another encoder writes the whole, 1e-5 as 1e-05 for instance; the
 # excerpt may end before that number.
@@ -34,7 +34,7 @@ def test_an_excerpt_of_much_is_made_of_little(long: Any, monkeypatch: pytest.Mon
         encoded.append(len(json.dumps(value, default=str)))
         return to_json(value)
 
-    monkeypatch.setattr("tasks.cleaning.text.to_json.to_json", noting)
+    monkeypatch.setattr("article_flows.tasks.cleaning.text.to_json.to_json", noting)
     text = excerpt({"a": 1, "body": long}, 2_000)
     assert len(text) == 2_000
     assert text.startswith('{"a":1,"body":')

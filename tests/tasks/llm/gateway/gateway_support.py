@@ -13,16 +13,16 @@ import orjson
 import pytest
 from aiohttp import web
 
-from tasks.llm.gateway.gateway import Gateway
-from tasks.llm.limits.retry_policy import RetryPolicy
-from tasks.llm.protocol.chat import ChatTemplate, Completion
-from tasks.llm.protocol.errors import LLMError, UnusableAnswer
-from tasks.llm.protocol.prices import Price
-from tasks.llm.protocol.request import Asking, Result
-from tasks.llm.protocol.results import Answer, Parse, RunStopped, Unanswered
-from tasks.llm.transports.base import Transport
-from tasks.llm.transports.http_transport import HttpTransport
-from tasks.llm.transports.openai_transport import OpenAITransport
+from article_flows.tasks.llm.gateway.gateway import Gateway
+from article_flows.tasks.llm.limits.retry_policy import RetryPolicy
+from article_flows.tasks.llm.protocol.chat import ChatTemplate, Completion
+from article_flows.tasks.llm.protocol.errors import InvalidResponse, LLMError
+from article_flows.tasks.llm.protocol.prices import Price
+from article_flows.tasks.llm.protocol.request import Request, Result
+from article_flows.tasks.llm.protocol.results import Answer, Parse, RequestFailed, RunStopped
+from article_flows.tasks.llm.transports.base import Transport
+from article_flows.tasks.llm.transports.http_transport import HttpTransport
+from article_flows.tasks.llm.transports.openai_transport import OpenAITransport
 
 KEY = "sk-proj-0123456789abcdef"
 FAST = RetryPolicy(base_s=0.001, cap_s=0.01)
@@ -34,7 +34,7 @@ JSON_TEMPLATE = ChatTemplate(
 )
 
 Make = Callable[..., Transport]
-Ending = Answer | Unanswered | RunStopped
+Ending = Answer | RequestFailed | RunStopped
 
 
 def over_http(base_url: str, key: str | None = KEY, timeout_s: float = 5.0) -> Transport:
@@ -103,9 +103,9 @@ def article(n: int) -> str:
 def plain(completion: Completion) -> dict[str, Any]:
     """Take the text as it is, as a recipe with one plain field does."""
     if completion.finish_reason == "length":
-        raise UnusableAnswer("cut_off", "the answer was cut off")
+        raise InvalidResponse("cut_off", "the answer was cut off")
     if not completion.text:
-        raise UnusableAnswer("empty", "the answer was empty")
+        raise InvalidResponse("empty", "the answer was empty")
     return {"summary": completion.text}
 
 
@@ -114,13 +114,13 @@ def as_json(completion: Completion) -> dict[str, Any]:
     try:
         return dict(orjson.loads(completion.text or ""))
     except ValueError as error:
-        raise UnusableAnswer("invalid_json", "the answer is not JSON") from error
+        raise InvalidResponse("invalid_json", "the answer is not JSON") from error
 
 
 class Nobody:
     """A receiver where nothing is sent, and so nothing comes."""
 
-    def receive(self, asking: Asking, result: Result) -> None:
+    def receive(self, asking: Request, result: Result) -> None:
         raise AssertionError("nothing is sent here")
 
 
@@ -208,14 +208,14 @@ class OneResult:
     def __init__(self) -> None:
         self.result: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
 
-    def receive(self, asking: Asking, result: Result) -> None:
+    def receive(self, asking: Request, result: Result) -> None:
         self.result.set_result(result)
 
 
 async def ask(gateway: Gateway, template: ChatTemplate, user: str, parse: Parse) -> Answer:
     """One article's answer, or its exception; a caller who is cancelled takes the lane along."""
     one = OneResult()
-    asking = Asking(template, user, parse, one)
+    asking = Request(template, user, parse, one)
     gateway.submit([asking])
     try:
         result = await one.result
@@ -238,7 +238,7 @@ async def ending(
 ) -> Ending:
     try:
         return await ask(gateway, template, user, parse)
-    except (Unanswered, RunStopped) as error:
+    except (RequestFailed, RunStopped) as error:
         return error
 
 

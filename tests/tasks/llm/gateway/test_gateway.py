@@ -4,11 +4,11 @@ import asyncio
 
 import pytest
 
-from tasks.llm.limits.retry_policy import RetryPolicy
-from tasks.llm.protocol.chat import Usage
-from tasks.llm.protocol.prices import Price, Rates
-from tasks.llm.protocol.results import Answer, RunStopped, Unanswered
-from tasks.mock_endpoint.faults import Faults
+from article_flows.tasks.llm.limits.retry_policy import RetryPolicy
+from article_flows.tasks.llm.protocol.chat import Usage
+from article_flows.tasks.llm.protocol.prices import Price, Rates
+from article_flows.tasks.llm.protocol.results import Answer, RequestFailed, RunStopped
+from article_flows.tasks.mock_endpoint.faults import Faults
 from tests.tasks.llm.gateway.gateway_support import (
     EVERY,
     FAST,
@@ -73,7 +73,7 @@ async def test_under_every_fault_at_once_nothing_is_lost_or_left_off_the_bill() 
     ):
         results = await endings(gateway, 200, template=JSON_TEMPLATE, parse=as_json)
         stats = await stats_of(url)
-    answers, failures = of_kind(results, Answer), of_kind(results, Unanswered)
+    answers, failures = of_kind(results, Answer), of_kind(results, RequestFailed)
     assert len(answers) + len(failures) == 200
     assert {failure.error.error_class for failure in failures} <= {"content_filter"}
     totals = gateway.totals
@@ -97,7 +97,7 @@ async def test_the_tokens_of_failed_attempts_are_in_the_answers_usage_and_cost()
         answer = await ask(gateway, TEMPLATE, "x", plain)
         assert (answer.attempts, answer.usage) == (3, Usage(200, 0, 20))
         assert answer.cost_usd == pytest.approx(PRICE.cost(Usage(200, 0, 20)))
-        with pytest.raises(Unanswered) as caught:
+        with pytest.raises(RequestFailed) as caught:
             await ask(gateway, TEMPLATE, "y", plain)
     assert caught.value.usage == Usage(100, 0, 10)
     assert caught.value.cost_usd == pytest.approx(PRICE.cost(Usage(100, 0, 10)))
@@ -185,7 +185,7 @@ async def test_useless_answers_are_asked_for_again_within_the_budget_of_the_run(
     ):
         results = await endings(gateway, 30, template=JSON_TEMPLATE, parse=as_json)
         stats = await stats_of(url)
-    failures = of_kind(results, Unanswered)
+    failures = of_kind(results, RequestFailed)
     assert {failure.error.error_class for failure in failures} == {"invalid_json"}
     assert len(failures) == 30
     assert stats["calls"] == gateway.totals.attempts == 30 + 6
@@ -204,10 +204,10 @@ async def test_the_budget_grows_with_the_answers() -> None:
         for _ in range(4):
             await ask(gateway, TEMPLATE, "x", plain)
         failed = await ending(gateway)
-        assert isinstance(failed, Unanswered)
+        assert isinstance(failed, RequestFailed)
         assert failed.attempts == 3
         failed = await ending(gateway)
-        assert isinstance(failed, Unanswered)
+        assert isinstance(failed, RequestFailed)
         assert failed.attempts == 1
 
 
@@ -217,7 +217,7 @@ async def test_one_article_is_asked_about_no_more_often_than_its_share() -> None
         gateway_to(script.base_url) as gateway,
     ):
         failed = await ending(gateway)
-    assert isinstance(failed, Unanswered)
+    assert isinstance(failed, RequestFailed)
     assert (failed.attempts, failed.error.error_class) == (FAST.asks, "empty")
     assert failed.usage == Usage(400, 0, 40)
 
@@ -234,7 +234,7 @@ async def test_an_answer_that_was_cut_off_is_asked_for_with_a_doubled_cap_once()
         answer = await ask(gateway, TEMPLATE, "x", plain)
         assert answer.finish_reason == "stop"
         assert [request.json["max_tokens"] for request in script.seen] == [200, 200, 400]
-        with pytest.raises(Unanswered, match="cut_off"):
+        with pytest.raises(RequestFailed, match="cut_off"):
             await ask(gateway, TEMPLATE, "y", plain)
         assert [request.json["max_tokens"] for request in script.seen[3:]] == [200, 400]
 
@@ -252,8 +252,8 @@ async def test_what_the_endpoint_refuses_is_not_asked_again(
     async with running_endpoint(faults) as url, gateway_to(url) as gateway:
         results = await endings(gateway, 20)
         stats = await stats_of(url)
-    assert {result.error.error_class for result in of_kind(results, Unanswered)} == {error_class}
-    assert len(of_kind(results, Unanswered)) == 20
+    assert {result.error.error_class for result in of_kind(results, RequestFailed)} == {error_class}
+    assert len(of_kind(results, RequestFailed)) == 20
     assert stats["calls"] == 20
     assert gateway.totals.usage.prompt == stats["billed_prompt_tokens"]
 
@@ -261,7 +261,7 @@ async def test_what_the_endpoint_refuses_is_not_asked_again(
 async def test_an_article_that_no_minutes_quota_can_hold_does_not_hold_up_the_run() -> None:
     async with running_endpoint(Faults(tpm=400)) as url, gateway_to(url) as gateway:
         long = await asyncio.wait_for(ending(gateway, article(1) * 100), 30)
-        assert isinstance(long, Unanswered)
+        assert isinstance(long, RequestFailed)
         assert (long.error.error_class, long.attempts) == ("too_long", 1)
         assert isinstance(await ending(gateway, article(1)), Answer)
 
@@ -274,7 +274,7 @@ async def test_requests_that_are_all_refused_stop_the_run_and_condemn_no_article
     ):
         results = await endings(gateway, 40)
         assert len(script.seen) <= 10 + 2
-    failures = of_kind(results, Unanswered)
+    failures = of_kind(results, RequestFailed)
     assert len(failures) + len(of_kind(results, RunStopped)) == 40
     assert {failure.error.error_class for failure in failures} == {"request_refused"}
     assert "Unsupported parameter" in str(gateway.stopped)
@@ -289,7 +289,7 @@ async def test_a_bad_request_among_answers_fails_its_article_for_good() -> None:
         assert isinstance(await ending(gateway), Answer)
         for _ in range(12):
             failed = await ending(gateway)
-            assert isinstance(failed, Unanswered)
+            assert isinstance(failed, RequestFailed)
             assert (failed.error.error_class, failed.attempts) == ("bad_request", 1)
         assert isinstance(await ending(gateway), Answer)
 

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from tasks.llm.limits.budget import Budget
-from tasks.llm.limits.retry_policy import RetryPolicy
-from tasks.llm.protocol.request import Asking, Result
-from tasks.llm.protocol.results import Answer, RunStopped, Unanswered
-from tasks.mock_endpoint.server import reset
+from article_flows.tasks.llm.limits.budget import Budget
+from article_flows.tasks.llm.limits.retry_policy import RetryPolicy
+from article_flows.tasks.llm.protocol.request import Request, Result
+from article_flows.tasks.llm.protocol.results import Answer, RequestFailed, RunStopped
+from article_flows.tasks.mock_endpoint.server import reset
 from tests.tasks.llm.gateway.gateway_support import (
     FAST,
     OK,
@@ -148,7 +148,7 @@ async def test_one_article_told_to_come_back_in_an_hour_does_not_end_the_run() -
         results = await asyncio.wait_for(endings(gateway, 20), 30)
         assert gateway.stopped is None
     assert len(of_kind(results, Answer)) == 19
-    assert of_kind(results, Unanswered)[0].error.error_class == "server_error"
+    assert of_kind(results, RequestFailed)[0].error.error_class == "server_error"
 
 
 class Kept:
@@ -157,14 +157,14 @@ class Kept:
     def __init__(self) -> None:
         self.results: list[Result] = []
 
-    def receive(self, asking: Asking, result: Result) -> None:
+    def receive(self, asking: Request, result: Result) -> None:
         self.results.append(result)
 
 
 async def test_an_article_whose_lane_is_cancelled_before_it_began_is_left() -> None:
     kept = Kept()
     async with scripted(OK) as script, gateway_to(script.base_url, budget_usd=1.0) as gateway:
-        gateway.submit([Asking(TEMPLATE, article(n), plain, kept, n) for n in range(3)])
+        gateway.submit([Request(TEMPLATE, article(n), plain, kept, n) for n in range(3)])
         await gateway.close()
         budget = gateway.limits.budget
         assert budget is not None
@@ -176,10 +176,10 @@ async def test_a_receiver_that_fails_does_not_take_its_lane_along(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     class Broken:
-        def receive(self, asking: Asking, result: Result) -> None:
+        def receive(self, asking: Request, result: Result) -> None:
             raise ValueError("a bug")
 
     async with scripted(OK) as script, gateway_to(script.base_url, max_in_flight=1) as gateway:
-        gateway.submit([Asking(TEMPLATE, article(1), plain, Broken())])
+        gateway.submit([Request(TEMPLATE, article(1), plain, Broken())])
         assert isinstance(await asyncio.wait_for(ending(gateway), 30), Answer)
     assert "could not be handed over" in caplog.text

@@ -7,9 +7,9 @@ import pytest
 import uvloop
 from aiohttp import web
 
-from tasks.llm.limits.retry_policy import RetryPolicy
-from tasks.llm.protocol.results import Answer, RunStopped
-from tasks.mock_endpoint.faults import Faults
+from article_flows.tasks.llm.limits.retry_policy import RetryPolicy
+from article_flows.tasks.llm.protocol.results import Answer, RunStopped
+from article_flows.tasks.mock_endpoint.faults import Faults
 from tests.tasks.llm.gateway.gateway_support import (
     OK,
     PATIENT,

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from tasks.llm.limits.retry_policy import RetryPolicy
-from tasks.llm.protocol.chat import Usage
-from tasks.llm.protocol.results import Answer, RunStopped, Unanswered
-from tasks.mock_endpoint.faults import Faults
-from tasks.mock_endpoint.server import reset
+from article_flows.tasks.llm.limits.retry_policy import RetryPolicy
+from article_flows.tasks.llm.protocol.chat import Usage
+from article_flows.tasks.llm.protocol.results import Answer, RequestFailed, RunStopped
+from article_flows.tasks.mock_endpoint.faults import Faults
+from article_flows.tasks.mock_endpoint.server import reset
 from tests.tasks.llm.gateway.gateway_support import (
     EVERY,
     FAST,
@@ -147,7 +147,7 @@ async def test_after_its_last_attempt_an_article_has_failed_and_others_go_on(
     ):
         assert isinstance(await ending(gateway), Answer)
         failed = await ending(gateway)
-        assert isinstance(failed, Unanswered)
+        assert isinstance(failed, RequestFailed)
         assert (failed.attempts, failed.error.error_class) == (attempts, "server_error")
         assert (failed.usage, failed.cost_usd) == (Usage(), 0.0)
         assert isinstance(await ending(gateway), Answer)

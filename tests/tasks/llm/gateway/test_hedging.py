@@ -4,8 +4,8 @@ import asyncio
 
 from aiohttp import web
 
-from tasks.llm.protocol.chat import Usage
-from tasks.llm.protocol.results import Answer
+from article_flows.tasks.llm.protocol.chat import Usage
+from article_flows.tasks.llm.protocol.results import Answer
 from tests.tasks.llm.gateway.gateway_support import (
     EVERY,
     PRICE,

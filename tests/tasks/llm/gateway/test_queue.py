@@ -2,16 +2,16 @@
 
 import asyncio
 
-from tasks.llm.gateway.queue import Waiting
-from tasks.llm.protocol.request import Asking
+from article_flows.tasks.llm.gateway.queue import RequestQueue
+from article_flows.tasks.llm.protocol.request import Request
 from tests.tasks.llm.gateway.gateway_support import TEMPLATE, Nobody, plain
 
 
-def askings(count: int) -> list[Asking]:
-    return [Asking(TEMPLATE, f"article {n}", plain, Nobody(), n) for n in range(count)]
+def askings(count: int) -> list[Request]:
+    return [Request(TEMPLATE, f"article {n}", plain, Nobody(), n) for n in range(count)]
 
 
-def drained(waiting: Waiting, now: float = 0.0) -> list[int]:
+def drained(waiting: RequestQueue, now: float = 0.0) -> list[int]:
     rows = []
     while asking := waiting.first(now):
         waiting.take_first()
@@ -20,7 +20,7 @@ def drained(waiting: Waiting, now: float = 0.0) -> list[int]:
 
 
 def test_those_to_try_again_come_first_and_those_that_rest_come_when_they_are_due() -> None:
-    waiting = Waiting(lambda: 5)
+    waiting = RequestQueue(lambda: 5)
     a, b, c, d, e = askings(5)
     waiting.add([a, b])
     waiting.again(c)
@@ -34,7 +34,7 @@ def test_those_to_try_again_come_first_and_those_that_rest_come_when_they_are_du
 
 
 def test_those_whom_nobody_waits_for_any_more_are_passed_over() -> None:
-    waiting = Waiting(lambda: 5)
+    waiting = RequestQueue(lambda: 5)
     a, b, c = askings(3)
     waiting.add([a, b])
     waiting.rest(c, until=1.0)
@@ -49,7 +49,7 @@ def test_those_whom_nobody_waits_for_any_more_are_passed_over() -> None:
 
 
 def test_the_first_that_fits_is_brought_forward() -> None:
-    waiting = Waiting(lambda: 5)
+    waiting = RequestQueue(lambda: 5)
     waiting.add(askings(4))
     assert waiting.bring_forward(lambda asking: asking.row >= 2)
     assert drained(waiting) == [2, 0, 1, 3]
@@ -57,7 +57,7 @@ def test_the_first_that_fits_is_brought_forward() -> None:
 
 
 async def test_room_is_given_in_turn_and_only_while_few_wait() -> None:
-    waiting = Waiting(lambda: 5)
+    waiting = RequestQueue(lambda: 5)
     admitted: list[int] = []
     read = [asyncio.Event() for _ in range(4)]
 
@@ -87,7 +87,7 @@ async def test_room_is_given_in_turn_and_only_while_few_wait() -> None:
 
 
 async def test_one_who_is_cancelled_as_he_is_let_in_leaves_his_room_to_others() -> None:
-    waiting = Waiting(lambda: 5)
+    waiting = RequestQueue(lambda: 5)
 
     async def feed() -> None:
         async with waiting.room(10):

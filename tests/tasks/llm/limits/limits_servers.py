@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import exp, inf
 
-from tasks.llm.protocol.rate_headers import RateWindow
+from article_flows.tasks.llm.protocol.rate_headers import RateWindow
 
 REJECTION_S = 0.002
 """How long a 429 takes."""

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from math import inf
 
-from tasks.llm.limits.concurrency import Concurrency
-from tasks.llm.limits.rate_limiter import Pacer
-from tasks.llm.protocol.rate_headers import RateHeaders
+from article_flows.tasks.llm.limits.concurrency import Concurrency
+from article_flows.tasks.llm.limits.rate_limiter import RateLimiter
+from article_flows.tasks.llm.protocol.rate_headers import RateHeaders
 from tests.tasks.llm.limits.limits_servers import REJECTION_S, Bucket, Latency, Server, fixed
 
 
@@ -94,7 +94,7 @@ class Paced:
         first: requests that may be out before anything is known.
     """
 
-    pacer: Pacer
+    pacer: RateLimiter
     requests: Bucket | None = None
     tokens: Bucket | None = None
     headers: bool = True

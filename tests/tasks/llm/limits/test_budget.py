@@ -4,12 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.llm.gateway.gateway import Gateway
-from tasks.llm.limits.budget import Budget
-from tasks.llm.protocol.chat import NO_USAGE, Usage
-from tasks.llm.protocol.request import Asking
-from tasks.llm.protocol.results import Answer, RunStopped
-from tasks.mock_endpoint.faults import Faults
+from article_flows.tasks.llm.gateway.gateway import Gateway
+from article_flows.tasks.llm.limits.budget import Budget
+from article_flows.tasks.llm.protocol.chat import NO_USAGE, Usage
+from article_flows.tasks.llm.protocol.request import Request
+from article_flows.tasks.llm.protocol.results import Answer, RunStopped
+from article_flows.tasks.mock_endpoint.faults import Faults
 from tests.tasks.llm.gateway.gateway_support import (
     FAST,
     PRICE,
@@ -28,8 +28,8 @@ from tests.tasks.llm.gateway.gateway_support import (
 from tests.tasks.mock_endpoint.mock_support import running_endpoint
 
 
-def asking(text: str = "x") -> Asking:
-    return Asking(TEMPLATE, text, plain, Nobody())
+def asking(text: str = "x") -> Request:
+    return Request(TEMPLATE, text, plain, Nobody())
 
 
 async def billed(url: str) -> float:
@@ -85,8 +85,8 @@ async def test_what_is_left_goes_to_an_article_that_is_short_enough() -> None:
         long, short = OneResult(), OneResult()
         gateway.submit(
             [
-                Asking(TEMPLATE, article(1) * 200, plain, long),
-                Asking(TEMPLATE, article(2), plain, short),
+                Request(TEMPLATE, article(1) * 200, plain, long),
+                Request(TEMPLATE, article(2), plain, short),
             ]
         )
         assert isinstance(await short.result, Answer)

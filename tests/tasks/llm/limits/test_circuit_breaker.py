@@ -6,10 +6,10 @@ from typing import Any
 
 from aiohttp import web
 
-from tasks.llm.limits.circuit_breaker import Breaker
-from tasks.llm.limits.retry_policy import RetryPolicy
-from tasks.llm.protocol.request import Asking
-from tasks.llm.protocol.results import Answer, RunStopped, Unanswered
+from article_flows.tasks.llm.limits.circuit_breaker import CircuitBreaker
+from article_flows.tasks.llm.limits.retry_policy import RetryPolicy
+from article_flows.tasks.llm.protocol.request import Request
+from article_flows.tasks.llm.protocol.results import Answer, RequestFailed, RunStopped
 from tests.tasks.llm.gateway.gateway_support import (
     FAST,
     OK,
@@ -28,12 +28,12 @@ from tests.tasks.llm.gateway.gateway_support import (
 DOWN: Any = (500, {"error": {"message": "Down"}})
 
 
-def askings(count: int) -> list[Asking]:
-    return [Asking(TEMPLATE, article(n), plain, Nobody(), n) for n in range(count)]
+def askings(count: int) -> list[Request]:
+    return [Request(TEMPLATE, article(n), plain, Nobody(), n) for n in range(count)]
 
 
 def test_one_article_never_opens_it_and_ten_in_a_row_do() -> None:
-    breaker = Breaker(RetryPolicy())
+    breaker = CircuitBreaker(RetryPolicy())
     alone, *others = askings(11)
     for _ in range(100):
         breaker.failed(alone, 0.0)
@@ -50,7 +50,7 @@ def test_one_article_never_opens_it_and_ten_in_a_row_do() -> None:
 
 def test_open_it_lets_one_probe_at_a_time_through_ever_more_rarely() -> None:
     policy = RetryPolicy()
-    breaker = Breaker(policy)
+    breaker = CircuitBreaker(policy)
     articles = askings(30)
     for each in articles[:10]:
         breaker.failed(each, 0.0)
@@ -74,7 +74,7 @@ def test_open_it_lets_one_probe_at_a_time_through_ever_more_rarely() -> None:
 
 
 def test_a_probe_that_was_given_up_makes_room_for_another() -> None:
-    breaker = Breaker(RetryPolicy())
+    breaker = CircuitBreaker(RetryPolicy())
     *failing, probe = askings(11)
     for each in failing:
         breaker.failed(each, 0.0)
@@ -137,7 +137,7 @@ async def test_a_lone_article_that_always_fails_is_a_failure_and_not_the_end_of_
         gateway_to(script.base_url, retry=FAST) as gateway,
     ):
         failed = await ending(gateway, "odd")
-        assert isinstance(failed, Unanswered)
+        assert isinstance(failed, RequestFailed)
         assert (failed.error.error_class, failed.attempts) == ("server_error", FAST.attempts)
         assert gateway.stopped is None
         assert isinstance(await ending(gateway, "even"), Answer)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.llm.limits.concurrency import Concurrency
+from article_flows.tasks.llm.limits.concurrency import Concurrency
 from tests.tasks.llm.limits.limits_servers import Bucket, Latency, Server, fixed, heavy, lognormal
 from tests.tasks.llm.limits.limits_simulation import run
 

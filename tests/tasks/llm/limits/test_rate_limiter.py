@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.llm.limits.rate_limiter import Pacer
-from tasks.llm.protocol.rate_headers import RateHeaders, RateWindow
+from article_flows.tasks.llm.limits.rate_limiter import RateLimiter
+from article_flows.tasks.llm.protocol.rate_headers import RateHeaders, RateWindow
 from tests.tasks.llm.limits.limits_servers import Bucket, FixedWindow, lognormal
 from tests.tasks.llm.limits.limits_simulation import Paced
 
@@ -17,7 +17,7 @@ def requests(limit: float, remaining: float, reset_s: float) -> RateHeaders:
 
 
 def test_nothing_told_and_nothing_learned_holds_nothing_back() -> None:
-    pacer = Pacer()
+    pacer = RateLimiter()
     assert not pacer.known
     assert pacer.largest is None
     for _ in range(1000):
@@ -30,7 +30,7 @@ def test_nothing_told_and_nothing_learned_holds_nothing_back() -> None:
 @pytest.mark.parametrize("holds", [6000, 100, 10, 5])
 def test_told_requests_a_minute_are_used_and_never_broken(holds: int, seed: int) -> None:
     sent = Paced(
-        Pacer(6000),
+        RateLimiter(6000),
         requests=Bucket(6000, holds=holds),
         headers=False,
         latency=lognormal(0.05, seed),
@@ -47,7 +47,10 @@ def test_learned_requests_a_minute_are_used_and_hardly_broken(
     holds: int, median: float, seed: int
 ) -> None:
     sent = Paced(
-        Pacer(), requests=Bucket(6000, holds=holds), latency=lognormal(median, seed), seed=seed
+        RateLimiter(),
+        requests=Bucket(6000, holds=holds),
+        latency=lognormal(median, seed),
+        seed=seed,
     ).run(2000)
     assert sent.limited < 0.01 * sent.calls
     # Neither the first answers nor the last can be hurried.
@@ -62,7 +65,7 @@ def test_fixed_windows_are_used_wherever_they_are_at_the_start(
     phase_s: float, left: float, seed: int
 ) -> None:
     window = FixedWindow(6000, level=left, phase_s=phase_s)
-    sent = Paced(Pacer(), requests=window, latency=lognormal(0.5, seed), seed=seed).run(
+    sent = Paced(RateLimiter(), requests=window, latency=lognormal(0.5, seed), seed=seed).run(
         10**9, seconds=180 - phase_s
     )
     usable = min(left, 100 * (60 - phase_s)) + 12_000
@@ -72,7 +75,7 @@ def test_fixed_windows_are_used_wherever_they_are_at_the_start(
 
 def test_a_quota_that_others_use_too_is_shared() -> None:
     sent = Paced(
-        Pacer(), requests=Bucket(6000, level=500), others=50.0, latency=lognormal(0.5, 1)
+        RateLimiter(), requests=Bucket(6000, level=500), others=50.0, latency=lognormal(0.5, 1)
     ).run(10**9, seconds=120)
     assert sent.limited < 0.01 * sent.calls
     assert sent.calls >= 0.95 * (500 + 120 * 50)
@@ -80,7 +83,7 @@ def test_a_quota_that_others_use_too_is_shared() -> None:
 
 def test_a_limit_per_day_refills_slowly() -> None:
     """Groq's: 14,400 requests a day come back one in six seconds."""
-    pacer = Pacer()
+    pacer = RateLimiter()
     pacer.learn(requests(14_400, 14_370, 179.56), 0.0)
     assert pacer.ready_in(0, 0.0) == 0.0
     pacer.learn(requests(14_400, 0, 86_400), 10.0)
@@ -89,7 +92,7 @@ def test_a_limit_per_day_refills_slowly() -> None:
 
 def test_what_is_told_wins_unless_less_is_allowed() -> None:
     def pace(told: float, limit: float) -> float:
-        pacer, sent = Pacer(told), 0
+        pacer, sent = RateLimiter(told), 0
         pacer.learn(requests(limit, limit, 0.0), 0.0)
         for ms in range(10_000):
             while pacer.ready_in(0, ms / 1000) == 0.0:
@@ -102,14 +105,14 @@ def test_what_is_told_wins_unless_less_is_allowed() -> None:
 
 
 def test_the_largest_request_is_the_smaller_of_told_and_learned() -> None:
-    pacer = Pacer(tpm=50_000)
+    pacer = RateLimiter(tpm=50_000)
     assert pacer.largest == 50_000
     pacer.learn(RateHeaders(None, RateWindow(30_000)), 0.0)
     assert pacer.largest == 30_000
 
 
 def test_a_request_waits_until_as_many_tokens_are_left() -> None:
-    pacer = Pacer()
+    pacer = RateLimiter()
     pacer.learn(RateHeaders(None, RateWindow(60_000, 500, 59.5)), 0.0)
     assert pacer.ready_in(400, 0.0) == 0.0
     assert pacer.ready_in(3000, 0.0) == pytest.approx(2.5)
@@ -117,7 +120,7 @@ def test_a_request_waits_until_as_many_tokens_are_left() -> None:
 
 
 def test_a_request_larger_than_the_burst_is_paid_for_afterwards() -> None:
-    pacer = Pacer(tpm=60_000)
+    pacer = RateLimiter(tpm=60_000)
     assert pacer.ready_in(30_000, 0.0) == 0.0
     pacer.take(30_000, 0.0)
     assert pacer.ready_in(1, 0.0) == pytest.approx(30.0, rel=0.02)
@@ -126,7 +129,7 @@ def test_a_request_larger_than_the_burst_is_paid_for_afterwards() -> None:
 @pytest.mark.parametrize("told", [600_000, None])
 def test_unused_tokens_are_used_by_others(told: float | None) -> None:
     sent = Paced(
-        Pacer(tpm=told),
+        RateLimiter(tpm=told),
         tokens=Bucket(600_000),
         headers=told is None,
         reserve=1000,
@@ -140,7 +143,7 @@ def test_unused_tokens_are_used_by_others(told: float | None) -> None:
 
 def test_a_provider_that_keeps_reservations_is_believed() -> None:
     paced = Paced(
-        Pacer(tpm=600_000),
+        RateLimiter(tpm=600_000),
         tokens=Bucket(600_000),
         headers=False,
         reserve=1000,
@@ -153,7 +156,7 @@ def test_a_provider_that_keeps_reservations_is_believed() -> None:
 
 
 def test_a_429_slows_down_a_little_and_is_forgiven() -> None:
-    pacer = Pacer(6000)
+    pacer = RateLimiter(6000)
 
     def sent_in(start: float, seconds: float) -> int:
         sent = 0
@@ -181,7 +184,7 @@ def test_a_429_slows_down_a_little_and_is_forgiven() -> None:
 )
 def test_refunds_never_make_quota(tpm: float, steps: list[tuple[float, float, float]]) -> None:
     """What is really used keeps to the pace, whatever is reserved and given back."""
-    pacer, now, used = Pacer(tpm=tpm), 0.0, 0.0
+    pacer, now, used = RateLimiter(tpm=tpm), 0.0, 0.0
     largest = tpm / 60
     for pause, size, share in steps:
         now += pause
@@ -198,7 +201,7 @@ def test_refunds_never_make_quota(tpm: float, steps: list[tuple[float, float, fl
 def test_no_window_sees_more_than_the_pace_and_a_small_burst(
     rpm: float, pauses: list[float]
 ) -> None:
-    pacer, now, sends = Pacer(rpm), 0.0, [0.0]
+    pacer, now, sends = RateLimiter(rpm), 0.0, [0.0]
     for pause in pauses:
         now += pause
         for _ in range(20):

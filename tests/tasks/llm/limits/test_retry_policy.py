@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.llm.limits.retry_policy import RetryPolicy
+from article_flows.tasks.llm.limits.retry_policy import RetryPolicy
 
 
 @given(st.integers(1, 10**6), st.floats(0, 100), st.floats(0, 100))

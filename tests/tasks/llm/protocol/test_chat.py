@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.llm.protocol.chat import ChatTemplate, Usage, limit_field_for, well_formed
+from article_flows.tasks.llm.protocol.chat import ChatTemplate, Usage, limit_field_for, well_formed
 
 ANY_TEXT = st.text(st.characters(exclude_categories=[]))
 

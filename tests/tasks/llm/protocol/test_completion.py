@@ -6,9 +6,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tasks.llm.protocol.chat import NO_USAGE, Completion, Usage
-from tasks.llm.protocol.completion import parse_completion, parse_usage
-from tasks.llm.protocol.errors import LLMError
+from article_flows.tasks.llm.protocol.chat import NO_USAGE, Completion, Usage
+from article_flows.tasks.llm.protocol.completion import parse_completion, parse_usage
+from article_flows.tasks.llm.protocol.errors import LLMError
 from tests.tasks.llm.gateway.gateway_support import completion_body
 
 

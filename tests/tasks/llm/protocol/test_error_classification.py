@@ -8,20 +8,20 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tasks.llm.protocol.error_classification import (
+from article_flows.tasks.llm.protocol.error_classification import (
     classify,
     classify_wrapped,
     duration,
     one_line,
     retry_after,
 )
-from tasks.llm.protocol.errors import (
+from article_flows.tasks.llm.protocol.errors import (
     PERMANENT_CLASSES,
-    EndpointRefused,
+    EndpointUnavailable,
     LLMError,
     RateLimited,
+    RejectedInput,
     Transient,
-    UnusableArticle,
 )
 
 KEY = "sk-proj-0123456789abcdef"
@@ -37,32 +37,32 @@ def of(status: int, error: Any = None, headers: dict[str, str] | None = None) ->
     ("status", "error", "kind", "error_class"),
     [
         (429, {"code": "rate_limit_exceeded"}, RateLimited, "rate_limited"),
-        (429, {"type": "insufficient_quota"}, EndpointRefused, "out_of_quota"),
-        (429, {"code": "insufficient_quota"}, EndpointRefused, "out_of_quota"),
-        (403, {"code": "billing_not_active"}, EndpointRefused, "out_of_quota"),
-        (402, {"message": "Insufficient Balance"}, EndpointRefused, "out_of_quota"),
-        (401, {"code": "invalid_api_key"}, EndpointRefused, "bad_key"),
-        (403, {"message": "Country not supported"}, EndpointRefused, "bad_key"),
-        (400, {"message": "API key not valid.", "code": 400}, EndpointRefused, "bad_key"),
-        (404, {"code": "model_not_found"}, EndpointRefused, "no_such_model"),
-        (404, {"message": "The model `x` does not exist"}, EndpointRefused, "no_such_model"),
-        (404, {"message": "Invalid URL (POST /chat)"}, EndpointRefused, "no_such_url"),
-        (405, {}, EndpointRefused, "no_such_url"),
+        (429, {"type": "insufficient_quota"}, EndpointUnavailable, "out_of_quota"),
+        (429, {"code": "insufficient_quota"}, EndpointUnavailable, "out_of_quota"),
+        (403, {"code": "billing_not_active"}, EndpointUnavailable, "out_of_quota"),
+        (402, {"message": "Insufficient Balance"}, EndpointUnavailable, "out_of_quota"),
+        (401, {"code": "invalid_api_key"}, EndpointUnavailable, "bad_key"),
+        (403, {"message": "Country not supported"}, EndpointUnavailable, "bad_key"),
+        (400, {"message": "API key not valid.", "code": 400}, EndpointUnavailable, "bad_key"),
+        (404, {"code": "model_not_found"}, EndpointUnavailable, "no_such_model"),
+        (404, {"message": "The model `x` does not exist"}, EndpointUnavailable, "no_such_model"),
+        (404, {"message": "Invalid URL (POST /chat)"}, EndpointUnavailable, "no_such_url"),
+        (405, {}, EndpointUnavailable, "no_such_url"),
         (500, {"type": "server_error"}, Transient, "server_error"),
         (502, {}, Transient, "server_error"),
         (503, {"code": "overloaded"}, Transient, "server_error"),
         (529, {"type": "overloaded_error"}, Transient, "server_error"),
         (408, {}, Transient, "server_error"),
         (409, {}, Transient, "server_error"),
-        (400, {"code": "content_filter"}, UnusableArticle, "content_filter"),
-        (500, {"code": "content_filter"}, UnusableArticle, "content_filter"),
-        (403, {"metadata": {"flagged_input": "…"}}, UnusableArticle, "content_filter"),
-        (400, {"code": "context_length_exceeded"}, UnusableArticle, "too_long"),
-        (400, {"type": "exceed_context_size_error"}, UnusableArticle, "too_long"),
-        (400, {"message": "maximum context length is 8192"}, UnusableArticle, "too_long"),
-        (413, {}, UnusableArticle, "too_long"),
-        (400, {"message": "Unsupported parameter"}, UnusableArticle, "bad_request"),
-        (422, {}, UnusableArticle, "bad_request"),
+        (400, {"code": "content_filter"}, RejectedInput, "content_filter"),
+        (500, {"code": "content_filter"}, RejectedInput, "content_filter"),
+        (403, {"metadata": {"flagged_input": "…"}}, RejectedInput, "content_filter"),
+        (400, {"code": "context_length_exceeded"}, RejectedInput, "too_long"),
+        (400, {"type": "exceed_context_size_error"}, RejectedInput, "too_long"),
+        (400, {"message": "maximum context length is 8192"}, RejectedInput, "too_long"),
+        (413, {}, RejectedInput, "too_long"),
+        (400, {"message": "Unsupported parameter"}, RejectedInput, "bad_request"),
+        (422, {}, RejectedInput, "bad_request"),
     ],
 )
 def test_the_error_goes_by_status_and_code(
@@ -85,7 +85,7 @@ def test_a_request_that_no_wait_makes_fit_is_too_long_rather_than_limited() -> N
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirect_stops_the_run_and_names_its_target(status: int) -> None:
     error = classify(status, {"location": "https://elsewhere.example/x"}, b"")
-    assert isinstance(error, EndpointRefused)
+    assert isinstance(error, EndpointUnavailable)
     assert "https://elsewhere.example/x" in error.message
     assert "--base-url" in error.message
 
@@ -159,11 +159,11 @@ def test_any_json_is_some_error(document: Any) -> None:
         ({"type": "rate_limit_error", "message": "slow down"}, RateLimited),
         ({"code": 502, "message": "upstream"}, Transient),
         ({"message": "upstream"}, Transient),
-        ({"code": "insufficient_quota", "message": "no money"}, EndpointRefused),
-        ({"code": 401, "message": "No auth"}, EndpointRefused),
-        ({"code": 402}, EndpointRefused),
-        ({"code": "content_filter", "message": "no"}, UnusableArticle),
-        ({"code": 400, "message": "maximum context length is 5"}, UnusableArticle),
+        ({"code": "insufficient_quota", "message": "no money"}, EndpointUnavailable),
+        ({"code": 401, "message": "No auth"}, EndpointUnavailable),
+        ({"code": 402}, EndpointUnavailable),
+        ({"code": "content_filter", "message": "no"}, RejectedInput),
+        ({"code": 400, "message": "maximum context length is 5"}, RejectedInput),
     ],
 )
 def test_an_error_wrapped_in_a_200_is_taken_for_what_it_is(

@@ -4,8 +4,8 @@ from genai_prices import data_snapshot
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.llm.protocol.chat import NO_USAGE, Usage
-from tasks.llm.protocol.prices import FREE, Price, Rates
+from article_flows.tasks.llm.protocol.chat import NO_USAGE, Usage
+from article_flows.tasks.llm.protocol.prices import FREE, Price, Rates
 
 OPENAI = "https://api.openai.com/v1"
 GOOGLE = "https://generativelanguage.googleapis.com/v1beta/openai"

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.llm.protocol.rate_headers import RateWindow, rate_headers
+from article_flows.tasks.llm.protocol.rate_headers import RateWindow, rate_headers
 
 OPENAI = {
     "content-type": "application/json",

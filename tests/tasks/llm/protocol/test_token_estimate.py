@@ -2,7 +2,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.llm.protocol.token_estimate import estimate_tokens, estimate_tokens_from_lengths
+from article_flows.tasks.llm.protocol.token_estimate import (
+    estimate_tokens,
+    estimate_tokens_from_lengths,
+)
 
 
 @pytest.mark.parametrize(

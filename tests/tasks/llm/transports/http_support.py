@@ -22,8 +22,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from tasks.llm.transports.http_connection import HttpConnection
-from tasks.llm.transports.http_pool import HttpPool
+from article_flows.tasks.llm.transports.http_connection import HttpConnection
+from article_flows.tasks.llm.transports.http_pool import HttpPool
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 

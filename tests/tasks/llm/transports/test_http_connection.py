@@ -11,8 +11,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tasks.llm.transports.http_connection import HttpConnection
-from tasks.llm.transports.http_response import HttpError, Response
+from article_flows.tasks.llm.transports.http_connection import HttpConnection
+from article_flows.tasks.llm.transports.http_response import HttpError, Response
 from tests.tasks.llm.transports.http_support import OK, Say, pooled, raw_server
 
 

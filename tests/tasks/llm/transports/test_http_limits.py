@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.llm.transports.http_response import HttpError
+from article_flows.tasks.llm.transports.http_response import HttpError
 from tests.tasks.llm.transports.http_support import (
     OK,
     SILENCED,

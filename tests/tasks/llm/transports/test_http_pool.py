@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from tasks.llm.transports.http_dialer import Dialer
-from tasks.llm.transports.http_pool import HttpPool
-from tasks.llm.transports.http_response import HttpError
+from article_flows.tasks.llm.transports.http_dialer import Dialer
+from article_flows.tasks.llm.transports.http_pool import HttpPool
+from article_flows.tasks.llm.transports.http_response import HttpError
 from tests.tasks.llm.transports.http_support import (
     OK,
     SILENCED,
@@ -199,7 +199,7 @@ async def test_data_that_nobody_asked_for_ends_the_connection() -> None:
 async def test_a_connection_that_was_idle_for_long_is_closed_and_forgotten(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("tasks.llm.transports.http_pool.KEEPALIVE_S", 0.05)
+    monkeypatch.setattr("article_flows.tasks.llm.transports.http_pool.KEEPALIVE_S", 0.05)
     gc.collect()
     gc.disable()
     try:

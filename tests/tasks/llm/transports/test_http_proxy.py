@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.llm.protocol.errors import EndpointRefused
-from tasks.llm.transports.http_response import HttpError
+from article_flows.tasks.llm.protocol.errors import EndpointUnavailable
+from article_flows.tasks.llm.transports.http_response import HttpError
 from tests.tasks.llm.gateway.gateway_support import error_of, over_http
 from tests.tasks.llm.transports.http_support import (
     OK,
@@ -179,5 +179,5 @@ async def test_a_proxy_that_is_not_http_ends_the_run(monkeypatch: pytest.MonkeyP
     for name in ("https_proxy", "HTTPS_PROXY"):
         monkeypatch.setenv(name, "socks5://127.0.0.1:1080")
     error = await error_of(over_http, "https://far.example/v1")
-    assert isinstance(error, EndpointRefused)
+    assert isinstance(error, EndpointUnavailable)
     assert "https_proxy names a socks5 proxy" in error.message

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from tasks.llm.protocol.chat import NO_HEADERS, Completion, Usage
-from tasks.llm.protocol.errors import EndpointRefused, LLMError
-from tasks.llm.transports.http_transport import proxy_for
+from article_flows.tasks.llm.protocol.chat import NO_HEADERS, Completion, Usage
+from article_flows.tasks.llm.protocol.errors import EndpointUnavailable, LLMError
+from article_flows.tasks.llm.transports.http_transport import proxy_for
 from tests.tasks.llm.gateway.gateway_support import (
     EVERY,
     KEY,
@@ -81,7 +81,7 @@ async def test_white_space_around_the_key_is_not_sent() -> None:
 async def test_a_key_that_no_header_can_carry_is_refused(make: Make, key: str) -> None:
     async with scripted((200, completion_body())) as script:
         error = await error_of(make, script.base_url, key=key)
-        assert isinstance(error, EndpointRefused)
+        assert isinstance(error, EndpointUnavailable)
         assert error.error_class == "bad_key"
         assert not script.seen
 
@@ -126,7 +126,7 @@ async def test_no_redirect_is_followed(make: Make, status: int) -> None:
         moved = (status, b"", {"Location": f"{other.base_url}/chat/completions"})
         async with scripted(moved) as script:
             error = await error_of(make, script.base_url)
-            assert isinstance(error, EndpointRefused)
+            assert isinstance(error, EndpointUnavailable)
             assert other.base_url in error.message
             assert len(script.seen) == 1
     assert not other.seen
@@ -208,7 +208,7 @@ async def test_a_probe_minds_only_what_stops_every_call(
     async with scripted((status, body)) as script, opened(make(script.base_url)) as transport:
         if not stops:
             return await transport.probe()
-        with pytest.raises(EndpointRefused) as caught:
+        with pytest.raises(EndpointUnavailable) as caught:
             await transport.probe()
     assert KEY not in "".join(traceback.format_exception(caught.value))
     return None
@@ -244,7 +244,7 @@ async def test_a_transport_can_be_closed_twice_and_before_its_first_call() -> No
 
 
 async def test_an_answer_without_end_is_given_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tasks.llm.transports.http_response.LARGEST_BODY", 1_000)
+    monkeypatch.setattr("article_flows.tasks.llm.transports.http_response.LARGEST_BODY", 1_000)
     async with scripted((200, completion_body("x" * 2_000))) as script:
         error = await error_of(over_http, script.base_url)
     assert error.error_class == "too_large"

@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from tasks.llm.protocol.chat import NO_USAGE, Usage
-from tasks.llm.protocol.errors import (
-    EndpointRefused,
+from article_flows.tasks.llm.protocol.chat import NO_USAGE, Usage
+from article_flows.tasks.llm.protocol.errors import (
+    EndpointUnavailable,
     LLMError,
     RateLimited,
+    RejectedInput,
     Transient,
-    UnusableArticle,
 )
-from tasks.mock_endpoint.faults import Faults
-from tasks.mock_endpoint.server import reset, truncate
+from article_flows.tasks.mock_endpoint.faults import Faults
+from article_flows.tasks.mock_endpoint.server import reset, truncate
 from tests.tasks.llm.gateway.gateway_support import (
     EVERY,
     KEY,
@@ -58,7 +58,7 @@ every = pytest.mark.parametrize("make", EVERY)
         ),
         (
             {"error": {"code": "insufficient_quota", "message": KEY}},
-            EndpointRefused,
+            EndpointUnavailable,
             "out_of_quota",
             NO_USAGE,
         ),
@@ -70,13 +70,13 @@ every = pytest.mark.parametrize("make", EVERY)
         ),
         (
             completion_body(choices=[{"message": {}, "finish_reason": "content_filter"}]),
-            UnusableArticle,
+            RejectedInput,
             "content_filter",
             Usage(100, 0, 10),
         ),
         (
             completion_body(choices=[{"message": {"refusal": f"No,\n{KEY}" + "!" * 999}}]),
-            UnusableArticle,
+            RejectedInput,
             "content_filter",
             Usage(100, 0, 10),
         ),
@@ -247,7 +247,7 @@ async def test_an_unreachable_endpoint_is_named_with_the_reason() -> None:
 async def test_a_connection_that_does_not_open_is_told_from_a_slow_answer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("tasks.llm.transports.http_pool.CONNECT_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("article_flows.tasks.llm.transports.http_pool.CONNECT_TIMEOUT_S", 0.2)
     with socket.socket() as full:
         full.bind(("127.0.0.1", 0))
         full.listen(0)

@@ -3,8 +3,8 @@
 import openai
 import pytest
 
-from tasks.llm.protocol.errors import EndpointRefused, LLMError
-from tasks.llm.transports.openai_transport import OpenAITransport
+from article_flows.tasks.llm.protocol.errors import EndpointUnavailable, LLMError
+from article_flows.tasks.llm.transports.openai_transport import OpenAITransport
 from tests.tasks.llm.gateway.gateway_support import KEY, TEMPLATE, completion_body, opened, scripted
 
 
@@ -38,7 +38,7 @@ async def test_azures_client_keeps_its_paths_and_its_key_does_not_follow_a_redir
             )
             async with opened(OpenAITransport(client)) as transport:
                 assert (await transport.complete(TEMPLATE, "x")).text == "Fine."
-                with pytest.raises(EndpointRefused):
+                with pytest.raises(EndpointUnavailable):
                     await transport.complete(TEMPLATE, "x")
         assert not other.seen
     assert script.seen[0].headers["api-key"] == KEY

@@ -3,10 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from tasks.common.errors import UserError
-from tasks.reading.base.place import LocalPlace
-from tasks.reading.base.rows import Source
-from tasks.reading.base.text_encoding import (
+from article_flows.tasks.common.errors import UserError
+from article_flows.tasks.reading.base.byte_source import LocalFile
+from article_flows.tasks.reading.base.rows import Source
+from article_flows.tasks.reading.base.text_encoding import (
     bom_encoding,
     read_all_text,
     source_encoding,
@@ -112,7 +112,7 @@ def test_binary_is_not_taken_for_a_wide_encoding(content: bytes) -> None:
 def test_what_is_given_wins(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_bytes(TEXTS["ru"].encode("koi8_r"))
-    source = Source(LocalPlace(path), "a.txt", "csv", encoding="koi8_r")
+    source = Source(LocalFile(path), "a.txt", "csv", encoding="koi8_r")
     with path.open("rb") as file:
         assert source_encoding(file, source) == "koi8_r"
         assert source.facts == {"encoding": "koi8_r"}
@@ -147,7 +147,7 @@ def test_facts_say_what_is_a_guess(tmp_path: Path) -> None:
         (TEXTS["de"].encode("utf-16"), "utf-16"),
     ):
         path.write_bytes(content)
-        source = Source(LocalPlace(path), "a.txt", "jsonl")
+        source = Source(LocalFile(path), "a.txt", "jsonl")
         with path.open("rb") as file:
             source_encoding(file, source)
             assert source.facts.pop("encoding") == fact

@@ -9,12 +9,12 @@ import pyarrow as pa
 import pytest
 from pyarrow import feather
 
-import tasks.reading.formats.arrow
-from tasks.common.errors import UserError
-from tasks.reading.base.place import LocalPlace
-from tasks.reading.base.rows import RecordChunk, Source
-from tasks.reading.formats.arrow import read_arrow
-from tasks.reading.formats.registry import format_of
+from article_flows.tasks.common.errors import UserError
+from article_flows.tasks.reading.base.byte_source import LocalFile
+from article_flows.tasks.reading.base.rows import RecordChunk, Source
+from article_flows.tasks.reading.formats import arrow
+from article_flows.tasks.reading.formats.arrow import read_arrow
+from article_flows.tasks.reading.formats.registry import format_of
 
 ERROR = re.compile(r"a\.arrow cannot be read .*")
 TABLE = pa.table(
@@ -53,11 +53,11 @@ def as_feather(version: int) -> bytes:
 
 @pytest.fixture
 def source(tmp_path: Path) -> Source:
-    return Source(LocalPlace(tmp_path / "a.arrow"), "a.arrow", "arrow")
+    return Source(LocalFile(tmp_path / "a.arrow"), "a.arrow", "arrow")
 
 
 def read_all(source: Source, content: bytes, batch_rows: int = 1000) -> list[RecordChunk]:
-    source.place.path.write_bytes(content)  # type: ignore[attr-defined]  # a LocalPlace
+    source.place.path.write_bytes(content)  # type: ignore[attr-defined]  # a LocalFile
     assert format_of(source.place, source.name) == "arrow"
     return list(read_arrow(source, batch_rows))
 
@@ -134,7 +134,7 @@ def test_a_table_without_rows(source: Source) -> None:
 
 
 def test_feather_1_is_limited(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tasks.reading.formats.arrow, "MAX_FEATHER_1", 1000)
+    monkeypatch.setattr(arrow, "MAX_FEATHER_1", 1000)
     with pytest.raises(UserError, match="which can only be read whole; convert it to Parquet"):
         read_all(source, as_feather(1))
 

@@ -3,11 +3,11 @@ from typing import Any
 
 import pytest
 
-import tasks.reading.formats.document
-from tasks.common.errors import UserError
-from tasks.reading.base.place import LocalPlace
-from tasks.reading.base.rows import RecordChunk, Source
-from tasks.reading.formats.registry import format_of, read
+from article_flows.tasks.common.errors import UserError
+from article_flows.tasks.reading.base.byte_source import LocalFile
+from article_flows.tasks.reading.base.rows import RecordChunk, Source
+from article_flows.tasks.reading.formats import document
+from article_flows.tasks.reading.formats.registry import format_of, read
 from tests.support import ROOT
 
 WIKI = ROOT.parent / "shared" / "data" / "dev" / "klexikon" / "wiki"
@@ -23,7 +23,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def source_of(name: str, content: str | bytes, **more: Any) -> Source:
     Path(name).write_bytes(content.encode() if isinstance(content, str) else content)
-    place = LocalPlace(Path(name))
+    place = LocalFile(Path(name))
     return Source(place, name, format_of(place, name), **more)
 
 
@@ -229,8 +229,8 @@ def test_a_page_without_a_suffix_is_html_and_one_named_csv_is_refused() -> None:
 def test_documents_that_are_too_large_or_empty_are_rejected(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(tasks.reading.formats.document, "MAX_DOCUMENT", 2 << 20)
-    monkeypatch.setattr(tasks.reading.formats.document, "MAX_HTML", 1 << 20)
+    monkeypatch.setattr(document, "MAX_DOCUMENT", 2 << 20)
+    monkeypatch.setattr(document, "MAX_HTML", 1 << 20)
     assert reason_of("a.txt", "x" * (2 << 20) + "y") == "a document of over 2 MiB"
     assert reason_of("a.html", page("x" * (1 << 20))) == "a document of over 1 MiB"
     assert reason_of("b.txt", "\ufeff \n ") == "a document without text"
@@ -239,7 +239,7 @@ def test_documents_that_are_too_large_or_empty_are_rejected(
 def test_the_reference_is_the_summary(folder: Path) -> None:
     (folder / "summary").mkdir()
     (folder / "summary/a.txt").write_text("Kurz für Kinder.\n", "utf-8")
-    record = record_of("a.txt", SENTENCE, references=LocalPlace(folder / "summary/a.txt"))
+    record = record_of("a.txt", SENTENCE, references=LocalFile(folder / "summary/a.txt"))
     assert record["reference_summary"] == "Kurz für Kinder."
 
 
@@ -248,7 +248,7 @@ def test_articles_of_a_real_folder_keep_their_text() -> None:
     paths = sorted(WIKI.glob("*.txt"))
     assert len(paths) == 274
     for path in paths:
-        place = LocalPlace(path)
+        place = LocalFile(path)
         source = Source(place, path.name, format_of(place, path.name))
         assert source.format == "document", path
         (record,) = chunk_of(source).records

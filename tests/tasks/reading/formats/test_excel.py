@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from openpyxl.worksheet.worksheet import Worksheet
 
-import tasks.reading.formats.excel_sheets
-from tasks.common.errors import UserError
-from tasks.reading.base.place import LocalPlace
-from tasks.reading.base.rows import RecordChunk, Source
-from tasks.reading.formats.excel import CELL_LIMIT
-from tasks.reading.formats.registry import format_of, read
+from article_flows.tasks.common.errors import UserError
+from article_flows.tasks.reading.base.byte_source import LocalFile
+from article_flows.tasks.reading.base.rows import RecordChunk, Source
+from article_flows.tasks.reading.formats import excel_sheets
+from article_flows.tasks.reading.formats.excel import CELL_LIMIT
+from article_flows.tasks.reading.formats.registry import format_of, read
 
 HEADS: list[Any] = ["id", "title", "text"]
 ROWS: list[list[Any]] = [[1, "Eins", "Ein Text."], [2, "Zwei", "Noch ein Text."]]
@@ -42,7 +42,7 @@ def workbook(path: Path, **sheets: list[list[Any]]) -> Path:
 
 
 def source_of(path: Path) -> Source:
-    place = LocalPlace(path)
+    place = LocalFile(path)
     return Source(place, path.name, format_of(place, path.name))
 
 
@@ -176,7 +176,7 @@ def test_every_row_comes_back(
 
 def error_of(path: Path) -> str:
     with pytest.raises(UserError) as error:
-        read_all(Source(LocalPlace(path), path.name, "excel"))
+        read_all(Source(LocalFile(path), path.name, "excel"))
     assert "\n" not in str(error.value)
     return str(error.value)
 
@@ -244,14 +244,14 @@ def test_damage_gives_rows_or_one_line(path: Path) -> None:
 
 def rows_or_error(path: Path) -> int | str:
     try:
-        return len(read_all(Source(LocalPlace(path), path.name, "excel")))
+        return len(read_all(Source(LocalFile(path), path.name, "excel")))
     except UserError as error:
         return str(error)
 
 
 def test_a_workbook_that_is_too_large(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     workbook(path, News=[HEADS, *ROWS])
-    monkeypatch.setattr(tasks.reading.formats.excel_sheets, "MAX_FILE", 1000)
+    monkeypatch.setattr(excel_sheets, "MAX_FILE", 1000)
     assert "workbooks over 0 MiB are not read" in error_of(path)
 
 
@@ -270,7 +270,7 @@ def test_a_bomb_is_refused_whatever_size_it_says(
     path: Path, monkeypatch: pytest.MonkeyPatch, declared: int | None
 ) -> None:
     bomb(path, declared)
-    monkeypatch.setattr(tasks.reading.formats.excel_sheets, "MAX_UNPACKED", 4 << 20)
+    monkeypatch.setattr(excel_sheets, "MAX_UNPACKED", 4 << 20)
     assert error_of(path) == ("a.xlsx unpacks to over 4 MiB, too much for memory; save it as CSV")
 
 
@@ -296,7 +296,7 @@ def test_a_cell_far_out_is_refused(path: Path) -> None:
 
 
 def test_more_cells_than_are_read_are_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tasks.reading.formats.excel_sheets, "MAX_CELLS", 1000)
+    monkeypatch.setattr(excel_sheets, "MAX_CELLS", 1000)
     assert "goes over 1,000 cells from its first to its last" in error_of(sparse(path, "Z100"))
 
 

@@ -7,11 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.common.errors import UserError
-from tasks.reading.base.place import LocalPlace
-from tasks.reading.base.rows import RecordChunk, Reject, Source
-from tasks.reading.formats.feed import looks_like_feed, looks_like_json_feed, read_feed
-from tasks.reading.formats.registry import format_of
+from article_flows.tasks.common.errors import UserError
+from article_flows.tasks.reading.base.byte_source import LocalFile
+from article_flows.tasks.reading.base.rows import RecordChunk, Reject, Source
+from article_flows.tasks.reading.formats.feed import (
+    looks_like_feed,
+    looks_like_json_feed,
+    read_feed,
+)
+from article_flows.tasks.reading.formats.registry import format_of
 from tests.support import ROOT
 
 FEEDS = ROOT.parent / "shared" / "data" / "dev" / "nasty" / "feeds_feedparser"
@@ -53,7 +57,7 @@ JSON_FEED = {
 
 
 def load(path: Path) -> tuple[list[dict[str, object]], list[Reject], Source]:
-    source = Source(LocalPlace(path), path.name, "feed")
+    source = Source(LocalFile(path), path.name, "feed")
     records: list[dict[str, object]] = []
     rejects: list[Reject] = []
     rows: list[int] = []
@@ -126,7 +130,7 @@ def test_atom_links_are_resolved_by_the_feeds_own_base(tmp_path: Path, encoding:
     assert record["text"] == '<p>Le <a href="http://example.org/x/y">pont</a></p>'
     assert record["date"] == datetime(2020, 5, 4, 10, 11, 12, tzinfo=UTC)
     assert (record["author"], record["language"], record["feed_title"]) == ("Zoé", "fr", "Fil")
-    assert format_of(LocalPlace(path), "feed.xml") == "feed"
+    assert format_of(LocalFile(path), "feed.xml") == "feed"
 
 
 def test_json_feeds_of_both_versions(tmp_path: Path) -> None:
@@ -149,7 +153,7 @@ def test_json_feeds_of_both_versions(tmp_path: Path) -> None:
         "no JSON object",
     ]
     assert source.facts["feed"] == "JSON feed 1.1"
-    assert format_of(LocalPlace(path), "feed.xml") == "feed"
+    assert format_of(LocalFile(path), "feed.xml") == "feed"
 
 
 def test_an_ill_formed_feed_gives_what_can_be_read_of_it(tmp_path: Path) -> None:

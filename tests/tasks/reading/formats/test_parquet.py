@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.common.errors import UserError
-from tasks.reading.base.place import LocalPlace
-from tasks.reading.base.rows import RecordChunk, Source
-from tasks.reading.formats import arrow as readers_arrow
-from tasks.reading.formats import parquet as readers_parquet
-from tasks.reading.formats.parquet import read_parquet
+from article_flows.tasks.common.errors import UserError
+from article_flows.tasks.reading.base.byte_source import LocalFile
+from article_flows.tasks.reading.base.rows import RecordChunk, Source
+from article_flows.tasks.reading.formats import arrow as readers_arrow
+from article_flows.tasks.reading.formats import parquet as readers_parquet
+from article_flows.tasks.reading.formats.parquet import read_parquet
 from tests.support import ROOT
 
 NASTY = ROOT.parent / "shared" / "data" / "dev" / "nasty" / "parquet_fastparquet"
@@ -24,7 +24,7 @@ ERROR = re.compile(r"a\.parquet (cannot be read|is encrypted) .*")
 
 
 def source(path: Path) -> Source:
-    return Source(LocalPlace(path), "a.parquet", "parquet")
+    return Source(LocalFile(path), "a.parquet", "parquet")
 
 
 def read_all(path: Path, batch_rows: int = 1000) -> list[RecordChunk]:

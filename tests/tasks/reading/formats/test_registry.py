@@ -4,10 +4,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tasks.common.errors import UserError
-from tasks.reading.base.place import LocalPlace
-from tasks.reading.base.rows import Source
-from tasks.reading.formats.registry import FORMATS, format_named, format_of, format_of_suffix, read
+from article_flows.tasks.common.errors import UserError
+from article_flows.tasks.reading.base.byte_source import LocalFile
+from article_flows.tasks.reading.base.rows import Source
+from article_flows.tasks.reading.formats.registry import (
+    FORMATS,
+    format_named,
+    format_of,
+    format_of_suffix,
+    read,
+)
 
 LINE = b'{"body": "Some text"}\n'
 ARRAY = b'[{"body": "Some text"}, {"body": "More"}]'
@@ -24,20 +30,20 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def kind(name: str, content: bytes | str) -> str:
     Path(name).write_bytes(content.encode() if isinstance(content, str) else content)
-    return format_of(LocalPlace(Path(name)), name)
+    return format_of(LocalFile(Path(name)), name)
 
 
 def test_constants_are_columns_of_rows_that_have_none_of_that_name() -> None:
     constants = (("lang", "en"), ("year", "2020"))
     Path("a.jsonl").write_bytes(b'{"body": "x", "year": 1999}\n\n{"body": "y"}\n')
-    source = Source(LocalPlace(Path("a.jsonl")), "a.jsonl", "jsonl", constants=constants)
+    source = Source(LocalFile(Path("a.jsonl")), "a.jsonl", "jsonl", constants=constants)
     (records,) = read(source)
     assert records.records == [
         {"body": "x", "year": 1999, "lang": "en"},
         {"body": "y", "lang": "en", "year": "2020"},
     ]
     pq.write_table(pa.table({"body": ["x", "y"], "year": [1999, None]}), "a.parquet")
-    source = Source(LocalPlace(Path("a.parquet")), "a.parquet", "parquet", constants=constants)
+    source = Source(LocalFile(Path("a.parquet")), "a.parquet", "parquet", constants=constants)
     (columns,) = read(source)
     assert columns.head(2) == [
         {"body": "x", "year": 1999, "lang": "en"},

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tasks.reading.base.place import LocalPlace
-from tasks.reading.base.rows import Source
-from tasks.reading.formats.registry import format_of, read
+from article_flows.tasks.reading.base.byte_source import LocalFile
+from article_flows.tasks.reading.base.rows import Source
+from article_flows.tasks.reading.formats.registry import format_of, read
 from tests.support import ROOT
 
 CSL = ROOT.parent / "shared" / "data" / "dev" / "csl" / "ts_dev.tsv"
@@ -16,7 +16,7 @@ PROSE = "The council met, and voted; residents (of both sides of the river) had 
 def format_in(folder: Path, lines: list[str], name: str) -> str:
     path = folder / name
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return format_of(LocalPlace(path), name)
+    return format_of(LocalFile(path), name)
 
 
 TABLES = {
@@ -52,7 +52,7 @@ DOCUMENTS = {
 def test_tables_without_a_header(tmp_path: Path, lines: list[str]) -> None:
     assert format_in(tmp_path, lines, "table.txt") == "csv"
     assert format_in(tmp_path, lines, "table") == "csv"
-    source = Source(LocalPlace(tmp_path / "table"), "table", "csv")
+    source = Source(LocalFile(tmp_path / "table"), "table", "csv")
     chunks = list(read(source))
     assert sum(chunk.num_rows + len(chunk.rejects) for chunk in chunks) == len(lines)
     assert sum(len(chunk.rejects) for chunk in chunks) <= 1
@@ -68,4 +68,4 @@ def test_texts_stay_documents(tmp_path: Path, lines: list[str]) -> None:
 def test_csl_by_another_name(tmp_path: Path) -> None:
     path = tmp_path / "csl.txt"
     path.write_bytes(CSL.read_bytes())
-    assert format_of(LocalPlace(path), "csl.txt") == "csv"
+    assert format_of(LocalFile(path), "csl.txt") == "csv"

@@ -2,10 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from tasks.reading.base.place import LocalPlace
-from tasks.reading.base.rows import RecordChunk, Source
-from tasks.reading.formats.registry import read
-from tasks.reading.formats.urls import url_finder
+from article_flows.tasks.reading.base.byte_source import LocalFile
+from article_flows.tasks.reading.base.rows import RecordChunk, Source
+from article_flows.tasks.reading.formats.registry import read
+from article_flows.tasks.reading.formats.urls import url_finder
 from tests.tasks.reading.web.web_support import Site, page
 
 A, B = "http://example.org/a", "https://example.org/b"
@@ -41,7 +41,7 @@ def test_a_table_of_urls_is_fetched(tmp_path: Path, encoding: str) -> None:
         lines = ["url,section", f"{site.url('/a')},News", "", f"{site.url('/b')},Sport"]
         path = tmp_path / "list.csv"
         path.write_text("\n".join(lines), encoding=encoding)
-        source = Source(LocalPlace(path), path.name, "urls", allow_hosts=(site.host,))
+        source = Source(LocalFile(path), path.name, "urls", allow_hosts=(site.host,))
         rows: dict[int, object] = {}
         for chunk in read(source):
             assert isinstance(chunk, RecordChunk)

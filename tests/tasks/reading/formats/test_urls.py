@@ -3,11 +3,15 @@ from pathlib import Path
 
 import pytest
 
-from tasks.common.errors import UserError
-from tasks.reading.base.place import LocalPlace
-from tasks.reading.base.rows import RecordChunk, Reject, Source
-from tasks.reading.formats.registry import format_of, read
-from tasks.reading.formats.urls import is_surely_urls, looks_like_sitemap, looks_like_urls
+from article_flows.tasks.common.errors import UserError
+from article_flows.tasks.reading.base.byte_source import LocalFile
+from article_flows.tasks.reading.base.rows import RecordChunk, Reject, Source
+from article_flows.tasks.reading.formats.registry import format_of, read
+from article_flows.tasks.reading.formats.urls import (
+    is_surely_urls,
+    looks_like_sitemap,
+    looks_like_urls,
+)
 from tests.tasks.reading.web.web_support import Handler, Site, body, page, redirect
 
 NAMESPACE = 'xmlns="http://www.sitemaps.org/schemas/sitemap/0.9"'
@@ -20,7 +24,7 @@ def write(folder: Path, name: str, content: str | bytes) -> Path:
 
 
 def load(path: Path, *sites: Site) -> tuple[dict[int, dict[str, object]], dict[int, Reject]]:
-    place = LocalPlace(path)
+    place = LocalFile(path)
     source = Source(
         place,
         path.name,
@@ -133,7 +137,7 @@ def test_an_index_gives_the_pages_of_all_its_sitemaps(tmp_path: Path) -> None:
 def test_sitemaps_too_deep_too_long_or_too_large_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tasks.reading.web import sitemap as web_sitemap
+    from article_flows.tasks.reading.web import sitemap as web_sitemap
 
     monkeypatch.setattr(web_sitemap, "MAX_FILE_URLS", 5)
     with Site() as site:
@@ -156,7 +160,7 @@ def test_sitemaps_too_deep_too_long_or_too_large_end(
 def test_a_sitemap_that_is_cut_gives_what_is_before(tmp_path: Path) -> None:
     with Site({"/a": page("A")}) as site:
         content = urlset((site.url("/a"), ""), (site.url("/b"), ""))[:-40]
-        place = LocalPlace(write(tmp_path, "cut.xml", content))
+        place = LocalFile(write(tmp_path, "cut.xml", content))
         source = Source(place, "cut.xml", "sitemap", allow_hosts=(site.host,))
         chunks = read(source)
         assert len(next(chunks)) >= 1

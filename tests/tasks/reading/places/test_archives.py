@@ -12,10 +12,10 @@ from pathlib import Path
 import openpyxl
 import pytest
 
-from tasks.common.errors import UserError
-from tasks.reading.formats.registry import read
-from tasks.reading.sources.files import HIDDEN
-from tasks.reading.sources.find import Sources, find_sources
+from article_flows.tasks.common.errors import UserError
+from article_flows.tasks.reading.formats.registry import read
+from article_flows.tasks.reading.sources.files import HIDDEN
+from article_flows.tasks.reading.sources.find import Sources, find_sources
 
 LINE = '{"body": "Some text"}\n'
 ROWS = "".join(f'{{"id": "{number}", "body": "text {number}"}}\n' for number in range(9_000))
@@ -178,7 +178,7 @@ def test_sizes_and_checksums_that_lie() -> None:
 
 
 def test_bombs_are_refused_before_anything_is_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tasks.reading.places.compressed.MIN_BOMB_BYTES", 1 << 20)
+    monkeypatch.setattr("article_flows.tasks.reading.places.compressed.MIN_BOMB_BYTES", 1 << 20)
     zipped({f"{number}.csv": bytes(1 << 19) for number in range(9)})
     assert error_of("x.zip").startswith("x.zip unpacks to more than 50 times its size (")
     # One that says it is small.

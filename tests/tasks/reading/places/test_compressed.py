@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.common.errors import UserError
-from tasks.reading.base.place import LocalPlace
-from tasks.reading.base.streams import MIN_FREE_BYTES
-from tasks.reading.places.compressed import (
-    CompressedPlace,
+from article_flows.tasks.common.errors import UserError
+from article_flows.tasks.reading.base.byte_source import LocalFile
+from article_flows.tasks.reading.base.streams import MIN_FREE_BYTES
+from article_flows.tasks.reading.places.compressed import (
+    CompressedFile,
     codec_of,
     codec_of_suffix,
     unpacked_name,
@@ -36,13 +36,13 @@ PACK: dict[str, Callable[[bytes], bytes]] = {
 ROWS = b"".join(b"%d,some text of row %d\n" % (number, number * 7919) for number in range(40_000))
 
 
-def place(folder: Path, packed: bytes, codec: str) -> CompressedPlace:
+def place(folder: Path, packed: bytes, codec: str) -> CompressedFile:
     path = folder / "a.csv.gz"
     path.write_bytes(packed)
-    return CompressedPlace(LocalPlace(path), codec, "data/a.csv.gz")
+    return CompressedFile(LocalFile(path), codec, "data/a.csv.gz")
 
 
-def parts_of(packed: CompressedPlace, size: int = 100_000) -> tuple[bytes, str]:
+def parts_of(packed: CompressedFile, size: int = 100_000) -> tuple[bytes, str]:
     """All parts that could be read, and the error behind them."""
     parts = []
     with packed.open() as file:
@@ -148,7 +148,7 @@ def test_what_follows_is_told_unless_it_is_padding(tmp_path: Path, codec: str) -
 
 @pytest.mark.parametrize("codec", PACK)
 def test_bombs_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, codec: str) -> None:
-    monkeypatch.setattr("tasks.reading.places.compressed.MIN_BOMB_BYTES", 1 << 20)
+    monkeypatch.setattr("article_flows.tasks.reading.places.compressed.MIN_BOMB_BYTES", 1 << 20)
     bomb = place(tmp_path, PACK[codec](bytes(20 << 20)), codec)
     before, error = parts_of(bomb)
     assert len(before) <= 12 << 20
@@ -161,14 +161,14 @@ def test_bombs_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code
 def test_an_xz_that_wants_all_memory_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tasks.reading.places.compressed.DECODER_BYTES", 1 << 20)
+    monkeypatch.setattr("article_flows.tasks.reading.places.compressed.DECODER_BYTES", 1 << 20)
     assert "emory" in parts_of(place(tmp_path, lzma.compress(b"some text"), "xz"))[1]
 
 
 def test_temporary_copies_leave_room_on_their_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tasks.reading.base.streams.MIN_FREE_BYTES", 1 << 60)
+    monkeypatch.setattr("article_flows.tasks.reading.base.streams.MIN_FREE_BYTES", 1 << 60)
     assert MIN_FREE_BYTES > 100 << 20
     packed = place(tmp_path, gzip.compress(ROWS), "gzip")
     with pytest.raises(UserError, match=r"^data/a.csv.gz: .* has no room for a copy.*TMPDIR"):

@@ -12,11 +12,11 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 import pytest
 
-from tasks.common.errors import StorageDown, UserError
-from tasks.reading.base.rows import Source
-from tasks.reading.formats.registry import read
-from tasks.reading.sources.files import HIDDEN
-from tasks.reading.sources.find import find_sources
+from article_flows.tasks.common.errors import StorageUnavailable, UserError
+from article_flows.tasks.reading.base.rows import Source
+from article_flows.tasks.reading.formats.registry import read
+from article_flows.tasks.reading.sources.files import HIDDEN
+from article_flows.tasks.reading.sources.find import find_sources
 from tests.object_store import BUCKET, ObjectStoreServer
 
 LINE = b'{"body": "Some text"}\n'
@@ -47,7 +47,7 @@ def error_of(spec: str) -> str:
     with pytest.raises(UserError) as error:
         find_sources([spec])
     assert "\n" not in str(error.value)
-    assert not isinstance(error.value, StorageDown)
+    assert not isinstance(error.value, StorageUnavailable)
     return str(error.value)
 
 
@@ -128,7 +128,7 @@ def test_a_source_that_goes_away_is_no_lake_that_is_down(
     put(object_store, prefix, {"a.jsonl": LINE})
     (source,) = find_sources([object_store.uri(f"{prefix}/a.jsonl")])
     # Another option makes another connection, which has no patience yet.
-    monkeypatch.setattr("tasks.storage.retries.FIRST_PATIENCE_S", 0.1)
+    monkeypatch.setattr("article_flows.tasks.storage.retries.FIRST_PATIENCE_S", 0.1)
     uri = object_store.uri(f"{prefix}/a.jsonl") + "&force_virtual_addressing=false"
     with object_store.away():
         assert error_of(uri).startswith(f"source s3://{BUCKET}: cannot find {prefix}/a.jsonl, for")

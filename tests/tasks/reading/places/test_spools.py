@@ -10,9 +10,9 @@ from typing import BinaryIO
 
 import pytest
 
-from tasks.reading.base.streams import temporary_file
-from tasks.reading.places.spools import Spools
-from tasks.reading.sources.find import find_sources
+from article_flows.tasks.reading.base.streams import temporary_file
+from article_flows.tasks.reading.places.spools import Spools
+from article_flows.tasks.reading.sources.find import find_sources
 from tests.support import ROOT
 
 
@@ -35,7 +35,7 @@ def open_files() -> int:
 
 
 def test_the_oldest_copy_makes_room_but_those_in_use_stay(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tasks.reading.places.spools.KEPT_BYTES", 20)
+    monkeypatch.setattr("article_flows.tasks.reading.places.spools.KEPT_BYTES", 20)
     spools, copies = Spools(), [Copies() for _ in range(4)]
     before = open_files()
     with spools.open(0, copies[0]) as first:
@@ -58,7 +58,7 @@ def test_an_old_copy_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
         spools.open("a", copies).close()
         spools.open("b", pinned, pinned=True).close()
     assert copies.made == 1
-    monkeypatch.setattr("tasks.reading.places.spools.FRESH_S", -1.0)
+    monkeypatch.setattr("article_flows.tasks.reading.places.spools.FRESH_S", -1.0)
     spools.open("a", copies).close()
     spools.open("b", pinned, pinned=True).close()
     assert (copies.made, pinned.made) == (2, 1)
@@ -79,8 +79,8 @@ def test_a_copy_that_fails_is_tried_by_the_next() -> None:
 
 def test_standard_input_is_a_source() -> None:
     program = (
-        "from tasks.reading.sources.find import find_sources;"
-        "from tasks.reading.formats.registry import read;"
+        "from article_flows.tasks.reading.sources.find import find_sources;"
+        "from article_flows.tasks.reading.formats.registry import read;"
         "find_sources(['-']); (s,) = find_sources(['-']);"
         "print(s.name, s.format, [r for c in read(s) for r in c.records])"
     )

@@ -10,10 +10,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from tasks.common.errors import UserError
-from tasks.reading.formats.registry import read
-from tasks.reading.places.web import WebPlace
-from tasks.reading.sources.find import find_sources
+from article_flows.tasks.common.errors import UserError
+from article_flows.tasks.reading.formats.registry import read
+from article_flows.tasks.reading.places.web import WebFile
+from article_flows.tasks.reading.sources.find import find_sources
 
 LINE = b'{"body": "Some text"}\n'
 
@@ -93,7 +93,7 @@ def test_a_file_is_downloaded_once_for_all_that_is_read_of_it(site: Site) -> Non
 
 def test_many_threads_download_it_once(site: Site) -> None:
     site.files["/a.jsonl"] = LINE * 1_000
-    place = WebPlace(f"{site.url}/a.jsonl")
+    place = WebFile(f"{site.url}/a.jsonl")
     contents: list[bytes] = []
 
     def look() -> None:
@@ -147,5 +147,5 @@ def test_a_redirect_leads_to_no_private_host_but_an_allowed_one(site: Site) -> N
 
 
 def test_hosts_that_are_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tasks.reading.web.download.ATTEMPTS", 1)
+    monkeypatch.setattr("article_flows.tasks.reading.web.download.ATTEMPTS", 1)
     assert error_of("http://127.0.0.1:1/a.jsonl").startswith("http://127.0.0.1:1/a.jsonl ")

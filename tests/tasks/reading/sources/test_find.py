@@ -6,11 +6,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tasks.common.errors import UserError
-from tasks.reading.formats.registry import read
-from tasks.reading.sources.documents import NOTE
-from tasks.reading.sources.files import HIDDEN
-from tasks.reading.sources.find import SourceOptions, find_sources
+from article_flows.tasks.common.errors import UserError
+from article_flows.tasks.reading.formats.registry import read
+from article_flows.tasks.reading.sources.documents import NOTE
+from article_flows.tasks.reading.sources.files import HIDDEN
+from article_flows.tasks.reading.sources.find import SourceOptions, find_sources
 from tests.support import ROOT
 
 DEV = ROOT.parent / "shared" / "data" / "dev"

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.common.errors import UserError
-from tasks.reading.sources.find import find_sources
+from article_flows.tasks.common.errors import UserError
+from article_flows.tasks.reading.sources.find import find_sources
 
 
 def test_what_is_not_there_does_not_stop_the_others(

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from yarl import URL
 
-from tasks.common.errors import UserError
-from tasks.reading.web.addresses import (
+from article_flows.tasks.common.errors import UserError
+from article_flows.tasks.reading.web.addresses import (
     AllowedHosts,
     PrivateAddress,
     PublicResolver,

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from tasks.common.errors import UserError
-from tasks.reading.web import download as download_module
-from tasks.reading.web.download import download
+from article_flows.tasks.common.errors import UserError
+from article_flows.tasks.reading.web import download as download_module
+from article_flows.tasks.reading.web.download import download
 from tests.tasks.reading.web.web_support import Site, body, redirect, status
 
 DATA = bytes(range(256)) * 4_000

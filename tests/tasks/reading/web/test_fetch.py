@@ -10,9 +10,9 @@ from time import monotonic
 import pytest
 from aiohttp import web
 
-from tasks.common.errors import UserError
-from tasks.reading.base.rows import Reject, Row
-from tasks.reading.web.fetch import Entry, FetchLimits, fetch_articles
+from article_flows.tasks.common.errors import UserError
+from article_flows.tasks.reading.base.rows import Reject, Row
+from article_flows.tasks.reading.web.fetch import Entry, FetchLimits, fetch_articles
 from tests.tasks.reading.web.web_support import QUICK, Handler, Site, body, page, redirect, status
 
 
@@ -286,9 +286,9 @@ def test_closing_ends_all_at_once_though_nothing_answers() -> None:
 
 
 def test_a_worker_that_dies_or_hangs_costs_its_page_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    from tasks.reading.web import extract as fetch_extract
-    from tasks.reading.web import fetch as fetching
-    from tasks.reading.web.extract import Workers
+    from article_flows.tasks.reading.web import extract as fetch_extract
+    from article_flows.tasks.reading.web import fetch as fetching
+    from article_flows.tasks.reading.web.extract import Workers
 
     class Impatient(Workers):
         def __init__(self, count: int) -> None:

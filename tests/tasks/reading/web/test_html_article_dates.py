@@ -1,7 +1,7 @@
 import pytest
 
-from tasks.reading.web.extract import Page, article_of
-from tasks.reading.web.html_article import html_article
+from article_flows.tasks.reading.web.extract import Page, article_of
+from article_flows.tasks.reading.web.html_article import html_article
 from tests.tasks.reading.web.web_support import page
 
 DAY = '<meta property="article:published_time" content="2024-05-06">'

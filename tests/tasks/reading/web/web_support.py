@@ -10,7 +10,7 @@ from typing import Self
 from aiohttp import web
 from yarl import URL
 
-from tasks.reading.web.fetch import FetchLimits
+from article_flows.tasks.reading.web.fetch import FetchLimits
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

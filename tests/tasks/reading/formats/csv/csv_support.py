@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tasks.reading.base.place import LocalPlace
-from tasks.reading.base.rows import BATCH_ROWS, Record, Reject, Source
-from tasks.reading.formats.csv.reader import read_csv
+from article_flows.tasks.reading.base.byte_source import LocalFile
+from article_flows.tasks.reading.base.rows import BATCH_ROWS, Record, Reject, Source
+from article_flows.tasks.reading.formats.csv.reader import read_csv
 
 
 @dataclass
@@ -20,7 +20,7 @@ class Table:
 
 def read_table(path: Path, batch_rows: int = BATCH_ROWS, encoding: str = "") -> Table:
     """Read a file to its end."""
-    source = Source(LocalPlace(path), path.name, "csv", encoding)
+    source = Source(LocalFile(path), path.name, "csv", encoding)
     table = Table(facts=source.facts)
     for chunk in read_csv(source, batch_rows):
         assert 0 < len(chunk) <= batch_rows

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tasks.common.errors import UserError
-from tasks.reading.base.place import LocalPlace
-from tasks.reading.base.rows import Source
-from tasks.reading.formats.csv import rows as csv_rows
-from tasks.reading.formats.csv import sniff as csv_sniff
-from tasks.reading.formats.csv.reader import read_csv
+from article_flows.tasks.common.errors import UserError
+from article_flows.tasks.reading.base.byte_source import LocalFile
+from article_flows.tasks.reading.base.rows import Source
+from article_flows.tasks.reading.formats.csv import rows as csv_rows
+from article_flows.tasks.reading.formats.csv import sniff as csv_sniff
+from article_flows.tasks.reading.formats.csv.reader import read_csv
 from tests.tasks.reading.formats.csv.csv_support import read_all, read_table
 
 CHINESE = "疫情期间主流媒体的传播策略研究,以人民日报抖音号为例。"
@@ -293,7 +293,7 @@ def test_a_long_file_is_read_as_it_comes_and_closed_when_it_is_left(path: Path) 
     path.write_bytes(b"id,body\n" + ROWS[0] * 10_000)
     opened: list[BinaryIO] = []
 
-    class WatchedPlace(LocalPlace):
+    class WatchedPlace(LocalFile):
         def open(self) -> BinaryIO:
             opened.append(super().open())
             return opened[-1]

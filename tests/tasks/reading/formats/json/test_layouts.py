@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from tasks.reading.formats.json.layouts import Shape, layout_of
+from article_flows.tasks.reading.formats.json.layouts import Shape, layout_of
 
 ARTICLE = {"title": "x", "body": "A long text."}
 COMMENTS = (("a", 5), ("b", 0), ("c", 1))

@@ -3,11 +3,11 @@ from pathlib import Path
 
 import pytest
 
-import tasks.reading.formats.json.lines_reader
-from tasks.common.errors import UserError
-from tasks.reading.base.place import LocalPlace
-from tasks.reading.base.rows import RecordChunk, Source
-from tasks.reading.formats.json.lines_reader import read_jsonl
+from article_flows.tasks.common.errors import UserError
+from article_flows.tasks.reading.base.byte_source import LocalFile
+from article_flows.tasks.reading.base.rows import RecordChunk, Source
+from article_flows.tasks.reading.formats.json import lines_reader
+from article_flows.tasks.reading.formats.json.lines_reader import read_jsonl
 from tests.support import DEMO, ROOT
 
 REAL = ROOT.parent / "shared" / "data" / "dev" / "nasty" / "derived_from_real"
@@ -16,7 +16,7 @@ REAL = ROOT.parent / "shared" / "data" / "dev" / "nasty" / "derived_from_real"
 def read_all(path: Path, content: bytes, batch_rows: int = 1000) -> RecordChunk:
     path.write_bytes(content)
     everything = RecordChunk()
-    for chunk in read_jsonl(Source(LocalPlace(path), path.name, "jsonl"), batch_rows):
+    for chunk in read_jsonl(Source(LocalFile(path), path.name, "jsonl"), batch_rows):
         assert 0 < len(chunk) <= batch_rows
         everything.records += chunk.records
         everything.rows += chunk.rows
@@ -105,7 +105,7 @@ def test_a_cut_last_line_is_said_to_be_cut(path: Path) -> None:
 
 
 def test_a_line_without_end_is_skipped_unread(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tasks.reading.formats.json.lines_reader, "MAX_ELEMENT", 100)
+    monkeypatch.setattr(lines_reader, "MAX_ELEMENT", 100)
     long = b'{"body": "' + b"x" * 3_000_000 + b'"}'
     chunk = read_all(path, b'{"n": 1}\n' + long + b'\n{"n": 3}\n' + long)
     assert chunk.records == [{"n": 1}, {"n": 3}]
@@ -123,7 +123,7 @@ def test_lone_surrogates_and_large_integers_survive(path: Path) -> None:
 def test_chunks_end_at_their_rows_and_at_their_bytes(path: Path) -> None:
     rows = [{"n": n, "body": "x" * 3_000_000} for n in range(6)]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    source = Source(LocalPlace(path), "articles.jsonl", "jsonl")
+    source = Source(LocalFile(path), "articles.jsonl", "jsonl")
     assert [len(chunk) for chunk in read_jsonl(source, 1000)] == [3, 3]
     assert [len(chunk) for chunk in read_jsonl(source, 2)] == [2, 2, 2]
 
@@ -136,7 +136,7 @@ def test_an_empty_file_is_said_to_be_empty(path: Path, content: bytes) -> None:
 
 def test_a_file_that_is_gone_is_named(path: Path) -> None:
     with pytest.raises(UserError, match=r"^articles\.jsonl cannot be read: No such file"):
-        list(read_jsonl(Source(LocalPlace(path), "articles.jsonl", "jsonl")))
+        list(read_jsonl(Source(LocalFile(path), "articles.jsonl", "jsonl")))
 
 
 @pytest.mark.skipif(not REAL.exists(), reason="the development data is not here")
@@ -166,7 +166,7 @@ def test_a_line_of_millions_of_values_is_rejected(path: Path) -> None:
 def test_a_line_within_a_block_is_not_over_the_limit(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tasks.reading.formats.json.lines_reader, "MAX_ELEMENT", 100)
+    monkeypatch.setattr(lines_reader, "MAX_ELEMENT", 100)
     chunk = read_all(path, b'{"n": 1}\n{"n": "%s"}\n{"n": 3}\n' % (b"x" * 200))
     assert chunk.rows == [1, 3]
     assert [each.row for each in chunk.rejects] == [2]

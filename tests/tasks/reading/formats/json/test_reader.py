@@ -8,16 +8,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import tasks.reading.base.text_encoding
-import tasks.reading.formats.json.elements
-import tasks.reading.formats.json.reader
-import tasks.reading.formats.json.scanner
-import tasks.reading.formats.json.values
-from tasks.common.errors import UserError
-from tasks.reading.base.place import LocalPlace
-from tasks.reading.base.rows import RecordChunk, Source
-from tasks.reading.formats.json.reader import read_json
-from tasks.reading.formats.json.scanner import BracketScan
+from article_flows.tasks.common.errors import UserError
+from article_flows.tasks.reading.base import text_encoding
+from article_flows.tasks.reading.base.byte_source import LocalFile
+from article_flows.tasks.reading.base.rows import RecordChunk, Source
+from article_flows.tasks.reading.formats.json import elements, reader, scanner, values
+from article_flows.tasks.reading.formats.json.reader import read_json
+from article_flows.tasks.reading.formats.json.scanner import BracketScan
 
 CUT = "ends within its list"
 
@@ -30,7 +27,7 @@ def path(tmp_path: Path) -> Path:
 def read_all(path: Path, content: bytes) -> tuple[RecordChunk, str, dict[str, str]]:
     """All rows, the message of the error that ended them if any, and the facts."""
     path.write_bytes(content)
-    source = Source(LocalPlace(path), path.name, "json")
+    source = Source(LocalFile(path), path.name, "json")
     everything, error = RecordChunk(), ""
     try:
         for chunk in read_json(source):
@@ -170,8 +167,8 @@ def test_what_comes_after_the_document_is_rejected(path: Path, content: bytes) -
 def test_a_list_larger_than_the_head_and_what_comes_after_it(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tasks.reading.formats.json.reader, "HEAD", 1000)
-    monkeypatch.setattr(tasks.reading.base.text_encoding, "_BLOCK", 100)
+    monkeypatch.setattr(reader, "HEAD", 1000)
+    monkeypatch.setattr(text_encoding, "_BLOCK", 100)
     rows = [{"id": number, "refs": [{"x": "y"}], "body": "text " * 9} for number in range(500)]
     document = {"tags": [{"t": n} for n in range(30)], "data": rows, "more": [{"z": {}}] * 600}
     chunk, error, _ = read_all(path, json.dumps(document).encode())
@@ -181,7 +178,7 @@ def test_a_list_larger_than_the_head_and_what_comes_after_it(
 def test_an_element_that_is_too_large_is_passed_over(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tasks.reading.formats.json.elements, "MAX_ELEMENT", 3 << 20)
+    monkeypatch.setattr(elements, "MAX_ELEMENT", 3 << 20)
     for large in ('{"a": "' + "x" * 9_000_000 + '"}', '"' + "x" * 9_000_000 + '"'):
         chunk, error, _ = read_all(path, f'[{{"a": 1}}, {large}, {{"a": 3}}]'.encode())
         assert chunk.records == [{"a": 1}, {"a": 3}]
@@ -213,7 +210,7 @@ def test_memory_does_not_grow_with_a_single_line(path: Path) -> None:
             file.write((b"," + row) * 1000)
         file.write(b"]")
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    chunks = read_json(Source(LocalPlace(path), "articles.json", "json"))
+    chunks = read_json(Source(LocalFile(path), "articles.json", "json"))
     assert sum(chunk.num_rows for chunk in chunks) == 40_001
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     assert grown < 100 << 10  # KiB, of a file of 190 MiB
@@ -243,7 +240,7 @@ def test_any_rows_come_back(
 ) -> None:
     text = json.dumps(rows, indent=indent, ensure_ascii=escaped)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tasks.reading.base.text_encoding, "_BLOCK", block)
+        patch.setattr(text_encoding, "_BLOCK", block)
         path = tmp_path_factory.mktemp("json") / "articles.json"
         content = text.encode("utf-8", "surrogatepass" if escaped else "strict")
         chunk, error, _ = read_all(path, content)
@@ -271,9 +268,9 @@ def test_the_list_behind_a_large_member_is_found(
 
 
 def make_small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tasks.reading.base.text_encoding, "_BLOCK", 300)
-    monkeypatch.setattr(tasks.reading.formats.json.reader, "HEAD", 1_000)
-    monkeypatch.setattr(tasks.reading.formats.json.values, "MAX_ELEMENT", 4_000)
+    monkeypatch.setattr(text_encoding, "_BLOCK", 300)
+    monkeypatch.setattr(reader, "HEAD", 1_000)
+    monkeypatch.setattr(values, "MAX_ELEMENT", 4_000)
 
 
 @pytest.mark.parametrize("piece", [b"1,", b'"\\\\\\"",', b"[],", b"[{}],"])
@@ -282,14 +279,14 @@ def test_memory_does_not_grow_with_what_is_passed_over(
 ) -> None:
     make_small(monkeypatch)
     largest = 0
-    drop = tasks.reading.formats.json.scanner.Window.drop
+    drop = scanner.Window.drop
 
-    def watched(window: tasks.reading.formats.json.scanner.Window, count: int) -> None:
+    def watched(window: scanner.Window, count: int) -> None:
         nonlocal largest
         largest = max(largest, len(window.data))
         drop(window, count)
 
-    monkeypatch.setattr(tasks.reading.formats.json.scanner.Window, "drop", watched)
+    monkeypatch.setattr(scanner.Window, "drop", watched)
     content = b'{"meta": [' + piece * 20_000 + b'0], "data": [{"a": 1}]}'
     assert read_all(path, content)[0].records == [{"a": 1}]
     assert largest < 10_000
@@ -311,7 +308,7 @@ def test_a_large_object_without_a_list_is_one_reject(
 def test_an_element_over_the_limit_is_rejected_where_its_end_is_known_too(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tasks.reading.formats.json.elements, "MAX_ELEMENT", 2_000)
+    monkeypatch.setattr(elements, "MAX_ELEMENT", 2_000)
     chunk, _, _ = read_all(path, b'[{"a": 1}, {"a": "%s"}, {"a": 3}]' % (b"x" * 3_000))
     assert chunk.records == [{"a": 1}, {"a": 3}]
     assert [each.row for each in chunk.rejects] == [2]

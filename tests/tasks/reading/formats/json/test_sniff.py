@@ -1,6 +1,6 @@
 import pytest
 
-from tasks.reading.formats.json.sniff import looks_like_json, looks_like_jsonl
+from article_flows.tasks.reading.formats.json.sniff import looks_like_json, looks_like_jsonl
 
 LONG = b'{"id": 1, "body": "' + b"x" * 70_000
 

@@ -2,11 +2,11 @@ from pathlib import Path
 
 import pytest
 
-from tasks.common.errors import UserError
-from tasks.reading.base.place import LocalPlace
-from tasks.reading.base.rows import RecordChunk, Source
-from tasks.reading.formats.json.values import NotJsonError, parse_json
-from tasks.reading.formats.registry import format_of, read
+from article_flows.tasks.common.errors import UserError
+from article_flows.tasks.reading.base.byte_source import LocalFile
+from article_flows.tasks.reading.base.rows import RecordChunk, Source
+from article_flows.tasks.reading.formats.json.values import NotJsonError, parse_json
+from article_flows.tasks.reading.formats.registry import format_of, read
 from tests.support import ROOT
 
 SUITE = ROOT.parent / "shared" / "data" / "dev" / "nasty" / "json_testsuite" / "test_parsing"
@@ -72,7 +72,7 @@ def test_the_json_test_suite_through_the_front_door(format_name: str) -> None:
 
 
 def _read(path: Path, format_name: str) -> tuple[RecordChunk, str]:
-    everything, place = RecordChunk(), LocalPlace(path)
+    everything, place = RecordChunk(), LocalFile(path)
     try:
         for chunk in read(Source(place, path.name, format_name or format_of(place, path.name))):
             assert isinstance(chunk, RecordChunk)

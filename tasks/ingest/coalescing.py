@@ -10,16 +10,22 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tasks.cleaning.articles.build import CanonicalChunk
-from tasks.cleaning.columns.guesses import ColumnMap
-from tasks.ingest.source_report import SourceReport
-from tasks.reading.base.rows import BATCH_ROWS, CHUNK_BYTES, Record, RecordChunk, Reject
+from article_flows.tasks.cleaning.articles.build import CanonicalChunk
+from article_flows.tasks.cleaning.columns.guesses import ColumnMap
+from article_flows.tasks.ingest.source_report import SourceReport
+from article_flows.tasks.reading.base.rows import (
+    BATCH_ROWS,
+    CHUNK_BYTES,
+    Record,
+    RecordChunk,
+    Reject,
+)
 
 SMALL_ROWS = 20
 """Chunks of so many rows at most are put together with others."""
 
 
-class Piece(NamedTuple):
+class ChunkPart(NamedTuple):
     """A chunk of a source, with the source's report and what its columns were taken for."""
 
     report: SourceReport
@@ -28,7 +34,7 @@ class Piece(NamedTuple):
 
 
 @dataclass
-class Bundle:
+class CoalescedChunk:
     """Rows of one source or of several, whose columns are the same.
 
     Attributes:
@@ -78,9 +84,9 @@ class Bundle:
             yield self.reports[owner], told_rejects
 
 
-def bundled(pieces: Iterable[Piece]) -> Iterator[Bundle]:
+def coalesced(pieces: Iterable[ChunkPart]) -> Iterator[CoalescedChunk]:
     """Put small pieces with the same columns together, others go as they are; in their order."""
-    gathered: list[Piece] = []
+    gathered: list[ChunkPart] = []
     rows = size = 0
     for piece in pieces:
         small = len(piece.chunk) <= SMALL_ROWS
@@ -93,18 +99,18 @@ def bundled(pieces: Iterable[Piece]) -> Iterator[Bundle]:
             rows += len(piece.chunk)
             size += sum(map(_size, piece.chunk.records))
         else:
-            yield Bundle(piece.chunk, piece.columns, [piece.report])
+            yield CoalescedChunk(piece.chunk, piece.columns, [piece.report])
     if gathered:
         yield _together(gathered)
 
 
-def _together(pieces: list[Piece]) -> Bundle:
+def _together(pieces: list[ChunkPart]) -> CoalescedChunk:
     """Make one chunk of pieces, their rows under new numbers."""
     report, chunk, columns = pieces[0]
     if len(pieces) == 1:
-        return Bundle(chunk, columns, [report])
+        return CoalescedChunk(chunk, columns, [report])
     into = RecordChunk()
-    bundle = Bundle(into, columns, [])
+    bundle = CoalescedChunk(into, columns, [])
 
     def next_number(number: int) -> int:
         bundle.owners.append(len(bundle.reports) - 1)

@@ -9,23 +9,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import tasks.ingest.bundles
-from tasks.cleaning.articles.build import canonical
-from tasks.cleaning.columns.guesses import ColumnMap
-from tasks.cleaning.filters.rules import Rules
-from tasks.ingest.bundles import SMALL_ROWS, Bundle, Piece, bundled
-from tasks.ingest.load import Load
-from tasks.ingest.load_sources import ingest_sources
-from tasks.ingest.options import Loading
-from tasks.ingest.source_report import SourceReport
-from tasks.lake.lake import Lake
-from tasks.reading.base.rows import (
+from article_flows.tasks.cleaning.articles.build import canonical
+from article_flows.tasks.cleaning.columns.guesses import ColumnMap
+from article_flows.tasks.cleaning.filters.rules import Rules
+from article_flows.tasks.ingest import coalescing
+from article_flows.tasks.ingest.coalescing import SMALL_ROWS, ChunkPart, CoalescedChunk, coalesced
+from article_flows.tasks.ingest.load import Load
+from article_flows.tasks.ingest.load_sources import ingest_sources
+from article_flows.tasks.ingest.options import Loading
+from article_flows.tasks.ingest.source_report import SourceReport
+from article_flows.tasks.lake.lake import Lake
+from article_flows.tasks.reading.base.rows import (
     BATCH_ROWS,
     CHUNK_BYTES,
     RecordChunk,
     Reject,
 )
-from tasks.reading.sources.find import find_sources
+from article_flows.tasks.reading.sources.find import find_sources
 from tests.tasks.summarize.job_support import at
 
 BODY = ColumnMap({"body": "text"})
@@ -38,18 +38,18 @@ def chunk(*rows: int, reject: int = 0) -> RecordChunk:
     return RecordChunk([{"text": f"Text {row}."} for row in rows], list(rows), rejects)
 
 
-def piece(name: str, of: RecordChunk, columns: ColumnMap = BODY) -> Piece:
-    return Piece(SourceReport(name), of, columns)
+def piece(name: str, of: RecordChunk, columns: ColumnMap = BODY) -> ChunkPart:
+    return ChunkPart(SourceReport(name), of, columns)
 
 
-def names(bundle: Bundle) -> list[str]:
+def names(bundle: CoalescedChunk) -> list[str]:
     return [report.source for report in bundle.reports]
 
 
 def test_small_chunks_with_the_same_columns_become_one() -> None:
     pieces = [piece("a", chunk(1, 2)), piece("b", chunk(1, reject=2)), piece("c", chunk(7))]
 
-    (bundle,) = bundled(pieces)
+    (bundle,) = coalesced(pieces)
 
     assert names(bundle) == ["a", "b", "c"]
     rows = canonical(bundle.chunk, bundle.columns, bundle.source)
@@ -64,12 +64,12 @@ def test_other_columns_are_not_mixed_in_and_the_order_stays() -> None:
     report = SourceReport("b")
     pieces = [
         piece("a", chunk(1)),
-        Piece(report, chunk(1), OTHER),
-        Piece(report, chunk(2), OTHER),
+        ChunkPart(report, chunk(1), OTHER),
+        ChunkPart(report, chunk(2), OTHER),
         piece("c", chunk(1)),
     ]
 
-    first, second, third = bundled(pieces)
+    first, second, third = coalesced(pieces)
 
     assert [names(each) for each in (first, second, third)] == [["a"], ["b"], ["c"]]
     assert [each.columns for each in (first, second, third)] == [BODY, OTHER, BODY]
@@ -80,7 +80,7 @@ def test_large_chunks_go_as_they_are() -> None:
     large = chunk(*range(1, SMALL_ROWS + 2))
     pieces = [piece("a", chunk(1)), piece("b", large), piece("c", chunk(1))]
 
-    found = list(bundled(pieces))
+    found = list(coalesced(pieces))
 
     assert [names(each) for each in found] == [["a"], ["b"], ["c"]]
     assert found[1].chunk is large
@@ -90,15 +90,15 @@ def test_large_chunks_go_as_they_are() -> None:
 
 
 def test_a_bundle_is_no_larger_than_a_chunk() -> None:
-    found = list(bundled(piece(str(number), chunk(1)) for number in range(BATCH_ROWS + 5)))
+    found = list(coalesced(piece(str(number), chunk(1)) for number in range(BATCH_ROWS + 5)))
     assert [len(each.chunk) for each in found] == [BATCH_ROWS, 5]
     long = RecordChunk([{"text": "x" * (CHUNK_BYTES // 2)}], [1])
-    found = list(bundled(piece(str(number), long) for number in range(5)))
+    found = list(coalesced(piece(str(number), long) for number in range(5)))
     assert [len(each.chunk) for each in found] == [2, 2, 1]
 
 
 def test_one_source_alone_keeps_its_own_numbers() -> None:
-    (bundle,) = bundled([piece("a", chunk(5, 9, reject=7))])
+    (bundle,) = coalesced([piece("a", chunk(5, 9, reject=7))])
     rows = canonical(bundle.chunk, bundle.columns, bundle.source)
     assert rows.rows.tolist() == [5, 9]
     ((report, rejects),) = bundle.rejects_of(rows.rejects)
@@ -106,7 +106,7 @@ def test_one_source_alone_keeps_its_own_numbers() -> None:
 
 
 def test_no_piece_is_no_bundle() -> None:
-    assert list(bundled([])) == []
+    assert list(coalesced([])) == []
 
 
 LINES = st.lists(
@@ -160,7 +160,7 @@ def test_a_lake_is_the_same_with_and_without_bundles(
 
     together = load(folder, Lake(home / "together"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tasks.ingest.bundles, "SMALL_ROWS", -1)
+        patch.setattr(coalescing, "SMALL_ROWS", -1)
         alone = load(folder, Lake(home / "alone"))
 
     assert together == alone
@@ -173,14 +173,14 @@ def test_a_folder_of_documents_costs_one_pass(
     for number in range(60):
         text = f"It was day {number}. {'More was said. ' * number}"
         (tmp_path / "in" / f"{number}.txt").write_text(text)
-    passes: list[Bundle] = []
+    passes: list[CoalescedChunk] = []
 
     def counted(*given: Any) -> Any:
-        for each in bundled(*given):
+        for each in coalesced(*given):
             passes.append(each)
             yield each
 
-    monkeypatch.setattr("tasks.ingest.load_sources.bundled", counted)
+    monkeypatch.setattr("article_flows.tasks.ingest.load_sources.bundled", counted)
 
     reports, articles, rejects = load(tmp_path / "in", Lake(tmp_path / "lake"))
 

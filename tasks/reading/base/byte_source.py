@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 
-class Place(Protocol):
+class ByteSource(Protocol):
     """Something that can be read from its start as often as one likes; hashable and small.
 
     What inherits from it explicitly needs no `open_seekable` of its own where `open` will do.
@@ -42,7 +42,7 @@ class Place(Protocol):
 
 
 @dataclass(frozen=True)
-class LocalPlace(Place):
+class LocalFile(ByteSource):
     """A file of this machine."""
 
     path: Path
