@@ -26,7 +26,7 @@ setup: $(READY)
 
 # 100 articles, English and Chinese, into lake/: no key, no network.
 demo: $(READY)
-	@$(DEMO) $(BIN)/article-flows run demo --lake lake --recipe digest --base-url embedded
+	@$(DEMO) $(BIN)/article-flows run demo --lake lake --recipe digest --base-url mock
 
 # The demo's runs in Prefect's UI.
 demo-ui: $(READY)

@@ -11,7 +11,7 @@ from pydantic.config import JsonDict
 from article_flows.tasks.common.article_schema import MAX_CHARS
 
 LIST_PRICE = -1.0
-EMBEDDED = "embedded"
+MOCK = "mock"
 
 DateOrder: TypeAlias = Literal["auto", "day-first", "month-first"]
 """What a user can say of dates such as 01/02/2024."""
@@ -158,15 +158,15 @@ class SummarizeSettings(LakeSettings):
         description="Name of a shipped recipe (summary, digest, headline_zh) or path of a .yaml.",
     )
     base_url: Annotated[str, Field(min_length=1)] = Field(
-        default=EMBEDDED,
+        default=MOCK,
         description=(
-            "OpenAI-compatible endpoint, up to and including /v1. 'embedded' starts one on this "
+            "OpenAI-compatible endpoint, up to and including /v1. 'mock' starts one on this "
             "machine that picks sentences out of the article: free, and not a language model."
         ),
     )
     model: str = Field(
         default="",
-        description="Model to ask; empty only with the embedded endpoint.",
+        description="Model to ask; empty only with the mock endpoint.",
     )
     api_key_secret: str = Field(
         default="",
@@ -246,9 +246,9 @@ class SummarizeSettings(LakeSettings):
         default=False,
         description="Ask again about articles that the endpoint has refused for good.",
     )
-    client: Literal["aiohttp", "openai"] = Field(
-        default="aiohttp",
-        description="aiohttp: our own HTTP client, the fast way; openai: the official client.",
+    client: Literal["built-in", "openai"] = Field(
+        default="built-in",
+        description="built-in: a fast HTTP client of our own; openai: the official client, slower.",
     )
 
 

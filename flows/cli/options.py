@@ -20,7 +20,7 @@ class AskOptions(SummarizeSettings):
         default="",
         description=(
             "OpenAI-compatible endpoint, up to and including /v1. Default: OPENAI_BASE_URL, else "
-            "OpenAI where OPENAI_API_KEY is set, else 'embedded', a free stand-in on this machine "
+            "OpenAI where OPENAI_API_KEY is set, else 'mock', a free stand-in on this machine "
             "that picks sentences out of the article and is no language model."
         ),
     )

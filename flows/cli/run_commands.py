@@ -26,7 +26,7 @@ from article_flows.tasks.settings import (
     PipelineSettings,
     SummarizeSettings,
 )
-from article_flows.tasks.summarize.endpoint import EMBEDDED_MODEL, base_url_from, resolve_endpoint
+from article_flows.tasks.summarize.endpoint import MOCK_MODEL, base_url_from, resolve_endpoint
 
 if TYPE_CHECKING:
     from prefect import Flow
@@ -92,7 +92,7 @@ def _see_sources(settings: IngestSettings) -> None:
 def _resolved(options: SummarizeSettings, *, dry_run: bool) -> SummarizeSettings:
     """The options with the endpoint filled in, checked before anything is started."""
     environment = dict(os.environ)
-    if dry_run and options.model and options.model != EMBEDDED_MODEL:
+    if dry_run and options.model and options.model != MOCK_MODEL:
         # Who asks for the price of a model may have no key for it yet.
         environment.setdefault("OPENAI_API_KEY", "none")
     base_url = base_url_from(options.base_url, environment)

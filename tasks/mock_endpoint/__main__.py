@@ -74,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _fail(message: str) -> int:
-    print(f"embedded endpoint: {message}", file=sys.stderr)
+    print(f"mock endpoint: {message}", file=sys.stderr)
     return 2
 
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from article_flows.tasks.common.package_data import IMPORT_ROOT
 
-API_KEY_VARIABLE: Final = "EMBEDDED_ENDPOINT_API_KEY"
+API_KEY_VARIABLE: Final = "MOCK_ENDPOINT_API_KEY"
 """Where the endpoint's API key comes from: the environment shows in no list of processes."""
 _SECONDS_TO_STOP: Final = 5.0
 
@@ -55,7 +55,7 @@ def running_mock_endpoint(
             if not line:
                 stderr.seek(0)
                 said = stderr.read().decode(errors="replace").strip() or "(nothing)"
-                raise RuntimeError(f"the embedded endpoint did not start; it wrote: {said}")
+                raise RuntimeError(f"the mock endpoint did not start; it wrote: {said}")
             yield line.split()[0]
         finally:
             try:

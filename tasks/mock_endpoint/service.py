@@ -115,7 +115,7 @@ class Service:
         """Return the headers of every response."""
         return {
             "Content-Type": "application/json",
-            "x-embedded-endpoint": NOTICE,
+            "x-mock-endpoint": NOTICE,
             "x-request-id": f"req_{self._call_id()}",
             **self._quota.headers(),
         }

@@ -16,9 +16,9 @@ from article_flows.tasks.llm.gateway.gateway import Gateway
 from article_flows.tasks.llm.protocol.prices import FREE, Price
 from article_flows.tasks.llm.transports.base import Transport
 from article_flows.tasks.llm.transports.http_transport import HttpTransport
-from article_flows.tasks.settings import EMBEDDED, LIST_PRICE, SummarizeSettings
+from article_flows.tasks.settings import LIST_PRICE, MOCK, SummarizeSettings
 
-EMBEDDED_MODEL = "extractive-v1"
+MOCK_MODEL = "extractive-v1"
 _OPENAI = "https://api.openai.com/v1"
 
 
@@ -29,35 +29,35 @@ class Endpoint:
     base_url: str
     model: str
     price: Price | None
-    embedded: bool
+    is_mock: bool
     api_key: str | None = field(default=None, repr=False)
 
     def describe(self) -> str:
-        """In words, for the report; says plainly what the embedded one is."""
-        if self.embedded:
-            return f"{self.model} (embedded: picks sentences, not a language model)"
+        """In words, for the report; says plainly what the mock endpoint is."""
+        if self.is_mock:
+            return f"{self.model} (mock endpoint: picks sentences, not a language model)"
         return f"{self.model} at {self.base_url}"
 
 
 def resolve_endpoint(settings: SummarizeSettings) -> Endpoint:
-    """The endpoint that the settings name; the embedded one has its URL only once it runs.
+    """The endpoint that the settings name; the mock endpoint has its URL only once it runs.
 
     Raises:
         UserError: the URL is none, or carries a key; no model is named; there is no such block.
     """
     price = _price(settings)
-    if settings.base_url == EMBEDDED:
-        if settings.model not in ("", EMBEDDED_MODEL):
+    if settings.base_url == MOCK:
+        if settings.model not in ("", MOCK_MODEL):
             raise UsageError(
-                f"the embedded endpoint is not {settings.model}; "
+                f"the mock endpoint is not {settings.model}; "
                 "set OPENAI_API_KEY or say where the model is with --base-url"
             )
-        return Endpoint(EMBEDDED, EMBEDDED_MODEL, price or FREE, embedded=True)
+        return Endpoint(MOCK, MOCK_MODEL, price or FREE, is_mock=True)
     _check_url(settings.base_url)
     if not settings.model:
         raise UsageError(
             f"no model named for {settings.base_url}; "
-            "name one with --model, or take the free stand-in with --base-url embedded"
+            "name one with --model, or take the free stand-in with --base-url mock"
         )
     price = price or Price.of_model(settings.model, settings.base_url)
     if settings.budget_usd and price is None:
@@ -69,7 +69,7 @@ def resolve_endpoint(settings: SummarizeSettings) -> Endpoint:
         settings.base_url.rstrip("/"),
         settings.model,
         price,
-        embedded=False,
+        is_mock=False,
         api_key=_api_key(settings),
     )
 
@@ -77,11 +77,11 @@ def resolve_endpoint(settings: SummarizeSettings) -> Endpoint:
 def base_url_from(given: str | None, environment: Mapping[str, str]) -> str:
     """The endpoint of a command line: what is given, else OPENAI_BASE_URL, else OpenAI's own.
 
-    OpenAI's own only where OPENAI_API_KEY is set; else the embedded one, which is free.
+    OpenAI's own only where OPENAI_API_KEY is set; else the mock endpoint, which is free.
     """
     if given or environment.get("OPENAI_BASE_URL"):
         return given or environment["OPENAI_BASE_URL"]
-    return _OPENAI if environment.get("OPENAI_API_KEY") else EMBEDDED
+    return _OPENAI if environment.get("OPENAI_API_KEY") else MOCK
 
 
 def build_gateway(endpoint: Endpoint, base_url: str, settings: SummarizeSettings) -> Gateway:

@@ -91,9 +91,9 @@ def open_job(
             stack.enter_context(hold(ARTICLE_PARTS, shared=True)),
         ]
         base_url = endpoint.base_url
-        if endpoint.embedded:
+        if endpoint.is_mock:
             if mock_endpoint is None:
-                raise UsageError("there is no embedded endpoint here; give a base URL")
+                raise UsageError("there is no mock endpoint here; give a base URL")
             base_url = stack.enter_context(mock_endpoint())
         journals = open_journals(
             *(table.lake.storage, table.name, run_name),

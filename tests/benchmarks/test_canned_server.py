@@ -225,5 +225,5 @@ def test_options_that_contradict_each_other_are_one_line() -> None:
         check=False,
     )
     assert finished.returncode == 2
-    assert finished.stderr.startswith("embedded endpoint: canned answers read no prompt")
+    assert finished.stderr.startswith("mock endpoint: canned answers read no prompt")
     assert finished.stderr.count("\n") == 1

@@ -16,7 +16,7 @@ from article_flows.tasks.settings import (
 
 def test_the_defaults_are_the_demo_on_the_mock_endpoint() -> None:
     settings = PipelineSettings()
-    assert (settings.sources, settings.base_url, settings.model) == (["demo"], "embedded", "")
+    assert (settings.sources, settings.base_url, settings.model) == (["demo"], "mock", "")
     assert settings.for_ingest() == IngestSettings()
     assert settings.for_summarize() == SummarizeSettings()
 

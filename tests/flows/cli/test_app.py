@@ -67,7 +67,7 @@ def test_a_database_of_a_newer_prefect_is_one_clear_line(
         connection.execute("UPDATE alembic_version SET version_num = 'ffffffffffff'")
     changes = {"PREFECT_API_URL": "", "PREFECT_HOME": str(home)}
 
-    completed = run_cli("run", "demo", "--lake", lake, "--base-url", "embedded", **changes)
+    completed = run_cli("run", "demo", "--lake", lake, "--base-url", "mock", **changes)
 
     assert completed.returncode == 1, completed.stderr
     (line,) = completed.stderr.splitlines()

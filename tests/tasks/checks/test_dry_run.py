@@ -160,7 +160,7 @@ def test_an_unknown_price_is_said_to_be_unknown(lake: Lake) -> None:
     fill(lake, [article("a1")])
     settings = asking(lake, "http://127.0.0.1:1/v1", model="nobody-knows-this-model")
     assert estimated(settings).cost_usd is None
-    assert estimated(asking(lake, "embedded")).cost_usd == 0
+    assert estimated(asking(lake, "mock")).cost_usd == 0
 
 
 def test_long_prompts_are_dear_and_many_short_ones_are_no_long_one(lake: Lake) -> None:

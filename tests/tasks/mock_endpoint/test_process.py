@@ -152,5 +152,5 @@ def test_a_fault_it_does_not_know_is_one_line() -> None:
     )
     assert finished.returncode == 2
     assert finished.stdout == ""
-    assert finished.stderr.startswith("embedded endpoint: unknown fault 'http_501=1'")
+    assert finished.stderr.startswith("mock endpoint: unknown fault 'http_501=1'")
     assert finished.stderr.count("\n") == 1

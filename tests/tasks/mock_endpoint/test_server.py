@@ -68,7 +68,7 @@ async def test_the_shape_of_an_answer() -> None:
         again = await caller.post(chat(model="gpt-x"))
     assert reply.status == 200
     assert reply.headers["content-type"] == "application/json"
-    assert "not a language model" in reply.headers["x-embedded-endpoint"]
+    assert "not a language model" in reply.headers["x-mock-endpoint"]
     assert reply.headers["x-request-id"] != again.headers["x-request-id"]
     assert reply.json["id"] != again.json["id"]
     assert reply.json["model"] == "gpt-x"

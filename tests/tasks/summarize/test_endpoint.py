@@ -10,7 +10,7 @@ from article_flows.tasks.common.errors import UsageError, UserError
 from article_flows.tasks.llm.protocol.chat import Usage
 from article_flows.tasks.settings import SummarizeSettings
 from article_flows.tasks.summarize.endpoint import (
-    EMBEDDED_MODEL,
+    MOCK_MODEL,
     base_url_from,
     build_gateway,
     resolve_endpoint,
@@ -33,13 +33,13 @@ def settings(**values: Any) -> SummarizeSettings:
 @pytest.mark.parametrize(
     ("given", "environment", "url"),
     [
-        (None, {}, "embedded"),
+        (None, {}, "mock"),
         (None, {"OPENAI_API_KEY": KEY}, "https://api.openai.com/v1"),
         (None, {"OPENAI_BASE_URL": OWN}, OWN),
         (None, {"OPENAI_BASE_URL": OWN, "OPENAI_API_KEY": KEY}, OWN),
-        (None, {"OPENAI_BASE_URL": "", "OPENAI_API_KEY": ""}, "embedded"),
+        (None, {"OPENAI_BASE_URL": "", "OPENAI_API_KEY": ""}, "mock"),
         ("", {"OPENAI_BASE_URL": OWN}, OWN),
-        ("embedded", {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": OWN}, "embedded"),
+        ("mock", {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": OWN}, "mock"),
         ("http://given/v1", {"OPENAI_BASE_URL": OWN}, "http://given/v1"),
     ],
 )
@@ -49,13 +49,13 @@ def test_the_url_is_what_is_given_else_of_the_environment_else_free(
     assert base_url_from(given, environment) == url
 
 
-@pytest.mark.parametrize("model", ["", EMBEDDED_MODEL])
+@pytest.mark.parametrize("model", ["", MOCK_MODEL])
 def test_the_mock_endpoint_is_free_and_says_what_it_is(
     monkeypatch: pytest.MonkeyPatch, model: str
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    resolved = resolve_endpoint(settings(base_url="embedded", model=model))
-    assert (resolved.embedded, resolved.model, resolved.api_key) == (True, EMBEDDED_MODEL, None)
+    resolved = resolve_endpoint(settings(base_url="mock", model=model))
+    assert (resolved.is_mock, resolved.model, resolved.api_key) == (True, MOCK_MODEL, None)
     assert resolved.price is not None
     assert resolved.price.cost(Usage(10**6, 0, 10**6)) == 0
     assert "not a language model" in resolved.describe()
@@ -63,14 +63,14 @@ def test_the_mock_endpoint_is_free_and_says_what_it_is(
 
 def test_an_endpoint_of_ones_own_is_taken_as_it_is() -> None:
     resolved = resolve_endpoint(settings(base_url=f"{OWN}/", model="qwen"))
-    assert (resolved.base_url, resolved.model, resolved.embedded) == (OWN, "qwen", False)
+    assert (resolved.base_url, resolved.model, resolved.is_mock) == (OWN, "qwen", False)
     assert resolved.describe() == f"qwen at {OWN}"
 
 
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"base_url": "embedded", "model": "gpt-4o"}, "the embedded endpoint is not gpt-4o"),
+        ({"base_url": "mock", "model": "gpt-4o"}, "the mock endpoint is not gpt-4o"),
         ({"base_url": OWN}, "no model named for http://localhost:8000/v1"),
         ({"base_url": "localhost:8000", "model": "m"}, "not a URL"),
         ({"base_url": "ftp://host/v1", "model": "m"}, "not a URL"),
@@ -120,9 +120,9 @@ def test_prices_are_those_given_else_the_list_else_unknown() -> None:
     listed = cost(model="gpt-4o-mini")
     assert listed is not None
     assert listed > 0
-    embedded = resolve_endpoint(settings(price_in=1.0, price_out=2.0)).price
-    assert embedded is not None
-    assert embedded.cost(usage) == pytest.approx(5.0)
+    mock = resolve_endpoint(settings(price_in=1.0, price_out=2.0)).price
+    assert mock is not None
+    assert mock.cost(usage) == pytest.approx(5.0)
 
 
 def test_the_key_is_taken_from_the_environment_trimmed_and_never_shown(
@@ -148,10 +148,10 @@ def test_a_key_that_no_header_can_hold_is_refused_without_being_shown(
     assert KEY not in str(caught.value)
 
 
-@pytest.mark.parametrize("client", ["aiohttp", "openai"])
+@pytest.mark.parametrize("client", ["built-in", "openai"])
 def test_either_client_reaches_the_endpoint(client: str) -> None:
     url = endpoint().base_url
-    chosen = settings(base_url=url, model=EMBEDDED_MODEL, client=client)
+    chosen = settings(base_url=url, model=MOCK_MODEL, client=client)
     resolved = resolve_endpoint(chosen)
 
     async def probe() -> str | None:

@@ -189,15 +189,15 @@ def test_a_table_has_one_name_for_its_lock_and_its_journals(lake: Lake) -> None:
 
 @pytest.mark.slow
 def test_the_mock_endpoint_is_there_for_as_long_as_the_job(lake: Lake) -> None:
-    ran = run(asking(lake, "embedded"))
+    ran = run(asking(lake, "mock"))
     # It is an endpoint without faults: it refuses no word.
     assert (ran.counts.answered, ran.counts.copied) == (len(IDS) + 2, 2)
 
 
 def test_a_caller_that_brings_no_mock_endpoint_is_told_so(lake: Lake) -> None:
     with (
-        pytest.raises(UsageError, match="no embedded endpoint here"),
-        open_job(asking(lake, "embedded"), "run-id"),
+        pytest.raises(UsageError, match="no mock endpoint here"),
+        open_job(asking(lake, "mock"), "run-id"),
     ):
         pass
 

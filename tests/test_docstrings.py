@@ -1,0 +1,21 @@
+"""Examples in docstrings run, and give what they say."""
+
+import doctest
+from importlib import import_module
+
+import pytest
+
+from tests import house
+
+WITH_EXAMPLES = [
+    module for module, path in house.code().items() if ">>> " in path.read_text(encoding="utf-8")
+]
+
+
+@pytest.mark.parametrize("module", WITH_EXAMPLES)
+def test_examples_give_what_they_say(module: str) -> None:
+    result = doctest.testmod(
+        import_module(house.PACKAGE + module), optionflags=doctest.NORMALIZE_WHITESPACE
+    )
+    assert result.attempted
+    assert not result.failed
