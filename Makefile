@@ -15,7 +15,7 @@ LONGEST := $(addprefix tests/,test_soak.py test_soak_object_store.py flows/cli/t
 DEMO := env -u PREFECT_API_URL -u PREFECT_API_KEY -u PREFECT_PROFILE -u OPENAI_API_KEY \
 	-u OPENAI_BASE_URL PREFECT_HOME=$(CURDIR)/.prefect PREFECT_SERVER_ANALYTICS_ENABLED=false DO_NOT_TRACK=1
 
-.PHONY: demo demo-ui test test-pythons lint house format bench bootstrap system setup clean
+.PHONY: demo demo-ui test test-pythons lint house format docs pictures bench bootstrap system setup clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -53,6 +53,20 @@ format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# The documentation site, in site/. What it needs comes with the extra `docs`.
+DOCS_READY := $(VENV)/.docs-ready
+$(DOCS_READY): $(READY)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'
+	touch $(DOCS_READY)
+
+docs: $(DOCS_READY)
+	$(BIN)/python docs/generate_cli.py
+	NO_MKDOCS_2_WARNING=true $(BIN)/mkdocs build --strict --quiet
+
+# The pictures of README and docs/: the terminal's is of a real run of the demo.
+pictures: $(READY)
+	@$(DEMO) $(BIN)/python docs/generate_pictures.py
+
 # Side by side with the naive ways; about 20 minutes. Some of it: make bench BENCH='--only rpm'.
 bench: $(READY)
 	$(BIN)/python -m benchmarks $(BENCH)
@@ -67,4 +81,4 @@ system:
 	apt-get install --yes python3 python3-venv make
 
 clean:
-	rm -rf $(VENV) .prefect build lake
+	rm -rf $(VENV) .prefect build lake site
