@@ -31,15 +31,16 @@ def page() -> str:
     """Return the page: a table of the commands, then each with its arguments and options."""
     reference = app.generate_docs(output_format="markdown")
     commands = re.findall(r"^\* \[`(\w+)`\]\(#article-flows-\w+\): (.*)$", reference, re.MULTILINE)
+    # The sections are in the order of the app, the list above them is sorted by name.
+    commands.sort(key=lambda command: reference.index(f"\n## article-flows {command[0]}\n"))
     rows = [f"| [`{name}`](#article-flows-{name}) | {words} |" for name, words in commands]
-    # Sections in the order of the app, without the lists of commands at the top.
     sections = reference[reference.index("\n## article-flows ") + 1 :]
     sections = re.sub(r' \*\[default: (""|\[\]|False)\]\*', "", sections)
     sections = re.sub(r"\n{3,}", "\n\n", sections).replace("```console", "```text")
-    faults = f"{_endpoint_help()}\n"
+    endpoint_help = _endpoint_help()
     sections = re.sub(
         r"(## article-flows endpoint\n.*?)(?=\n## |\Z)",
-        lambda section: f"{section.group(1).rstrip()}\n\n```text\n{faults}```\n",
+        lambda section: f"{section.group(1).rstrip()}\n\n```text\n{endpoint_help}\n```\n",
         sections,
         flags=re.DOTALL,
     )
