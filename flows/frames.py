@@ -24,7 +24,7 @@ from article_flows.tasks.orchestration.event_loop_task_runner import EventLoopTa
 from article_flows.tasks.orchestration.sync_calls import result_of
 from article_flows.tasks.settings import MOCK, PipelineSettings
 from article_flows.tasks.summarize.endpoint import base_url_from
-from article_flows.tasks.summarize.frame_rows import answers_of, frame_rows
+from article_flows.tasks.summarize.frame_rows import OUTCOME_COLUMNS, answers_of, frame_rows
 from article_flows.tasks.summarize.open_job import open_table
 from article_flows.tasks.summarize.report import SummarizeReport
 
@@ -71,8 +71,8 @@ def summarize_frame(
 
     Raises:
         UserError: The recipe, the endpoint or the frame cannot be used, or the run had to stop
-            (StoppedRun). What was answered before that stays in the lake; a temporary lake is kept
-            then, and a note of the exception names it.
+            (StoppedRun). What was answered before that stays in the lake: a temporary lake is
+            kept then, and a note of the exception names it.
 
     Example:
         >>> frame = pd.DataFrame({"title": ["A bridge"], "text": ["The council met. It voted."]})
@@ -91,6 +91,8 @@ def summarize_frame(
             **settings,
         )
         table, _ = open_table(chosen)
+        if names := OUTCOME_COLUMNS & set(table.recipe.fields):
+            raise UsageError(f"summarize_frame: the recipe has a field {min(names)}; rename it")
         rows = frame_rows(chosen, len(articles))
         if len(articles):
             state = state_of(summarize_rows, chosen, rows.texts)
@@ -119,7 +121,7 @@ def summarize_rows(settings: PipelineSettings, only: KeySet) -> SummarizeReport:
 
 @contextmanager
 def _lake_folder(lake: str | os.PathLike[str] | None) -> Iterator[str]:
-    """Give a lake, or a temporary one, which is kept if an exception ends the block."""
+    """Give a lake, or a temporary one, which outlives an exception if it has an answer."""
     if lake is not None:
         yield os.fspath(lake)
         return
@@ -127,7 +129,7 @@ def _lake_folder(lake: str | os.PathLike[str] | None) -> Iterator[str]:
     try:
         yield folder
     except BaseException as error:
-        if Path(folder, "articles").exists():
+        if _has_answers(Path(folder)):
             error.add_note(
                 f"What was answered is kept in {folder}: "
                 f'summarize_frame(..., lake="{folder}") goes on from there.'
@@ -136,6 +138,12 @@ def _lake_folder(lake: str | os.PathLike[str] | None) -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
         raise
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def _has_answers(lake: Path) -> bool:
+    """Return whether a lake has an answer, in a table or in a journal."""
+    patterns = ("summaries/*/*/*.parquet", "_staging/journals/*/*")
+    return any(path.is_file() for pattern in patterns for path in lake.glob(pattern))
 
 
 def _recipe_file(recipe: str | os.PathLike[str] | Recipe, folder: Path) -> str:

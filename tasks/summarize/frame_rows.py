@@ -25,6 +25,8 @@ from article_flows.tasks.settings import IngestSettings
 
 ANSWERED, FAILED, REJECTED, LEFT = "answered", "failed", "rejected", "left"
 """The values of ``status``: what became of a row."""
+OUTCOME_COLUMNS = frozenset(("status", "error_class", "error_message"))
+"""Columns beside the recipe's fields and the facts of the request."""
 _FAILURE_FACTS = tuple(
     name
     for name in FAILURE_SCHEMA.names
@@ -73,6 +75,8 @@ def frame_rows(settings: IngestSettings, count: int) -> FrameRows:
     ids = np.full(count, None, object)
     hashes = np.full(count, None, object)
     rejected: dict[int, str] = {}
+    if not count:
+        return FrameRows(_keys(ids, hashes), rejected)
     sources = sources_of(settings)
     (source,) = sources
     loading = loading_of(settings, Lake(settings.lake), sources)
