@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from tempfile import TemporaryDirectory
-from typing import Annotated, Any, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import (
     BaseModel,
@@ -18,6 +18,16 @@ from pydantic.config import JsonDict
 
 from article_flows.tasks.common import frames
 from article_flows.tasks.common.article_schema import MAX_CHARS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+
+    SourceSpecs: TypeAlias = Sequence[str | pd.DataFrame]
+else:
+    # DataFrames are spooled before validation; Prefect's form knows names only.
+    SourceSpecs = list[str]
 
 LIST_PRICE = -1.0
 MOCK = "mock"
@@ -134,7 +144,7 @@ class IngestSettings(LakeSettings, LoadRules):
     _spooled: TemporaryDirectory[str] | None = PrivateAttr(default=None)
     """Where DataFrames among the sources are; removed with this object."""
 
-    sources: Annotated[list[str], Field(min_length=1)] = Field(
+    sources: Annotated[SourceSpecs, Field(min_length=1)] = Field(
         default=["demo"],
         description=(
             "Files, folders or globs on the machine that runs the flow, s3:// or https:// "
@@ -160,6 +170,11 @@ class IngestSettings(LakeSettings, LoadRules):
             "otherwise the new one replaces it, and the old one is kept in superseded/."
         ),
     )
+
+    @property
+    def source_names(self) -> list[str]:
+        """The sources as strings: a DataFrame is the file that it was spooled to."""
+        return [str(source) for source in self.sources]
 
     @model_validator(mode="wrap")
     @classmethod
@@ -296,7 +311,7 @@ def run_label(settings: LakeSettings) -> str:
     if isinstance(settings, IngestSettings):
         names = (
             frames.NAME if source.startswith(frames.PREFIX) else source
-            for source in settings.sources[:3]
+            for source in settings.source_names[:3]
         )
         words.append(", ".join(names))
     return " · ".join(words)[:120]

@@ -85,7 +85,7 @@ def ingest(settings: IngestSettings, *, as_json: bool) -> int:
 def _see_sources(settings: IngestSettings) -> None:
     """Fail at once if the sources or columns cannot be; what is far away is seen by the run."""
     parse_column_options(settings.columns)
-    near = [source for source in settings.sources if "://" not in source]
+    near = [source for source in settings.source_names if "://" not in source]
     if near:
         sources_of(settings.model_copy(update={"sources": near}))
 
