@@ -180,7 +180,7 @@ class IngestSettings(LakeSettings, LoadRules):
     @classmethod
     def _spool_frames(cls, data: Any, validate: ModelWrapValidatorHandler[Self]) -> Self:
         spooled = None
-        if isinstance(data, dict) and isinstance(data.get("sources"), list):
+        if isinstance(data, dict) and isinstance(data.get("sources"), (list, tuple)):
             sources, spooled = frames.spool_frames(data["sources"])
             data = {**data, "sources": sources}
         settings = validate(data)

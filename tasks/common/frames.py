@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,9 @@ NAME = "dataframe"
 _ROW_GROUP = 10_000
 
 
-def spool_frames(sources: list[Any]) -> tuple[list[Any], TemporaryDirectory[str] | None]:
+def spool_frames(
+    sources: Sequence[Any],
+) -> tuple[Sequence[Any], TemporaryDirectory[str] | None]:
     """Replace the DataFrames among sources by specs of Parquet files.
 
     Returns:
