@@ -10,7 +10,6 @@ from contextlib import suppress
 from typing import Any, ParamSpec, TypeVar
 
 from prefect import Flow, get_run_logger
-from prefect.artifacts import create_markdown_artifact
 from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext
 from prefect.runtime import flow_run
@@ -19,6 +18,7 @@ from prefect.states import Cancelled, Completed, Failed
 from article_flows.tasks.common.errors import BudgetSpent, InterruptedRun, StoppedRun, UserError
 from article_flows.tasks.common.signals import Interrupted, interrupted_by, interruptible
 from article_flows.tasks.orchestration.api_outage import absence
+from article_flows.tasks.orchestration.sync_calls import publish_markdown
 from article_flows.tasks.settings import LakeSettings, run_label
 
 P = ParamSpec("P")
@@ -29,7 +29,7 @@ _ended: dict[str, State[Any]] = {}
 """How the flows' own code has ended in this process, by the names of their functions."""
 
 
-def state_of(flow: Flow[[S], R], settings: S) -> State[R]:
+def state_of(flow: Flow[P, R], *args: P.args, **kwargs: P.kwargs) -> State[R]:
     """Run a flow, and say how it ended, also where Prefect's API is not there to hear it.
 
     Prefect's engine raises where it cannot begin or end a run without its API. How the flow's own
@@ -38,12 +38,12 @@ def state_of(flow: Flow[[S], R], settings: S) -> State[R]:
     name = flow.fn.__name__
     _ended.pop(name, None)
     try:
-        return flow(settings, return_state=True)
+        return flow(*args, return_state=True, **kwargs)
     except Exception as error:
         if name not in _ended and FlowRunContext.get() is not None:
             get_run_logger().warning("%s goes on without a run of its own: %s", flow.name, error)
             with suppress(Exception):
-                flow.fn(settings)
+                flow.fn(*args, **kwargs)
         if name not in _ended:
             raise
         absence.away = True
@@ -68,7 +68,7 @@ def publish(markdown: str, key: str) -> None:
     if not absence.is_over():
         return
     try:
-        create_markdown_artifact(markdown, key=key)
+        publish_markdown(markdown, key)
     except Exception as error:
         get_run_logger().warning("%s is not in the UI: %s", key, error)
 

@@ -15,6 +15,7 @@ from article_flows.flows.summarize import BATCHES_IN_FLIGHT, summarize_articles
 from article_flows.tasks.common.errors import BudgetSpent, StoppedRun
 from article_flows.tasks.ingest.report import IngestReport
 from article_flows.tasks.orchestration.event_loop_task_runner import EventLoopTaskRunner
+from article_flows.tasks.orchestration.sync_calls import result_of, result_or_error
 from article_flows.tasks.reports.ingest_markdown import ingest_markdown
 from article_flows.tasks.reports.markdown import summarize_markdown
 from article_flows.tasks.settings import PipelineSettings
@@ -48,11 +49,11 @@ def article_pipeline(
     Raises:
         UserError: as the two flows; a run that had to stop comes with its report.
     """
-    loaded = state_of(ingest_articles, settings.for_ingest()).result()
+    loaded = result_of(state_of(ingest_articles, settings.for_ingest()))
     state = state_of(summarize_articles, settings.for_summarize())
-    ended = state.result(raise_on_failure=False)
+    ended = result_or_error(state)
     stopped = ended if isinstance(ended, StoppedRun) and ended.report else None
-    report = PipelineReport(loaded, stopped.report if stopped else state.result())
+    report = PipelineReport(loaded, stopped.report if stopped else result_of(state))
     publish(report.markdown(), key="pipeline-report")
     if stopped:
         raise stopped.with_report(report) from stopped

@@ -10,6 +10,7 @@ from article_flows.flows.flow_states import (
     user_error_as_failed_state,
 )
 from article_flows.tasks.common.stopwatch import Stopwatch
+from article_flows.tasks.lake.sorted_keys import KeySet
 from article_flows.tasks.mock_endpoint.process import running_mock_endpoint
 from article_flows.tasks.orchestration.event_loop_task_runner import EventLoopTaskRunner, untraced
 from article_flows.tasks.reports.markdown import summarize_markdown
@@ -44,11 +45,21 @@ def summarize_articles(
         UserError: a setting is wrong, another run is writing the table, or the run had to stop
             (StoppedRun, with the report of what was done).
     """
+    return summarize(settings)
+
+
+def summarize(settings: SummarizeSettings, only: KeySet | None = None) -> SummarizeReport:
+    """Do the work of `summarize_articles` within the flow run of the caller.
+
+    Args:
+        settings: Of the run.
+        only: Content hashes of the articles to ask about; None: all that have no answer.
+    """
     watch = Stopwatch()
     run_id, label = str(flow_run.id), flow_run.name or ""
     with open_job(settings, run_id, label, report_to_log, running_mock_endpoint) as job:
         shared = untraced(job)
-        planner = plan_batches(shared, settings)
+        planner = plan_batches(shared, settings, untraced(only))
         watch.lap("plan")
         with shown_progress(job, planner), GracefulStop(job.gateway, GRACE_S) as stop:
             asked = submit_batches(planner, job)

@@ -3,12 +3,31 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal, TypeAlias
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
+    model_validator,
+)
 from pydantic.config import JsonDict
 
+from article_flows.tasks.common import frames
 from article_flows.tasks.common.article_schema import MAX_CHARS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+
+    SourceSpecs: TypeAlias = Sequence[str | pd.DataFrame]
+else:
+    # DataFrames are spooled before validation; Prefect's form knows names only.
+    SourceSpecs = list[str]
 
 LIST_PRICE = -1.0
 MOCK = "mock"
@@ -120,9 +139,12 @@ class LoadRules(_Settings):
 
 
 class IngestSettings(LakeSettings, LoadRules):
-    """What to load."""
+    """What to load. In Python, ``sources`` may hold pandas DataFrames beside names."""
 
-    sources: Annotated[list[str], Field(min_length=1)] = Field(
+    _spooled: TemporaryDirectory[str] | None = PrivateAttr(default=None)
+    """Where DataFrames among the sources are; removed with this object."""
+
+    sources: Annotated[SourceSpecs, Field(min_length=1)] = Field(
         default=["demo"],
         description=(
             "Files, folders or globs on the machine that runs the flow, s3:// or https:// "
@@ -148,6 +170,23 @@ class IngestSettings(LakeSettings, LoadRules):
             "otherwise the new one replaces it, and the old one is kept in superseded/."
         ),
     )
+
+    @property
+    def source_names(self) -> list[str]:
+        """The sources as strings: a DataFrame is the file that it was spooled to."""
+        return [str(source) for source in self.sources]
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _spool_frames(cls, data: Any, validate: ModelWrapValidatorHandler[Self]) -> Self:
+        spooled = None
+        if isinstance(data, dict) and isinstance(data.get("sources"), (list, tuple)):
+            sources, spooled = frames.spool_frames(data["sources"])
+            data = {**data, "sources": sources}
+        settings = validate(data)
+        if spooled is not None:
+            settings._spooled = spooled
+        return settings
 
 
 class SummarizeSettings(LakeSettings):
@@ -270,5 +309,9 @@ def run_label(settings: LakeSettings) -> str:
     if isinstance(settings, SummarizeSettings):
         words.append(re.sub(r"^.*/|\.ya?ml$", "", settings.recipe))
     if isinstance(settings, IngestSettings):
-        words.append(", ".join(settings.sources[:3]))
+        names = (
+            frames.NAME if source.startswith(frames.PREFIX) else source
+            for source in settings.source_names[:3]
+        )
+        words.append(", ".join(names))
     return " · ".join(words)[:120]

@@ -29,7 +29,9 @@ from tests.object_store import ObjectStoreServer  # noqa: E402
 
 _ONE_SERVER = (
     "tests/benchmarks/test_ways.py",
+    "tests/examples/test_examples.py",
     "tests/flows/cli/test_app.py",
+    "tests/flows/test_frames.py",
     "tests/flows/test_ingest.py",
     "tests/flows/test_ingest_sources.py",
     "tests/flows/test_flow_states.py",

@@ -19,7 +19,15 @@ from docs import generate_cli
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.glob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "CHANGELOG.md",
+    ROOT / "examples" / "README.md",
+    *sorted(DOCS.glob("*.md")),
+]
+# The changelog names what is gone, too.
+CURRENT = [page for page in PAGES if page.name != "CHANGELOG.md"]
 PICTURES = sorted((DOCS / "images").glob("*.svg"))
 COMMANDS = [name for name in app if not name.startswith("-")]
 
@@ -27,8 +35,12 @@ _FENCE = re.compile(r"^ *```.*?^ *```$", re.DOTALL | re.MULTILINE)
 _SHELL = re.compile(r"^ *```sh\n(.*?)^ *```$", re.DOTALL | re.MULTILINE)
 _LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 _CODE = re.compile(r"`([^`\n]+)`")
-_FILE = re.compile(r"(flows|tasks|tests|docs|data|benchmarks|article_flows)/[\w./-]*")
+_FILE = re.compile(r"(flows|tasks|tests|docs|data|examples|benchmarks|article_flows)/[\w./-]*")
 _STANDARD_INPUT = "/dev/stdin"
+
+
+def _id(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
 
 
 def _text(page: Path) -> str:
@@ -78,7 +90,7 @@ def _options(command: str) -> set[str]:
     return {name for each in arguments for name in each.names if name.startswith("--")}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=_id)
 def test_links_lead_to_files_and_headings_that_exist(page: Path) -> None:
     for target in _LINK.findall(_prose(page)):
         if "://" in target or target.startswith("mailto:"):
@@ -90,7 +102,7 @@ def test_links_lead_to_files_and_headings_that_exist(page: Path) -> None:
             assert anchor in _anchors(linked), target
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", CURRENT, ids=_id)
 def test_named_files_of_the_repository_exist(page: Path) -> None:
     for code in _CODE.findall(_prose(page)):
         if _FILE.fullmatch(code):
@@ -137,7 +149,7 @@ def test_commands_in_the_documentation_are_accepted() -> None:
             pytest.fail(f"{where}: {error}")
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", CURRENT, ids=_id)
 def test_options_in_the_text_exist(page: Path) -> None:
     known = {option for command in COMMANDS for option in _options(command)}
     for code in _CODE.findall(_prose(page)):

@@ -73,6 +73,7 @@ def test_a_project_with_flows_and_tasks_of_its_own_runs_beside_the_package(
         **{name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
         "PREFECT_HOME": str(tmp_path / "prefect"),
         "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "true",
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
     }
 
     def run(*command: str | Path) -> str:

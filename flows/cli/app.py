@@ -118,6 +118,22 @@ def status(*, lake: Lake = "lake", as_json: Json = False) -> int:
 
 
 @app.command
+def table(recipe: str = "summary", *, lake: Lake = "lake") -> int:
+    """Print the path or URI of a recipe's current table, for pandas, DuckDB or a dashboard.
+
+    It is the table that the latest run of the recipe filled completely.
+
+    Parameters
+    ----------
+    recipe
+        Name of the recipe.
+    """
+    from article_flows.flows.cli import lake_commands
+
+    return lake_commands.table(recipe, lake)
+
+
+@app.command
 def verify(*, lake: Lake = "lake", as_json: Json = False) -> int:
     """Check everything that must hold of a lake, and say what does not; it only reads.
 

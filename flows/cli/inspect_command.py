@@ -51,7 +51,7 @@ def inspect(settings: IngestSettings, *, as_json: bool) -> int:
 
 def _command(name: str, settings: IngestSettings) -> str:
     """A command for what was looked at, with its options."""
-    words = ["article-flows", name, *settings.sources]
+    words = ["article-flows", name, *settings.source_names]
     for column in settings.columns:
         words += ["--column", column]
     for name, field in LoadRules.model_fields.items():

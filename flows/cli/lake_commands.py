@@ -13,6 +13,7 @@ from rich.filesize import decimal
 from article_flows.flows.cli.exit_status import ANSWERED, RUN_FAILED
 from article_flows.tasks.checks.status import LakeStatus, TableStatus, lake_status
 from article_flows.tasks.checks.verify import Verified, verify_lake
+from article_flows.tasks.enriched.current import current_table
 from article_flows.tasks.lake.lake import Lake
 
 
@@ -36,6 +37,12 @@ def verify(lake: str, *, as_json: bool) -> int:
     else:
         _print_verified(found)
     return ANSWERED if found.well else RUN_FAILED
+
+
+def table(recipe: str, lake: str) -> int:
+    """Print where the current table of a recipe is."""
+    print(current_table(lake, recipe))
+    return ANSWERED
 
 
 def _print_verified(found: Verified) -> None:

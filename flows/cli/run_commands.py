@@ -20,6 +20,7 @@ from article_flows.tasks.ingest.options import sources_of
 from article_flows.tasks.lake.lake import Lake
 from article_flows.tasks.llm.protocol.error_classification import one_line
 from article_flows.tasks.orchestration.api_outage import absence
+from article_flows.tasks.orchestration.sync_calls import result_or_error
 from article_flows.tasks.settings import (
     IngestSettings,
     LakeSettings,
@@ -84,7 +85,7 @@ def ingest(settings: IngestSettings, *, as_json: bool) -> int:
 def _see_sources(settings: IngestSettings) -> None:
     """Fail at once if the sources or columns cannot be; what is far away is seen by the run."""
     parse_column_options(settings.columns)
-    near = [source for source in settings.sources if "://" not in source]
+    near = [source for source in settings.source_names if "://" not in source]
     if near:
         sources_of(settings.model_copy(update={"sources": near}))
 
@@ -168,7 +169,7 @@ def _report_of(kind: type[R], flow: Flow[[S], Any], settings: S) -> tuple[R, str
             "article-flows: Prefect's API was away: this run is not, or not fully, in its UI",
             file=sys.stderr,
         )
-    result = state.result(raise_on_failure=False)
+    result = result_or_error(state)
     if isinstance(result, kind):
         return result, None
     if isinstance(result, StoppedRun) and isinstance(result.report, kind):

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from article_flows.tasks.checks.verify_rows import Finding
 from article_flows.tasks.common.errors import UserError
+from article_flows.tasks.enriched.current import POINTER
 from article_flows.tasks.enriched.discovery import FoundTable
 from article_flows.tasks.enriched.outcomes import waiting_answers
 from article_flows.tasks.enriched.table import DESCRIPTION
@@ -35,6 +36,7 @@ def verify_files(lake: Lake, files: list[StoredFile], tables: list[FoundTable]) 
     own = {lake.articles, lake.rejects, f"{lake.superseded}/{lake.articles}"}
     own |= {folder for table in tables for folder in table.folders}
     described = {f"{table.folders[0]}/{DESCRIPTION}" for table in tables}
+    described |= {f"{lake.summaries}/{table.recipe}/{POINTER}" for table in tables}
     findings = []
     for file in files:
         top, _, _ = file.name.partition("/")

@@ -61,7 +61,7 @@ def sources_of(settings: IngestSettings) -> Sources:
         references=settings.references,
         allow_hosts=tuple(settings.allow_hosts),
     )
-    sources = find_sources(settings.sources, options)
+    sources = find_sources(settings.source_names, options)
     given = parse_column_options(settings.columns)
     if patterns := patterns_of_nothing(given, (source.name for source in sources)):
         raise UserError(f"--column {patterns[0]}: matches none of the sources")

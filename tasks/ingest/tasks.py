@@ -19,6 +19,7 @@ from article_flows.tasks.ingest.progress import LoadProgress
 from article_flows.tasks.ingest.source_report import SourceReport, folded
 from article_flows.tasks.lake.lake import Lake
 from article_flows.tasks.lake.superseded import ARTICLE_PARTS, tidy_articles
+from article_flows.tasks.orchestration.sync_calls import result_or_error
 from article_flows.tasks.reading.base.byte_source import LocalFile
 from article_flows.tasks.reading.base.rows import Source
 from article_flows.tasks.reading.sources.find import Sources
@@ -70,7 +71,7 @@ def read_known_articles(lake: Lake, settings: IngestSettings) -> Load:
 
 def _is_away(task: Task[..., object], run: TaskRun, state: State[object]) -> bool:
     """Whether a task run is worth another try."""
-    return isinstance(state.result(raise_on_failure=False), SourceUnavailable)
+    return isinstance(result_or_error(state), SourceUnavailable)
 
 
 @task(

@@ -6,16 +6,14 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 from urllib.parse import urlsplit
-
-from prefect.blocks.system import Secret
 
 from article_flows.tasks.common.errors import UsageError, UserError
 from article_flows.tasks.llm.gateway.gateway import Gateway
 from article_flows.tasks.llm.protocol.prices import FREE, Price
 from article_flows.tasks.llm.transports.base import Transport
 from article_flows.tasks.llm.transports.http_transport import HttpTransport
+from article_flows.tasks.orchestration.sync_calls import load_secret
 from article_flows.tasks.settings import LIST_PRICE, MOCK, SummarizeSettings
 
 MOCK_MODEL = "extractive-v1"
@@ -135,14 +133,13 @@ def _api_key(settings: SummarizeSettings) -> str | None:
     if not settings.api_key_secret:
         return _checked_key(os.environ.get("OPENAI_API_KEY", ""), "OPENAI_API_KEY") or None
     try:
-        # Prefect's load returns the block itself where no loop runs; its types do not say so.
-        block: Any = Secret.load(settings.api_key_secret)
+        key = load_secret(settings.api_key_secret)
     except ValueError as error:
         raise UserError(
             f"Secret block {settings.api_key_secret!r}: there is none on this Prefect server; "
             "create it in the UI under Blocks"
         ) from error
-    return _checked_key(str(block.get()), f"Secret block {settings.api_key_secret!r}")
+    return _checked_key(key, f"Secret block {settings.api_key_secret!r}")
 
 
 def _checked_key(key: str, where: str) -> str:

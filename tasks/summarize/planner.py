@@ -19,7 +19,7 @@ from article_flows.tasks.enriched.failures import PermanentFailures
 from article_flows.tasks.enriched.table import EnrichedTable
 from article_flows.tasks.lake.key_columns import KeyBatch, read_key_batches
 from article_flows.tasks.lake.parts import Part
-from article_flows.tasks.lake.sorted_keys import Flags, count_flags, order_of
+from article_flows.tasks.lake.sorted_keys import Flags, KeySet, count_flags, order_of
 from article_flows.tasks.lake.superseded import Superseded
 from article_flows.tasks.llm.protocol.token_estimate import estimate_tokens_from_lengths
 from article_flows.tasks.summarize.batches import Batch, BatchCutter
@@ -76,6 +76,8 @@ class Planner:
         estimate: also estimate the prompt tokens, which means to read the text.
         article_parts: the parts to plan for, where they are not those of the lake.
         superseded: the rows among these that are no articles any more; else those of the lake.
+        only: content hashes to ask about; None: those of all articles. Rows of other texts are
+            left to do.
 
     Attributes:
         plan: the counts so far, and the copies; complete once ``batches()`` is exhausted or
@@ -97,6 +99,7 @@ class Planner:
         estimate: bool = False,
         article_parts: list[Part] | None = None,
         superseded: Superseded | None = None,
+        only: KeySet | None = None,
     ) -> None:
         lake = table.lake
         self._table = table
@@ -104,6 +107,9 @@ class Planner:
         self._superseded = Superseded(lake) if superseded is None else superseded
         self._recovered = recovered
         self._room = math.inf if limit is None else limit
+        self._only = only
+        if only is not None:
+            self._room = min(self._room, len(only))
         self._batch_size = batch_size
         self._retry_refused = retry_refused
         self._closed = False
@@ -151,7 +157,8 @@ class Planner:
         refusals = PermanentFailures() if self._retry_refused else PermanentFailures.of(self._table)
         known = PriorState(rows, refusals, self._recovered)
         self._answered_before = len(rows)
-        size = self._batch_size or _batch_size(self.total - len(rows))
+        todo = self.total - len(rows)
+        size = self._batch_size or _batch_size(todo if self._only is None else len(self._only))
         cut = _Cutters(size)
         for part in self._parts:
             for stretch in _stretches(part, estimate=self.plan.prompt_tokens is not None):
@@ -185,6 +192,8 @@ class Planner:
         order = order_of(texts)
         rows = known.states(texts, tags, order)
         recovered, asked = rows.recovered, rows.new
+        if self._only is not None:
+            asked = asked & self._only.contains_keys(texts)
         if self._closed:
             recovered = asked = np.zeros_like(asked)
         elif (to_ask := count_flags(asked)) > self._room:

@@ -11,8 +11,10 @@ from prefect.client.schemas.objects import State
 
 from article_flows.tasks.common.errors import StorageUnavailable, UserError
 from article_flows.tasks.common.stopwatch import Stopwatch
+from article_flows.tasks.enriched.current import make_current
 from article_flows.tasks.enriched.table import sample_rows
 from article_flows.tasks.enriched.upkeep import keep_up
+from article_flows.tasks.lake.sorted_keys import KeySet
 from article_flows.tasks.orchestration.concurrency_slot import batch_slot
 from article_flows.tasks.orchestration.event_loop_task_runner import untraced
 from article_flows.tasks.settings import SummarizeSettings
@@ -46,14 +48,15 @@ _COMMON: dict[str, Any] = {
 
 
 @task(name="plan-batches", **_COMMON)
-def plan_batches(job: Job, settings: SummarizeSettings) -> Planner:
-    """Get ready to compare the articles with the answers there are, batch by batch."""
+def plan_batches(job: Job, settings: SummarizeSettings, only: KeySet | None = None) -> Planner:
+    """Get ready to compare the articles with the existing answers, batch by batch."""
     return Planner(
         job.table,
         recovered=job.recovered,
         limit=settings.limit or None,
         batch_size=settings.batch_size,
         retry_refused=settings.retry_failed,
+        only=only,
     )
 
 
@@ -156,6 +159,7 @@ def settle_report(
         stopped=job.gateway.stopped or asked.broken or copied.broken,
         budget_spent=job.gateway.budget_spent,
     )
+    make_current(job.table, complete=not (report.left or report.stopped))
     watch.lap("settle")
     report.seconds = _seconds(watch.laps, report.asking_seconds)
     return report

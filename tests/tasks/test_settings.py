@@ -1,7 +1,10 @@
 """Settings have bounds, defaults that work, and a place for each in Prefect's form."""
 
+import gc
+from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from pydantic import ValidationError
 
@@ -84,3 +87,18 @@ def test_a_run_is_named_after_what_it_asks_and_loads(settings: LakeSettings, lab
 
 def test_the_name_of_a_run_is_never_long() -> None:
     assert len(run_label(IngestSettings(sources=["x" * 300]))) == 120
+
+
+def test_a_dataframe_is_a_source_for_as_long_as_its_settings_exist() -> None:
+    frame = pd.DataFrame({"body": ["One.", "Two."]})
+    chosen = PipelineSettings(sources=(frame, "demo"))
+    (spooled, demo) = chosen.source_names
+    path = Path(spooled.removeprefix("dataframe:"))
+
+    assert demo == "demo"
+    assert pd.read_parquet(path)["body"].tolist() == ["One.", "Two."]
+    assert run_label(chosen) == "summary · dataframe, demo"
+    assert run_label(chosen.for_ingest()) == "dataframe, demo"
+    del chosen
+    gc.collect()
+    assert not path.exists()

@@ -12,6 +12,7 @@ from pathlib import Path, PurePath
 from typing import NamedTuple
 from urllib.parse import unquote
 
+from article_flows.tasks.common import frames
 from article_flows.tasks.common.errors import UserError
 from article_flows.tasks.common.package_data import DATA
 from article_flows.tasks.common.text_safety import unsteered
@@ -91,6 +92,9 @@ def listed_by(spec: str, allow_hosts: tuple[str, ...] = ()) -> tuple[list[Listed
     Raises:
         UserError: it leads to nothing, or to what cannot be read.
     """
+    if spec.startswith(frames.PREFIX):
+        path = Path(spec.removeprefix(frames.PREFIX))
+        return [Listed(LocalFile(path), frames.NAME, path.name)], True
     try:
         if (uri := _URI.match(spec)) is not None:
             return _by_uri(uri[1].lower(), spec, allow_hosts)
@@ -101,6 +105,8 @@ def listed_by(spec: str, allow_hosts: tuple[str, ...] = ()) -> tuple[list[Listed
 
 def shown_spec(spec: str) -> str:
     """A spec as it is shown: a URI without what may be secret in it."""
+    if spec.startswith(frames.PREFIX):
+        return frames.NAME
     return shown(spec) if _URI.match(spec) else spec
 
 

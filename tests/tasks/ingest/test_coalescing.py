@@ -180,7 +180,7 @@ def test_a_folder_of_documents_costs_one_pass(
             passes.append(each)
             yield each
 
-    monkeypatch.setattr("article_flows.tasks.ingest.load_sources.bundled", counted)
+    monkeypatch.setattr("article_flows.tasks.ingest.load_sources.coalesced", counted)
 
     reports, articles, rejects = load(tmp_path / "in", Lake(tmp_path / "lake"))
 

@@ -19,6 +19,7 @@ from article_flows.tasks.common.errors import UserError
 from article_flows.tasks.enriched.recipes import load_recipe
 from article_flows.tasks.enriched.table import FAILURE_SCHEMA, EnrichedTable
 from article_flows.tasks.lake.lake import Lake
+from article_flows.tasks.lake.sorted_keys import KeySet
 from article_flows.tasks.summarize.batches import Batch, read_batch
 from article_flows.tasks.summarize.planner import Plan, Planner
 from article_flows.tasks.summarize.row_states import RowIndex
@@ -224,3 +225,18 @@ def test_memory_is_a_few_bytes_a_row(tmp_path: Path) -> None:
     finally:
         tracemalloc.stop()
     assert peak < 30 * rows * parts + 2_000_000
+
+
+def test_only_some_texts_are_asked_about_whatever_ids_they_have(tmp_path: Path) -> None:
+    table, wanted = table_in(tmp_path), KeySet()
+    (_, first), (_, second) = numbered(0, 2)
+    write_articles(table, [[*numbered(0, 50), ("other-id", first)]])
+    wanted.update(map(bytes.fromhex, (first, second)))
+    planner = Planner(table, recovered=set(), only=wanted)
+
+    batches = list(planner.batches())
+
+    plan = planner.plan
+    assert sorted(rows_of(table.lake, batches)) == numbered(0, 2)
+    assert rows_of(table.lake, plan.copies) == [("other-id", first)]
+    assert (plan.articles, plan.to_ask, plan.to_copy, plan.left) == (51, 2, 1, 48)

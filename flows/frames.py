@@ -1,0 +1,173 @@
+"""Summarise a DataFrame: for notebooks, scripts and flows that have their articles in memory."""
+
+import os
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pandas as pd
+from prefect import flow
+
+from article_flows.flows.flow_states import flow_run_label, state_of, user_error_as_failed_state
+from article_flows.flows.ingest import ingest_articles
+from article_flows.flows.summarize import BATCHES_IN_FLIGHT, summarize
+from article_flows.tasks.common.errors import UsageError
+from article_flows.tasks.common.frames import spool_frame
+from article_flows.tasks.enriched.recipes import Recipe
+from article_flows.tasks.lake.sorted_keys import KeySet
+from article_flows.tasks.orchestration.event_loop_task_runner import EventLoopTaskRunner
+from article_flows.tasks.orchestration.sync_calls import result_of
+from article_flows.tasks.settings import MOCK, PipelineSettings
+from article_flows.tasks.summarize.endpoint import base_url_from
+from article_flows.tasks.summarize.frame_rows import OUTCOME_COLUMNS, answers_of, frame_rows
+from article_flows.tasks.summarize.open_job import open_table
+from article_flows.tasks.summarize.report import SummarizeReport
+
+_NOT_FOR_FRAMES = {"sources", "mirror", "near_duplicates"}
+
+
+def summarize_frame(
+    articles: pd.DataFrame,
+    recipe: str | os.PathLike[str] | Recipe = "summary",
+    *,
+    model: str = "",
+    base_url: str | None = None,
+    lake: str | os.PathLike[str] | None = None,
+    columns: Mapping[str, str] | None = None,
+    **settings: Any,
+) -> pd.DataFrame:
+    """Ask a model about each row of a DataFrame, and return the answers beside the rows.
+
+    Runs as a Prefect flow, also within another flow and within a running event loop, as in
+    Jupyter. Only the rows of the frame are asked about, whatever else the lake holds.
+
+    Args:
+        articles: One article a row. Which column is what (body, title, id, …) is inferred, as for
+            a file.
+        recipe: A recipe object, the path of a ``.yaml`` file, or the name of a shipped recipe.
+        model: The model to ask.
+        base_url: The OpenAI-compatible endpoint, up to and including ``/v1``; ``"mock"`` for the
+            free mock endpoint. By default ``OPENAI_BASE_URL``, else OpenAI if ``OPENAI_API_KEY``
+            is set, else the mock endpoint.
+        lake: The folder or URI of a lake that keeps the answers: a later call with the same rows
+            pays for nothing twice. By default a temporary one.
+        columns: Which column of the frame is which column of an article, where the guess is
+            wrong: ``{"body": "text"}``.
+        **settings: Further fields of `SummarizeSettings` and `IngestSettings`, for instance
+            ``budget_usd``, ``rpm``, ``max_in_flight``, ``limit``, ``api_key_secret``.
+
+    Returns:
+        A new frame with the index and the columns of ``articles``, then ``status`` (answered,
+        failed, rejected, or left where a limit or a budget ended the run), the fields of the
+        recipe, ``error_class`` and ``error_message``, ``content_hash``, and the facts of the
+        request: model, recipe, tokens, ``cost_usd`` (US dollars), attempts, ``latency_s``
+        (seconds) and so on. A column of ``articles`` with one of these names is kept as
+        ``article_<name>``.
+
+    Raises:
+        UserError: The recipe, the endpoint or the frame cannot be used, or the run had to stop
+            (StoppedRun). What was answered before that stays in the lake: a temporary lake is
+            kept then, and a note of the exception names it.
+
+    Example:
+        >>> frame = pd.DataFrame({"title": ["A bridge"], "text": ["The council met. It voted."]})
+        >>> summarize_frame(frame, "digest", base_url="mock")  # doctest: +SKIP
+    """
+    if wrong := _NOT_FOR_FRAMES & set(settings):
+        raise UsageError(f"summarize_frame: {min(wrong)} is not for a DataFrame")
+    with _lake_folder(lake) as root, tempfile.TemporaryDirectory() as folder:
+        chosen = PipelineSettings(
+            sources=[spool_frame(articles, Path(folder, "frame.parquet"))],
+            columns=[f"{target}={name}" for target, name in (columns or {}).items()],
+            lake=root,
+            recipe=_recipe_file(recipe, Path(folder)),
+            model=model,
+            base_url=_endpoint(base_url),
+            **settings,
+        )
+        table, _ = open_table(chosen)
+        if names := OUTCOME_COLUMNS & set(table.recipe.fields):
+            raise UsageError(f"summarize_frame: the recipe has a field {min(names)}; rename it")
+        rows = frame_rows(chosen, len(articles))
+        if len(articles):
+            state = state_of(summarize_rows, chosen, rows.texts)
+            # A spent budget is a result as well: its rows are left.
+            result_of(state)
+        return _beside(articles, answers_of(rows, table))
+
+
+@flow(
+    name="summarize-frame",
+    flow_run_name=flow_run_label,
+    task_runner=EventLoopTaskRunner(max_in_flight=BATCHES_IN_FLIGHT),
+    validate_parameters=False,
+)
+@user_error_as_failed_state
+def summarize_rows(settings: PipelineSettings, only: KeySet) -> SummarizeReport:
+    """Load the rows of a DataFrame, then ask about those that have no answer yet.
+
+    Args:
+        settings: Of the run; the only source is the DataFrame.
+        only: The content hashes of its rows.
+    """
+    result_of(state_of(ingest_articles, settings.for_ingest()))
+    return summarize(settings.for_summarize(), only)
+
+
+@contextmanager
+def _lake_folder(lake: str | os.PathLike[str] | None) -> Iterator[str]:
+    """Give a lake, or a temporary one, which outlives an exception if it has an answer."""
+    if lake is not None:
+        yield os.fspath(lake)
+        return
+    folder = tempfile.mkdtemp(prefix="article-flows-lake-")
+    try:
+        yield folder
+    except BaseException as error:
+        if _has_answers(Path(folder)):
+            error.add_note(
+                f"What was answered is kept in {folder}: "
+                f'summarize_frame(..., lake="{folder}") goes on from there.'
+            )
+            raise
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _has_answers(lake: Path) -> bool:
+    """Return whether a lake has an answer, in a table or in a journal."""
+    patterns = ("summaries/*/*/*.parquet", "_staging/journals/*/*")
+    return any(path.is_file() for pattern in patterns for path in lake.glob(pattern))
+
+
+def _recipe_file(recipe: str | os.PathLike[str] | Recipe, folder: Path) -> str:
+    """Return the name or file of a recipe; a recipe object is written to a file first."""
+    if not isinstance(recipe, Recipe):
+        return os.fspath(recipe)
+    path = folder / f"{recipe.name}.yaml"
+    # JSON is YAML.
+    path.write_bytes(orjson.dumps(recipe.model_dump(mode="json", exclude_defaults=True)))
+    return str(path)
+
+
+def _endpoint(base_url: str | None) -> str:
+    chosen = base_url_from(base_url, os.environ)
+    if base_url is None and chosen == MOCK:
+        warnings.warn(
+            "neither base_url, OPENAI_BASE_URL nor OPENAI_API_KEY is set: the mock endpoint "
+            "answers, which is not a language model",
+            stacklevel=3,
+        )
+    return chosen
+
+
+def _beside(articles: pd.DataFrame, answers: pd.DataFrame) -> pd.DataFrame:
+    taken = {name: f"article_{name}" for name in articles.columns if name in answers.columns}
+    answers.index = articles.index
+    return pd.concat([articles.rename(columns=taken), answers], axis=1)

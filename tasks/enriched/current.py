@@ -1,0 +1,88 @@
+"""The current table of a recipe: a pointer for dashboards, which do not know recipe hashes."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from contextlib import suppress
+from pathlib import Path
+
+import orjson
+
+from article_flows.tasks.common.errors import UserError
+from article_flows.tasks.enriched.table import EnrichedTable
+from article_flows.tasks.lake.lake import Lake
+
+POINTER = "_current.json"
+"""The file in a recipe's folder that names its current table."""
+LINK = "current"
+"""In a lake on a local disk, the symbolic link to the same folder."""
+
+
+def make_current(table: EnrichedTable, *, complete: bool) -> None:
+    """Make a table the current one of its recipe.
+
+    Args:
+        table: The table that a run has filled.
+        complete: Whether nothing is left to do in it. A table that is not complete becomes the
+            current one only if there is none: dashboards keep the last complete table while a
+            new version of a recipe is tried out.
+    """
+    storage, folder = table.lake.storage, table.folder.rpartition("/")[0]
+    current = _read(table.lake, table.recipe.name)
+    if current == table.table_id or (current is not None and not complete):
+        return
+    storage.write(f"{folder}/{POINTER}", orjson.dumps({"table": table.table_id}))
+    if storage.folder is not None:
+        # Some file systems have no links; the pointer is enough for `current_table`.
+        with suppress(OSError, NotImplementedError):
+            _link(storage.folder / folder / LINK, table.table_id)
+
+
+def current_table(lake: str | os.PathLike[str] | Lake, recipe: str = "summary") -> str:
+    """Return the folder, or the URI, of a recipe's current table.
+
+    The current table is the one that the latest run of the recipe filled completely. It changes
+    when the recipe or the model does. In a lake on a local disk,
+    ``<lake>/summaries/<recipe>/current`` is a link to the same folder.
+
+    Args:
+        lake: A folder, or a URI such as ``s3://bucket/prefix``.
+        recipe: The name of the recipe, not its file.
+
+    Raises:
+        UserError: The lake has no table of the recipe, or cannot be read.
+
+    Example:
+        >>> current_table("/tmp/no-such-lake", "digest")
+        Traceback (most recent call last):
+        ...
+        article_flows.tasks.common.errors.UserError: lake /tmp/no-such-lake: has no table of the \
+recipe digest; run it first
+    """
+    lake = lake if isinstance(lake, Lake) else Lake(lake)
+    table = _read(lake, recipe)
+    folder = f"{lake.summaries}/{recipe}/{table}"
+    if table is None or not lake.storage.list(folder):
+        raise UserError(f"lake {lake}: has no table of the recipe {recipe}; run it first")
+    return lake.location(folder)
+
+
+def _read(lake: Lake, recipe: str) -> str | None:
+    """Return the id of the current table; None if the pointer is missing or damaged."""
+    try:
+        table = orjson.loads(lake.storage.read(f"{lake.summaries}/{recipe}/{POINTER}"))["table"]
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
+    return table if isinstance(table, str) else None
+
+
+def _link(link: Path, target: str) -> None:
+    """Point a symbolic link at a folder beside it, atomically."""
+    temporary = link.with_name(f".{LINK}-{secrets.token_hex(4)}")
+    temporary.symlink_to(target, target_is_directory=True)
+    try:
+        temporary.replace(link)
+    except OSError:
+        temporary.unlink()
+        raise

@@ -1,0 +1,36 @@
+"""Prefect's functions that return a coroutine where an event loop runs, called for their value.
+
+A sync flow runs in the thread of its caller. In Jupyter, and within an async flow, the event loop
+of that thread is running, and Prefect takes the caller for async code.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar, cast
+
+from prefect.artifacts import create_markdown_artifact
+from prefect.blocks.system import Secret
+from prefect.client.schemas.objects import State
+
+R = TypeVar("R")
+
+
+def result_of(state: State[R]) -> R:
+    """Return the result of a state; raise its exception if it has failed."""
+    return cast(R, cast(Any, state).result(_sync=True))
+
+
+def result_or_error(state: State[R]) -> R | Exception:
+    """Return the result of a state, or the exception that it has failed with."""
+    return cast("R | Exception", cast(Any, state).result(raise_on_failure=False, _sync=True))
+
+
+def publish_markdown(markdown: str, key: str) -> None:
+    """Create a Markdown artifact of the current run."""
+    cast(Any, create_markdown_artifact)(markdown, key=key, _sync=True)
+
+
+def load_secret(name: str) -> str:
+    """Return the value of a Secret block; raise ValueError if the server has none of that name."""
+    block = cast(Any, Secret).load(name, _sync=True)
+    return str(block.get())

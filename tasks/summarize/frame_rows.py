@@ -1,0 +1,161 @@
+"""The rows of a DataFrame: which article each of them is, and the answer that it got."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from article_flows.tasks.cleaning.articles.build import canonical
+from article_flows.tasks.cleaning.columns.mapping import map_columns, sampled, with_file_date
+from article_flows.tasks.cleaning.columns.options import given_for
+from article_flows.tasks.common.article_schema import ARTICLES_SCHEMA
+from article_flows.tasks.enriched.table import FAILURE_SCHEMA, EnrichedTable
+from article_flows.tasks.ingest.options import loading_of, sources_of
+from article_flows.tasks.lake.key_columns import id_tags, read_key_batches, row_keys, text_keys
+from article_flows.tasks.lake.lake import Lake
+from article_flows.tasks.lake.parts import Part
+from article_flows.tasks.lake.sorted_keys import KeySet
+from article_flows.tasks.reading.formats.registry import read
+from article_flows.tasks.settings import IngestSettings
+
+ANSWERED, FAILED, REJECTED, LEFT = "answered", "failed", "rejected", "left"
+"""The values of ``status``: what became of a row."""
+OUTCOME_COLUMNS = frozenset(("status", "error_class", "error_message"))
+"""Columns beside the recipe's fields and the facts of the request."""
+_FAILURE_FACTS = tuple(
+    name
+    for name in FAILURE_SCHEMA.names
+    if name not in ("article_id", "content_hash", "title", "source", "failed_at")
+)
+_PAID = ("prompt_tokens", "cached_tokens", "completion_tokens", "cost_usd", "attempts")
+"""Facts that are counted once where a frame has an article twice."""
+_NULLABLE = {
+    pa.int64(): pd.Int64Dtype(),
+    pa.int32(): pd.Int32Dtype(),
+    pa.bool_(): pd.BooleanDtype(),
+}
+
+
+@dataclass(frozen=True)
+class FrameRows:
+    """The articles that the rows of a DataFrame are.
+
+    Attributes:
+        keys: ``article_id`` and ``content_hash`` of each row, in order; missing for rows that are
+            not articles.
+        rejected: Why a row is not an article, by its position.
+    """
+
+    keys: pd.MultiIndex
+    rejected: dict[int, str]
+
+    @property
+    def texts(self) -> KeySet:
+        """The content hashes of the rows, as keys."""
+        texts = KeySet()
+        texts.add_keys(text_keys(pa.array(self.keys.get_level_values(1).dropna(), pa.string())))
+        return texts
+
+
+def frame_rows(settings: IngestSettings, count: int) -> FrameRows:
+    """Return which articles the rows of a spooled DataFrame are, without loading them.
+
+    Args:
+        settings: Of the load; its only source is the DataFrame.
+        count: Rows of the DataFrame.
+
+    Raises:
+        UserError: No column can be the body, or a given column does not exist.
+    """
+    ids = np.full(count, None, object)
+    hashes = np.full(count, None, object)
+    rejected: dict[int, str] = {}
+    if not count:
+        return FrameRows(_keys(ids, hashes), rejected)
+    sources = sources_of(settings)
+    (source,) = sources
+    loading = loading_of(settings, Lake(settings.lake), sources)
+    sample, chunks = sampled(read(source))
+    given = given_for(loading.columns, source.name)
+    columns = map_columns(source, sample, given, loading.day_first, loading.siblings)
+    for chunk in with_file_date(chunks, columns, source):
+        articles = canonical(chunk, columns, source.name, loading.rules)
+        places = articles.rows - 1
+        ids[places] = articles.batch["article_id"].to_pylist()
+        hashes[places] = articles.batch["content_hash"].to_pylist()
+        rejected |= {reject.row - 1: reject.reason for reject in articles.rejects}
+    return FrameRows(_keys(ids, hashes), rejected)
+
+
+def answers_of(rows: FrameRows, table: EnrichedTable) -> pd.DataFrame:
+    """Return what an enriched table says of the rows of a DataFrame.
+
+    Returns:
+        A row for each row, in order: ``status`` (answered, failed, rejected or left), the
+        recipe's fields, ``error_class`` and ``error_message``, ``content_hash``, then the facts of
+        the request. Tokens, attempts and cost of an article that the frame has more than once are
+        counted once, at its first row.
+    """
+    fields, lake = list(table.recipe.fields), table.lake
+    facts = table.schema.names[len(ARTICLES_SCHEMA) + len(fields) :]
+    found = _rows_of(lake.parts(table.folder), rows, [*fields, *facts])
+    failures = _rows_of(lake.parts(table.failures), rows, _FAILURE_FACTS)
+    status = np.full(len(rows.keys), LEFT, object)
+    status[rows.keys.isin(failures.index)] = FAILED
+    status[rows.keys.isin(found.index)] = ANSWERED
+    status[list(rows.rejected)] = REJECTED
+
+    answers = found.reindex(rows.keys).reset_index(drop=True)
+    failed = failures.reindex(rows.keys).reset_index(drop=True)
+    is_failed = pd.Series(status == FAILED)
+    for name in set(facts) & set(_FAILURE_FACTS):
+        answers[name] = answers[name].where(~is_failed, failed[name])
+    is_again = pd.Series(rows.keys.duplicated() & np.isin(status, [ANSWERED, FAILED]))
+    for name in _PAID:
+        answers[name] = answers[name].mask(is_again & answers[name].notna(), 0)
+    error_class = failed["error_class"].where(is_failed, None).astype(object)
+    message = failed["message"].where(is_failed, None).astype(object)
+    for place, reason in rows.rejected.items():
+        error_class[place], message[place] = REJECTED, reason
+    columns = {
+        "status": status,
+        **{name: answers[name] for name in fields},
+        "error_class": error_class,
+        "error_message": message,
+        "content_hash": rows.keys.get_level_values(1),
+        **{name: answers[name] for name in facts},
+    }
+    return pd.DataFrame(columns)
+
+
+def _rows_of(parts: Iterable[Part], rows: FrameRows, columns: Sequence[str]) -> pd.DataFrame:
+    """Return the rows of a table that a frame has, by article_id and content_hash."""
+    wanted = KeySet()
+    known = rows.keys.dropna().unique()
+    hashes = pa.array(known.get_level_values(1), pa.string())
+    tags = id_tags(pa.array(known.get_level_values(0), pa.string()))
+    wanted.add_keys(row_keys(text_keys(hashes), tags))
+    found: list[pa.RecordBatch] = []
+    for part in parts:
+        for batch in read_key_batches(part, columns):
+            is_wanted = wanted.contains_keys(batch.keys)
+            if is_wanted.any():
+                found.append(batch.columns.filter(pa.array(is_wanted)))
+    names = ["article_id", "content_hash", *columns]
+    if not found:
+        return pd.DataFrame(columns=names, dtype=object).set_index(names[:2])
+    frame: pd.DataFrame = pa.Table.from_batches(found).to_pandas(types_mapper=_NULLABLE.get)
+    for name in columns:
+        if len(frame) and isinstance(frame[name].iloc[0], np.ndarray):
+            frame[name] = frame[name].map(list, na_action="ignore")
+    # The newest part comes last.
+    return frame.drop_duplicates(names[:2], keep="last").set_index(names[:2])
+
+
+def _keys(ids: Any, hashes: Any) -> pd.MultiIndex:
+    return pd.MultiIndex.from_arrays([ids, hashes], names=["article_id", "content_hash"])

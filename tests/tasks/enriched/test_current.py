@@ -1,0 +1,89 @@
+"""Dashboards find a recipe's table under a name that does not change with its hash."""
+
+from pathlib import Path
+from uuid import uuid4
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from article_flows.tasks.checks.verify import verify_lake
+from article_flows.tasks.common.article_schema import ARTICLES_SCHEMA, content_hash
+from article_flows.tasks.common.errors import UserError
+from article_flows.tasks.enriched.current import current_table, make_current
+from article_flows.tasks.enriched.discovery import find_tables
+from article_flows.tasks.enriched.recipes import load_recipe
+from article_flows.tasks.enriched.table import EnrichedTable
+from article_flows.tasks.lake.lake import Lake
+from tests.object_store import ObjectStoreServer
+from tests.tasks.summarize.job_support import answer, write_outcomes
+
+
+def filled(lake: Lake, model: str) -> EnrichedTable:
+    """A table of a model with one answer."""
+    table = EnrichedTable(lake, load_recipe("summary"), model)
+    table.describe()
+    hashes = pa.array([content_hash("A title", "A body.")])
+    row = {"article_id": ["a"], "content_hash": hashes, "title": ["A title"], "body": ["A body."]}
+    articles = pa.Table.from_pydict(
+        {name: row.get(name, pa.nulls(1)) for name in ARTICLES_SCHEMA.names},
+        schema=ARTICLES_SCHEMA,
+    )
+    write_outcomes(table, articles, [answer(hashes[0].as_py(), summary=model)], "part-1.parquet")
+    return table
+
+
+def test_it_is_the_table_that_was_completed_last(tmp_path: Path) -> None:
+    lake = Lake(tmp_path / "lake")
+    first, second = filled(lake, "one"), filled(lake, "two")
+
+    make_current(first, complete=False)
+    assert current_table(tmp_path / "lake") == lake.location(first.folder)
+    make_current(second, complete=False)
+    assert current_table(str(tmp_path / "lake"), "summary") == lake.location(first.folder)
+    make_current(second, complete=True)
+    assert current_table(lake) == lake.location(second.folder)
+
+    link = tmp_path / "lake" / "summaries" / "summary" / "current"
+    assert pd.read_parquet(link)["summary"].tolist() == ["two"]
+    assert pd.read_parquet(f"{link}/")["summary"].tolist() == ["two"]
+    assert {table.table_id for table in find_tables(lake)} == {first.table_id, second.table_id}
+
+
+def test_a_bucket_has_it_too(object_store: ObjectStoreServer) -> None:
+    uri = object_store.uri(f"lake-{uuid4().hex}")
+    lake = Lake(uri)
+    table = filled(lake, "one")
+
+    make_current(table, complete=True)
+
+    assert current_table(uri) == lake.location(table.folder)
+    assert not [note for note in verify_lake(lake).notes if "_current" in note]
+
+
+@pytest.mark.parametrize("pointer", [b"", b"{}", b'{"table": 3}', b"\xff"])
+def test_a_damaged_pointer_is_written_again(tmp_path: Path, pointer: bytes) -> None:
+    lake = Lake(tmp_path / "lake")
+    table = filled(lake, "one")
+    lake.storage.write("summaries/summary/_current.json", pointer)
+    with pytest.raises(UserError, match="has no table of the recipe summary; run it first"):
+        current_table(lake)
+
+    make_current(table, complete=False)
+
+    assert current_table(lake) == lake.location(table.folder)
+
+
+def test_a_file_system_without_links_has_the_pointer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise OSError("links are not supported")
+
+    monkeypatch.setattr(Path, "symlink_to", refused)
+    lake = Lake(tmp_path / "lake")
+    table = filled(lake, "one")
+
+    make_current(table, complete=True)
+
+    assert current_table(lake) == lake.location(table.folder)
