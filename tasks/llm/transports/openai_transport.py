@@ -1,6 +1,6 @@
 """A transport over the official OpenAI client, for providers that need its plug-ins.
 
-Slower than `HttpTransport` (1 to 5 ms of CPU per request), but supports all that the SDK does: Azure
+Slower than `HttpTransport` (1 to 5 ms of CPU per request), but supports what the SDK does: Azure
 AD tokens, Bedrock or Vertex adapters, a custom HTTP client.
 """
 

@@ -102,7 +102,7 @@ async def _give_up(caller: Caller) -> Any:
     return stats
 
 
-async def test_a_stall_lasts_until_the_caller_gives_up_or_it_is_over() -> None:
+async def test_a_stall_lasts_until_the_client_disconnects_or_it_is_over() -> None:
     async with suffering("stall=1") as caller:
         stats = await _give_up(caller)
     assert (stats["by_fault"], stats["calls_per_status"]) == ({"stall": 1}, {"none": 1})
@@ -111,13 +111,13 @@ async def test_a_stall_lasts_until_the_caller_gives_up_or_it_is_over() -> None:
             await caller.post(chat())
 
 
-async def test_who_hangs_up_while_it_works_gets_no_answer() -> None:
+async def test_a_client_that_disconnects_early_gets_no_answer() -> None:
     async with suffering("latency=fixed:600") as caller:
         stats = await _give_up(caller)
     assert (stats["answered"], stats["by_fault"]) == (0, {})
 
 
-async def test_garbage_is_no_json_and_billed() -> None:
+async def test_garbage_is_not_json_and_is_billed() -> None:
     async with suffering("garbage=1") as caller:
         reply = await caller.post(chat())
         stats = await caller.stats()
@@ -128,7 +128,7 @@ async def test_garbage_is_no_json_and_billed() -> None:
     assert stats["billed_prompt_tokens"] > 0
 
 
-async def test_invalid_json_befalls_structured_answers_alone() -> None:
+async def test_invalid_json_affects_only_structured_answers() -> None:
     async with suffering("invalid_json=1") as caller:
         structured = await caller.post(chat(response_format=STRUCTURED))
         plain = await caller.post(chat())
@@ -140,7 +140,7 @@ async def test_invalid_json_befalls_structured_answers_alone() -> None:
     assert (stats["answered"], stats["by_fault"]) == (1, {"invalid_json": 1})
 
 
-async def test_cut_and_empty_answers() -> None:
+async def test_cut_and_empty_answers_are_sent_as_such() -> None:
     async with suffering() as caller:
         whole = (await caller.post(chat())).choice["message"]["content"]
     async with suffering("cut=1") as caller:
@@ -187,7 +187,7 @@ async def test_poison_always_fails_and_nothing_else_does() -> None:
     assert stats["by_fault"] == {"poison": 18}
 
 
-async def test_a_prompt_may_be_too_long() -> None:
+async def test_a_prompt_that_is_too_long_is_rejected() -> None:
     async with suffering("too_long=200") as caller:
         short = await caller.post(chat())
         long = await caller.post(chat(ARTICLE * 4))
@@ -195,7 +195,7 @@ async def test_a_prompt_may_be_too_long() -> None:
     assert (long.status, long.error["code"]) == (400, "context_length_exceeded")
 
 
-async def test_money_runs_out_after_so_many_answers() -> None:
+async def test_the_account_runs_out_of_credit_after_quota_after_answers() -> None:
     async with suffering("quota_after=3") as caller:
         replies = [await caller.post(chat()) for _ in range(5)]
     assert [reply.status for reply in replies] == [200, 200, 200, 429, 429]
@@ -220,7 +220,7 @@ async def test_quotas_are_reported_and_enforced() -> None:
     assert stats["by_fault"] == {"rpm": 1}
 
 
-async def test_calls_at_once_are_limited() -> None:
+async def test_concurrent_requests_are_limited() -> None:
     async with suffering("max_concurrent=2", "latency=fixed:0.5") as caller:
         replies = await asyncio.gather(*(caller.post(chat()) for _ in range(5)))
         stats = await caller.stats()
@@ -229,7 +229,7 @@ async def test_calls_at_once_are_limited() -> None:
     assert stats["by_fault"] == {"max_concurrent": 3}
 
 
-async def test_two_endpoints_with_a_seed_misbehave_alike() -> None:
+async def test_two_endpoints_with_the_same_seed_misbehave_alike() -> None:
     options = ("http_500=0.2", "http_503=0.2", "content_filter=0.2", "cut=0.2")
 
     async def shapes(seed: int) -> list[tuple[int, str]]:
