@@ -134,7 +134,7 @@ def test_very_long_texts_and_endless_sentences_are_summarized() -> None:
     endless = "word and other word, " * 10_000
     assert 0 < len(summarize(endless)) < 2000
     assert 0 < len(summarize("冰川融化" * 50_000)) < 2000
-    # What takes quadratic time in a careless rule would not come back from these.
+    # A rule with quadratic time would not return from these.
     assert summarize(f"Short{' ' * 200_000}text.")
     assert summarize("“冰川融化使海平面上升。" * 20_000)
     assert summarize("A" * 200_000)

@@ -25,7 +25,7 @@ with running_mock_endpoint() as base_url:
 
 
 def process_at(base_url: str) -> psutil.Process:
-    """The process that listens there, among those that this one has started."""
+    """Return the child process that listens on this URL."""
     port = int(base_url.removesuffix("/v1").rpartition(":")[2])
     children = psutil.Process().children(recursive=True)
     (found,) = (
@@ -37,7 +37,7 @@ def process_at(base_url: str) -> psutil.Process:
 
 
 def has_ended(process: psutil.Process, seconds: float = 20) -> bool:
-    """Wait for a process, which need not be a child, to end."""
+    """Wait for any process to end."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:
