@@ -44,7 +44,7 @@ def compose(chat: ChatRequest) -> GeneratedAnswer:
 
 
 def apply_fault(answer: GeneratedAnswer, fault: str) -> GeneratedAnswer:
-    """Return an answer as a fault changes its content."""
+    """Return the answer with the effect of a fault on its content."""
     content = answer.content or ""
     match fault:
         case "content_filter":

@@ -119,7 +119,7 @@ class Gateway:
     async def probe(self) -> None:
         """Check with a free call that the endpoint is reachable and accepts the key.
 
-        Stops the run if it is not or does not.
+        Stops the run otherwise.
         """
         for failures in range(1, _PROBE_ATTEMPTS + 1):
             try:

@@ -1,7 +1,7 @@
 """Adaptive concurrency: learn how many requests to keep in flight from answers and 429s.
 
-Applies where no rate limit header says it. After a slow start clocked by answers, the limit follows
-three signals:
+Works without rate limit headers. After a slow start clocked by answers, the limit follows three
+signals:
 
 - 429s: the limit falls by the share of a round trip's requests that were rejected, and the new
   limit becomes a ceiling. Growth is fast below the ceiling (TCP CUBIC, RFC 9438, likewise aims at
@@ -156,7 +156,7 @@ class AdaptiveConcurrency:
             rejections.end(now)
             self._on_episode_end(now)
         if not rejections.active:
-            # A low number in flight, as after a pause, says little: assume half the limit.
+            # A low number in flight, as after a pause, is weak evidence: assume half the limit.
             base = min(max(in_flight, (self._limit + 1) // 2), self._limit + 1)
             # A failed probe is no evidence against the limit before it.
             min_limit = self._probe.limit if self._phase == _Phase.PROBE_UP else 1

@@ -56,7 +56,7 @@ class Round:
         return self._last_median_s
 
     def restart(self, answers: int, *, skip: int) -> None:
-        """Discard the current round and start one of ``answers``, ignoring the next ``skip``."""
+        """Start a new round of about ``answers`` answers, after ignoring the next ``skip``."""
         self._skip = skip
         self._saturated_answers = 0
         self._latencies.clear()

@@ -37,7 +37,7 @@ class Transport(Protocol):
         """Check with a free call that the endpoint is reachable and accepts the key.
 
         Raises:
-            LLMError: it is not or does not.
+            LLMError: the endpoint is unreachable or rejects the key.
         """
         ...
 

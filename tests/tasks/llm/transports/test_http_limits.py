@@ -22,7 +22,7 @@ from tests.tasks.llm.transports.http_support import (
     until,
 )
 
-# A fixture holds for the module that has its name: each test here runs on both loops.
+# Importing the fixture overrides pytest-asyncio's own: each test runs on both event loops.
 __all__ = ["event_loop_policy"]
 pytestmark = SILENCED
 
