@@ -96,7 +96,7 @@ class ErrorPolicy:
         timeout_s = self._policy.no_answer_timeout_s
         if self._seconds_failing(now) + (error.retry_after or 0.0) > timeout_s:
             return StopRun(
-                f"rate limited, with no answer for {timeout_s / 60:.0f} minutes "
+                f"rate limited for more than {timeout_s / 60:.0f} minutes "
                 f"({error.message}); run again later or raise the limit"
             )
         if self.resume_at <= now:

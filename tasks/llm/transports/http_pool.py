@@ -194,7 +194,7 @@ class HttpPool:
             self._schedule_check()
 
     def _abort_timed_out(self, now: float) -> None:
-        deadline = now - self._timeout_s
+        sent_before = now - self._timeout_s
         stall_timeout_s = self.stall_timeout_s if self.stall_timeout_s is not None else inf
         # Only a few at a time: if all requests stall, the gateway lifts the stall timeout.
         stalls_left = max(_MIN_STALLS_PER_CHECK, len(self._open) // _CONNECTIONS_PER_STALL)
@@ -202,7 +202,7 @@ class HttpPool:
             if not connection.busy:
                 continue
             limit_s = connection.stall_timeout_factor * stall_timeout_s
-            if connection.sent_at <= deadline:
+            if connection.sent_at <= sent_before:
                 error = HttpError("timeout", f"no response within {self._timeout_s:g} s")
             elif stalls_left and connection.last_byte_at <= now - limit_s:
                 stalls_left -= 1

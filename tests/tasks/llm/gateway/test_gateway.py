@@ -268,9 +268,7 @@ async def test_an_article_larger_than_the_quota_does_not_block_the_run() -> None
         assert isinstance(await ending(gateway, article(1)), Answer)
 
 
-async def test_if_all_requests_are_rejected_the_run_stops_and_no_article_fails_permanently() -> (
-    None
-):
+async def test_rejecting_every_request_stops_the_run_and_fails_no_article_permanently() -> None:
     """The recipe, the key or the server is at fault, so a later run must ask again."""
     async with (
         scripted((400, {"error": {"message": "Unsupported parameter"}})) as script,

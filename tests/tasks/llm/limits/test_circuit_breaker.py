@@ -32,7 +32,7 @@ def requests(count: int) -> list[Request]:
     return [Request(TEMPLATE, article(n), plain, NoReceiver(), n) for n in range(count)]
 
 
-def test_ten_failing_articles_in_a_row_open_the_circuit_and_a_single_one_never_does() -> None:
+def test_ten_failing_articles_in_a_row_open_the_circuit_but_one_alone_never_does() -> None:
     breaker = CircuitBreaker(RetryPolicy())
     alone, *others = requests(11)
     for _ in range(100):

@@ -32,7 +32,7 @@ def test_content_is_read_in_all_its_forms(content: Any, text: str | None) -> Non
 
 
 def test_a_lone_surrogate_in_an_answer_is_replaced() -> None:
-    """orjson refuses the whole answer, which is paid for."""
+    """orjson rejects the whole answer, which is billed."""
     body = orjson.dumps(completion_body("smile X")).replace(b"X", rb"\ud83d")
     completion = parse_completion(body)
     assert completion.text == "smile �"

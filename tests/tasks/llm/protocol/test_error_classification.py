@@ -29,7 +29,7 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 
 
 def of(status: int, error: Any = None, headers: dict[str, str] | None = None) -> LLMError:
-    """Classify an error in OpenAI's wrapping."""
+    """Classify an error in OpenAI's format."""
     return classify(status, headers or {}, orjson.dumps({"error": error or {}}))
 
 
@@ -74,7 +74,7 @@ def test_errors_are_classified_by_status_and_code(
 
 
 def test_a_request_larger_than_the_quota_is_too_long_and_not_rate_limited() -> None:
-    """OpenAI's 429 for a prompt beyond a whole minute's tokens would be asked again for ever."""
+    """OpenAI answers 429 to a prompt beyond a whole minute's tokens: retrying would never end."""
     message = (
         "Request too large for gpt-4o on tokens per min (TPM): Limit 30000, Requested 41000. "
         "The input or output tokens must be reduced in order to run successfully."

@@ -24,7 +24,7 @@ MODELS = [
 
 
 def listed(model: str, base_url: str, usage: Usage) -> float:
-    """What genai-prices itself says."""
+    """Return what genai-prices itself calculates."""
     calculated = genai_prices.calc_price(
         genai_prices.Usage(
             input_tokens=usage.prompt,

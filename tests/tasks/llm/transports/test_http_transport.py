@@ -69,7 +69,7 @@ async def test_without_a_key_no_authorization_is_sent(key: str | None) -> None:
 
 
 async def test_white_space_around_the_key_is_not_sent() -> None:
-    """A key is often read from a file that ends with a line break."""
+    """Keys are often read from files that end with a line break."""
     async with scripted((200, completion_body())) as script:
         async with opened(over_http(script.base_url, f" {KEY}\n", 5)) as transport:
             await transport.complete(TEMPLATE, "x")
@@ -147,7 +147,7 @@ async def test_a_probe_follows_no_redirect(make: Make) -> None:
 async def test_the_environments_proxy_is_used_except_for_loopback_addresses(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """And ~/.netrc is not: with trust_env, an entry there would meet the bearer token and fail."""
+    """~/.netrc is ignored: with trust_env, an entry there would conflict with the bearer token."""
     netrc = tmp_path / "netrc"
     netrc.write_text("default login somebody password else\n")
     monkeypatch.setenv("NETRC", str(netrc))
