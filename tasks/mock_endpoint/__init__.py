@@ -1,1 +1,1 @@
-"""An OpenAI-compatible server that needs no model: for the demo, for tests and for benchmarks."""
+"""An OpenAI-compatible server without a language model, for the demo, tests and benchmarks."""

@@ -1,4 +1,4 @@
-"""The mock endpoint on the command line: `article-flows endpoint`."""
+"""The command line of the mock endpoint: `article-flows endpoint`."""
 
 import argparse
 import os
@@ -20,12 +20,12 @@ def main(
     make: Callable[[Faults, str | None, bool], Service] = Service,
     serve: Callable[[Service, socket.socket], None] = serve,
 ) -> int:
-    """Run the endpoint until SIGTERM or SIGINT; returns the exit status.
+    """Run the endpoint until SIGTERM or SIGINT and return the exit status.
 
     Args:
-        argv: the arguments; those of the process by default.
-        make: makes the service, from faults, API key and whether to know one model only.
-        serve: serves it on a socket that listens.
+        argv: the arguments; by default those of the process.
+        make: creates the service from faults, API key and strict_model.
+        serve: serves it on a listening socket.
     """
     options = _parser().parse_args(argv)
     try:
@@ -39,7 +39,7 @@ def main(
     except OSError as error:
         return _fail(f"cannot listen on {options.host}:{options.port}: {error.strerror}")
     if options.until_stdin_closes:
-        threading.Thread(target=_end_with_stdin, daemon=True).start()
+        threading.Thread(target=_terminate_when_stdin_closes, daemon=True).start()
     port = listening.getsockname()[1]
     print(f"http://{options.host}:{port}/v1 is ready: {MODEL_ID}, {NOTICE}", flush=True)
     serve(service, listening)
@@ -50,25 +50,29 @@ def _parser() -> argparse.ArgumentParser:
     faults = "\n".join(f"  {name}: {' '.join(text.split())}" for name, text in FAULTS.items())
     parser = argparse.ArgumentParser(
         prog="article-flows endpoint",
-        description=f"An OpenAI-compatible endpoint; its model {MODEL_ID} is {NOTICE}.",
-        epilog="Faults, for --fault; those up to empty are probabilities per call, of which one "
-        f"at most comes true:\n{faults}",
+        description=f"An OpenAI-compatible endpoint. Its model {MODEL_ID} is {NOTICE}.",
+        epilog="Faults for --fault. Those up to `empty` are probabilities per request; at most one "
+        f"of them occurs:\n{faults}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to bind to (%(default)s)")
-    parser.add_argument("--port", type=int, default=8080, help="0 for a free one (%(default)s)")
+    parser.add_argument("--port", type=int, default=8080, help="0 for any free port (%(default)s)")
     parser.add_argument(
         "--fault",
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="misbehave: http_500=0.05, reset=0.05, latency=lognormal:0.5, rpm=500; repeatable",
+        help="such as http_500=0.05, reset=0.05, latency=lognormal:0.5, rpm=500; repeatable",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the faults (%(default)s)")
-    parser.add_argument("--api-key", help=f"the key to ask for; better by {API_KEY_VARIABLE}")
-    parser.add_argument("--strict-model", action="store_true", help=f"know only {MODEL_ID}")
     parser.add_argument(
-        "--until-stdin-closes", action="store_true", help="end with standard input, or its parent"
+        "--seed", type=int, default=0, help="random seed of the faults (%(default)s)"
+    )
+    parser.add_argument("--api-key", help=f"the required key; {API_KEY_VARIABLE} is safer")
+    parser.add_argument(
+        "--strict-model", action="store_true", help=f"reject all models but {MODEL_ID}"
+    )
+    parser.add_argument(
+        "--until-stdin-closes", action="store_true", help="exit when standard input closes"
     )
     return parser
 
@@ -78,8 +82,8 @@ def _fail(message: str) -> int:
     return 2
 
 
-def _end_with_stdin() -> None:
-    # os.read holds no lock of sys.stdin's, on which the interpreter's exit would fail.
+def _terminate_when_stdin_closes() -> None:
+    # os.read does not hold the lock of sys.stdin, which would make the interpreter's exit fail.
     while os.read(0, 4096):
         pass
     os.kill(os.getpid(), signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""The answers of the mock endpoint: what a completion says, and what faults do to it."""
+"""Composes the completions of the mock endpoint, and applies faults to them."""
 
 import time
 from typing import Any, NamedTuple
@@ -8,11 +8,14 @@ import orjson
 from article_flows.tasks.llm.protocol.token_estimate import estimate_tokens
 from article_flows.tasks.mock_endpoint.extractive import Document, clip
 from article_flows.tasks.mock_endpoint.protocol import ChatRequest
-from article_flows.tasks.mock_endpoint.schema_filler import fill, sentences_wanted
+from article_flows.tasks.mock_endpoint.schema_filler import fill, requested_sentences
 
 
 class GeneratedAnswer(NamedTuple):
-    """The content of a completion; None as the content filter leaves it."""
+    """The content of a completion, and its estimated tokens.
+
+    ``content`` is None if the content filter withheld it.
+    """
 
     content: str | None
     finish_reason: str
@@ -20,28 +23,28 @@ class GeneratedAnswer(NamedTuple):
 
 
 def compose(chat: ChatRequest) -> GeneratedAnswer:
-    """Answer a request, cut at its max_tokens.
+    """Answer a request within its max_tokens.
 
     Raises:
         ApiError: 400 for a schema that cannot be satisfied.
     """
     title, text = chat.article
     document = Document(text, title)
-    if chat.wanted_schema is not None:
-        content = orjson.dumps(fill(chat.wanted_schema, document, chat.instruction)).decode()
+    if chat.requested_schema is not None:
+        content = orjson.dumps(fill(chat.requested_schema, document, chat.instruction)).decode()
     elif chat.response_format.type == "json_object":
         answer = {"summary": document.summary(), "keywords": document.keywords()}
         content = orjson.dumps(answer).decode()
     else:
-        content = document.summary(sentences_wanted(chat.instruction))
+        content = document.summary(requested_sentences(chat.instruction))
     tokens = estimate_tokens(content)
     if chat.max_tokens is not None and tokens > chat.max_tokens:
-        return _cut(content, chat.max_tokens)
+        return _truncate(content, chat.max_tokens)
     return GeneratedAnswer(content, "stop", tokens)
 
 
-def spoil(answer: GeneratedAnswer, fault: str) -> GeneratedAnswer:
-    """Do to an answer what a fault does to its content."""
+def apply_fault(answer: GeneratedAnswer, fault: str) -> GeneratedAnswer:
+    """Return the answer with the effect of a fault on its content."""
     content = answer.content or ""
     match fault:
         case "content_filter":
@@ -49,15 +52,14 @@ def spoil(answer: GeneratedAnswer, fault: str) -> GeneratedAnswer:
         case "empty":
             return GeneratedAnswer("", "stop", 0)
         case "cut":
-            return _cut(content, answer.tokens // 2)
+            return _truncate(content, answer.tokens // 2)
         case "invalid_json":
             return answer._replace(content=content[: 2 * len(content) // 3])
         case _:
             return answer
 
 
-def _cut(content: str, tokens: int) -> GeneratedAnswer:
-    """Return an answer that ends where the model ran out of tokens."""
+def _truncate(content: str, tokens: int) -> GeneratedAnswer:
     part = clip(content, tokens)
     return GeneratedAnswer(part, "length", estimate_tokens(part))
 

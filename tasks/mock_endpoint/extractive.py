@@ -1,7 +1,7 @@
-"""Summaries, headlines and keywords taken from a text itself: no language model, no downloads.
+"""Extracts summaries, headlines and keywords from a text, without a language model or downloads.
 
-The summary is the sentences that share most with the whole text; earlier ones count for more.
-Linear in the length of the text, and deterministic; English and Chinese.
+A summary consists of the sentences that share most terms with the whole text; earlier ones weigh
+more. Runs in linear time and is deterministic; tuned for English and Chinese.
 """
 
 import re
@@ -19,24 +19,24 @@ from sentencex import segment
 from article_flows.tasks.llm.protocol.token_estimate import estimate_tokens
 from article_flows.tasks.mock_endpoint.words import HAN_FUNCTION_CHARACTERS, STEM_LENGTH, STOP_WORDS
 
-_SAMPLE: Final = 1000
-_MOST_CHARACTERS: Final = 250_000
-"""How much is read of a text. No article is longer, and a book needs a model."""
-_LONGEST_SENTENCE, _LONGEST_HAN_SENTENCE = 600, 240
-"""Characters; what is longer is a list or a text without punctuation, and is taken in pieces."""
+_LANGUAGE_SAMPLE: Final = 1000
+_MAX_CHARACTERS: Final = 250_000
+"""The rest of a text is ignored: no article is longer."""
+_MAX_SENTENCE, _MAX_HAN_SENTENCE = 600, 240
+"""In characters. A longer one is a list or lacks punctuation, and is split."""
 _HEADLINE_TOKENS: Final = 24
-_FEWEST_TERMS: Final = 4
+_MIN_TERMS: Final = 4
 _PHRASE_BONUS: Final = 1.8
-_PART_OF_LONGER: Final = 0.7
+_SUBSUMED_SHARE: Final = 0.7
 
 _HAN: Final = r"\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 _HAN_RUN = re.compile(f"[{_HAN}]+")
 _WORD = re.compile(rf"[^\W\d_{_HAN}]+(?:['’-][^\W\d_{_HAN}]+)*")
 _WORD_OR_MARK = re.compile(rf"{_WORD.pattern}|[^\w\s]|[\n\d]")
-_SPACES: Final = str.maketrans(dict.fromkeys(HAN_FUNCTION_CHARACTERS, " "))
-_ENDS: Final = tuple(".!。！…\"”’'」』)）")
-_UNREADABLE = re.compile(
-    # Addresses, credits and captions; what leans on the sentence before; talk.
+_HAN_FUNCTION_TO_SPACE: Final = str.maketrans(dict.fromkeys(HAN_FUNCTION_CHARACTERS, " "))
+_SENTENCE_ENDS: Final = tuple(".!。！…\"”’'」』)）")
+_POOR_SENTENCE = re.compile(
+    # URLs, credits and captions; sentences that refer to the previous one; direct speech.
     r"https?://|www\.|\S@\S|©|^(?:image|photo|file|source|图片?|来源|编辑)\s?[:：]"
     r"|^(?:and|but|however|he|she|it|they|this|that|these|those|such|also|so|thus|yes|no|well)\b"
     r"|^(?:但|然而|因此|所以|此外|另外|同时|他|她|它|这|那|其)"
@@ -44,97 +44,113 @@ _UNREADABLE = re.compile(
     re.IGNORECASE,
 )
 _CHUNK = re.compile(r".{1,2000}(?:[.!?]\s|[。！？]|$)|.{1,2000}")
-"""sentencex takes quadratic time on long lines of Chinese, and of unbalanced quotation marks."""
-_WRAPPED = re.compile(r"(?<=[^\s.!?:;。！？：；”\"')）])\n(?=\S)|\n(?=[a-zß-ÿ])")
+"""sentencex takes quadratic time on long lines of Chinese or with unbalanced quotation marks."""
+_HARD_WRAP = re.compile(r"(?<=[^\s.!?:;。！？：；”\"')）])\n(?=\S)|\n(?=[a-zß-ÿ])")
 
 
 class Document:
-    """A text that was read once, to be asked for several things.
+    """An analyzed article.
 
     Args:
-        text: the article; what is beyond 250,000 characters is not read.
-        title: its title if that is known.
+        text: the article; only the first 250,000 characters are used.
+        title: its title, if known.
+
+    Attributes:
+        language: ISO 639-1 code, or `und`.
+        length: in words; for Chinese and Japanese, in characters.
+        sentences: in the order of the text.
+        frequencies: how often each term occurs.
+
+    Example:
+        >>> document = Document("The council approved the new bridge on Monday. Lunch was served.")
+        >>> document.language, document.summary(1)
+        ('en', 'The council approved the new bridge on Monday.')
     """
 
     def __init__(self, text: str, title: str = "") -> None:
-        self.text = text[:_MOST_CHARACTERS]
+        self.text = text[:_MAX_CHARACTERS]
         self.title = title.strip()
         self.language = detect_language(self.text or self.title)
-        # Chinese has no blanks between words; its length is counted in characters.
         self.length = len(self.text if self.language in ("zh", "ja") else self.text.split())
         self.sentences = _split_sentences(self.text, self.language)
         self.frequencies = Counter(term for each in self.sentences for term in self._terms(each))
 
     def summary(self, max_sentences: int = 3) -> str:
-        """Join the best sentences; a text that has none is its own summary."""
-        # Chinese and Japanese have no blanks between sentences.
-        blank = "" if self.language in ("zh", "ja") else " "
-        return blank.join(self.best_sentences(max_sentences)) or clip(
+        """Return the best sentences; a text without any is returned shortened."""
+        # Chinese and Japanese have no spaces between sentences.
+        space = "" if self.language in ("zh", "ja") else " "
+        return space.join(self.best_sentences(max_sentences)) or clip(
             " ".join(self.text.split()), _HEADLINE_TOKENS
         )
 
     def best_sentences(self, count: int) -> list[str]:
-        """List the best sentences, in the order of the text."""
-        whole = [
+        """Return the best sentences, in the order of the text."""
+        candidates = [
             sentence
             for sentence in dict.fromkeys(self.sentences)
-            if sentence.endswith(_ENDS)
+            if sentence.endswith(_SENTENCE_ENDS)
             and not sentence[0].islower()
-            and len(self._terms(sentence)) >= _FEWEST_TERMS
+            and len(self._terms(sentence)) >= _MIN_TERMS
         ]
-        best = sorted(range(len(whole)), key=lambda place: -self._worth(whole[place], place))
-        return [whole[place] for place in sorted(best[:count])]
+        best = sorted(range(len(candidates)), key=lambda i: -self._score(candidates[i], i))
+        return [candidates[i] for i in sorted(best[:count])]
 
     def _terms(self, sentence: str) -> list[str]:
-        """List what a sentence is about: stems of content words, and bigrams of Chinese."""
+        """Return the terms of a sentence: stems of content words, and bigrams of Chinese."""
         words = [word for word in _WORD.findall(sentence) if _is_content(word, self.language)]
-        runs = _HAN_RUN.findall(sentence.translate(_SPACES))
+        runs = _HAN_RUN.findall(sentence.translate(_HAN_FUNCTION_TO_SPACE))
         return [
             *(word[:STEM_LENGTH].lower() for word in words),
             *(one + two for run in runs for one, two in pairwise(run)),
         ]
 
-    def _worth(self, sentence: str, place: int) -> float:
-        """Weigh a sentence by what it shares with the whole text, its place, and how it reads."""
-        found = set(self._terms(sentence))
-        # More than its square root, as long sentences read badly.
-        shared = sum(log(self.frequencies[term]) for term in found)
-        likeness = shared / exp(0.7 * log(len(found) + 8))
-        return likeness * (1 + 1.2 / (1 + place / 2)) / (2 if _UNREADABLE.search(sentence) else 1)
+    def _score(self, sentence: str, position: int) -> float:
+        """Score a sentence by its terms, its position and its readability."""
+        terms = set(self._terms(sentence))
+        # An exponent above 0.5 penalizes long sentences, which read badly.
+        relevance = sum(log(self.frequencies[term]) for term in terms)
+        relevance /= exp(0.7 * log(len(terms) + 8))
+        penalty = 2 if _POOR_SENTENCE.search(sentence) else 1
+        return relevance * (1 + 1.2 / (1 + position / 2)) / penalty
 
     def headline(self) -> str:
-        """Return the title, else the heading or the sentence that the text begins with, short."""
+        """Return the title, or else the first sentence, shortened."""
         first = self.sentences[0] if self.sentences else ""
         return self.title or clip(first, _HEADLINE_TOKENS).rstrip(" .。,，")
 
     def keywords(self, n: int = 6) -> list[str]:
-        """List up to n terms the text is about, the weightiest first."""
+        """Return up to n terms by descending weight."""
         return _top_terms(f"{self.title}\n{self.text}", self.language, n)
 
 
 def clip(text: str, max_tokens: int) -> str:
-    """Cut a text to at most so many estimated tokens, at a word's end where there is one."""
+    """Cut a text to at most ``max_tokens`` estimated tokens, at the end of a word if possible.
+
+    Example:
+        >>> clip("The council approved the bridge.", 5)
+        'The council'
+    """
     if estimate_tokens(text) <= max_tokens:
         return text
     ends = range(len(text))
     end = bisect_right(ends, max_tokens, key=lambda end: estimate_tokens(text[:end])) - 1
-    head, blank, _ = text[:end].rpartition(" ")
-    return head if blank and 2 * len(head) > end else text[:end]
+    head, space, _ = text[:end].rpartition(" ")
+    return head if space and 2 * len(head) > end else text[:end]
 
 
 def detect_language(text: str) -> str:
     """Return the ISO 639-1 code of a text's language; `und` for a text without letters."""
-    # CLD2 refuses control characters and code points without a meaning.
-    sample = "".join(char if char.isprintable() else " " for char in text[:_SAMPLE])
+    # CLD2 rejects control characters and unassigned code points.
+    sample = "".join(char if char.isprintable() else " " for char in text[:_LANGUAGE_SAMPLE])
     code = pycld2.detect(sample, isPlainText=True, bestEffort=True)[2][0][1]
     return "und" if code == "un" else str(code).partition("-")[0]
 
 
 def _split_sentences(text: str, language: str) -> list[str]:
-    """Split a text into sentences, in order, without outer blanks.
+    """Split a text into stripped sentences.
 
-    A line that ends is a sentence that ends, except in prose that is hard-wrapped: headings and
-    bylines have no full stop.
+    A line break ends a sentence, except in hard-wrapped prose: headings and bylines have no full
+    stop.
     """
     return [
         piece
@@ -142,22 +158,22 @@ def _split_sentences(text: str, language: str) -> list[str]:
         for chunk in _CHUNK.findall(line)
         for sentence in segment(language, chunk)
         for piece in textwrap.wrap(
-            sentence, _LONGEST_HAN_SENTENCE if _HAN_RUN.search(sentence) else _LONGEST_SENTENCE
+            sentence, _MAX_HAN_SENTENCE if _HAN_RUN.search(sentence) else _MAX_SENTENCE
         )
     ]
 
 
 def _lines(text: str) -> Iterator[str]:
-    """Give the lines of a text, with those joined into which its prose was wrapped."""
+    """Yield the lines of a text, with hard-wrapped lines joined."""
     for block in re.split(r"\n[^\S\n]*\n", text):
         lines = [line.strip() for line in block.split("\n")]
         if any(line[:1].islower() for line in lines[1:]):
-            lines = _WRAPPED.sub(" ", "\n".join(lines)).split("\n")
+            lines = _HARD_WRAP.sub(" ", "\n".join(lines)).split("\n")
         yield from lines
 
 
 def _is_content(word: str, language: str) -> bool:
-    """Tell content words from those that any text has; in most languages the short ones."""
+    """Return whether a word carries content; in most languages, short words do not."""
     if language not in ("en", "zh"):
         return len(word) > 4
     low = word.lower().replace("’", "'")
@@ -167,11 +183,11 @@ def _is_content(word: str, language: str) -> bool:
 
 
 def _top_terms(text: str, language: str, n: int) -> list[str]:
-    """List up to n terms by weight: words and pairs of words, or Chinese terms of 2 to 4.
+    """Return up to n terms by weight: words and word pairs, or 2 to 4 Chinese characters.
 
-    No term is a part of another in the list. Equal weights keep the order of the text.
+    The terms do not overlap. Equal weights keep the order of the text.
     """
-    # What is no content word becomes a None, which ends a phrase.
+    # Anything but a content word becomes None, which ends a phrase.
     found = [word if _is_content(word, language) else None for word in _WORD_OR_MARK.findall(text)]
     forms: dict[str, str] = {}
     for form, _ in Counter(filter(None, found)).most_common():
@@ -193,8 +209,12 @@ def _top_terms(text: str, language: str, n: int) -> list[str]:
 
 
 def _han_scores(text: str) -> dict[str, float]:
-    """Count n-grams that repeat, less those that nearly always are a part of a longer one."""
-    pieces = [piece for run in _HAN_RUN.findall(text) for piece in run.translate(_SPACES).split()]
+    """Score repeated n-grams, without those that almost always are part of a longer one."""
+    pieces = [
+        piece
+        for run in _HAN_RUN.findall(text)
+        for piece in run.translate(_HAN_FUNCTION_TO_SPACE).split()
+    ]
     counts = Counter(
         piece[start : start + size]
         for piece in pieces
@@ -205,9 +225,9 @@ def _han_scores(text: str) -> dict[str, float]:
         part
         for term, count in counts.items()
         for part in (term[:-1], term[1:])
-        if count > 1 and count >= _PART_OF_LONGER * counts[part]
+        if count > 1 and count >= _SUBSUMED_SHARE * counts[part]
     }
-    # A longer term says more than a shorter one that is as frequent.
+    # Of equally frequent terms, the longer one is more specific.
     return {
         term: count * (len(term) - 1) ** 0.7
         for term, count in counts.items()

@@ -1,4 +1,4 @@
-"""Run the mock endpoint as a child process, for as long as something needs it."""
+"""Runs the mock endpoint as a child process."""
 
 import os
 import subprocess
@@ -11,8 +11,8 @@ from typing import Final
 from article_flows.tasks.common.package_data import IMPORT_ROOT
 
 API_KEY_VARIABLE: Final = "MOCK_ENDPOINT_API_KEY"
-"""Where the endpoint's API key comes from: the environment shows in no list of processes."""
-_SECONDS_TO_STOP: Final = 5.0
+"""Passes the API key to the endpoint: unlike arguments, it is not visible in process lists."""
+_STOP_TIMEOUT_S: Final = 5.0
 
 
 @contextmanager
@@ -22,17 +22,17 @@ def running_mock_endpoint(
     api_key: str = "",
     module: str = "article_flows.tasks.mock_endpoint",
 ) -> Iterator[str]:
-    """Run the endpoint on a free port of the loopback; gives its base URL, up to /v1.
+    """Run the endpoint on a free loopback port and yield its base URL, up to /v1.
 
-    It ends with its parent even when that is killed: its standard input is a pipe from here.
+    The child also ends when this process is killed, because that closes its standard input.
 
     Args:
-        arguments: of its command line.
-        api_key: the key to ask for; without one, any will do.
-        module: what to run; the benchmarks have an endpoint of their own.
+        arguments: command-line arguments of the endpoint.
+        api_key: the key that the endpoint requires; any key passes if empty.
+        module: the module to run; benchmarks have an endpoint of their own.
 
     Raises:
-        RuntimeError: it did not start; the message has what it wrote to standard error.
+        RuntimeError: it did not start; the message contains its standard error.
     """
     with tempfile.TemporaryFile() as stderr:
         process = subprocess.Popen(
@@ -45,22 +45,21 @@ def running_mock_endpoint(
                 API_KEY_VARIABLE: api_key,
                 "PYTHONPATH": f"{IMPORT_ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
             },
-            # Ctrl-C goes to the whole foreground group of a terminal; the parent, which takes in
-            # what is in flight, still needs its endpoint then.
+            # Ctrl-C signals the whole foreground process group, but the parent still needs its
+            # endpoint to complete the requests in flight.
             process_group=0,
         )
         try:
-            # It ends at once where it cannot start.
             line = process.stdout.readline().decode() if process.stdout else ""
             if not line:
                 stderr.seek(0)
-                said = stderr.read().decode(errors="replace").strip() or "(nothing)"
-                raise RuntimeError(f"the mock endpoint did not start; it wrote: {said}")
+                output = stderr.read().decode(errors="replace").strip() or "(nothing)"
+                raise RuntimeError(f"the mock endpoint did not start; it wrote: {output}")
             yield line.split()[0]
         finally:
             try:
-                # The end of its input is its end.
-                process.communicate(timeout=_SECONDS_TO_STOP)
+                # Closes its standard input, which ends it.
+                process.communicate(timeout=_STOP_TIMEOUT_S)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.communicate()

@@ -1,6 +1,6 @@
-"""The OpenAI wire format of the mock endpoint: requests in, errors out.
+"""The OpenAI wire format of the mock endpoint: parses requests and formats errors.
 
-Shapes follow https://platform.openai.com/docs/api-reference/chat and the error codes guide.
+Follows https://platform.openai.com/docs/api-reference/chat and the error codes guide.
 """
 
 import re
@@ -17,8 +17,8 @@ from article_flows.tasks.llm.protocol.token_estimate import estimate_tokens
 MODEL_ID: Final = "extractive-v1"
 NOTICE: Final = "extractive (picks sentences out of the text), not a language model"
 _TOKENS_PER_MESSAGE: Final = 3
-"""What the chat format adds to each message, and once more for the reply: OpenAI's cookbook,
-"How to count tokens with tiktoken"."""
+"""What the chat format adds per message and for the reply (OpenAI Cookbook, "How to count tokens
+with tiktoken")."""
 _TITLE = re.compile(r"Title:[ \t]*([^\n]*)\n[ \t]*\n", re.IGNORECASE)
 _FAULTS: Final = {
     "http_500": (500, "server_error", None, "The server had an error. Sorry about that!"),
@@ -37,17 +37,20 @@ _FAULTS: Final = {
         "The messages exceed this model's maximum context length. Please reduce their length.",
     ),
 }
-"""Status, type, code and message of the errors that faults and limits answer with."""
+"""Status, type, code and message of each fault and limit."""
 
 
 class ApiError(Exception):
-    """An answer other than 200, in the shape of an OpenAI error.
+    """An error response in OpenAI's format.
 
     Args:
         status: the HTTP status.
-        message, code, kind, param: of the error in the body; `kind` is its type.
-        wait_s: seconds that the headers ask the caller to wait; 0 leaves the caller to guess.
-        fault: the fault or limit that caused it; "" for an honest error.
+        message: the error's message.
+        code: the error's code.
+        kind: the error's type.
+        param: the parameter that is wrong.
+        wait_s: seconds for the Retry-After headers; 0 sends none.
+        fault: the fault or limit that caused it; empty for a genuine error.
     """
 
     def __init__(
@@ -65,22 +68,22 @@ class ApiError(Exception):
         self.status = status
         self.code = code
         self.fault = fault
-        wait = {"retry-after": str(ceil(wait_s)), "retry-after-ms": str(ceil(wait_s * 1000))}
-        self.headers = wait if wait_s > 0 else {}
+        retry = {"retry-after": str(ceil(wait_s)), "retry-after-ms": str(ceil(wait_s * 1000))}
+        self.headers = retry if wait_s > 0 else {}
         error: dict[str, Any] = {"message": message, "type": kind, "param": param, "code": code}
         if code == "content_filter":
-            error["innererror"] = {"code": "ResponsibleAIPolicyViolation"}  # As Azure has it.
+            error["innererror"] = {"code": "ResponsibleAIPolicyViolation"}  # As in Azure.
         self.body = orjson.dumps({"error": error})
 
     @classmethod
     def of_fault(cls, like: str, fault: str = "", wait_s: float = 0.0) -> "ApiError":
-        """Return the error of a fault or limit that has one, or of one that is like it."""
+        """Return the error of the fault ``like``, reported as ``fault`` if that is given."""
         status, kind, code, message = _FAULTS[like]
         return cls(status, message, code=code, kind=kind, wait_s=wait_s, fault=fault or like)
 
 
 def _join_parts(content: Any) -> Any:
-    """Join a list of text parts, which a message may have in place of a string."""
+    """Join the text parts of a message whose content is a list."""
     if isinstance(content, list) and all(isinstance(part, dict) for part in content):
         texts = [part.get("text") for part in content]
         return "\n".join(texts) if all(isinstance(text, str) for text in texts) else content
@@ -103,7 +106,7 @@ class _ResponseFormat(BaseModel):
 
 
 class ChatRequest(BaseModel):
-    """The body of a chat completion request, and what it asks for."""
+    """The body of a chat completion request."""
 
     model: Annotated[str, Field(min_length=1)]
     messages: Annotated[list[_Message], Field(min_length=1)]
@@ -115,10 +118,10 @@ class ChatRequest(BaseModel):
     n: Literal[1] | None = None
 
     @property
-    def wanted_schema(self) -> dict[str, Any] | None:
-        """The JSON schema that the answer must be valid against."""
-        wanted = self.response_format.json_schema
-        return wanted.definition if wanted and self.response_format.type == "json_schema" else None
+    def requested_schema(self) -> dict[str, Any] | None:
+        """The JSON schema that the answer must conform to."""
+        schema = self.response_format.json_schema
+        return schema.definition if schema and self.response_format.type == "json_schema" else None
 
     @cached_property
     def instruction(self) -> str:
@@ -127,44 +130,45 @@ class ChatRequest(BaseModel):
 
     @cached_property
     def article(self) -> tuple[str, str]:
-        """Title ("" if there is none) and text of the article, or the whole last user message."""
+        """Title (may be empty) and text of the article; without tags, the last user message."""
         prompt = next((m.content for m in reversed(self.messages) if m.role == "user"), "")
-        # An instruction may speak of the marks; those around the article end a line.
-        mark = "<article>\n" if "<article>\n" in prompt else "<article>"
-        start, end = prompt.find(mark), prompt.rfind("</article>")
-        text = (prompt[start + len(mark) : end] if 0 <= start < end else prompt).strip()
+        # An instruction may mention the tag; the one before the article ends its line.
+        tag = "<article>\n" if "<article>\n" in prompt else "<article>"
+        start, end = prompt.find(tag), prompt.rfind("</article>")
+        text = (prompt[start + len(tag) : end] if 0 <= start < end else prompt).strip()
         titled = _TITLE.match(text)
         return (titled[1].strip(), text[titled.end() :]) if titled else ("", text)
 
     @cached_property
     def schema_tokens(self) -> int:
-        """The estimate for the schema."""
-        return -(-len(orjson.dumps(self.wanted_schema)) // 4) if self.wanted_schema else 0
+        """Estimated tokens of the schema."""
+        schema = self.requested_schema
+        return -(-len(orjson.dumps(schema)) // 4) if schema else 0
 
     @cached_property
     def prompt_tokens(self) -> int:
-        """The estimate for all messages and the schema."""
+        """Estimated tokens of all messages and the schema."""
         texts = sum(estimate_tokens(message.content) for message in self.messages)
         return texts + self.schema_tokens + _TOKENS_PER_MESSAGE * (len(self.messages) + 1)
 
     @cached_property
     def prompt_hash(self) -> str:
-        """16 hex digits of the messages alone."""
+        """A hash of the messages, as 16 hex digits."""
         messages = orjson.dumps([(message.role, message.content) for message in self.messages])
         return blake2b(messages, digest_size=8).hexdigest()
 
 
 def parse_chat(raw: bytes) -> ChatRequest:
-    """Read the body of a chat completion request.
+    """Parse the body of a chat completion request.
 
     Raises:
-        ApiError: 400, with the parameter that is wrong.
+        ApiError: 400, naming the invalid parameter.
     """
     try:
         chat = ChatRequest.model_validate_json(raw)
     except ValidationError as error:
         raise _invalid(error) from None
-    kind, schema = chat.response_format.type, chat.wanted_schema
+    kind, schema = chat.response_format.type, chat.requested_schema
     if kind == "json_object" and not any("json" in m.content.lower() for m in chat.messages):
         message = "'messages' must contain the word 'json' in some form, to get a 'json_object'."
         raise ApiError(400, message, param="messages")
@@ -175,7 +179,7 @@ def parse_chat(raw: bytes) -> ChatRequest:
 
 
 def _invalid(error: ValidationError) -> ApiError:
-    """Report the first thing that is wrong, with its name as OpenAI writes it: messages[0].role."""
+    """Return the first validation error, with the name in OpenAI's style: messages[0].role."""
     problem = error.errors(include_url=False, include_input=False)[0]
     steps = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in problem["loc"])
     param = "".join(steps).removeprefix(".")

@@ -1,4 +1,4 @@
-"""Rate limits as OpenAI enforces and reports them: a bucket of requests, a bucket of tokens."""
+"""Rate limits as OpenAI enforces and reports them: token buckets for requests and tokens."""
 
 from collections.abc import Callable
 from math import ceil
@@ -8,7 +8,7 @@ from article_flows.tasks.mock_endpoint.protocol import ApiError
 
 
 class _Bucket:
-    """A token bucket that gains `per_minute` and holds `capacity`; full at first. In seconds."""
+    """A token bucket that is initially full. All times are in seconds."""
 
     def __init__(self, per_minute: int, capacity: int, clock: Callable[[], float]) -> None:
         self.limit = per_minute
@@ -20,7 +20,7 @@ class _Bucket:
         return max(0.0, self._full_at - self._clock())
 
     def level(self) -> float:
-        # Rounded, as an error in the last digit must not ask for a wait of nothing.
+        # Rounded, so that a rounding error does not demand a wait of 0 s.
         return round(self.capacity - self.until_full() * self.limit / 60, 6)
 
     def wait(self, amount: float) -> float:
@@ -31,9 +31,13 @@ class _Bucket:
 
 
 class Quota:
-    """The limits on requests and tokens a minute, either of which may be absent.
+    """Limits on requests and tokens per minute.
 
-    ``burst`` is how many requests may come at once; a minute's by default.
+    Args:
+        rpm: requests per minute; None for no limit.
+        tpm: tokens per minute; None for no limit.
+        clock: returns monotonic seconds.
+        burst: requests that may arrive at once; by default a minute's.
     """
 
     def __init__(
@@ -50,22 +54,25 @@ class Quota:
             self._buckets["tokens"] = _Bucket(tpm, tpm, clock)
 
     def admit(self, tokens: int) -> None:
-        """Take a request of so many tokens (prompt and max_tokens) out of both buckets.
+        """Charge a request to both buckets.
+
+        Args:
+            tokens: the prompt plus max_tokens.
 
         Raises:
-            ApiError: 429, and nothing is taken, when either has too little; for a request that
-                is larger than a whole minute's tokens as well, which no wait can help.
+            ApiError: 429 if either bucket has too little, or if the request is larger than a
+                whole minute's tokens. Nothing is charged then.
         """
         amounts = {"requests": 1, "tokens": tokens}
         for kind, bucket in self._buckets.items():
             wait, amount = bucket.wait(amounts[kind]), amounts[kind]
             if wait > 0 or amount > bucket.limit:
-                again = f"Please try again in {go_duration(wait)}."
-                less = "The input or output tokens must be reduced."
+                retry = f"Please try again in {go_duration(wait)}."
+                reduce = "The input or output tokens must be reduced."
                 raise ApiError(
                     429,
                     f"Rate limit reached for {kind} per min: Limit {bucket.limit}, Requested "
-                    f"{amount}. {less if amount > bucket.limit else again}",
+                    f"{amount}. {reduce if amount > bucket.limit else retry}",
                     code="rate_limit_exceeded",
                     kind=kind,
                     wait_s=wait,
@@ -75,7 +82,7 @@ class Quota:
             bucket.take(amounts[kind])
 
     def headers(self) -> dict[str, str]:
-        """Report limit, what remains and the time until all is there again, as OpenAI does."""
+        """Return limit, remaining and reset headers, as OpenAI does."""
         headers = {}
         for kind, bucket in self._buckets.items():
             headers[f"x-ratelimit-limit-{kind}"] = str(bucket.limit)
@@ -85,11 +92,16 @@ class Quota:
 
 
 def go_duration(seconds: float) -> str:
-    """Write seconds the way Go does, as in OpenAI's headers: "20ms", "1.5s", "6m0s", "1h0m0s"."""
+    """Format seconds as Go does, as in OpenAI's headers.
+
+    Example:
+        >>> go_duration(0.02), go_duration(360)
+        ('20ms', '6m0s')
+    """
     milliseconds = ceil(round(seconds * 1000, 6))
     if milliseconds < 1000:
         return f"{milliseconds}ms" if milliseconds else "0s"
     minutes, rest = divmod(milliseconds, 60_000)
     hours, minutes = divmod(minutes, 60)
-    written = f"{minutes}m" if hours or minutes else ""
-    return (f"{hours}h" if hours else "") + written + f"{rest / 1000:g}s"
+    minute_part = f"{minutes}m" if hours or minutes else ""
+    return (f"{hours}h" if hours else "") + minute_part + f"{rest / 1000:g}s"

@@ -1,8 +1,8 @@
-"""Fill in a JSON schema from an article, so that the answer is valid against the schema.
+"""Fills in a JSON schema from an article, so that the answer conforms to the schema.
 
-Covers what OpenAI's structured outputs allow: objects, arrays, strings, numbers, booleans, null,
-enum, const, anyOf, $ref and $defs, and the bounds on each. A field of text gets what its name
-asks for: a summary, a headline, a language, keywords; else the best sentence of the article.
+Supports what OpenAI's structured outputs allow: objects, arrays, strings, numbers, booleans, null,
+enum, const, anyOf, $ref and $defs, with their bounds. The name of a string field selects a summary,
+headline, language or keywords; other fields get the best sentence of the article.
 """
 
 import re
@@ -15,9 +15,9 @@ from article_flows.tasks.mock_endpoint.words import ranked_labels
 
 Schema = dict[str, Any]
 
-_DEEPEST: Final = 12
-"""Levels after which a schema that refers to itself gets no more than it requires."""
-_MOST_ITEMS: Final = 6
+_MAX_DEPTH: Final = 12
+"""Below this depth, recursive schemas get only required fields."""
+_MAX_ITEMS: Final = 6
 _MEANINGS: Final = {
     "summary": re.compile(r"summar|abstract|tl_?dr|digest|摘要|概要|总结", re.IGNORECASE),
     "headline": re.compile(r"headline|title|标题", re.IGNORECASE),
@@ -39,8 +39,13 @@ _FORMATS: Final = {
 }
 
 
-def sentences_wanted(instruction: str, default: int = 3) -> int:
-    """Return how many sentences an instruction asks for ("in two sentences", "一句话")."""
+def requested_sentences(instruction: str, default: int = 3) -> int:
+    """Return how many sentences an instruction asks for.
+
+    Example:
+        >>> requested_sentences("Summarize in two sentences."), requested_sentences("一句话")
+        (2, 1)
+    """
     found = _SENTENCES.search(instruction)
     if found is None:
         return default
@@ -48,10 +53,10 @@ def sentences_wanted(instruction: str, default: int = 3) -> int:
 
 
 def fill(schema: Schema, document: Document, instruction: str = "") -> Any:
-    """Return an answer that is valid against the schema.
+    """Return an answer that conforms to the schema.
 
     Raises:
-        ApiError: 400, when the schema has something this endpoint cannot satisfy.
+        ApiError: 400 if the schema cannot be satisfied.
     """
     return _Filler(schema, document, instruction).value(schema, "", 0)
 
@@ -60,10 +65,10 @@ class _Filler:
     def __init__(self, root: Schema, document: Document, instruction: str) -> None:
         self.root = root
         self.document = document
-        self.sentences = sentences_wanted(instruction)
+        self.sentences = requested_sentences(instruction)
 
     def value(self, schema: Schema, name: str, depth: int) -> Any:
-        """Return a value that the schema allows; `name` is the property it is for."""
+        """Return a value that the schema allows for the property `name`."""
         schema = self._resolve(schema)
         if "const" in schema:
             return schema["const"]
@@ -72,7 +77,7 @@ class _Filler:
         if "anyOf" in schema:
             return self._any_of(schema["anyOf"], name, depth)
         kind, *others = _kinds(schema)
-        if depth > _DEEPEST and "null" in others:
+        if depth > _MAX_DEPTH and "null" in others:
             kind = "null"
         match kind:
             case "object":
@@ -89,23 +94,23 @@ class _Filler:
                 return self._string(schema, name)
 
     def _resolve(self, schema: Schema) -> Schema:
-        """Follow $ref; what is beside it counts for more than what it refers to."""
-        for _ in range(_DEEPEST):
+        """Follow $ref; keys next to it override those of its target."""
+        for _ in range(_MAX_DEPTH):
             if "$ref" not in schema:
                 return schema
-            found: Any = self.root
+            target: Any = self.root
             for step in schema["$ref"].removeprefix("#").split("/")[1:]:
-                found = found.get(step) if isinstance(found, dict) else None
-            if not isinstance(found, dict):
+                target = target.get(step) if isinstance(target, dict) else None
+            if not isinstance(target, dict):
                 break
-            schema = {**found, **{key: part for key, part in schema.items() if key != "$ref"}}
+            schema = {**target, **{key: part for key, part in schema.items() if key != "$ref"}}
         raise _unsatisfiable(f"the $ref {schema['$ref']!r}")
 
     def _any_of(self, options: list[Schema], name: str, depth: int) -> Any:
-        """Take the first option that can be met, null last; deep down, the plainest first."""
+        """Use the first option that can be satisfied: null last, deep down scalars first."""
         resolved = [self._resolve(option) for option in options]
         resolved.sort(key=lambda option: _kinds(option)[0] == "null")
-        if depth > _DEEPEST:
+        if depth > _MAX_DEPTH:
             resolved.sort(key=lambda option: _kinds(option)[0] in ("object", "array"))
         for option in resolved[:-1]:
             try:
@@ -115,34 +120,37 @@ class _Filler:
         return self.value(resolved[-1], name, depth)
 
     def _object(self, schema: Schema, depth: int) -> dict[str, Any]:
-        if depth > 4 * _DEEPEST:
-            raise _unsatisfiable("an object without end")
+        if depth > 4 * _MAX_DEPTH:
+            raise _unsatisfiable("an endless object")
         properties: dict[str, Schema] = schema.get("properties", {})
         required: list[str] = schema.get("required", [])
-        names = dict.fromkeys([*properties, *required] if depth <= _DEEPEST else required)
+        names = dict.fromkeys([*properties, *required] if depth <= _MAX_DEPTH else required)
         return {name: self.value(properties.get(name, {}), name, depth + 1) for name in names}
 
     def _array(self, schema: Schema, name: str, depth: int) -> list[Any]:
-        least = schema.get("minItems", 0)
-        most = least if depth > _DEEPEST else schema.get("maxItems", max(least, _MOST_ITEMS))
+        min_items = schema.get("minItems", 0)
+        max_items = schema.get("maxItems", max(min_items, _MAX_ITEMS))
+        if depth > _MAX_DEPTH:
+            max_items = min_items
         items = self._resolve(schema.get("items") or {"type": "string"})
-        if most == 0:
+        if max_items == 0:
             return []
-        special = {"const", "enum", "anyOf", "format", "pattern"}
+        constraints = {"const", "enum", "anyOf", "format", "pattern"}
         if "enum" in items:
-            found = self._ranked(items["enum"], name)[: max(1, least)]
-        elif _kinds(items)[0] == "string" and not items.keys() & special:
-            count = max(least, min(most, _MOST_ITEMS))
-            pick = self.document.best_sentences if _means(name, "sentences") else None
-            found = [_fit(text, items) for text in (pick or self.document.keywords)(count)]
+            values = self._ranked(items["enum"], name)[: max(1, min_items)]
+        elif _kinds(items)[0] == "string" and not items.keys() & constraints:
+            count = max(min_items, min(max_items, _MAX_ITEMS))
+            document = self.document
+            extract = document.best_sentences if _means(name, "sentences") else document.keywords
+            values = [_fit(text, items) for text in extract(count)]
         else:
-            found = [self.value(items, name, depth + 1)]
-        while len(found) < least:
-            found.append(found[-1] if found else self.value(items, name, depth + 1))
-        return found[:most]
+            values = [self.value(items, name, depth + 1)]
+        while len(values) < min_items:
+            values.append(values[-1] if values else self.value(items, name, depth + 1))
+        return values[:max_items]
 
     def _ranked(self, values: list[Any], name: str) -> list[Any]:
-        """Order the values of an enum, the one that suits the article best first."""
+        """Sort the values of an enum by how well they match the article."""
         if not values:
             raise _unsatisfiable("an enum without values")
         if _means(name, "language"):
@@ -150,11 +158,11 @@ class _Filler:
         return ranked_labels(values, self.document.frequencies)
 
     def _string(self, schema: Schema, name: str) -> str:
-        """Return a string for the field of this name, within length, format and pattern."""
-        document, wanted = self.document, schema.get("format")
-        if wanted in _FORMATS:
-            date = _DATE.search(document.text) if wanted == "date" else None
-            text = date[0] if date else _FORMATS[wanted]
+        """Return a string for the field `name` with the required length, format and pattern."""
+        document, format_name = self.document, schema.get("format")
+        if format_name in _FORMATS:
+            date = _DATE.search(document.text) if format_name == "date" else None
+            text = date[0] if date else _FORMATS[format_name]
         elif _means(name, "headline"):
             text = document.headline()
         elif _means(name, "language"):
@@ -162,20 +170,21 @@ class _Filler:
         elif _means(name, "keywords"):
             text = ", ".join(document.keywords())
         elif _means(name, "summary"):
-            text = document.summary(sentences_wanted(schema.get("description", ""), self.sentences))
+            description = schema.get("description", "")
+            text = document.summary(requested_sentences(description, self.sentences))
         else:
             text = document.summary(3 if _means(name, "sentences") else 1)
         pattern = schema.get("pattern", "")
         others = [document.language, *document.keywords(), *_FORMATS.values()] if pattern else []
-        fitting = (_fit(guess, schema) for guess in (text, *others))
-        found = next((guess for guess in fitting if re.search(pattern, guess)), None)
-        if found is None:
+        candidates = (_fit(each, schema) for each in (text, *others))
+        match = next((each for each in candidates if re.search(pattern, each)), None)
+        if match is None:
             raise _unsatisfiable(f"the pattern {pattern!r}")
-        return found
+        return match
 
 
 def _kinds(schema: Schema) -> list[str]:
-    """List the types that a schema allows, null last."""
+    """Return the types that a schema allows, null last."""
     kinds = schema.get("type")
     if kinds is None:
         kinds = "object" if "properties" in schema else "array" if "items" in schema else "string"
@@ -184,30 +193,29 @@ def _kinds(schema: Schema) -> list[str]:
 
 
 def _means(name: str, meaning: str) -> bool:
-    """Tell whether a field's name says that it is for this."""
     return _MEANINGS[meaning].search(name) is not None
 
 
 def _fit(text: str, schema: Schema) -> str:
-    """Cut a text to maxLength, and make it up to minLength with full stops."""
-    most = schema.get("maxLength", len(text))
-    if len(text) > most:
-        text = text[: most - 1].rstrip() + "…" if most > 1 else text[:most]
+    """Shorten a text to maxLength, and pad it to minLength with full stops."""
+    max_length = schema.get("maxLength", len(text))
+    if len(text) > max_length:
+        text = text[: max_length - 1].rstrip() + "…" if max_length > 1 else text[:max_length]
     return text.ljust(schema.get("minLength", 0), ".")
 
 
-def _number(schema: Schema, wish: float, *, whole: bool) -> float:
-    """Return the number nearest to a wish that the bounds and multipleOf of a schema allow."""
+def _number(schema: Schema, target: float, *, whole: bool) -> float:
+    """Return the number nearest to ``target`` that bounds and multipleOf allow."""
     step = schema.get("multipleOf", 1 if whole else None)
-    least, most = schema.get("minimum", -inf), schema.get("maximum", inf)
+    low, high = schema.get("minimum", -inf), schema.get("maximum", inf)
     over, under = schema.get("exclusiveMinimum", -inf), schema.get("exclusiveMaximum", inf)
-    # Half way in between stays off both bounds, however near they are.
-    gap = step or min(1, (min(most, under) - max(least, over)) / 2)
-    value = min(max(wish, least, over + gap), most, under - gap)
+    # At most half the range, to keep off both exclusive bounds.
+    gap = step or min(1, (min(high, under) - max(low, over)) / 2)
+    value = min(max(target, low, over + gap), high, under - gap)
     if step:
         down, up = floor(value / step) * step, ceil(value / step) * step
-        value = down if down >= least and down > over else up
-    if not (least <= value <= most and over < value < under):
+        value = down if down >= low and down > over else up
+    if not (low <= value <= high and over < value < under):
         raise _unsatisfiable("a number within these bounds")
     return int(value) if value == int(value) else value
 

@@ -1,4 +1,4 @@
-"""The mock endpoint over HTTP, on aiohttp: sends what `service` decides."""
+"""Serves the mock endpoint over HTTP with aiohttp; `service` decides the replies."""
 
 import asyncio
 import socket
@@ -9,11 +9,11 @@ from aiohttp import web
 
 from article_flows.tasks.mock_endpoint.service import BREAKING, CHAT_PATH, Reply, Service
 
-_LARGEST_REQUEST: Final = 64 * 2**20
-_LINGER_NONE: Final = struct.pack("ii", 1, 0)
-"""SO_LINGER on, zero seconds: closing sends a reset rather than an orderly end."""
+_MAX_REQUEST_BYTES: Final = 64 * 2**20
+_LINGER_ZERO: Final = struct.pack("ii", 1, 0)
+"""With SO_LINGER at zero seconds, closing sends a reset instead of an orderly end."""
 RUN_OPTIONS: Final[dict[str, Any]] = {
-    # A caller who hangs up ends the work for it, and is counted.
+    # Cancels the work for a client that disconnects, and counts it.
     "handler_cancellation": True,
     "access_log": None,
     "shutdown_timeout": 0.2,
@@ -26,7 +26,7 @@ def serve(service: Service, listening: socket.socket) -> None:
 
 
 def application(service: Service) -> web.Application:
-    """Return the web application of an endpoint."""
+    """Return the web application of the endpoint."""
 
     async def chat(request: web.Request) -> web.StreamResponse:
         reply = service.chat(await request.read(), request.headers.get("Authorization", ""))
@@ -44,14 +44,14 @@ def application(service: Service) -> web.Application:
         )
         return web.Response(body=reply.body, status=reply.status, headers=reply.headers)
 
-    app = web.Application(client_max_size=_LARGEST_REQUEST)
+    app = web.Application(client_max_size=_MAX_REQUEST_BYTES)
     app.router.add_post(CHAT_PATH, chat)
     app.router.add_route("*", "/{path:.*}", other)
     return app
 
 
 async def _send(request: web.Request, reply: Reply, stall_s: float) -> web.StreamResponse:
-    """Send a reply in full, so that what follows knows that it was; or break the connection."""
+    """Send a complete reply, or break the connection as its fault demands."""
     if reply.delay_s > 0:
         await asyncio.sleep(reply.delay_s)
     match reply.fault:
@@ -69,7 +69,7 @@ async def _send(request: web.Request, reply: Reply, stall_s: float) -> web.Strea
 
 
 def reset(request: web.BaseRequest) -> web.Response:
-    """Break the connection with a TCP reset; what is returned is never sent."""
+    """Break the connection with a TCP reset; the returned response is never sent."""
     if request.transport is not None:
         abort(request.transport)
     return web.Response()
@@ -78,14 +78,14 @@ def reset(request: web.BaseRequest) -> web.Response:
 def abort(transport: asyncio.Transport) -> None:
     """Break a connection with a TCP reset."""
     connection = transport.get_extra_info("socket")
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NONE)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
     transport.abort()
 
 
 async def truncate(
     request: web.BaseRequest, body: bytes, headers: dict[str, str]
 ) -> web.StreamResponse:
-    """Send half of a body whose length the headers promise in full, and hang up."""
+    """Send the headers and half of the body, and close the connection."""
     response = web.StreamResponse(headers={**headers, "Content-Length": str(len(body))})
     await response.prepare(request)
     await response.write(body[: len(body) // 2])

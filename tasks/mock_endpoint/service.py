@@ -1,4 +1,4 @@
-"""What the mock endpoint does apart from serving HTTP: who is let in, what they get, counts."""
+"""The mock endpoint without HTTP: authorization, limits, faults and replies."""
 
 import hmac
 import os
@@ -8,7 +8,12 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 from article_flows.tasks.llm.protocol.token_estimate import estimate_tokens
-from article_flows.tasks.mock_endpoint.answers import GeneratedAnswer, completion, compose, spoil
+from article_flows.tasks.mock_endpoint.answers import (
+    GeneratedAnswer,
+    apply_fault,
+    completion,
+    compose,
+)
 from article_flows.tasks.mock_endpoint.faults import Faults
 from article_flows.tasks.mock_endpoint.protocol import (
     MODEL_ID,
@@ -21,30 +26,36 @@ from article_flows.tasks.mock_endpoint.quota import Quota
 
 CHAT_PATH: Final = "/v1/chat/completions"
 BREAKING: Final = ("reset", "stall", "truncated")
-"""The faults by which a connection breaks in place of a reply, or in the middle of it."""
+"""Faults that break the connection before or during the reply."""
 _MODEL: Final = {
     "id": MODEL_ID,
     "object": "model",
     "created": 1_704_067_200,
     "owned_by": f"article-flows: {NOTICE}",
 }
-_FOUND: Final[dict[str, dict[str, Any]]] = {
+_GET_REPLIES: Final[dict[str, dict[str, Any]]] = {
     "/health": {"status": "ok", "model": MODEL_ID, "notice": NOTICE},
     "/v1/models": {"object": "list", "data": [_MODEL]},
     f"/v1/models/{MODEL_ID}": _MODEL,
 }
 _GARBAGE: Final = b'<html><body><h1>It works!</h1></body></html>{"id": "chatcmpl-'
-_CACHE_LEAST: Final = 1024
+_MIN_CACHED_TOKENS: Final = 1024
 _CACHE_STEP: Final = 128
 """OpenAI caches prefixes of at least 1,024 tokens, in steps of 128:
 https://platform.openai.com/docs/guides/prompt-caching."""
 
 
 class Reply(NamedTuple):
-    """What a chat completion request gets, for a server to send after `delay_s` seconds.
+    """A reply for the server to send.
 
-    `fault` is the fault or limit that made it so, `usage` the prompt and completion tokens that
-    are billed for it, and `prompt` a hash of the prompt if the answer is a good one.
+    Attributes:
+        status: the HTTP status.
+        body: the encoded body.
+        headers: the HTTP headers.
+        delay_s: seconds to wait before sending.
+        fault: the fault or limit that caused it, if any.
+        usage: prompt and completion tokens billed.
+        prompt: a hash of the prompt if the answer is complete and without faults; else empty.
     """
 
     status: int
@@ -57,15 +68,15 @@ class Reply(NamedTuple):
 
 
 class Service:
-    """The state of the endpoint, which a server calls.
+    """Decides the replies of the endpoint.
 
     Args:
-        faults: its misbehavior; none by default.
-        api_key: the key to ask for; without one, any will do.
-        strict_model: whether to know no model but its own.
+        faults: faults and limits; by default none.
+        api_key: the required key; without one, any key passes.
+        strict_model: whether to reject all models but its own.
 
     Attributes:
-        active: calls in hand now.
+        active: chat completion requests in progress.
     """
 
     def __init__(
@@ -80,35 +91,35 @@ class Service:
         self._seen_prefixes: set[str] = set()
 
     def other(self, method: str, path: str, authorization: str) -> Reply:
-        """Answer anything but a chat completion."""
+        """Reply to anything but a chat completion request."""
         try:
             if path != "/health":
                 self._authorize(authorization)
-            if method == "GET" and path in _FOUND:
-                return Reply(200, orjson.dumps(_FOUND[path]), self.headers())
+            if method == "GET" and path in _GET_REPLIES:
+                return Reply(200, orjson.dumps(_GET_REPLIES[path]), self.headers())
             if path.startswith("/v1/models/"):
                 self._check_model(path.removeprefix("/v1/models/"))
-            return self._refusal(ApiError(404, f"Invalid URL ({method} {path})"))
+            return self._error_reply(ApiError(404, f"Invalid URL ({method} {path})"))
         except ApiError as error:
-            return self._refusal(error)
+            return self._error_reply(error)
 
     def chat(self, body: bytes, authorization: str) -> Reply:
-        """Take a chat completion request; `ended` must be called once the reply is dealt with."""
+        """Reply to a chat completion request; call `ended` once the reply is sent or dropped."""
         self._calls += 1
         self.active += 1
         try:
             self._authorize(authorization)
             return self._reply(body)
         except ApiError as error:
-            return self._refusal(error)
+            return self._error_reply(error)
 
     def ended(self, reply: Reply, *, sent: bool) -> None:
-        """Take note that a request is done; `sent` is whether the whole reply was written."""
+        """Count a request as done; `sent` says whether the whole reply was written."""
         self.active -= 1
         self._answers += sent and reply.status == 200
 
     def answered(self, body: bytes) -> tuple[ChatRequest, GeneratedAnswer, str]:
-        """Read a request and answer it; the third is what tells its prompt from others."""
+        """Parse a request and return it with its answer and the hash of its prompt."""
         return _answered(body)
 
     def headers(self) -> dict[str, str]:
@@ -133,12 +144,12 @@ class Service:
             fault, coin = "poison", int(chat.prompt_hash, 16) / 2**64
         elif fault == "invalid_json" and chat.response_format.type == "text":
             fault = None
-        like = "content_filter" if fault == "poison" else fault
-        if like in ("http_500", "http_503") or (like == "content_filter" and coin < 0.5):
-            return self._refusal(ApiError.of_fault(like, fault or ""), delay_s)
-        if like:
-            answer = spoil(answer, like)
-        good = fault is None and answer.finish_reason == "stop"
+        effect = "content_filter" if fault == "poison" else fault
+        if effect in ("http_500", "http_503") or (effect == "content_filter" and coin < 0.5):
+            return self._error_reply(ApiError.of_fault(effect, fault or ""), delay_s)
+        if effect:
+            answer = apply_fault(answer, effect)
+        is_good = fault is None and answer.finish_reason == "stop"
         cached = self._cached_tokens(chat)
         content = completion(chat, answer, call=self._call_id(), cached_tokens=cached)
         return Reply(
@@ -148,15 +159,15 @@ class Service:
             delay_s,
             fault=fault or "",
             usage=(chat.prompt_tokens, answer.tokens),
-            prompt=prompt if good else "",
+            prompt=prompt if is_good else "",
         )
 
-    def _refusal(self, error: ApiError, delay_s: float = 0.0) -> Reply:
+    def _error_reply(self, error: ApiError, delay_s: float = 0.0) -> Reply:
         headers = {**self.headers(), **error.headers}
         return Reply(error.status, error.body, headers, delay_s, fault=error.fault)
 
     def _admit(self, chat: ChatRequest, fault: str | None) -> None:
-        """Raise the ApiError of a limit that the request exceeds, or of a fault that is one."""
+        """Raise ApiError if a limit is exceeded, or if the fault is a 429."""
         faults = self.faults
         if faults.quota_after is not None and self._answers >= faults.quota_after:
             raise ApiError.of_fault("insufficient_quota", "quota_after")
@@ -171,8 +182,8 @@ class Service:
         self._quota.admit(chat.prompt_tokens + (chat.max_tokens or 0))
 
     def _authorize(self, sent: str) -> None:
-        wanted = self._authorization
-        if wanted and not hmac.compare_digest(sent.encode(errors="surrogateescape"), wanted):
+        expected = self._authorization
+        if expected and not hmac.compare_digest(sent.encode(errors="surrogateescape"), expected):
             raise ApiError(401, "Incorrect API key provided.", code="invalid_api_key")
 
     def _check_model(self, model: str) -> None:
@@ -181,9 +192,11 @@ class Service:
             raise ApiError(404, message, code="model_not_found", param="model")
 
     def _cached_tokens(self, chat: ChatRequest) -> int:
-        """Count the fixed part of a prompt from its second time on, if it is long enough."""
+        """Return the cached tokens: those of a long enough prefix that was seen before."""
         tokens = estimate_tokens(chat.instruction) + chat.schema_tokens
-        prefix = f"{chat.instruction}\0{chat.wanted_schema}" if tokens >= _CACHE_LEAST else ""
+        prefix = (
+            f"{chat.instruction}\0{chat.requested_schema}" if tokens >= _MIN_CACHED_TOKENS else ""
+        )
         if prefix in self._seen_prefixes:
             return tokens - tokens % _CACHE_STEP
         if prefix:

@@ -1,4 +1,4 @@
-"""The word lists behind the extractive answers, and which of some labels suits a text best."""
+"""Word lists for extractive answers, and the ranking of labels by a text."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -14,7 +14,7 @@ STOP_WORDS: Final = frozenset(
     while who whose why will with within without would year years yes yet you your
     """.split()
 )
-"""Of English: frequent words of three letters and more that are no topic of any text."""
+"""Frequent English words of three or more letters that are not topics."""
 HAN_FUNCTION_CHARACTERS: Final = frozenset(
     "的了是在和与與及或而且但并並也都就又还還很更最不没沒有无無这這那哪其之于於以为為被把将將对對从從向到由"
     "等们們我你您他她它自己个個些此该該各每某所者着著过過得地上下中里内內外前后後时時年月日号號会會能可要"
@@ -22,7 +22,7 @@ HAN_FUNCTION_CHARACTERS: Final = frozenset(
     "八九十两兩第零百千万萬亿億来來去出"
 )
 STEM_LENGTH: Final = 6
-"""Letters of a word that count, so that its forms are one."""
+"""Words are compared by this many letters, so that inflected forms match."""
 _NAME_WEIGHT: Final = 2
 _FALLBACKS: Final = ("other", "others", "none", "unknown", "neutral", "general", "其他", "未知")
 
@@ -61,10 +61,18 @@ _STEMS: Final = {name: stems.split() for names, stems in _TOPICS.items() for nam
 
 
 def ranked_labels(labels: list[Any], frequencies: Mapping[str, int]) -> list[Any]:
-    """Order labels by how much of a text speaks for each; equals keep their order.
+    """Sort labels by how well they match a text, best first; ties keep their order.
 
-    A label's words are its own and, for the usual categories of news, those of a small lexicon.
-    When nothing speaks for any, a label such as "other" or "neutral" comes first.
+    A label matches by its own words and, for the usual news categories, those of a small lexicon.
+    If no label matches, one such as "other" or "neutral" comes first.
+
+    Args:
+        labels: the values to rank.
+        frequencies: how often each stem occurs in the text.
+
+    Example:
+        >>> ranked_labels(["politics", "sport", "other"], {"footba": 3, "league": 1})
+        ['sport', 'politics', 'other']
     """
     if not any(_score(label, frequencies) for label in labels):
         return sorted(labels, key=lambda label: str(label).lower() not in _FALLBACKS)

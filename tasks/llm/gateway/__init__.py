@@ -1,1 +1,1 @@
-"""One gateway for each process and endpoint: queue, workers, requests."""
+"""The gateway of a run to its endpoint: queue, workers and requests."""

@@ -1,8 +1,8 @@
-"""The gateway: every call of a run goes through it, and it alone decides when and how often.
+"""The gateway: every request of a run goes through it, and only it decides when to send one.
 
-A fixed crew of lanes, as many as may be in flight, each takes the next article, sends its
-request, hands the result over and goes on: no task, timer or lock for each article. What rests
-after a fault or waits for a limit holds no lane; one shared timer wakes the gateway for it.
+A pool of workers, as many as requests may be in flight, each takes the next article, sends its
+request and hands over the result. No article needs a task, timer or lock of its own, and one that
+waits for a retry or a limit occupies no worker: a shared timer wakes the gateway for it.
 """
 
 from __future__ import annotations
@@ -27,22 +27,27 @@ from article_flows.tasks.llm.protocol.request import Request
 from article_flows.tasks.llm.protocol.results import Totals
 from article_flows.tasks.llm.transports.base import Transport
 
-_PROBES = 3
-_LEAST_WAITING = 64
+_PROBE_ATTEMPTS = 3
+_MIN_QUEUE_LENGTH = 64
 
 
 class Gateway:
-    """All calls of one run to one endpoint, on one event loop.
+    """Sends all requests of a run to one endpoint, on one event loop.
 
     Args:
-        transport: how a request travels.
-        max_in_flight: requests under way at once, over all batches; fewer where the endpoint
-            shows that it has no room for more.
+        transport: sends a single request.
+        max_in_flight: upper bound of the requests in flight, over all batches; fewer are sent if
+            the endpoint cannot take that many.
         price: the model's price; None if unknown (costs are then None).
-        retry: bounds for trying again.
-        rpm, tpm: requests and tokens a minute; None: learned from the endpoint's headers.
-        budget_usd: US dollars that the calls may cost together; None: no bound.
-        hedge: whether a second copy may be sent of the last calls, if they take long.
+        retry: bounds for retries.
+        rpm: requests per minute; None to learn the limit from the endpoint's headers.
+        tpm: tokens per minute; None to learn the limit from the endpoint's headers.
+        budget_usd: what the run may spend, in US dollars; None for no bound.
+        hedge: whether to send a second copy of slow requests at the end of the run.
+
+    Attributes:
+        totals: running counts.
+        budget_spent: whether the run stopped because of its budget.
 
     Raises:
         ValueError: a budget without a price.
@@ -64,7 +69,7 @@ class Gateway:
             raise ValueError("a budget needs a price")
         self.totals = Totals()
         self.price = price
-        self.waiting = RequestQueue(self._wanted)
+        self.waiting = RequestQueue(self._target_queue_length)
         self.budget_spent = False
         self.transport = transport
         self._retry = retry or RetryPolicy()
@@ -76,184 +81,193 @@ class Gateway:
             retry=self._retry,
             totals=self.totals,
         )
-        # With the article and the reservation of those that have not begun yet.
-        self._lanes: dict[asyncio.Task[None], tuple[Request, Reservation] | None] = {}
+        # The value is what a worker starts with, until it has begun.
+        self._workers: dict[asyncio.Task[None], tuple[Request, Reservation] | None] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._alarm = Timer(self._fill)
-        self._calls = RequestRunner(
+        self._timer = Timer(self._start_workers)
+        self._runner = RequestRunner(
             transport, price, self.limits, self.waiting, self.totals, self.stop
         )
         self._hedging = (
-            Hedging(self._hedge, self.limits.concurrency, self.totals) if hedge else None
+            Hedging(self._send_hedge, self.limits.concurrency, self.totals) if hedge else None
         )
 
     @property
     def stopped(self) -> str | None:
-        """Why the run has to stop, or None."""
-        return self._calls.stopped
+        """Why the run has stopped, or None."""
+        return self._runner.stopped
 
     def stop(self, reason: str) -> None:
-        """Send nothing more; calls under way are still taken in. May be called in any thread."""
-        self._calls.stopped = self._calls.stopped or reason
-        self.call_soon(self._dismiss)
+        """Send no more requests; those in flight still complete. Thread-safe."""
+        self._runner.stopped = self._runner.stopped or reason
+        self.call_soon(self._clear_queue)
 
     def call_soon(self, function: Callable[[], None]) -> None:
-        """Have a function called on the gateway's event loop, from any thread.
+        """Call a function on the gateway's event loop. Thread-safe.
 
-        It is not called if nothing was ever submitted, or if the loop is closed by now.
+        Does nothing if no request was ever submitted, or if the loop is closed.
         """
         if self._loop is not None:
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(function)
 
     def state_words(self) -> str:
-        """For people: how many requests are under way, and what keeps more from being sent."""
-        held = self.limits.words(time.monotonic())
-        return f"{self.totals.in_flight:,} in flight" + (f" ({held})" if held else "")
+        """Return how many requests are in flight and what holds others back, in words."""
+        reason = self.limits.describe_wait(time.monotonic())
+        return f"{self.totals.in_flight:,} in flight" + (f" ({reason})" if reason else "")
 
     async def probe(self) -> None:
-        """See with one free call whether the endpoint is there and takes the key."""
-        for failures in range(1, _PROBES + 1):
+        """Check with a free call that the endpoint is reachable and accepts the key.
+
+        Stops the run otherwise.
+        """
+        for failures in range(1, _PROBE_ATTEMPTS + 1):
             try:
                 return await self.transport.probe()
             except LLMError as error:
-                # A name server's hiccup must not end a nightly run before it began.
-                if error.error_class != "connection" or failures == _PROBES or self._calls.stopped:
+                # A DNS hiccup must not end a nightly run before it begins.
+                is_connection = error.error_class == "connection"
+                if not is_connection or failures == _PROBE_ATTEMPTS or self._runner.stopped:
                     return self.stop(error.message)
-            await asyncio.sleep(self._retry.pause(failures))
+            await asyncio.sleep(self._retry.backoff(failures))
         return None
 
     async def close(self) -> None:
-        """Give up what is under way, and the connections back."""
-        self._alarm.stop()
+        """Cancel requests in flight and close the connections."""
+        self._timer.cancel()
         if self._hedging is not None:
             self._hedging.stop()
-        lanes = list(self._lanes)
-        for lane in lanes:
-            lane.cancel()
-        await asyncio.gather(*lanes, return_exceptions=True)
-        self._dismiss()
+        workers = list(self._workers)
+        for worker in workers:
+            worker.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
+        self._clear_queue()
         await self.transport.close()
 
-    def submit(self, askings: Sequence[Request]) -> None:
-        """Queue articles; each one's receiver gets its result. Only on the event loop."""
+    def submit(self, requests: Sequence[Request]) -> None:
+        """Queue requests; each one's receiver gets its result. Call on the event loop."""
         self._loop = asyncio.get_running_loop()
-        self.waiting.add(askings)
-        if self._calls.stopped:
-            self._dismiss()
-        self._fill()
+        self.waiting.add(requests)
+        if self._runner.stopped:
+            self._clear_queue()
+        self._start_workers()
 
     def no_more(self) -> None:
-        """All articles have been submitted: the last ones may be hedged. On the event loop."""
+        """Allow hedging: all requests have been submitted. Call on the event loop."""
         if self._hedging is not None:
-            self._hedging.watch(self._last_under_way)
+            self._hedging.start(self._last_in_flight)
 
-    def _last_under_way(self) -> list[Request]:
-        return list(self._calls.under_way) if self.waiting.exhausted else []
+    def _last_in_flight(self) -> list[Request]:
+        return list(self._runner.in_flight) if self.waiting.exhausted else []
 
-    def _hedge(self, asking: Request) -> bool:
-        """Send a second copy of a request; False if a limit forbids it."""
+    def _send_hedge(self, request: Request) -> bool:
+        """Send a second copy of a request; return False if a limit forbids it."""
         now = time.monotonic()
-        if self._calls.stopped or self._crew_is_full() or self.limits.wait(asking, now) > 0:
+        if (
+            self._runner.stopped
+            or self._pool_is_full()
+            or self.limits.seconds_until_ready(request, now) > 0
+        ):
             return False
         self.totals.hedges += 1
-        asking.hedge_lane = self._start_lane(asking, now)
+        request.hedge_worker = self._start_worker(request, now)
         return True
 
-    def _wanted(self) -> float:
-        """How many articles may wait: enough for the lanes until the next are read."""
-        if self._calls.stopped:
-            return math.inf  # they are told at once that nothing is sent
-        return max(self.limits.concurrency.limit, _LEAST_WAITING)
+    def _target_queue_length(self) -> float:
+        if self._runner.stopped:
+            return math.inf  # Nothing is sent, so requests leave the queue at once.
+        return max(self.limits.concurrency.limit, _MIN_QUEUE_LENGTH)
 
-    def _crew_is_full(self) -> bool:
-        return len(self._lanes) >= self.limits.concurrency.limit
+    def _pool_is_full(self) -> bool:
+        return len(self._workers) >= self.limits.concurrency.limit
 
-    def _fill(self) -> None:
-        """Start lanes for the articles that wait, as far as the limits allow."""
+    def _start_workers(self) -> None:
+        """Start workers for queued requests, as far as the limits allow."""
         now = time.monotonic()
-        while not self._crew_is_full() and (asking := self._next(now)):
-            self._start_lane(asking, now)
+        while not self._pool_is_full() and (request := self._next_request(now)):
+            self._start_worker(request, now)
 
-    def _start_lane(self, asking: Request, now: float) -> asyncio.Task[None]:
-        held = self.limits.take(asking, now)
-        coroutine = self._lane(asking, held)
-        # In a context of its own: a lane outlives the task run that happened to start it.
-        lane = asyncio.get_running_loop().create_task(coroutine, context=contextvars.Context())
-        self._lanes[lane] = (asking, held)
-        lane.add_done_callback(self._lane_ended)
-        return lane
+    def _start_worker(self, request: Request, now: float) -> asyncio.Task[None]:
+        reservation = self.limits.reserve(request, now)
+        coroutine = self._work(request, reservation)
+        # A context of its own, because a worker outlives the task run that happens to start it.
+        worker = asyncio.get_running_loop().create_task(coroutine, context=contextvars.Context())
+        self._workers[worker] = (request, reservation)
+        worker.add_done_callback(self._on_worker_end)
+        return worker
 
-    def _lane_ended(self, lane: asyncio.Task[None]) -> None:
-        if not_begun := self._lanes.pop(lane):
-            asking, held = not_begun
-            self.limits.unused(held, asking, time.monotonic())
-            if not asking.out:
-                self._calls.leave(asking)
-        self._fill()
+    def _on_worker_end(self, worker: asyncio.Task[None]) -> None:
+        if not_begun := self._workers.pop(worker):
+            request, reservation = not_begun
+            self.limits.release(reservation, request, time.monotonic())
+            if not request.in_flight:
+                self._runner.leave_unanswered(request)
+        self._start_workers()
 
-    async def _lane(self, asking: Request | None, held: Reservation) -> None:
-        """Send one article's request after the other while there is room for this lane."""
-        me: asyncio.Task[None] = asyncio.current_task()  # type: ignore[assignment]  # in a task
-        self._lanes[me] = None
-        while asking is not None:
-            if asking.settled:  # by the request that this was to be the second copy of
-                self.limits.unused(held, asking, time.monotonic())
+    async def _work(self, request: Request | None, reservation: Reservation) -> None:
+        """Send one request after another while the limit has room for this worker."""
+        worker: asyncio.Task[None] = asyncio.current_task()  # type: ignore[assignment]  # in a task
+        self._workers[worker] = None
+        while request is not None:
+            if request.settled:  # The request that this one is a copy of was answered first.
+                self.limits.release(reservation, request, time.monotonic())
             else:
-                if asking.out == 0:
-                    asking.lane = me
-                await self._calls.send(asking, held)
-            if len(self._lanes) > self.limits.concurrency.limit:
+                if request.in_flight == 0:
+                    request.worker = worker
+                await self._runner.send(request, reservation)
+            if len(self._workers) > self.limits.concurrency.limit:
                 return
             now = time.monotonic()
-            asking = self._next(now)
-            if asking is not None:
-                held = self.limits.take(asking, now)
-                if not self._crew_is_full():
-                    self._fill()
+            request = self._next_request(now)
+            if request is not None:
+                reservation = self.limits.reserve(request, now)
+                if not self._pool_is_full():
+                    self._start_workers()
 
-    def _next(self, now: float) -> Request | None:
-        """Take out the article whose turn it is, if every limit lets it go now."""
-        waiting = self.waiting
-        if self._calls.stopped:
-            # Those who wait are about to be told, or this came before anybody waited.
-            self._dismiss()
+    def _next_request(self, now: float) -> Request | None:
+        """Take the next request out of the queue if every limit allows it now."""
+        queue = self.waiting
+        if self._runner.stopped:
+            self._clear_queue()
             return None
-        while asking := waiting.first(now):
-            if self.limits.pacer.known and (error := self.limits.refuse(asking)):
-                waiting.take_first()
-                self._calls.settle(asking, self._calls.unanswered(error, asking))
+        while request := queue.peek(now):
+            if self.limits.rate_limiter.has_limits and (error := self.limits.quota_error(request)):
+                queue.pop()
+                self._runner.settle(request, self._runner.failure(error, request))
                 continue
-            wait = self.limits.wait(asking, now)
+            wait = self.limits.seconds_until_ready(request, now)
             if wait > 0:
-                self._hold_back(wait)
+                self._wait_or_stop(wait)
                 return None
-            waiting.take_first()
-            return asking
-        if (due := waiting.next_rest_ends) is not None:
-            self._alarm.ring_in(due - now)
+            queue.pop()
+            return request
+        if (retry_at := queue.next_retry_at) is not None:
+            self._timer.start(retry_at - now)
         return None
 
-    def _hold_back(self, wait: float) -> None:
-        """A limit says no: come again when it may say yes, or see that it never will."""
+    def _wait_or_stop(self, wait: float) -> None:
+        """Start the timer for when a limit may allow a request; stop the run if none ever will."""
         budget = self.limits.budget
-        if self._retry.patience_s < wait < math.inf and not self.totals.in_flight:
+        if self._retry.no_answer_timeout_s < wait < math.inf and not self.totals.in_flight:
             self.stop(
                 f"the endpoint's quota leaves no room for {wait / 60:,.0f} minutes "
                 "(by its x-ratelimit headers, or by --rpm and --tpm); run again then"
             )
         elif wait < math.inf:
-            self._alarm.ring_in(wait)
-        elif budget is not None and not budget.under_way and not self.limits.breaker.probing:
-            # What is under way has been settled, so no more than this is ever free again.
+            self._timer.start(wait)
+        elif (
+            budget is not None and not budget.in_flight and not self.limits.breaker.probe_in_flight
+        ):
+            # Nothing is reserved, so the budget will never have more left than now.
             if self.waiting.bring_forward(budget.fits):
-                self._alarm.ring_in(0)
+                self._timer.start(0)
             else:
                 self.budget_spent = True
-                worst = [budget.worst_case(one.template, one.user) for one in self.waiting]
-                self.stop(budget.spent_words(min(worst)))
+                worst_cases = [
+                    budget.worst_case_usd(each.template, each.user) for each in self.waiting
+                ]
+                self.stop(budget.exhausted_message(min(worst_cases)))
 
-    def _dismiss(self) -> None:
-        """Tell all who wait that nothing more is sent."""
-        for asking in self.waiting.clear():
-            self._calls.leave(asking)
+    def _clear_queue(self) -> None:
+        for request in self.waiting.clear():
+            self._runner.leave_unanswered(request)

@@ -1,7 +1,7 @@
-"""Hedging: when no work is left to start, a second copy of the requests that take long.
+"""Request hedging: a second copy of the slow requests at the end of a run.
 
-After Dean and Barroso, "The Tail at Scale" (CACM 56:2, 2013): the first answer wins, and a bound
-on the copies keeps what they cost small.
+After Dean and Barroso, "The Tail at Scale" (CACM 56:2, 2013): the first answer wins, and a bound on
+the number of copies keeps their cost low.
 """
 
 from __future__ import annotations
@@ -10,54 +10,60 @@ import time
 from collections.abc import Callable
 
 from article_flows.tasks.llm.gateway.timer import Timer
-from article_flows.tasks.llm.limits.concurrency import Concurrency
+from article_flows.tasks.llm.limits.concurrency import AdaptiveConcurrency
 from article_flows.tasks.llm.protocol.request import Request
 from article_flows.tasks.llm.protocol.results import Totals
 
-_SLOW = 3.0
-"""How many times the usual latency a request has to take before it gets a second copy."""
-_MOST_EXTRA = 0.01
+_SLOW_LATENCY_RATIO = 3.0
+"""A request is hedged when it takes this many times the median latency."""
+_MAX_HEDGE_SHARE = 0.01
 """Copies as a share of the articles asked about."""
-_CHECKS_A_LATENCY = 10
-_SHORTEST_CHECK_S = 0.02
+_CHECKS_PER_LATENCY = 10
+_MIN_CHECK_INTERVAL_S = 0.02
 
 
 class Hedging:
-    """Watches the last requests of a run.
+    """Hedges the last requests of a run.
 
     Args:
-        send: sends a second copy of an article's request; False if a limit forbids it.
-        concurrency: knows the usual latency.
+        send_copy: sends a second copy of a request; returns False if a limit forbids it.
+        concurrency: provides the median latency.
         totals: the gateway's counts.
     """
 
     def __init__(
-        self, send: Callable[[Request], bool], concurrency: Concurrency, totals: Totals
+        self,
+        send_copy: Callable[[Request], bool],
+        concurrency: AdaptiveConcurrency,
+        totals: Totals,
     ) -> None:
-        self._send = send
+        self._send_copy = send_copy
         self._concurrency = concurrency
         self._totals = totals
-        self._under_way: Callable[[], list[Request]] = list
-        self._alarm = Timer(self._look)
+        self._candidates: Callable[[], list[Request]] = list
+        self._timer = Timer(self._check)
 
-    def watch(self, under_way: Callable[[], list[Request]]) -> None:
-        """Send copies from now on, until ``stop``; ``under_way`` tells of what."""
-        self._under_way = under_way
-        self._look()
+    def start(self, candidates: Callable[[], list[Request]]) -> None:
+        """Start hedging; ``candidates`` returns the requests in flight that may be hedged."""
+        self._candidates = candidates
+        self._check()
 
     def stop(self) -> None:
-        """Send no more copies."""
-        self._alarm.stop()
+        """Stop hedging."""
+        self._timer.cancel()
 
-    def _look(self) -> None:
-        usual_s = self._concurrency.usual_s
-        if usual_s is not None:
+    def _check(self) -> None:
+        median_latency_s = self._concurrency.median_latency_s
+        if median_latency_s is not None:
             now = time.monotonic()
-            for asking in self._under_way():
-                if self._totals.hedges + 1 > _MOST_EXTRA * self._totals.calls:
+            for request in self._candidates():
+                if self._totals.hedges + 1 > _MAX_HEDGE_SHARE * self._totals.calls:
                     return
-                slow = now - asking.sent_at > _SLOW * usual_s
-                alone = asking.out == 1 and asking.hedge_lane is None and not asking.settled
-                if slow and alone and not self._send(asking):
+                is_slow = now - request.sent_at > _SLOW_LATENCY_RATIO * median_latency_s
+                may_be_hedged = (
+                    request.in_flight == 1 and request.hedge_worker is None and not request.settled
+                )
+                if is_slow and may_be_hedged and not self._send_copy(request):
                     break
-        self._alarm.ring_in(max((usual_s or 0.0) / _CHECKS_A_LATENCY, _SHORTEST_CHECK_S))
+        interval_s = (median_latency_s or 0.0) / _CHECKS_PER_LATENCY
+        self._timer.start(max(interval_s, _MIN_CHECK_INTERVAL_S))

@@ -1,4 +1,4 @@
-"""The articles that wait for their turn: new ones in order, those to try again before them."""
+"""The queue in front of the gateway: retries first, then new requests in order."""
 
 from __future__ import annotations
 
@@ -13,120 +13,122 @@ from article_flows.tasks.llm.protocol.request import Request
 
 
 class RequestQueue:
-    """The queue in front of the gateway; it stays short if its users wait for ``room``.
+    """A queue of requests that stays short as long as its producers wait for `room`.
 
-    An article that is tried again goes before those that were never asked about, so that the
-    batch it belongs to can end. One that rests after a fault holds no slot meanwhile.
+    Retries go before new requests, so that the batch they belong to can complete. A request that
+    waits out a retry delay takes up no room.
 
     Args:
-        wanted: gives the number of waiting articles below which more may be read.
+        target_length: returns the queue length below which producers may add more.
     """
 
-    def __init__(self, wanted: Callable[[], float]) -> None:
+    def __init__(self, target_length: Callable[[], float]) -> None:
         self._new: deque[Request] = deque()
-        self._again: deque[Request] = deque()
-        self._resting: list[tuple[float, int, Request]] = []
-        self._numbers = count()
-        self._wanted = wanted
-        self._readers = 0
+        self._retries: deque[Request] = deque()
+        self._delayed: list[tuple[float, int, Request]] = []
+        self._sequence = count()
+        self._target_length = target_length
+        self._waiting_producers = 0
         self._promised = 0
         self._turn = asyncio.Lock()
-        self._fewer = asyncio.Event()
+        self._has_room = asyncio.Event()
 
     def __len__(self) -> int:
-        return len(self._new) + len(self._again)
+        return len(self._new) + len(self._retries)
 
     def __iter__(self) -> Iterator[Request]:
-        """All that wait or rest."""
-        yield from self._again
+        """Iterate over all requests, including delayed ones."""
+        yield from self._retries
         yield from self._new
-        yield from (asking for _, _, asking in self._resting)
+        yield from (request for _, _, request in self._delayed)
 
     @property
     def exhausted(self) -> bool:
-        """Whether nothing waits, rests, or is being read to be put in."""
-        return not (self._new or self._again or self._resting or self._promised or self._readers)
+        """Whether the queue is empty and no producer is adding to it or waiting for room."""
+        return not (
+            self._new or self._retries or self._delayed or self._promised or self._waiting_producers
+        )
 
     @property
-    def next_rest_ends(self) -> float | None:
-        """When the first of the resting articles is due, in monotonic seconds."""
-        return self._resting[0][0] if self._resting else None
+    def next_retry_at(self) -> float | None:
+        """When the first delayed request is due, in monotonic seconds."""
+        return self._delayed[0][0] if self._delayed else None
 
-    def add(self, askings: Iterable[Request]) -> None:
-        """Put new articles in, in their order."""
-        self._new.extend(askings)
+    def add(self, requests: Iterable[Request]) -> None:
+        """Append new requests."""
+        self._new.extend(requests)
 
-    def again(self, asking: Request) -> None:
-        """Put an article in to be tried again before all new ones."""
-        self._again.append(asking)
+    def add_retry(self, request: Request) -> None:
+        """Add a request that is tried again, before all new ones."""
+        self._retries.append(request)
 
-    def rest(self, asking: Request, until: float) -> None:
-        """Keep an article back until a moment in monotonic seconds."""
-        heapq.heappush(self._resting, (until, next(self._numbers), asking))
+    def delay_retry(self, request: Request, until: float) -> None:
+        """Add a request that is tried again at ``until``, in monotonic seconds."""
+        heapq.heappush(self._delayed, (until, next(self._sequence), request))
 
-    def first(self, now: float) -> Request | None:
-        """The article whose turn it is; it stays in."""
-        while self._resting and self._resting[0][0] <= now:
-            self._again.append(heapq.heappop(self._resting)[2])
-        for queue in (self._again, self._new):
+    def peek(self, now: float) -> Request | None:
+        """Return the next request without removing it; None if there is none."""
+        while self._delayed and self._delayed[0][0] <= now:
+            self._retries.append(heapq.heappop(self._delayed)[2])
+        for queue in (self._retries, self._new):
             while queue:
                 if not queue[0].settled:
                     return queue[0]
-                queue.popleft()  # whoever asked has gone
-        self._perhaps_let_in()
+                queue.popleft()  # Its caller has gone.
+        self._admit_producer()
         return None
 
-    def take_first(self) -> None:
-        """Take out what ``first`` gave."""
-        (self._again or self._new).popleft()
-        self._perhaps_let_in()
+    def pop(self) -> None:
+        """Remove the request that `peek` returned."""
+        (self._retries or self._new).popleft()
+        self._admit_producer()
 
     def bring_forward(self, fits: Callable[[Request], bool]) -> bool:
-        """Put the first article that fits before the others; False if none does."""
-        found = next((one for one in self if not one.settled and fits(one)), None)
+        """Move the first request that fits to the front; return False if none does."""
+        found = next((each for each in self if not each.settled and fits(each)), None)
         if found is None:
             return False
-        self._resting = [entry for entry in self._resting if entry[2] is not found]
-        heapq.heapify(self._resting)
-        for queue in (self._again, self._new):
+        self._delayed = [entry for entry in self._delayed if entry[2] is not found]
+        heapq.heapify(self._delayed)
+        for queue in (self._retries, self._new):
             with suppress(ValueError):
                 queue.remove(found)
-        self._again.appendleft(found)
+        self._retries.appendleft(found)
         return True
 
     def clear(self) -> list[Request]:
-        """Take everything out, the resting ones as well."""
-        out = list(self)
-        self._again.clear()
+        """Remove and return all requests that have no result yet, including delayed ones."""
+        removed = list(self)
+        self._retries.clear()
         self._new.clear()
-        self._resting.clear()
-        self._perhaps_let_in()
-        return [asking for asking in out if not asking.settled]
+        self._delayed.clear()
+        self._admit_producer()
+        return [request for request in removed if not request.settled]
 
     @asynccontextmanager
     async def room(self, rows: int) -> AsyncIterator[None]:
-        """Wait until few enough articles wait; in the block, read ``rows`` more and put them in.
+        """Wait until the queue is short, then let the block add ``rows`` requests.
 
-        Those who wait are let in one after another, in their order.
+        Producers are admitted one at a time, in the order in which they arrived.
         """
-        self._readers += 1
+        self._waiting_producers += 1
         try:
             async with self._turn:
-                while not self._few():
-                    self._fewer.clear()
-                    await self._fewer.wait()
+                while not self._is_short():
+                    self._has_room.clear()
+                    await self._has_room.wait()
                 self._promised += rows
         finally:
-            self._readers -= 1
+            self._waiting_producers -= 1
         try:
             yield
         finally:
             self._promised -= rows
-            self._perhaps_let_in()
+            self._admit_producer()
 
-    def _few(self) -> bool:
-        return len(self) + self._promised < self._wanted()
+    def _is_short(self) -> bool:
+        return len(self) + self._promised < self._target_length()
 
-    def _perhaps_let_in(self) -> None:
-        if self._readers and self._few():
-            self._fewer.set()
+    def _admit_producer(self) -> None:
+        if self._waiting_producers and self._is_short():
+            self._has_room.set()

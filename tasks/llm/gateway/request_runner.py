@@ -1,4 +1,4 @@
-"""One request of an article, and what follows from its end: a bill, a result, or another try."""
+"""Sends single requests and processes how they end: a bill, a result or a retry."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from math import inf
 
 from article_flows.tasks.llm.gateway.queue import RequestQueue
-from article_flows.tasks.llm.limits.error_policy import GiveUp, Stop, TryAgain
+from article_flows.tasks.llm.limits.error_policy import Fail, Retry, StopRun
 from article_flows.tasks.llm.limits.limits import NO_RESERVATION, Limits, Reservation
 from article_flows.tasks.llm.protocol.chat import NO_USAGE, Completion, Usage
 from article_flows.tasks.llm.protocol.errors import LLMError
@@ -20,28 +20,28 @@ from article_flows.tasks.llm.transports.base import Transport
 
 logger = logging.getLogger(__name__)
 
-_STALL_FACTOR, _SHORTEST_STALL_S = 12.0, 5.0
-"""A call is given up after 12 times the usual latency without a byte, and not before 5 s: longer
-than the slowest call in a hundred takes where that is ten times the usual. An article is given up
-so twice at most: its second request gets twice as long, the third the whole timeout."""
-_STALL_CHECK_EVERY = 64
-_SILENT_BEFORE_DOUBT = 12
+_STALL_LATENCY_RATIO, _MIN_STALL_TIMEOUT_S = 12.0, 5.0
+"""A request is cancelled after 12 times the median latency without a byte, and at least 5 s: more
+than the slowest percent of requests take even if those are ten times slower. This happens to an
+article at most twice: its second request gets twice the time, its third the whole timeout."""
+_ANSWERS_PER_STALL_UPDATE = 64
+_STALLS_TO_LIFT_TIMEOUT = 12
 
 
 class RequestRunner:
-    """Sends requests and deals with their ends.
+    """Sends requests and processes how they end.
 
     Args:
-        transport: how a request travels.
+        transport: sends a single request.
         price: the model's price; None if unknown.
-        limits: told of every end.
-        waiting: where an article goes that is tried again.
+        limits: notified of how every request ends.
+        queue: where retries are added.
         totals: the gateway's counts.
-        stop: called with the reason when no article can succeed any more.
+        stop: called with the reason when no request can succeed any more.
 
     Attributes:
-        stopped: why nothing more is sent, or None.
-        under_way: the articles with a request under way.
+        stopped: why no more requests are sent, or None.
+        in_flight: the articles with a request in flight.
     """
 
     def __init__(
@@ -49,170 +49,173 @@ class RequestRunner:
         transport: Transport,
         price: Price | None,
         limits: Limits,
-        waiting: RequestQueue,
+        queue: RequestQueue,
         totals: Totals,
         stop: Callable[[str], None],
     ) -> None:
         self.stopped: str | None = None
-        self.under_way: set[Request] = set()
+        self.in_flight: set[Request] = set()
         self.price = price
         self._transport = transport
         self._limits = limits
-        self._waiting = waiting
+        self._queue = queue
         self._totals = totals
         self._stop = stop
-        self._until_stall_check = _STALL_CHECK_EVERY
-        self._silent_in_a_row = 0
+        self._answers_to_stall_update = _ANSWERS_PER_STALL_UPDATE
+        self._consecutive_stalls = 0
 
-    async def send(self, asking: Request, held: Reservation) -> None:
-        """One request of an article, and what follows from its end."""
+    async def send(self, request: Request, reservation: Reservation) -> None:
+        """Send a request once and process how it ends."""
         totals = self._totals
-        asking.attempts += 1
-        asking.out += 1
+        request.attempts += 1
+        request.in_flight += 1
         totals.attempts += 1
-        totals.calls += asking.attempts == 1
+        totals.calls += request.attempts == 1
         totals.in_flight += 1
-        self.under_way.add(asking)
-        started = asking.sent_at = time.monotonic()
+        self.in_flight.add(request)
+        started = request.sent_at = time.monotonic()
         if totals.first_sent_at is None:
             totals.first_sent_at = started
-        ended: Completion | LLMError
+        outcome: Completion | LLMError
         try:
-            ended = await self._transport.complete(
-                asking.template, asking.user, patience=asking.patience
+            outcome = await self._transport.complete(
+                request.template, request.user, stall_timeout_factor=request.stall_timeout_factor
             )
         except LLMError as error:
-            ended = error
+            outcome = error
         except asyncio.CancelledError:
-            self._limits.given_up(held, asking)
-            if not asking.settled and asking.out == 1:
-                self.leave(asking)
+            self._limits.record_cancelled(reservation, request)
+            if not request.settled and request.in_flight == 1:
+                self.leave_unanswered(request)
             raise
         except Exception as error:
-            self._limits.given_up(held, asking)
-            self._unexpected(error, asking)
+            self._limits.record_cancelled(reservation, request)
+            self._on_unexpected_error(error, request)
             return
         finally:
-            self._has_ended(asking)
+            self._mark_ended(request)
         now = time.monotonic()
         try:
-            if isinstance(ended, LLMError):
-                self._failed(ended, asking, held, now)
+            if isinstance(outcome, LLMError):
+                self._on_error(outcome, request, reservation, now)
             else:
-                self._answered(ended, asking, held, now - started, now)
+                self._on_answer(outcome, request, reservation, now - started, now)
         except Exception as error:
-            self._unexpected(error, asking)
+            self._on_unexpected_error(error, request)
 
-    def _has_ended(self, asking: Request) -> None:
-        asking.out -= 1
+    def settle(self, request: Request, result: Result) -> None:
+        """Pass the result of a request to its receiver, unless it already has one."""
+        if request.settled:
+            return
+        request.settled = True
+        try:
+            request.receiver.receive(request, result)
+        except Exception:
+            # A worker serves all articles, so it must survive a failing receiver.
+            logger.exception("could not hand over the result of a request")
+
+    def leave_unanswered(self, request: Request) -> None:
+        """Settle a request that will not be sent: the article stays to do for a later run."""
+        self.settle(request, RunStopped(self.stopped or "the run has ended"))
+
+    def failure(self, error: LLMError, request: Request) -> RequestFailed:
+        """Return the failure of a request, with the cost of all its attempts."""
+        cost = request.cost_usd if self.price else None
+        return RequestFailed(error, request.attempts, request.usage, cost)
+
+    def _mark_ended(self, request: Request) -> None:
+        request.in_flight -= 1
         self._totals.in_flight -= 1
-        if not asking.out:
-            self.under_way.discard(asking)
+        if not request.in_flight:
+            self.in_flight.discard(request)
 
-    def _answered(
+    def _on_answer(
         self,
         completion: Completion,
-        asking: Request,
-        held: Reservation,
+        request: Request,
+        reservation: Reservation,
         latency_s: float,
         now: float,
     ) -> None:
-        cost = self._bill(completion.usage, asking)
-        self._limits.answered(held, completion, cost, latency_s, now)
-        self._learn_stall()
-        if asking.settled:
+        cost = self._bill(completion.usage, request)
+        self._limits.record_answer(reservation, completion, cost, latency_s, now)
+        self._update_stall_timeout()
+        if request.settled:
             return
         try:
-            fields = asking.parse(completion)
+            fields = request.parse(completion)
         except LLMError as error:
-            # It is billed already, and the endpoint has done its part.
+            # Already billed, and not the endpoint's failure.
             error.usage = NO_USAGE
-            self._failed(error, asking, NO_RESERVATION, now)
+            self._on_error(error, request, NO_RESERVATION, now)
             return
-        if other := asking.other_lane():
-            # Whether the endpoint bills a call that is hung up on is its affair: count it.
-            self._bill(completion.usage, asking)
+        if other := request.other_worker():
+            # The endpoint may bill a request that is cancelled in flight, so count its cost.
+            self._bill(completion.usage, request)
             other.cancel()
         self._totals.answered += 1
         answer = Answer(
             fields=fields,
             finish_reason=completion.finish_reason,
-            model=completion.model or asking.template.model,
-            usage=asking.usage,
-            cost_usd=asking.cost_usd if self.price else None,
-            attempts=asking.attempts,
+            model=completion.model or request.template.model,
+            usage=request.usage,
+            cost_usd=request.cost_usd if self.price else None,
+            attempts=request.attempts,
             latency_s=latency_s,
         )
-        self.settle(asking, answer)
+        self.settle(request, answer)
 
-    def _failed(self, error: LLMError, asking: Request, held: Reservation, now: float) -> None:
-        if error.error_class == "timeout" and self._transport.stall_s is not None:
-            error.stalled = asking.patience < inf
-            self._doubt_the_stall()
-        cost = self._bill(error.usage, asking) if error.usage != NO_USAGE else 0.0
+    def _on_error(
+        self, error: LLMError, request: Request, reservation: Reservation, now: float
+    ) -> None:
+        if error.error_class == "timeout" and self._transport.stall_timeout_s is not None:
+            error.stalled = request.stall_timeout_factor < inf
+            self._record_stall()
+        cost = self._bill(error.usage, request) if error.usage != NO_USAGE else 0.0
         self._totals.errors[error.error_class] += 1
-        verdict = self._limits.failed(held, error, cost, asking, now)
-        if isinstance(verdict, Stop):
-            self._stop(verdict.reason)
-        if asking.settled or asking.out:
-            return  # nobody waits for it, or its hedge may still be answered
-        if self.stopped and not isinstance(verdict, GiveUp):
-            self.leave(asking)
-        elif isinstance(verdict, TryAgain) and verdict.rest_s:
-            self._waiting.rest(asking, now + verdict.rest_s)
-        elif isinstance(verdict, TryAgain):
-            self._waiting.again(asking)
-        elif isinstance(verdict, GiveUp):
-            self.settle(asking, self.unanswered(verdict.error, asking))
+        action = self._limits.record_error(reservation, error, cost, request, now)
+        if isinstance(action, StopRun):
+            self._stop(action.reason)
+        if request.settled or request.in_flight:
+            return  # Nobody waits for it any more, or its copy may still be answered.
+        if self.stopped and not isinstance(action, Fail):
+            self.leave_unanswered(request)
+        elif isinstance(action, Retry) and action.delay_s:
+            self._queue.delay_retry(request, now + action.delay_s)
+        elif isinstance(action, Retry):
+            self._queue.add_retry(request)
+        elif isinstance(action, Fail):
+            self.settle(request, self.failure(action.error, request))
 
-    def _unexpected(self, error: Exception, asking: Request) -> None:
-        """A bug, or an endpoint beyond all expectation: it costs one article and not the run."""
-        logger.exception("an article met what nobody thought of")
-        # Its text may hold anything, the key too.
-        message = f"{type(error).__name__}; the log has the whole of it"
-        self.settle(asking, self.unanswered(LLMError("unexpected", message), asking))
+    def _on_unexpected_error(self, error: Exception, request: Request) -> None:
+        """Fail one article, and not the run, on a bug or an unforeseen response."""
+        logger.exception("unexpected error while processing a request")
+        # The error's own text may contain anything, including the key.
+        message = f"{type(error).__name__}; see the log for details"
+        self.settle(request, self.failure(LLMError("unexpected", message), request))
 
-    def settle(self, asking: Request, result: Result) -> None:
-        """Hand an article's result over, unless it has one."""
-        if asking.settled:
-            return
-        asking.settled = True
-        try:
-            asking.receiver.receive(asking, result)
-        except Exception:
-            # A lane serves all articles: it must outlive what one receiver does.
-            logger.exception("a result could not be handed over")
+    def _update_stall_timeout(self) -> None:
+        self._consecutive_stalls = 0
+        self._answers_to_stall_update -= 1
+        if self._answers_to_stall_update <= 0:
+            self._answers_to_stall_update = _ANSWERS_PER_STALL_UPDATE
+            if median_latency_s := self._limits.concurrency.median_latency_s:
+                self._transport.stall_timeout_s = max(
+                    _STALL_LATENCY_RATIO * median_latency_s, _MIN_STALL_TIMEOUT_S
+                )
 
-    def _learn_stall(self) -> None:
-        """Now and then, bring the time without a byte after which a call is cut up to date."""
-        self._silent_in_a_row = 0
-        self._until_stall_check -= 1
-        if self._until_stall_check <= 0:
-            self._until_stall_check = _STALL_CHECK_EVERY
-            if usual_s := self._limits.concurrency.usual_s:
-                self._transport.stall_s = max(_STALL_FACTOR * usual_s, _SHORTEST_STALL_S)
+    def _record_stall(self) -> None:
+        """Lift the stall timeout if requests only stall: the endpoint has become slow."""
+        self._consecutive_stalls += 1
+        if self._consecutive_stalls >= _STALLS_TO_LIFT_TIMEOUT:
+            self._transport.stall_timeout_s = None
+            self._answers_to_stall_update = _ANSWERS_PER_STALL_UPDATE
 
-    def leave(self, asking: Request) -> None:
-        """Tell whoever asked that nothing more is sent: the article is left to do."""
-        self.settle(asking, RunStopped(self.stopped or "the run has ended"))
-
-    def _doubt_the_stall(self) -> None:
-        """If only silent calls end, the endpoint has become slow: wait as long as it takes."""
-        self._silent_in_a_row += 1
-        if self._silent_in_a_row >= _SILENT_BEFORE_DOUBT:
-            self._transport.stall_s = None
-            self._until_stall_check = _STALL_CHECK_EVERY
-
-    def unanswered(self, error: LLMError, asking: Request) -> RequestFailed:
-        """The failure of an article, with what its attempts cost."""
-        cost = asking.cost_usd if self.price else None
-        return RequestFailed(error, asking.attempts, asking.usage, cost)
-
-    def _bill(self, usage: Usage, asking: Request) -> float:
-        """Put a request on the bill of the article and of the run; gives its US dollars."""
-        # Call by call: the price of a token may go by the length of the prompt.
+    def _bill(self, usage: Usage, request: Request) -> float:
+        """Add a request to the bill of its article and of the run; return US dollars."""
+        # Per request, because the price of a token may depend on the length of the prompt.
         cost = self.price.cost(usage) if self.price else 0.0
-        asking.usage = usage if asking.usage is NO_USAGE else asking.usage + usage
-        asking.cost_usd += cost
+        request.usage = usage if request.usage is NO_USAGE else request.usage + usage
+        request.cost_usd += cost
         self._totals.bill(usage, cost)
         return cost

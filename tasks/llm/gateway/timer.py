@@ -1,4 +1,4 @@
-"""One timer for everybody who waits for a moment in time."""
+"""A single timer shared by everything in a gateway that waits for a moment in time."""
 
 from __future__ import annotations
 
@@ -8,35 +8,35 @@ from collections.abc import Callable
 
 
 class Timer:
-    """Calls a function at the earliest of the moments that were asked for.
+    """Calls a function once, at the earliest of the requested times.
 
     Args:
-        call: on the event loop; may set the alarm again.
+        callback: called on the event loop; may start the timer again.
     """
 
-    def __init__(self, call: Callable[[], None]) -> None:
-        self._call = call
+    def __init__(self, callback: Callable[[], None]) -> None:
+        self._callback = callback
         self._handle: asyncio.TimerHandle | None = None
-        # Its own time, as uvloop's handles of calls that are due at once have no when().
-        self._at = 0.0
+        # Kept here because uvloop's handles of callbacks that are due at once have no when().
+        self._due_at = 0.0
 
-    def ring_in(self, seconds: float) -> None:
-        """Ring after so many seconds, or before if somebody wished so."""
-        seconds = max(seconds, 0.0)
-        at = time.monotonic() + seconds
+    def start(self, delay_s: float) -> None:
+        """Fire after ``delay_s`` seconds, or earlier if already started for an earlier time."""
+        delay_s = max(delay_s, 0.0)
+        due_at = time.monotonic() + delay_s
         if self._handle is not None:
-            if self._at <= at:
+            if self._due_at <= due_at:
                 return
             self._handle.cancel()
-        self._at = at
-        self._handle = asyncio.get_running_loop().call_later(seconds, self._ring)
+        self._due_at = due_at
+        self._handle = asyncio.get_running_loop().call_later(delay_s, self._fire)
 
-    def stop(self) -> None:
-        """Do not ring any more."""
+    def cancel(self) -> None:
+        """Cancel the pending call, if any."""
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None
 
-    def _ring(self) -> None:
+    def _fire(self) -> None:
         self._handle = None
-        self._call()
+        self._callback()

@@ -1,1 +1,1 @@
-"""Concurrency, rate, budget, circuit breaker, retries."""
+"""Limits on requests: concurrency, rate, budget, circuit breaker and retries."""

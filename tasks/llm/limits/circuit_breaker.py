@@ -1,4 +1,4 @@
-"""The circuit breaker: what an endpoint that only fails is spared, and how long we wait for it."""
+"""The circuit breaker: spares an endpoint that only fails, and probes until it recovers."""
 
 from __future__ import annotations
 
@@ -9,57 +9,69 @@ from article_flows.tasks.llm.protocol.request import Request
 
 
 class CircuitBreaker:
-    """Opens when many different articles fail in a row, and lets single probes through.
+    """Opens when many different articles fail in a row, then lets single probes through.
 
-    The pattern is Nygard's ("Release It!", 2007): closed, open, half-open. One article that
-    always fails never opens it: it takes ``breaker_articles`` of them, without an answer between.
+    The states are Nygard's ("Release It!", 2007): closed, open, half-open. It takes
+    ``breaker_threshold`` different articles without an answer in between, so one article that
+    always fails never opens it.
+
+    Attributes:
+        is_open: whether only probes are sent.
     """
 
-    def __init__(self, retry: RetryPolicy) -> None:
-        self._retry = retry
+    def __init__(self, policy: RetryPolicy) -> None:
+        self._policy = policy
         self._failing: set[int] = set()
         self._probe: Request | None = None
-        self._probe_at = 0.0
-        self._probes = 0
-        self.open = False
+        self._next_probe_at = 0.0
+        self._failed_probes = 0
+        self.is_open = False
 
     @property
-    def hopeless(self) -> bool:
+    def exhausted(self) -> bool:
         """Whether all the probes that the policy allows have failed."""
-        return self._probes >= self._retry.probes
+        return self._failed_probes >= self._policy.max_probes
 
     @property
-    def probing(self) -> bool:
-        """Whether a probe is under way."""
+    def probe_in_flight(self) -> bool:
+        """Whether a probe is in flight."""
         return self._probe is not None
 
-    def answered(self) -> None:
-        """The endpoint did something other than fail."""
+    def record_success(self) -> None:
+        """Close the circuit: the endpoint responded with anything but a transient fault."""
         if self._failing:
             self._failing.clear()
-            self.open, self._probe, self._probes = False, None, 0
+            self.is_open, self._probe, self._failed_probes = False, None, 0
 
-    def failed(self, asking: Request, now: float, at_least: float | None = None) -> None:
-        """A transient fault; ``at_least`` is the seconds that the endpoint asked to wait."""
-        self._failing.add(id(asking))
-        if asking is self._probe:
+    def record_failure(
+        self, request: Request, now: float, retry_after: float | None = None
+    ) -> None:
+        """Count a transient fault.
+
+        Args:
+            request: the request that failed.
+            now: monotonic seconds.
+            retry_after: seconds that the endpoint asked to wait.
+        """
+        self._failing.add(id(request))
+        if request is self._probe:
             self._probe = None
-            self._probes += 1
-        elif self.open or len(self._failing) < self._retry.breaker_articles:
+            self._failed_probes += 1
+        elif self.is_open or len(self._failing) < self._policy.breaker_threshold:
             return
-        self.open = True
-        self._probe_at = now + self._retry.probe_pause(self._probes, at_least)
+        self.is_open = True
+        self._next_probe_at = now + self._policy.probe_interval(self._failed_probes, retry_after)
 
-    def given_up(self, asking: Request) -> None:
-        """The probe's caller has gone: another one may be sent."""
-        if asking is self._probe:
+    def record_sent(self, request: Request) -> None:
+        """Remember the request as the probe if the circuit is open."""
+        if self.is_open:
+            self._probe = request
+
+    def release(self, request: Request) -> None:
+        """Allow another probe if this one was cancelled or not sent."""
+        if request is self._probe:
             self._probe = None
 
-    def wait(self, now: float) -> float:
-        """Seconds until the next probe may be sent; infinite while one is under way."""
-        return math.inf if self._probe else max(0.0, self._probe_at - now)
-
-    def sent(self, asking: Request) -> None:
-        """A request goes out; with the circuit open it is the probe."""
-        if self.open:
-            self._probe = asking
+    def seconds_until_probe(self, now: float) -> float:
+        """Return the seconds until the next probe; infinity while one is in flight."""
+        return math.inf if self._probe else max(0.0, self._next_probe_at - now)

@@ -1,302 +1,337 @@
-"""How many requests to keep in flight when no header tells: learned from answers and from 429s.
+"""Adaptive concurrency: learn how many requests to keep in flight from answers and 429s.
 
-Slow start, clocked by answers, then three kinds of evidence, each as strong as it is:
+Works without rate limit headers. After a slow start clocked by answers, the limit follows three
+signals:
 
-- 429s: the limit falls by the share of a round trip's requests that were turned away, and what was
-  left is remembered as a ceiling. Below it growth is fast (TCP CUBIC, RFC 9438, aims at the window
-  of its last loss likewise); above it are trials, ever rarer while they fail.
-- latency: by Little's law (in flight = throughput x latency) a server that is busy answers no
-  faster, only later, when it is given more. Suspicion is aroused by the ratio of latency to the
-  lowest known (Netflix concurrency-limits, Gradient2), and tested before it is believed: with
-  fewer in flight, a queue gets shorter, and a server that is slow for another reason does not.
-- throughput: a trial with more in flight is kept if throughput grows with it (TCP BBR's probing).
+- 429s: the limit falls by the share of a round trip's requests that were rejected, and the new
+  limit becomes a ceiling. Growth is fast below the ceiling (TCP CUBIC, RFC 9438, likewise aims at
+  the window of the last loss); above it, the limit is probed, less often after every failure.
+- Latency: by Little's law (in flight = throughput x latency) a busy server that is given more
+  requests answers them later, not faster. High latency relative to the baseline (as in Gradient2 of
+  Netflix concurrency-limits) starts a probe with fewer requests in flight: if there is a queue,
+  latency falls; if the server is slow for another reason, it does not.
+- Throughput: a probe with more requests in flight is kept if throughput grows with it (as BBR
+  probes for bandwidth).
 
-Too little work to fill the limit is no evidence of anything.
+Answers that arrive while the limit is not in use are no evidence either way.
 """
 
 from __future__ import annotations
 
+from enum import IntEnum
 from math import inf
 from typing import Final
 
 from article_flows.tasks.llm.limits.concurrency_rounds import (
-    Growth,
-    Pause,
-    Rejections,
+    LimitGrowth,
+    Probe,
+    ProbeTimer,
+    RejectionEpisode,
     Round,
-    Trial,
 )
 
-_FIRST: Final = 8
-_SECOND: Final = 64
-# Per answer in slow start: with the one that takes the answer's place, three for one.
-_SLOW_START: Final = 2.0
-_GROWTH_PAST_FEW: Final = 2.0
-_GIVE_WAY: Final = 0.02
-_BELOW_CEILING: Final = 0.1
-# A limit is full, and its answers are evidence, from here on.
-_FULL: Final = 0.8
-# Queues shorter than this are our own loop's, or harm nobody; nor do so few requests.
-_HARMLESS_S: Final = 0.04
-_HARMLESS: Final = 16
-# Latency against the lowest known: suspicious, and what is aimed at (Gradient2 tolerates 1.5).
-_SUSPICIOUS: Final = 2.0
-_NEW_BASE_MEMORY: Final = 0.2
-_BASE_MEMORY: Final = 0.03
-_QUEUE: Final = 1.25
-_DEEPEST_CUT: Final = 0.3
-_SHALLOWEST_CUT: Final = 0.8
-# Of a trial's change, at least (with fewer) or at most (with more) so much is due to a queue.
-_QUEUED: Final = 0.5
-_NOT_QUEUED: Final = 0.35
-_TRIAL_ROUND_TRIPS: Final = 2
-_TRIAL_GROWTH: Final = 1.25
-_CAUTIOUS_GROWTH: Final = 0.04
-# Seconds between trials above a ceiling: a failed one costs a Retry-After, or just some latency.
-_TRIAL_WAIT_S: Final = 15.0
-_LATENCY_TRIAL_WAIT_S: Final = 4.0
+_INITIAL_LIMIT: Final = 8
+_LIMIT_AFTER_FIRST_ANSWER: Final = 64
+# Per answer. Together with the request that replaces the one answered, three are sent for one.
+_SLOW_START_INCREASE: Final = 2.0
+_SLOW_START_FACTOR: Final = 2.0
+_INCREASE_BELOW_CEILING: Final = 0.1
+_DECREASE_PER_EPISODE: Final = 0.02
+# From this share of the limit on, the limit counts as in use, and its answers as evidence.
+_SATURATED_SHARE: Final = 0.8
+# Shorter latencies may come from our own event loop; fewer requests are not worth a probe.
+_NEGLIGIBLE_LATENCY_S: Final = 0.04
+_MIN_PROBED_LIMIT: Final = 16
+# Latency relative to the baseline: above the first a queue is suspected, the second is the target
+# of the probe (Gradient2 tolerates 1.5).
+_SUSPICIOUS_LATENCY_RATIO: Final = 2.0
+_TARGET_LATENCY_RATIO: Final = 1.25
+_MIN_PROBE_DOWN_FACTOR: Final = 0.3
+_MAX_PROBE_DOWN_FACTOR: Final = 0.8
+_SLOW_START_BASELINE_GAIN: Final = 0.2
+_BASELINE_GAIN: Final = 0.03
+# Share of a probe's change in limit that a queue explains: at least (probing down) or at most
+# (probing up).
+_MIN_QUEUE_SHARE: Final = 0.5
+_MAX_QUEUE_SHARE: Final = 0.35
+_PROBE_ROUND_TRIPS: Final = 2
+_PROBE_UP_FACTOR: Final = 1.25
+_FIRST_STEP_ABOVE_CEILING: Final = 0.04
+# Seconds between probes. A failed one above a ceiling of 429s costs a Retry-After, a failed one
+# above a ceiling of latency only some latency.
+_PROBE_INTERVAL_S: Final = 15.0
+_LATENCY_PROBE_INTERVAL_S: Final = 4.0
 
-_STARTING, _GROWING, _CHECKING, _HOLDING, _TRYING_LESS, _TRYING_MORE = range(6)
+
+class _Phase(IntEnum):
+    AWAIT_FIRST_ANSWER = 0
+    SLOW_START = 1
+    SLOW_START_PAUSED = 2
+    """Latency is high: measure one round at a constant limit before drawing a conclusion."""
+    STEADY = 3
+    PROBE_DOWN = 4
+    PROBE_UP = 5
 
 
-class Concurrency:
-    """Learns how many requests an endpoint takes at once. Times are monotonic seconds.
+class AdaptiveConcurrency:
+    """A concurrency limit that is learned from answers, latency and 429s.
+
+    All times are monotonic seconds.
 
     Args:
-        most: the limit's upper bound, 1 or more.
+        max_limit: upper bound of the limit, 1 or more.
+
+    Example:
+        >>> concurrency = AdaptiveConcurrency(256)
+        >>> concurrency.limit
+        8
+        >>> concurrency.record_answer(latency_s=0.5, in_flight=8, now=0.5)
+        >>> concurrency.limit
+        64
     """
 
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._phase = _STARTING
+    def __init__(self, max_limit: int) -> None:
+        self._max_limit = max_limit
+        self._phase = _Phase.AWAIT_FIRST_ANSWER
         self._round = Round()
-        self._rejections = Rejections()
-        self._base_s = inf
+        self._rejections = RejectionEpisode()
+        self._baseline_s = inf
         self._ceiling: float = inf
-        self._ceiling_told = False
-        self._step = 0.0
-        self._trial = Trial()
-        self._next_trial = Pause(_TRIAL_WAIT_S)
-        self._next_regrowth = Pause(_TRIAL_WAIT_S)
-        self._next_test = Pause(_LATENCY_TRIAL_WAIT_S)
-        self._growth = Growth()
-        self._set_limit(_FIRST)
+        self._ceiling_is_from_429s = False
+        self._probe = Probe()
+        self._probe_step = 0.0
+        self._probe_up_timer = ProbeTimer(_PROBE_INTERVAL_S)
+        self._probe_down_timer = ProbeTimer(_LATENCY_PROBE_INTERVAL_S)
+        self._slow_start_timer = ProbeTimer(_PROBE_INTERVAL_S)
+        self._growth = LimitGrowth()
+        self._set_limit(_INITIAL_LIMIT)
 
     @property
     def limit(self) -> int:
-        """How many requests may be in flight: from 1 to ``most``."""
+        """Number of requests that may be in flight, from 1 to ``max_limit``."""
         return self._limit
 
     @property
-    def learning(self) -> bool:
-        """Whether the limit is still in its first growth, without any sign of a bound."""
-        return self._phase <= _CHECKING
+    def in_slow_start(self) -> bool:
+        """Whether no bound has been found yet."""
+        return self._phase <= _Phase.SLOW_START_PAUSED
 
     @property
-    def usual_s(self) -> float | None:
-        """The median latency of the last round trips in seconds; None before the first answers."""
-        return self._round.usual_s
+    def median_latency_s(self) -> float | None:
+        """Median latency of the last round in seconds; None before the first few answers."""
+        return self._round.median_latency_s
 
-    def answered(self, latency_s: float, in_flight: int, now: float) -> None:
-        """Take in an answer.
+    def record_answer(self, latency_s: float, in_flight: int, now: float) -> None:
+        """Learn from an answer.
 
         Args:
-            latency_s: from sending to the whole answer.
-            in_flight: requests that were out when it came, itself included.
-            now: the moment it came.
+            latency_s: seconds from sending the request to the end of the answer.
+            in_flight: requests in flight when it arrived, including its own.
+            now: when it arrived.
         """
-        if self._phase == _STARTING:
-            self._phase = _GROWING
-            self._set_limit(_SECOND)
-            self._set_growth()
+        if self._phase == _Phase.AWAIT_FIRST_ANSWER:
+            self._phase = _Phase.SLOW_START
+            self._set_limit(_LIMIT_AFTER_FIRST_ANSWER)
+            self._update_growth()
         if not self._rejections.active:
-            self._rejections.between += 1
-        elif self._rejections.accepted(now):
-            self._end_rejections(now)
-        full = in_flight >= self._full_from
-        if full and self._growth.rate and not self._rejections.active:
-            self._set_limit(self._growth.step(self._limit))
-        if self._round.add(latency_s, full, now):
-            self._judge(now)
+            self._rejections.answers_since_last += 1
+        elif self._rejections.record_answer(now):
+            self._on_episode_end(now)
+        saturated = in_flight >= self._saturated_from
+        if saturated and self._growth.per_answer and not self._rejections.active:
+            self._set_limit(self._growth.increase(self._limit))
+        if self._round.add(latency_s, saturated, now):
+            self._on_round_end(now)
 
-    def limited(self, in_flight: int, now: float) -> None:
-        """Take in a 429.
+    def record_rejection(self, in_flight: int, now: float) -> None:
+        """Learn from a 429.
 
         Args:
-            in_flight: requests that were out when it came, itself included.
-            now: the moment it came.
+            in_flight: requests in flight when it arrived, including its own.
+            now: when it arrived.
         """
         rejections = self._rejections
-        if rejections.active and in_flight > rejections.base:
-            # More are out than were at the first 429: these were sent after it.
-            rejections.close(now)
-            self._end_rejections(now)
+        if rejections.active and in_flight > rejections.in_flight:
+            # More are in flight than at the first 429, so these were sent after it.
+            rejections.end(now)
+            self._on_episode_end(now)
         if not rejections.active:
-            # Few in flight, as after a pause, say little about the limit: count half of it.
+            # A low number in flight, as after a pause, is weak evidence: assume half the limit.
             base = min(max(in_flight, (self._limit + 1) // 2), self._limit + 1)
-            # A trial that fails says nothing against what was there before it.
-            floor = self._trial.limit if self._phase == _TRYING_MORE else 1
-            rejections.open(base, floor, self._ceiling, now)
-            self._give_way()
-        room = rejections.reject(now, self._round.usual_s)
-        if room is not None and room < self._limit:
-            self._cut(room, now)
+            # A failed probe is no evidence against the limit before it.
+            min_limit = self._probe.limit if self._phase == _Phase.PROBE_UP else 1
+            rejections.start(base, min_limit, self._ceiling, now)
+            self._back_off()
+        limit = rejections.record_rejection(now, self._round.median_latency_s)
+        if limit is not None and limit < self._limit:
+            self._cut(limit, now)
         if not rejections.active:
-            self._end_rejections(now)
+            self._on_episode_end(now)
 
-    def _give_way(self) -> None:
-        """Fall a little for any 429s: what looks like chance may be a limit one too high."""
-        if self._phase == _HOLDING:
-            limit = self._growth.give_way(self._limit, _GIVE_WAY)
+    def _back_off(self) -> None:
+        """Lower the limit slightly: apparent noise may be a limit that is one too high."""
+        if self._phase == _Phase.STEADY:
+            limit = self._growth.decrease(self._limit, _DECREASE_PER_EPISODE)
             if limit < self._limit:
                 self._set_limit(limit)
                 self._ceiling = min(self._ceiling, float(self._limit))
-                self._set_growth()
+                self._update_growth()
 
-    def _cut(self, room: int, now: float) -> None:
-        if self._phase == _STARTING and 2 * self._rejections.rejected < self._rejections.base:
-            return  # two in eight are soon two by chance
-        if self.learning and self._rejections.few:
-            return  # perhaps by chance: if it was a ceiling, the next growth shows it at once
-        failed_trial = self._phase == _TRYING_MORE
-        self._next_trial.later(now, None if failed_trial else _TRIAL_WAIT_S)
-        self._step = 0.0
-        self._settle(self._limit)
-        self._phase = _HOLDING
-        self._set_limit(room)
-        self._ceiling, self._ceiling_told = self._rejections.ceiling(room), True
-        self._set_growth()
+    def _cut(self, limit: int, now: float) -> None:
+        rejections = self._rejections
+        if (
+            self._phase == _Phase.AWAIT_FIRST_ANSWER
+            and 2 * rejections.rejected < rejections.in_flight
+        ):
+            return  # Two in eight may well be chance.
+        if self.in_slow_start and rejections.within_noise:
+            return  # May be chance; if it is a ceiling, further growth shows that at once.
+        probe_failed = self._phase == _Phase.PROBE_UP
+        self._probe_up_timer.postpone(now, None if probe_failed else _PROBE_INTERVAL_S)
+        self._probe_step = 0.0
+        self._restart_round(self._limit)
+        self._phase = _Phase.STEADY
+        self._set_limit(limit)
+        self._ceiling, self._ceiling_is_from_429s = rejections.new_ceiling(limit), True
+        self._update_growth()
 
-    def _end_rejections(self, now: float) -> None:
-        """All that were out at the first 429 are back."""
-        if self.learning:
-            # Nearly all were let in. While a Retry-After empties the pipe, no answer finds the
-            # limit full, so growth cannot be clocked by answers.
-            self._set_limit(_GROWTH_PAST_FEW * self._limit)
+    def _on_episode_end(self, now: float) -> None:
+        """Grow again once every request that was in flight at the first 429 has been answered."""
+        if self.in_slow_start:
+            # Nearly all were accepted. While a Retry-After drains the pipe, no answer finds the
+            # limit in use, so answers cannot clock the growth.
+            self._set_limit(_SLOW_START_FACTOR * self._limit)
             return
-        # A ceiling that was none: as many 429s came after the cut, by chance.
-        if self._phase == _HOLDING and self._rejections.noisy and self._next_regrowth.due(now):
-            self._next_regrowth.later(now)
+        # The ceiling was noise: as many 429s came after the cut as before.
+        if (
+            self._phase == _Phase.STEADY
+            and self._rejections.noise_confirmed
+            and self._slow_start_timer.is_due(now)
+        ):
+            self._slow_start_timer.postpone(now)
             self._ceiling = inf
-            self._phase = _GROWING
-            self._set_growth()
+            self._phase = _Phase.SLOW_START
+            self._update_growth()
 
     def _set_limit(self, limit: float) -> None:
-        self._limit = max(1, min(self._most, int(limit)))
-        self._full_from = max(1, int(_FULL * self._limit))
+        self._limit = max(1, min(self._max_limit, int(limit)))
+        self._saturated_from = max(1, int(_SATURATED_SHARE * self._limit))
 
-    def _set_growth(self) -> None:
-        """Say how fast the limit grows with each answer, and how far."""
-        if self._phase == _GROWING:
-            self._growth.go(_SLOW_START, self._most)
-        elif self._phase == _HOLDING and self._limit < self._ceiling:
-            self._growth.go(_BELOW_CEILING, int(min(self._ceiling, self._most)))
+    def _update_growth(self) -> None:
+        if self._phase == _Phase.SLOW_START:
+            self._growth.start(_SLOW_START_INCREASE, self._max_limit)
+        elif self._phase == _Phase.STEADY and self._limit < self._ceiling:
+            self._growth.start(_INCREASE_BELOW_CEILING, int(min(self._ceiling, self._max_limit)))
         else:
-            self._growth.go(0.0, self._limit)
+            self._growth.start(0.0, self._limit)
 
-    def _settle(self, old_limit: int) -> None:
-        """Begin a new round once what was sent under the old limit has been answered."""
-        trips = _TRIAL_ROUND_TRIPS if self._phase >= _TRYING_LESS else 1
-        self._round.open(trips * self._limit, skip=old_limit)
+    def _restart_round(self, old_limit: int) -> None:
+        """Start a round after the requests sent under ``old_limit`` have been answered."""
+        trips = _PROBE_ROUND_TRIPS if self._phase >= _Phase.PROBE_DOWN else 1
+        self._round.restart(trips * self._limit, skip=old_limit)
 
-    def _judge(self, now: float) -> None:
-        """Draw the conclusions of a round."""
-        finished = self._round
-        if self._phase == _TRYING_LESS:
-            self._judge_less(now)
-        elif self._phase == _TRYING_MORE:
-            self._judge_more(now)
+    def _on_round_end(self, now: float) -> None:
+        last = self._round
+        if self._phase == _Phase.PROBE_DOWN:
+            self._finish_probe_down(now)
+        elif self._phase == _Phase.PROBE_UP:
+            self._finish_probe_up(now)
         else:
-            suspicious = finished.full and self._suspect(now)
-            if finished.median_s < self._base_s:
-                self._base_s = finished.median_s
+            suspicious = last.saturated and self._maybe_probe_down(now)
+            if last.median_s < self._baseline_s:
+                self._baseline_s = last.median_s
             elif not suspicious:
-                # The first answers of a growing crowd are its quick ones: they set it too low.
-                memory = _NEW_BASE_MEMORY if self._phase == _GROWING else _BASE_MEMORY
-                self._base_s += memory * (finished.median_s - self._base_s)
-            if self._phase == _CHECKING and not suspicious:
-                self._phase = _GROWING
-                self._set_growth()
-            if finished.full and not suspicious:
-                self._perhaps_try_more(now)
-        if not finished.opened:
-            finished.open(self._limit, skip=0)
+                # The first answers under a growing limit are its quick ones: they bias it low.
+                in_slow_start = self._phase == _Phase.SLOW_START
+                gain = _SLOW_START_BASELINE_GAIN if in_slow_start else _BASELINE_GAIN
+                self._baseline_s += gain * (last.median_s - self._baseline_s)
+            if self._phase == _Phase.SLOW_START_PAUSED and not suspicious:
+                self._phase = _Phase.SLOW_START
+                self._update_growth()
+            if last.saturated and not suspicious:
+                self._maybe_probe_up(now)
+        if not last.restarted:
+            last.restart(self._limit, skip=0)
 
-    def _suspect(self, now: float) -> bool:
-        """Try with fewer in flight if latency looks as if requests were waiting in a queue."""
+    def _maybe_probe_down(self, now: float) -> bool:
+        """Probe with fewer in flight if latency suggests a queue; return whether it does."""
         median_s = self._round.median_s
         if (
-            self._limit <= _HARMLESS
-            or median_s < _HARMLESS_S
-            or median_s < _SUSPICIOUS * self._base_s
-            or not self._next_test.due(now)
+            self._limit <= _MIN_PROBED_LIMIT
+            or median_s < _NEGLIGIBLE_LATENCY_S
+            or median_s < _SUSPICIOUS_LATENCY_RATIO * self._baseline_s
+            or not self._probe_down_timer.is_due(now)
         ):
             return False
-        if self._phase == _GROWING:
-            # Half of these were sent under lower limits: see how it is when the limit stands.
-            self._phase = _CHECKING
-            self._set_growth()
-            self._settle(self._limit)
+        if self._phase == _Phase.SLOW_START:
+            # Half of these were sent under lower limits: measure again at a constant limit.
+            self._phase = _Phase.SLOW_START_PAUSED
+            self._update_growth()
+            self._restart_round(self._limit)
             return True
-        share = _QUEUE * self._base_s / median_s
-        share = max(_DEEPEST_CUT, min(_SHALLOWEST_CUT, share))
-        self._try(_TRYING_LESS, max(_HARMLESS, share * self._limit))
+        factor = _TARGET_LATENCY_RATIO * self._baseline_s / median_s
+        factor = max(_MIN_PROBE_DOWN_FACTOR, min(_MAX_PROBE_DOWN_FACTOR, factor))
+        self._start_probe(_Phase.PROBE_DOWN, max(_MIN_PROBED_LIMIT, factor * self._limit))
         return True
 
-    def _perhaps_try_more(self, now: float) -> None:
-        if self._phase != _HOLDING or not self._next_trial.due(now):
+    def _maybe_probe_up(self, now: float) -> None:
+        if self._phase != _Phase.STEADY or not self._probe_up_timer.is_due(now):
             return
-        if self._limit >= self._most or self._limit < self._ceiling:
+        if self._limit >= self._max_limit or self._limit < self._ceiling:
             return
-        if self._ceiling_told:
-            self._step = 2 * self._step or max(1.0, _CAUTIOUS_GROWTH * self._limit)
-            self._try(_TRYING_MORE, self._limit + self._step)
+        if self._ceiling_is_from_429s:
+            first_step = max(1.0, _FIRST_STEP_ABOVE_CEILING * self._limit)
+            self._probe_step = 2 * self._probe_step or first_step
+            self._start_probe(_Phase.PROBE_UP, self._limit + self._probe_step)
         else:
-            self._try(_TRYING_MORE, max(self._limit + 1, _TRIAL_GROWTH * self._limit))
+            self._start_probe(_Phase.PROBE_UP, max(self._limit + 1, _PROBE_UP_FACTOR * self._limit))
 
-    def _try(self, phase: int, limit: float) -> None:
+    def _start_probe(self, phase: _Phase, limit: float) -> None:
         self._phase = phase
-        self._trial.begin(self._round, self._limit)
+        self._probe.start(self._round, self._limit)
         self._set_limit(limit)
-        self._set_growth()
-        self._settle(self._trial.limit)
+        self._update_growth()
+        self._restart_round(self._probe.limit)
 
-    def _judge_less(self, now: float) -> None:
-        """Latency fell with the limit: there was a queue. It did not: that is how it is now."""
-        finished = self._round
-        if finished.full and self._trial.queue_share(finished, self._limit) >= _QUEUED:
-            self._hold(self._limit, told=False)
-            self._next_trial = Pause(_LATENCY_TRIAL_WAIT_S)
-            self._next_test = Pause(_LATENCY_TRIAL_WAIT_S)
+    def _finish_probe_down(self, now: float) -> None:
+        """Keep the lower limit if latency fell with it; else accept the latency as the baseline."""
+        last = self._round
+        if last.saturated and self._probe.queue_share(last, self._limit) >= _MIN_QUEUE_SHARE:
+            self._enter_steady(self._limit, from_429s=False)
+            self._probe_up_timer = ProbeTimer(_LATENCY_PROBE_INTERVAL_S)
+            self._probe_down_timer = ProbeTimer(_LATENCY_PROBE_INTERVAL_S)
             return
-        if finished.full:
-            self._base_s = finished.median_s
-        self._next_test.later(now)
+        if last.saturated:
+            self._baseline_s = last.median_s
+        self._probe_down_timer.postpone(now)
         if self._ceiling == inf:
-            self._phase = _GROWING
-            self._set_limit(self._trial.limit)
-            self._set_growth()
+            self._phase = _Phase.SLOW_START
+            self._set_limit(self._probe.limit)
+            self._update_growth()
         else:
-            self._hold(self._trial.limit, told=self._ceiling_told)
-        self._settle(self._limit)
+            self._enter_steady(self._probe.limit, from_429s=self._ceiling_is_from_429s)
+        self._restart_round(self._limit)
 
-    def _judge_more(self, now: float) -> None:
-        """Keep a higher limit that went well: no 429, and throughput that grew with it."""
-        finished = self._round
-        grew = self._trial.queue_share(finished, self._limit) <= _NOT_QUEUED
-        harmless = finished.median_s < _HARMLESS_S and finished.rate >= 0.9 * self._trial.rate
-        if finished.full and (self._ceiling_told or grew or harmless):
-            self._hold(self._limit, told=self._ceiling_told)
-            self._next_trial.now()
+    def _finish_probe_up(self, now: float) -> None:
+        """Keep the higher limit if it met no 429 and throughput grew with it."""
+        last = self._round
+        grew = self._probe.queue_share(last, self._limit) <= _MAX_QUEUE_SHARE
+        harmless = (
+            last.median_s < _NEGLIGIBLE_LATENCY_S
+            and last.throughput >= 0.9 * self._probe.throughput
+        )
+        if last.saturated and (self._ceiling_is_from_429s or grew or harmless):
+            self._enter_steady(self._limit, from_429s=self._ceiling_is_from_429s)
+            self._probe_up_timer.expire()
             return
-        old = self._limit
-        self._hold(self._trial.limit, told=self._ceiling_told)
-        self._next_trial.later(now)
-        self._step = 0.0
-        self._settle(old)
+        probed_limit = self._limit
+        self._enter_steady(self._probe.limit, from_429s=self._ceiling_is_from_429s)
+        self._probe_up_timer.postpone(now)
+        self._probe_step = 0.0
+        self._restart_round(probed_limit)
 
-    def _hold(self, limit: int, *, told: bool) -> None:
-        self._phase = _HOLDING
+    def _enter_steady(self, limit: int, *, from_429s: bool) -> None:
+        self._phase = _Phase.STEADY
         self._set_limit(limit)
-        self._ceiling, self._ceiling_told = self._limit, told
-        self._set_growth()
+        self._ceiling, self._ceiling_is_from_429s = self._limit, from_429s
+        self._update_growth()

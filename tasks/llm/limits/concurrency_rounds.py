@@ -1,4 +1,7 @@
-"""What Concurrency judges by (the answers and rejections of a round trip), and how it moves."""
+"""Building blocks of `AdaptiveConcurrency`: what it measures per round trip, and how it grows.
+
+One round trip (or a fixed number of answers) is the unit of evidence, as in TCP congestion control.
+"""
 
 from __future__ import annotations
 
@@ -6,260 +9,271 @@ from math import inf, log, sqrt
 from statistics import median
 from typing import Final
 
-_FIRST_ROUND: Final = 16
-_LEAST: Final = 48
-_MOST: Final = 1024
-_FULL_SHARE: Final = 0.8
-_FIRST_USUAL: Final = 5
-_NOISE_MEMORY: Final = 0.5
-_MOST_NOISE: Final = 0.05
-# A larger share is no noise at all.
-_TOO_MANY: Final = 0.1
-_NOISE_FORGOTTEN_S: Final = 30.0
-_CHANCES: Final = 3
-_TINY_S: Final = 1e-9
+# Answers in a round.
+_FIRST_ROUND_ANSWERS: Final = 16
+_MIN_ROUND_ANSWERS: Final = 48
+_MAX_ROUND_ANSWERS: Final = 1024
+_MIN_ANSWERS_FOR_MEDIAN: Final = 5
+_SATURATED_SHARE: Final = 0.8
+_MIN_DURATION_S: Final = 1e-9
+# Shares of requests answered 429: background noise is at most the first, and certainly none
+# above the second.
+_MAX_NOISE: Final = 0.05
+_CONGESTION_SHARE: Final = 0.1
+_NOISE_GAIN: Final = 0.5
 _NOISE_TOLERANCE: Final = 2.0
-_LONGEST_PAUSE_S: Final = 240.0
+_NOISE_EXPIRY_S: Final = 30.0
+_EPISODES_TO_CONFIRM_NOISE: Final = 3
+_MAX_BACKOFF_S: Final = 240.0
 
 
 class Round:
-    """The answers of about one round trip; the figures are those of the last whole round.
+    """Latency and throughput over about one round trip.
 
     Attributes:
-        opened: whether a new round has been opened since the last one ended.
-        median_s: the median latency in seconds.
-        rate: answers a second.
-        full: whether the limit was made use of all the while.
+        median_s: median latency of the last complete round, in seconds.
+        throughput: answers per second in the last complete round.
+        saturated: whether the limit was in use throughout the last complete round.
+        restarted: whether `restart` was called since the last round ended.
     """
 
     def __init__(self) -> None:
-        self.median_s = self.rate = 0.0
-        self.full = False
-        self.opened = True
+        self.median_s = self.throughput = 0.0
+        self.saturated = False
+        self.restarted = True
         self._latencies: list[float] = []
-        self._full = 0
+        self._saturated_answers = 0
         self._skip = 1
-        self._target = _FIRST_ROUND
-        self._began = 0.0
-        self._usual_s: float | None = None
+        self._target_answers = _FIRST_ROUND_ANSWERS
+        self._started_at = 0.0
+        self._last_median_s: float | None = None
 
     @property
-    def usual_s(self) -> float | None:
-        """The median latency, of the first answers if there was no whole round yet."""
-        if self._usual_s is None and len(self._latencies) >= _FIRST_USUAL:
+    def median_latency_s(self) -> float | None:
+        """Median latency in seconds; before the first round ends, that of its first answers."""
+        if self._last_median_s is None and len(self._latencies) >= _MIN_ANSWERS_FOR_MEDIAN:
             return median(self._latencies)
-        return self._usual_s
+        return self._last_median_s
 
-    def open(self, limit: int, *, skip: int) -> None:
-        """Begin anew, after so many answers more."""
+    def restart(self, answers: int, *, skip: int) -> None:
+        """Start a new round of about ``answers`` answers, after ignoring the next ``skip``."""
         self._skip = skip
-        self._full = 0
+        self._saturated_answers = 0
         self._latencies.clear()
-        self._target = min(_MOST, max(_LEAST, limit))
-        self.opened = True
+        self._target_answers = min(_MAX_ROUND_ANSWERS, max(_MIN_ROUND_ANSWERS, answers))
+        self.restarted = True
 
-    def add(self, latency_s: float, full: bool, now: float) -> bool:
-        """Count an answer; True if it ends the round."""
+    def add(self, latency_s: float, saturated: bool, now: float) -> bool:
+        """Record an answer and return whether it completes the round."""
         if self._skip > 0:
             self._skip -= 1
-            self._began = now
+            self._started_at = now
             return False
         latencies = self._latencies
-        if not latencies and not self._began:
-            self._began = now
+        if not latencies and not self._started_at:
+            self._started_at = now
         latencies.append(latency_s)
-        if full:
-            self._full += 1
-        if len(latencies) < self._target:
+        if saturated:
+            self._saturated_answers += 1
+        if len(latencies) < self._target_answers:
             return False
         self._end(now)
         return True
 
     def _end(self, now: float) -> None:
-        count = len(self._latencies)
-        self.median_s = self._usual_s = median(self._latencies)
-        self.rate = count / max(now - self._began, _TINY_S)
-        self.full = self._full >= _FULL_SHARE * count
-        self.opened = False
-        self._began = now
+        answers = len(self._latencies)
+        self.median_s = self._last_median_s = median(self._latencies)
+        self.throughput = answers / max(now - self._started_at, _MIN_DURATION_S)
+        self.saturated = self._saturated_answers >= _SATURATED_SHARE * answers
+        self.restarted = False
+        self._started_at = now
 
 
-class Trial:
-    """What it was like before the limit was changed for a trial.
+class Probe:
+    """The state before the limit was changed for a probe, to compare the outcome with.
 
     Attributes:
-        limit: requests in flight.
-        median_s: their median latency in seconds.
-        rate: answers a second.
+        limit: the limit before the probe.
+        median_s: median latency before the probe, in seconds.
+        throughput: answers per second before the probe.
     """
 
     def __init__(self) -> None:
         self.limit = 1
-        self.median_s = self.rate = 1.0
+        self.median_s = self.throughput = 1.0
 
-    def begin(self, before: Round, limit: int) -> None:
-        """Remember the round before the trial."""
-        self.limit, self.median_s, self.rate = limit, before.median_s, before.rate
+    def start(self, before: Round, limit: int) -> None:
+        """Save the limit and the last round before the limit is changed."""
+        self.limit, self.median_s, self.throughput = limit, before.median_s, before.throughput
 
     def queue_share(self, after: Round, limit: int) -> float:
-        """How much of the change of the limit went into a queue: 0 is none, 1 all (noise apart).
+        """Return the share of the change in limit that went into a queue at the server.
 
-        By Little's law latency and throughput say the same; each is noisy in its own way.
+        0 means that only throughput changed, 1 that only latency did (apart from noise). By
+        Little's law the two give the same estimate with independent noise, so they are averaged.
         """
-        change = log(limit / self.limit)
-        later = log(max(after.median_s, _TINY_S) / max(self.median_s, _TINY_S))
-        faster = log(after.rate / self.rate)
-        return (later + change - faster) / 2 / change
+        limit_change = log(limit / self.limit)
+        latency_change = log(
+            max(after.median_s, _MIN_DURATION_S) / max(self.median_s, _MIN_DURATION_S)
+        )
+        throughput_change = log(after.throughput / self.throughput)
+        return (latency_change + limit_change - throughput_change) / 2 / limit_change
 
 
-class Rejections:
-    """The 429s of one round trip: however many, they are one piece of evidence.
+class RejectionEpisode:
+    """The 429s of one round trip, treated as a single congestion signal however many there are.
+
+    TCP treats the losses of one window in the same way (fast recovery, RFC 6582).
 
     Attributes:
-        active: whether requests that were out at the first 429 may still be out.
-        base: requests that were in flight at the first of them; ``rejected`` counts them.
-        between: answers since the 429s before these, to be counted by whoever takes them in.
-        above_ceiling: whether more were in flight than had been known to work.
+        active: whether requests that were in flight at the first 429 may still be in flight.
+        in_flight: requests in flight at the first 429.
+        rejected: 429s in this episode.
+        above_ceiling: whether more requests were in flight than are known to work.
+        answers_since_last: answers between the previous episode and this one; the caller counts.
     """
 
     def __init__(self) -> None:
         self.active = self.above_ceiling = False
-        self.base = self._accepted = self.rejected = 0
+        self.in_flight = self.rejected = self._answered = 0
+        self.answers_since_last = 0
         self._ceiling = self._noise = 0.0
-        self._floor = 1
-        self.between = 0
-        self._chances = 0
-        self._began = self._ended = 0.0
-        self._patience_s = 1.0
+        self._min_limit = 1
+        self._noisy_episodes = 0
+        self._started_at = self._ended_at = 0.0
+        self._timeout_s = 1.0
 
-    def open(self, base: int, floor: int, ceiling: float, now: float) -> None:
-        """Begin with the first 429 after a while.
+    def start(self, in_flight: int, min_limit: int, ceiling: float, now: float) -> None:
+        """Start an episode with its first 429.
 
         Args:
-            base: requests in flight.
-            floor: the least room to conclude from this round trip.
-            ceiling: requests in flight that are known to work, or infinity.
-            now: the moment.
+            in_flight: requests in flight.
+            min_limit: lower bound of the limits that `record_rejection` suggests.
+            ceiling: requests in flight that are known to work; infinity if unknown.
+            now: monotonic seconds.
         """
         self.active = True
-        self.above_ceiling = base > ceiling or ceiling == inf
-        self.base, self._floor, self._ceiling = base, floor, ceiling
-        self._accepted = self.rejected = 0
-        if now - self._ended > _NOISE_FORGOTTEN_S:
+        self.above_ceiling = in_flight > ceiling or ceiling == inf
+        self.in_flight, self._min_limit, self._ceiling = in_flight, min_limit, ceiling
+        self._answered = self.rejected = 0
+        if now - self._ended_at > _NOISE_EXPIRY_S:
             self._noise = 0.0
-            self._chances = 0
-        self._began = now
+            self._noisy_episodes = 0
+        self._started_at = now
 
-    def reject(self, now: float, usual_s: float | None) -> int | None:
-        """Count a 429; the room that is left, or None if it tells nothing new."""
-        self._patience_s = max(1.0, 2 * (usual_s or 0.0))
+    def record_rejection(self, now: float, median_latency_s: float | None) -> int | None:
+        """Count a 429 and return the limit it suggests; None while it may be noise."""
+        self._timeout_s = max(1.0, 2 * (median_latency_s or 0.0))
         self.rejected += 1
-        # Some endpoints answer 429 now and then, however few are in flight.
-        excess = self.rejected - _NOISE_TOLERANCE * self._noise * self.base
-        if self._over(now):
-            self.close(now)
+        # Some endpoints answer an occasional 429 at any load.
+        excess = self.rejected - _NOISE_TOLERANCE * self._noise * self.in_flight
+        if self._is_over(now):
+            self.end(now)
         if excess < 1:
             return None
-        return max(self._floor, self.base // 2, int(self.base - excess))
+        return max(self._min_limit, self.in_flight // 2, int(self.in_flight - excess))
 
-    def accepted(self, now: float) -> bool:
-        """Count an answer; True if none is left of those that were out at the first 429."""
-        self._accepted += 1
-        if self._over(now):
-            self.close(now)
+    def record_answer(self, now: float) -> bool:
+        """Count an answer and return whether it ends the episode."""
+        self._answered += 1
+        if self._is_over(now):
+            self.end(now)
             return True
         return False
 
-    def ceiling(self, room: int) -> float:
-        """The ceiling after a cut: half-way down if few were turned away below it, as by chance."""
-        if self.above_ceiling or self.rejected > _TOO_MANY * self.base:
-            return float(room)
-        return max(room, (self._ceiling + room) / 2)
+    def new_ceiling(self, limit: int) -> float:
+        """Return the ceiling after a cut to ``limit``.
 
-    def close(self, now: float) -> None:
-        """End the round trip; what was turned away below the ceiling is how it always is."""
+        A few rejections below the old ceiling may be noise: the ceiling then falls only half-way.
+        """
+        if self.above_ceiling or self.rejected > _CONGESTION_SHARE * self.in_flight:
+            return float(limit)
+        return max(limit, (self._ceiling + limit) / 2)
+
+    def end(self, now: float) -> None:
+        """End the episode; rejections below the ceiling update the estimate of the noise."""
         self.active = False
-        self._ended = now
-        between, self.between = self.between, 0
+        self._ended_at = now
+        answers, self.answers_since_last = self.answers_since_last, 0
         if not self.above_ceiling:
-            share = self.rejected / (self.rejected + self._accepted + between)
-            self._chances = self._chances + 1 if share <= _MOST_NOISE else 0
-            noise = min(share, _MOST_NOISE) if share <= _TOO_MANY else 0.0
-            self._noise += _NOISE_MEMORY * (noise - self._noise)
+            share = self.rejected / (self.rejected + self._answered + answers)
+            self._noisy_episodes = self._noisy_episodes + 1 if share <= _MAX_NOISE else 0
+            noise = min(share, _MAX_NOISE) if share <= _CONGESTION_SHARE else 0.0
+            self._noise += _NOISE_GAIN * (noise - self._noise)
 
     @property
-    def few(self) -> bool:
-        """Whether so few were turned away that it may be by chance: within two deviations."""
-        expected = _MOST_NOISE * self.base
+    def within_noise(self) -> bool:
+        """Whether noise alone may explain the rejections, within two standard deviations."""
+        expected = _MAX_NOISE * self.in_flight
         return self.rejected <= expected + 2 * sqrt(expected)
 
     @property
-    def noisy(self) -> bool:
-        """Whether a few 429s come whatever the limit is: it was cut, and they came again."""
-        return self._chances >= _CHANCES
+    def noise_confirmed(self) -> bool:
+        """Whether a few 429s keep coming after cuts, which shows that load is not their cause."""
+        return self._noisy_episodes >= _EPISODES_TO_CONFIRM_NOISE
 
-    def _over(self, now: float) -> bool:
-        resolved = self._accepted + self.rejected
-        return resolved >= self.base or now - self._began > self._patience_s
+    def _is_over(self, now: float) -> bool:
+        resolved = self._answered + self.rejected
+        return resolved >= self.in_flight or now - self._started_at > self._timeout_s
 
 
-class Pause:
-    """When something may be tried again: later and later while it fails.
+class ProbeTimer:
+    """Exponential backoff between attempts at the same probe; initially due.
 
     Args:
-        first_s: seconds to the first time again.
+        interval_s: first interval in seconds; it doubles with every `postpone`, up to 240 s.
     """
 
-    def __init__(self, first_s: float) -> None:
-        self._at = -inf
-        self._next_s = first_s
+    def __init__(self, interval_s: float) -> None:
+        self._due_at = -inf
+        self._interval_s = interval_s
 
-    def due(self, now: float) -> bool:
-        """Whether the time has come; at first it has."""
-        return now >= self._at
+    def is_due(self, now: float) -> bool:
+        """Return whether the interval has passed."""
+        return now >= self._due_at
 
-    def now(self) -> None:
-        """Let it be tried at once."""
-        self._at = -inf
+    def expire(self) -> None:
+        """Make the timer due immediately."""
+        self._due_at = -inf
 
-    def later(self, now: float, first_s: float | None = None) -> None:
-        """Put it off, twice as long as the last time, or for so many seconds."""
-        wait_s = self._next_s if first_s is None else first_s
-        self._at = now + wait_s
-        self._next_s = min(2 * wait_s, _LONGEST_PAUSE_S)
+    def postpone(self, now: float, interval_s: float | None = None) -> None:
+        """Wait for one interval; ``interval_s`` restarts the backoff from there."""
+        wait_s = self._interval_s if interval_s is None else interval_s
+        self._due_at = now + wait_s
+        self._interval_s = min(2 * wait_s, _MAX_BACKOFF_S)
 
 
-class Growth:
-    """How fast a limit grows with each answer, and how far.
+class LimitGrowth:
+    """Growth of the limit per answer, as TCP grows its window per ACK.
 
     Attributes:
-        rate: for each answer; 0 where it stands.
-        top: where it ends.
+        per_answer: increase of the limit per answer; 0 while it is constant.
+        target: the limit at which growth ends.
     """
 
     def __init__(self) -> None:
-        self.rate = self._part = 0.0
-        self.top = 0
+        self.per_answer = self._fraction = 0.0
+        self.target = 0
 
-    def go(self, rate: float, top: int) -> None:
-        """Grow at this rate up to there."""
-        self.rate, self.top = rate, top
+    def start(self, per_answer: float, target: int) -> None:
+        """Grow by ``per_answer`` until ``target`` is reached."""
+        self.per_answer, self.target = per_answer, target
 
-    def step(self, limit: int) -> int:
-        """The limit after one more answer."""
-        self._part += self.rate
-        whole = int(self._part)
+    def increase(self, limit: int) -> int:
+        """Return the limit after one more answer; fractions carry over to the next."""
+        self._fraction += self.per_answer
+        whole = int(self._fraction)
         if not whole:
             return limit
-        self._part -= whole
-        grown = min(limit + whole, max(self.top, limit))
-        if grown >= self.top:
-            self.rate = 0.0
+        self._fraction -= whole
+        grown = min(limit + whole, max(self.target, limit))
+        if grown >= self.target:
+            self.per_answer = 0.0
         return grown
 
-    def give_way(self, limit: int, share: float) -> int:
-        """The limit after it has fallen by a share of itself, if that makes a whole request."""
-        self._part = min(self._part, 0.0) - share * limit
-        whole = int(self._part)
-        self._part -= whole
+    def decrease(self, limit: int, share: float) -> int:
+        """Return the limit less ``share`` of it; fractions carry over to the next call."""
+        self._fraction = min(self._fraction, 0.0) - share * limit
+        whole = int(self._fraction)
+        self._fraction -= whole
         return limit + whole

@@ -1,4 +1,4 @@
-"""What is done about an error: try again now or later, give the article up, or stop the run."""
+"""Decides what follows an error: a retry, a failed article, or the end of the run."""
 
 from __future__ import annotations
 
@@ -21,143 +21,146 @@ _BAD_REQUESTS_BEFORE_STOP = 10
 
 
 @dataclass(frozen=True, slots=True)
-class TryAgain:
-    """Ask again, after so many seconds out of everybody's way."""
+class Retry:
+    """Send the request again, after ``delay_s`` seconds outside the queue."""
 
-    rest_s: float = 0.0
+    delay_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
-class GiveUp:
+class Fail:
     """The article has failed."""
 
     error: LLMError
 
 
 @dataclass(frozen=True, slots=True)
-class Stop:
-    """No article can succeed until somebody acts; the article is left to do."""
+class StopRun:
+    """No request can succeed until the user acts; the article stays to do for a later run."""
 
     reason: str
 
 
-Verdict = TryAgain | GiveUp | Stop
+ErrorAction = Retry | Fail | StopRun
 
 
 class ErrorPolicy:
-    """Judges errors by the article's history and the run's.
+    """Decides about errors by the history of the article and of the run.
 
     Args:
-        retry: the bounds for trying again.
-        totals: the gateway's counts, of which ``reasks`` is kept here.
-        breaker: told of every fault.
+        policy: the bounds for retries.
+        totals: the gateway's counts; ``reasks`` is updated here.
+        breaker: notified of every fault.
 
     Attributes:
-        resume_at: monotonic seconds before which nobody sends: the shared cooldown.
+        resume_at: monotonic seconds until which no request is sent (the shared cooldown).
     """
 
-    def __init__(self, retry: RetryPolicy, totals: Totals, breaker: CircuitBreaker) -> None:
-        self._retry = retry
+    def __init__(self, policy: RetryPolicy, totals: Totals, breaker: CircuitBreaker) -> None:
+        self._policy = policy
         self._totals = totals
         self._breaker = breaker
         self.resume_at = 0.0
-        self._limits_in_a_row = 0
-        self._trouble_since: float | None = None
+        self._consecutive_rate_limits = 0
+        self._failing_since: float | None = None
 
-    def answered(self) -> None:
-        """An answer came: the endpoint is well."""
-        self._limits_in_a_row = 0
-        self._trouble_since = None
-        self._breaker.answered()
+    def record_success(self) -> None:
+        """Reset the history of the run after an answer."""
+        self._consecutive_rate_limits = 0
+        self._failing_since = None
+        self._breaker.record_success()
 
-    def judge(self, error: LLMError, asking: Request, now: float) -> Verdict:
-        """What to do about an error of an article's request; ``now`` is in monotonic seconds."""
+    def decide(self, error: LLMError, request: Request, now: float) -> ErrorAction:
+        """Return what follows the error of a request; ``now`` is in monotonic seconds."""
         match error:
             case RateLimited():
-                asking.limits += 1
-                return self._limited(error, now)
+                request.rate_limits += 1
+                return self._after_rate_limit(error, now)
             case Transient():
-                return self._transient(error, asking, now)
-        self._breaker.answered()
-        self._trouble_since = None
+                return self._after_fault(error, request, now)
+        self._breaker.record_success()
+        self._failing_since = None
         match error:
             case EndpointUnavailable():
-                return Stop(error.message)
-            case InvalidResponse() if self._may_ask_again(error, asking):
+                return StopRun(error.message)
+            case InvalidResponse() if self._may_ask_again(error, request):
                 if error.error_class == "cut_off":
-                    asking.doubled = True
-                    cap = 2 * asking.template.max_output_tokens
-                    asking.template = asking.template.with_limit(cap)
-                    asking.tokens = 0
-                return TryAgain()
-        return self._doubt_if_all_are_refused(error) or GiveUp(error)
+                    request.double_output_limit()
+                return Retry()
+        return self._stop_if_all_are_rejected(error) or Fail(error)
 
-    def _limited(self, error: RateLimited, now: float) -> Verdict:
-        """One pause for everyone; a limit that lasts for ever ends the run."""
-        # It is there and says so: no circuit to break.
-        self._breaker.answered()
-        if self._silent_s(now) + (error.retry_after or 0.0) > self._retry.patience_s:
-            minutes = self._retry.patience_s / 60
-            return Stop(
-                f"rate limited, and no answer in sight for {minutes:.0f} minutes "
+    def _after_rate_limit(self, error: RateLimited, now: float) -> ErrorAction:
+        """Pause all requests; stop the run if the limit has lasted too long."""
+        # The endpoint responds, so the circuit stays closed.
+        self._breaker.record_success()
+        timeout_s = self._policy.no_answer_timeout_s
+        if self._seconds_failing(now) + (error.retry_after or 0.0) > timeout_s:
+            return StopRun(
+                f"rate limited for more than {timeout_s / 60:.0f} minutes "
                 f"({error.message}); run again later or raise the limit"
             )
         if self.resume_at <= now:
-            self._limits_in_a_row += 1
-            pause = self._retry.limit_pause(self._limits_in_a_row, error.retry_after)
+            self._consecutive_rate_limits += 1
+            pause = self._policy.rate_limit_backoff(
+                self._consecutive_rate_limits, error.retry_after
+            )
             self.resume_at = now + pause
         elif error.retry_after is not None:
             self.resume_at = max(self.resume_at, now + error.retry_after)
-        return TryAgain()
+        return Retry()
 
-    def _transient(self, error: Transient, asking: Request, now: float) -> Verdict:
-        probing = self._breaker.open
+    def _after_fault(self, error: Transient, request: Request, now: float) -> ErrorAction:
+        circuit_was_open = self._breaker.is_open
         if error.error_class == "timeout":
-            # It may be slow by nature: once more with double the time, then with all there is.
-            asking.patience = 2.0 if asking.patience < 2.0 else inf
-        if not error.stalled:  # it was our impatience, perhaps, and not the endpoint's failure
-            self._breaker.failed(asking, now, error.retry_after)
-        if self._breaker.hopeless or self._silent_s(now) > self._retry.patience_s:
-            return self._gone(error, now)
-        if (error.retry_after or 0.0) > self._retry.patience_s:
-            # Among answers, it is the trouble of this article alone; a later run asks again.
-            return GiveUp(error) if self._totals.answered else self._gone(error, now)
-        # While the circuit is open, it is the endpoint that fails and not the article.
-        asking.faults += not probing
-        if asking.faults < self._retry.attempts:
-            return TryAgain(self._retry.pause(max(asking.faults, 1), error.retry_after))
+            # The request may simply be slow: retry with twice the stall timeout, then without it.
+            request.stall_timeout_factor = 2.0 if request.stall_timeout_factor < 2.0 else inf
+        if not error.stalled:  # A stall timeout of ours need not be a failure of the endpoint.
+            self._breaker.record_failure(request, now, error.retry_after)
+        timeout_s = self._policy.no_answer_timeout_s
+        if self._breaker.exhausted or self._seconds_failing(now) > timeout_s:
+            return self._endpoint_down(error, now)
+        if (error.retry_after or 0.0) > timeout_s:
+            # If others are answered, only this article is affected; a later run asks again.
+            return Fail(error) if self._totals.answered else self._endpoint_down(error, now)
+        # While the circuit is open, the endpoint is at fault and not the article.
+        request.faults += not circuit_was_open
+        if request.faults < self._policy.max_attempts:
+            return Retry(self._policy.backoff(max(request.faults, 1), error.retry_after))
         if not self._totals.answered and error.error_class != "server_error":
-            return self._gone(error, now)
-        return GiveUp(error)
+            return self._endpoint_down(error, now)
+        return Fail(error)
 
-    def _gone(self, error: Transient, now: float) -> Stop:
-        silent_s = self._silent_s(now)
-        lasted = f" (and nothing else for {silent_s:,.0f} s)" if silent_s >= 1 else ""
-        return Stop(
-            f"the endpoint does not answer: {error.message}{lasted}; run again when it does"
+    def _endpoint_down(self, error: Transient, now: float) -> StopRun:
+        failing_s = self._seconds_failing(now)
+        duration = f" (and nothing else for {failing_s:,.0f} s)" if failing_s >= 1 else ""
+        return StopRun(
+            f"the endpoint does not answer: {error.message}{duration}; run again when it does"
         )
 
-    def _silent_s(self, now: float) -> float:
-        """Seconds since the first fault or rate limit that no answer has followed."""
-        self._trouble_since = now if self._trouble_since is None else self._trouble_since
-        return now - self._trouble_since
+    def _seconds_failing(self, now: float) -> float:
+        """Return the seconds since the first fault or rate limit after the last answer."""
+        self._failing_since = now if self._failing_since is None else self._failing_since
+        return now - self._failing_since
 
-    def _may_ask_again(self, error: InvalidResponse, asking: Request) -> bool:
-        asking.asks += 1
-        if error.error_class == "cut_off" and asking.doubled:
-            # The same cap would most likely cut the same answer off again.
+    def _may_ask_again(self, error: InvalidResponse, request: Request) -> bool:
+        request.invalid_responses += 1
+        if error.error_class == "cut_off" and request.output_limit_doubled:
+            # The same limit would most likely cut the same answer off again.
             return False
-        budget = self._retry.reask_floor + self._retry.reask_share * self._totals.answered
-        if asking.asks >= self._retry.asks or self._totals.reasks >= budget:
+        budget = self._policy.min_reasks + self._policy.reask_share * self._totals.answered
+        if (
+            request.invalid_responses >= self._policy.max_invalid_responses
+            or self._totals.reasks >= budget
+        ):
             return False
         self._totals.reasks += 1
         return True
 
-    def _doubt_if_all_are_refused(self, error: LLMError) -> Stop | None:
-        """A request that no article gets through is wrong in itself, and no article's fault."""
+    def _stop_if_all_are_rejected(self, error: LLMError) -> StopRun | None:
+        """Stop the run if every request so far was a bad one: no single article is to blame."""
         if error.error_class != "bad_request" or self._totals.answered:
             return None
         error.error_class = "request_refused"
         if self._totals.errors["bad_request"] < _BAD_REQUESTS_BEFORE_STOP:
             return None
-        return Stop(f"the endpoint refuses every request: {error.message}; check the recipe")
+        return StopRun(f"the endpoint rejects every request: {error.message}; check the recipe")

@@ -1,4 +1,4 @@
-"""All that may hold a request back, asked in one place before it is sent."""
+"""Everything that can hold a request back: the gateway checks it before sending."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from article_flows.tasks.llm.limits.budget import Budget, may_be_billed
 from article_flows.tasks.llm.limits.circuit_breaker import CircuitBreaker
-from article_flows.tasks.llm.limits.concurrency import Concurrency
-from article_flows.tasks.llm.limits.error_policy import ErrorPolicy, Verdict
+from article_flows.tasks.llm.limits.concurrency import AdaptiveConcurrency
+from article_flows.tasks.llm.limits.error_policy import ErrorAction, ErrorPolicy
 from article_flows.tasks.llm.limits.rate_limiter import RateLimiter
 from article_flows.tasks.llm.limits.retry_policy import RetryPolicy
 from article_flows.tasks.llm.protocol.chat import NO_USAGE, Completion
@@ -20,31 +20,35 @@ from article_flows.tasks.llm.protocol.results import Totals
 
 
 class Reservation(NamedTuple):
-    """What is reserved for a request under way: tokens of a quota, US dollars of the budget."""
+    """What a request in flight reserves: tokens of a quota and US dollars of the budget."""
 
     tokens: int
     usd: float
 
 
 NO_RESERVATION = Reservation(0, 0.0)
-_MOST_CHARGED = 4
-_TIMES_LIMITED = 3
-_ANSWERS_TO_FORGET = 3
-_LOOK_AGAIN_S = 1.0
+_MAX_CHARGE_FACTOR = 4
+_RATE_LIMITS_TO_CONFIRM_QUOTA = 3
+_ANSWERS_TO_FORGET_HEADERS = 3
+_PAUSE_CHECK_S = 1.0
 
 
 class Limits:
-    """The in-flight gate, the quotas, the money, the shared cooldown and the circuit breaker.
+    """Combines concurrency, rate limits, budget, shared cooldown and circuit breaker.
+
+    All times are monotonic seconds.
 
     Args:
-        max_in_flight: requests under way at once, at most.
-        rpm, tpm: requests and tokens a minute that the user names; None leaves them to be learned.
-        budget: US dollars that may be spent; None for no bound.
-        retry: bounds for trying again.
+        max_in_flight: upper bound of the requests in flight.
+        rpm: requests per minute set by the user; None if they are to be learned.
+        tpm: tokens per minute set by the user; None if they are to be learned.
+        budget: what the run may spend; None for no bound.
+        retry: bounds for retries.
         totals: the gateway's counts.
 
     Attributes:
-        paused: gives, on the event loop, why nothing is sent for the time being; empty: go on.
+        paused: called on the event loop before each request; returns why nothing may be sent for
+            now, or an empty string.
     """
 
     def __init__(
@@ -58,132 +62,141 @@ class Limits:
         totals: Totals,
     ) -> None:
         self._totals = totals
-        self._tpm = tpm or math.inf
-        self._learned = False
-        self._without_headers = 0
-        self.concurrency = Concurrency(max_in_flight)
-        self.pacer = RateLimiter(rpm, tpm)
+        self._configured_tpm = tpm or math.inf
+        self._uses_headers = False
+        self._answers_without_headers = 0
+        self.concurrency = AdaptiveConcurrency(max_in_flight)
+        self.rate_limiter = RateLimiter(rpm, tpm)
         self.budget = budget
         self.breaker = CircuitBreaker(retry)
         self.errors = ErrorPolicy(retry, totals, self.breaker)
         self.paused: Callable[[], str] = str
 
-    def wait(self, asking: Request, now: float) -> float:
-        """Seconds until the article's request may be sent; infinite until another one ends."""
+    def seconds_until_ready(self, request: Request, now: float) -> float:
+        """Return the seconds until a request may be sent; infinity until another one ends."""
         if self.paused():
-            return _LOOK_AGAIN_S
+            return _PAUSE_CHECK_S
         if self.errors.resume_at > now:
             return self.errors.resume_at - now
-        if self.breaker.open and (wait := self.breaker.wait(now)) > 0:
+        if self.breaker.is_open and (wait := self.breaker.seconds_until_probe(now)) > 0:
             return wait
-        if self.budget is not None and not self.budget.fits(asking):
+        if self.budget is not None and not self.budget.fits(request):
             return math.inf
-        return self.pacer.ready_in(asking.weigh(), now) if self.pacer.known else 0.0
+        if not self.rate_limiter.has_limits:
+            return 0.0
+        return self.rate_limiter.seconds_until_ready(request.estimated_tokens(), now)
 
-    def _perhaps_forget(self) -> None:
-        """One odd header, from a proxy perhaps, must not slow down a run to its end."""
-        self._without_headers += 1
-        if self._without_headers >= _ANSWERS_TO_FORGET:
-            self._learned = False
-            self.pacer.forget()
+    def quota_error(self, request: Request) -> LLMError | None:
+        """Return the error of a request that is too large for the quota, however long it waits.
 
-    def refuse(self, asking: Request) -> LLMError | None:
-        """The error for a request that no wait makes room for, if it is one.
-
-        What a header says has to be borne out by rate limits: one garbled header fails nobody.
+        A reported quota counts only once 429s confirm it, so a garbled header fails no article.
         """
-        largest = self.pacer.largest
-        if largest is None or asking.weigh() <= largest:
+        max_tokens = self.rate_limiter.max_request_tokens
+        tokens = request.estimated_tokens()
+        if max_tokens is None or tokens <= max_tokens:
             return None
-        if asking.weigh() <= self._tpm and asking.limits < _TIMES_LIMITED:
+        if tokens <= self._configured_tpm and request.rate_limits < _RATE_LIMITS_TO_CONFIRM_QUOTA:
             return None
         return RejectedInput(
             "over_quota",
-            f"about {asking.tokens:,} tokens with the answer, more than the quota's "
-            f"{largest:,.0f} a minute; shorten the article or raise the quota (--tpm)",
+            f"about {tokens:,} tokens with the answer, more than the quota's "
+            f"{max_tokens:,.0f} a minute; shorten the article or raise the quota (--tpm)",
         )
 
-    def words(self, now: float) -> str:
-        """For people: which limit holds requests back just now; empty if none does."""
-        if words := self.paused():
-            return words
+    def describe_wait(self, now: float) -> str:
+        """Return which limit holds requests back now, in words; empty if none does."""
+        if reason := self.paused():
+            return reason
         if (pause := self.errors.resume_at - now) > 0:
-            return f"rate limited, going on in {pause:.0f} s"
-        if self.breaker.open:
-            return "the endpoint only fails; trying one at a time"
-        if self.budget is not None and self.budget.holds_back:
+            return f"rate limited, resuming in {pause:.0f} s"
+        if self.breaker.is_open:
+            return "the endpoint keeps failing; trying one request at a time"
+        if self.budget is not None and self.budget.is_blocking:
             return "the rest of the budget is reserved"
-        return self.pacer.words()
+        return self.rate_limiter.describe()
 
-    def take(self, asking: Request, now: float) -> Reservation:
-        """A request goes out; gives what is reserved for it until ``answered`` or ``failed``."""
+    def reserve(self, request: Request, now: float) -> Reservation:
+        """Reserve what a request may use; end with `record_answer`, `record_error` or `release`."""
         tokens, usd = 0, 0.0
-        if self.pacer.known:
-            tokens = asking.weigh()
-            self.pacer.take(tokens, now)
-        if self.breaker.open:
-            self.breaker.sent(asking)
+        if self.rate_limiter.has_limits:
+            tokens = request.estimated_tokens()
+            self.rate_limiter.reserve(tokens, now)
+        if self.breaker.is_open:
+            self.breaker.record_sent(request)
         if self.budget is not None:
-            usd = self.budget.hold(asking)
+            usd = self.budget.reserve(request)
         return Reservation(tokens, usd) if tokens or usd else NO_RESERVATION
 
-    def answered(
+    def record_answer(
         self,
-        held: Reservation,
+        reservation: Reservation,
         completion: Completion,
         cost_usd: float,
         latency_s: float,
         now: float,
     ) -> None:
-        """A request was answered, at this cost in US dollars."""
-        self.errors.answered()
-        self.concurrency.answered(latency_s, self._totals.in_flight + 1, now)
+        """Settle the reservation of an answered request, and learn from its headers and latency."""
+        self.errors.record_success()
+        self.concurrency.record_answer(latency_s, self._totals.in_flight + 1, now)
         if completion.headers and (headers := rate_headers(completion.headers)):
-            self.pacer.learn(headers, now)
-            self._without_headers = 0
-            self._learned = True
-        elif self._learned:
-            self._perhaps_forget()
-        if held.tokens:
+            self.rate_limiter.update(headers, now)
+            self._answers_without_headers = 0
+            self._uses_headers = True
+        elif self._uses_headers:
+            self._maybe_forget_headers()
+        if reservation.tokens:
             used = completion.usage.prompt + completion.usage.completion
-            # An estimate may be wrong by half; a count that is many times as high is garbled.
-            self.pacer.settle(held.tokens, min(used, _MOST_CHARGED * held.tokens), now)
+            # An estimate may be off by half; a count many times as high is garbled.
+            used = min(used, _MAX_CHARGE_FACTOR * reservation.tokens)
+            self.rate_limiter.settle(reservation.tokens, used, now)
         if self.budget is None:
             return
         if completion.usage == NO_USAGE:
-            # It does not say what it bills, so only the worst case is sure to be enough.
-            self.budget.lose(held.usd)
+            # Without a bill, only the worst case is certain to be enough.
+            self.budget.write_off(reservation.usd)
         else:
-            self.budget.settle(held.usd, cost_usd, completion.usage)
+            self.budget.settle(reservation.usd, cost_usd, completion.usage)
 
-    def failed(
-        self, held: Reservation, error: LLMError, cost_usd: float, asking: Request, now: float
-    ) -> Verdict:
-        """A request ended in an error; gives what to do about it."""
+    def _maybe_forget_headers(self) -> None:
+        """Drop the reported limits if headers have stopped: one may have come from a proxy."""
+        self._answers_without_headers += 1
+        if self._answers_without_headers >= _ANSWERS_TO_FORGET_HEADERS:
+            self._uses_headers = False
+            self.rate_limiter.forget_reported()
+
+    def record_error(
+        self,
+        reservation: Reservation,
+        error: LLMError,
+        cost_usd: float,
+        request: Request,
+        now: float,
+    ) -> ErrorAction:
+        """Settle the reservation of a failed request and return what follows."""
         if error.headers and (headers := rate_headers(error.headers)):
-            self.pacer.learn(headers, now)
+            self.rate_limiter.update(headers, now)
         if isinstance(error, RateLimited):
-            self.concurrency.limited(self._totals.in_flight + 1, now)
-            self.pacer.limited(now)
-            if held.tokens:
-                self.pacer.settle(held.tokens, 0, now)
+            self.concurrency.record_rejection(self._totals.in_flight + 1, now)
+            self.rate_limiter.record_rejection(now)
+            if reservation.tokens:
+                self.rate_limiter.settle(reservation.tokens, 0, now)
         if self.budget is not None:
             if may_be_billed(error) and not cost_usd:
-                self.budget.lose(held.usd)
+                self.budget.write_off(reservation.usd)
             else:
-                self.budget.settle(held.usd, cost_usd, error.usage)
-        return self.errors.judge(error, asking, now)
+                self.budget.settle(reservation.usd, cost_usd, error.usage)
+        return self.errors.decide(error, request, now)
 
-    def unused(self, held: Reservation, asking: Request, now: float) -> None:
-        """A request was not sent after all."""
-        self.breaker.given_up(asking)
-        if held.tokens:
-            self.pacer.settle(held.tokens, 0, now)
+    def release(self, reservation: Reservation, request: Request, now: float) -> None:
+        """Return the reservation of a request that was not sent."""
+        self.breaker.release(request)
+        if reservation.tokens:
+            self.rate_limiter.settle(reservation.tokens, 0, now)
         if self.budget is not None:
-            self.budget.settle(held.usd, 0.0, NO_USAGE)
+            self.budget.settle(reservation.usd, 0.0, NO_USAGE)
 
-    def given_up(self, held: Reservation, asking: Request) -> None:
-        """A request was abandoned: its caller has gone, or its hedge came first."""
-        self.breaker.given_up(asking)
+    def record_cancelled(self, reservation: Reservation, request: Request) -> None:
+        """Write off the reservation of a request cancelled in flight: it may be billed."""
+        self.breaker.release(request)
         if self.budget is not None:
-            self.budget.lose(held.usd)
+            self.budget.write_off(reservation.usd)

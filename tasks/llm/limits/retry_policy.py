@@ -1,4 +1,4 @@
-"""How often and after what pause a call is tried again."""
+"""How often, and after which delay, a request is retried."""
 
 from __future__ import annotations
 
@@ -8,54 +8,61 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """Bounds for trying again.
+    """Bounds for retries.
 
-    The pause is exponential backoff with full jitter, uniform in [0, min(cap, base * 2^n)]
+    Delays use exponential backoff with full jitter, uniform in [0, min(cap, base * 2^n)]
     (Brooker, "Exponential Backoff and Jitter", AWS Architecture Blog, 2015).
 
     Attributes:
-        attempts: calls for one article before a transient fault is final. Eight: at one call
-            in four failing, 1 article in 65,000 would still be left.
-        base_s: upper end of the first pause, in seconds.
-        cap_s: upper end of any pause, in seconds.
-        asks: calls for one article whose answer is unusable, while the re-ask budget lasts.
-        reask_floor: re-asks that a run always has.
-        reask_share: re-asks beyond the floor, as a share of the articles answered; with a model
-            that cannot do the recipe, this keeps the bill near what it would be without re-asks.
-        patience_s: seconds without one answer, for rate limits and faults, before the run stops.
-        limit_base_s: as ``base_s``, for the pause of all after a rate limit that names none.
-        breaker_articles: different articles that fail in a row before the circuit opens.
-        probes: single calls that are tried while it is open before the run stops. With the
-            default pauses (1, 2, 4, 8, 16, 20, 20 s) that is about a minute of waiting: as long
-            as a model server takes to start again.
+        max_attempts: transient faults of one article before it fails. With eight, and one
+            request in four failing, 1 article in 65,000 fails.
+        base_s: upper bound of the first delay, in seconds.
+        cap_s: upper bound of any delay, in seconds.
+        max_invalid_responses: invalid responses to one article before it fails, while the re-ask
+            budget lasts.
+        min_reasks: re-asks that every run may make.
+        reask_share: further re-asks, as a share of the articles answered. If a model cannot
+            follow the recipe, this keeps the bill close to that of a run without re-asks.
+        no_answer_timeout_s: seconds of rate limits and faults without a single answer before the
+            run stops.
+        rate_limit_base_s: ``base_s`` for the shared cooldown after a 429 without Retry-After.
+        breaker_threshold: different articles that fail in a row before the circuit opens.
+        max_probes: probes of an open circuit before the run stops. The default delays (1, 2, 4,
+            8, 16, 20, 20 s) add up to about a minute, in which a model server can restart.
+
+    Example:
+        >>> 0 <= RetryPolicy().backoff(failures=3) <= 2.0
+        True
+        >>> [RetryPolicy().probe_interval(failed) for failed in range(7)]
+        [1.0, 2.0, 4.0, 8.0, 16.0, 20.0, 20.0]
     """
 
-    attempts: int = 8
+    max_attempts: int = 8
     base_s: float = 0.5
     cap_s: float = 20.0
-    asks: int = 4
-    reask_floor: int = 20
+    max_invalid_responses: int = 4
+    min_reasks: int = 20
     reask_share: float = 0.25
-    patience_s: float = 900.0
-    limit_base_s: float = 0.1
-    breaker_articles: int = 10
-    probes: int = 7
+    no_answer_timeout_s: float = 900.0
+    rate_limit_base_s: float = 0.1
+    breaker_threshold: int = 10
+    max_probes: int = 7
 
-    def pause(self, failures: int, at_least: float | None = None) -> float:
-        """Seconds to wait after the n-th failure in a row (n from 1)."""
-        return max(random.uniform(0, self._bound(self.base_s, failures)), at_least or 0.0)
+    def backoff(self, failures: int, retry_after: float | None = None) -> float:
+        """Return the delay after the n-th failure in a row (n from 1), in seconds."""
+        return max(random.uniform(0, self._bound(self.base_s, failures)), retry_after or 0.0)
 
-    def limit_pause(self, limits: int, retry_after: float | None = None) -> float:
-        """Seconds that nobody sends after the n-th rate limit in a row (n from 1)."""
-        base_s = self.limit_base_s if retry_after is None else self.base_s
-        pause = random.uniform(0, self._bound(base_s, limits))
-        # Never shorter than the backoff: a server that asks to wait 0 s would be hammered.
-        return max(pause, retry_after or 0.0)
+    def rate_limit_backoff(self, rate_limits: int, retry_after: float | None = None) -> float:
+        """Return the shared cooldown after the n-th 429 in a row (n from 1), in seconds."""
+        base_s = self.rate_limit_base_s if retry_after is None else self.base_s
+        delay = random.uniform(0, self._bound(base_s, rate_limits))
+        # At least the backoff: a server that asks to wait 0 s would otherwise be hammered.
+        return max(delay, retry_after or 0.0)
 
-    def probe_pause(self, probes: int, at_least: float | None = None) -> float:
-        """Seconds between two probes of an endpoint that only fails (n failed ones, from 0)."""
-        return max(self._bound(self.base_s, probes + 2), at_least or 0.0)
+    def probe_interval(self, failed_probes: int, retry_after: float | None = None) -> float:
+        """Return the seconds before the next probe of an open circuit."""
+        return max(self._bound(self.base_s, failed_probes + 2), retry_after or 0.0)
 
-    def _bound(self, base_s: float, times: int) -> float:
-        # Bounded, because 2.0 ** 1024 is an OverflowError and rate limits may go on for long.
-        return min(self.cap_s, base_s * 2.0 ** min(times - 1, 64))
+    def _bound(self, base_s: float, failures: int) -> float:
+        # Bounded, because 2.0 ** 1024 is an OverflowError and rate limits may last long.
+        return min(self.cap_s, base_s * 2.0 ** min(failures - 1, 64))

@@ -1,4 +1,4 @@
-"""The schedule of one quota: how soon so many units of it (requests, or tokens) may be spent."""
+"""A token bucket for one quota: how soon a number of units (requests or tokens) may be spent."""
 
 from __future__ import annotations
 
@@ -8,170 +8,181 @@ from typing import Final
 from article_flows.tasks.llm.protocol.rate_headers import RateWindow
 
 _MINUTE_S: Final = 60.0
-# A hair below what is allowed, so that clocks that differ a little never add up to a 429.
-_OF_TOLD: Final = 0.995
-_OF_LEARNED: Final = 0.99
-# Credit for a timer that fires late. With one request more it stays within the smallest bucket
-# that providers are known to enforce with (a handful of requests, at 100 a second).
-_LATE_S: Final = 0.035
-# Refunds come in clumps; credit for them, in seconds.
-_GIVEN_BACK_S: Final = 1.0
-# With so little left of a bucket that fills steadily, others are spending it too: share it.
+# Slightly below the limit, so that small differences between clocks never add up to a 429.
+_SHARE_OF_CONFIGURED: Final = 0.995
+_SHARE_OF_REPORTED: Final = 0.99
+# Burst to make up for a timer that fires late. With one more request it stays within the smallest
+# bucket that providers are known to enforce (a handful of requests, at 100 per second).
+_TIMER_SLACK_S: Final = 0.035
+# Refunds arrive in clumps; up to this many seconds' worth may be spent at once.
+_MAX_REFUND_S: Final = 1.0
+# When little remains of a steadily refilling bucket, other clients use it too: share it.
 _SCARCE_S: Final = 1.0
-# Whole seconds are as exact as some providers are.
-_RESET_ERROR_S: Final = 1.0
-_RESET_ERROR: Final = 0.05
-# A reset further off cannot be that of a limit per minute (Groq's limit on requests is per day).
-_LONGER_THAN_A_MINUTE_S: Final = 66.0
-_SHORTEST_RESET_S: Final = 0.01
-# Rounding must not ask for a wait so short that the clock does not move.
-_INSTANT_S: Final = 1e-6
+# Some providers round resets to whole seconds.
+_RESET_TOLERANCE_S: Final = 1.0
+_RESET_TOLERANCE: Final = 0.05
+# A later reset cannot be that of a limit per minute (Groq's limit on requests is per day).
+_MAX_MINUTE_RESET_S: Final = 66.0
+_MIN_RESET_S: Final = 0.01
+# Rounding must not produce a wait so short that the clock does not advance.
+_MIN_WAIT_S: Final = 1e-6
 
 
 class TokenBucket:
-    """Spends a quota evenly: credit grows at the pace, and may be overdrawn by one large request.
+    """Spends a quota evenly; a single large request may overdraw it.
 
-    In any t seconds at most ``pace * t + burst`` units pass, and one request more where it alone
-    is larger than the burst. Times are monotonic seconds, and do not go back.
+    In any t seconds at most ``rate * t + burst`` units pass, plus one request if that request alone
+    exceeds the burst. All times are monotonic seconds and must not decrease.
 
     Args:
-        told: units a minute as told by the user, or None.
+        configured: units per minute set by the user, or None.
+
+    Example:
+        >>> bucket = TokenBucket(60)
+        >>> bucket.spend(1, now=0.0)
+        >>> round(bucket.seconds_until_ready(1, now=0.0), 2)
+        0.97
     """
 
-    def __init__(self, told: float | None = None) -> None:
-        self.largest: float | None = told
-        self._told = told
-        self._window = 0.0
-        self._factor = 1.0
-        self._pace = self._normal = 0.0
+    def __init__(self, configured: float | None = None) -> None:
+        self.max_request: float | None = configured
+        self._configured = configured
+        self._reported = 0.0
+        self._rate_factor = 1.0
+        self._rate = self._normal_rate = 0.0
         self._burst = self._credit = 0.0
-        self._at = -inf
-        self._slow_until = self._reset_at = inf
-        self._level = inf
-        self._refill = 0.0
-        self._set_normal()
+        self._updated_at = -inf
+        self._throttled_until = self._reset_at = inf
+        self._remaining = inf
+        self._refill_rate = 0.0
+        self._update_rate()
 
     @property
-    def known(self) -> bool:
+    def has_limit(self) -> bool:
         """Whether there is a limit."""
-        return self._normal > 0
+        return self._normal_rate > 0
 
     @property
-    def pace(self) -> float:
-        """Units a second, as of the last call; 0 without a limit."""
-        return self._pace
+    def rate(self) -> float:
+        """Units per second as of the last call; 0 without a limit."""
+        return self._rate
 
-    def ready_in(self, amount: float, now: float) -> float:
-        """Tell the seconds until so much may be spent; 0.0 is now."""
-        if not self._normal:
+    def seconds_until_ready(self, amount: float, now: float) -> float:
+        """Return the seconds until ``amount`` may be spent; 0.0 means now."""
+        if not self._normal_rate:
             return 0.0
         self._advance(now)
         wait = 0.0
         missing = min(amount, self._burst) - self._credit
         if missing > 0:
-            wait = missing / self._pace
-            if wait > self._slow_until - now:
-                slow_s = self._slow_until - now
-                wait = slow_s + (missing - slow_s * self._pace) / self._normal
-        if self._level < amount:
-            wait = max(wait, self._until_level(amount, now))
-        return wait if wait > _INSTANT_S else 0.0
+            wait = missing / self._rate
+            if wait > self._throttled_until - now:
+                throttled_s = self._throttled_until - now
+                wait = throttled_s + (missing - throttled_s * self._rate) / self._normal_rate
+        if self._remaining < amount:
+            wait = max(wait, self._seconds_until_remaining(amount, now))
+        return wait if wait > _MIN_WAIT_S else 0.0
 
-    def take(self, amount: float, now: float) -> None:
-        """Spend so much, ready or not."""
-        if self._normal:
+    def spend(self, amount: float, now: float) -> None:
+        """Spend ``amount``, ready or not."""
+        if self._normal_rate:
             self._advance(now)
             self._credit -= amount
-            self._level -= amount
+            self._remaining -= amount
 
-    def give_back(self, amount: float, now: float) -> None:
-        """Return what was spent in vain; a negative amount is a charge.
+    def refund(self, amount: float, now: float) -> None:
+        """Return units that were not used; a negative amount is an additional charge.
 
-        What comes back may be spent at once, beyond the burst, but no more than a second's worth.
+        Refunds may be spent at once, beyond the burst, up to one second's worth.
         """
-        if self._normal:
+        if self._normal_rate:
             self._advance(now)
-            most = max(self._credit, self._burst + self._normal * _GIVEN_BACK_S)
-            self._credit = min(most, self._credit + amount)
+            max_credit = max(self._credit, self._burst + self._normal_rate * _MAX_REFUND_S)
+            self._credit = min(max_credit, self._credit + amount)
 
-    def slow_down(self, factor: float, now: float) -> None:
-        """Keep to this share (more than 0, at most 1) of the limit."""
-        if self._normal:
+    def scale_rate(self, factor: float, now: float) -> None:
+        """Use only this share of the limit (more than 0, at most 1)."""
+        if self._normal_rate:
             self._advance(now)
-        self._factor = factor
-        self._set_normal()
+        self._rate_factor = factor
+        self._update_rate()
 
-    def learn(self, window: RateWindow, now: float) -> None:
-        """Take in what the provider says: its limit, and how far it is used up."""
-        if window.limit != self._window:
-            self._window = window.limit
-            self.largest = min(window.limit, self._told or inf)
-            self._set_normal()
+    def update(self, window: RateWindow, now: float) -> None:
+        """Apply the limit and the remaining quota that the provider reports."""
+        if window.limit != self._reported:
+            self._reported = window.limit
+            self.max_request = min(window.limit, self._configured or inf)
+            self._update_rate()
         self._advance(now)
         remaining = window.remaining
         if remaining is None:
             return
-        per_s = window.limit / _MINUTE_S
+        limit_per_s = window.limit / _MINUTE_S
         used = window.limit - remaining
         reset_s = window.reset_s
-        self._level = remaining
+        self._remaining = remaining
         self._reset_at = inf
-        if reset_s is None or abs(reset_s - used / per_s) <= max(
-            _RESET_ERROR_S, _RESET_ERROR * reset_s
+        if reset_s is None or abs(reset_s - used / limit_per_s) <= max(
+            _RESET_TOLERANCE_S, _RESET_TOLERANCE * reset_s
         ):
-            # A bucket that gains steadily and holds a minute's worth, such as OpenAI's.
-            self._refill = per_s
-            self._go(max(remaining, 1.0) / _SCARCE_S, now + _SCARCE_S)
+            # A bucket that refills steadily and holds a minute's worth, such as OpenAI's.
+            self._refill_rate = limit_per_s
+            self._throttle(max(remaining, 1.0) / _SCARCE_S, now + _SCARCE_S)
             return
-        left = max(remaining, 1.0) / max(reset_s, _SHORTEST_RESET_S)
+        rate = max(remaining, 1.0) / max(reset_s, _MIN_RESET_S)
         self._reset_at = now + reset_s
-        self._refill = 0.0
-        if reset_s > _LONGER_THAN_A_MINUTE_S:
-            # What is left of a day may be spent before the day is over, and refills as it says.
-            self._refill = used / reset_s
-            left = self._normal
-        self._go(left, self._reset_at)
+        self._refill_rate = 0.0
+        if reset_s > _MAX_MINUTE_RESET_S:
+            # The rest of a daily quota may be spent before the day ends; it refills as reported.
+            self._refill_rate = used / reset_s
+            rate = self._normal_rate
+        self._throttle(rate, self._reset_at)
 
-    def _go(self, pace: float, until: float) -> None:
-        """Keep to the pace until then, if it is slower than normal."""
-        if pace < self._normal:
-            self._pace, self._slow_until = pace, until
+    def _throttle(self, rate: float, until: float) -> None:
+        """Use ``rate`` until then if it is below the normal rate."""
+        if rate < self._normal_rate:
+            self._rate, self._throttled_until = rate, until
         else:
-            self._pace, self._slow_until = self._normal, inf
+            self._rate, self._throttled_until = self._normal_rate, inf
 
-    def _set_normal(self) -> None:
+    def _update_rate(self) -> None:
         limits = [
             limit * share
-            for limit, share in ((self._told or 0.0, _OF_TOLD), (self._window, _OF_LEARNED))
+            for limit, share in (
+                (self._configured or 0.0, _SHARE_OF_CONFIGURED),
+                (self._reported, _SHARE_OF_REPORTED),
+            )
             if limit > 0
         ]
         if not limits:
             return
-        first = not self._normal
-        self._normal = self._factor * min(limits) / _MINUTE_S
-        self._burst = 1.0 + self._normal * _LATE_S
-        self._credit = self._burst if first else min(self._credit, self._burst)
-        if self._slow_until == inf or self._pace > self._normal:
-            self._pace = self._normal
+        is_first = not self._normal_rate
+        self._normal_rate = self._rate_factor * min(limits) / _MINUTE_S
+        self._burst = 1.0 + self._normal_rate * _TIMER_SLACK_S
+        self._credit = self._burst if is_first else min(self._credit, self._burst)
+        if self._throttled_until == inf or self._rate > self._normal_rate:
+            self._rate = self._normal_rate
 
     def _advance(self, now: float) -> None:
-        since_s = now - self._at
-        if since_s <= 0:
+        elapsed_s = now - self._updated_at
+        if elapsed_s <= 0:
             return
-        credit = self._credit + since_s * self._pace
-        if now > self._slow_until:
-            credit += (now - max(self._at, self._slow_until)) * (self._normal - self._pace)
-            self._pace, self._slow_until = self._normal, inf
+        credit = self._credit + elapsed_s * self._rate
+        if now > self._throttled_until:
+            normal_s = now - max(self._updated_at, self._throttled_until)
+            credit += normal_s * (self._normal_rate - self._rate)
+            self._rate, self._throttled_until = self._normal_rate, inf
         self._credit = max(self._credit, min(credit, self._burst))
-        self._at = now
-        if self._level != inf:
+        self._updated_at = now
+        if self._remaining != inf:
             if now >= self._reset_at:
-                self._level, self._reset_at = inf, inf
+                self._remaining, self._reset_at = inf, inf
             else:
-                self._level = min(self._level + since_s * self._refill, self._window)
+                refilled = self._remaining + elapsed_s * self._refill_rate
+                self._remaining = min(refilled, self._reported)
 
-    def _until_level(self, amount: float, now: float) -> float:
-        """Tell the seconds until as much is left at the provider, or all that ever is."""
-        missing = min(amount, self._window) - self._level
-        refilled_s = missing / self._refill if self._refill else inf
+    def _seconds_until_remaining(self, amount: float, now: float) -> float:
+        """Return the seconds until the provider has ``amount`` (or the whole quota) left."""
+        missing = min(amount, self._reported) - self._remaining
+        refilled_s = missing / self._refill_rate if self._refill_rate else inf
         return max(0.0, min(refilled_s, self._reset_at - now))

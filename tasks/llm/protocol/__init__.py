@@ -1,1 +1,1 @@
-"""Chat requests, completions, errors, prices."""
+"""Requests, responses and errors of an OpenAI-compatible endpoint, apart from transport."""

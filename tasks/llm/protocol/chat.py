@@ -1,4 +1,4 @@
-"""One chat request and its completion, apart from how they travel."""
+"""A chat request and its completion, independent of the transport."""
 
 from __future__ import annotations
 
@@ -15,20 +15,29 @@ from article_flows.tasks.llm.protocol.token_estimate import estimate_tokens
 LimitField = Literal["max_tokens", "max_completion_tokens"]
 
 _MESSAGE_TOKENS = 12
-"""Tokens that roles, separators and the fence add to a request's two messages."""
-
+"""Tokens that roles, separators and the fence around the article add to two messages."""
 
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
 class Usage(NamedTuple):
-    """Tokens that a call was billed for; ``cached`` are those of ``prompt`` read from a cache."""
+    """Tokens billed for a request.
+
+    Attributes:
+        prompt: prompt tokens, including cached ones.
+        cached: those of ``prompt`` that came from the provider's cache.
+        completion: completion tokens.
+
+    Example:
+        >>> Usage(100, 0, 10) + Usage(50, 25, 5)
+        Usage(prompt=150, cached=25, completion=15)
+    """
 
     prompt: int = 0
     cached: int = 0
     completion: int = 0
 
-    def __add__(self, other: Usage) -> Usage:  # type: ignore[override]  # a sum, no longer tuple
+    def __add__(self, other: Usage) -> Usage:  # type: ignore[override]  # adds instead of concatenating
         return Usage(
             self.prompt + other.prompt,
             self.cached + other.cached,
@@ -40,14 +49,14 @@ NO_USAGE = Usage()
 
 
 class Completion(NamedTuple):
-    """What the endpoint sent back.
+    """The parts of a chat completion that are used.
 
     Attributes:
-        text: None when the endpoint sent no content.
-        finish_reason: ``stop``, ``length`` or what else the endpoint says.
-        usage: what the call was billed for.
-        model: as the endpoint names it, which may be longer than what was asked for.
-        headers: the answer's ``x-ratelimit-*`` headers, by lower-case name.
+        text: the content; None if the endpoint sent none.
+        finish_reason: ``stop``, ``length`` or another value as the endpoint reports it.
+        usage: the tokens billed.
+        model: as the endpoint reports it, which may be longer than the requested name.
+        headers: the response's ``x-ratelimit-*`` headers by lower-case name.
     """
 
     text: str | None
@@ -59,10 +68,22 @@ class Completion(NamedTuple):
 
 @dataclass(frozen=True)
 class ChatTemplate:
-    """The part of a request that is the same for every article of a run.
+    """The part of a request that all articles of a run share.
 
-    The system message comes first and never changes, so that a provider's prompt cache can
-    hold it. The template is encoded once; a request adds only the user message.
+    The system message comes first and never changes, so that providers can cache it. The template
+    is encoded once; each request adds only the user message.
+
+    Args:
+        model: the model's name.
+        system: the system message.
+        max_output_tokens: the output limit, in tokens.
+        temperature: None leaves it to the endpoint.
+        response_format: as in the OpenAI API; None for plain text.
+        limit_field: the endpoint's name for the output limit.
+
+    Example:
+        >>> ChatTemplate("gpt-4o-mini", "Summarize.", 200).messages("An article.")
+        [{'role': 'system', 'content': 'Summarize.'}, {'role': 'user', 'content': 'An article.'}]
     """
 
     model: str
@@ -73,7 +94,7 @@ class ChatTemplate:
     limit_field: LimitField = "max_tokens"
     _head: bytes = field(init=False, repr=False, compare=False, default=b"")
     constant_tokens: int = field(init=False, repr=False, compare=False, default=0)
-    """An estimate for all of a request but the article."""
+    """Estimated tokens of everything in a request but the article."""
 
     def __post_init__(self) -> None:
         opening = orjson.dumps({**self.options(), "messages": [self._system_message()]})
@@ -84,11 +105,11 @@ class ChatTemplate:
 
     @property
     def head_bytes(self) -> int:
-        """Length of what every request of the run begins with, encoded."""
+        """Length of the encoded part that every request starts with, in bytes."""
         return len(self._head)
 
     def options(self) -> dict[str, Any]:
-        """The request's keys other than ``messages``."""
+        """Return the request's keys other than ``messages``."""
         options: dict[str, Any] = {"model": self.model, self.limit_field: self.max_output_tokens}
         if self.temperature is not None:
             options["temperature"] = self.temperature
@@ -97,19 +118,19 @@ class ChatTemplate:
         return options
 
     def messages(self, user: str) -> list[dict[str, str]]:
-        """The two messages of a request."""
+        """Return the two messages of a request."""
         return [self._system_message(), {"role": "user", "content": well_formed(user)}]
 
     def encode(self, user: str) -> bytes:
-        """The JSON body of the request for one user message."""
+        """Return the JSON body of the request with this user message."""
         try:
             content = orjson.dumps(user)
         except orjson.JSONEncodeError:
             content = orjson.dumps(well_formed(user))
         return b"%b%b}]}" % (self._head, content)
 
-    def with_limit(self, max_output_tokens: int) -> ChatTemplate:
-        """The same template with another cap on the answer's tokens."""
+    def with_output_limit(self, max_output_tokens: int) -> ChatTemplate:
+        """Return a copy with another limit on output tokens."""
         return replace(self, max_output_tokens=max_output_tokens)
 
     def _system_message(self) -> dict[str, str]:
@@ -117,7 +138,7 @@ class ChatTemplate:
 
 
 def well_formed(text: str) -> str:
-    """The text with U+FFFD for every lone surrogate, which no UTF-8 and so no request can hold."""
+    """Replace lone surrogates, which UTF-8 cannot encode, by U+FFFD."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -126,11 +147,11 @@ def well_formed(text: str) -> str:
 
 
 def limit_field_for(base_url: str) -> LimitField:
-    """The name that an endpoint has for the cap on output tokens.
+    """Return an endpoint's name for the limit on output tokens.
 
-    OpenAI and Azure refuse ``max_tokens`` for their newer models; other servers (llama.cpp,
-    Ollama, older vLLM) know only ``max_tokens``.
+    OpenAI and Azure reject ``max_tokens`` for newer models; other servers (llama.cpp, Ollama, older
+    vLLM) accept only ``max_tokens``.
     """
     host = urlsplit(base_url).hostname or ""
-    newer = host.endswith((".openai.azure.com", ".api.openai.com")) or host == "api.openai.com"
-    return "max_completion_tokens" if newer else "max_tokens"
+    is_openai = host.endswith((".openai.azure.com", ".api.openai.com")) or host == "api.openai.com"
+    return "max_completion_tokens" if is_openai else "max_tokens"

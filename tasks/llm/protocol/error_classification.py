@@ -1,4 +1,4 @@
-"""From an HTTP status and body to one of the five errors."""
+"""Classifies HTTP error responses into the errors of `errors`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _TOO_LONG = re.compile(
     r"|prompt is too long|exceeds? the available context size",
     re.IGNORECASE,
 )
-# OpenAI answers 429 to a request that is larger than a whole minute's tokens: no wait helps.
+# OpenAI answers 429 to a request with more tokens than a whole minute allows: waiting is useless.
 _NEVER_FITS = re.compile(r"tokens must be reduced|^HTTP 429: Request too large", re.IGNORECASE)
 # Gemini answers 400, not 401, to a bad key.
 _BAD_KEY = re.compile(r"api[ _]key (not valid|invalid|expired)|API_KEY_INVALID", re.IGNORECASE)
@@ -46,30 +46,35 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
 _MARKUP = re.compile(r"<(style|script)\b.*?(</\1\s*>|\Z)|<[^<>]*>", re.IGNORECASE | re.DOTALL)
-_EXCERPT = 300
-_PAGE = 2**16
-_SHORTEST_SECRET = 4
+_MAX_LINE_LENGTH = 300
+_MAX_PAGE_BYTES = 2**16
+_MIN_SECRET_LENGTH = 4
 
 
 def classify(
     status: int, headers: Mapping[str, str], body: bytes, secret: str | None = None
 ) -> LLMError:
-    """The error for an HTTP answer other than 200.
+    """Return the error for a response whose status is not 200.
 
     Args:
         status: the HTTP status.
-        headers: those of the answer, by any case.
-        body: an error object in one of the usual wrappings, a web page, or anything.
-        secret: the API key, which some servers repeat in their message.
+        headers: the response's headers; names in any case.
+        body: an error object in one of the usual wrappings, a web page, or anything else.
+        secret: the API key, which some servers echo in their message.
+
+    Example:
+        >>> error = classify(429, {"retry-after": "2"}, b'{"error": {"message": "Slow down"}}')
+        >>> error, error.retry_after
+        (RateLimited('rate_limited: HTTP 429: Slow down'), 2.0)
     """
-    error = _classify(status, headers, _error_of(body), body, secret)
+    error = _classify(status, headers, _error_object(body), body, secret)
     error.headers = limit_headers(headers)
     return error
 
 
 def classify_wrapped(body: bytes, secret: str | None = None) -> LLMError:
-    """The error for a 200 that is no completion: some gateways wrap an error so."""
-    error = _error_of(body)
+    """Return the error for a 200 without a completion, in which some gateways wrap errors."""
+    error = _error_object(body)
     if not (error.get("message") or error.get("code")):
         return Transient("bad_response", "the endpoint's answer is not a chat completion")
     return _classify(_implied_status(error), {}, error, body, secret)
@@ -83,7 +88,7 @@ def _classify(
     secret: str | None,
 ) -> LLMError:
     codes = {str(error.get(name) or "") for name in ("code", "type")}
-    text = error.get("message") or _page_text(body[:_PAGE].decode(errors="replace"))
+    text = error.get("message") or _page_text(body[:_MAX_PAGE_BYTES].decode(errors="replace"))
     message = f"HTTP {status}: {one_line(text, secret)}".removesuffix(": ")
     if status == 402 or codes & _OUT_OF_QUOTA:
         return EndpointUnavailable(
@@ -97,13 +102,12 @@ def _classify(
         return RateLimited("rate_limited", message, retry_after=retry_after(headers))
     if status >= 500 or status in _RETRY_STATUSES:
         return Transient("server_error", message, retry_after=retry_after(headers))
-    return _final(status, headers, codes, message, secret)
+    return _permanent_error(status, headers, codes, message, secret)
 
 
-def _final(
+def _permanent_error(
     status: int, headers: Mapping[str, str], codes: set[str], message: str, secret: str | None
 ) -> LLMError:
-    """The error for a status that time does not heal."""
     if status in (401, 403) or (status == 400 and _BAD_KEY.search(message)):
         return EndpointUnavailable(
             "bad_key", f"{message}; check OPENAI_API_KEY or the Secret block"
@@ -126,26 +130,34 @@ def _final(
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds to wait, from Retry-After (seconds or a date), or from the x-ratelimit headers."""
+    """Return how long to wait before the next request, in seconds.
+
+    Reads ``retry-after-ms``, ``Retry-After`` (seconds or an HTTP date, RFC 9110 section 10.2.3),
+    then ``x-ratelimit-reset-*`` of exhausted quotas.
+
+    Returns:
+        Seconds, or None if the server did not say.
+    """
     if (milliseconds := _number(headers.get("retry-after-ms"))) is not None:
         return milliseconds / 1000
-    stated = headers.get("retry-after")
-    if (seconds := _number(stated)) is not None:
+    value = headers.get("retry-after")
+    if (seconds := _number(value)) is not None:
         return seconds
-    if stated and (date := _seconds_since_epoch(stated)) is not None:
+    if value and (date := _seconds_since_epoch(value)) is not None:
         return max(0.0, date - time.time())
     resets = [
-        duration(headers.get(f"x-ratelimit-reset-{what}", ""))
-        for what in ("requests", "tokens")
-        if headers.get(f"x-ratelimit-remaining-{what}") == "0"
+        duration(headers.get(f"x-ratelimit-reset-{unit}", ""))
+        for unit in ("requests", "tokens")
+        if headers.get(f"x-ratelimit-remaining-{unit}") == "0"
     ]
     return max((reset for reset in resets if reset is not None), default=None)
 
 
 def limit_headers(headers: Mapping[str, str]) -> Mapping[str, str]:
-    """The rate limit headers by lower-case name; the shared empty mapping if there is none.
+    """Return the rate limit headers by lower-case name.
 
-    ``x-ratelimit-*`` and ``anthropic-ratelimit-*``, with the ``date`` that resets count from.
+    These are ``x-ratelimit-*`` and ``anthropic-ratelimit-*``, with the ``date`` that resets are
+    relative to. Without any, the shared empty mapping `NO_HEADERS` is returned.
     """
     lowered = {name.lower(): value for name, value in headers.items()}
     if not any(map(_is_limit, lowered)):
@@ -158,7 +170,7 @@ def _is_limit(name: str) -> bool:
 
 
 def duration(text: str) -> float | None:
-    """Seconds in a duration such as ``20ms``, ``6m0s`` or ``1.5``; None if it is not one."""
+    """Return the seconds in a duration such as ``20ms``, ``6m0s`` or ``1.5``; None if invalid."""
     if (seconds := _number(text)) is not None:
         return seconds
     parts = _DURATION.findall(text)
@@ -169,12 +181,15 @@ def duration(text: str) -> float | None:
 
 
 def one_line(text: object, secret: str | None = None) -> str:
-    """At most 300 printable characters, without the API key (if it is long enough to be one)."""
+    """Return the text as one line of at most 300 printable characters, without the API key.
+
+    A secret of fewer than 4 characters is ignored, as it cannot be a key.
+    """
     line = str(text)
-    if secret and len(secret) >= _SHORTEST_SECRET:
+    if secret and len(secret) >= _MIN_SECRET_LENGTH:
         line = line.replace(secret, "***")
     line = "".join(character if character.isprintable() else " " for character in line)
-    return " ".join(line.split())[:_EXCERPT].rstrip()
+    return " ".join(line.split())[:_MAX_LINE_LENGTH].rstrip()
 
 
 def _number(text: str | None) -> float | None:
@@ -186,7 +201,7 @@ def _number(text: str | None) -> float | None:
 
 
 def _seconds_since_epoch(text: str) -> float | None:
-    """The moment of an HTTP date, which is in GMT whether it says so or not."""
+    """Parse an HTTP date, which is in GMT even if it does not say so."""
     try:
         date = email.utils.parsedate_tz(text)
         return email.utils.mktime_tz((*date[:9], date[9] or 0)) if date else None
@@ -194,14 +209,14 @@ def _seconds_since_epoch(text: str) -> float | None:
         return None
 
 
-def _error_of(body: bytes) -> dict[str, Any]:
-    """The OpenAI error object, whichever of the usual wrappings the server has for it."""
+def _error_object(body: bytes) -> dict[str, Any]:
+    """Return the OpenAI error object, unwrapped from the layouts of the usual servers."""
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError:
         return {}
     if isinstance(document, list) and document:
-        document = document[0]  # Gemini's
+        document = document[0]  # Gemini wraps the object in a list.
     if not isinstance(document, dict):
         return {}
     error = document.get("error") or document.get("detail") or document
@@ -215,22 +230,22 @@ def _error_of(body: bytes) -> dict[str, Any]:
 
 
 def _validation_message(item: object) -> str:
-    """FastAPI's; without its ``input``, which may be the whole article."""
+    """Format one of FastAPI's validation errors without its ``input``: it may be the article."""
     if not isinstance(item, dict):
         return str(item)
-    where = item.get("loc")
-    path = ".".join(str(part) for part in where) if isinstance(where, list) else ""
+    location = item.get("loc")
+    path = ".".join(str(part) for part in location) if isinstance(location, list) else ""
     return f"{path}: {item.get('msg')}".removeprefix(": ")
 
 
 def _flagged(error: Mapping[str, Any]) -> bool:
-    """OpenRouter's 403 for an article that a provider's moderation flags."""
+    """Return whether this is OpenRouter's 403 for an article flagged by moderation."""
     metadata = error.get("metadata")
     return isinstance(metadata, dict) and "flagged_input" in metadata
 
 
 def _implied_status(error: Mapping[str, Any]) -> int:
-    """The HTTP status that an error in a 200 stands for."""
+    """Return the HTTP status that corresponds to an error in a 200."""
     for name in ("code", "status", "type"):
         value = error.get(name)
         if isinstance(value, str) and value in _IMPLIED_STATUS:
@@ -242,7 +257,7 @@ def _implied_status(error: Mapping[str, Any]) -> int:
 
 
 def _page_text(text: str) -> str:
-    """What a web page says: its title, failing that its text; other text as it is."""
+    """Return the title of a web page, else its text; other text is returned unchanged."""
     if not text.lstrip().startswith("<"):
         return text
     title = _TITLE.search(text)

@@ -1,12 +1,12 @@
-"""What can go wrong with a call, by what is done about it.
+"""The errors of a request, one class per reaction.
 
-| error           | what happens                                                          |
-|-----------------|-----------------------------------------------------------------------|
-| RateLimited     | everyone waits; costs no attempt                                      |
-| EndpointUnavailable | the run stops at once; what is done stays done                        |
-| Transient       | retried with backoff, a few attempts                                  |
-| InvalidResponse  | asked again within the re-ask budget, then the article has failed     |
-| RejectedInput | the article has failed at once                                        |
+| error               | reaction                                                     |
+|---------------------|--------------------------------------------------------------|
+| RateLimited         | all requests pause; costs no attempt                         |
+| EndpointUnavailable | the run stops at once; finished work is kept                 |
+| Transient           | retried with backoff, up to a few attempts                   |
+| InvalidResponse     | asked again within the re-ask budget, then the article fails |
+| RejectedInput       | the article fails at once                                    |
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from article_flows.tasks.llm.protocol.chat import NO_HEADERS, NO_USAGE, Usage
 
 
 class LLMError(Exception):
-    """A call without a usable answer.
+    """A request without a valid answer.
 
     Attributes:
         error_class: a short name for counting and filtering, such as ``content_filter``.
-        message: one line for the user; never holds the API key.
-        usage: the tokens that the call was billed for all the same.
-        stalled: whether the call was given up for its silence before its deadline.
+        message: one line for the user; never contains the API key.
+        usage: the tokens billed for the request in spite of the error.
         retry_after: seconds that the endpoint asked to wait, if it did.
-        headers: the answer's ``x-ratelimit-*`` headers, by lower-case name; empty without one.
+        headers: the response's ``x-ratelimit-*`` headers by lower-case name; empty if none.
+        stalled: whether the stall timeout ended the request before its deadline.
     """
 
     def __init__(
@@ -51,24 +51,24 @@ class RateLimited(LLMError):
 
 
 class EndpointUnavailable(LLMError):
-    """No call can succeed until somebody acts: key, quota, model, address."""
+    """No request can succeed until the user acts: wrong key, quota, model or URL."""
 
 
 class Transient(LLMError):
-    """The same call may succeed in a moment: 5xx, reset, timeout, truncated body."""
+    """The same request may succeed later: 5xx, connection reset, timeout, truncated body."""
 
 
 class InvalidResponse(LLMError):
-    """An answer came (and was billed), but it is not what the recipe asks for."""
+    """The answer, which is billed, does not have the form that the recipe asks for."""
 
 
 class RejectedInput(LLMError):
-    """The endpoint will not answer this article: content filter, too long, bad request."""
+    """The endpoint does not answer this article: content filter, too long, bad request."""
 
 
 PERMANENT_CLASSES = frozenset({"content_filter", "too_long", "bad_request"})
-"""Error classes that time does not heal: such rows are not asked again by a later run.
+"""Error classes that a later run does not retry.
 
-``request_refused`` is not one of them: a bad request before the endpoint has answered anything,
-which may be the fault of the recipe, the key or the server as well as the article's.
+``request_refused`` is not among them: it is a bad request before the endpoint has answered any, so
+the recipe, the key or the server may be at fault instead of the article.
 """

@@ -1,4 +1,4 @@
-"""What a call costs, in US dollars."""
+"""What requests cost, in US dollars."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MILLION = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """US dollars a token, for calls whose prompt has more than ``above`` tokens."""
+    """US dollars per token, for requests whose prompt has more than ``above`` tokens."""
 
     above: int
     prompt: float
@@ -25,9 +25,16 @@ class Rates:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """A model's price; tiers by prompt length, as some providers have them, lowest first.
+    """A model's price.
 
-    ``per_call`` is in US dollars: models that search the web cost some for every request.
+    Attributes:
+        tiers: rates by prompt length, lowest first; most providers have one tier.
+        per_call: US dollars per request, as for models that search the web.
+
+    Example:
+        >>> price = Price.per_million(prompt=1.0, completion=2.0)
+        >>> round(price.cost(Usage(prompt=1000, completion=500)), 6)
+        0.002
     """
 
     tiers: tuple[Rates, ...]
@@ -35,13 +42,13 @@ class Price:
 
     @classmethod
     def per_million(cls, prompt: float, completion: float, cached: float | None = None) -> Price:
-        """From US dollars for a million tokens; cached tokens cost as the others unless told."""
+        """Return a price in US dollars per million tokens; ``cached`` defaults to ``prompt``."""
         cached = prompt if cached is None else cached
         return cls((Rates(0, prompt / _MILLION, cached / _MILLION, completion / _MILLION),))
 
     @classmethod
     def of_model(cls, model: str, base_url: str = "") -> Price | None:
-        """The list price from the offline table of genai-prices; None if it has no such model."""
+        """Return the list price from genai-prices' offline table; None for unknown models."""
         try:
             found = genai_prices.calc_price(
                 genai_prices.Usage(input_tokens=1, output_tokens=1),
@@ -58,13 +65,13 @@ class Price:
         return cls(rates, per_call=_price_at(0, price.requests_kcount) / 1000)
 
     def cost(self, usage: Usage) -> float:
-        """US dollars for one call; tiers go by its prompt, so a sum of calls costs otherwise."""
+        """Return US dollars for one request; the prompt's length selects the tier."""
         rates = self.tiers[0]
         for tier in self.tiers[1:]:
             if usage.prompt > tier.above:
                 rates = tier
-        fresh = usage.prompt - usage.cached
-        prompt = fresh * rates.prompt + usage.cached * rates.cached
+        uncached = usage.prompt - usage.cached
+        prompt = uncached * rates.prompt + usage.cached * rates.cached
         return self.per_call + prompt + usage.completion * rates.completion
 
 
@@ -80,9 +87,9 @@ def _rates(start: int, columns: Sequence[object]) -> Rates:
 
 
 def _price_at(start: int, column: object) -> float:
-    """The price of one column in the tier that begins at ``start`` prompt tokens."""
+    """Return the price of one column in the tier that begins at ``start`` prompt tokens."""
     if not isinstance(column, TieredPrices):
-        return float(column or 0)  # type: ignore[arg-type]  # Decimal, or None where it is free
+        return float(column or 0)  # type: ignore[arg-type]  # a Decimal, or None if free
     price = column.base
     for tier in column.tiers:
         if tier.start <= start:

@@ -1,4 +1,4 @@
-"""What a provider's answer says about its rate limits: read from the headers, made comparable."""
+"""Reads the rate limits that a provider reports in response headers."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class RateWindow(NamedTuple):
     """One limit as the provider reports it.
 
     Attributes:
-        limit: what a minute (for some a day) allows; more than 0.
-        remaining: what is left of it now, 0 or more; None if not said.
-        reset_s: seconds until all of it is there again; None if not said.
+        limit: units per minute (some providers: per day); more than 0.
+        remaining: units left, 0 or more; None if not reported.
+        reset_s: seconds until the whole limit is available again; None if not reported.
     """
 
     limit: float
@@ -26,17 +26,17 @@ class RateWindow(NamedTuple):
 
 
 class RateHeaders(NamedTuple):
-    """The tightest limit on requests and the tightest on tokens; None where nothing is said."""
+    """The tightest limit on requests and the tightest on tokens; None if not reported."""
 
     requests: RateWindow | None
     tokens: RateWindow | None
 
 
 _Names = tuple[str, str, str]
+"""The headers of one limit: limit, remaining, reset."""
 
 
 def _names(limit: str) -> _Names:
-    """The headers of a limit: what is allowed, what remains, and when all is there again."""
     return limit, limit.replace("-limit", "-remaining"), limit.replace("-limit", "-reset")
 
 
@@ -48,26 +48,33 @@ _REQUESTS: Final = (
     _names("x-ratelimit-limit-requests-day"),
     _names("anthropic-ratelimit-requests-limit"),
 )
-# Not Anthropic's input-tokens and output-tokens: they are no limits on the sum of the two.
+# Without Anthropic's input-tokens and output-tokens, which do not limit the sum of the two.
 _TOKENS: Final = (
     _names("x-ratelimit-limit-tokens"),
     _names("x-ratelimit-limit-project-tokens"),
     _names("x-ratelimit-limit-tokens-minute"),
     _names("anthropic-ratelimit-tokens-limit"),
 )
-_LONGEST_RESET_S: Final = 25 * 3600.0
-"""No quota is for longer than a day; some servers send a date as seconds since 1970."""
+_MAX_RESET_S: Final = 25 * 3600.0
+"""No quota covers more than a day; some servers send a date as seconds since 1970."""
 
 
 def rate_headers(headers: Mapping[str, str]) -> RateHeaders | None:
-    """Read the rate limits in an answer's headers; None if there are none that make sense.
+    """Read the rate limits in the headers of a response.
 
-    A reset that is a date (RFC 3339, as Anthropic's) is counted from the answer's own Date, so
-    that a clock that goes wrong here does no harm; without a Date it is not known.
+    A reset given as a date (RFC 3339, as Anthropic does) is relative to the response's own Date
+    header, so that a wrong local clock does no harm; without that header it is unknown.
 
     Args:
-        headers: by lower-case name. Limits without a positive number are ignored, and so is any
-            other value that cannot be read; so is a reset that is over a day away.
+        headers: by lower-case name. Values that cannot be parsed are ignored, as are limits
+            below 1 and resets more than a day away.
+
+    Returns:
+        The limits, or None if there is no valid one.
+
+    Example:
+        >>> rate_headers({"x-ratelimit-limit-requests": "500", "x-ratelimit-reset-requests": "6s"})
+        RateHeaders(requests=RateWindow(limit=500.0, remaining=None, reset_s=6.0), tokens=None)
     """
     requests = _tightest(headers, _REQUESTS)
     tokens = _tightest(headers, _TOKENS)
@@ -80,7 +87,7 @@ def _tightest(headers: Mapping[str, str], family: tuple[_Names, ...]) -> RateWin
 
 
 def _tightness(window: RateWindow) -> tuple[bool, float, float]:
-    """What is used up binds first; otherwise what allows less in the long run."""
+    """Sort exhausted limits first, then the lowest limit."""
     remaining = window.limit if window.remaining is None else window.remaining
     return remaining >= 1, window.limit, remaining
 
@@ -104,16 +111,16 @@ def _number(text: str) -> float | None:
 
 
 def _reset_s(text: str, date: str) -> float | None:
-    # A "T" between day and hour is all that tells RFC 3339 from a duration.
-    reset_s = _until(text, date) if "T" in text else _duration(text)
-    return None if reset_s is None or reset_s > _LONGEST_RESET_S else reset_s
+    # The "T" between date and time distinguishes RFC 3339 from a duration.
+    reset_s = _seconds_until(text, date) if "T" in text else _duration(text)
+    return None if reset_s is None or reset_s > _MAX_RESET_S else reset_s
 
 
 _duration = lru_cache(maxsize=4096)(duration)
 
 
 @lru_cache(maxsize=256)
-def _until(text: str, date: str) -> float | None:
+def _seconds_until(text: str, date: str) -> float | None:
     try:
         moment = datetime.fromisoformat(text)
         return max(0.0, (moment - parsedate_to_datetime(date)).total_seconds())

@@ -1,4 +1,4 @@
-"""One article on its way to an answer: what was tried and spent so far, and who waits for it."""
+"""One article's request to the model: its state on the way to an answer, and its receiver."""
 
 from __future__ import annotations
 
@@ -11,34 +11,40 @@ from article_flows.tasks.llm.protocol.results import Answer, Parse, RequestFaile
 from article_flows.tasks.llm.protocol.token_estimate import estimate_tokens
 
 Result = Answer | RequestFailed | RunStopped
-"""What becomes of an article: RunStopped leaves it to do."""
+"""How a request ends; RunStopped leaves the article to do for a later run."""
 
 
 class Receiver(Protocol):
-    """Whoever asked: gets each article's result once, on the gateway's event loop."""
+    """Receives each request's result once, on the gateway's event loop."""
 
-    def receive(self, asking: Request, result: Result) -> None:
-        """Take the result; must not block."""
+    def receive(self, request: Request, result: Result) -> None:
+        """Process the result; must not block."""
         ...
 
 
 @dataclass(slots=True, eq=False)
 class Request:
-    """One article to ask about; the gateway keeps its state here.
+    """One article to ask the model about, with the state that the gateway keeps for it.
 
     Attributes:
-        template, user, parse: the request, and how its completion becomes fields.
-        receiver: gets the result; ``row`` tells it which article it is.
-        attempts: requests sent; ``faults`` of them ended in a transient fault, ``asks`` in an
-            unusable answer; ``limits`` were answered 429.
-        doubled: whether the cap on the answer's tokens was doubled.
-        patience: how many times as long as usual its next request may go without a byte.
-        usage, cost_usd: of all attempts.
-        tokens: an estimate of prompt and cap, where a limit needs it; else 0.
-        sent_at: monotonic seconds of the last request.
-        out: requests under way: 1, or 2 where one is a hedge; ``lane`` and
-            ``hedge_lane`` are the tasks that sent them.
-        settled: whether the receiver has its result.
+        template: the part of the request that all articles share.
+        user: the user message.
+        parse: turns the completion into the recipe's fields.
+        receiver: gets the result.
+        row: identifies the article to the receiver.
+        attempts: requests sent.
+        faults: attempts that ended in a transient fault.
+        invalid_responses: attempts that ended in an invalid response.
+        rate_limits: attempts that ended in a 429.
+        output_limit_doubled: whether the limit on output tokens was doubled.
+        stall_timeout_factor: factor on the stall timeout for the next attempt.
+        usage: tokens billed, over all attempts.
+        cost_usd: US dollars billed, over all attempts.
+        sent_at: when the last attempt was sent, in monotonic seconds.
+        in_flight: requests in flight: 0, 1, or 2 if one is a hedge.
+        worker: the task that sent the last attempt.
+        hedge_worker: the task that sent the hedge, if any.
+        settled: whether the receiver has the result.
     """
 
     template: ChatTemplate
@@ -48,28 +54,34 @@ class Request:
     row: int = 0
     attempts: int = 0
     faults: int = 0
-    asks: int = 0
-    doubled: bool = False
-    patience: float = 1.0
-    limits: int = 0
+    invalid_responses: int = 0
+    rate_limits: int = 0
+    output_limit_doubled: bool = False
+    stall_timeout_factor: float = 1.0
     usage: Usage = NO_USAGE
     cost_usd: float = 0.0
-    tokens: int = 0
     sent_at: float = 0.0
-    out: int = 0
-    lane: asyncio.Task[None] | None = None
-    hedge_lane: asyncio.Task[None] | None = None
+    in_flight: int = 0
+    worker: asyncio.Task[None] | None = None
+    hedge_worker: asyncio.Task[None] | None = None
     settled: bool = False
+    _estimated_tokens: int = 0
 
-    def weigh(self) -> int:
-        """Estimate the tokens that a quota charges: the prompt and the cap on the answer."""
-        if not self.tokens:
+    def estimated_tokens(self) -> int:
+        """Estimate the tokens that a quota charges: the prompt plus the output limit."""
+        if not self._estimated_tokens:
             prompt = self.template.constant_tokens + estimate_tokens(self.user)
-            self.tokens = prompt + self.template.max_output_tokens
-        return self.tokens
+            self._estimated_tokens = prompt + self.template.max_output_tokens
+        return self._estimated_tokens
 
-    def other_lane(self) -> asyncio.Task[None] | None:
-        """The lane of the other copy of a hedged request, which is still under way."""
-        if self.hedge_lane is None or not self.out:
+    def double_output_limit(self) -> None:
+        """Double the limit on output tokens for all further attempts."""
+        self.output_limit_doubled = True
+        self.template = self.template.with_output_limit(2 * self.template.max_output_tokens)
+        self._estimated_tokens = 0
+
+    def other_worker(self) -> asyncio.Task[None] | None:
+        """Return the worker of the other copy of a hedged request, if that is still in flight."""
+        if self.hedge_worker is None or not self.in_flight:
             return None
-        return self.lane if asyncio.current_task() is self.hedge_lane else self.hedge_lane
+        return self.worker if asyncio.current_task() is self.hedge_worker else self.hedge_worker

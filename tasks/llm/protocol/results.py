@@ -1,4 +1,4 @@
-"""What comes out of the gateway: an answer, a failure, a stop, and the running totals."""
+"""What the gateway returns: an answer, a failure or a stop, and the running totals."""
 
 from __future__ import annotations
 
@@ -11,15 +11,21 @@ from article_flows.tasks.llm.protocol.chat import Completion, Usage
 from article_flows.tasks.llm.protocol.errors import LLMError
 
 Parse = Callable[[Completion], dict[str, Any]]
-"""From a completion to the recipe's fields; raises InvalidResponse."""
+"""Turns a completion into the recipe's fields; raises InvalidResponse."""
 
 
 @dataclass(slots=True)
 class Answer:
-    """A usable answer and what all the calls for it cost.
+    """A valid answer, with the cost of all attempts.
 
-    Tokens and ``cost_usd`` (US dollars, None if the model's price is unknown) include the
-    failed attempts; ``latency_s`` is the seconds of the call that succeeded.
+    Attributes:
+        fields: the recipe's fields.
+        finish_reason: as the endpoint reports it.
+        model: as the endpoint reports it.
+        usage: tokens billed, including failed attempts.
+        cost_usd: US dollars, including failed attempts; None if the price is unknown.
+        attempts: requests sent.
+        latency_s: seconds that the successful request took.
     """
 
     fields: dict[str, Any]
@@ -32,7 +38,14 @@ class Answer:
 
 
 class RequestFailed(Exception):
-    """An article that has failed: the last error, and what the attempts cost."""
+    """An article that has failed: its last error, and the cost of all attempts.
+
+    Args:
+        error: the last error.
+        attempts: requests sent.
+        usage: tokens billed.
+        cost_usd: US dollars billed; None if the price is unknown.
+    """
 
     def __init__(
         self, error: LLMError, attempts: int, usage: Usage, cost_usd: float | None
@@ -45,7 +58,7 @@ class RequestFailed(Exception):
 
 
 class RunStopped(Exception):
-    """No call can succeed until somebody acts; the message says what to do."""
+    """The run stopped before this article was answered; the message says what to do."""
 
 
 @dataclass
@@ -53,11 +66,18 @@ class Totals:
     """Running counts of a gateway; tokens and US dollars include failed attempts.
 
     Attributes:
-        calls: articles that were asked about; ``attempts`` are the requests sent for them.
-        reasks: requests sent again because an answer was unusable; ``hedges`` second copies of
-            requests that took long.
-        in_flight: requests under way.
-        first_sent_at: monotonic seconds of the first request; None before it.
+        calls: articles asked about.
+        attempts: requests sent.
+        answered: articles answered.
+        reasks: requests sent again after an invalid response.
+        hedges: second copies of slow requests.
+        in_flight: requests in flight.
+        prompt_tokens: prompt tokens billed.
+        cached_tokens: those of ``prompt_tokens`` that came from the provider's cache.
+        completion_tokens: completion tokens billed.
+        cost_usd: US dollars billed.
+        first_sent_at: when the first request was sent, in monotonic seconds; None before it.
+        errors: attempts that failed, by error class.
     """
 
     calls: int = 0
@@ -75,11 +95,11 @@ class Totals:
 
     @property
     def usage(self) -> Usage:
-        """All tokens."""
+        """All tokens billed."""
         return Usage(self.prompt_tokens, self.cached_tokens, self.completion_tokens)
 
     def bill(self, usage: Usage, cost_usd: float) -> None:
-        """Count what a request was billed."""
+        """Add what a request was billed."""
         self.prompt_tokens += usage.prompt
         self.cached_tokens += usage.cached
         self.completion_tokens += usage.completion

@@ -1,1 +1,1 @@
-"""Ways to reach a model over HTTP."""
+"""Transports: ways to reach a model over HTTP."""

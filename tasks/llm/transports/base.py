@@ -1,4 +1,4 @@
-"""What the gateway asks of a way to reach a model."""
+"""The interface between the gateway and the ways to reach a model."""
 
 from __future__ import annotations
 
@@ -8,26 +8,39 @@ from article_flows.tasks.llm.protocol.chat import ChatTemplate, Completion
 
 
 class Transport(Protocol):
-    """One way to reach an endpoint.
+    """Sends requests to one endpoint.
 
     Attributes:
-        stall_s: seconds without a byte after which a call is given up; None for no such limit.
-            May be set at any time. A request with ``patience`` waits so many times as long: one
-            that was given up before is perhaps just slow.
+        stall_timeout_s: seconds without a byte after which a request is cancelled; None for no
+            limit. May be set at any time.
     """
 
-    stall_s: float | None
+    stall_timeout_s: float | None
 
     async def complete(
-        self, template: ChatTemplate, user: str, *, patience: float = 1.0
+        self, template: ChatTemplate, user: str, *, stall_timeout_factor: float = 1.0
     ) -> Completion:
-        """Send one request once; raises LLMError."""
+        """Send one request, without retries.
+
+        Args:
+            template: the part of the request that all articles share.
+            user: the user message.
+            stall_timeout_factor: factor on ``stall_timeout_s``, as a request that stalled before
+                may just be slow; infinity for no limit.
+
+        Raises:
+            LLMError: there is no usable completion.
+        """
         ...
 
     async def probe(self) -> None:
-        """Make one free call that shows whether the endpoint is there; raises LLMError."""
+        """Check with a free call that the endpoint is reachable and accepts the key.
+
+        Raises:
+            LLMError: the endpoint is unreachable or rejects the key.
+        """
         ...
 
     async def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         ...

@@ -1,4 +1,4 @@
-"""One HTTP/1.1 connection that carries one request at a time; httptools reads the answers."""
+"""One HTTP/1.1 connection for one request at a time; httptools parses the responses."""
 
 from __future__ import annotations
 
@@ -10,56 +10,56 @@ from typing import Final, cast
 import httptools
 
 from article_flows.tasks.llm.transports import http_response
-from article_flows.tasks.llm.transports.http_response import HttpError, Response, too_large
+from article_flows.tasks.llm.transports.http_response import HttpError, Response, too_large_message
 
-_LARGEST_HEAD: Final = 256 << 10
-_EXCERPT: Final = 4096
+_MAX_HEAD_BYTES: Final = 256 << 10
+_EXCERPT_BYTES: Final = 4096
 
 
 class HttpConnection(asyncio.Protocol):
-    """A kept-alive connection; not for two requests at once.
+    """A keep-alive connection, without pipelining.
 
     Args:
-        on_lost: told when the connection is gone, whoever ended it.
+        on_lost: called when the connection is closed, by either side.
 
     Attributes:
-        patience: how many times as long as usual the request under way may go without a byte.
-        reusable: whether another request may be sent, as of the last answer.
-        sent_at: when the last request was sent, by ``time.monotonic``.
-        heard_at: when the last byte came, or the request was sent if none has come yet.
+        stall_timeout_factor: factor on the stall timeout of the request in flight.
+        reusable: whether another request may be sent, as of the last response.
+        sent_at: when the last request was sent, in monotonic seconds.
+        last_byte_at: when the last byte arrived; before the first, when the request was sent.
     """
 
     def __init__(self, on_lost: Callable[[HttpConnection], None]) -> None:
         self.reusable = True
-        self.patience = 1.0
-        self.sent_at = self.heard_at = monotonic()
+        self.stall_timeout_factor = 1.0
+        self.sent_at = self.last_byte_at = monotonic()
         self._loop = asyncio.get_running_loop()
         self._on_lost = on_lost
         self._parser: httptools.HttpResponseParser | None = None
         self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[Response] | None = None
         self._fields: dict[bytes, bytes] = {}
-        self._start_over()
+        self._reset()
 
-    # ---- For the pool.
+    # ---- Called by the pool.
 
     @property
     def busy(self) -> bool:
-        """Whether a request is under way."""
+        """Whether a request is in flight."""
         return self._waiter is not None
 
     def send(self, request: bytes) -> asyncio.Future[Response]:
-        """Send one whole request; the future holds the answer, or raises HttpError."""
+        """Send a complete request; the future gets the response, or HttpError."""
         if self._transport is None or self._waiter is not None:
             raise HttpError("connection", "the connection is closed or in use")
-        self._start_over()
-        self.sent_at = self.heard_at = monotonic()
+        self._reset()
+        self.sent_at = self.last_byte_at = monotonic()
         self._waiter = waiter = self._loop.create_future()
         self._transport.write(request)
         return waiter
 
-    def cut(self, error: HttpError | None = None) -> None:
-        """Close the connection at once; a request under way ends with the error."""
+    def abort(self, error: HttpError | None = None) -> None:
+        """Close the connection at once; a request in flight ends with the error."""
         self.reusable = False
         waiter, self._waiter = self._waiter, None
         if waiter is not None and not waiter.done():
@@ -70,89 +70,89 @@ class HttpConnection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    # ---- For the event loop.
+    # ---- Called by the event loop.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take the transport."""
-        # cast: uvloop's transports are no subclass.
+        """Store the transport."""
+        # A cast, because uvloop's transports are not a subclass.
         self._transport = cast(asyncio.Transport, transport)
         self._parser = httptools.HttpResponseParser(self)
 
     def data_received(self, data: bytes) -> None:
-        """Read on; data that nobody has asked for ends the connection."""
+        """Parse the data; unsolicited data ends the connection."""
         if self._waiter is None or self._parser is None:
-            self.cut()
+            self.abort()
             return
-        self.heard_at = monotonic()
+        self.last_byte_at = monotonic()
         if not self._in_body:
             self._head_size += len(data)
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            self.cut(self._garbled(error, data))
-        if not self._in_body and self._head_size > _LARGEST_HEAD and self._waiter is not None:
-            self.cut(HttpError("connection", "the answer's headers have no end"))
+            self.abort(self._parse_error(error, data))
+        if not self._in_body and self._head_size > _MAX_HEAD_BYTES and self._waiter is not None:
+            self.abort(HttpError("connection", "the response headers are too long"))
 
     def eof_received(self) -> None:
-        """Take the end of the connection for that of the answer, or for its breaking off."""
-        # Not left to connection_lost, which comes only once all of the request is written.
-        self._end(None)
+        """End the response; it may be incomplete."""
+        # connection_lost would be too late: it is called once the whole request is written.
+        self._on_connection_end(None)
 
     def connection_lost(self, error: Exception | None) -> None:
-        """End the request under way and forget the connection."""
-        self._end(error)
+        """End the request in flight and release the connection."""
+        self._on_connection_end(error)
         self.reusable = False
-        # The parser holds this object's methods: without this, only the collector frees both.
+        # Breaks the reference cycle with the parser, which holds this object's methods.
         self._parser = None
         self._transport = None
         self._on_lost(self)
 
-    # ---- For the parser.
+    # ---- Called by the parser.
 
     def on_message_begin(self) -> None:
-        """Begin anew after an interim answer; notice an answer to no request."""
+        """Start a response; after an unsolicited one the connection is not used again."""
         self._fields = {}
         if self._waiter is None:
             self.reusable = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep a header, but for those that come after the body."""
+        """Store a header; trailers are ignored."""
         if not self._in_body:
             self._fields.setdefault(name.lower(), value)
 
     def on_headers_complete(self) -> None:
-        """Keep what comes from here on out of the head."""
+        """Start the body."""
         self._in_body = True
 
     def on_body(self, data: bytes) -> None:
-        """Keep a part of the body."""
+        """Store a part of the body."""
         self._body.append(data)
         self._body_size += len(data)
-        if self._body_size > http_response.LARGEST_BODY and self._waiter is not None:
+        if self._body_size > http_response.MAX_BODY_BYTES and self._waiter is not None:
             self._body.clear()
-            self.cut(HttpError("too_large", too_large()))
+            self.abort(HttpError("too_large", too_large_message()))
 
     def on_message_complete(self) -> None:
-        """Hand the answer over, unless it is an interim one."""
+        """Deliver the response, unless it is an interim one."""
         if self._waiter is None or self._parser is None or self._transport is None:
             return
         if 100 <= self._parser.get_status_code() < 200:
             self._in_body = False
             return
-        # A server that answers before it has read the request is about to close.
+        # A server that responds before it has read the request is about to close.
         unsent = self._transport.get_write_buffer_size()
         self.reusable = self._parser.should_keep_alive() and not unsent
-        self._hand_over(self._parser.get_status_code())
+        self._deliver(self._parser.get_status_code())
 
-    # ---- Inside.
+    # ---- Private.
 
-    def _start_over(self) -> None:
+    def _reset(self) -> None:
         self._head_size = 0
         self._in_body = False
         self._body: list[bytes] = []
         self._body_size = 0
 
-    def _hand_over(self, status: int) -> None:
+    def _deliver(self, status: int) -> None:
         waiter, self._waiter = self._waiter, None
         if waiter is None or waiter.done():
             self.reusable = False
@@ -165,27 +165,26 @@ class HttpConnection(asyncio.Protocol):
         else:
             waiter.set_result(response)
 
-    def _end(self, error: Exception | None) -> None:
-        """The server, or the network, has ended the connection."""
+    def _on_connection_end(self, error: Exception | None) -> None:
         if self._waiter is None:
-            self.cut()
+            self.abort()
         elif error is not None:
-            self.cut(HttpError("connection", str(error) or type(error).__name__))
+            self.abort(HttpError("connection", str(error) or type(error).__name__))
         elif not self._head_size:
-            self.cut(HttpError("connection", "the server hung up without an answer"))
-        elif self._parser and self._in_body and self._ends_with_connection():
-            self._hand_over(self._parser.get_status_code())
-            self.cut()
+            message = "the server closed the connection without a response"
+            self.abort(HttpError("connection", message))
+        elif self._parser and self._in_body and self._body_ends_with_connection():
+            self._deliver(self._parser.get_status_code())
+            self.abort()
         else:
-            self.cut(HttpError("truncated", "the answer broke off"))
+            self.abort(HttpError("truncated", "the response was cut short"))
 
-    def _ends_with_connection(self) -> bool:
-        """Whether no header says where the body ends, so that only the end of all can."""
+    def _body_ends_with_connection(self) -> bool:
         chunked = self._fields.get(b"transfer-encoding", b"").lower().endswith(b"chunked")
         return not chunked and b"content-length" not in self._fields
 
-    def _garbled(self, error: Exception, data: bytes) -> HttpError:
+    def _parse_error(self, error: Exception, data: bytes) -> HttpError:
         if self._in_body:
-            return HttpError("truncated", f"the answer is garbled ({error})")
-        said = data[:_EXCERPT].decode(errors="replace")
-        return HttpError("connection", f"the server speaks no HTTP/1.1: {said}")
+            return HttpError("truncated", f"the response is malformed ({error})")
+        excerpt = data[:_EXCERPT_BYTES].decode(errors="replace")
+        return HttpError("connection", f"the server does not speak HTTP/1.1: {excerpt}")

@@ -1,4 +1,4 @@
-"""What an HTTP exchange ends with: a response, whose headers are decoded only if asked for."""
+"""The outcome of an HTTP request: a response with lazily decoded headers, or an error."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ import zlib
 from collections.abc import Mapping
 from typing import Final, Literal
 
-LARGEST_BODY: Final = 16 << 20
-"""Bytes of a body, packed or unpacked; a chat completion has some thousand."""
+MAX_BODY_BYTES: Final = 16 << 20
+"""Limit on a body, compressed or not; a chat completion has a few thousand bytes."""
 
 _AUTO_WBITS: Final = 47
-"""zlib's window bits for "gzip or zlib, whichever the header says"."""
+"""zlib's window bits for detecting gzip or zlib by the header."""
 _RAW_WBITS: Final = -15
-"""The same for deflate without a header, which some servers send as ``deflate``."""
+"""zlib's window bits for deflate without a header, which some servers send as ``deflate``."""
 
 Fault = Literal["connect", "connection", "timeout", "truncated", "too_large"]
 
 
 class HttpError(Exception):
-    """An exchange without a response.
+    """A request without a complete response.
 
     Attributes:
-        fault: ``connect`` (none could be opened), ``connection`` (it broke, or what came is not
-            HTTP), ``timeout``, ``truncated`` (the body is not whole) or ``too_large``.
-        message: in words; may repeat what the server sent.
+        fault: ``connect`` (no connection could be opened), ``connection`` (it was lost, or the
+            response is not HTTP), ``timeout``, ``truncated`` (incomplete body) or ``too_large``.
+        message: a description, which may contain text that the server sent.
     """
 
     def __init__(self, fault: Fault, message: str) -> None:
@@ -33,15 +33,15 @@ class HttpError(Exception):
 
 
 class Response:
-    """Status, headers and whole body of an answer; ``body`` is unpacked.
+    """A complete response; ``body`` is decompressed.
 
     Args:
         status: the HTTP status.
-        fields: the header fields by lower-case name, as they came; of one sent twice, the first.
-        body: as it came.
+        fields: the raw header fields by lower-case name; of repeated fields, the first.
+        body: the raw body.
 
     Raises:
-        HttpError: the body cannot be unpacked, or is too large when it is.
+        HttpError: the body cannot be decompressed, or is then too large.
     """
 
     __slots__ = ("_fields", "body", "status")
@@ -50,7 +50,7 @@ class Response:
         self.status = status
         self._fields = fields
         encoding = fields.get(b"content-encoding")
-        self.body = _unpacked(body, encoding.decode(errors="replace")) if encoding else body
+        self.body = _decode_body(body, encoding.decode(errors="replace")) if encoding else body
 
     def __repr__(self) -> str:
         return f"<Response {self.status}, {len(self.body)} bytes>"
@@ -64,45 +64,46 @@ class Response:
         }
 
     def mentions(self, word: bytes) -> bool:
-        """Whether the name of a header holds a word (in lower case)."""
+        """Return whether the name of any header contains a word (in lower case)."""
         return word in b" ".join(self._fields)
 
 
-def _unpacked(body: bytes, encoding: str) -> bytes:
-    """The body without its Content-Encoding (we ask for none; some proxies pack all the same)."""
+def _decode_body(body: bytes, encoding: str) -> bytes:
+    """Undo the Content-Encoding; none is requested, but some proxies compress nevertheless."""
     for name in reversed([part.strip().lower() for part in encoding.split(",")]):
         if name in ("gzip", "x-gzip", "deflate") and body:
-            body = _inflated(body)
+            body = _decompress(body)
         elif name not in ("", "identity", "gzip", "x-gzip", "deflate"):
-            raise HttpError("connection", f"the answer is packed as {name}, which nobody asked for")
+            raise HttpError(
+                "connection", f"the response is compressed with {name}, which was not requested"
+            )
     return body
 
 
-def _inflated(packed: bytes) -> bytes:
-    """Every member of a gzip file, or one deflate stream, up to the largest body there may be."""
-    unpacked = bytearray()
+def _decompress(compressed: bytes) -> bytes:
+    """Decompress all members of a gzip file, or a deflate stream, up to `MAX_BODY_BYTES`."""
+    body = bytearray()
     try:
-        while packed:
-            inflater, rest = _start(packed)
-            unpacked += inflater.decompress(rest, LARGEST_BODY + 1 - len(unpacked))
-            if len(unpacked) > LARGEST_BODY:
-                raise HttpError("too_large", too_large())
-            if not inflater.eof:
-                raise HttpError("truncated", "the packed answer broke off")
-            packed = inflater.unused_data
+        while compressed:
+            decompressor = _decompressor(compressed)
+            body += decompressor.decompress(compressed, MAX_BODY_BYTES + 1 - len(body))
+            if len(body) > MAX_BODY_BYTES:
+                raise HttpError("too_large", too_large_message())
+            if not decompressor.eof:
+                raise HttpError("truncated", "the compressed response was cut short")
+            compressed = decompressor.unused_data
     except zlib.error:
-        raise HttpError("truncated", "the packed answer is garbled") from None
-    return bytes(unpacked)
+        raise HttpError("truncated", "the compressed response is malformed") from None
+    return bytes(body)
 
 
-def _start(packed: bytes) -> tuple[zlib._Decompress, bytes]:
-    """A decompressor that fits how the data starts, and the data."""
-    # Two bytes tell zlib's and gzip's headers (RFC 1950, 1952) from raw deflate (RFC 1951).
-    gzip = packed[:2] == b"\x1f\x8b"
-    zlib_header = packed[0] & 15 == 8 and int.from_bytes(packed[:2], "big") % 31 == 0
-    return zlib.decompressobj(_AUTO_WBITS if gzip or zlib_header else _RAW_WBITS), packed
+def _decompressor(compressed: bytes) -> zlib._Decompress:
+    # Two bytes distinguish zlib and gzip (RFC 1950, 1952) from raw deflate (RFC 1951).
+    is_gzip = compressed[:2] == b"\x1f\x8b"
+    is_zlib = compressed[0] & 15 == 8 and int.from_bytes(compressed[:2], "big") % 31 == 0
+    return zlib.decompressobj(_AUTO_WBITS if is_gzip or is_zlib else _RAW_WBITS)
 
 
-def too_large() -> str:
-    """What is said of a body over the bound."""
-    return f"the answer is over {LARGEST_BODY >> 20} MiB"
+def too_large_message() -> str:
+    """Return the message of an error for a body over the limit."""
+    return f"the response is over {MAX_BODY_BYTES >> 20} MiB"

@@ -1,4 +1,4 @@
-"""What tests of, and with, the mock endpoint share: one in this event loop, raw calls over HTTP."""
+"""Shared by tests that use the mock endpoint: an endpoint in this event loop, raw requests."""
 
 import urllib.error
 import urllib.request
@@ -44,7 +44,7 @@ STRUCTURED: dict[str, Any] = {
 async def running_endpoint(
     faults: Faults | None = None, *, api_key: str | None = None, strict_model: bool = False
 ) -> AsyncIterator[str]:
-    """Run the endpoint in this event loop on a free port of the loopback; gives its base URL."""
+    """Run the endpoint in this event loop on a free loopback port and yield its base URL."""
     app = application(CountingService(faults, api_key, strict_model))
     runner = web.AppRunner(app, **RUN_OPTIONS)
     await runner.setup()
@@ -57,7 +57,7 @@ async def running_endpoint(
 
 @dataclass(frozen=True)
 class Reply:
-    """A response that was read to its end."""
+    """A complete response."""
 
     status: int
     headers: CIMultiDictProxy[str]
@@ -77,7 +77,7 @@ class Reply:
 
 
 def chat(text: str = ARTICLE, system: str = "Summarise the article.", **more: Any) -> Any:
-    """Make the body of a chat completion request."""
+    """Return the body of a chat completion request."""
     return {
         "model": "extractive-v1",
         "messages": [
@@ -89,7 +89,7 @@ def chat(text: str = ARTICLE, system: str = "Summarise the article.", **more: An
 
 
 class Caller:
-    """Calls one endpoint."""
+    """A client of one endpoint."""
 
     def __init__(self, session: aiohttp.ClientSession, base_url: str) -> None:
         self.session = session
@@ -111,7 +111,7 @@ class Caller:
 
 
 def post(base_url: str, body: Any, key: str = "any") -> tuple[int, Any]:
-    """Call an endpoint in another process."""
+    """Send a request to an endpoint in another process."""
     request = urllib.request.Request(
         f"{base_url}/chat/completions",
         data=orjson.dumps(body),

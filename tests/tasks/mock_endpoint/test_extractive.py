@@ -36,7 +36,7 @@ def split_sentences(text: str) -> list[str]:
     return Document(text).sentences
 
 
-def test_a_summary_is_sentences_of_the_text_in_their_order() -> None:
+def test_a_summary_has_sentences_of_the_text_in_their_order() -> None:
     summary = summarize(BRIDGE)
     sentences = split_sentences(summary)
     places = [BRIDGE.index(sentence) for sentence in sentences]
@@ -45,21 +45,21 @@ def test_a_summary_is_sentences_of_the_text_in_their_order() -> None:
     assert "approved a new bridge" in sentences[0]
 
 
-def test_a_summary_leaves_out_headings_bylines_datelines_questions_and_repetitions() -> None:
+def test_a_summary_omits_headings_bylines_datelines_questions_and_repetitions() -> None:
     summary = summarize(BRIDGE, max_sentences=4)
     for unfit in ("@", "Monday, March", "What will", "Why now", "Image:", "Lunch"):
         assert unfit not in summary
     assert summary.count("nine thousand cars") == 1
 
 
-def test_chinese_sentences_are_joined_without_blanks() -> None:
+def test_chinese_sentences_are_joined_without_spaces() -> None:
     summary = summarize(GLACIER, max_sentences=2)
     assert " " not in summary
     assert summary.count("。") == 2
     assert "冰川融化" in summary
 
 
-def test_abbreviations_and_decimals_end_no_sentence() -> None:
+def test_abbreviations_and_decimals_do_not_end_a_sentence() -> None:
     assert "Dr. Smith of the council said the bridge would cost $3.5 million." in split_sentences(
         BRIDGE
     )
@@ -89,11 +89,11 @@ def test_hard_wrapped_lines_are_one_sentence() -> None:
         ("", "und"),
     ],
 )
-def test_the_language_is_told_by_script_and_stop_words(text: str, language: str) -> None:
+def test_the_language_is_detected_by_script_and_stop_words(text: str, language: str) -> None:
     assert detect_language(text) == language
 
 
-def test_keywords_are_terms_without_stop_words_and_none_is_part_of_another() -> None:
+def test_keywords_have_no_stop_words_and_do_not_overlap() -> None:
     found = Document(BRIDGE).keywords(n=5)
     assert any("bridge" in term for term in found)
     assert len(found) == 5
@@ -108,7 +108,7 @@ def test_chinese_keywords_are_whole_terms() -> None:
     assert all(2 <= len(term) <= 4 for term in found)
 
 
-def test_the_headline_is_the_heading_or_a_sentence_cut_short() -> None:
+def test_the_headline_is_the_heading_or_a_shortened_sentence() -> None:
     assert Document(BRIDGE).headline() == "Town council approves new bridge"
     prose = (
         "The council met, and after a long debate in which nobody agreed it approved the bridge."
@@ -121,27 +121,27 @@ def test_the_headline_is_the_heading_or_a_sentence_cut_short() -> None:
     assert Document(BRIDGE, title="As given").headline() == "As given"
 
 
-def test_a_summary_is_cut_to_its_tokens() -> None:
+def test_a_summary_is_cut_at_its_token_limit() -> None:
     for limit in (1, 5, 20, 60):
         assert 0 < estimate_tokens(clip(summarize(BRIDGE), limit)) <= limit
         assert estimate_tokens(clip(summarize(GLACIER), limit)) <= limit
 
 
-def test_a_very_long_text_and_one_without_an_end_are_summarised() -> None:
+def test_very_long_texts_and_endless_sentences_are_summarized() -> None:
     subjects = ("The nation built roads", "Our farmers sold wheat", "Congress passed laws on trade")
     speech = " ".join(f"{subjects[n % 3]} in the year {n} of the republic." for n in range(4500))
     assert len(split_sentences(summarize(speech))) == 3
     endless = "word and other word, " * 10_000
     assert 0 < len(summarize(endless)) < 2000
     assert 0 < len(summarize("冰川融化" * 50_000)) < 2000
-    # What takes quadratic time in a careless rule would not come back from these.
+    # A rule with quadratic time would not return from these.
     assert summarize(f"Short{' ' * 200_000}text.")
     assert summarize("“冰川融化使海平面上升。" * 20_000)
     assert summarize("A" * 200_000)
 
 
 @given(st.text())
-def test_any_text_has_an_answer_and_always_the_same(text: str) -> None:
+def test_any_text_has_a_deterministic_answer(text: str) -> None:
     first, second = Document(text), Document(text)
     assert first.summary() == second.summary()
     assert first.keywords() == second.keywords()
@@ -149,7 +149,7 @@ def test_any_text_has_an_answer_and_always_the_same(text: str) -> None:
 
 
 @given(st.text(), st.integers(0, 30))
-def test_clipping_keeps_the_beginning_and_the_limit(text: str, limit: int) -> None:
+def test_clipping_keeps_the_beginning_within_the_limit(text: str, limit: int) -> None:
     clipped = clip(text, limit)
     assert text.startswith(clipped)
     assert estimate_tokens(clipped) <= limit

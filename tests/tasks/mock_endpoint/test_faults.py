@@ -6,7 +6,7 @@ import pytest
 from article_flows.tasks.mock_endpoint.faults import CALL_FAULTS, Faults
 
 
-def test_options_are_read_and_written_alike() -> None:
+def test_options_round_trip() -> None:
     options = ["http_500=0.05", "reset=0.1", "rpm=60", "poison=XYZ", "latency=lognormal:0.5,0.3"]
     faults = Faults.parse(options, seed=3)
     assert (faults.http_500, faults.rpm, faults.poison, faults.seed) == (0.05, 60, "XYZ", 3)
@@ -32,25 +32,25 @@ def test_options_are_read_and_written_alike() -> None:
         ("latency=fixed:-1", "lognormal:MEDIAN"),
     ],
 )
-def test_what_is_unknown_or_out_of_range_is_named(option: str, message: str) -> None:
+def test_unknown_and_out_of_range_options_are_named(option: str, message: str) -> None:
     with pytest.raises(ValueError, match=message.replace("[", r"\[")) as caught:
         Faults.parse([option])
     assert "\n" not in str(caught.value)
 
 
-def test_probabilities_beyond_one_in_sum_are_refused() -> None:
+def test_probabilities_that_add_up_to_more_than_one_are_rejected() -> None:
     with pytest.raises(ValueError, match=r"add up to 1\.2"):
         Faults.parse(["reset=0.6", "stall=0.6"])
 
 
-def test_the_nth_decision_depends_on_seed_and_n_alone() -> None:
+def test_the_nth_decision_depends_only_on_seed_and_n() -> None:
     options = ["http_500=0.3", "reset=0.3", "latency=lognormal:0.5"]
     one, two, other = (Faults.parse(options, seed) for seed in (1, 1, 2))
     assert [one.decide(n) for n in range(99)] == [two.decide(n) for n in reversed(range(99))][::-1]
     assert [one.decide(n) for n in range(99)] != [other.decide(n) for n in range(99)]
 
 
-def test_faults_strike_as_often_as_asked() -> None:
+def test_faults_occur_with_the_configured_probability() -> None:
     faults = Faults.parse(f"{name}=0.05" for name in CALL_FAULTS)
     drawn = Counter(faults.decide(n).fault for n in range(20_000))
     assert set(drawn) == {None, *CALL_FAULTS}
@@ -58,7 +58,7 @@ def test_faults_strike_as_often_as_asked() -> None:
         assert 0.04 < drawn[name] / 20_000 < 0.06
 
 
-def test_latencies_have_the_distribution_asked_for() -> None:
+def test_latencies_follow_the_configured_distribution() -> None:
     def latencies(text: str) -> list[float]:
         faults = Faults.parse([f"latency={text}"])
         return sorted(faults.decide(n).latency for n in range(10_000))
@@ -74,7 +74,7 @@ def test_latencies_have_the_distribution_asked_for() -> None:
     assert 50 < heavy[5.0] < 150
 
 
-def test_latency_grows_in_proportion_beyond_what_the_endpoint_bears() -> None:
+def test_latency_grows_in_proportion_above_slow_above() -> None:
     faults = Faults(slow_above=4)
     assert [faults.slowed(0.2, active) for active in (1, 4, 6, 8)] == pytest.approx(
         [0.2, 0.2, 0.3, 0.4]

@@ -25,7 +25,7 @@ with running_mock_endpoint() as base_url:
 
 
 def process_at(base_url: str) -> psutil.Process:
-    """The process that listens there, among those that this one has started."""
+    """Return the child process that listens on this URL."""
     port = int(base_url.removesuffix("/v1").rpartition(":")[2])
     children = psutil.Process().children(recursive=True)
     (found,) = (
@@ -37,7 +37,7 @@ def process_at(base_url: str) -> psutil.Process:
 
 
 def has_ended(process: psutil.Process, seconds: float = 20) -> bool:
-    """Wait for a process, which need not be a child, to end."""
+    """Wait for any process to end."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:
@@ -46,7 +46,7 @@ def has_ended(process: psutil.Process, seconds: float = 20) -> bool:
     return False
 
 
-def test_it_runs_counts_and_ends() -> None:
+def test_the_child_runs_counts_and_ends() -> None:
     with MockEndpoint() as endpoint:
         process = process_at(endpoint.base_url)
         status, answer = post(endpoint.base_url, chat())
@@ -64,7 +64,7 @@ def test_it_runs_counts_and_ends() -> None:
     endpoint.stop()
 
 
-def test_two_processes_with_a_seed_answer_and_misbehave_alike() -> None:
+def test_two_processes_with_the_same_seed_answer_and_misbehave_alike() -> None:
     faults = Faults.parse(["http_500=0.3", "empty=0.2"], seed=11)
 
     def run() -> list[tuple[int, str]]:
@@ -81,7 +81,7 @@ def test_two_processes_with_a_seed_answer_and_misbehave_alike() -> None:
     assert {status for status, _ in first} == {200, 500}
 
 
-def test_the_key_reaches_the_child_and_not_its_command_line() -> None:
+def test_the_key_reaches_the_child_but_not_its_command_line() -> None:
     with MockEndpoint(api_key="sk-secret", strict_model=True) as endpoint:
         refused, _ = post(endpoint.base_url, chat())
         status, _ = post(endpoint.base_url, chat(), "sk-secret")
@@ -91,7 +91,7 @@ def test_the_key_reaches_the_child_and_not_its_command_line() -> None:
     assert not any("sk-secret" in part for part in command)
 
 
-def test_a_taken_port_is_told_in_the_childs_words() -> None:
+def test_the_error_for_a_port_in_use_contains_the_childs_output() -> None:
     with (
         MockEndpoint() as first,
         pytest.raises(RuntimeError, match=rf"cannot listen on 127\.0\.0\.1:{first.port}"),
@@ -99,7 +99,7 @@ def test_a_taken_port_is_told_in_the_childs_words() -> None:
         MockEndpoint(port=first.port).start()
 
 
-def test_it_ends_when_its_parent_is_killed() -> None:
+def test_the_child_ends_when_its_parent_is_killed() -> None:
     parent = subprocess.Popen(
         [sys.executable, "-c", PARENT],
         stdout=subprocess.PIPE,
@@ -114,7 +114,7 @@ def test_it_ends_when_its_parent_is_killed() -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_alone_it_says_where_and_what_it_is_and_ends_on_a_signal(number: signal.Signals) -> None:
+def test_on_the_command_line_it_prints_its_url_and_ends_on_a_signal(number: signal.Signals) -> None:
     process = subprocess.Popen(
         [
             sys.executable,
@@ -142,7 +142,7 @@ def test_alone_it_says_where_and_what_it_is_and_ends_on_a_signal(number: signal.
     assert (process.returncode, rest, errors) == (0, "", "")
 
 
-def test_a_fault_it_does_not_know_is_one_line() -> None:
+def test_an_unknown_fault_is_a_one_line_error() -> None:
     finished = subprocess.run(
         [*COMMAND, "--fault", "http_501=1"],
         capture_output=True,

@@ -24,11 +24,11 @@ class Clock:
         (3660, "1h1m0s"),
     ],
 )
-def test_durations_are_written_as_go_writes_them(seconds: float, written: str) -> None:
+def test_durations_are_formatted_as_in_go(seconds: float, written: str) -> None:
     assert go_duration(seconds) == written
 
 
-def test_requests_beyond_the_limit_are_told_when_to_come_back() -> None:
+def test_rejected_requests_get_a_retry_after() -> None:
     clock = Clock()
     quota = Quota(rpm=2, tpm=None, clock=clock)
     quota.admit(1)
@@ -49,7 +49,7 @@ def test_requests_beyond_the_limit_are_told_when_to_come_back() -> None:
     quota.admit(1)
 
 
-def test_tokens_are_taken_only_from_who_is_let_in() -> None:
+def test_only_admitted_requests_spend_tokens() -> None:
     clock = Clock()
     quota = Quota(rpm=10, tpm=600, clock=clock)
     quota.admit(500)
@@ -63,12 +63,12 @@ def test_tokens_are_taken_only_from_who_is_let_in() -> None:
     quota.admit(200)
 
 
-def test_a_request_larger_than_a_minute_allows_is_told_to_shrink() -> None:
+def test_a_request_larger_than_the_quota_is_asked_to_reduce_its_tokens() -> None:
     with pytest.raises(ApiError, match="must be reduced"):
         Quota(rpm=None, tpm=100).admit(101)
 
 
-def test_a_small_bucket_lets_few_come_at_once_and_fills_at_the_same_rate() -> None:
+def test_a_small_bucket_limits_bursts_and_refills_at_the_same_rate() -> None:
     clock = Clock()
     quota = Quota(rpm=6000, tpm=None, clock=clock, burst=10)
     for _ in range(10):

@@ -67,7 +67,7 @@ SCHEMAS = st.dictionaries(NAMES, st.recursive(LEAVES, _larger, max_leaves=6), ma
 
 @settings(max_examples=300)
 @given(SCHEMAS.map(_closed), st.sampled_from([ARTICLE, CHINESE, EMPTY]))
-def test_what_is_filled_in_is_valid(schema: dict[str, Any], document: Document) -> None:
+def test_filled_in_answers_are_valid(schema: dict[str, Any], document: Document) -> None:
     validator = jsonschema.Draft202012Validator(
         schema, format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER
     )
@@ -78,7 +78,7 @@ def _field(name: str, schema: dict[str, Any], document: Document = ARTICLE) -> A
     return fill(_closed({name: schema}), document)[name]
 
 
-def test_fields_get_what_their_names_say() -> None:
+def test_fields_are_filled_according_to_their_names() -> None:
     text = {"type": "string"}
     assert _field("summary", text) == ARTICLE.summary()
     assert _field("headline", text) == "Team wins championship"
@@ -88,7 +88,7 @@ def test_fields_get_what_their_names_say() -> None:
     assert _field("date", {"type": "string", "format": "date"}) == "2019-05-04"
 
 
-def test_an_instruction_says_how_many_sentences() -> None:
+def test_the_number_of_sentences_is_read_from_the_instruction() -> None:
     schema = _closed({"summary": {"type": "string"}})
     assert fill(schema, ARTICLE, "Summarise in one sentence.")["summary"] == ARTICLE.summary(1)
     assert fill(schema, CHINESE, "用一句话概括。")["summary"] == CHINESE.summary(1)
@@ -107,7 +107,9 @@ def test_an_instruction_says_how_many_sentences() -> None:
         (EMPTY, ["politics", "sport"], "politics"),
     ],
 )
-def test_an_enum_gets_the_label_that_fits(document: Document, labels: list[str], best: str) -> None:
+def test_an_enum_gets_the_best_matching_label(
+    document: Document, labels: list[str], best: str
+) -> None:
     assert _field("category", {"type": "string", "enum": labels}, document) == best
 
 
@@ -125,7 +127,7 @@ def test_references_are_followed_and_recursion_ends() -> None:
     jsonschema.validate(fill(schema, ARTICLE), schema)
 
 
-def test_a_pattern_is_met_or_refused() -> None:
+def test_a_pattern_is_matched_or_rejected() -> None:
     assert _field("code", {"type": "string", "pattern": "^[a-z]{2}$"}) == "en"
     with pytest.raises(ApiError, match="cannot satisfy the pattern"):
         _field("code", {"type": "string", "pattern": "^[A-Z]{9}-[0-9]{4}$"})
@@ -140,7 +142,7 @@ def test_a_pattern_is_met_or_refused() -> None:
         {"type": "integer", "minimum": 5, "maximum": 4},
     ],
 )
-def test_what_cannot_be_satisfied_is_refused(schema: dict[str, Any]) -> None:
+def test_unsatisfiable_schemas_are_rejected(schema: dict[str, Any]) -> None:
     with pytest.raises(ApiError) as caught:
         _field("x", schema)
     assert caught.value.status == 400

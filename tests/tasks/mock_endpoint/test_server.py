@@ -62,7 +62,7 @@ async def test_the_openai_client_gets_a_structured_answer() -> None:
     assert any("bridge" in term for term in answer["keywords"])
 
 
-async def test_the_shape_of_an_answer() -> None:
+async def test_a_completion_has_openais_shape() -> None:
     async with calling() as caller:
         reply = await caller.post(chat(model="gpt-x"))
         again = await caller.post(chat(model="gpt-x"))
@@ -81,7 +81,7 @@ async def test_the_shape_of_an_answer() -> None:
     assert reply.choice == again.choice
 
 
-async def test_without_marks_the_whole_message_is_the_text() -> None:
+async def test_without_article_tags_the_whole_message_is_the_text() -> None:
     body = chat()
     body["messages"] = [
         {"role": "user", "content": "Something earlier."},
@@ -92,7 +92,7 @@ async def test_without_marks_the_whole_message_is_the_text() -> None:
     assert plain.choice["message"]["content"] == Document(ARTICLE.partition("\n\n")[2]).summary()
 
 
-async def test_an_instruction_may_speak_of_the_marks() -> None:
+async def test_an_instruction_may_mention_the_article_tags() -> None:
     text = ARTICLE.partition("\n\n")[2]
     body = chat()
     body["messages"][1]["content"] = (
@@ -103,7 +103,7 @@ async def test_an_instruction_may_speak_of_the_marks() -> None:
     assert reply.choice["message"]["content"] == Document(text).summary()
 
 
-async def test_a_json_object_is_any_object_but_must_be_asked_for() -> None:
+async def test_json_object_mode_requires_the_word_json() -> None:
     wanted = {"type": "json_object"}
     async with calling() as caller:
         reply = await caller.post(chat(system="Answer in JSON.", response_format=wanted))
@@ -113,7 +113,7 @@ async def test_a_json_object_is_any_object_but_must_be_asked_for() -> None:
 
 
 @pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens"])
-async def test_an_answer_is_cut_at_its_tokens(name: str) -> None:
+async def test_an_answer_is_cut_at_its_token_limit(name: str) -> None:
     def limited(tokens: int) -> Any:
         return {**chat(), name: tokens}
 
@@ -168,7 +168,7 @@ async def test_a_long_fixed_prompt_is_cached_from_the_second_call_on() -> None:
         ),
     ],
 )
-async def test_an_invalid_request_is_told_what_is_wrong(change: dict[str, Any], param: str) -> None:
+async def test_the_error_names_the_invalid_parameter(change: dict[str, Any], param: str) -> None:
     async with calling() as caller:
         reply = await caller.post(chat(**change))
         stats = await caller.stats()
@@ -180,7 +180,7 @@ async def test_an_invalid_request_is_told_what_is_wrong(change: dict[str, Any], 
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"model": "\xff"}'])
-async def test_a_body_that_is_no_json_object_is_refused(body: bytes) -> None:
+async def test_a_body_that_is_not_a_json_object_is_rejected(body: bytes) -> None:
     async with calling() as caller:
         reply = await caller.post(body)
     assert (reply.status, reply.error["type"]) == (400, "invalid_request_error")
@@ -196,7 +196,7 @@ async def test_unknown_paths_and_models_are_not_found() -> None:
     assert model.error["code"] == refused.error["code"] == "model_not_found"
 
 
-async def test_a_key_is_asked_for_when_there_is_one() -> None:
+async def test_a_configured_key_is_required() -> None:
     async with calling(api_key="sk-secret") as caller:
         none = await caller.post(chat())
         wrong = await caller.post(chat(), headers={"Authorization": "Bearer sk-other"})
@@ -210,7 +210,7 @@ async def test_a_key_is_asked_for_when_there_is_one() -> None:
     assert b"sk-" not in wrong.body
 
 
-async def test_what_was_answered_is_counted() -> None:
+async def test_answers_are_counted() -> None:
     async with calling() as caller:
         replies = [await caller.post(chat(f"{n % 2} {ARTICLE}")) for n in range(5)]
         await caller.post(chat(max_tokens=5))

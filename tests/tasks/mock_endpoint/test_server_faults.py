@@ -18,8 +18,8 @@ from tests.tasks.mock_endpoint.mock_support import (
 
 
 @asynccontextmanager
-async def suffering(*options: str, seed: int = 0) -> AsyncIterator[Caller]:
-    """Call an endpoint with these faults, each call on a connection of its own."""
+async def faulty_endpoint(*options: str, seed: int = 0) -> AsyncIterator[Caller]:
+    """Run an endpoint with these faults; each request uses a new connection."""
     connector = aiohttp.TCPConnector(force_close=True, limit=0)
     async with (
         running_endpoint(Faults.parse(options, seed)) as base_url,
@@ -38,7 +38,7 @@ async def suffering(*options: str, seed: int = 0) -> AsyncIterator[Caller]:
     ],
 )
 async def test_errors_have_their_status_and_code(fault: str, status: int, code: str | None) -> None:
-    async with suffering(f"{fault}=1", "retry_after=0.25") as caller:
+    async with faulty_endpoint(f"{fault}=1", "retry_after=0.25") as caller:
         reply = await caller.post(chat())
         stats = await caller.stats()
     assert (reply.status, reply.error["code"]) == (status, code)
@@ -52,7 +52,7 @@ async def test_errors_have_their_status_and_code(fault: str, status: int, code: 
 
 
 async def _raw(caller: Caller, body: Any) -> bytes:
-    """Read what comes over a plain TCP connection until it ends."""
+    """Send a request over a plain TCP connection and return all bytes until its end."""
     data = orjson.dumps(body)
     host, port = caller.root.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
@@ -65,7 +65,7 @@ async def _raw(caller: Caller, body: Any) -> bytes:
 
 
 async def test_a_reset_is_a_tcp_reset() -> None:
-    async with suffering("reset=1") as caller:
+    async with faulty_endpoint("reset=1") as caller:
         with pytest.raises(ConnectionResetError):
             await _raw(caller, chat())
         stats = await caller.stats()
@@ -75,7 +75,7 @@ async def test_a_reset_is_a_tcp_reset() -> None:
 
 
 async def test_a_truncated_answer_is_shorter_than_promised() -> None:
-    async with suffering("truncated=1") as caller:
+    async with faulty_endpoint("truncated=1") as caller:
         head, _, body = (await _raw(caller, chat())).partition(b"\r\n\r\n")
         with pytest.raises(aiohttp.ClientPayloadError):
             await caller.post(chat())
@@ -90,8 +90,8 @@ async def test_a_truncated_answer_is_shorter_than_promised() -> None:
     assert stats["by_fault"] == {"truncated": 2}
 
 
-async def _give_up(caller: Caller) -> Any:
-    """Hang up on a call that the endpoint has taken; gives its counts once it has noticed."""
+async def _disconnect_early(caller: Caller) -> Any:
+    """Disconnect during a request and return the endpoint's counts once it has noticed."""
     call = asyncio.create_task(caller.post(chat()))
     while not (await caller.stats())["calls"]:
         await asyncio.sleep(0.01)
@@ -102,23 +102,23 @@ async def _give_up(caller: Caller) -> Any:
     return stats
 
 
-async def test_a_stall_lasts_until_the_caller_gives_up_or_it_is_over() -> None:
-    async with suffering("stall=1") as caller:
-        stats = await _give_up(caller)
+async def test_a_stall_lasts_until_the_client_disconnects_or_it_is_over() -> None:
+    async with faulty_endpoint("stall=1") as caller:
+        stats = await _disconnect_early(caller)
     assert (stats["by_fault"], stats["calls_per_status"]) == ({"stall": 1}, {"none": 1})
-    async with suffering("stall=1", "stall_seconds=0.05") as caller:
+    async with faulty_endpoint("stall=1", "stall_seconds=0.05") as caller:
         with pytest.raises(aiohttp.ClientConnectionError):
             await caller.post(chat())
 
 
-async def test_who_hangs_up_while_it_works_gets_no_answer() -> None:
-    async with suffering("latency=fixed:600") as caller:
-        stats = await _give_up(caller)
+async def test_a_client_that_disconnects_early_gets_no_answer() -> None:
+    async with faulty_endpoint("latency=fixed:600") as caller:
+        stats = await _disconnect_early(caller)
     assert (stats["answered"], stats["by_fault"]) == (0, {})
 
 
-async def test_garbage_is_no_json_and_billed() -> None:
-    async with suffering("garbage=1") as caller:
+async def test_garbage_is_not_json_and_is_billed() -> None:
+    async with faulty_endpoint("garbage=1") as caller:
         reply = await caller.post(chat())
         stats = await caller.stats()
     assert reply.status == 200
@@ -128,8 +128,8 @@ async def test_garbage_is_no_json_and_billed() -> None:
     assert stats["billed_prompt_tokens"] > 0
 
 
-async def test_invalid_json_befalls_structured_answers_alone() -> None:
-    async with suffering("invalid_json=1") as caller:
+async def test_invalid_json_affects_only_structured_answers() -> None:
+    async with faulty_endpoint("invalid_json=1") as caller:
         structured = await caller.post(chat(response_format=STRUCTURED))
         plain = await caller.post(chat())
         stats = await caller.stats()
@@ -140,12 +140,12 @@ async def test_invalid_json_befalls_structured_answers_alone() -> None:
     assert (stats["answered"], stats["by_fault"]) == (1, {"invalid_json": 1})
 
 
-async def test_cut_and_empty_answers() -> None:
-    async with suffering() as caller:
+async def test_cut_and_empty_answers_are_sent_as_such() -> None:
+    async with faulty_endpoint() as caller:
         whole = (await caller.post(chat())).choice["message"]["content"]
-    async with suffering("cut=1") as caller:
+    async with faulty_endpoint("cut=1") as caller:
         cut = await caller.post(chat())
-    async with suffering("empty=1") as caller:
+    async with faulty_endpoint("empty=1") as caller:
         empty = await caller.post(chat())
         stats = await caller.stats()
     assert cut.choice["finish_reason"] == "length"
@@ -156,7 +156,7 @@ async def test_cut_and_empty_answers() -> None:
 
 
 async def test_the_content_filter_has_two_shapes() -> None:
-    async with suffering("content_filter=1") as caller:
+    async with faulty_endpoint("content_filter=1") as caller:
         replies = [await caller.post(chat()) for _ in range(20)]
         stats = await caller.stats()
     refused = [reply for reply in replies if reply.status == 400]
@@ -172,7 +172,7 @@ async def test_the_content_filter_has_two_shapes() -> None:
 
 
 async def test_poison_always_fails_and_nothing_else_does() -> None:
-    async with suffering("poison=XYZZY") as caller:
+    async with faulty_endpoint("poison=XYZZY") as caller:
         poisoned = [await caller.post(chat(f"{n % 9} XYZZY {ARTICLE}")) for n in range(18)]
         healthy = await caller.post(chat())
         stats = await caller.stats()
@@ -187,16 +187,16 @@ async def test_poison_always_fails_and_nothing_else_does() -> None:
     assert stats["by_fault"] == {"poison": 18}
 
 
-async def test_a_prompt_may_be_too_long() -> None:
-    async with suffering("too_long=200") as caller:
+async def test_a_prompt_that_is_too_long_is_rejected() -> None:
+    async with faulty_endpoint("too_long=200") as caller:
         short = await caller.post(chat())
         long = await caller.post(chat(ARTICLE * 4))
     assert short.status == 200
     assert (long.status, long.error["code"]) == (400, "context_length_exceeded")
 
 
-async def test_money_runs_out_after_so_many_answers() -> None:
-    async with suffering("quota_after=3") as caller:
+async def test_the_account_runs_out_of_credit_after_quota_after_answers() -> None:
+    async with faulty_endpoint("quota_after=3") as caller:
         replies = [await caller.post(chat()) for _ in range(5)]
     assert [reply.status for reply in replies] == [200, 200, 200, 429, 429]
     assert replies[-1].error["code"] == "insufficient_quota"
@@ -204,7 +204,7 @@ async def test_money_runs_out_after_so_many_answers() -> None:
 
 
 async def test_quotas_are_reported_and_enforced() -> None:
-    async with suffering("rpm=3", "tpm=100000") as caller:
+    async with faulty_endpoint("rpm=3", "tpm=100000") as caller:
         replies = [await caller.post(chat(max_tokens=1000)) for _ in range(4)]
         stats = await caller.stats()
     assert [reply.status for reply in replies] == [200, 200, 200, 429]
@@ -220,8 +220,8 @@ async def test_quotas_are_reported_and_enforced() -> None:
     assert stats["by_fault"] == {"rpm": 1}
 
 
-async def test_calls_at_once_are_limited() -> None:
-    async with suffering("max_concurrent=2", "latency=fixed:0.5") as caller:
+async def test_concurrent_requests_are_limited() -> None:
+    async with faulty_endpoint("max_concurrent=2", "latency=fixed:0.5") as caller:
         replies = await asyncio.gather(*(caller.post(chat()) for _ in range(5)))
         stats = await caller.stats()
     assert sorted(reply.status for reply in replies) == [200, 200, 429, 429, 429]
@@ -229,11 +229,11 @@ async def test_calls_at_once_are_limited() -> None:
     assert stats["by_fault"] == {"max_concurrent": 3}
 
 
-async def test_two_endpoints_with_a_seed_misbehave_alike() -> None:
+async def test_two_endpoints_with_the_same_seed_misbehave_alike() -> None:
     options = ("http_500=0.2", "http_503=0.2", "content_filter=0.2", "cut=0.2")
 
     async def shapes(seed: int) -> list[tuple[int, str]]:
-        async with suffering(*options, seed=seed) as caller:
+        async with faulty_endpoint(*options, seed=seed) as caller:
             replies = [await caller.post(chat()) for _ in range(40)]
         return [
             (reply.status, reply.choice["finish_reason"] if reply.status == 200 else "")

@@ -1,4 +1,4 @@
-"""What the tests of the gateway and its transports share: clients, and servers by script."""
+"""Shared by the tests of the gateway and its transports: clients and scripted servers."""
 
 import asyncio
 import traceback
@@ -26,7 +26,9 @@ from article_flows.tasks.llm.transports.openai_transport import OpenAITransport
 
 KEY = "sk-proj-0123456789abcdef"
 FAST = RetryPolicy(base_s=0.001, cap_s=0.01)
-PATIENT = RetryPolicy(attempts=30, base_s=0.001, cap_s=0.01, asks=20, reask_floor=500)
+PATIENT = RetryPolicy(
+    max_attempts=30, base_s=0.001, cap_s=0.01, max_invalid_responses=20, min_reasks=500
+)
 PRICE = Price.per_million(1.0, 2.0, 0.5)
 TEMPLATE = ChatTemplate("extractive-v1", "Summarise the article.", 200)
 JSON_TEMPLATE = ChatTemplate(
@@ -53,7 +55,6 @@ EVERY: list[Make] = [over_http, over_openai]
 
 @asynccontextmanager
 async def opened(transport: Transport) -> AsyncIterator[Transport]:
-    """Close the transport in the end."""
     try:
         yield transport
     finally:
@@ -61,7 +62,7 @@ async def opened(transport: Transport) -> AsyncIterator[Transport]:
 
 
 async def error_of(make: Make, base_url: str, **more: Any) -> LLMError:
-    """The error that a call ends with; its traceback, as logs show it, must not have the key."""
+    """Return the error of a request; its traceback, as logged, must not contain the key."""
     async with opened(make(base_url, **more)) as transport:
         with pytest.raises(LLMError) as caught:
             await transport.complete(TEMPLATE, article(1))
@@ -101,7 +102,7 @@ def article(n: int) -> str:
 
 
 def plain(completion: Completion) -> dict[str, Any]:
-    """Take the text as it is, as a recipe with one plain field does."""
+    """Return the text unchanged, as a recipe with a single plain field does."""
     if completion.finish_reason == "length":
         raise InvalidResponse("cut_off", "the answer was cut off")
     if not completion.text:
@@ -110,22 +111,21 @@ def plain(completion: Completion) -> dict[str, Any]:
 
 
 def as_json(completion: Completion) -> dict[str, Any]:
-    """Take the text as JSON."""
     try:
         return dict(orjson.loads(completion.text or ""))
     except ValueError as error:
         raise InvalidResponse("invalid_json", "the answer is not JSON") from error
 
 
-class Nobody:
-    """A receiver where nothing is sent, and so nothing comes."""
+class NoReceiver:
+    """A receiver for requests that are never sent."""
 
-    def receive(self, asking: Request, result: Result) -> None:
+    def receive(self, request: Request, result: Result) -> None:
         raise AssertionError("nothing is sent here")
 
 
 async def stats_of(base_url: str, *, reset: bool = False) -> Any:
-    """The mock endpoint's counts, after they are set to zero if so told."""
+    """Return the mock endpoint's counts, after resetting them if requested."""
     method, path = ("POST", "/stats/reset") if reset else ("GET", "/stats")
     async with (
         aiohttp.ClientSession() as session,
@@ -135,7 +135,7 @@ async def stats_of(base_url: str, *, reset: bool = False) -> Any:
 
 
 def completion_body(content: Any = "Fine.", **more: Any) -> dict[str, Any]:
-    """A chat.completion; ``more`` replaces its keys, None leaves one out."""
+    """A chat.completion; ``more`` replaces keys, and None removes one."""
     body = {
         "model": "m-1",
         "choices": [{"message": {"content": content}, "finish_reason": "stop"}],
@@ -150,7 +150,7 @@ OK = (200, completion_body())
 
 @dataclass
 class Seen:
-    """A request as a scripted server saw it."""
+    """A request as a scripted server received it."""
 
     method: str
     target: str
@@ -164,9 +164,9 @@ class Seen:
 
 @dataclass
 class Script:
-    """A server that gives its replies in turn, the last one for ever, and notes what it sees.
+    """A server that sends its replies in turn, repeating the last, and records the requests.
 
-    A reply is (status, body) or (status, body, headers), or a handler of its own.
+    A reply is (status, body), (status, body, headers) or a handler.
     """
 
     replies: list[Any]
@@ -188,7 +188,7 @@ class Script:
 
 @asynccontextmanager
 async def scripted(*replies: Any) -> AsyncIterator[Script]:
-    """Run a scripted server on a free port of the loopback."""
+    """Run a scripted server on a free loopback port."""
     script = Script(list(replies))
     runner = web.ServerRunner(
         web.Server(script.handle, access_log=None, handler_cancellation=True), shutdown_timeout=0.2
@@ -203,27 +203,27 @@ async def scripted(*replies: Any) -> AsyncIterator[Script]:
 
 
 class OneResult:
-    """A receiver for one article that somebody waits for."""
+    """A receiver whose result can be awaited."""
 
     def __init__(self) -> None:
         self.result: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
 
-    def receive(self, asking: Request, result: Result) -> None:
+    def receive(self, request: Request, result: Result) -> None:
         self.result.set_result(result)
 
 
 async def ask(gateway: Gateway, template: ChatTemplate, user: str, parse: Parse) -> Answer:
-    """One article's answer, or its exception; a caller who is cancelled takes the lane along."""
+    """Return an article's answer or raise its error; cancelling also cancels the worker."""
     one = OneResult()
-    asking = Request(template, user, parse, one)
-    gateway.submit([asking])
+    request = Request(template, user, parse, one)
+    gateway.submit([request])
     try:
         result = await one.result
     except asyncio.CancelledError:
-        asking.settled = True
-        if asking.lane is not None and asking.out:
-            asking.lane.cancel()
-            await asyncio.wait([asking.lane])
+        request.settled = True
+        if request.worker is not None and request.in_flight:
+            request.worker.cancel()
+            await asyncio.wait([request.worker])
         raise
     if isinstance(result, Answer):
         return result
@@ -243,7 +243,7 @@ async def ending(
 
 
 async def endings(gateway: Gateway, count: int, **more: Any) -> list[Ending]:
-    """Ask about so many articles at once."""
+    """Ask about ``count`` articles concurrently."""
     return await asyncio.gather(*(ending(gateway, article(n), **more) for n in range(count)))
 
 

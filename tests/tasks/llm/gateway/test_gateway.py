@@ -1,4 +1,4 @@
-"""The gateway in front of the mock endpoint: what is paid, counted, and asked about again."""
+"""The gateway in front of the mock endpoint: bills, counts and re-asks."""
 
 import asyncio
 
@@ -32,11 +32,11 @@ from tests.tasks.llm.gateway.gateway_support import (
 )
 from tests.tasks.mock_endpoint.mock_support import running_endpoint
 
-# ---- Every answer once, and every token on the bill.
+# ---- Answers and bills.
 
 
 @pytest.mark.parametrize("make", EVERY)
-async def test_without_faults_every_article_is_asked_about_once(make: Make) -> None:
+async def test_without_faults_every_article_needs_one_request(make: Make) -> None:
     async with running_endpoint() as url, gateway_to(url, make=make) as gateway:
         results = await endings(gateway, 40)
         stats = await stats_of(url)
@@ -52,7 +52,7 @@ async def test_without_faults_every_article_is_asked_about_once(make: Make) -> N
     assert totals.cost_usd == pytest.approx(sum(answer.cost_usd for answer in answers))
 
 
-async def test_under_every_fault_at_once_nothing_is_lost_or_left_off_the_bill() -> None:
+async def test_under_all_faults_at_once_no_answer_and_no_bill_is_lost() -> None:
     faults = Faults(
         http_500=0.08,
         http_503=0.04,
@@ -81,14 +81,14 @@ async def test_under_every_fault_at_once_nothing_is_lost_or_left_off_the_bill() 
     assert totals.attempts == sum(result.attempts for result in (*answers, *failures))
     assert totals.answered == stats["distinct"] == len(answers)
     assert stats["answered_twice"] == 0
-    # Garbage is a 200 that the endpoint bills and nobody can read the bill of.
+    # Garbage is a 200 that the endpoint bills, but whose usage cannot be read.
     assert 0 < totals.usage.prompt <= stats["billed_prompt_tokens"]
     assert totals.usage == sum((result.usage for result in (*answers, *failures)), Usage())
     assert totals.cost_usd == pytest.approx(sum(r.cost_usd for r in (*answers, *failures)))
     assert totals.errors.total() == totals.attempts - len(answers)
 
 
-async def test_the_tokens_of_failed_attempts_are_in_the_answers_usage_and_cost() -> None:
+async def test_usage_and_cost_include_failed_attempts() -> None:
     filtered = completion_body(choices=[{"message": {}, "finish_reason": "content_filter"}])
     async with (
         scripted((500, {}), (200, completion_body("")), OK, (200, filtered)) as script,
@@ -104,7 +104,7 @@ async def test_the_tokens_of_failed_attempts_are_in_the_answers_usage_and_cost()
     assert gateway.totals.usage == Usage(300, 0, 30)
 
 
-async def test_the_tier_of_a_price_goes_by_the_call_and_not_by_the_sum_of_calls() -> None:
+async def test_the_price_tier_depends_on_the_single_request() -> None:
     price = Price((Rates(0, 1e-6, 1e-6, 0.0), Rates(150, 1.0, 1.0, 0.0)))
     async with (
         scripted((200, completion_body("")), OK) as script,
@@ -116,7 +116,7 @@ async def test_the_tier_of_a_price_goes_by_the_call_and_not_by_the_sum_of_calls(
     assert gateway.totals.cost_usd == pytest.approx(200e-6)
 
 
-async def test_a_fee_for_each_call_is_paid_for_answers_and_not_for_errors() -> None:
+async def test_a_price_per_request_applies_to_answers_and_not_to_errors() -> None:
     price = Price((Rates(0, 0.0, 0.0, 0.0),), per_call=0.01)
     async with (
         scripted((500, {}), (200, completion_body("")), OK) as script,
@@ -126,14 +126,14 @@ async def test_a_fee_for_each_call_is_paid_for_answers_and_not_for_errors() -> N
     assert answer.cost_usd == pytest.approx(0.02)
 
 
-async def test_without_a_price_costs_are_unknown_rather_than_nothing() -> None:
+async def test_without_a_price_costs_are_none_rather_than_zero() -> None:
     async with scripted(OK) as script, gateway_to(script.base_url, price=None) as gateway:
         answer = await ask(gateway, TEMPLATE, "x", plain)
     assert answer.cost_usd is None
     assert answer.usage == Usage(100, 0, 10)
 
 
-async def test_the_model_is_the_one_that_answered() -> None:
+async def test_the_model_is_the_one_that_the_endpoint_reports() -> None:
     async with (
         scripted(OK, (200, completion_body(model=None))) as script,
         gateway_to(script.base_url) as gateway,
@@ -142,11 +142,11 @@ async def test_the_model_is_the_one_that_answered() -> None:
         assert (await ask(gateway, TEMPLATE, "x", plain)).model == TEMPLATE.model
 
 
-# ---- Requests under way.
+# ---- Requests in flight.
 
 
 @pytest.mark.parametrize("max_in_flight", [1, 5])
-async def test_never_more_requests_under_way_than_allowed(max_in_flight: int) -> None:
+async def test_requests_in_flight_never_exceed_the_limit(max_in_flight: int) -> None:
     faults = Faults(latency="fixed:0.005", http_500=0.2, reset=0.1)
     async with (
         running_endpoint(faults) as url,
@@ -157,7 +157,7 @@ async def test_never_more_requests_under_way_than_allowed(max_in_flight: int) ->
     assert gateway.totals.in_flight == 0
 
 
-async def test_callers_that_are_cancelled_leave_no_slot_taken_and_no_count_wrong() -> None:
+async def test_cancelled_callers_release_their_workers_and_keep_counts_right() -> None:
     faults = Faults(latency="fixed:0.05", http_500=0.2)
     async with running_endpoint(faults) as url, gateway_to(url, max_in_flight=4) as gateway:
         for delay in (0.0, 0.001, 0.02, 0.06, 0.07):
@@ -174,11 +174,13 @@ async def test_callers_that_are_cancelled_leave_no_slot_taken_and_no_count_wrong
         assert (await stats_of(url))["max_concurrent_seen"] == 4
 
 
-# ---- Answers that are no use.
+# ---- Invalid responses.
 
 
-async def test_useless_answers_are_asked_for_again_within_the_budget_of_the_run() -> None:
-    policy = RetryPolicy(base_s=0.001, cap_s=0.01, asks=4, reask_floor=6, reask_share=0.25)
+async def test_invalid_responses_are_asked_for_again_within_the_reask_budget() -> None:
+    policy = RetryPolicy(
+        base_s=0.001, cap_s=0.01, max_invalid_responses=4, min_reasks=6, reask_share=0.25
+    )
     async with (
         running_endpoint(Faults(invalid_json=1.0)) as url,
         gateway_to(url, retry=policy) as gateway,
@@ -194,11 +196,13 @@ async def test_useless_answers_are_asked_for_again_within_the_budget_of_the_run(
     assert all(failure.cost_usd > 0 for failure in failures)
 
 
-async def test_the_budget_grows_with_the_answers() -> None:
-    policy = RetryPolicy(base_s=0.001, cap_s=0.01, asks=4, reask_floor=0, reask_share=0.5)
-    useless = (200, completion_body(""))
+async def test_the_reask_budget_grows_with_the_answers() -> None:
+    policy = RetryPolicy(
+        base_s=0.001, cap_s=0.01, max_invalid_responses=4, min_reasks=0, reask_share=0.5
+    )
+    invalid = (200, completion_body(""))
     async with (
-        scripted(*[OK] * 4, *[useless] * 5, OK) as script,
+        scripted(*[OK] * 4, *[invalid] * 5, OK) as script,
         gateway_to(script.base_url, retry=policy, max_in_flight=1) as gateway,
     ):
         for _ in range(4):
@@ -211,18 +215,18 @@ async def test_the_budget_grows_with_the_answers() -> None:
         assert failed.attempts == 1
 
 
-async def test_one_article_is_asked_about_no_more_often_than_its_share() -> None:
+async def test_one_article_is_asked_about_at_most_max_invalid_responses_times() -> None:
     async with (
         scripted((200, completion_body(""))) as script,
         gateway_to(script.base_url) as gateway,
     ):
         failed = await ending(gateway)
     assert isinstance(failed, RequestFailed)
-    assert (failed.attempts, failed.error.error_class) == (FAST.asks, "empty")
+    assert (failed.attempts, failed.error.error_class) == (FAST.max_invalid_responses, "empty")
     assert failed.usage == Usage(400, 0, 40)
 
 
-async def test_an_answer_that_was_cut_off_is_asked_for_with_a_doubled_cap_once() -> None:
+async def test_a_cut_off_answer_is_asked_for_once_with_a_doubled_output_limit() -> None:
     cut = (
         200,
         completion_body(choices=[{"message": {"content": "Fi"}, "finish_reason": "length"}]),
@@ -239,16 +243,14 @@ async def test_an_answer_that_was_cut_off_is_asked_for_with_a_doubled_cap_once()
         assert [request.json["max_tokens"] for request in script.seen[3:]] == [200, 400]
 
 
-# ---- Articles that are no use.
+# ---- Rejected inputs.
 
 
 @pytest.mark.parametrize(
     ("faults", "error_class"),
     [(Faults(poison="bridge"), "content_filter"), (Faults(too_long=5), "too_long")],
 )
-async def test_what_the_endpoint_refuses_is_not_asked_again(
-    faults: Faults, error_class: str
-) -> None:
+async def test_rejected_inputs_are_not_retried(faults: Faults, error_class: str) -> None:
     async with running_endpoint(faults) as url, gateway_to(url) as gateway:
         results = await endings(gateway, 20)
         stats = await stats_of(url)
@@ -258,7 +260,7 @@ async def test_what_the_endpoint_refuses_is_not_asked_again(
     assert gateway.totals.usage.prompt == stats["billed_prompt_tokens"]
 
 
-async def test_an_article_that_no_minutes_quota_can_hold_does_not_hold_up_the_run() -> None:
+async def test_an_article_larger_than_the_quota_does_not_block_the_run() -> None:
     async with running_endpoint(Faults(tpm=400)) as url, gateway_to(url) as gateway:
         long = await asyncio.wait_for(ending(gateway, article(1) * 100), 30)
         assert isinstance(long, RequestFailed)
@@ -266,8 +268,8 @@ async def test_an_article_that_no_minutes_quota_can_hold_does_not_hold_up_the_ru
         assert isinstance(await ending(gateway, article(1)), Answer)
 
 
-async def test_requests_that_are_all_refused_stop_the_run_and_condemn_no_article() -> None:
-    """They are the fault of the recipe, the key or the server: a later run must ask again."""
+async def test_rejecting_every_request_stops_the_run_and_fails_no_article_permanently() -> None:
+    """The recipe, the key or the server is at fault, so a later run must ask again."""
     async with (
         scripted((400, {"error": {"message": "Unsupported parameter"}})) as script,
         gateway_to(script.base_url, max_in_flight=2) as gateway,
@@ -280,7 +282,7 @@ async def test_requests_that_are_all_refused_stop_the_run_and_condemn_no_article
     assert "Unsupported parameter" in str(gateway.stopped)
 
 
-async def test_a_bad_request_among_answers_fails_its_article_for_good() -> None:
+async def test_a_bad_request_among_answers_fails_its_article_permanently() -> None:
     refused = (400, {"error": {"message": "odd"}})
     async with (
         scripted(OK, *[refused] * 12, OK) as script,
@@ -294,6 +296,6 @@ async def test_a_bad_request_among_answers_fails_its_article_for_good() -> None:
         assert isinstance(await ending(gateway), Answer)
 
 
-async def test_an_article_that_no_utf8_can_hold_is_answered() -> None:
+async def test_an_article_with_lone_surrogates_is_answered() -> None:
     async with running_endpoint() as url, gateway_to(url) as gateway:
         assert isinstance(await ending(gateway, article(1) + "\udcff"), Answer)

@@ -1,4 +1,4 @@
-"""Endpoints that lie, and troubles that come together: the run ends, and rightly."""
+"""Endpoints that misreport, and several faults at once: the run still ends correctly."""
 
 import asyncio
 from typing import Any
@@ -28,12 +28,12 @@ from tests.tasks.llm.gateway.gateway_support import (
 
 
 async def test_a_budget_that_runs_out_while_the_circuit_is_open_ends_the_run() -> None:
-    """Lost answers fill the budget just as they open the circuit."""
+    """Lost answers exhaust the budget while they open the circuit."""
 
     async def lose(request: web.BaseRequest) -> web.StreamResponse:
         return reset(request)
 
-    budget = 15 * Budget(1.0, PRICE).worst_case(TEMPLATE, article(10))
+    budget = 15 * Budget(1.0, PRICE).worst_case_usd(TEMPLATE, article(10))
     async with (
         scripted(lose) as script,
         gateway_to(script.base_url, budget_usd=budget, retry=FAST) as gateway,
@@ -42,8 +42,8 @@ async def test_a_budget_that_runs_out_while_the_circuit_is_open_ends_the_run() -
     assert len(of_kind(results, RunStopped)) == 30
 
 
-async def test_an_answer_that_does_not_say_what_it_bills_may_have_billed_the_worst() -> None:
-    budget = 3.5 * Budget(1.0, PRICE).worst_case(TEMPLATE, article(1))
+async def test_an_answer_without_usage_is_charged_its_worst_case() -> None:
+    budget = 3.5 * Budget(1.0, PRICE).worst_case_usd(TEMPLATE, article(1))
     async with (
         scripted((200, completion_body(usage=None))) as script,
         gateway_to(script.base_url, budget_usd=budget, max_in_flight=1) as gateway,
@@ -65,7 +65,7 @@ async def test_an_answer_that_does_not_say_what_it_bills_may_have_billed_the_wor
         {"limit-requests": "nan", "remaining-requests": "-5", "reset-requests": "never"},
     ],
 )
-async def test_headers_that_make_no_sense_neither_stop_nor_fail_anything(
+async def test_nonsensical_headers_neither_stop_the_run_nor_fail_an_article(
     headers: dict[str, str],
 ) -> None:
     sent = {f"x-ratelimit-{name}": value for name, value in headers.items()}
@@ -78,7 +78,7 @@ async def test_headers_that_make_no_sense_neither_stop_nor_fail_anything(
     assert len(of_kind(results, Answer)) == 20
 
 
-async def test_a_usage_that_makes_no_sense_does_not_use_up_a_told_quota() -> None:
+async def test_a_nonsensical_usage_does_not_use_up_a_configured_quota() -> None:
     garbled = completion_body(usage={"prompt_tokens": 999_999_999, "completion_tokens": 1})
     async with (
         scripted((200, garbled), OK) as script,
@@ -88,7 +88,7 @@ async def test_a_usage_that_makes_no_sense_does_not_use_up_a_told_quota() -> Non
     assert len(of_kind(results, Answer)) == 20
 
 
-async def test_a_quota_that_leaves_no_room_for_longer_than_the_patience_ends_the_run() -> None:
+async def test_a_quota_exhausted_for_longer_than_the_timeout_stops_the_run() -> None:
     used_up: Any = (
         200,
         completion_body(),
@@ -108,8 +108,8 @@ async def test_a_quota_that_leaves_no_room_for_longer_than_the_patience_ends_the
     assert "quota leaves no room" in str(gateway.stopped)
 
 
-async def test_a_server_that_becomes_slow_is_waited_for() -> None:
-    """All calls are silent for longer than is usual by far, and shorter than the deadline."""
+async def test_the_stall_timeout_is_lifted_when_the_server_becomes_slow() -> None:
+    """All requests take much longer than before, but less than the timeout."""
     slow = asyncio.Event()
 
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
@@ -124,17 +124,17 @@ async def test_a_server_that_becomes_slow_is_waited_for() -> None:
     ):
         assert len(of_kind(await endings(gateway, 100), Answer)) == 100
         slow.set()
-        gateway.transport.stall_s = 0.2
+        gateway.transport.stall_timeout_s = 0.2
         results = await asyncio.wait_for(endings(gateway, 60), 60)
         assert gateway.stopped is None
-        lifted: float | None = gateway.transport.stall_s
+        lifted: float | None = gateway.transport.stall_timeout_s
         assert lifted is None or lifted > 1
     assert len(of_kind(results, Answer)) == 60
     assert gateway.totals.errors["timeout"] <= 30
 
 
-async def test_one_article_told_to_come_back_in_an_hour_does_not_end_the_run() -> None:
-    policy = RetryPolicy(base_s=0.001, cap_s=0.01, patience_s=60)
+async def test_a_retry_after_of_an_hour_for_one_article_does_not_stop_the_run() -> None:
+    policy = RetryPolicy(base_s=0.001, cap_s=0.01, no_answer_timeout_s=60)
 
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
         if b"number 7." in await request.read():
@@ -152,34 +152,34 @@ async def test_one_article_told_to_come_back_in_an_hour_does_not_end_the_run() -
 
 
 class Kept:
-    """A receiver that keeps what it is given."""
+    """A receiver that keeps the results."""
 
     def __init__(self) -> None:
         self.results: list[Result] = []
 
-    def receive(self, asking: Request, result: Result) -> None:
+    def receive(self, request: Request, result: Result) -> None:
         self.results.append(result)
 
 
-async def test_an_article_whose_lane_is_cancelled_before_it_began_is_left() -> None:
+async def test_an_article_whose_worker_is_cancelled_before_it_begins_is_left_to_do() -> None:
     kept = Kept()
     async with scripted(OK) as script, gateway_to(script.base_url, budget_usd=1.0) as gateway:
         gateway.submit([Request(TEMPLATE, article(n), plain, kept, n) for n in range(3)])
         await gateway.close()
         budget = gateway.limits.budget
         assert budget is not None
-        assert budget.under_way == 0
+        assert budget.in_flight == 0
     assert [type(result) for result in kept.results] == [RunStopped] * 3
 
 
-async def test_a_receiver_that_fails_does_not_take_its_lane_along(
+async def test_a_failing_receiver_does_not_end_its_worker(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     class Broken:
-        def receive(self, asking: Request, result: Result) -> None:
+        def receive(self, request: Request, result: Result) -> None:
             raise ValueError("a bug")
 
     async with scripted(OK) as script, gateway_to(script.base_url, max_in_flight=1) as gateway:
         gateway.submit([Request(TEMPLATE, article(1), plain, Broken())])
         assert isinstance(await asyncio.wait_for(ending(gateway), 30), Answer)
-    assert "could not be handed over" in caplog.text
+    assert "could not hand over the result" in caplog.text

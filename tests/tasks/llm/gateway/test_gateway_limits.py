@@ -1,4 +1,4 @@
-"""What the gateway does when it is told to slow down."""
+"""The gateway under rate limits."""
 
 import asyncio
 from typing import Any
@@ -28,15 +28,15 @@ from tests.tasks.mock_endpoint.mock_support import running_endpoint
 
 async def test_a_rate_limit_costs_no_attempt() -> None:
     faults = Faults(http_429=0.7, retry_after=0.001, seed=3)
-    policy = RetryPolicy(attempts=1, base_s=0.001, cap_s=0.002)
+    policy = RetryPolicy(max_attempts=1, base_s=0.001, cap_s=0.002)
     async with running_endpoint(faults) as url, gateway_to(url, retry=policy) as gateway:
         results = await endings(gateway, 30)
     assert len(of_kind(results, Answer)) == 30
     assert gateway.totals.errors["rate_limited"] == gateway.totals.attempts - 30 > 0
 
 
-async def test_rate_limits_are_not_counted_among_the_faults_that_an_article_may_suffer() -> None:
-    policy = RetryPolicy(attempts=2, base_s=0.001, cap_s=0.002)
+async def test_rate_limits_do_not_count_as_faults_of_an_article() -> None:
+    policy = RetryPolicy(max_attempts=2, base_s=0.001, cap_s=0.002)
     limited: Any = (429, {}, {"retry-after-ms": "1"})
     async with (
         scripted(OK, *[limited] * 5, (500, {}), OK) as script,
@@ -46,8 +46,8 @@ async def test_rate_limits_are_not_counted_among_the_faults_that_an_article_may_
         assert (await ask(gateway, TEMPLATE, "x", plain)).attempts == 7
 
 
-async def test_while_a_limit_lasts_nobody_sends_anything() -> None:
-    """The one call that was limited speaks for all: they come after it has waited."""
+async def test_no_request_is_sent_during_the_shared_cooldown() -> None:
+    """One 429 pauses all requests."""
     order: list[str] = []
 
     async def limited_once(_: web.BaseRequest) -> web.StreamResponse:
@@ -68,7 +68,7 @@ async def test_while_a_limit_lasts_nobody_sends_anything() -> None:
     assert len(of_kind(results, Answer)) == 21
 
 
-async def test_a_server_that_says_to_wait_no_time_is_not_hammered(
+async def test_a_retry_after_of_zero_does_not_lead_to_hammering(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     policy = RetryPolicy(base_s=800.0, cap_s=800.0)
@@ -85,7 +85,7 @@ async def test_a_server_that_says_to_wait_no_time_is_not_hammered(
         assert len(script.seen) == 3
 
 
-async def test_thousands_of_rate_limits_in_a_row_overflow_nothing() -> None:
+async def test_thousands_of_rate_limits_in_a_row_do_not_overflow_the_backoff() -> None:
     """2.0 ** 1024 is an OverflowError."""
     policy = RetryPolicy(base_s=1e-9, cap_s=1e-6)
     replies: list[Any] = [(429, {}, {"Retry-After": "0"})] * 1100
@@ -97,8 +97,8 @@ async def test_thousands_of_rate_limits_in_a_row_overflow_nothing() -> None:
     assert answer.attempts == 1101
 
 
-async def test_a_limit_that_outlasts_the_patience_stops_the_run() -> None:
-    policy = RetryPolicy(base_s=0.001, cap_s=0.002, patience_s=0.05)
+async def test_a_rate_limit_that_outlasts_the_timeout_stops_the_run() -> None:
+    policy = RetryPolicy(base_s=0.001, cap_s=0.002, no_answer_timeout_s=0.05)
     async with (
         scripted((429, {"error": {"message": "Slow down"}})) as script,
         gateway_to(script.base_url, retry=policy) as gateway,
@@ -110,7 +110,7 @@ async def test_a_limit_that_outlasts_the_patience_stops_the_run() -> None:
 
 
 @pytest.mark.parametrize("status", [429, 503])
-async def test_a_wait_of_a_day_stops_the_run_rather_than_hang_it(status: int) -> None:
+async def test_a_retry_after_of_a_day_stops_the_run(status: int) -> None:
     async with (
         scripted((status, {}, {"Retry-After": "86400"})) as script,
         gateway_to(script.base_url) as gateway,
@@ -119,9 +119,9 @@ async def test_a_wait_of_a_day_stops_the_run_rather_than_hang_it(status: int) ->
     assert len(of_kind(results, RunStopped)) == 3
 
 
-async def test_time_without_calls_is_not_time_without_answers() -> None:
-    """A gateway that was idle for longer than its patience is not stopped by its first limit."""
-    policy = RetryPolicy(base_s=0.001, cap_s=0.002, patience_s=0.05)
+async def test_idle_time_does_not_count_towards_the_timeout() -> None:
+    """A gateway that was idle for longer than the timeout is not stopped by its first 429."""
+    policy = RetryPolicy(base_s=0.001, cap_s=0.002, no_answer_timeout_s=0.05)
     limited: Any = (429, {}, {"retry-after-ms": "1"})
     async with (
         scripted(limited, OK, limited, OK) as script,
@@ -132,8 +132,8 @@ async def test_time_without_calls_is_not_time_without_answers() -> None:
             assert isinstance(await ending(gateway), Answer)
 
 
-def test_pauses_and_paces_work_on_uvloop_which_production_runs_on() -> None:
-    """Its handles of calls that are due at once are no timers."""
+def test_delays_and_rate_limits_work_on_uvloop() -> None:
+    """Its handles of callbacks that are due at once are not timer handles."""
 
     async def run() -> None:
         faults = Faults(rpm=60_000, burst=5, http_429=0.05, retry_after=0.001, http_500=0.05)

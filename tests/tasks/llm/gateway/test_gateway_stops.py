@@ -1,4 +1,4 @@
-"""When the gateway tries again, and when it stops the run."""
+"""When the gateway retries, and when it stops the run."""
 
 import asyncio
 from typing import Any
@@ -28,7 +28,7 @@ from tests.tasks.llm.gateway.gateway_support import (
 )
 from tests.tasks.mock_endpoint.mock_support import running_endpoint
 
-# ---- What stops the run.
+# ---- Errors that stop the run.
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,9 @@ from tests.tasks.mock_endpoint.mock_support import running_endpoint
         ((307, b"", {"Location": "http://elsewhere.example/"}), "elsewhere.example"),
     ],
 )
-async def test_what_no_call_can_overcome_stops_the_run_at_once(reply: Any, message: str) -> None:
+async def test_errors_that_affect_every_request_stop_the_run_at_once(
+    reply: Any, message: str
+) -> None:
     async with scripted(reply) as script, gateway_to(script.base_url, max_in_flight=1) as gateway:
         results = await endings(gateway, 20)
         assert len(script.seen) == 1
@@ -54,7 +56,7 @@ async def test_what_no_call_can_overcome_stops_the_run_at_once(reply: Any, messa
     assert "\n" not in gateway.stopped
 
 
-async def test_answers_under_way_are_taken_in_after_the_run_has_stopped() -> None:
+async def test_requests_in_flight_complete_after_the_run_has_stopped() -> None:
     release = asyncio.Event()
 
     async def slow(_: web.BaseRequest) -> web.StreamResponse:
@@ -77,7 +79,7 @@ async def test_answers_under_way_are_taken_in_after_the_run_has_stopped() -> Non
     assert gateway.totals.usage == Usage(300, 0, 30)
 
 
-async def test_when_the_money_runs_out_what_is_done_stays_done() -> None:
+async def test_answers_are_kept_when_the_account_runs_out_of_credit() -> None:
     async with (
         running_endpoint(Faults(quota_after=25)) as url,
         gateway_to(url, max_in_flight=4) as gateway,
@@ -90,7 +92,9 @@ async def test_when_the_money_runs_out_what_is_done_stays_done() -> None:
     assert stats["distinct"] == 25
 
 
-async def test_stop_ends_waits_and_sends_nothing_more(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_stop_ends_all_waits_and_sends_no_more_requests(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     for status in (429, 503):
         reply: Any = (status, {}, {"Retry-After": "600"})
         async with scripted(reply) as script, gateway_to(script.base_url) as gateway:
@@ -104,7 +108,7 @@ async def test_stop_ends_waits_and_sends_nothing_more(monkeypatch: pytest.Monkey
         assert [str(result) for result in results] == ["the user said so"] * 3
 
 
-# ---- Faults that pass.
+# ---- Transient faults.
 
 
 @pytest.mark.parametrize(
@@ -113,7 +117,7 @@ async def test_stop_ends_waits_and_sends_nothing_more(monkeypatch: pytest.Monkey
     ids=lambda faults: ",".join(faults.options()),
 )
 @pytest.mark.parametrize("make", EVERY)
-async def test_a_fault_that_passes_is_tried_again(make: Make, faults: Faults) -> None:
+async def test_a_transient_fault_is_retried(make: Make, faults: Faults) -> None:
     async with (
         running_endpoint(faults) as url,
         gateway_to(url, make=make, retry=PATIENT) as gateway,
@@ -126,7 +130,7 @@ async def test_a_fault_that_passes_is_tried_again(make: Make, faults: Faults) ->
     assert stats["answered_twice"] == 0
 
 
-async def test_a_stalled_call_is_given_up_and_tried_again() -> None:
+async def test_a_stalled_request_is_cancelled_and_retried() -> None:
     async with (
         running_endpoint(Faults(stall=0.3, seed=1)) as url,
         gateway_to(url, timeout_s=0.15, retry=PATIENT) as gateway,
@@ -137,10 +141,10 @@ async def test_a_stalled_call_is_given_up_and_tried_again() -> None:
 
 
 @pytest.mark.parametrize("attempts", [1, 3])
-async def test_after_its_last_attempt_an_article_has_failed_and_others_go_on(
+async def test_an_article_fails_after_its_last_attempt_and_others_continue(
     attempts: int,
 ) -> None:
-    policy = RetryPolicy(attempts=attempts, base_s=0.001, cap_s=0.01)
+    policy = RetryPolicy(max_attempts=attempts, base_s=0.001, cap_s=0.01)
     async with (
         scripted(OK, *[(500, {})] * attempts, OK) as script,
         gateway_to(script.base_url, retry=policy) as gateway,
@@ -158,22 +162,22 @@ async def test_an_endpoint_that_never_answered_stops_the_run() -> None:
         results = await endings(gateway, 30)
     assert len(of_kind(results, RunStopped)) == 30
     assert "the endpoint does not answer: HTTP 503" in str(results[0])
-    assert gateway.totals.attempts <= 30 * FAST.attempts
+    assert gateway.totals.attempts <= 30 * FAST.max_attempts
 
 
-async def test_an_endpoint_that_only_stalls_stops_the_run_before_every_article_gave_up() -> None:
-    """A thousand articles of eight timeouts each would take days."""
-    policy = RetryPolicy(attempts=1000, base_s=0.001, cap_s=0.002, patience_s=0.1)
+async def test_an_endpoint_that_only_stalls_stops_the_run_before_all_attempts_are_used() -> None:
+    """Eight timeouts for each of a thousand articles would take days."""
+    policy = RetryPolicy(max_attempts=1000, base_s=0.001, cap_s=0.002, no_answer_timeout_s=0.1)
     async with (
         running_endpoint(Faults(stall=1.0)) as url,
         gateway_to(url, retry=policy, timeout_s=0.03, max_in_flight=2) as gateway,
     ):
         results = await asyncio.wait_for(endings(gateway, 10), 30)
     assert len(of_kind(results, RunStopped)) == 10
-    assert "no answer within 0.03 s" in str(results[0])
+    assert "no response within 0.03 s" in str(results[0])
 
 
-async def test_an_endpoint_that_is_not_there_stops_the_run_with_its_address() -> None:
+async def test_an_unreachable_endpoint_stops_the_run_and_is_named() -> None:
     async with scripted(OK) as script:
         gone = script.base_url
     async with gateway_to(gone) as gateway:
@@ -185,7 +189,7 @@ async def test_an_endpoint_that_is_not_there_stops_the_run_with_its_address() ->
 # ---- The probe.
 
 
-async def test_a_probe_that_finds_nobody_or_a_bad_key_stops_the_run() -> None:
+async def test_a_probe_that_meets_no_server_or_a_bad_key_stops_the_run() -> None:
     async with scripted((401, {"error": {"message": "Incorrect key"}})) as script:
         gone = script.base_url
         async with gateway_to(gone) as gateway:
@@ -198,7 +202,7 @@ async def test_a_probe_that_finds_nobody_or_a_bad_key_stops_the_run() -> None:
         assert isinstance(await ending(gateway), RunStopped)
 
 
-async def test_one_lost_connection_does_not_end_the_run_at_its_probe() -> None:
+async def test_a_probe_is_retried_after_a_lost_connection() -> None:
     async def hang_up(request: web.BaseRequest) -> web.StreamResponse:
         return reset(request)
 

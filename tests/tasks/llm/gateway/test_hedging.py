@@ -1,4 +1,4 @@
-"""The tail of a run: stalls are cut, and with hedging the last slow requests get a second copy."""
+"""The tail of a run: stalled requests are cancelled, and the last slow ones are hedged."""
 
 import asyncio
 
@@ -20,7 +20,7 @@ from tests.tasks.llm.gateway.gateway_support import (
 
 
 class Slow:
-    """A server that never answers some articles the first time, and the others at once."""
+    """A server that never answers the first request of some articles, and others at once."""
 
     def __init__(self, *slow: str) -> None:
         self.slow = set(slow)
@@ -40,14 +40,14 @@ class Slow:
         return web.json_response(completion_body())
 
 
-async def test_the_last_slow_request_gets_one_copy_and_the_first_answer_wins() -> None:
+async def test_the_last_slow_request_is_hedged_once_and_the_first_answer_wins() -> None:
     server = Slow("number 7.")
     async with scripted(server) as script, gateway_to(script.base_url, hedge=True) as gateway:
         asked = asyncio.create_task(endings(gateway, 200))
         while gateway.totals.answered < 199:
             await asyncio.sleep(0.01)
         await asyncio.sleep(0.1)
-        assert gateway.totals.hedges == 0  # more articles might still come
+        assert gateway.totals.hedges == 0  # More articles may still be submitted.
         gateway.no_more()
         results = await asyncio.wait_for(asked, 30)
         while not server.hung_up:
@@ -58,12 +58,12 @@ async def test_the_last_slow_request_gets_one_copy_and_the_first_answer_wins() -
     totals = gateway.totals
     assert (totals.hedges, totals.attempts, totals.calls) == (1, 201, 200)
     hedged = of_kind(results, Answer)[7]
-    # The copy that was hung up on may be billed all the same.
+    # The cancelled copy may be billed as well.
     assert (hedged.attempts, hedged.usage) == (2, Usage(200, 0, 20))
     assert abs(totals.cost_usd - PRICE.cost(Usage(20_100, 0, 2_010))) < 1e-9
 
 
-async def test_copies_are_at_most_one_in_a_hundred() -> None:
+async def test_at_most_one_request_in_a_hundred_is_hedged() -> None:
     server = Slow(*(f"number {n}." for n in range(150, 160)))
     async with (
         scripted(server) as script,
@@ -93,7 +93,7 @@ async def test_without_hedging_nothing_is_sent_twice() -> None:
         assert len(script.seen) == 150
 
 
-async def test_a_copy_that_fails_leaves_the_first_request_its_chance() -> None:
+async def test_a_failed_hedge_does_not_fail_the_original_request() -> None:
     server = Slow("number 7.")
 
     async def failing_again(request: web.BaseRequest) -> web.StreamResponse:
@@ -115,24 +115,24 @@ async def test_a_copy_that_fails_leaves_the_first_request_its_chance() -> None:
     assert gateway.totals.errors == {"server_error": 1}
 
 
-async def test_a_call_without_a_byte_is_cut_once_the_usual_latency_is_known() -> None:
+async def test_a_stalled_request_is_cancelled_once_the_median_latency_is_known() -> None:
     server = Slow("number 500.")
     async with (
         scripted(server) as script,
         gateway_to(script.base_url, max_in_flight=16, timeout_s=3_600) as gateway,
     ):
         assert len(of_kind(await endings(gateway, 200), Answer)) == 200
-        assert gateway.transport.stall_s is not None
-        assert 5 <= gateway.transport.stall_s < 60
-        gateway.transport.stall_s = 0.2
+        assert gateway.transport.stall_timeout_s is not None
+        assert 5 <= gateway.transport.stall_timeout_s < 60
+        gateway.transport.stall_timeout_s = 0.2
         answer = await asyncio.wait_for(ending(gateway, article(500)), 30)
         assert isinstance(answer, Answer)
         assert answer.attempts == 2
     assert gateway.totals.errors == {"timeout": 1}
 
 
-async def test_an_article_that_is_slow_by_nature_is_given_up_no_more_than_twice() -> None:
-    """Its third request may take as long as the deadline allows, or it would never be answered."""
+async def test_a_slow_article_stalls_at_most_twice() -> None:
+    """Its third request has no stall timeout, or it would never be answered."""
 
     async def slow(request: web.BaseRequest) -> web.StreamResponse:
         await request.read()
@@ -144,13 +144,13 @@ async def test_an_article_that_is_slow_by_nature_is_given_up_no_more_than_twice(
             scripted(slow) as script,
             gateway_to(script.base_url, make=make, timeout_s=30) as gateway,
         ):
-            gateway.transport.stall_s = 0.2
+            gateway.transport.stall_timeout_s = 0.2
             answer = await asyncio.wait_for(ending(gateway), 30)
             assert isinstance(answer, Answer)
             assert answer.attempts == 3
 
 
-async def test_a_request_has_one_copy_at_most_even_if_that_fails() -> None:
+async def test_a_request_is_hedged_at_most_once_even_if_the_hedge_fails() -> None:
     server = Slow("number 7.")
     copies = 0
 

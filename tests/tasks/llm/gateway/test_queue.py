@@ -1,80 +1,80 @@
-"""The queue in front of the gateway: its order, its rests, and the room that it makes."""
+"""The queue in front of the gateway: its order, delayed retries, and room for producers."""
 
 import asyncio
 
 from article_flows.tasks.llm.gateway.queue import RequestQueue
 from article_flows.tasks.llm.protocol.request import Request
-from tests.tasks.llm.gateway.gateway_support import TEMPLATE, Nobody, plain
+from tests.tasks.llm.gateway.gateway_support import TEMPLATE, NoReceiver, plain
 
 
-def askings(count: int) -> list[Request]:
-    return [Request(TEMPLATE, f"article {n}", plain, Nobody(), n) for n in range(count)]
+def requests(count: int) -> list[Request]:
+    return [Request(TEMPLATE, f"article {n}", plain, NoReceiver(), n) for n in range(count)]
 
 
-def drained(waiting: RequestQueue, now: float = 0.0) -> list[int]:
+def drained(queue: RequestQueue, now: float = 0.0) -> list[int]:
     rows = []
-    while asking := waiting.first(now):
-        waiting.take_first()
-        rows.append(asking.row)
+    while request := queue.peek(now):
+        queue.pop()
+        rows.append(request.row)
     return rows
 
 
-def test_those_to_try_again_come_first_and_those_that_rest_come_when_they_are_due() -> None:
-    waiting = RequestQueue(lambda: 5)
-    a, b, c, d, e = askings(5)
-    waiting.add([a, b])
-    waiting.again(c)
-    waiting.rest(d, until=20.0)
-    waiting.rest(e, until=10.0)
-    assert waiting.next_rest_ends == 10.0
-    assert drained(waiting, now=9.9) == [2, 0, 1]
-    assert not waiting.exhausted
-    assert drained(waiting, now=30.0) == [4, 3]
-    assert waiting.exhausted
+def test_retries_come_first_and_delayed_ones_when_they_are_due() -> None:
+    queue = RequestQueue(lambda: 5)
+    a, b, c, d, e = requests(5)
+    queue.add([a, b])
+    queue.add_retry(c)
+    queue.delay_retry(d, until=20.0)
+    queue.delay_retry(e, until=10.0)
+    assert queue.next_retry_at == 10.0
+    assert drained(queue, now=9.9) == [2, 0, 1]
+    assert not queue.exhausted
+    assert drained(queue, now=30.0) == [4, 3]
+    assert queue.exhausted
 
 
-def test_those_whom_nobody_waits_for_any_more_are_passed_over() -> None:
-    waiting = RequestQueue(lambda: 5)
-    a, b, c = askings(3)
-    waiting.add([a, b])
-    waiting.rest(c, until=1.0)
+def test_settled_requests_are_skipped() -> None:
+    queue = RequestQueue(lambda: 5)
+    a, b, c = requests(3)
+    queue.add([a, b])
+    queue.delay_retry(c, until=1.0)
     a.settled = c.settled = True
-    assert drained(waiting, now=2.0) == [1]
-    a, b, c = askings(3)
-    waiting.add([a, b])
-    waiting.rest(c, until=1.0)
+    assert drained(queue, now=2.0) == [1]
+    a, b, c = requests(3)
+    queue.add([a, b])
+    queue.delay_retry(c, until=1.0)
     b.settled = True
-    assert [asking.row for asking in waiting.clear()] == [0, 2]
-    assert waiting.exhausted
+    assert [request.row for request in queue.clear()] == [0, 2]
+    assert queue.exhausted
 
 
-def test_the_first_that_fits_is_brought_forward() -> None:
-    waiting = RequestQueue(lambda: 5)
-    waiting.add(askings(4))
-    assert waiting.bring_forward(lambda asking: asking.row >= 2)
-    assert drained(waiting) == [2, 0, 1, 3]
-    assert not waiting.bring_forward(lambda asking: True)
+def test_the_first_request_that_fits_is_brought_forward() -> None:
+    queue = RequestQueue(lambda: 5)
+    queue.add(requests(4))
+    assert queue.bring_forward(lambda request: request.row >= 2)
+    assert drained(queue) == [2, 0, 1, 3]
+    assert not queue.bring_forward(lambda request: True)
 
 
-async def test_room_is_given_in_turn_and_only_while_few_wait() -> None:
-    waiting = RequestQueue(lambda: 5)
+async def test_producers_are_admitted_in_turn_while_the_queue_is_short() -> None:
+    queue = RequestQueue(lambda: 5)
     admitted: list[int] = []
     read = [asyncio.Event() for _ in range(4)]
 
     async def feed(number: int) -> None:
-        async with waiting.room(10):
+        async with queue.room(10):
             admitted.append(number)
             await read[number].wait()
 
     feeders = [asyncio.create_task(feed(number)) for number in range(4)]
     await settle()
     assert admitted == [0]
-    assert not waiting.exhausted
-    waiting.add(askings(10))
+    assert not queue.exhausted
+    queue.add(requests(10))
     read[0].set()
     await settle()
     assert admitted == [0]
-    drained(waiting)
+    drained(queue)
     await settle()
     assert admitted == [0, 1]
     feeders[2].cancel()
@@ -83,26 +83,26 @@ async def test_room_is_given_in_turn_and_only_while_few_wait() -> None:
     read[3].set()
     await asyncio.gather(*feeders, return_exceptions=True)
     assert admitted == [0, 1, 3]
-    assert waiting.exhausted
+    assert queue.exhausted
 
 
-async def test_one_who_is_cancelled_as_he_is_let_in_leaves_his_room_to_others() -> None:
-    waiting = RequestQueue(lambda: 5)
+async def test_a_producer_cancelled_on_admission_releases_its_room() -> None:
+    queue = RequestQueue(lambda: 5)
 
     async def feed() -> None:
-        async with waiting.room(10):
+        async with queue.room(10):
             pass
 
-    async with waiting.room(10):
+    async with queue.room(10):
         feeder = asyncio.create_task(feed())
         await settle()
     feeder.cancel()
     await asyncio.gather(feeder, return_exceptions=True)
-    assert waiting.exhausted
+    assert queue.exhausted
     await asyncio.wait_for(feed(), 5)
 
 
 async def settle() -> None:
-    """Let every task go on as far as it can."""
+    """Let every task run as far as it can."""
     for _ in range(10):
         await asyncio.sleep(0)

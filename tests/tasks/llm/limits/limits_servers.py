@@ -1,4 +1,4 @@
-"""Endpoints without time: what becomes of a request that comes at a given moment."""
+"""Simulated endpoints: how a request that arrives at a given time ends."""
 
 import random
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from math import exp, inf
 from article_flows.tasks.llm.protocol.rate_headers import RateWindow
 
 REJECTION_S = 0.002
-"""How long a 429 takes."""
+"""Latency of a 429."""
 
 Latency = Callable[[], float]
 
@@ -24,13 +24,13 @@ def lognormal(median: float, seed: int, sigma: float = 0.5) -> Latency:
 
 def heavy(median: float, seed: int) -> Latency:
     """One in a hundred takes ten times as long."""
-    draw, usual = random.Random(seed + 1), lognormal(median, seed)
-    return lambda: usual() * (10.0 if draw.random() < 0.01 else 1.0)
+    draw, typical = random.Random(seed + 1), lognormal(median, seed)
+    return lambda: typical() * (10.0 if draw.random() < 0.01 else 1.0)
 
 
 @dataclass
 class Reply:
-    """What becomes of a request: it takes so long, and is a 429 if ``retry_after`` is given."""
+    """How a request ends: after ``seconds``, with a 429 if ``retry_after`` is set."""
 
     seconds: float
     retry_after: float | None = None
@@ -38,16 +38,16 @@ class Reply:
 
 @dataclass
 class Server:
-    """An endpoint; whatever is not set does not hold it back.
+    """An endpoint; limits that are not set do not apply.
 
     Attributes:
-        latency: seconds for a call.
-        slow_above: calls at once, beyond which latency grows in proportion.
-        room: calls at once, beyond which it answers 429.
-        noise: share of calls that are answered 429 at random.
-        bucket: requests it has a quota for.
-        slower: from then on (first) latency is so many times (second) what it was.
-        seed: of the noise.
+        latency: returns the seconds that a request takes.
+        slow_above: concurrent requests above which latency grows in proportion.
+        room: concurrent requests above which it answers 429.
+        noise: share of requests answered 429 at random.
+        bucket: the quota of requests.
+        slower: (time, factor): from then on, latency is multiplied.
+        seed: seed of the noise.
     """
 
     latency: Latency
@@ -82,9 +82,9 @@ class Bucket:
     """A token bucket at the provider.
 
     Attributes:
-        per_minute: what it gains, and calls its limit.
-        holds: what it can hold; a minute's worth unless told otherwise.
-        level: what it holds at first.
+        per_minute: refill rate, and the reported limit.
+        holds: capacity; by default a minute's worth.
+        level: initial level; by default full.
     """
 
     per_minute: float
@@ -120,11 +120,11 @@ class Bucket:
 
 @dataclass
 class FixedWindow(Bucket):
-    """A quota that is whole again at the end of each window.
+    """A quota that is reset at the end of each window.
 
     Attributes:
-        window_s: how long a window is.
-        phase_s: how much of the first one is over at the start.
+        window_s: length of a window.
+        phase_s: elapsed part of the first window at the start.
     """
 
     window_s: float = 60.0

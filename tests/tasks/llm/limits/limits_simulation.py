@@ -1,11 +1,11 @@
-"""A gateway without time: a heap of answers, so that an hour takes a second."""
+"""A simulated gateway in virtual time, so that an hour takes a second."""
 
 import random
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from math import inf
 
-from article_flows.tasks.llm.limits.concurrency import Concurrency
+from article_flows.tasks.llm.limits.concurrency import AdaptiveConcurrency
 from article_flows.tasks.llm.limits.rate_limiter import RateLimiter
 from article_flows.tasks.llm.protocol.rate_headers import RateHeaders
 from tests.tasks.llm.limits.limits_servers import REJECTION_S, Bucket, Latency, Server, fixed
@@ -13,14 +13,14 @@ from tests.tasks.llm.limits.limits_servers import REJECTION_S, Bucket, Latency, 
 
 @dataclass
 class Run:
-    """What a simulated run came to.
+    """The result of a simulated run.
 
     Attributes:
         seconds: from the first request to the last answer.
-        limited: calls answered 429.
-        calls: calls made.
-        flights: (moment, requests in flight) at each answer.
-        sends: (moment, amount) of each request.
+        limited: requests answered 429.
+        calls: requests sent.
+        flights: (time, requests in flight) at each answer.
+        sends: (time, amount) of each request.
     """
 
     seconds: float = 0.0
@@ -30,7 +30,7 @@ class Run:
     sends: list[tuple[float, float]] = field(default_factory=list)
 
     def mean_in_flight(self, since: float) -> float:
-        """The mean over time, from this share of the run on."""
+        """Return the mean over time, after this share of the run."""
         start = since * self.seconds
         area = last = 0.0
         for moment, in_flight in self.flights:
@@ -40,14 +40,14 @@ class Run:
         return area / (last - start)
 
 
-def run(server: Server, limit: Concurrency | int, calls: int, cpu_s: float = 0.0) -> Run:
-    """Make so many calls, as many at once as the limit says; after a 429 all wait as it asks.
+def run(server: Server, limit: AdaptiveConcurrency | int, calls: int, cpu_s: float = 0.0) -> Run:
+    """Send requests, as many at once as the limit allows; after a 429 all wait for its Retry-After.
 
     Args:
         server: the endpoint.
-        limit: a limit that learns, or one that does not.
-        calls: how many have to be answered.
-        cpu_s: what each answer costs the client, which has one core.
+        limit: an adaptive limit or a fixed one.
+        calls: requests to be answered.
+        cpu_s: CPU time per answer of the client, which has one core.
     """
     result = Run()
     heap: list[tuple[float, int, float, float | None]] = []
@@ -63,38 +63,38 @@ def run(server: Server, limit: Concurrency | int, calls: int, cpu_s: float = 0.0
         if not heap or (to_do and len(heap) < most and now < resume_at < heap[0][0]):
             now = resume_at
             continue
-        out = len(heap)
+        in_flight = len(heap)
         done, _, sent, retry_after = heappop(heap)
         now = idle_at = max(done, idle_at, now) + cpu_s
-        result.flights.append((now, out))
+        result.flights.append((now, in_flight))
         if retry_after is None:
             active -= 1
-            if isinstance(limit, Concurrency):
-                limit.answered(now - sent, out, now)
+            if isinstance(limit, AdaptiveConcurrency):
+                limit.record_answer(now - sent, in_flight, now)
         else:
             to_do, result.limited = to_do + 1, result.limited + 1
             resume_at = max(resume_at, now + retry_after)
-            if isinstance(limit, Concurrency):
-                limit.limited(out, now)
+            if isinstance(limit, AdaptiveConcurrency):
+                limit.record_rejection(in_flight, now)
     result.seconds = now
     return result
 
 
 @dataclass
 class Paced:
-    """A run through a Pacer.
+    """A run through a RateLimiter.
 
     Attributes:
         reserve: tokens that each request reserves.
-        use: tokens that it uses.
-        refunds: whether the provider gives back what was not used.
-        late_s: by how much a timer may be late.
-        jitter_s: by how much the way to the server may differ.
-        others: requests a second that others take from the same quota.
-        first: requests that may be out before anything is known.
+        use: tokens that each request uses.
+        refunds: whether the provider refunds unused tokens.
+        late_s: maximum delay of a timer.
+        jitter_s: maximum network delay.
+        others: requests per second that other clients take from the same quota.
+        first: requests that may be in flight before a limit is known.
     """
 
-    pacer: RateLimiter
+    limiter: RateLimiter
     requests: Bucket | None = None
     tokens: Bucket | None = None
     headers: bool = True
@@ -109,22 +109,22 @@ class Paced:
     seed: int = 0
 
     def run(self, calls: int, seconds: float = inf) -> Run:
-        """Send until so many are answered, or so much time has passed."""
-        draw, result, pacer = random.Random(self.seed), Run(), self.pacer
+        """Send until ``calls`` are answered or ``seconds`` have passed."""
+        draw, result, limiter = random.Random(self.seed), Run(), self.limiter
         heap: list[tuple[float, int, str, bool]] = []
         now = resume_at = others_at = 0.0
-        serial = out = answered = 0
+        serial = in_flight = answered = 0
         while answered < calls and now < seconds:
-            while pacer.known or out < self.first:
-                if now < resume_at or pacer.ready_in(self.reserve, now) > 0:
+            while limiter.has_limits or in_flight < self.first:
+                if now < resume_at or limiter.seconds_until_ready(self.reserve, now) > 0:
                     break
-                pacer.take(self.reserve, now)
+                limiter.reserve(self.reserve, now)
                 result.sends.append((now, self.reserve))
-                serial, out, result.calls = serial + 1, out + 1, result.calls + 1
+                serial, in_flight, result.calls = serial + 1, in_flight + 1, result.calls + 1
                 heappush(heap, (now + draw.random() * self.jitter_s, serial, "in", True))
             wake_at = inf
-            if pacer.known or out < self.first:
-                wake_at = max(resume_at, now + pacer.ready_in(self.reserve, now))
+            if limiter.has_limits or in_flight < self.first:
+                wake_at = max(resume_at, now + limiter.seconds_until_ready(self.reserve, now))
                 wake_at += draw.random() * self.late_s
             if heap and heap[0][0] <= wake_at:
                 now, number, kind, fine = heappop(heap)
@@ -141,18 +141,18 @@ class Paced:
                 done = now + (self.latency() if fine else REJECTION_S)
                 heappush(heap, (done, number, "out", fine))
                 continue
-            out -= 1
+            in_flight -= 1
             if self.headers:
-                pacer.learn(self._said(now), now)
+                limiter.update(self._reported(now), now)
             if fine:
                 answered += 1
-                pacer.settle(self.reserve, self.use, now)
+                limiter.settle(self.reserve, self.use, now)
                 if self.refunds and self.tokens:
                     self.tokens.left += self.reserve - self.use
             else:
                 result.limited += 1
-                pacer.settle(self.reserve, 0.0, now)
-                pacer.limited(now)
+                limiter.settle(self.reserve, 0.0, now)
+                limiter.record_rejection(now)
                 waits = [b.wait(a, now) for b, a in self._quotas() if b.left < a]
                 resume_at = now + max(waits, default=0.01)
         result.seconds = now
@@ -169,7 +169,7 @@ class Paced:
                 return False
         return all(bucket.admit(amount, now) for bucket, amount in self._quotas())
 
-    def _said(self, now: float) -> RateHeaders:
+    def _reported(self, now: float) -> RateHeaders:
         return RateHeaders(
             self.requests.window(now) if self.requests else None,
             self.tokens.window(now) if self.tokens else None,

@@ -1,4 +1,4 @@
-"""A budget is never exceeded, and nearly all of it is used."""
+"""A budget is never exceeded, and almost all of it is used."""
 
 import pytest
 from hypothesis import given
@@ -14,7 +14,7 @@ from tests.tasks.llm.gateway.gateway_support import (
     FAST,
     PRICE,
     TEMPLATE,
-    Nobody,
+    NoReceiver,
     OneResult,
     article,
     ending,
@@ -28,12 +28,12 @@ from tests.tasks.llm.gateway.gateway_support import (
 from tests.tasks.mock_endpoint.mock_support import running_endpoint
 
 
-def asking(text: str = "x") -> Request:
-    return Request(TEMPLATE, text, plain, Nobody())
+def request_for(text: str = "x") -> Request:
+    return Request(TEMPLATE, text, plain, NoReceiver())
 
 
 async def billed(url: str) -> float:
-    """US dollars by the endpoint's own count."""
+    """Return US dollars by the endpoint's own count."""
     stats = await stats_of(url)
     return PRICE.cost(Usage(stats["billed_prompt_tokens"], 0, stats["billed_completion_tokens"]))
 
@@ -47,7 +47,7 @@ async def billed(url: str) -> float:
     ],
     ids=["well", "faults", "lost answers"],
 )
-async def test_half_of_what_a_run_costs_is_used_and_not_exceeded(faults: Faults) -> None:
+async def test_half_the_cost_of_a_run_as_budget_is_used_but_not_exceeded(faults: Faults) -> None:
     async with running_endpoint() as url, gateway_to(url) as gateway:
         await endings(gateway, 400)
         whole = gateway.totals.cost_usd
@@ -66,18 +66,18 @@ async def test_half_of_what_a_run_costs_is_used_and_not_exceeded(faults: Faults)
     assert budget is not None
     assert spent <= whole / 2
     assert gateway.totals.cost_usd <= whole / 2
-    assert gateway.totals.cost_usd + budget.lost_usd >= 0.9 * whole / 2
+    assert gateway.totals.cost_usd + budget.written_off_usd >= 0.9 * whole / 2
 
 
-async def test_a_budget_that_is_enough_changes_nothing() -> None:
+async def test_a_sufficient_budget_changes_nothing() -> None:
     async with running_endpoint() as url, gateway_to(url, budget_usd=100.0) as gateway:
         assert len(of_kind(await endings(gateway, 50), Answer)) == 50
         assert not gateway.budget_spent
         assert gateway.stopped is None
 
 
-async def test_what_is_left_goes_to_an_article_that_is_short_enough() -> None:
-    worst = Budget(1.0, PRICE).worst_case(TEMPLATE, article(2))
+async def test_the_rest_of_the_budget_goes_to_an_article_that_is_short_enough() -> None:
+    worst = Budget(1.0, PRICE).worst_case_usd(TEMPLATE, article(2))
     async with (
         running_endpoint() as url,
         gateway_to(url, budget_usd=1.2 * worst, max_in_flight=1) as gateway,
@@ -104,20 +104,20 @@ async def test_a_budget_needs_a_price() -> None:
         )
 
 
-def test_the_worst_case_is_above_what_any_byte_level_vocabulary_makes_of_a_text() -> None:
+def test_the_worst_case_covers_any_byte_level_vocabulary() -> None:
     budget = Budget(1.0, PRICE)
     for text in ("word " * 50, "a1!" * 50, "桥梁获得批准" * 50, "🜨🜩" * 20):
         at_most = PRICE.cost(Usage(len(text.encode()) + TEMPLATE.head_bytes, 0, 200))
-        assert budget.worst_case(TEMPLATE, text) >= at_most
+        assert budget.worst_case_usd(TEMPLATE, text) >= at_most
 
 
-def test_an_answer_that_was_lost_keeps_its_worst_case() -> None:
+def test_the_worst_case_of_a_lost_answer_is_written_off() -> None:
     budget = Budget(1.0, PRICE)
-    one = asking()
-    held = budget.hold(one)
-    budget.lose(held)
-    assert budget.lost_usd == held
-    assert "held for answers that were lost" in budget.spent_words(0.1)
+    one = request_for()
+    reserved = budget.reserve(one)
+    budget.write_off(reserved)
+    assert budget.written_off_usd == reserved
+    assert "reserved for answers that were lost" in budget.exhausted_message(0.1)
 
 
 @given(
@@ -127,23 +127,23 @@ def test_an_answer_that_was_lost_keeps_its_worst_case() -> None:
         max_size=60,
     ),
 )
-def test_whatever_is_billed_up_to_the_worst_case_stays_within_the_budget(
+def test_bills_up_to_the_worst_case_never_exceed_the_budget(
     limit: float, calls: list[tuple[str, float, bool, int]]
 ) -> None:
-    """Calls overlap: each is settled when so many others have begun."""
+    """Requests overlap: each is settled once ``at_once`` others are in flight."""
     budget = Budget(limit, PRICE)
-    under_way: list[tuple[float, float, bool]] = []
+    in_flight: list[tuple[float, float, bool]] = []
     billed_usd = 0.0
     for text, share, lost, at_once in calls:
-        one = asking(text)
+        one = request_for(text)
         if budget.fits(one):
-            under_way.append((budget.hold(one), share, lost))
-        while len(under_way) > at_once:
-            held, part, gone = under_way.pop(0)
-            billed_usd += held * part
+            in_flight.append((budget.reserve(one), share, lost))
+        while len(in_flight) > at_once:
+            reserved, part, gone = in_flight.pop(0)
+            billed_usd += reserved * part
             if gone:
-                budget.lose(held)
+                budget.write_off(reserved)
             else:
-                budget.settle(held, held * part, NO_USAGE)
-    billed_usd += sum(held for held, _, _ in under_way)
+                budget.settle(reserved, reserved * part, NO_USAGE)
+    billed_usd += sum(reserved for reserved, _, _ in in_flight)
     assert billed_usd <= limit + 1e-12

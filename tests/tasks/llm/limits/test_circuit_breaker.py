@@ -1,4 +1,4 @@
-"""The circuit breaker: many articles that fail open it, one does not, and probes close it."""
+"""The circuit breaker: many failing articles open it, a single one does not, probes close it."""
 
 import asyncio
 import math
@@ -14,7 +14,7 @@ from tests.tasks.llm.gateway.gateway_support import (
     FAST,
     OK,
     TEMPLATE,
-    Nobody,
+    NoReceiver,
     article,
     completion_body,
     ending,
@@ -28,67 +28,69 @@ from tests.tasks.llm.gateway.gateway_support import (
 DOWN: Any = (500, {"error": {"message": "Down"}})
 
 
-def askings(count: int) -> list[Request]:
-    return [Request(TEMPLATE, article(n), plain, Nobody(), n) for n in range(count)]
+def requests(count: int) -> list[Request]:
+    return [Request(TEMPLATE, article(n), plain, NoReceiver(), n) for n in range(count)]
 
 
-def test_one_article_never_opens_it_and_ten_in_a_row_do() -> None:
+def test_ten_failing_articles_in_a_row_open_the_circuit_but_one_alone_never_does() -> None:
     breaker = CircuitBreaker(RetryPolicy())
-    alone, *others = askings(11)
+    alone, *others = requests(11)
     for _ in range(100):
-        breaker.failed(alone, 0.0)
-    assert not breaker.open
+        breaker.record_failure(alone, 0.0)
+    assert not breaker.is_open
     for other in others[:8]:
-        breaker.failed(other, 0.0)
-    breaker.answered()
+        breaker.record_failure(other, 0.0)
+    breaker.record_success()
     for other in others[:9]:
-        breaker.failed(other, 0.0)
-    assert not breaker.open
-    breaker.failed(others[9], 0.0)
-    assert breaker.open
+        breaker.record_failure(other, 0.0)
+    assert not breaker.is_open
+    breaker.record_failure(others[9], 0.0)
+    assert breaker.is_open
 
 
-def test_open_it_lets_one_probe_at_a_time_through_ever_more_rarely() -> None:
+def test_an_open_circuit_lets_single_probes_through_at_growing_intervals() -> None:
     policy = RetryPolicy()
     breaker = CircuitBreaker(policy)
-    articles = askings(30)
+    articles = requests(30)
     for each in articles[:10]:
-        breaker.failed(each, 0.0)
+        breaker.record_failure(each, 0.0)
     waits = []
     now = 0.0
     for probe in articles[10:]:
-        if breaker.hopeless:
+        if breaker.exhausted:
             break
-        waits.append(breaker.wait(now))
+        waits.append(breaker.seconds_until_probe(now))
         now += waits[-1]
-        assert breaker.wait(now) == 0
-        breaker.sent(probe)
-        assert breaker.wait(now) == math.inf
-        breaker.failed(articles[0], now)  # sent before it opened: says nothing of the probe
-        assert breaker.wait(now) == math.inf
-        breaker.failed(probe, now)
+        assert breaker.seconds_until_probe(now) == 0
+        breaker.record_sent(probe)
+        assert breaker.seconds_until_probe(now) == math.inf
+        breaker.record_failure(
+            articles[0], now
+        )  # Sent before it opened: says nothing about the probe.
+        assert breaker.seconds_until_probe(now) == math.inf
+        breaker.record_failure(probe, now)
     assert waits == [1, 2, 4, 8, 16, 20, 20]
-    breaker.answered()
-    assert not breaker.open
-    assert not breaker.hopeless
+    breaker.record_success()
+    assert not breaker.is_open
+    assert not breaker.exhausted
 
 
-def test_a_probe_that_was_given_up_makes_room_for_another() -> None:
+def test_a_cancelled_probe_makes_room_for_another() -> None:
     breaker = CircuitBreaker(RetryPolicy())
-    *failing, probe = askings(11)
+    *failing, probe = requests(11)
     for each in failing:
-        breaker.failed(each, 0.0)
-    breaker.sent(probe)
-    breaker.given_up(failing[0])
-    assert breaker.wait(100.0) == math.inf
-    breaker.given_up(probe)
-    assert breaker.wait(100.0) == 0
+        breaker.record_failure(each, 0.0)
+    breaker.record_sent(probe)
+    breaker.release(failing[0])
+    assert breaker.seconds_until_probe(100.0) == math.inf
+    breaker.release(probe)
+    assert breaker.seconds_until_probe(100.0) == 0
 
 
-async def test_an_endpoint_that_comes_back_is_gone_on_with_and_no_article_pays_for_it() -> None:
-    """All calls fail for a while: more often than an article may by itself."""
-    # As many attempts as no article uses up before ten have failed, on a busy machine either.
-    policy = RetryPolicy(attempts=4, base_s=0.002, cap_s=0.02, probes=12)
+async def test_an_outage_of_the_endpoint_fails_no_article() -> None:
+    """All requests fail for a while, more often than a single article may."""
+    # More attempts than any article uses up before ten have failed, even on a busy machine.
+    policy = RetryPolicy(max_attempts=4, base_s=0.002, cap_s=0.02, max_probes=12)
     async with (
         scripted(*[DOWN] * 18, OK) as script,
         gateway_to(script.base_url, retry=policy, max_in_flight=16) as gateway,
@@ -98,20 +100,20 @@ async def test_an_endpoint_that_comes_back_is_gone_on_with_and_no_article_pays_f
     assert len(of_kind(results, Answer)) == 40
 
 
-async def test_while_it_is_open_one_request_is_under_way_at_most() -> None:
-    policy = RetryPolicy(base_s=0.002, cap_s=0.01, probes=6)
+async def test_at_most_one_request_is_in_flight_while_the_circuit_is_open() -> None:
+    policy = RetryPolicy(base_s=0.002, cap_s=0.01, max_probes=6)
     most_at_once = 0
-    now_there = 0
+    active = 0
     seen = 0
 
     async def fail(_: web.BaseRequest) -> web.StreamResponse:
-        nonlocal most_at_once, now_there, seen
+        nonlocal most_at_once, active, seen
         seen += 1
-        now_there += 1
+        active += 1
         if seen > 30:
-            most_at_once = max(most_at_once, now_there)
+            most_at_once = max(most_at_once, active)
         await asyncio.sleep(0.005)
-        now_there -= 1
+        active -= 1
         return web.json_response({"error": {"message": "Down"}}, status=503)
 
     async with (
@@ -119,14 +121,14 @@ async def test_while_it_is_open_one_request_is_under_way_at_most() -> None:
         gateway_to(script.base_url, retry=policy, max_in_flight=20) as gateway,
     ):
         results = await asyncio.wait_for(endings(gateway, 100), 30)
-        # Those under way when it opened, and the probes.
-        assert seen <= 20 + 20 + policy.probes
+        # Those in flight when it opened, and the probes.
+        assert seen <= 20 + 20 + policy.max_probes
     assert most_at_once <= 20
     assert len(of_kind(results, RunStopped)) == 100
     assert "the endpoint does not answer: HTTP 503: Down" in str(gateway.stopped)
 
 
-async def test_a_lone_article_that_always_fails_is_a_failure_and_not_the_end_of_the_run() -> None:
+async def test_a_single_article_that_always_fails_does_not_stop_the_run() -> None:
     async def only_bridges(request: web.BaseRequest) -> web.StreamResponse:
         if b"odd" in await request.read():
             return web.json_response({"error": {"message": "Cannot do it"}}, status=500)
@@ -138,6 +140,6 @@ async def test_a_lone_article_that_always_fails_is_a_failure_and_not_the_end_of_
     ):
         failed = await ending(gateway, "odd")
         assert isinstance(failed, RequestFailed)
-        assert (failed.error.error_class, failed.attempts) == ("server_error", FAST.attempts)
+        assert (failed.error.error_class, failed.attempts) == ("server_error", FAST.max_attempts)
         assert gateway.stopped is None
         assert isinstance(await ending(gateway, "even"), Answer)

@@ -9,7 +9,7 @@ ANY_TEXT = st.text(st.characters(exclude_categories=[]))
 
 
 @given(ANY_TEXT, ANY_TEXT)
-def test_any_text_makes_a_request_even_with_half_a_surrogate_pair(system: str, user: str) -> None:
+def test_any_text_can_be_encoded_even_with_lone_surrogates(system: str, user: str) -> None:
     template = ChatTemplate("m", system, 100, temperature=0.5, response_format={"type": "text"})
     sent = orjson.loads(template.encode(user))
     assert sent == {**template.options(), "messages": template.messages(user)}
@@ -18,7 +18,7 @@ def test_any_text_makes_a_request_even_with_half_a_surrogate_pair(system: str, u
 
 
 @given(st.text())
-def test_text_without_lone_surrogates_is_left_as_it_is(text: str) -> None:
+def test_text_without_lone_surrogates_is_unchanged(text: str) -> None:
     assert well_formed(text) is text
     assert orjson.loads(ChatTemplate("m", "", 1).encode(text))["messages"][1]["content"] == text
 
@@ -32,9 +32,9 @@ def test_options_that_are_not_set_are_not_sent() -> None:
     assert ChatTemplate("m", "s", 7).options() == {"model": "m", "max_tokens": 7}
 
 
-def test_another_limit_is_in_the_encoded_request_under_the_endpoints_name_for_it() -> None:
+def test_another_output_limit_is_sent_under_the_endpoints_name_for_it() -> None:
     template = ChatTemplate("m", "s", 100, limit_field="max_completion_tokens")
-    assert orjson.loads(template.with_limit(200).encode("u"))["max_completion_tokens"] == 200
+    assert orjson.loads(template.with_output_limit(200).encode("u"))["max_completion_tokens"] == 200
     assert orjson.loads(template.encode("u"))["max_completion_tokens"] == 100
 
 
@@ -51,7 +51,7 @@ def test_another_limit_is_in_the_encoded_request_under_the_endpoints_name_for_it
         ("https://api.openai.com.example/v1", "max_tokens"),
     ],
 )
-def test_the_name_of_the_cap_goes_by_the_host(base_url: str, field: str) -> None:
+def test_the_name_of_the_output_limit_depends_on_the_host(base_url: str, field: str) -> None:
     assert limit_field_for(base_url) == field
 
 

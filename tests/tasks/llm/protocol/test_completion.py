@@ -25,14 +25,14 @@ from tests.tasks.llm.gateway.gateway_support import completion_body
         ("日本語 😀", "日本語 😀"),
     ],
 )
-def test_content_in_all_its_forms(content: Any, text: str | None) -> None:
+def test_content_is_read_in_all_its_forms(content: Any, text: str | None) -> None:
     body = completion_body()
     body["choices"][0]["message"]["content"] = content
     assert parse_completion(orjson.dumps(body)).text == text
 
 
-def test_half_a_surrogate_pair_in_an_answer_is_replaced() -> None:
-    """orjson refuses the whole answer, which is paid for."""
+def test_a_lone_surrogate_in_an_answer_is_replaced() -> None:
+    """orjson rejects the whole answer, which is billed."""
     body = orjson.dumps(completion_body("smile X")).replace(b"X", rb"\ud83d")
     completion = parse_completion(body)
     assert completion.text == "smile �"
@@ -56,7 +56,7 @@ def test_half_a_surrogate_pair_in_an_answer_is_replaced() -> None:
         ({"prompt_tokens": 12, "prompt_tokens_details": {"cached_tokens": 99}}, Usage(12, 12, 0)),
     ],
 )
-def test_odd_usage_loses_no_answer(usage: Any, counted: Usage) -> None:
+def test_an_invalid_usage_does_not_lose_the_answer(usage: Any, counted: Usage) -> None:
     body = orjson.dumps({**completion_body(), "usage": usage})
     assert parse_completion(body) == Completion("Fine.", "stop", counted, "m-1")
 
@@ -79,14 +79,14 @@ ANYTHING = st.recursive(
 @given(ANYTHING)
 @example(float("nan"))
 @example({"cached_tokens": float("inf"), "prompt_tokens": float("-inf")})
-def test_usage_is_whole_and_never_negative(usage: Any) -> None:
+def test_usage_is_an_integer_and_never_negative(usage: Any) -> None:
     for counted in (parse_usage(usage), parse_usage({"prompt_tokens_details": usage})):
         assert all(type(n) is int and n >= 0 for n in (counted.prompt, counted.completion))
         assert 0 <= counted.cached <= counted.prompt
 
 
 @given(ANYTHING, ANYTHING, ANYTHING, ANYTHING)
-def test_any_answer_is_a_completion_or_an_error(
+def test_any_response_gives_a_completion_or_an_error(
     message: Any, content: Any, finish: Any, rest: Any
 ) -> None:
     for choice in (message, {"message": message, "finish_reason": finish}, {"message": content}):
@@ -98,7 +98,7 @@ def test_any_answer_is_a_completion_or_an_error(
 @given(st.binary())
 @example(b"[" * 100_000)
 @example(b"\xff\xfe{}")
-def test_any_bytes_are_a_completion_or_an_error(body: bytes) -> None:
+def test_any_bytes_give_a_completion_or_an_error(body: bytes) -> None:
     _parse_or_fail(body)
 
 
@@ -111,11 +111,11 @@ def _parse_or_fail(body: bytes) -> None:
 
 
 @pytest.mark.parametrize("count", [1e19, 1e300, 2**63, "9" * 30])
-def test_absurd_counts_are_garbled(count: object) -> None:
+def test_absurd_counts_are_ignored(count: object) -> None:
     assert parse_usage({"prompt_tokens": count, "completion_tokens": 3}) == Usage(0, 0, 3)
 
 
-def test_what_an_endpoint_echoes_is_cleaned_of_key_and_control_characters() -> None:
+def test_keys_and_control_characters_are_removed_from_echoed_text() -> None:
     body = orjson.dumps(
         {
             "model": "Bearer sk-secret" + "m" * 5_000,
@@ -134,7 +134,7 @@ def test_what_an_endpoint_echoes_is_cleaned_of_key_and_control_characters() -> N
     assert len(completion.model) == 200
 
 
-def test_half_a_surrogate_pair_in_any_word_is_replaced() -> None:
+def test_lone_surrogates_in_names_are_replaced() -> None:
     body = (
         b'{"model":"m\\ud800","choices":[{"message":{"content":"x"},"finish_reason":"st\\ud800"}]}'
     )

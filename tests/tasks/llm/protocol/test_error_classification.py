@@ -29,7 +29,7 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 
 
 def of(status: int, error: Any = None, headers: dict[str, str] | None = None) -> LLMError:
-    """Classify an error in OpenAI's wrapping."""
+    """Classify an error in OpenAI's format."""
     return classify(status, headers or {}, orjson.dumps({"error": error or {}}))
 
 
@@ -65,7 +65,7 @@ def of(status: int, error: Any = None, headers: dict[str, str] | None = None) ->
         (422, {}, RejectedInput, "bad_request"),
     ],
 )
-def test_the_error_goes_by_status_and_code(
+def test_errors_are_classified_by_status_and_code(
     status: int, error: Any, kind: type[LLMError], error_class: str
 ) -> None:
     classified = of(status, error)
@@ -73,8 +73,8 @@ def test_the_error_goes_by_status_and_code(
     assert classified.error_class == error_class
 
 
-def test_a_request_that_no_wait_makes_fit_is_too_long_rather_than_limited() -> None:
-    """OpenAI's 429 for a prompt beyond a whole minute's tokens would be asked again for ever."""
+def test_a_request_larger_than_the_quota_is_too_long_and_not_rate_limited() -> None:
+    """OpenAI answers 429 to a prompt beyond a whole minute's tokens: retrying would never end."""
     message = (
         "Request too large for gpt-4o on tokens per min (TPM): Limit 30000, Requested 41000. "
         "The input or output tokens must be reduced in order to run successfully."
@@ -123,14 +123,14 @@ def test_the_message_is_found_in_every_usual_wrapping(body: Any, message: str) -
         (b'{"error": null}', 'HTTP 502: {"error": null}'),
     ],
 )
-def test_what_is_no_json_error_becomes_a_line_all_the_same(body: bytes, message: str) -> None:
+def test_a_body_that_is_not_json_gives_a_one_line_message(body: bytes, message: str) -> None:
     assert classify(502, {}, body).message == message
 
 
 @given(st.integers(300, 599), st.binary(), TEXT)
 @example(500, b"<" * 200_000, "")
 @example(500, bytes(range(256)) * 40_000, "\x1b[31m\x00\r\n")
-def test_any_body_becomes_one_short_printable_line(status: int, body: bytes, text: str) -> None:
+def test_any_body_gives_a_short_printable_line(status: int, body: bytes, text: str) -> None:
     for sent in (body, orjson.dumps({"error": {"message": text}}), orjson.dumps({"detail": text})):
         error = classify(status, {}, sent)
         assert error.message.isprintable()
@@ -145,7 +145,7 @@ JSON = st.recursive(
 
 
 @given(JSON)
-def test_any_json_is_some_error(document: Any) -> None:
+def test_any_json_gives_an_error(document: Any) -> None:
     body = orjson.dumps(document)
     assert isinstance(classify(400, {}, body), LLMError)
     assert isinstance(classify_wrapped(body), LLMError)
@@ -166,14 +166,14 @@ def test_any_json_is_some_error(document: Any) -> None:
         ({"code": 400, "message": "maximum context length is 5"}, RejectedInput),
     ],
 )
-def test_an_error_wrapped_in_a_200_is_taken_for_what_it_is(
+def test_an_error_wrapped_in_a_200_is_classified_by_its_content(
     error: Any, kind: type[LLMError]
 ) -> None:
     assert type(classify_wrapped(orjson.dumps({"error": error}))) is kind
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b"[]", b"null", b'{"id": "x", "choices": []}'])
-def test_a_200_that_is_nothing_known_is_transient(body: bytes) -> None:
+def test_an_unknown_200_is_transient(body: bytes) -> None:
     error = classify_wrapped(body)
     assert type(error) is Transient
     assert error.error_class == "bad_response"
@@ -181,18 +181,18 @@ def test_a_200_that_is_nothing_known_is_transient(body: bytes) -> None:
 
 @pytest.mark.parametrize("status", [301, 400, 401, 403, 404, 429, 500])
 @pytest.mark.parametrize("padding", [0, 290, 10_000])
-def test_a_key_that_the_server_repeats_is_blotted_out_whole(status: int, padding: int) -> None:
+def test_an_echoed_key_is_masked_completely(status: int, padding: int) -> None:
     text = f"{'x' * padding} Incorrect API key: {KEY}"
     for body in (orjson.dumps({"error": {"message": text}}), text.encode(), b"<p>" + text.encode()):
         message = classify(status, {"location": f"http://h/?key={KEY}"}, body, KEY).message
         assert KEY[:8] not in message
 
 
-def test_a_key_too_short_to_be_one_does_not_garble_messages() -> None:
+def test_a_secret_too_short_to_be_a_key_is_not_masked() -> None:
     assert one_line("extra text", "x") == "extra text"
 
 
-def test_limits_and_filters_are_not_permanent_but_refused_articles_are() -> None:
+def test_only_rejected_inputs_are_permanent() -> None:
     assert of(400, {"code": "content_filter"}).error_class in PERMANENT_CLASSES
     assert of(400, {"code": "context_length_exceeded"}).error_class in PERMANENT_CLASSES
     for status in (401, 404, 429, 500):
@@ -230,7 +230,7 @@ def test_limits_and_filters_are_not_permanent_but_refused_articles_are() -> None
         ),
     ],
 )
-def test_the_wait_that_the_endpoint_asks_for(
+def test_retry_after_is_read_from_the_headers(
     headers: dict[str, str], seconds: float | None
 ) -> None:
     assert retry_after(headers) == seconds
@@ -238,7 +238,7 @@ def test_the_wait_that_the_endpoint_asks_for(
     assert of(503, headers=headers).retry_after == seconds
 
 
-def test_a_date_is_in_gmt_whether_it_says_so_or_not(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_http_date_is_in_gmt_even_if_it_does_not_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1_800_000_000.0
     monkeypatch.setattr(time, "time", lambda: now)
     monkeypatch.setenv("TZ", "Asia/Tokyo")
@@ -275,7 +275,7 @@ VALUES = TEXT | DATES | NUMBERS | DURATIONS | st.just("0")
 @given(st.dictionaries(st.sampled_from(HEADERS), VALUES))
 @example({"retry-after": "Mon, 1 Jan 99999999999 00:00:00 GMT"})
 @example({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "9" * 400 + "s"})
-def test_no_header_makes_a_wait_that_is_negative_or_endless(headers: dict[str, str]) -> None:
+def test_no_header_gives_a_negative_or_infinite_wait(headers: dict[str, str]) -> None:
     seconds = retry_after(headers)
     assert seconds is None or (seconds >= 0 and math.isfinite(seconds))
 
@@ -302,5 +302,5 @@ def test_a_duration_is_finite_or_none(text: str) -> None:
         ("-1s", None),
     ],
 )
-def test_durations(text: str, seconds: float | None) -> None:
+def test_durations_are_parsed(text: str, seconds: float | None) -> None:
     assert duration(text) == seconds

@@ -24,7 +24,7 @@ MODELS = [
 
 
 def listed(model: str, base_url: str, usage: Usage) -> float:
-    """What genai-prices itself says."""
+    """Return what genai-prices itself calculates."""
     calculated = genai_prices.calc_price(
         genai_prices.Usage(
             input_tokens=usage.prompt,
@@ -45,7 +45,7 @@ def listed(model: str, base_url: str, usage: Usage) -> float:
     st.floats(0, 1),
     st.integers(0, 100_000),
 )
-def test_a_call_costs_what_genai_prices_says(
+def test_a_request_costs_what_genai_prices_calculates(
     model: tuple[str, str], prompt: int, share_cached: float, completion: int
 ) -> None:
     usage = Usage(prompt, int(prompt * share_cached), completion)
@@ -54,7 +54,7 @@ def test_a_call_costs_what_genai_prices_says(
     assert price.cost(usage) == pytest.approx(listed(*model, usage), rel=1e-9)
 
 
-def test_every_model_of_openai_and_google_costs_what_the_table_says() -> None:
+def test_every_model_of_openai_and_google_has_the_price_in_the_table() -> None:
     providers = {entry.id: entry for entry in data_snapshot.get_snapshot().providers}
     compared = 0
     for provider, url in (("openai", OPENAI), ("google", GOOGLE)):
@@ -67,13 +67,13 @@ def test_every_model_of_openai_and_google_costs_what_the_table_says() -> None:
     assert compared > 100
 
 
-def test_the_tier_goes_by_the_prompt_and_applies_to_every_token() -> None:
+def test_the_tier_depends_on_the_prompt_and_applies_to_every_token() -> None:
     price = Price((Rates(0, 1e-6, 1e-7, 2e-6), Rates(200_000, 2e-6, 2e-7, 4e-6)))
     assert price.cost(Usage(200_000, 0, 100)) == pytest.approx(0.2 + 0.0002)
     assert price.cost(Usage(200_001, 1, 100)) == pytest.approx(0.4 + 2e-7 + 0.0004)
 
 
-def test_a_price_by_hand_counts_cached_tokens_as_the_others_unless_told() -> None:
+def test_a_configured_price_applies_to_cached_tokens_by_default() -> None:
     usage = Usage(1_000_000, 500_000, 1_000_000)
     assert Price.per_million(1.0, 2.0).cost(usage) == pytest.approx(3.0)
     assert Price.per_million(1.0, 2.0, 0.5).cost(usage) == pytest.approx(2.75)
@@ -93,16 +93,16 @@ def test_a_price_by_hand_counts_cached_tokens_as_the_others_unless_told() -> Non
         ("\ud800", "not a url"),
     ],
 )
-def test_a_model_that_is_not_in_the_table_has_no_price(model: str, base_url: str) -> None:
+def test_an_unknown_model_has_no_price(model: str, base_url: str) -> None:
     assert Price.of_model(model, base_url) is None
 
 
-def test_a_known_model_behind_an_unknown_url_has_its_makers_price() -> None:
+def test_a_known_model_at_an_unknown_url_has_its_makers_price() -> None:
     at_proxy = Price.of_model("gpt-4o-mini", "https://llm-proxy.example/v1")
     assert at_proxy == Price.of_model("gpt-4o-mini", OPENAI)
 
 
-def test_nothing_costs_nothing_but_for_the_price_of_the_call_itself() -> None:
+def test_zero_tokens_cost_only_the_price_per_request() -> None:
     assert Price.per_million(1, 1).cost(NO_USAGE) == 0
     sonar = Price.of_model("sonar", "https://api.perplexity.ai")
     assert sonar is not None

@@ -15,7 +15,7 @@ OPENAI = {
 }
 
 
-def test_openai() -> None:
+def test_openais_headers_are_read() -> None:
     said = rate_headers(OPENAI)
     assert said
     assert said.requests == RateWindow(60, 59, 1.0)
@@ -26,14 +26,14 @@ def test_openai() -> None:
     ("text", "seconds"),
     [("2m59.56s", 179.56), ("7.66s", 7.66), ("12ms", 0.012), ("17", 17.0), ("soon", None)],
 )
-def test_resets_are_durations_in_any_style(text: str, seconds: float | None) -> None:
+def test_resets_are_read_as_durations_in_any_style(text: str, seconds: float | None) -> None:
     said = rate_headers(OPENAI | {"x-ratelimit-reset-requests": text})
     assert said
     assert said.requests
     assert said.requests.reset_s == pytest.approx(seconds)
 
 
-def test_anthropics_dates_count_from_the_answers_own_date() -> None:
+def test_anthropics_dates_are_relative_to_the_responses_own_date() -> None:
     said = rate_headers(
         {
             "date": "Tue, 05 Mar 2024 10:00:00 GMT",
@@ -47,7 +47,7 @@ def test_anthropics_dates_count_from_the_answers_own_date() -> None:
     assert said.tokens is None
 
 
-def test_a_date_in_the_past_is_now_and_one_without_a_date_is_not_known() -> None:
+def test_a_past_reset_is_now_and_one_without_a_date_header_is_unknown() -> None:
     past = {
         "anthropic-ratelimit-requests-limit": "1000",
         "anthropic-ratelimit-requests-reset": "2024-03-05T10:00:00Z",
@@ -59,7 +59,7 @@ def test_a_date_in_the_past_is_now_and_one_without_a_date_is_not_known() -> None
     assert dated.requests == RateWindow(1000, None, 0.0)
 
 
-def test_the_tighter_of_project_and_organisation_counts() -> None:
+def test_the_tighter_of_project_and_organisation_limit_applies() -> None:
     project = {
         "x-ratelimit-limit-project-tokens": "30000",
         "x-ratelimit-remaining-project-tokens": "29000",
@@ -70,7 +70,7 @@ def test_the_tighter_of_project_and_organisation_counts() -> None:
     assert said.tokens == RateWindow(30_000, 29_000, 2.0)
 
 
-def test_what_is_used_up_counts_before_what_is_small() -> None:
+def test_an_exhausted_limit_applies_before_a_lower_one() -> None:
     said = rate_headers(
         OPENAI | {"x-ratelimit-remaining-tokens": "0", "x-ratelimit-limit-project-tokens": "30000"}
     )
@@ -80,12 +80,12 @@ def test_what_is_used_up_counts_before_what_is_small() -> None:
 
 
 @pytest.mark.parametrize("limit", ["", "0", "-1", "nan", "inf", "-inf", "many", "1e400"])
-def test_a_limit_that_is_none_is_ignored(limit: str) -> None:
+def test_an_invalid_limit_is_ignored(limit: str) -> None:
     assert rate_headers({"x-ratelimit-limit-requests": limit, "date": "now"}) is None
 
 
 @given(st.dictionaries(st.sampled_from(sorted(OPENAI)), st.text()))
-def test_garbage_is_no_error(headers: dict[str, str]) -> None:
+def test_garbage_in_headers_is_not_an_error(headers: dict[str, str]) -> None:
     said = rate_headers(headers)
     for window in said or ():
         if window:

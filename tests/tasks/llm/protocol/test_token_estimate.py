@@ -12,12 +12,12 @@ from article_flows.tasks.llm.protocol.token_estimate import (
     ("text", "tokens"),
     [("", 0), ("a", 1), ("four", 1), ("fiver", 2), ("word " * 80, 100), ("你好世界", 4)],
 )
-def test_four_latin_characters_or_one_of_chinese_are_a_token(text: str, tokens: int) -> None:
+def test_four_latin_characters_or_one_chinese_character_are_a_token(text: str, tokens: int) -> None:
     assert estimate_tokens(text) == tokens
 
 
 @given(st.text(st.characters(codec="utf-8")))
-def test_the_lengths_alone_tell_the_same(text: str) -> None:
+def test_the_estimate_from_lengths_is_the_same(text: str) -> None:
     from_lengths = estimate_tokens_from_lengths(len(text), len(text.encode()))
     assert estimate_tokens(text) == from_lengths
     assert (from_lengths == 0) == (text == "")
@@ -28,5 +28,5 @@ def test_a_longer_text_never_has_fewer_tokens(head: str, tail: str) -> None:
     assert estimate_tokens(head) <= estimate_tokens(head + tail)
 
 
-def test_a_text_that_is_no_valid_unicode_has_tokens_too() -> None:
+def test_a_text_with_lone_surrogates_has_tokens() -> None:
     assert estimate_tokens("\ud800") == 1

@@ -1,4 +1,4 @@
-"""A server that writes what the script says, byte for byte, and notes what it reads."""
+"""A scripted server that sends exact bytes and records what it receives."""
 
 import asyncio
 import gc
@@ -43,7 +43,7 @@ def event_loop_policy(request: pytest.FixtureRequest) -> AbstractEventLoopPolicy
 
 @dataclass(frozen=True)
 class Say:
-    """Bytes to write, and what becomes of the connection then."""
+    """Bytes to send, and what happens to the connection afterwards."""
 
     data: bytes
     then: Literal["keep", "close", "reset"] = "keep"
@@ -51,7 +51,7 @@ class Say:
 
 @dataclass
 class RawServer:
-    """Gives its replies in turn, the last one for ever; a handler takes the connection over."""
+    """Sends its replies in turn, repeating the last; a handler takes over the connection."""
 
     replies: list[Say | bytes | Handler]
     port: int = 0
@@ -93,7 +93,7 @@ class RawServer:
         writer.write(say.data)
         await writer.drain()
         if say.then == "reset":
-            # Only after the client has read what came before.
+            # Only after the client has read the data.
             await asyncio.sleep(0.02)
             connection = writer.get_extra_info("socket")
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -134,19 +134,19 @@ async def pooled(
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Wait for what must come about soon."""
+    """Wait up to 5 s for a condition."""
     async with asyncio.timeout(5):
         while not condition():
             await asyncio.sleep(0.005)
 
 
 def connections_alive() -> int:
-    """How many of our connections have not been given back to the memory."""
+    """Return how many connection objects have not been freed."""
     return sum(isinstance(one, HttpConnection) for one in gc.get_objects())
 
 
 def self_signed(folder: Path) -> Path:
-    """A PEM file with a key and a certificate for this machine that nobody else has signed."""
+    """Write a PEM file with a key and a self-signed certificate for this machine."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
     now = datetime.now(UTC)
@@ -167,7 +167,7 @@ def self_signed(folder: Path) -> Path:
 
 
 def serving(pem: Path) -> ssl.SSLContext:
-    """A server's TLS with that certificate."""
+    """Return a server's TLS context with that certificate."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(pem)
     context.set_alpn_protocols(["h2", "http/1.1"])

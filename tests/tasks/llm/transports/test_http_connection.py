@@ -1,4 +1,4 @@
-"""Answers as servers send them, whole and broken, and cut into pieces at any byte."""
+"""Responses as servers send them: complete, broken, and split at any byte."""
 
 import asyncio
 import contextlib
@@ -17,7 +17,7 @@ from tests.tasks.llm.transports.http_support import OK, Say, pooled, raw_server
 
 
 class Wire(asyncio.Transport):
-    """A transport that keeps what is written, and whether it was closed."""
+    """A transport that records what is written, and whether it was closed."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class Wire(asyncio.Transport):
 
 
 async def ending(pieces: list[bytes], *, eof: bool = True) -> Response | HttpError:
-    """What a request ends with whose answer comes in these pieces, then the connection's end."""
+    """Return how a request ends whose response arrives in these pieces, then the end of stream."""
     connection = HttpConnection(lambda _: None)
     connection.connection_made(Wire())
     waiter = connection.send(b"GET / HTTP/1.1\r\n\r\n")
@@ -55,14 +55,14 @@ def chunked(*parts: bytes) -> bytes:
     return b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\nA: b\r\n\r\n"
 
 
-def packed(body: bytes, encoding: str) -> bytes:
+def compressed(body: bytes, encoding: str) -> bytes:
     head = f"HTTP/1.1 200 OK\r\nCONTENT-ENCODING: {encoding}\r\nContent-Length: {len(body)}\r\n\r\n"
     return head.encode() + body
 
 
 def raw_deflate(data: bytes) -> bytes:
-    packer = zlib.compressobj(wbits=-15)
-    return packer.compress(data) + packer.flush()
+    compressor = zlib.compressobj(wbits=-15)
+    return compressor.compress(data) + compressor.flush()
 
 
 EARLY = b"HTTP/1.1 103 Early Hints\r\nLink: x\r\nContent-Encoding: br\r\n\r\n"
@@ -90,17 +90,17 @@ BOMB = gzip.compress(bytes(17 << 20))
             200,
             b"ok",
         ),
-        (packed(gzip.compress(TEXT), "gzip"), 200, TEXT),
-        (packed(gzip.compress(TEXT) * 2, "x-gzip"), 200, TEXT * 2),
-        (packed(zlib.compress(TEXT), "deflate"), 200, TEXT),
-        (packed(raw_deflate(TEXT), "Deflate"), 200, TEXT),
-        (packed(gzip.compress(zlib.compress(TEXT)), "deflate, gzip"), 200, TEXT),
-        (packed(b"ok", "identity"), 200, b"ok"),
-        (packed(b"", "gzip"), 200, b""),
+        (compressed(gzip.compress(TEXT), "gzip"), 200, TEXT),
+        (compressed(gzip.compress(TEXT) * 2, "x-gzip"), 200, TEXT * 2),
+        (compressed(zlib.compress(TEXT), "deflate"), 200, TEXT),
+        (compressed(raw_deflate(TEXT), "Deflate"), 200, TEXT),
+        (compressed(gzip.compress(zlib.compress(TEXT)), "deflate, gzip"), 200, TEXT),
+        (compressed(b"ok", "identity"), 200, b"ok"),
+        (compressed(b"", "gzip"), 200, b""),
         (b"HTTP/1.1 200 OK\r\nX-Content-Encoding: br\r\nContent-Length: 2\r\n\r\nok", 200, b"ok"),
     ],
 )
-async def test_a_whole_answer(sent: bytes | Say, status: int, body: bytes) -> None:
+async def test_a_complete_response_is_returned(sent: bytes | Say, status: int, body: bytes) -> None:
     async with raw_server(sent) as server, pooled(server.url) as pool:
         for _ in range(2):
             answer = await pool.request("GET", "/", None)
@@ -113,40 +113,40 @@ LONG = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n"
 @pytest.mark.parametrize(
     ("sent", "fault", "words"),
     [
-        (Say(b"", "close"), "connection", "hung up"),
+        (Say(b"", "close"), "connection", "without a response"),
         (Say(b"", "reset"), "connection", "reset|Connection"),
         (Say(LONG + b"x", "reset"), "connection", "reset|Connection"),
-        (Say(LONG + b"x", "close"), "truncated", "broke off"),
-        (Say(b"HTTP/1.1 200 OK\r\nConte", "close"), "truncated", "broke off"),
-        (Say(b"HTTP/1.1 100 Continue\r\n\r\n", "close"), "truncated", "broke off"),
-        (Say(chunked(TEXT)[:-20], "close"), "truncated", "broke off"),
-        (chunked(b"x").replace(b"1;", b"zz;"), "truncated", "garbled"),
-        (b"SSH-2.0-OpenSSH_9.6\r\n", "connection", "no HTTP/1.1: SSH-2.0"),
-        (b"HTTP/2 200 OK\r\n\r\n", "connection", "no HTTP/1.1"),
-        (b"\x00\x00\x12\x04\x00\x00\x00\x00\x00", "connection", "no HTTP/1.1"),
+        (Say(LONG + b"x", "close"), "truncated", "cut short"),
+        (Say(b"HTTP/1.1 200 OK\r\nConte", "close"), "truncated", "cut short"),
+        (Say(b"HTTP/1.1 100 Continue\r\n\r\n", "close"), "truncated", "cut short"),
+        (Say(chunked(TEXT)[:-20], "close"), "truncated", "cut short"),
+        (chunked(b"x").replace(b"1;", b"zz;"), "truncated", "malformed"),
+        (b"SSH-2.0-OpenSSH_9.6\r\n", "connection", "not speak HTTP/1.1: SSH-2.0"),
+        (b"HTTP/2 200 OK\r\n\r\n", "connection", "not speak HTTP/1.1"),
+        (b"\x00\x00\x12\x04\x00\x00\x00\x00\x00", "connection", "not speak HTTP/1.1"),
         (
             b"HTTP/1.1 101 Switching\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
             "connection",
-            "no HTTP/1.1",
+            "not speak HTTP/1.1",
         ),
         (
             b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok",
             "connection",
-            "no HTTP/1.1",
+            "not speak HTTP/1.1",
         ),
-        (b"HTTP/1.1 200 OK\r\nX: " + b"x" * (257 << 10), "connection", "no end"),
-        (b"HTTP/1.1 103 Hints\r\nX: " + b"x" * 9_000 + b"\r\n\r\n", "truncated", "broke off"),
+        (b"HTTP/1.1 200 OK\r\nX: " + b"x" * (257 << 10), "connection", "headers are too long"),
+        (b"HTTP/1.1 103 Hints\r\nX: " + b"x" * 9_000 + b"\r\n\r\n", "truncated", "cut short"),
         (LONG.replace(b"1000", b"17000000") + bytes(17_000_000), "too_large", "over 16 MiB"),
         (Say(b"HTTP/1.0 200 OK\r\n\r\n" + bytes(17_000_000), "close"), "too_large", "over 16 MiB"),
-        (packed(BOMB, "gzip"), "too_large", "over 16 MiB"),
-        (packed(gzip.compress(BOMB), "gzip, gzip"), "too_large", "over 16 MiB"),
-        (packed(gzip.compress(TEXT)[:-9], "gzip"), "truncated", "broke off"),
-        (packed(b"\x1f\x8b" + TEXT, "gzip"), "truncated", "garbled"),
-        (packed(TEXT, "br"), "connection", "packed as br"),
+        (compressed(BOMB, "gzip"), "too_large", "over 16 MiB"),
+        (compressed(gzip.compress(BOMB), "gzip, gzip"), "too_large", "over 16 MiB"),
+        (compressed(gzip.compress(TEXT)[:-9], "gzip"), "truncated", "cut short"),
+        (compressed(b"\x1f\x8b" + TEXT, "gzip"), "truncated", "malformed"),
+        (compressed(TEXT, "br"), "connection", "compressed with br"),
     ],
 )
-async def test_a_broken_answer(sent: bytes | Say, fault: str, words: str) -> None:
-    say = sent if isinstance(sent, Say) or words != "broke off" else Say(sent, "close")
+async def test_a_broken_response_is_an_error(sent: bytes | Say, fault: str, words: str) -> None:
+    say = sent if isinstance(sent, Say) or words != "cut short" else Say(sent, "close")
     async with raw_server(say, OK) as server, pooled(server.url) as pool:
         with pytest.raises(HttpError, match=words) as caught:
             await pool.request("GET", "/", None)
@@ -155,7 +155,7 @@ async def test_a_broken_answer(sent: bytes | Say, fault: str, words: str) -> Non
         assert server.connections == 2
 
 
-async def test_headers_are_found_in_any_case_and_nowhere_else() -> None:
+async def test_headers_are_found_in_any_case_and_only_in_the_head() -> None:
     early = b"\r\nHTTP/1.1 103 Hints\r\nX-Early: 1\r\n\r\n"
     sent = (
         b"HTTP/1.1 429 Slow\r\nX-RateLimit-Reset:  6m0s \r\nLOCATION: /A\r\nretry-after: 1\r\n"
@@ -178,7 +178,7 @@ async def test_headers_are_found_in_any_case_and_nowhere_else() -> None:
     assert after_a_blank_line.headers == answer.headers
 
 
-# ---- In any pieces.
+# ---- Split at any byte.
 
 
 def cut(data: bytes, places: list[int]) -> list[bytes]:
@@ -197,7 +197,7 @@ HEADERS = st.lists(
 
 @st.composite
 def answers(draw: st.DrawFn) -> tuple[bytes, int, bytes, dict[str, str]]:
-    """A valid answer, and its status, body and headers."""
+    """A valid response, and its status, body and headers."""
     status = draw(st.sampled_from([200, 400, 429, 500]))
     body = draw(st.binary(max_size=200))
     more = {name.lower(): value.strip() for name, value in reversed(draw(HEADERS))}
@@ -216,7 +216,7 @@ def answers(draw: st.DrawFn) -> tuple[bytes, int, bytes, dict[str, str]]:
 
 
 @given(answers(), st.lists(st.integers(0, 2_000), max_size=12), st.booleans())
-async def test_an_answer_is_the_same_in_any_pieces(
+async def test_a_response_is_the_same_in_any_pieces(
     answer: tuple[bytes, int, bytes, dict[str, str]], places: list[int], by_byte: bool
 ) -> None:
     raw, status, body, headers = answer
@@ -229,14 +229,14 @@ async def test_an_answer_is_the_same_in_any_pieces(
 
 
 @given(answers(), st.integers(0, 2_000))
-async def test_an_answer_that_breaks_off_is_never_taken_for_whole(
+async def test_a_truncated_response_is_never_taken_for_complete(
     answer: tuple[bytes, int, bytes, dict[str, str]], place: int
 ) -> None:
     raw, status, body, _ = answer
     short = raw[: place % len(raw)]
     response = await ending([short])
     if isinstance(response, Response):
-        # Only where the end of the connection is the end of the body, as HTTP has it.
+        # Only if the end of the connection is the end of the body.
         assert not {"content-length", "transfer-encoding"} & response.headers.keys()
         assert body.startswith(response.body)
         assert response.status == status
@@ -245,17 +245,17 @@ async def test_an_answer_that_breaks_off_is_never_taken_for_whole(
 @given(st.lists(st.binary(max_size=60) | st.sampled_from([OK, EARLY, b"HTTP/1.1 ", b"\r\n\r\n"])))
 @example([b"HTTP/1.1 200 OK\r\nContent-Encoding\r\n\r\n"])
 @example([b"HTTP/1.1 101 x\r\n\r\n", OK])
-async def test_any_bytes_are_an_answer_or_an_error(pieces: list[bytes]) -> None:
+async def test_any_bytes_give_a_response_or_an_error(pieces: list[bytes]) -> None:
     assert isinstance(await ending(pieces), Response | HttpError)
 
 
 @given(st.binary(max_size=300), st.sampled_from(["gzip", "deflate", "gzip, deflate", "br", ","]))
-def test_any_packed_body_is_unpacked_or_an_error(body: bytes, encoding: str) -> None:
+def test_any_compressed_body_is_decompressed_or_an_error(body: bytes, encoding: str) -> None:
     with contextlib.suppress(HttpError):
         assert isinstance(Response(200, {b"content-encoding": encoding.encode()}, body).body, bytes)
 
 
-async def test_a_connection_takes_one_request_at_a_time_and_none_when_closed() -> None:
+async def test_a_connection_accepts_one_request_at_a_time_and_none_when_closed() -> None:
     lost: list[Any] = []
     connection = HttpConnection(lost.append)
     wire = Wire()
@@ -263,7 +263,7 @@ async def test_a_connection_takes_one_request_at_a_time_and_none_when_closed() -
     connection.send(b"one")
     with pytest.raises(HttpError, match="in use"):
         connection.send(b"two")
-    connection.cut(HttpError("timeout", "late"))
+    connection.abort(HttpError("timeout", "late"))
     connection.connection_lost(None)
     with pytest.raises(HttpError, match="closed"):
         connection.send(b"three")

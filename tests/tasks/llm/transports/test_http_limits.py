@@ -1,4 +1,4 @@
-"""The pool over real sockets: limits in time, TLS, and the end of the pool."""
+"""The pool over real sockets: timeouts, TLS and closing."""
 
 import asyncio
 import socket
@@ -22,7 +22,7 @@ from tests.tasks.llm.transports.http_support import (
     until,
 )
 
-# A fixture holds for the module that has its name: each test here runs on both loops.
+# Importing the fixture overrides pytest-asyncio's own: each test runs on both event loops.
 __all__ = ["event_loop_policy"]
 pytestmark = SILENCED
 
@@ -38,46 +38,46 @@ async def drip(reader: StreamReader, writer: StreamWriter) -> None:
         await asyncio.sleep(0.01)
 
 
-# ---- Limits in time.
+# ---- Timeouts.
 
 
-async def test_a_silent_server_is_given_up_on_and_its_connection_closed() -> None:
+async def test_a_silent_server_times_out_and_its_connection_is_closed() -> None:
     async with raw_server(never, OK) as server, pooled(server.url, timeout_s=0.1) as pool:
-        with pytest.raises(HttpError, match=r"no answer within 0\.1 s") as caught:
+        with pytest.raises(HttpError, match=r"no response within 0\.1 s") as caught:
             await pool.request("GET", "/", None)
         assert caught.value.fault == "timeout"
         await until(lambda: server.ended == 1)
         assert (await pool.request("GET", "/", None)).body == b"ok"
 
 
-async def test_a_dripping_body_is_no_stall_but_must_end() -> None:
+async def test_a_dripping_body_is_not_a_stall_but_must_end_in_time() -> None:
     async with raw_server(drip) as server, pooled(server.url, timeout_s=0.4) as pool:
-        pool.stall_s = 0.2
-        with pytest.raises(HttpError, match="no answer within"):
+        pool.stall_timeout_s = 0.2
+        with pytest.raises(HttpError, match="no response within"):
             await pool.request("GET", "/", None)
 
 
-async def test_a_limit_on_silence_holds_for_requests_under_way() -> None:
+async def test_the_stall_timeout_applies_to_requests_in_flight() -> None:
     async with raw_server(never) as server, pooled(server.url, timeout_s=60) as pool:
         call = asyncio.ensure_future(pool.request("GET", "/", None))
         await until(lambda: len(server.requests) == 1)
-        pool.stall_s = 0.05
-        with pytest.raises(HttpError, match=r"no byte for 0\.05 s") as caught:
+        pool.stall_timeout_s = 0.05
+        with pytest.raises(HttpError, match=r"no data for 0\.05 s") as caught:
             await call
         assert caught.value.fault == "timeout"
 
 
-async def test_silence_after_the_first_bytes_is_a_stall_too() -> None:
+async def test_silence_after_the_first_bytes_is_a_stall() -> None:
     async def fall_silent(reader: StreamReader, writer: StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nx")
         await reader.read()
 
-    async with raw_server(fall_silent) as server, pooled(server.url, stall_s=0.05) as pool:
-        with pytest.raises(HttpError, match="no byte for"):
+    async with raw_server(fall_silent) as server, pooled(server.url, stall_timeout_s=0.05) as pool:
+        with pytest.raises(HttpError, match="no data for"):
             await pool.request("GET", "/", None)
 
 
-async def test_an_answer_that_waited_while_the_loop_was_blocked_is_taken() -> None:
+async def test_a_response_that_arrived_while_the_loop_was_blocked_is_read() -> None:
     def answer() -> None:
         served, _ = listener.accept()
         with served:
@@ -89,17 +89,17 @@ async def test_an_answer_that_waited_while_the_loop_was_blocked_is_taken() -> No
     def block() -> None:
         ours.recv(1)
         blocked.set()
-        time.sleep(0.7)  # longer than any limit
+        time.sleep(0.7)  # Longer than any timeout.
 
     blocked = threading.Event()
     ours, theirs = socket.socketpair()
     with ours, theirs, socket.create_server(("127.0.0.1", 0)) as listener:
         server = asyncio.get_running_loop().run_in_executor(None, answer)
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        async with pooled(url, timeout_s=0.5, stall_s=0.4) as pool:
+        async with pooled(url, timeout_s=0.5, stall_timeout_s=0.4) as pool:
             call = asyncio.ensure_future(pool.request("GET", "/", None))
             await asyncio.sleep(0.1)
-            # In a callback for a socket: uvloop runs its timers next, and reads others only then.
+            # In a socket callback: uvloop runs its timers next, and reads other sockets only then.
             asyncio.get_running_loop().add_reader(ours, block)
             theirs.send(b"x")
             assert (await call).body == b"ok"
@@ -121,7 +121,7 @@ async def test_requests_over_tls_share_a_connection(tmp_path: Path) -> None:
         assert server.connections == 2
 
 
-async def test_the_default_trusts_what_the_environment_says_and_asks_for_http_1(
+async def test_the_default_context_uses_the_environment_and_negotiates_http_1(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pem = self_signed(tmp_path)
@@ -136,7 +136,7 @@ async def test_the_default_trusts_what_the_environment_says_and_asks_for_http_1(
         assert server.alpn == ["http/1.1"]
 
 
-async def test_a_tls_server_that_hangs_up_or_closes_while_idle(tmp_path: Path) -> None:
+async def test_a_tls_server_may_close_the_connection_at_any_time(tmp_path: Path) -> None:
     async def hang_up(reader: StreamReader, writer: StreamWriter) -> None:
         writer.close()
 
@@ -162,7 +162,7 @@ async def test_a_tls_server_that_hangs_up_or_closes_while_idle(tmp_path: Path) -
         assert (await pool.request("GET", "/", None)).body == b"ok"
 
 
-async def test_a_handshake_without_end_is_a_connection_that_does_not_open() -> None:
+async def test_an_endless_tls_handshake_is_a_connect_timeout() -> None:
     async with raw_server(never) as server:
         url = f"https://localhost:{server.port}"
         async with pooled(url, connect_timeout_s=0.1) as pool:
@@ -171,16 +171,16 @@ async def test_a_handshake_without_end_is_a_connection_that_does_not_open() -> N
             assert caught.value.fault == "connection"
 
 
-# ---- The end.
+# ---- Closing.
 
 
-async def test_closing_ends_what_is_under_way_and_everything_after() -> None:
+async def test_closing_ends_requests_in_flight_and_all_later_ones() -> None:
     async with raw_server(OK, never) as server, pooled(server.url) as pool:
         await pool.request("GET", "/", None)
         calls = [asyncio.ensure_future(pool.request("GET", "/", None)) for _ in range(3)]
         await until(lambda: len(server.requests) == 4)
         await pool.close()
-        assert not pool._open  # each has told that its socket is closed
+        assert not pool._open  # Each has reported that its socket is closed.
         for call in calls:
             with pytest.raises(HttpError, match="was closed"):
                 await call

@@ -1,4 +1,4 @@
-"""The pool over real sockets: which connection a request takes, and when it is given up."""
+"""The pool over real sockets: requests, and which connection they use."""
 
 import asyncio
 import gc
@@ -23,7 +23,7 @@ from tests.tasks.llm.transports.http_support import (
     until,
 )
 
-# A fixture holds for the module that has its name: each test here runs on both loops.
+# Importing the fixture overrides pytest-asyncio's own: each test runs on both event loops.
 __all__ = ["event_loop_policy"]
 pytestmark = SILENCED
 
@@ -32,10 +32,10 @@ async def never(reader: StreamReader, writer: StreamWriter) -> None:
     await reader.read()
 
 
-# ---- What is sent.
+# ---- Requests.
 
 
-async def test_a_request_is_what_the_server_expects() -> None:
+async def test_a_request_is_encoded_as_expected() -> None:
     async with (
         raw_server(OK) as server,
         pooled(f"{server.url}/v1/", headers={"Authorization": "Bearer k"}) as pool,
@@ -65,7 +65,7 @@ async def test_a_request_is_what_the_server_expects() -> None:
         ("http://bücher.example", "xn--bcher-kva.example"),
     ],
 )
-async def test_the_host_header_leaves_the_usual_port_out(
+async def test_the_host_header_omits_the_default_port(
     base_url: str, host: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with raw_server(OK) as server:
@@ -80,7 +80,7 @@ async def test_the_host_header_leaves_the_usual_port_out(
                 await pool.request("GET", "/", None)
                 assert f"\r\nHost: {host}\r\n".encode() in server.requests[0]
         async with pooled(base_url) as pool:
-            assert f"\r\nHost: {host}\r\n".encode() in pool._head("GET", "/")
+            assert f"\r\nHost: {host}\r\n".encode() in pool._encode_head("GET", "/")
 
 
 async def test_a_literal_ipv6_address_is_connected_to() -> None:
@@ -103,22 +103,24 @@ async def test_a_literal_ipv6_address_is_connected_to() -> None:
         ("http://h", {"X": "ü"}),
     ],
 )
-async def test_what_cannot_be_sent_is_refused(base_url: str, headers: dict[str, str]) -> None:
-    with pytest.raises(ValueError):  # noqa: PT011  # the pool's and yarl's own words
+async def test_invalid_urls_and_headers_are_rejected(
+    base_url: str, headers: dict[str, str]
+) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011  # The pool's and yarl's messages differ.
         HttpPool(base_url, headers, timeout_s=1)
 
 
-async def test_a_path_that_would_be_two_requests_is_refused() -> None:
+async def test_a_path_that_would_smuggle_a_request_is_rejected() -> None:
     async with raw_server(OK) as server, pooled(server.url) as pool:
         with pytest.raises(ValueError, match="cannot be sent"):
             await pool.request("GET", "/ HTTP/1.1\r\n\r\nGET /", None)
         assert not server.requests
 
 
-# ---- Which connection.
+# ---- Connections.
 
 
-async def test_one_after_another_takes_one_connection_and_leaves_nothing_behind() -> None:
+async def test_sequential_requests_share_a_connection_and_leak_no_objects() -> None:
     async with raw_server(OK) as server, pooled(server.url) as pool:
         for _ in range(20):
             await pool.request("POST", "/", b"x" * 10_000)
@@ -133,7 +135,7 @@ async def test_one_after_another_takes_one_connection_and_leaves_nothing_behind(
         assert server.connections == 1
 
 
-async def test_all_at_once_take_one_each_and_look_the_name_up_once(
+async def test_concurrent_requests_take_one_connection_each_and_share_a_dns_lookup(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     looked_up = 0
@@ -174,7 +176,7 @@ CLOSING = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok"
         Say(OK, "reset"),
     ],
 )
-async def test_a_connection_that_is_spent_or_has_more_to_say_is_not_used_again(
+async def test_a_closing_connection_or_one_with_unsolicited_data_is_not_reused(
     first: bytes | Say,
 ) -> None:
     async with raw_server(first, OK) as server, pooled(server.url) as pool:
@@ -187,7 +189,7 @@ async def test_a_connection_that_is_spent_or_has_more_to_say_is_not_used_again(
         await until(lambda: server.ended == 1)
 
 
-async def test_data_that_nobody_asked_for_ends_the_connection() -> None:
+async def test_unsolicited_data_ends_the_connection() -> None:
     async with raw_server(OK) as server, pooled(server.url) as pool:
         await pool.request("GET", "/", None)
         server.writers[0].write(OK)
@@ -196,7 +198,7 @@ async def test_data_that_nobody_asked_for_ends_the_connection() -> None:
         assert server.connections == 2
 
 
-async def test_a_connection_that_was_idle_for_long_is_closed_and_forgotten(
+async def test_an_idle_connection_is_closed_and_freed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("article_flows.tasks.llm.transports.http_pool.KEEPALIVE_S", 0.05)
@@ -209,7 +211,7 @@ async def test_a_connection_that_was_idle_for_long_is_closed_and_forgotten(
             await until(lambda: not connections_alive())
             await pool.request("GET", "/", None)
             assert server.connections == 2
-            # While the loop is blocked, nothing is closed; but it is too old all the same.
+            # While the loop is blocked nothing is closed, but the connection has expired.
             time.sleep(0.1)  # noqa: ASYNC251
             await pool.request("GET", "/", None)
             assert server.connections == 3
@@ -217,7 +219,7 @@ async def test_a_connection_that_was_idle_for_long_is_closed_and_forgotten(
         gc.enable()
 
 
-async def test_a_caller_who_is_cancelled_leaves_no_answer_for_the_next() -> None:
+async def test_a_cancelled_request_leaves_no_response_for_the_next() -> None:
     async with raw_server(never, OK) as server, pooled(server.url) as pool:
         call = asyncio.ensure_future(pool.request("GET", "/", None))
         await until(lambda: len(server.requests) == 1)
@@ -228,7 +230,7 @@ async def test_a_caller_who_is_cancelled_leaves_no_answer_for_the_next() -> None
         assert (await pool.request("GET", "/", None)).body == b"ok"
 
 
-async def test_an_answer_that_comes_before_the_request_is_written_is_taken() -> None:
+async def test_a_response_before_the_request_is_fully_written_is_read() -> None:
     async def refuse(reader: StreamReader, writer: StreamWriter) -> None:
         writer.write(b"HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\nbig")
         await asyncio.sleep(60)
@@ -240,18 +242,18 @@ async def test_an_answer_that_comes_before_the_request_is_written_is_taken() -> 
         assert server.connections == 2
 
 
-async def test_an_end_that_comes_before_the_request_is_written_is_seen() -> None:
+async def test_an_end_of_stream_before_the_request_is_fully_written_is_noticed() -> None:
     async def end(reader: StreamReader, writer: StreamWriter) -> None:
         writer.write(b"HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\nb")
         writer.write_eof()
         await asyncio.sleep(60)
 
     async with raw_server(end) as server, pooled(server.url) as pool:
-        with pytest.raises(HttpError, match="broke off"):
+        with pytest.raises(HttpError, match="cut short"):
             await pool.request("POST", "/", b"x" * (32 << 20))
 
 
-async def test_a_big_request_arrives_whole() -> None:
+async def test_a_large_request_arrives_complete() -> None:
     body = bytes(range(256)) * (8 << 12)
     async with raw_server(OK) as server, pooled(server.url) as pool:
         await pool.request("POST", "/", body)

@@ -1,4 +1,4 @@
-"""The pool through HTTP proxies: tunnels to https servers, whole URLs for http ones."""
+"""The pool through HTTP proxies: tunnels to https servers, absolute URLs for http ones."""
 
 import asyncio
 import ssl
@@ -24,17 +24,17 @@ from tests.tasks.llm.transports.http_support import (
     until,
 )
 
-# A fixture holds for the module that has its name: each test here runs on both loops.
+# Importing the fixture overrides pytest-asyncio's own: each test runs on both event loops.
 __all__ = ["event_loop_policy"]
 pytestmark = SILENCED
 
 KEY = {"Authorization": "Bearer k"}
-PASSWORD = "s3cr3t"  # a test's
+PASSWORD = "s3cr3t"  # Not a real one.
 
 
 @dataclass
 class Proxy:
-    """A proxy that opens tunnels to this machine, or gives another answer."""
+    """A proxy that opens tunnels to this machine, or sends another response."""
 
     answer: bytes
     port: int = 0
@@ -111,7 +111,7 @@ async def test_requests_to_an_https_server_share_a_tunnel(scheme: str, tmp_path:
         await until(lambda: (server.ended, proxy.ended) == (1, 1))
 
 
-async def test_a_proxy_is_told_the_whole_url_of_an_http_server() -> None:
+async def test_a_proxy_gets_the_absolute_url_of_an_http_server() -> None:
     async with (
         raw_server(OK) as proxy,
         pooled(
@@ -129,11 +129,11 @@ async def test_a_proxy_is_told_the_whole_url_of_an_http_server() -> None:
     [
         (b"HTTP/1.1 407 Who are you\r\n\r\n", "the proxy answers 407 Who are you"),
         (b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 1\r\n\r\nx", "answers 502 Bad Gateway"),
-        (b"SSH-2.0-OpenSSH_9.6\r\n", "no whole answer"),
-        (b"x" * 100_000, "no whole answer"),
+        (b"SSH-2.0-OpenSSH_9.6\r\n", "no complete response"),
+        (b"x" * 100_000, "no complete response"),
     ],
 )
-async def test_a_proxy_that_opens_no_tunnel_is_named_with_the_reason(
+async def test_the_error_names_a_proxy_that_opens_no_tunnel_and_the_reason(
     answer: bytes, words: str
 ) -> None:
     async with (
@@ -151,7 +151,7 @@ async def test_a_proxy_that_opens_no_tunnel_is_named_with_the_reason(
         await until(lambda: proxy.ended == 1)
 
 
-async def test_a_silent_proxy_is_given_up_on_and_its_connection_closed() -> None:
+async def test_a_silent_proxy_times_out_and_its_connection_is_closed() -> None:
     async with (
         proxying(b"") as proxy,
         pooled(
@@ -163,7 +163,7 @@ async def test_a_silent_proxy_is_given_up_on_and_its_connection_closed() -> None
         await until(lambda: proxy.ended == 1)
 
 
-async def test_a_server_behind_a_tunnel_must_have_a_certificate(tmp_path: Path) -> None:
+async def test_a_server_behind_a_tunnel_must_have_a_trusted_certificate(tmp_path: Path) -> None:
     async with (
         raw_server(OK, tls=serving(self_signed(tmp_path))) as server,
         proxying() as proxy,
@@ -175,7 +175,7 @@ async def test_a_server_behind_a_tunnel_must_have_a_certificate(tmp_path: Path) 
         await until(lambda: proxy.ended == 1)
 
 
-async def test_a_proxy_that_is_not_http_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_socks_proxy_stops_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("https_proxy", "HTTPS_PROXY"):
         monkeypatch.setenv(name, "socks5://127.0.0.1:1080")
     error = await error_of(over_http, "https://far.example/v1")

@@ -1,4 +1,4 @@
-"""All transports over real HTTP: what is sent, where it may go, and what the probe minds."""
+"""All transports over real HTTP: requests, redirects and proxies, the probe, the key."""
 
 import logging
 import traceback
@@ -38,7 +38,7 @@ async def completion_of(make: Make, script: Script) -> Completion:
 
 
 @every
-async def test_a_completion_and_what_was_sent_for_it(make: Make) -> None:
+async def test_a_request_is_sent_and_its_completion_parsed(make: Make) -> None:
     body = completion_body(
         usage={
             "prompt_tokens": 100,
@@ -69,7 +69,7 @@ async def test_without_a_key_no_authorization_is_sent(key: str | None) -> None:
 
 
 async def test_white_space_around_the_key_is_not_sent() -> None:
-    """A key is often read from a file that ends with a line break."""
+    """Keys are often read from files that end with a line break."""
     async with scripted((200, completion_body())) as script:
         async with opened(over_http(script.base_url, f" {KEY}\n", 5)) as transport:
             await transport.complete(TEMPLATE, "x")
@@ -78,7 +78,7 @@ async def test_white_space_around_the_key_is_not_sent() -> None:
 
 @every
 @pytest.mark.parametrize("key", [f"{KEY}\nX-Evil: 1", f"{KEY}…", f"{KEY}\x00"])
-async def test_a_key_that_no_header_can_carry_is_refused(make: Make, key: str) -> None:
+async def test_a_key_that_is_invalid_in_a_header_is_rejected(make: Make, key: str) -> None:
     async with scripted((200, completion_body())) as script:
         error = await error_of(make, script.base_url, key=key)
         assert isinstance(error, EndpointUnavailable)
@@ -87,7 +87,7 @@ async def test_a_key_that_no_header_can_carry_is_refused(make: Make, key: str) -
 
 
 @every
-async def test_half_a_surrogate_pair_in_an_article_does_not_stop_it(make: Make) -> None:
+async def test_a_lone_surrogate_in_an_article_does_not_stop_it(make: Make) -> None:
     async with (
         scripted((200, completion_body())) as script,
         opened(make(script.base_url)) as transport,
@@ -97,7 +97,7 @@ async def test_half_a_surrogate_pair_in_an_article_does_not_stop_it(make: Make) 
 
 
 @every
-async def test_the_mock_endpoint_gives_all_the_same(make: Make) -> None:
+async def test_the_mock_endpoint_gives_all_transports_the_same_completion(make: Make) -> None:
     async with (
         running_endpoint(api_key=KEY) as url,
         opened(make(url)) as transport,
@@ -116,7 +116,7 @@ async def test_the_mock_endpoint_gives_all_the_same(make: Make) -> None:
         assert first.usage.completion + second.usage.completion == stats["billed_completion_tokens"]
 
 
-# ---- Where a request may go.
+# ---- Redirects and proxies.
 
 
 @every
@@ -133,7 +133,7 @@ async def test_no_redirect_is_followed(make: Make, status: int) -> None:
 
 
 @every
-async def test_a_probe_follows_no_redirect_either(make: Make) -> None:
+async def test_a_probe_follows_no_redirect(make: Make) -> None:
     async with scripted((200, b"{}")) as other:
         async with (
             scripted((307, b"", {"Location": other.base_url})) as script,
@@ -144,10 +144,10 @@ async def test_a_probe_follows_no_redirect_either(make: Make) -> None:
     assert not other.seen
 
 
-async def test_the_proxy_of_the_environment_is_used_but_for_this_machine(
+async def test_the_environments_proxy_is_used_except_for_loopback_addresses(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """And ~/.netrc is not: with trust_env, an entry there would meet the bearer token and fail."""
+    """~/.netrc is ignored: with trust_env, an entry there would conflict with the bearer token."""
     netrc = tmp_path / "netrc"
     netrc.write_text("default login somebody password else\n")
     monkeypatch.setenv("NETRC", str(netrc))
@@ -167,7 +167,7 @@ async def test_the_proxy_of_the_environment_is_used_but_for_this_machine(
         assert len(near.seen) == 1
 
 
-def test_a_proxy_is_named_for_what_is_elsewhere_only(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_proxy_for_ignores_loopback_and_no_proxy_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("http_proxy", "https_proxy", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
@@ -202,7 +202,7 @@ def test_a_proxy_is_named_for_what_is_elsewhere_only(monkeypatch: pytest.MonkeyP
         (402, {}, True),
     ],
 )
-async def test_a_probe_minds_only_what_stops_every_call(
+async def test_a_probe_fails_only_on_errors_that_affect_every_request(
     make: Make, status: int, body: Any, stops: bool
 ) -> None:
     async with scripted((status, body)) as script, opened(make(script.base_url)) as transport:
@@ -243,14 +243,14 @@ async def test_a_transport_can_be_closed_twice_and_before_its_first_call() -> No
         await transport.close()
 
 
-async def test_an_answer_without_end_is_given_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("article_flows.tasks.llm.transports.http_response.LARGEST_BODY", 1_000)
+async def test_an_endless_response_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("article_flows.tasks.llm.transports.http_response.MAX_BODY_BYTES", 1_000)
     async with scripted((200, completion_body("x" * 2_000))) as script:
         error = await error_of(over_http, script.base_url)
     assert error.error_class == "too_large"
 
 
-# ---- What a provider says of its limits.
+# ---- Rate limit headers.
 
 
 DATE = "Sun, 22 Nov 2026 16:09:13 GMT"

@@ -1,4 +1,4 @@
-"""What goes wrong on the way: the same errors over all transports, and no key in any."""
+"""Errors are the same over all transports, and none contains the key."""
 
 import asyncio
 import socket
@@ -82,7 +82,7 @@ every = pytest.mark.parametrize("make", EVERY)
         ),
     ],
 )
-async def test_a_200_without_an_answer(
+async def test_a_200_without_a_completion_is_an_error(
     make: Make, body: Any, kind: type[LLMError], error_class: str, usage: Usage
 ) -> None:
     async with scripted((200, body)) as script:
@@ -104,7 +104,7 @@ async def test_a_200_without_an_answer(
         (500, b"", "server_error", "HTTP 500"),
     ],
 )
-async def test_an_error_status(
+async def test_an_error_status_is_classified(
     make: Make, status: int, body: Any, error_class: str, message: str
 ) -> None:
     async with scripted((status, body)) as script:
@@ -114,7 +114,7 @@ async def test_an_error_status(
 
 
 @every
-async def test_the_wait_that_is_asked_for_comes_with_the_error(make: Make) -> None:
+async def test_retry_after_is_part_of_the_error(make: Make) -> None:
     async with scripted((429, {}, {"Retry-After": "7"})) as script:
         assert (await error_of(make, script.base_url)).retry_after == 7.0
 
@@ -135,7 +135,7 @@ async def test_the_wait_that_is_asked_for_comes_with_the_error(make: Make) -> No
         (Faults(tpm=100), "too_long"),
     ],
 )
-async def test_a_fault_has_the_same_class_over_all(
+async def test_a_fault_has_the_same_class_over_all_transports(
     make: Make, faults: Faults, error_class: str
 ) -> None:
     async with running_endpoint(faults) as url:
@@ -150,13 +150,13 @@ async def test_a_stall_is_a_timeout(make: Make) -> None:
 
 
 @every
-async def test_a_call_without_a_byte_for_too_long_is_given_up_before_its_time(make: Make) -> None:
+async def test_a_stalled_request_ends_before_its_timeout(make: Make) -> None:
     async with (
         running_endpoint(Faults(stall=1.0)) as url,
         opened(make(url, timeout_s=60.0)) as transport,
     ):
-        transport.stall_s = 0.1
-        with pytest.raises(Transient, match=r"timeout: no byte for 0\.1 s"):
+        transport.stall_timeout_s = 0.1
+        with pytest.raises(Transient, match=r"timeout: no data for 0\.1 s"):
             await transport.complete(TEMPLATE, "x")
 
 
@@ -174,7 +174,7 @@ async def test_a_body_that_drips_is_a_timeout(make: Make) -> None:
 
 
 @every
-async def test_chunks_that_break_off_are_an_answer_cut_short(make: Make) -> None:
+async def test_an_incomplete_body_is_truncated(make: Make) -> None:
     async def break_off(request: web.BaseRequest) -> web.StreamResponse:
         response = web.StreamResponse()
         response.enable_chunked_encoding()
@@ -209,7 +209,7 @@ async def test_a_server_that_hangs_up_is_transient(make: Make) -> None:
 
 
 @every
-async def test_a_server_that_speaks_no_http_and_repeats_the_key(make: Make) -> None:
+async def test_a_key_echoed_by_a_server_that_does_not_speak_http_is_masked(make: Make) -> None:
     async def babble(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(f"Bearer {KEY}\r\n\r\n".encode())
@@ -224,7 +224,7 @@ async def test_a_server_that_speaks_no_http_and_repeats_the_key(make: Make) -> N
 
 
 @every
-async def test_a_port_where_nobody_listens(make: Make) -> None:
+async def test_a_closed_port_is_a_connection_error(make: Make) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -232,7 +232,7 @@ async def test_a_port_where_nobody_listens(make: Make) -> None:
     assert (type(error), error.error_class) == (Transient, "connection")
 
 
-async def test_an_unreachable_endpoint_is_named_with_the_reason() -> None:
+async def test_the_error_names_an_unreachable_endpoint_and_the_reason() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -244,7 +244,7 @@ async def test_an_unreachable_endpoint_is_named_with_the_reason() -> None:
         assert "None" not in error.message
 
 
-async def test_a_connection_that_does_not_open_is_told_from_a_slow_answer(
+async def test_a_connect_timeout_is_distinct_from_a_slow_response(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("article_flows.tasks.llm.transports.http_pool.CONNECT_TIMEOUT_S", 0.2)
@@ -264,11 +264,11 @@ async def test_a_connection_that_does_not_open_is_told_from_a_slow_answer(
 
 
 @pytest.mark.parametrize("url", ["nonsense", "http:///v1", "http://[::1/v1", "ftp://h/v1"])
-async def test_what_is_no_url_is_no_crash(url: str) -> None:
+async def test_an_invalid_url_is_an_error(url: str) -> None:
     assert (await error_of(over_http, url)).error_class in ("no_such_url", "connection")
 
 
-async def test_plain_http_where_tls_is_expected_says_so() -> None:
+async def test_the_error_mentions_tls_if_the_server_speaks_plain_http() -> None:
     async with scripted((200, completion_body())) as script:
         error = await error_of(over_http, script.base_url.replace("http:", "https:"))
     assert error.error_class == "connection"
@@ -276,7 +276,7 @@ async def test_plain_http_where_tls_is_expected_says_so() -> None:
     assert "SSL" in error.message or "record" in error.message
 
 
-async def test_a_certificate_of_ones_own_is_named_as_the_reason(tmp_path: Path) -> None:
+async def test_the_error_names_a_self_signed_certificate_as_the_reason(tmp_path: Path) -> None:
     async with raw_server(b"", tls=serving(self_signed(tmp_path))) as server:
         error = await error_of(over_http, f"https://localhost:{server.port}/v1")
     assert "certificate verify failed" in error.message.lower()

@@ -1,4 +1,4 @@
-"""What is particular to the transport over the official client; the rest is in test_transport."""
+"""Tests specific to the OpenAI transport; test_http_transport.py runs the common ones."""
 
 import openai
 import pytest
@@ -9,14 +9,14 @@ from tests.tasks.llm.gateway.gateway_support import KEY, TEMPLATE, completion_bo
 
 
 @pytest.mark.parametrize("retries", [1, 2])
-def test_a_client_that_retries_by_itself_is_refused(retries: int) -> None:
+def test_a_client_that_retries_is_rejected(retries: int) -> None:
     client = openai.AsyncOpenAI(api_key=KEY, max_retries=retries)
     with pytest.raises(ValueError, match="max_retries=0"):
         OpenAITransport(client)
 
 
 @pytest.mark.parametrize("status", [408, 409, 429, 500, 503])
-async def test_what_the_client_would_retry_is_sent_once(status: int) -> None:
+async def test_statuses_that_the_client_would_retry_are_sent_once(status: int) -> None:
     async with scripted((status, {}, {"Retry-After": "0"})) as script:
         client = openai.AsyncOpenAI(base_url=script.base_url, api_key=KEY, max_retries=0)
         async with opened(OpenAITransport(client)) as transport:
@@ -26,7 +26,7 @@ async def test_what_the_client_would_retry_is_sent_once(status: int) -> None:
 
 
 async def test_azures_client_keeps_its_paths_and_its_key_does_not_follow_a_redirect() -> None:
-    """httpx drops only Authorization on the way to another host; Azure's key is in api-key."""
+    """On a redirect to another host httpx drops only Authorization; Azure's key is in api-key."""
     async with scripted((200, completion_body())) as other:
         moved = (307, b"", {"Location": f"{other.base_url}/x"})
         async with scripted((200, completion_body()), moved) as script:
