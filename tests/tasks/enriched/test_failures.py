@@ -5,7 +5,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from article_flows.tasks.enriched.failures import settle_failures
+from article_flows.tasks.enriched.failures import compact_failures
 from article_flows.tasks.enriched.table import FAILURE_SCHEMA
 from article_flows.tasks.lake.lake import Lake
 from article_flows.tasks.summarize.open_job import open_table
@@ -71,13 +71,13 @@ def test_rows_that_a_crash_left_twice_are_settled_and_a_settled_table_is_left_al
     lake: Lake,
 ) -> None:
     table, _ = open_table(asking(lake, "http://127.0.0.1:1/v1"))
-    assert settle_failures(table).equals(FAILURE_SCHEMA.empty_table())
+    assert compact_failures(table).equals(FAILURE_SCHEMA.empty_table())
     articles = pq.read_table(at(lake, lake.articles))
     outcomes = [failure(text, "too_long") for text in articles["content_hash"].to_pylist()]
     for name in ("1", "2"):
         write_outcomes(table, articles, outcomes, name)
-    assert settle_failures(table).num_rows == 3
+    assert compact_failures(table).num_rows == 3
     (part,) = lake.parts(table.failures)
-    assert settle_failures(table).num_rows == 3
+    assert compact_failures(table).num_rows == 3
     assert lake.parts(table.failures) == [part]
     assert pq.read_schema(str(part)).equals(FAILURE_SCHEMA)

@@ -57,16 +57,16 @@ def test_the_gateways_words_become_outcomes_with_all_that_they_cost() -> None:
     assert (outcome.fields, outcome.model, outcome.attempts) == ({"a": 1}, "m-2", 2)
     assert (outcome.prompt_tokens, outcome.cached_tokens, outcome.completion_tokens) == (7, 2, 3)
     unanswered = RequestFailed(RejectedInput("too_long", "is too long"), 1, Usage(5, 0, 0), 0.25)
-    outcome = Outcome.of_failure("ab", unanswered)
+    outcome = Outcome.from_failure("ab", unanswered)
     assert (outcome.error_class, outcome.message) == ("too_long", "is too long")
     assert (outcome.fields, outcome.prompt_tokens, outcome.cost_usd) == (None, 5, 0.25)
 
 
 def test_a_copy_costs_nothing_but_an_unknown_price_stays_unknown() -> None:
-    copy = answer("ab", a=1).copied()
+    copy = answer("ab", a=1).as_copy()
     assert (copy.fields, copy.cost_usd, copy.attempts) == ({"a": 1}, 0.0, 0)
     assert copy.prompt_tokens == copy.cached_tokens == copy.completion_tokens == 0
-    assert failure("ab", "too_long").copied().cost_usd is None
+    assert failure("ab", "too_long").as_copy().cost_usd is None
 
 
 def test_what_stands_is_read_and_what_may_pass_is_not(
@@ -127,7 +127,7 @@ def test_whatever_a_record_says_it_is_a_whole_outcome_or_a_value_error(record: o
     assert outcome.answered or isinstance(outcome.error_class, str)
     assert bytes.fromhex(outcome.content_hash)
     assert Outcome.decode(outcome.encode()) == outcome
-    assert isinstance(outcome.copied(), Outcome)
+    assert isinstance(outcome.as_copy(), Outcome)
 
 
 def test_an_answer_outlives_a_failure_of_the_same_text(tmp_path: Path) -> None:

@@ -56,9 +56,9 @@ def refusal(tmp_path: Path, text: str | bytes) -> str:
         ({"instructions": ""}, "instructions: must say what to do"),
         ({"instructions": " \n"}, "instructions: must say what to do"),
         ({"instructions": ["a"]}, "instructions: Input should be a valid string"),
-        ({"article": "Title: {title}"}, "article: must hold {body}"),
-        ({"article": "{body} by {author}"}, "article: must hold {body}"),
-        ({"article": "{body} {}"}, "article: must hold {body}"),
+        ({"article": "Title: {title}"}, "article: must have {body}"),
+        ({"article": "{body} by {author}"}, "article: must have {body}"),
+        ({"article": "{body} {}"}, "article: must have {body}"),
         ({"max_output_tokens": 0}, "max_output_tokens: Input should be greater"),
         ({"max_output_tokens": "many"}, "max_output_tokens: Input should be a valid integer"),
         ({"temperature": 2.1}, "temperature: Input should be less than or equal to 2"),
@@ -69,8 +69,8 @@ def refusal(tmp_path: Path, text: str | bytes) -> str:
         ({"fields": {"a b": FIELD}}, "fields: 'a b' must be at most 64 letters"),
         ({"fields": {"_a": FIELD}}, "fields: '_a' must be at most 64 letters"),
         ({"fields": {"a\n": FIELD}}, "fields: 'a\n' must be at most 64 letters"),
-        ({"fields": {"article_id": FIELD}}, "fields: 'article_id' is a column"),
-        ({"fields": {"article_language": FIELD}}, "fields: 'article_language' is a column"),
+        ({"fields": {"article_id": FIELD}}, "fields: 'article_id' is already a column"),
+        ({"fields": {"article_language": FIELD}}, "fields: 'article_language' is already a column"),
         ({"fields": {"a": {"type": "text"}}}, "fields.a.type: Input should be 'string', "),
         ({"fields": {"a": {}}}, "fields.a.type: Field required"),
         ({"fields": {"a": "string"}}, "fields.a: Input should be"),
@@ -99,7 +99,7 @@ def test_each_broken_key_is_named(tmp_path: Path, changes: dict[str, Any], messa
 @pytest.mark.parametrize("name", sorted(RESERVED_FIELDS))
 def test_no_field_can_overwrite_a_column_of_the_table(tmp_path: Path, name: str) -> None:
     text = yaml.safe_dump({**GOOD, "fields": {name: FIELD}})
-    assert refusal(tmp_path, text) == f"fields: '{name}' is a column that the table already has"
+    assert refusal(tmp_path, text) == f"fields: '{name}' is already a column of the table"
 
 
 @pytest.mark.parametrize("missing", ["name", "instructions", "fields"])
@@ -153,8 +153,8 @@ def test_a_bare_field_name_that_yaml_reads_as_something_else_is_explained(tmp_pa
         ("name: a\x00b", "not readable as YAML: "),
         ("description: 2024-13-45", "not readable as YAML: month must be in 1..12"),
         (b"name: caf\xe9", "not readable as YAML: 'utf-8' codec"),
-        ("name: a\nname: b\n", "not readable as YAML: the key 'name' is there twice"),
-        ("fields:\n  a: 1\n  a: 2\n", "not readable as YAML: the key 'a' is there twice"),
+        ("name: a\nname: b\n", "not readable as YAML: duplicate key 'name'"),
+        ("fields:\n  a: 1\n  a: 2\n", "not readable as YAML: duplicate key 'a'"),
         ("[" * 5000, "not readable as YAML: "),
         ("!!python/object/apply:os.system [id]", "not readable as YAML: "),
     ],
@@ -176,7 +176,7 @@ def test_a_recipe_is_found_by_name_or_by_path(tmp_path: Path) -> None:
         load_recipe(str(tmp_path / "none.yaml"))
     with pytest.raises(UserError, match="no such file"):
         load_recipe(str(tmp_path))
-    with pytest.raises(UsageError, match="unknown; there are digest, headline_zh, summary"):
+    with pytest.raises(UsageError, match="unknown; use digest, headline_zh, summary"):
         load_recipe("sumary")
 
 

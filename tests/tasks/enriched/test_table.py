@@ -84,7 +84,7 @@ def test_pandas_and_pyarrow_read_the_folder_as_one_table(lake: Lake, articles: p
     for row in (0, 1):
         outcome = answer(hashes[row], **ANSWERS[row])
         write_outcomes(table, articles.slice(row, 1), [outcome], str(row))
-    table.describe()
+    table.write_description()
     rows = rows_of(table.lake, table.folder)
     fields = list(RECIPE.fields)
     assert [{name: row[name] for name in fields} for row in rows] == ANSWERS
@@ -128,8 +128,8 @@ def test_models_and_recipes_have_tables_of_their_own_within_the_lake(lake: Lake)
 
 def test_what_was_asked_lies_beside_the_parts_and_is_no_part(lake: Lake) -> None:
     table = EnrichedTable(lake, RECIPE, "model")
-    table.describe()
-    table.describe()
+    table.write_description()
+    table.write_description()
     assert lake.parts(table.folder) == []
     about = orjson.loads(at(lake, f"{table.folder}/_recipe.json").read_bytes())
     assert Recipe.model_validate(about["recipe"]) == RECIPE

@@ -11,8 +11,8 @@ import pytest
 from aiohttp import web
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from article_flows.tasks.orchestration import concurrency_slot as batch_slot
-from article_flows.tasks.orchestration.concurrency_slot import Slots
+from article_flows.tasks.orchestration import concurrency_slot
+from article_flows.tasks.orchestration.concurrency_slot import SlotPool
 
 LOG = logging.getLogger("test-slots")
 
@@ -70,9 +70,9 @@ class Limits:
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """What takes seconds takes hundredths."""
-    monkeypatch.setattr(batch_slot, "PATIENCE_S", 0.2)
-    monkeypatch.setattr(batch_slot, "WITHOUT_S", 0.5)
-    monkeypatch.setattr(batch_slot, "_POLL_S", 0.02)
+    monkeypatch.setattr(concurrency_slot, "GIVE_UP_AFTER_S", 0.2)
+    monkeypatch.setattr(concurrency_slot, "CHECK_AGAIN_AFTER_S", 0.5)
+    monkeypatch.setattr(concurrency_slot, "_POLL_INTERVAL_S", 0.02)
 
 
 @pytest.fixture
@@ -96,12 +96,12 @@ def never() -> bool:
     return False
 
 
-def new_slots() -> Slots:
-    return Slots("llm", uuid4(), LOG)
+def new_pool() -> SlotPool:
+    return SlotPool("llm", uuid4(), LOG)
 
 
-async def batch(slots: Slots, seconds: float = 0.01) -> bool:
-    async with slots.one(never) as has_one:
+async def batch(pool: SlotPool, seconds: float = 0.01) -> bool:
+    async with pool.hold(never) as has_one:
         await asyncio.sleep(seconds)
     return has_one
 
@@ -113,16 +113,16 @@ async def until(condition: Any) -> None:
 
 
 async def test_without_a_limit_many_batches_cost_one_call(server: Limits) -> None:
-    slots = new_slots()
-    with_slot = await asyncio.gather(*(batch(slots) for _ in range(50)))
+    pool = new_pool()
+    with_slot = await asyncio.gather(*(batch(pool) for _ in range(50)))
     assert not any(with_slot)
     assert server.calls.count("increment-with-lease") == len(server.calls) <= 2
 
 
 async def test_a_limit_is_kept_and_every_slot_given_back(server: Limits) -> None:
     server.limit = 3
-    slots = new_slots()
-    with_slot = await asyncio.gather(*(batch(slots) for _ in range(60)))
+    pool = new_pool()
+    with_slot = await asyncio.gather(*(batch(pool) for _ in range(60)))
     assert all(with_slot)
     assert server.most_taken <= 3
     assert not server.taken
@@ -132,9 +132,9 @@ async def test_a_full_limit_is_waited_for_and_told_once(
     server: Limits, caplog: pytest.LogCaptureFixture
 ) -> None:
     server.limit, server.leases = 1, {"another run's": 1}
-    slots = new_slots()
+    pool = new_pool()
     with caplog.at_level(logging.INFO):
-        waiting = [asyncio.create_task(batch(slots)) for _ in range(3)]
+        waiting = [asyncio.create_task(batch(pool)) for _ in range(3)]
         await until(lambda: server.calls.count("increment-with-lease") > 3)
         assert not any(task.done() for task in waiting)
         server.leases.clear()
@@ -146,8 +146,8 @@ async def test_a_full_limit_is_waited_for_and_told_once(
 
 async def test_a_limit_of_zero_pauses_the_batches_until_it_is_raised(server: Limits) -> None:
     server.limit = 0
-    slots = new_slots()
-    waiting = [asyncio.create_task(batch(slots)) for _ in range(3)]
+    pool = new_pool()
+    waiting = [asyncio.create_task(batch(pool)) for _ in range(3)]
     await until(lambda: server.calls.count("increment-with-lease") > 3)
     assert not any(task.done() for task in waiting)
     server.limit = 1
@@ -158,10 +158,10 @@ async def test_slots_that_are_given_back_while_paused_are_free_when_it_ends(
     server: Limits,
 ) -> None:
     server.limit = 1
-    slots = new_slots()
-    async with slots.one(never):
+    pool = new_pool()
+    async with pool.hold(never):
         server.limit = 0
-        waiting = asyncio.create_task(batch(slots))
+        waiting = asyncio.create_task(batch(pool))
     assert server.taken
     server.limit = 1
     assert await waiting
@@ -169,11 +169,11 @@ async def test_slots_that_are_given_back_while_paused_are_free_when_it_ends(
 
 async def test_a_run_that_has_to_stop_does_not_wait(server: Limits) -> None:
     server.limit = 0
-    slots = new_slots()
+    pool = new_pool()
     stopped: list[str] = []
 
     async def waits() -> bool:
-        async with slots.one(lambda: bool(stopped)) as has_one:
+        async with pool.hold(lambda: bool(stopped)) as has_one:
             return has_one
 
     waiting = [asyncio.create_task(waits()) for _ in range(3)]
@@ -185,7 +185,7 @@ async def test_a_run_that_has_to_stop_does_not_wait(server: Limits) -> None:
 
 async def test_a_busy_server_is_asked_again_at_once(server: Limits) -> None:
     server.limit, server.busy = 3, 2
-    assert await batch(new_slots())
+    assert await batch(new_pool())
     server.busy = 0
     assert not server.taken
 
@@ -194,40 +194,40 @@ async def test_a_broken_api_is_warned_of_once_and_heeded_again_later(
     server: Limits, caplog: pytest.LogCaptureFixture
 ) -> None:
     server.limit, server.broken = 3, True
-    slots = new_slots()
-    assert not any(await asyncio.gather(*(batch(slots) for _ in range(20))))
+    pool = new_pool()
+    assert not any(await asyncio.gather(*(batch(pool) for _ in range(20))))
     server.broken = False
     async with asyncio.timeout(10):
-        while not await batch(slots):
+        while not await batch(pool):
             pass
     assert len([each for each in caplog.records if each.levelname == "WARNING"]) == 1
 
 
 async def test_no_server_at_all_is_no_obstacle() -> None:
     with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}):
-        assert not await batch(new_slots())
+        assert not await batch(new_pool())
 
 
 async def test_a_server_that_goes_away_meanwhile_is_no_obstacle(server: Limits) -> None:
     server.limit = 3
-    async with new_slots().one(never) as has_one:
+    async with new_pool().hold(never) as has_one:
         assert has_one
         server.broken = True
 
 
 async def test_a_cancelled_batch_takes_nothing_with_it(server: Limits) -> None:
     server.limit, server.leases = 1, {"another run's": 1}
-    slots = new_slots()
-    waiting = asyncio.create_task(batch(slots))
+    pool = new_pool()
+    waiting = asyncio.create_task(batch(pool))
     await until(lambda: "increment-with-lease" in server.calls)
     waiting.cancel()
     await asyncio.wait({waiting})
     server.leases.clear()
-    assert await batch(slots)
+    assert await batch(pool)
     begun = asyncio.Event()
 
     async def endless() -> None:
-        async with slots.one(never):
+        async with pool.hold(never):
             begun.set()
             await asyncio.sleep(60)
 
@@ -241,20 +241,20 @@ async def test_a_cancelled_batch_takes_nothing_with_it(server: Limits) -> None:
 async def test_a_lease_is_renewed_and_a_lost_one_no_obstacle(
     server: Limits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batch_slot, "_RENEW_AFTER_S", 0.05)
+    monkeypatch.setattr(concurrency_slot, "_RENEW_INTERVAL_S", 0.05)
     server.limit = 1
-    slots = new_slots()
-    async with slots.one(never):
+    pool = new_pool()
+    async with pool.hold(never):
         await until(lambda: server.calls.count("renew") >= 2)
         server.leases.clear()
         renewals = server.calls.count("renew")
         await until(lambda: server.calls.count("renew") > renewals)
-    assert await batch(slots)
+    assert await batch(pool)
 
 
 async def test_a_run_does_not_keep_the_slots_of_a_full_limit_for_ever(server: Limits) -> None:
     server.limit = 1
-    one, other = new_slots(), new_slots()
+    one, other = new_pool(), new_pool()
     ended = False
 
     async def one_after_the_other() -> bool:

@@ -70,7 +70,7 @@ def test_an_endpoint_of_ones_own_is_taken_as_it_is() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"base_url": "mock", "model": "gpt-4o"}, "the mock endpoint is not gpt-4o"),
+        ({"base_url": "mock", "model": "gpt-4o"}, "the mock endpoint does not serve gpt-4o"),
         ({"base_url": OWN}, "no model named for http://localhost:8000/v1"),
         ({"base_url": "localhost:8000", "model": "m"}, "not a URL"),
         ({"base_url": "ftp://host/v1", "model": "m"}, "not a URL"),
@@ -143,7 +143,7 @@ def test_a_key_that_no_header_can_hold_is_refused_without_being_shown(
     monkeypatch: pytest.MonkeyPatch, key: str
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", key)
-    with pytest.raises(UserError, match="OPENAI_API_KEY: holds characters") as caught:
+    with pytest.raises(UserError, match="OPENAI_API_KEY: has characters") as caught:
         resolve_endpoint(settings(base_url=OWN, model="m"))
     assert KEY not in str(caught.value)
 
@@ -172,5 +172,5 @@ def test_the_key_can_come_from_a_secret_block(monkeypatch: pytest.MonkeyPatch) -
     Secret(value=SecretStr(f"{KEY}\n")).save("llm-key")
     chosen = settings(base_url=OWN, model="m", api_key_secret="llm-key")
     assert resolve_endpoint(chosen).api_key == KEY
-    with pytest.raises(UserError, match="Secret block 'no-such-key': there is none"):
+    with pytest.raises(UserError, match="Secret block 'no-such-key': does not exist"):
         resolve_endpoint(chosen.model_copy(update={"api_key_secret": "no-such-key"}))

@@ -87,7 +87,7 @@ def test_a_batch_tried_again_after_a_commit_in_part_writes_no_row_twice(
         assert ids_of(job.table.lake, job.table.failures) == ["bad"]
         assert job.gateway.totals.calls == 7
         assert job.settled == 7
-        assert job.kept == {}
+        assert job.uncommitted == {}
     assert paid_twice(asked) == 0
 
 
@@ -143,7 +143,7 @@ def test_that_all_batches_are_there_may_be_said_in_any_thread(
         batches = planned(job, settings).batches
 
         async def ask() -> None:
-            told = asyncio.create_task(asyncio.to_thread(job.expect, len(batches)))
+            told = asyncio.create_task(asyncio.to_thread(job.expect_batches, len(batches)))
             if early:
                 await told
             await asyncio.gather(*map(job.run_batch, batches))
@@ -180,7 +180,7 @@ def test_a_journal_that_cannot_be_written_stops_the_buying_and_keeps_what_is_bou
     settings = asking(lake, asked.base_url, max_in_flight=1)
     with open_job(settings, "run-id") as job:
         ran = run_open(job, settings)
-        assert "free the disk" in str(job.gateway.stopped)
+        assert "free disk space" in str(job.gateway.stopped)
     # Two in the journal, the one that could not be written, and the one sent meanwhile.
     assert ran.counts.answered + ran.counts.failed.total() == 4
     assert ran.counts.left == 3
@@ -193,19 +193,19 @@ def test_an_interrupted_run_waits_for_its_batches_and_for_nothing_else(
     settings = asking(lake, asked.base_url)
     waits: list[float] = []
 
-    def interrupt(under_way: int) -> None:
+    def interrupt(running_batches: int) -> None:
         with open_job(settings, "run-id") as job:
-            job.under_way = under_way
+            job.running_batches = running_batches
 
             def a_batch_ends(seconds: float) -> None:
                 assert job.gateway.stopped == "the run was interrupted"
                 waits.append(seconds)
-                job.under_way -= 1
+                job.running_batches -= 1
 
             monkeypatch.setattr("article_flows.tasks.summarize.open_job.time.sleep", a_batch_ends)
             raise KeyboardInterrupt
 
-    for under_way in (0, 2):
+    for running_batches in (0, 2):
         with pytest.raises(KeyboardInterrupt):
-            interrupt(under_way)
-        assert len(waits) == under_way
+            interrupt(running_batches)
+        assert len(waits) == running_batches

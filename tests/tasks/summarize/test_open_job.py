@@ -196,7 +196,7 @@ def test_the_mock_endpoint_is_there_for_as_long_as_the_job(lake: Lake) -> None:
 
 def test_a_caller_that_brings_no_mock_endpoint_is_told_so(lake: Lake) -> None:
     with (
-        pytest.raises(UsageError, match="no mock endpoint here"),
+        pytest.raises(UsageError, match="no mock endpoint is available"),
         open_job(asking(lake, "mock"), "run-id"),
     ):
         pass

@@ -126,7 +126,7 @@ def test_every_article_is_counted_once_and_every_text_asked_once(
             small = [batch for batch in plan.batches if batch["size"] != batch_size]
             assert len(small) <= 1 + min(plan.recovered, len(lake.parts(lake.articles)))
         assert json.loads(json.dumps([plan.batches, plan.copies])) == [plan.batches, plan.copies]
-        assert len(RowIndex.of(table)) == states.count("answered")
+        assert len(RowIndex.from_table(table)) == states.count("answered")
 
 
 @pytest.fixture

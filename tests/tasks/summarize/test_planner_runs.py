@@ -125,9 +125,9 @@ def test_it_decides_as_one_would_row_by_row(
         write(table, table.failures, FAILURE_SCHEMA, refused, error_class="too_long")
         planner = Planner(table, recovered=recovered, limit=limit, batch_size=batch_size)
         assert planner.total == sum(map(len, articles))
-        assert len(RowIndex.of(table)) == len({row for part in answered for row in part})
+        assert len(RowIndex.from_table(table)) == len({row for part in answered for row in part})
         batches = list(itertools.islice(planner.batches(), take))
-        planner.count_the_rest()
+        planner.finish_counts()
         assert next(planner.batches(), None) is None
         plan, rows = planner.plan, rows_of(table.lake, batches)
         expected = row_by_row(articles, answered, refused, recovered, limit)
@@ -135,7 +135,7 @@ def test_it_decides_as_one_would_row_by_row(
         assert plan.to_ask + plan.recovered == len(rows) == sum(b["size"] for b in batches)
         assert len(set(rows)) == len(rows)
         assert plan.refused == expected["refused"]
-        assert plan.refused_classes == Counter(too_long=plan.refused)
+        assert plan.failed_classes == Counter(too_long=plan.refused)
         assert len({batch["number"] for batch in batches}) == len(batches)
         wanted, copied = expected["asked"], rows_of(table.lake, plan.copies)
         assert isinstance(wanted, set)
@@ -175,12 +175,12 @@ def test_rows_that_were_not_handed_out_are_left_to_do(tmp_path: Path) -> None:
     batches = planner.batches()
     # What waits in journals comes first.
     assert [next(batches)["size"] for _ in range(3)] == [100, 50, 100]
-    planner.count_the_rest()
+    planner.finish_counts()
     plan = planner.plan
     assert (plan.recovered, plan.to_ask, plan.left) == (150, 100, 200)
     # The 100 rows that the articles have twice are to do once; 50 have their answer.
     assert (plan.articles, plan.reused + plan.to_copy) == (600, 150)
-    planner.count_the_rest()
+    planner.finish_counts()
     assert total(plan) == 600
 
 
@@ -189,7 +189,7 @@ def test_a_planner_that_is_stopped_at_once_only_counts(tmp_path: Path) -> None:
     write_articles(table, [numbered(0, 30)])
     write(table, table.folder, table.schema, [numbered(0, 10)])
     planner = Planner(table, recovered=set())
-    planner.count_the_rest()
+    planner.finish_counts()
     assert list(planner.batches()) == []
     assert (planner.plan.reused, planner.plan.left, planner.plan.to_ask) == (10, 20, 0)
 

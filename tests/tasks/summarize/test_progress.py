@@ -43,13 +43,13 @@ def test_the_line_tells_count_rate_cost_and_time_left(job: Job) -> None:
     assert progress.percent == 25
     assert re.fullmatch(
         r"500 of 2,000 articles · [\d,.]+/s · 0 in flight · \$0\.2500"
-        r" · about \$1\.0000 in all · [\d a-z]+ left · 3 requests failed",
+        r" · about \$1\.0000 in total · [\d a-z]+ left · 3 requests failed",
         progress.line(),
     )
     job.settled = 2_000
     assert progress.percent == 100
     assert "left" not in progress.line()
-    assert "in all" not in progress.line()
+    assert "in total" not in progress.line()
 
 
 def test_the_line_has_no_cost_where_the_price_is_unknown(job: Job) -> None:
@@ -85,7 +85,7 @@ def test_an_api_that_is_away_is_asked_at_intervals_and_hurts_nothing(
             return len(pauses) == 4
 
     progress = SummarizeProgress(job, to_ask(job, 2))
-    progress_display._show_artifact(progress, "progress", Ending())
+    progress_display._update_artifact(progress, "progress", Ending())
     assert len(tried) == 4
     assert pauses[0] == 0
     assert all(pause == 5 for pause in pauses[1:])

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from article_flows.tasks.common.errors import UserError
-from article_flows.tasks.summarize.pauses import MOST_UNSYNCED, Pauses
+from article_flows.tasks.summarize.storage_guard import MAX_UNSYNCED, StorageGuard
 
 
 class Place:
@@ -32,9 +32,9 @@ class Place:
         self.stopped = reason
 
 
-def pauses(place: Place) -> Pauses:
+def pauses(place: Place) -> StorageGuard:
     one = cast("Any", place)
-    return Pauses(one, one, one, [one])
+    return StorageGuard(one, one, one, [one])
 
 
 def until(condition: Callable[[], object]) -> None:
@@ -49,7 +49,7 @@ def test_an_outage_of_the_storage_pauses_for_as_long_as_it_lasts() -> None:
     paused = pauses(place)
     assert paused() == ""
     place.listener(True)
-    assert paused() == "the lake's storage does not answer"
+    assert paused() == "the lake's storage does not respond"
     place.listener(False)
     assert paused() == ""
 
@@ -57,7 +57,7 @@ def test_an_outage_of_the_storage_pauses_for_as_long_as_it_lasts() -> None:
 def test_answers_that_wait_to_be_safe_are_bounded() -> None:
     place = Place()
     paused = pauses(place)
-    place.unsynced = MOST_UNSYNCED
+    place.unsynced = MAX_UNSYNCED
     assert paused() == ""
     place.unsynced += 1
     assert paused() == "the lake's storage is slow"
@@ -67,7 +67,7 @@ def test_a_run_that_was_paused_looks_whether_its_lock_is_still_its_own_before_it
     place = Place()
     paused = pauses(place)
     place.is_sure = False
-    assert paused() == "seeing whether the lake is still this run's"
+    assert paused() == "checking the locks of the lake"
     until(lambda: paused() == "")
     assert place.looked == 1
     assert place.stopped is None
