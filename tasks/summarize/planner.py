@@ -41,8 +41,8 @@ _TEXT_BATCH_ROWS = 1_024
 class Plan:
     """The counts of a plan, and the batches of rows that get a copied outcome.
 
-    ``articles`` is the sum of ``reused``, ``refused``, ``recovered``, ``to_ask``, ``to_copy`` and
-    ``left``.
+    ``articles`` is the sum of ``reused``, ``refused``, ``recovered``, ``to_ask``, ``to_copy``
+    and ``left``.
 
     Attributes:
         copies: Batches of rows that get the outcome of another row with the same text.
