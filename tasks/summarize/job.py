@@ -28,14 +28,7 @@ from article_flows.tasks.summarize.endpoint import Endpoint
 
 @dataclass
 class Counts:
-    """Numbers of rows by outcome; ``failed`` by error class.
-
-    Example:
-        >>> counts = Counts(answered=2)
-        >>> counts += Counts(answered=1, left=3)
-        >>> counts.answered, counts.left
-        (3, 3)
-    """
+    """Numbers of rows by outcome; ``failed`` by error class."""
 
     answered: int = 0
     copied: int = 0
