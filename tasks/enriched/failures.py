@@ -28,11 +28,11 @@ from article_flows.tasks.llm.protocol.errors import PERMANENT_CLASSES
 
 
 def compact_failures(table: EnrichedTable, current: KeySet | None = None) -> pa.Table:
-    """Rewrite the failures as one part without stale rows, and return the remaining rows.
+    """Merge the failures into one part without stale rows, and return the remaining rows.
 
     A row is stale if its article has an answer, has failed again since, or is not current. Stale
-    rows move to ``superseded/``, because they record a cost. If there is any failure, two columns
-    of the enriched table are read in full.
+    rows move to ``superseded/``, because they record a cost. If there are failures, two columns of
+    the enriched table are read in full.
 
     Args:
         table: The enriched table.

@@ -1,6 +1,7 @@
-"""Outcomes: the answer to a text, or its failure, and what it cost.
+"""Outcomes of requests: an answer or a failure, and its cost, for each text.
 
-A run writes each outcome to a journal as it arrives, and reads those of interrupted runs back.
+A text is the title and body of an article, identified by its content hash. A run writes each
+outcome to a journal as it arrives, and reads back the outcomes of interrupted runs.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ _IS_VALID: dict[str, Callable[[object], bool]] = {
 
 @dataclass(slots=True)
 class Outcome:
-    """The answer to one text, or its failure.
+    """The answer for one text, or the failure to get one.
 
     Attributes:
         content_hash: Identifies the text: 32 hex digits.

@@ -20,7 +20,7 @@ RESERVED_FIELDS = frozenset(
     "prompt_tokens cached_tokens completion_tokens cost_usd attempts latency_s answered_at "
     "flow_run_id".split()
 )
-"""Columns of the enriched table that a recipe's fields must not be named after."""
+"""Columns of the enriched table that a recipe must not use as names of its fields."""
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 _NAME_RULE = "at most 64 letters, digits and _, starting with a letter"
@@ -146,7 +146,7 @@ class Recipe(BaseModel):
         return names[0] if len(names) == 1 and self.fields[names[0]].type == "string" else None
 
     def hash(self, model: str) -> str:
-        """Return 16 hex digits (BLAKE2b) of the model and of all that shapes its answers."""
+        """Return a BLAKE2b hash (16 hex digits) of the model and everything that affects answers."""
         request = self.model_dump(mode="json", exclude={"name", "description"})
         parts = orjson.dumps([_PROMPT_FORMAT, model, request], option=orjson.OPT_SORT_KEYS)
         # The order of the fields is part of the prompt, and OPT_SORT_KEYS drops it.
@@ -191,7 +191,7 @@ def list_recipes() -> list[Recipe]:
 
 
 def recipe_text(name: str) -> str:
-    """Return the YAML of a recipe that is valid, by path or name; see `load_recipe`."""
+    """Return the YAML of a valid recipe, by path or name; see `load_recipe`."""
     load_recipe(name)
     return _find(name).read_text(encoding="utf-8")
 

@@ -27,7 +27,7 @@ _EXIT_TIMEOUT_S = 8.0
 
 
 class ApiOutage:
-    """Tracks whether Prefect's API responds, and adapts the retries of Prefect's clients.
+    """A monitor of Prefect's API, which reduces the retries of Prefect's clients in an outage.
 
     Attributes:
         away: Whether the API did not respond when it was last checked.
@@ -66,7 +66,7 @@ class ApiOutage:
 
 
 absence = ApiOutage()
-"""Tracks the API of this process."""
+"""The monitor of the API that this process uses."""
 
 
 def _exit_now(status: int) -> None:

@@ -23,7 +23,7 @@ KB at most and holds no article text.
 
 
 class BatchCutter:
-    """Cuts a sequence of rows into batches of equal size; only the last may be smaller.
+    """A builder of batches from row positions: all of equal size, except the last.
 
     Args:
         size: Rows in a batch.

@@ -42,8 +42,8 @@ def copy_outcomes(batch: Batch, job: Job) -> Counts:
 def _answers(table: EnrichedTable, texts: set[str]) -> dict[str, Outcome]:
     """Read the answers to some texts from the table.
 
-    Reads the hashes of the newest parts first, which hold this run's answers, until all texts are
-    found; the other columns only from row groups with one of the texts.
+    The newest parts, which hold this run's answers, are searched first. Columns besides the hash
+    are read only from row groups with one of the texts.
     """
     fields = list(table.recipe.fields)
     answers: dict[str, Outcome] = {}

@@ -239,7 +239,7 @@ class Job:
 
 
 class BatchOutcomes:
-    """Collects the outcomes of a batch; the receiver of its requests.
+    """The outcomes of a batch as they arrive; the receiver of its requests.
 
     Args:
         job: Records each outcome.

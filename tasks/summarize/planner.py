@@ -72,9 +72,9 @@ class Plan:
 
 
 class Planner:
-    """Compares the articles with the existing outcomes lazily, as batches are consumed.
+    """A lazy comparison of the articles with their outcomes, which yields batches to request.
 
-    Memory is 24 bytes per article if every text is unique. Thread-safe.
+    Thread-safe. Memory is 24 bytes per article if every text is unique.
 
     Args:
         table: The enriched table.

@@ -22,7 +22,7 @@ class SummarizeProgress:
 
     @property
     def percent(self) -> float:
-        """Settled articles in percent of those to request, 0 to 100."""
+        """The percentage of the articles to request that are settled, 0 to 100."""
         total = self._planner.max_to_request
         return min(100.0, 100.0 * self._job.settled / total) if total else 100.0
 

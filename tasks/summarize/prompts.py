@@ -56,8 +56,8 @@ def chat_template(recipe: Recipe, model: str, base_url: str) -> ChatTemplate:
 def article_prompt(recipe: Recipe) -> Callable[[str | None, str], str]:
     """Return a function that builds the user message from an article's title and body.
 
-    The article is fenced by ``<article>`` tags. Similar tags in its text are defused, so that it
-    cannot end the fence. For an article without a title, lines with only the title are omitted.
+    The article is fenced by ``<article>`` tags. Such tags in its text lose their ``<``, so that it
+    cannot close the fence. For an article without a title, lines with only the title are omitted.
 
     Example:
         >>> from article_flows.tasks.enriched.recipes import load_recipe

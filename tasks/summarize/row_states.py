@@ -1,7 +1,6 @@
 """Classify article rows by what the tables and journals say about them; called by the planner.
 
-A text is the title and body of an article, identified by its content hash. Articles with different
-ids can have the same text.
+Articles with different ids can have the same text (title and body, identified by content hash).
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ MAX_UNSYNCED = 2_000
 
 
 class StorageGuard:
-    """Returns why no request may be sent now; the gateway calls it before each request.
+    """A check, which the gateway calls before each request, for reasons to send none now.
 
     Requests are held back while the storage does not respond, while too many answers wait for it,
     and after this process was suspended or disconnected for so long that another run may have

@@ -30,7 +30,7 @@ engine would take a second slot besides that of `concurrency_slot`."""
 
 
 def is_retryable(task: Any, task_run: Any, state: State[Any]) -> bool:
-    """Return whether Prefect should retry a task run: not if the user has to fix the error."""
+    """Return False for an error that the user has to fix, because a retry would repeat it."""
     error = getattr(state.data, "result", state.data)
     return not isinstance(error, UserError) or isinstance(error, StorageUnavailable)
 
@@ -71,8 +71,8 @@ async def check_endpoint(job: Job) -> None:
 async def summarize_batch(batch: Batch, job: Job) -> Counts:
     """Request an answer for every article of a batch, and commit them as one Parquet part.
 
-    Prefect retries a batch after a storage error, for example; the answers received before are
-    reused. The batch holds a slot of the concurrency limit while it runs, but not between retries.
+    If Prefect retries the batch, for example after a storage error, the answers received before
+    are reused. The batch holds a slot of the concurrency limit while it runs, not between retries.
     """
     async with concurrency_slot(LLM_TAG, skip_if=lambda: bool(job.gateway.stopped)):
         return await job.run_batch(batch)
@@ -111,7 +111,7 @@ def submit_batches(planner: Planner, job: Job) -> BatchRuns:
 
 
 def submit_copies(planner: Planner, job: Job) -> BatchRuns:
-    """Submit the batches of rows that get a copied outcome, once all others are committed."""
+    """Submit the batches of copies; call this after all requested batches have ended."""
     runs = BatchRuns()
     for batch in planner.plan.copies:
         runs.add(batch, copy_answers.submit(batch, untraced(job)))
