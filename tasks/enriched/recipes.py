@@ -146,7 +146,7 @@ class Recipe(BaseModel):
         return names[0] if len(names) == 1 and self.fields[names[0]].type == "string" else None
 
     def hash(self, model: str) -> str:
-        """Return a BLAKE2b hash (16 hex digits) of the model and everything that affects answers."""
+        """Return a BLAKE2b hash (16 hex digits) of the model and all that affects answers."""
         request = self.model_dump(mode="json", exclude={"name", "description"})
         parts = orjson.dumps([_PROMPT_FORMAT, model, request], option=orjson.OPT_SORT_KEYS)
         # The order of the fields is part of the prompt, and OPT_SORT_KEYS drops it.

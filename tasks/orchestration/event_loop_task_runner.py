@@ -32,7 +32,7 @@ _current_runner: contextvars.ContextVar["EventLoopTaskRunner"] = contextvars.Con
 # The futures are PrefectConcurrentFutures, but `flow(task_runner=...)` is annotated to accept only
 # a TaskRunner[PrefectFuture].
 class EventLoopTaskRunner(TaskRunner[PrefectFuture[Any]]):
-    """A task runner with one event loop, on which at most `max_in_flight` task runs run at a time.
+    """A task runner that runs tasks on one event loop, at most `max_in_flight` at a time.
 
     It differs from `ThreadPoolTaskRunner` as follows:
 
