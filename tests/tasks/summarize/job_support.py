@@ -102,7 +102,7 @@ def run(settings: SummarizeSettings) -> Ran:
 def run_open(job: Job, settings: SummarizeSettings) -> Ran:
     """Run an open job, as the flow does."""
     plan = planned(job, settings)
-    counts = asyncio.run(_ask(job, plan))
+    counts = asyncio.run(_run_batches(job, plan))
     for batch in plan.copies:
         counts += copy_outcomes(batch, job)
     return Ran(plan, counts, job.gateway.totals, keep_up(job.table, all_rows_current=False))
@@ -132,7 +132,7 @@ def planned(job: Job, settings: SummarizeSettings) -> WholePlan:
     )
 
 
-async def _ask(job: Job, plan: WholePlan) -> Counts:
+async def _run_batches(job: Job, plan: WholePlan) -> Counts:
     counts = Counts()
     try:
         for each in await asyncio.gather(*map(job.run_batch, plan.batches)):

@@ -144,7 +144,7 @@ def test_the_number_of_batches_can_be_set_from_any_thread(
     with open_job(settings, "run-id") as job:
         batches = planned(job, settings).batches
 
-        async def ask() -> None:
+        async def run_batches() -> None:
             notified = asyncio.create_task(asyncio.to_thread(job.expect_batches, len(batches)))
             if early:
                 await notified
@@ -152,7 +152,7 @@ def test_the_number_of_batches_can_be_set_from_any_thread(
             await notified
             await job.gateway.close()
 
-        asyncio.run(ask())
+        asyncio.run(run_batches())
         assert job.settled == 7
 
 

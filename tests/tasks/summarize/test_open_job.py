@@ -74,12 +74,12 @@ def killed_at(moment: str, settings: SummarizeSettings, after: int = 0) -> bool:
 def _arm(moment: str, lake: Lake, after: int) -> None:
     owner, name, when = {
         "an answer is journaled": (Journal, "append", "after"),
-        "a batch is to be committed": (Job, "commit", "before"),
-        "a part of the table is there": (Lake, "write_part", "after"),
-        "the part of the failures is to be written": (Lake, "write_part", "failures"),
+        "a batch is about to be committed": (Job, "commit", "before"),
+        "a part of the table is written": (Lake, "write_part", "after"),
+        "the failures are about to be written": (Lake, "write_part", "failures"),
         "a batch is committed": (Job, "commit", "after"),
         "a journal is removed": (JournalFolder, "discard", "after"),
-        "the failures are to be settled": (Path, "unlink", "failures"),
+        "the failures are about to be compacted": (Path, "unlink", "failures"),
     }[moment]
     original, left = getattr(owner, name), itertools.count(after, -1)
 
@@ -102,12 +102,12 @@ def _arm(moment: str, lake: Lake, after: int) -> None:
     "moment",
     [
         "an answer is journaled",
-        "a batch is to be committed",
-        "a part of the table is there",
-        "the part of the failures is to be written",
+        "a batch is about to be committed",
+        "a part of the table is written",
+        "the failures are about to be written",
         "a batch is committed",
         "a journal is removed",
-        "the failures are to be settled",
+        "the failures are about to be compacted",
     ],
 )
 def test_the_next_run_completes_a_run_killed_at_any_moment(
@@ -139,7 +139,7 @@ def assert_completed(lake: Lake, server: MockEndpoint, options: dict[str, int]) 
 def test_a_truncated_journal_loses_only_the_truncated_records(
     lake: Lake, server: MockEndpoint, seed: int
 ) -> None:
-    assert killed_at("a batch is to be committed", asking(lake, server.base_url))
+    assert killed_at("a batch is about to be committed", asking(lake, server.base_url))
     (journal,) = at(lake, "_staging").rglob("*.journal")
     whole = journal.read_bytes()
     journal.write_bytes(whole[: random.Random(seed).randrange(len(whole))])
@@ -151,7 +151,7 @@ def test_a_truncated_journal_loses_only_the_truncated_records(
 
 def test_two_crashes_in_a_row_lose_nothing(lake: Lake, server: MockEndpoint) -> None:
     for _ in range(2):
-        assert killed_at("a batch is to be committed", asking(lake, server.base_url))
+        assert killed_at("a batch is about to be committed", asking(lake, server.base_url))
     assert_completed(lake, server, {})
     assert server.stats()["calls"] == len(IDS) + 2
 
