@@ -1,1 +1,1 @@
-"""Recipes, and the tables that they fill."""
+"""Recipes, and the enriched tables that hold their answers."""

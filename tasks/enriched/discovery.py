@@ -1,4 +1,7 @@
-"""The enriched tables that a lake has, found by what lies there: no recipe file is needed."""
+"""Find the enriched tables of a lake from its files, without their recipe files.
+
+Called by the checks, which look at every table of a lake.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +17,13 @@ from article_flows.tasks.lake.lake import Lake
 
 
 class FoundTable(NamedTuple):
-    """The place of an enriched table, and the table, if it can be told what it is.
+    """The folder of an enriched table, and the table if its description is valid.
 
     Attributes:
-        recipe: the recipe's name.
-        table_id: the slug of the model, and the recipe hash.
-        table: None where ``problem`` says, in one line, why not.
+        recipe: The recipe's name.
+        table_id: The slug of the model and the recipe hash.
+        table: The table, or None if ``problem`` is set.
+        problem: Why the table cannot be opened, in one line.
     """
 
     recipe: str
@@ -29,53 +33,55 @@ class FoundTable(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The name of its lock and of its folder of journals."""
+        """The name of the table's lock and of its journal folder."""
         return table_name(self.recipe, self.table_id)
 
     @property
     def folders(self) -> tuple[str, str, str, str]:
-        """Answers, failures, and what is superseded of both; relative to the lake."""
+        """Folders of answers, failures, superseded answers and superseded failures in the lake."""
         return table_folders(self.recipe, self.table_id)
 
 
 def find_tables(lake: Lake) -> list[FoundTable]:
-    """The tables that have a folder of answers or of failures, by recipe and id.
+    """Return the tables that have a folder of answers or failures, sorted by recipe and id.
 
     Raises:
-        UserError: the lake cannot be read.
+        UserError: The lake cannot be read.
     """
     kinds = (lake.summaries, lake.failures)
     paths = [file.name.split("/") for kind in kinds for file in lake.storage.list(kind)]
-    places = {(path[1], path[2]) for path in paths if len(path) > 3}
+    ids = {(path[1], path[2]) for path in paths if len(path) > 3}
     found = []
-    for recipe, table_id in sorted(places):
+    for recipe, table_id in sorted(ids):
         try:
-            found.append(FoundTable(recipe, table_id, _described(lake, recipe, table_id)))
+            found.append(FoundTable(recipe, table_id, _open_table(lake, recipe, table_id)))
         except UserError as error:
             found.append(FoundTable(recipe, table_id, None, str(error)))
     return found
 
 
-def _described(lake: Lake, recipe: str, table_id: str) -> EnrichedTable:
-    """The table that the description in a folder is of; raises UserError if it is of none."""
+def _open_table(lake: Lake, recipe: str, table_id: str) -> EnrichedTable:
+    """Open the table that a folder's description names; raise UserError if it is not valid."""
     name = f"{lake.summaries}/{recipe}/{table_id}/{DESCRIPTION}"
-    where = lake.location(name)
-    remedy = "put it back from a backup, or remove it and run that recipe again: it is written anew"
+    location = lake.location(name)
+    remedy = (
+        "put it back from a backup, or remove it and run that recipe again, which rewrites the file"
+    )
     try:
         document = orjson.loads(lake.storage.read(name))
-        asked = Recipe.model_validate(document["recipe"])
-        table = EnrichedTable(lake, asked, str(document["model"]))
-        told = document["recipe_hash"]
+        described = Recipe.model_validate(document["recipe"])
+        table = EnrichedTable(lake, described, str(document["model"]))
+        recipe_hash = document["recipe_hash"]
     except FileNotFoundError:
         raise UserError(
-            f"{where}: is missing, so nobody can tell what the table should be; put it back from a "
-            "backup, or run that recipe again: it is written anew"
+            f"{location}: is missing, so the table's recipe and model are unknown; put it back "
+            "from a backup, or run that recipe again, which rewrites the file"
         ) from None
     except (ValueError, KeyError, TypeError, ValidationError) as error:
-        raise UserError(f"{where}: is damaged ({type(error).__name__}); {remedy}") from error
-    if (told, asked.name, table.table_id) != (table.recipe_hash, recipe, table_id):
+        raise UserError(f"{location}: is damaged ({type(error).__name__}); {remedy}") from error
+    if (recipe_hash, described.name, table.table_id) != (table.recipe_hash, recipe, table_id):
         raise UserError(
-            f"{where}: does not fit its folder (it is of {asked.name}/{table.table_id}, by this "
-            f"version of article-flows); {remedy}"
+            f"{location}: does not match its folder (this version of article-flows expects it in "
+            f"{described.name}/{table.table_id}); {remedy}"
         )
     return table

@@ -1,6 +1,6 @@
-"""The failures: the table tells what stands, and a plan who failed for good and what of.
+"""Failures of an enriched table: one current row per article that has no answer yet.
 
-One row an article stands, and none whose article has its answer.
+Upkeep compacts them at the end of a run; the planner skips articles that failed permanently.
 """
 
 from __future__ import annotations
@@ -27,49 +27,55 @@ from article_flows.tasks.lake.sorted_keys import (
 from article_flows.tasks.llm.protocol.errors import PERMANENT_CLASSES
 
 
-def settle_failures(table: EnrichedTable, current: KeySet | None = None) -> pa.Table:
-    """Rewrite the failures as one part without stale rows, and return them.
+def compact_failures(table: EnrichedTable, current: KeySet | None = None) -> pa.Table:
+    """Merge the failures into one part without stale rows, and return the remaining rows.
 
-    A row is stale if its article has its answer by now, has failed again since, or is not among
-    the ``current`` ones (keys of id and content; None: all are). Stale rows are kept below
-    ``superseded/``, for what they have cost. Without a failure it takes no time; with one, two
-    columns of the enriched table are read through once.
+    A row is stale if its article has an answer, has failed again since, or is not current. Stale
+    rows move to ``superseded/``, because they record a cost. If there are failures, two columns of
+    the enriched table are read in full.
+
+    Args:
+        table: The enriched table.
+        current: Keys (id and content) of the current articles; None if all rows are current.
+
+    Returns:
+        Rows of ``FAILURE_SCHEMA``, sorted by ``failed_at``.
     """
     lake = table.lake
     parts = lake.parts(table.failures)
     if not parts:
         return FAILURE_SCHEMA.empty_table()
     rows = pa.concat_tables(_read(part) for part in parts)
-    stands = _standing(table, rows, current)
-    standing = rows.filter(pa.array(stands)).sort_by("failed_at")
-    if len(parts) > 1 or not stands.all():
-        rewrite_parts(lake, parts, FAILURE_SCHEMA, ROW_GROUP, _in_order(~stands))
-    return standing
+    is_valid = _valid_rows(table, rows, current)
+    valid = rows.filter(pa.array(is_valid)).sort_by("failed_at")
+    if len(parts) > 1 or not is_valid.all():
+        rewrite_parts(lake, parts, FAILURE_SCHEMA, ROW_GROUP, _batchwise(~is_valid))
+    return valid
 
 
-def _standing(table: EnrichedTable, rows: pa.Table, current: KeySet | None) -> Flags:
-    """Which rows are the newest failure of a current article that has no answer."""
+def _valid_rows(table: EnrichedTable, rows: pa.Table, current: KeySet | None) -> Flags:
+    """Flag the rows that are the newest failure of a current article without an answer."""
     if not rows.num_rows:
         return np.zeros(0, np.bool_)
-    by_age = pa.compute.sort_indices(rows["failed_at"]).to_numpy()[::-1]
+    newest_first = pa.compute.sort_indices(rows["failed_at"]).to_numpy()[::-1]
     keys = keys_of(rows)
-    newest = np.zeros(rows.num_rows, np.bool_)
-    newest[by_age[order_of(keys.take(by_age)).is_first]] = True
-    answered = (stretch.keys for stretch in read_parts(table.lake.parts(table.folder)))
-    stands = newest & ~found_in(answered, keys)
-    return stands if current is None else stands & current.contains_keys(keys)
+    is_newest = np.zeros(rows.num_rows, np.bool_)
+    is_newest[newest_first[order_of(keys.take(newest_first)).is_first]] = True
+    answered = (batch.keys for batch in read_parts(table.lake.parts(table.folder)))
+    is_valid = is_newest & ~found_in(answered, keys)
+    return is_valid if current is None else is_valid & current.contains_keys(keys)
 
 
-def _in_order(flags: Flags) -> Stale:
-    """Gives of each batch the flags that are its own, if they are asked for in their order."""
-    given = 0
+def _batchwise(flags: Flags) -> Stale:
+    """Return a function that slices ``flags`` for consecutive batches of rows."""
+    end = 0
 
-    def of_batch(batch: pa.RecordBatch) -> Flags:
-        nonlocal given
-        given += batch.num_rows
-        return flags[given - batch.num_rows : given]
+    def next_flags(batch: pa.RecordBatch) -> Flags:
+        nonlocal end
+        end += batch.num_rows
+        return flags[end - batch.num_rows : end]
 
-    return of_batch
+    return next_flags
 
 
 def _read(part: Part) -> pa.Table:
@@ -78,7 +84,10 @@ def _read(part: Part) -> pa.Table:
 
 
 class PermanentFailures:
-    """The rows and the texts that failed for good; none until they are read."""
+    """An index of the articles that failed permanently, by row and by text.
+
+    A new index is empty; `from_table` reads the failures of a table.
+    """
 
     def __init__(self) -> None:
         self._classes = sorted(PERMANENT_CLASSES)
@@ -86,17 +95,24 @@ class PermanentFailures:
         self._texts = SortedKeys()
 
     @classmethod
-    def of(cls, table: EnrichedTable) -> PermanentFailures:
-        """Read them from a table's failures."""
-        refusals = cls()
-        for stretch in read_parts(table.lake.parts(table.failures), ["error_class"]):
-            refusals._add(stretch)
-        return refusals
+    def from_table(cls, table: EnrichedTable) -> PermanentFailures:
+        """Read the permanent failures of a table."""
+        permanent_failures = cls()
+        for batch in read_parts(table.lake.parts(table.failures), ["error_class"]):
+            permanent_failures._add(batch)
+        return permanent_failures
 
     def look_up(self, texts: Keys, tags: Words, order: Order) -> tuple[Flags, Flags, Words]:
-        """Return for each row whether its text was refused, whether it was, and its class.
+        """Look up rows by the keys of their texts and the tags of their ids.
 
-        ``order`` is that of the texts; a class is to be counted by ``count_classes``.
+        Args:
+            texts: Keys of the texts.
+            tags: Tags of the article ids.
+            order: The sort order of ``texts``.
+
+        Returns:
+            For each row: whether its text failed permanently (under any id), whether the row
+            itself did, and the code of its error class, for `count_classes`.
         """
         if not len(self._texts):
             none = np.zeros(len(tags), np.bool_)
@@ -105,25 +121,26 @@ class PermanentFailures:
         return self._texts.contains(texts, order), *self._rows.find(rows, order_of(rows))
 
     def count_classes(self, classes: Words) -> Counter[str]:
-        """The number of rows of each error class by its name."""
+        """Count rows by error class, given the codes that `look_up` returned."""
         codes, counts = np.unique(classes, return_counts=True)
-        named = {self._classes[int(code)]: int(n) for code, n in zip(codes, counts, strict=True)}
-        return Counter(named)
+        by_name = {self._classes[int(code)]: int(n) for code, n in zip(codes, counts, strict=True)}
+        return Counter(by_name)
 
-    def _add(self, stretch: KeyBatch) -> None:
-        codes = [_code(self._classes, each.as_py()) for each in stretch.columns["error_class"]]
-        permanent = np.array(codes, np.int64) >= 0
-        texts, tags = stretch.texts.take(permanent), stretch.tags[permanent]
-        values = np.array(codes, np.int64)[permanent].astype(np.uint64)
+    def _add(self, batch: KeyBatch) -> None:
+        names = batch.columns["error_class"].to_pylist()
+        codes = np.array([_code(self._classes, name) for name in names], np.int64)
+        permanent = codes >= 0
+        texts, tags = batch.texts.take(permanent), batch.tags[permanent]
+        class_codes = codes[permanent].astype(np.uint64)
         rows = row_keys(texts, tags)
-        for keys, known, kept in ((rows, self._rows, values), (texts, self._texts, None)):
+        for keys, index, values in ((rows, self._rows, class_codes), (texts, self._texts, None)):
             order = order_of(keys)
-            new = order.is_first & ~known.contains(keys, order)
-            known.insert(keys.take(new), None if kept is None else kept[new])
+            new = order.is_first & ~index.contains(keys, order)
+            index.insert(keys.take(new), None if values is None else values[new])
 
 
 def permanently_failed_texts(table: EnrichedTable) -> set[str]:
-    """Content hashes of the articles that failed for good."""
+    """Return the content hashes of the articles that failed permanently."""
     texts: set[str] = set()
     for part in table.lake.parts(table.failures):
         with part.open() as file:

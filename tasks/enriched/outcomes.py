@@ -1,4 +1,8 @@
-"""An outcome: what became of one text, an answer or a failure, and what it cost."""
+"""Outcomes of requests: an answer or a failure, and its cost, for each text.
+
+A text is the title and body of an article, identified by its content hash. A run writes each
+outcome to a journal as it arrives, and reads back the outcomes of interrupted runs.
+"""
 
 from __future__ import annotations
 
@@ -31,21 +35,33 @@ def _is_number(value: object) -> bool:
     return type(value) in (int, float)
 
 
-_KNOWN: dict[str, Callable[[object], bool]] = {
+_IS_VALID: dict[str, Callable[[object], bool]] = {
     **dict.fromkeys(("error_class", "message", "finish_reason", "model"), _is_text),
     **dict.fromkeys(("prompt_tokens", "cached_tokens", "completion_tokens", "attempts"), _is_count),
     **dict.fromkeys(("cost_usd", "latency_s", "answered_at"), _is_number),
 }
-"""How to know what a record tells beside its text and its answer."""
+"""Type checks of a record's optional fields."""
 
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of one text.
+    """The answer for one text, or the failure to get one.
 
-    ``fields`` is None for a failure, which has ``error_class`` and ``message`` instead. Tokens
-    and ``cost_usd`` (US dollars; None where the price is unknown) are of all attempts;
-    ``answered_at`` is in seconds since the epoch, ``latency_s`` in seconds.
+    Attributes:
+        content_hash: Identifies the text: 32 hex digits.
+        fields: The answer, by field of the recipe; None for a failure.
+        error_class, message: Why a request failed; None for an answer.
+        prompt_tokens, cached_tokens, completion_tokens: Tokens of all attempts.
+        cost_usd: US dollars of all attempts; None if the price is unknown.
+        latency_s: Seconds that the answer took.
+        answered_at: Seconds since the epoch.
+
+    Example:
+        >>> outcome = Outcome("ab" * 16, {"summary": "In short."}, cost_usd=0.002, attempts=1)
+        >>> Outcome.decode(outcome.encode()) == outcome
+        True
+        >>> outcome.answered, outcome.as_copy().cost_usd
+        (True, 0.0)
     """
 
     content_hash: str
@@ -64,27 +80,26 @@ class Outcome:
 
     @property
     def answered(self) -> bool:
-        """True for an answer, False for a failure."""
+        """Whether this is an answer, not a failure."""
         return self.fields is not None
 
     @property
     def permanent(self) -> bool:
-        """True for a failure that time does not heal."""
+        """Whether this is a failure that a retry would repeat."""
         return self.error_class in PERMANENT_CLASSES
 
     def encode(self) -> bytes:
-        """As JSON, for the journal."""
+        """Return the outcome as JSON, for a journal."""
         return orjson.dumps(self)
 
     @classmethod
     def decode(cls, payload: bytes) -> Outcome:
-        """From the journal's JSON, also that of an older or newer version.
+        """Read an outcome from a journal's JSON, which another version may have written.
 
-        What this version does not know is ignored; what is missing, or is not of its type, is as
-        if it were not known, and costs nothing.
+        Unknown fields are ignored. Missing fields and fields of the wrong type get their default.
 
         Raises:
-            ValueError: it does not say which text it is of, or what became of it.
+            ValueError: The record has no content hash, or neither an answer nor an error class.
         """
         parsed = orjson.loads(payload)
         record = parsed if isinstance(parsed, dict) else {}
@@ -95,11 +110,11 @@ class Outcome:
             fields = None
             if not _is_text(record.get("error_class")):
                 raise ValueError("neither an answer nor a failure")
-        told = {name: record[name] for name, known in _KNOWN.items() if known(record.get(name))}
-        return cls(content_hash, fields, **told)
+        valid = {name: record[name] for name, check in _IS_VALID.items() if check(record.get(name))}
+        return cls(content_hash, fields, **valid)
 
-    def copied(self) -> Outcome:
-        """The same for another article of the same text, which cost nothing."""
+    def as_copy(self) -> Outcome:
+        """Return the outcome for another article with the same text, at no cost."""
         return dataclasses.replace(
             self,
             prompt_tokens=0,
@@ -111,27 +126,26 @@ class Outcome:
 
     @classmethod
     def of_answer(cls, content_hash: str, answer: Answer) -> Outcome:
-        """From the gateway's answer."""
+        """Build the outcome of an answer from the gateway."""
         return cls(
             content_hash,
             answer.fields,
             finish_reason=answer.finish_reason,
             model=answer.model,
             latency_s=answer.latency_s,
-            **_paid(answer),
+            **_usage(answer),
         )
 
     @classmethod
-    def of_failure(cls, content_hash: str, failure: RequestFailed) -> Outcome:
-        """From the gateway's last word on an article."""
+    def from_failure(cls, content_hash: str, failure: RequestFailed) -> Outcome:
+        """Build the outcome of a request that the gateway has given up."""
         error = failure.error
         return cls(
-            content_hash, error_class=error.error_class, message=error.message, **_paid(failure)
+            content_hash, error_class=error.error_class, message=error.message, **_usage(failure)
         )
 
 
-def _paid(result: Answer | RequestFailed) -> dict[str, Any]:
-    """What an article has cost."""
+def _usage(result: Answer | RequestFailed) -> dict[str, Any]:
     return {
         "prompt_tokens": result.usage.prompt,
         "cached_tokens": result.usage.cached,
@@ -144,44 +158,47 @@ def _paid(result: Answer | RequestFailed) -> dict[str, Any]:
 def read_outcomes(
     leftovers: Iterable[Leftover], *, retry_refused: bool = False
 ) -> dict[str, Outcome]:
-    """The outcomes in what earlier runs left that stand, by content hash.
+    """Read the outcomes that earlier runs journaled and that are still valid, by content hash.
 
-    A failure that may pass with time does not: its article is asked about again, as one that was
-    refused for good is with ``retry_refused``. No failure stands where there is an answer.
+    Transient failures are not: their articles are retried. An answer takes precedence over a
+    failure of the same text.
+
+    Args:
+        leftovers: Journals of earlier runs.
+        retry_refused: Whether permanent failures are retried as well.
 
     Raises:
-        UserError: a journal cannot be read.
+        UserError: A journal cannot be read.
     """
     outcomes: dict[str, Outcome] = {}
     for leftover in leftovers:
-        left_out = 0
+        skipped = 0
         for payload in leftover.records():
             try:
                 outcome = Outcome.decode(payload)
             except ValueError:
-                left_out += 1
+                skipped += 1
                 continue
-            stands = outcome.answered or (outcome.permanent and not retry_refused)
-            known = outcomes.get(outcome.content_hash)
-            if stands and (outcome.answered or known is None or not known.answered):
+            is_valid = outcome.answered or (outcome.permanent and not retry_refused)
+            earlier = outcomes.get(outcome.content_hash)
+            if is_valid and (outcome.answered or earlier is None or not earlier.answered):
                 outcomes[outcome.content_hash] = outcome
-        if left_out:
+        if skipped:
             logger.warning(
-                "%s: records left out, since they are of another version that says neither which "
-                "article nor what its answer is: %d",
+                "%s: skipped records of another version without a content hash or an outcome: %d",
                 leftover.name,
-                left_out,
+                skipped,
             )
     return outcomes
 
 
 def waiting_answers(leftovers: Iterable[Leftover]) -> KeySet:
-    """The texts (content hashes) that some journals have an answer to; 16 bytes each.
+    """Return the content hashes (16 bytes each) of the answers in some journals.
 
-    Some of them may be in the table already: what was committed last before a kill.
+    A run that was killed right after a commit leaves answers that are also in the table.
 
     Raises:
-        UserError: a journal cannot be read.
+        UserError: A journal cannot be read.
     """
     return KeySet(_answered_texts(leftovers))
 
@@ -193,6 +210,6 @@ def _answered_texts(leftovers: Iterable[Leftover]) -> Iterator[bytes]:
                 outcome = Outcome.decode(payload)
                 text = bytes.fromhex(outcome.content_hash)
             except ValueError:
-                continue  # of another version
+                continue  # a record of another version
             if outcome.answered and len(text) == KEY_BYTES:
                 yield text

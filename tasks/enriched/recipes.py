@@ -1,4 +1,4 @@
-"""Recipes: what to ask about each article, read from YAML and checked before any call."""
+"""Recipes: the instructions for a model and the fields that it fills in, validated from YAML."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ RESERVED_FIELDS = frozenset(
     "prompt_tokens cached_tokens completion_tokens cost_usd attempts latency_s answered_at "
     "flow_run_id".split()
 )
-"""Columns of the enriched table that a recipe cannot overwrite."""
+"""Columns of the enriched table that a recipe must not use as names of its fields."""
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
-_NAME_IN_WORDS = "at most 64 letters, digits and _, beginning with a letter"
+_NAME_RULE = "at most 64 letters, digits and _, starting with a letter"
 _PLACEHOLDER = re.compile(r"\{(\w*)\}")
 _PROMPT_FORMAT = 1
-"""Part of every recipe hash: raise it when the prompt for the same recipe changes."""
+"""Part of every recipe hash. Increment it when the prompt for an unchanged recipe changes."""
 
 
 class OutputField(BaseModel):
@@ -37,21 +37,21 @@ class OutputField(BaseModel):
     type: Literal["string", "integer", "number", "boolean", "enum", "list"]
     description: str = ""
     values: tuple[str, ...] | None = Field(
-        default=None, description="The values that an enum may have."
+        default=None, description="The values that an enum can have."
     )
 
     @field_validator("values", mode="before")
     @classmethod
-    def _values_are_strings(cls, values: Any) -> Any:
-        given = values if isinstance(values, list) else []
-        if odd := [value for value in given if not isinstance(value, str)]:
-            raise ValueError(_not_a_string(odd[0]))
-        if any(not value.strip() for value in given):
+    def _check_values(cls, values: Any) -> Any:
+        items = values if isinstance(values, list) else []
+        if invalid := [value for value in items if not isinstance(value, str)]:
+            raise ValueError(_not_a_string(invalid[0]))
+        if any(not value.strip() for value in items):
             raise ValueError("one of them is empty")
         return values
 
     @model_validator(mode="after")
-    def _values_belong_to_enum(self) -> OutputField:
+    def _check_values_match_type(self) -> OutputField:
         if self.type == "enum" and not self.values:
             raise ValueError("an enum needs 'values', a list of at least one string")
         if self.type != "enum" and self.values is not None:
@@ -61,7 +61,7 @@ class OutputField(BaseModel):
         return self
 
     def json_schema(self) -> dict[str, Any]:
-        """The field's part of the JSON schema that the endpoint is given."""
+        """Return the JSON schema of the field for the endpoint's ``response_format``."""
         kind: dict[str, Any]
         match self.type:
             case "enum":
@@ -74,10 +74,19 @@ class OutputField(BaseModel):
 
 
 class Recipe(BaseModel):
-    """What to ask about each article, and the typed columns that come back.
+    """Instructions for a model, and the typed fields that it fills in for each article.
 
-    ``article`` shows the article to the model. It may use ``{title}`` and ``{body}`` and no
-    other column, because an answer is filed under the hash of just these two.
+    Attributes:
+        article: How the article is shown to the model. Its only placeholders are ``{title}`` and
+            ``{body}``, because answers are stored under the hash of these two.
+        max_output_tokens: The token limit of an answer.
+
+    Example:
+        >>> recipe = load_recipe("summary")
+        >>> list(recipe.fields), recipe.plain_field
+        (['summary'], 'summary')
+        >>> len(recipe.hash("gpt-4o-mini"))
+        16
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -92,76 +101,76 @@ class Recipe(BaseModel):
 
     @field_validator("name")
     @classmethod
-    def _name_is_a_word(cls, name: str) -> str:
+    def _check_name(cls, name: str) -> str:
         if not _NAME.fullmatch(name):
-            raise ValueError(f"must be {_NAME_IN_WORDS}")
+            raise ValueError(f"must be {_NAME_RULE}")
         return name
 
     @field_validator("instructions")
     @classmethod
-    def _instructions_say_something(cls, instructions: str) -> str:
+    def _check_instructions(cls, instructions: str) -> str:
         if not instructions.strip():
             raise ValueError("must say what to do with an article")
         return instructions
 
     @field_validator("article")
     @classmethod
-    def _article_shows_the_body(cls, article: str) -> str:
+    def _check_placeholders(cls, article: str) -> str:
         used = set(_PLACEHOLDER.findall(article))
         if "body" not in used or used - {"title", "body"}:
-            raise ValueError("must hold {body}, may hold {title}, and no other placeholder")
+            raise ValueError("must have {body}, may have {title}, and no other placeholder")
         return article
 
     @field_validator("fields", mode="before")
     @classmethod
-    def _names_are_strings(cls, fields: Any) -> Any:
+    def _check_names_are_strings(cls, fields: Any) -> Any:
         names = fields if isinstance(fields, dict) else {}
-        if odd := [name for name in names if not isinstance(name, str)]:
-            raise ValueError(_not_a_string(odd[0]))
+        if invalid := [name for name in names if not isinstance(name, str)]:
+            raise ValueError(_not_a_string(invalid[0]))
         return fields
 
     @field_validator("fields")
     @classmethod
-    def _fields_are_columns(cls, fields: dict[str, OutputField]) -> dict[str, OutputField]:
+    def _check_field_names(cls, fields: dict[str, OutputField]) -> dict[str, OutputField]:
         for name in fields:
             if not _NAME.fullmatch(name):
-                raise ValueError(f"'{name}' must be {_NAME_IN_WORDS}")
+                raise ValueError(f"'{name}' must be {_NAME_RULE}")
             if name in RESERVED_FIELDS or name.startswith("article_"):
-                raise ValueError(f"'{name}' is a column that the table already has")
+                raise ValueError(f"'{name}' is already a column of the table")
         return fields
 
     @property
     def plain_field(self) -> str | None:
-        """The only field, if it is a string: the answer is then plain text, not JSON."""
+        """The only field if it is a string, else None. Its answer is plain text, not JSON."""
         names = list(self.fields)
         return names[0] if len(names) == 1 and self.fields[names[0]].type == "string" else None
 
     def hash(self, model: str) -> str:
-        """16 hex digits that change whenever the answers could: prompt, fields, cap, model."""
-        asked = self.model_dump(mode="json", exclude={"name", "description"})
-        parts = orjson.dumps([_PROMPT_FORMAT, model, asked], option=orjson.OPT_SORT_KEYS)
-        # The order of the fields is part of the prompt, and sorted keys would hide it.
+        """Return a BLAKE2b hash (16 hex digits) of the model and all that affects answers."""
+        request = self.model_dump(mode="json", exclude={"name", "description"})
+        parts = orjson.dumps([_PROMPT_FORMAT, model, request], option=orjson.OPT_SORT_KEYS)
+        # The order of the fields is part of the prompt, and OPT_SORT_KEYS drops it.
         return hashlib.blake2b(parts + orjson.dumps(list(self.fields)), digest_size=8).hexdigest()
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML's safe loader, but a key that is there twice is an error, and no column goes missing."""
+    """A safe YAML loader that rejects duplicate keys instead of dropping the first one."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
         for name in names:
             if names.count(name) > 1 and name != "<<":
                 raise yaml.constructor.ConstructorError(
-                    None, None, f"the key '{name}' is there twice", node.start_mark
+                    None, None, f"duplicate key '{name}'", node.start_mark
                 )
         return super().construct_mapping(node, deep)
 
 
 def load_recipe(name: str) -> Recipe:
-    """A recipe by the path of its file, or by the name of a shipped one.
+    """Load a recipe by the path of its file or by the name of a shipped recipe.
 
     Raises:
-        UsageError: no such recipe, or it is broken; the message names the key.
+        UsageError: The recipe does not exist or is invalid; the message names the key.
     """
     path = _find(name)
     try:
@@ -173,16 +182,16 @@ def load_recipe(name: str) -> Recipe:
     try:
         return Recipe.model_validate(document)
     except ValidationError as error:
-        raise UsageError(f"recipe {path}: {_broken_keys(error)}") from error
+        raise UsageError(f"recipe {path}: {_invalid_keys(error)}") from error
 
 
 def list_recipes() -> list[Recipe]:
-    """The shipped recipes, in order of name."""
+    """Return the shipped recipes, sorted by name."""
     return [load_recipe(str(path)) for path in sorted(SHIPPED_RECIPES.glob("*.yaml"))]
 
 
 def recipe_text(name: str) -> str:
-    """The YAML of a recipe that load_recipe accepts; raises UsageError."""
+    """Return the YAML of a valid recipe, by path or name; see `load_recipe`."""
     load_recipe(name)
     return _find(name).read_text(encoding="utf-8")
 
@@ -196,22 +205,22 @@ def _find(name: str) -> Path:
         raise UsageError(f"recipe {name}: no such file")
     if shipped.is_file():
         return shipped
-    there = ", ".join(path.stem for path in sorted(SHIPPED_RECIPES.glob("*.yaml")))
-    raise UsageError(f"recipe {name}: unknown; there are {there}, or give the path of a .yaml file")
+    shipped_names = ", ".join(path.stem for path in sorted(SHIPPED_RECIPES.glob("*.yaml")))
+    raise UsageError(f"recipe {name}: unknown; use {shipped_names} or the path of a .yaml file")
 
 
 def _not_a_string(value: object) -> str:
-    """What is wrong with a bare yes, no, null, number or date where a string has to be."""
-    shown = "null" if value is None else str(value).lower()
-    return f"YAML reads one of them as {shown}, not as a string; put quotes around it, as in 'no'"
+    """Explain a bare yes, no, null, number or date where a string is required."""
+    parsed = "null" if value is None else str(value).lower()
+    return f"YAML reads one of them as {parsed}, not as a string; put quotes around it, as in 'no'"
 
 
-def _broken_keys(error: ValidationError) -> str:
-    found = []
-    for problem in error.errors():
-        key = ".".join(str(part) for part in problem["loc"]) or "recipe"
-        found.append(f"{key}: {problem['msg'].removeprefix('Value error, ')}")
-    return " ".join("; ".join(found).split())
+def _invalid_keys(error: ValidationError) -> str:
+    problems = []
+    for each in error.errors():
+        key = ".".join(str(part) for part in each["loc"]) or "recipe"
+        problems.append(f"{key}: {each['msg'].removeprefix('Value error, ')}")
+    return " ".join("; ".join(problems).split())
 
 
 def _one_line(error: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""The enriched table of one recipe and model: its place, its schema, its rows."""
+"""The enriched table of one recipe and model: its folders, its schema and its rows."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ARROW_TYPES: dict[str, pa.DataType] = {
     "boolean": pa.bool_(),
     "list": pa.list_(pa.string()),
 }
-_FACTS = [
+_METADATA = [
     pa.field("model", pa.string()),
     pa.field("recipe", pa.string()),
     pa.field("recipe_hash", pa.string()),
@@ -55,30 +55,43 @@ FAILURE_SCHEMA = pa.schema(
         pa.field("flow_run_id", pa.string()),
     ]
 )
-"""Columns of ``failures/``: which article, why, and what the attempts cost."""
+"""Schema of ``failures/``: the article, the error, and what the attempts cost."""
 
 
 def table_name(recipe: str, table_id: str) -> str:
-    """One name for a table's lock and its folder of journals."""
+    """Return the name of a table's lock and of its journal folder."""
     return f"{recipe}-{table_id}"
 
 
 def table_folders(recipe: str, table_id: str) -> tuple[str, str, str, str]:
-    """A table's folders: answers, failures, and what is superseded of both; in the lake."""
+    """Return a table's folders: answers, failures, superseded answers, superseded failures."""
     answers, failures = (f"{kind}/{recipe}/{table_id}" for kind in (Lake.summaries, Lake.failures))
     return answers, failures, f"{Lake.superseded}/{answers}", f"{Lake.superseded}/{failures}"
 
 
 DESCRIPTION = "_recipe.json"
-"""The file beside the answers that says what was asked."""
-_SAMPLED = 200
-"""Rows of the newest part that samples are chosen from."""
+"""The file in the folder of answers that holds the recipe and the model."""
+_SAMPLED_ROWS = 200
 
 
 class EnrichedTable:
-    """Where the answers to a recipe by a model lie, and what their columns are.
+    """The answers of one model to one recipe: folders in the lake, schema, and rows.
 
-    An article's column that has the name of a recipe's field is kept as ``article_<name>``.
+    A row has the columns of ``ARTICLES_SCHEMA``, the recipe's fields, and metadata (model, tokens,
+    cost). An article's column with the name of a recipe's field is stored as ``article_<name>``.
+
+    Attributes:
+        recipe_hash: 16 hex digits; see `Recipe.hash`.
+        table_id: The slug of the model and the recipe hash.
+        name: The name of the table's lock and of its journal folder.
+        folder, failures, superseded, superseded_failures: Folders, relative to the lake.
+        schema: The Arrow schema of the answers.
+
+    Example:
+        >>> from article_flows.tasks.enriched.recipes import load_recipe
+        >>> table = EnrichedTable(Lake("lake"), load_recipe("summary"), "gpt-4o-mini")
+        >>> table.folder == f"summaries/summary/gpt-4o-mini-{table.recipe_hash}"
+        True
     """
 
     def __init__(self, lake: Lake, recipe: Recipe, model: str) -> None:
@@ -99,61 +112,62 @@ class EnrichedTable:
             [
                 *(field.with_name(self._article_names[field.name]) for field in ARTICLES_SCHEMA),
                 *((name, _ARROW_TYPES[field.type]) for name, field in recipe.fields.items()),
-                *_FACTS,
+                *_METADATA,
             ]
         )
 
     def rows(self, articles: pa.Table, outcomes: list[Outcome], flow_run_id: str) -> pa.Table:
-        """Enriched rows from articles (of ARTICLES_SCHEMA) and an answer for each."""
+        """Build enriched rows from articles (``ARTICLES_SCHEMA``) and one answer for each."""
         columns = {self._article_names[name]: articles[name] for name in ARTICLES_SCHEMA.names}
         for name in self.recipe.fields:
             columns[name] = pa.array(
                 [(outcome.fields or {})[name] for outcome in outcomes],
                 self.schema.field(name).type,
             )
-        columns |= self._facts(outcomes, flow_run_id)
+        columns |= self._metadata(outcomes, flow_run_id)
         return pa.table(columns, schema=self.schema)
 
     def failure_rows(
         self, articles: pa.Table, outcomes: list[Outcome], flow_run_id: str
     ) -> pa.Table:
-        """Rows of FAILURE_SCHEMA from articles and a failure for each."""
-        facts = self._facts(outcomes, flow_run_id)
+        """Build rows of ``FAILURE_SCHEMA`` from articles and one failure for each."""
+        metadata = self._metadata(outcomes, flow_run_id)
         names = ("article_id", "content_hash", "title", "source")
         columns = {name: articles[name] for name in names}
         columns["error_class"] = pa.array([outcome.error_class for outcome in outcomes])
         columns["message"] = pa.array([outcome.message for outcome in outcomes])
-        columns["failed_at"] = facts.pop("answered_at")
-        columns |= {**facts, "model": pa.repeat(self.model, len(outcomes))}
+        columns["failed_at"] = metadata.pop("answered_at")
+        columns |= {**metadata, "model": pa.repeat(self.model, len(outcomes))}
         return pa.table([columns[name] for name in FAILURE_SCHEMA.names], schema=FAILURE_SCHEMA)
 
-    def describe(self) -> None:
-        """Leave beside the parts what was asked, for whoever finds the table."""
+    def write_description(self) -> None:
+        """Write the recipe and the model to `DESCRIPTION`, unless the file exists."""
         storage, name = self.lake.storage, f"{self.folder}/{DESCRIPTION}"
         if any(file.name == name for file in storage.list(self.folder)):
             return
-        about = {
+        description = {
             "recipe": self.recipe.model_dump(mode="json"),
             "recipe_hash": self.recipe_hash,
             "model": self.model,
         }
-        storage.write(name, orjson.dumps(about, option=orjson.OPT_INDENT_2))
+        storage.write(name, orjson.dumps(description, option=orjson.OPT_INDENT_2))
 
-    def _facts(self, outcomes: list[Outcome], flow_run_id: str) -> dict[str, Any]:
+    def _metadata(self, outcomes: list[Outcome], flow_run_id: str) -> dict[str, Any]:
         constant = {
             "recipe": self.recipe.name,
             "recipe_hash": self.recipe_hash,
             "flow_run_id": flow_run_id,
         }
-        facts: dict[str, Any] = {}
-        for name, kind in ((field.name, field.type) for field in _FACTS):
+        columns: dict[str, Any] = {}
+        for name, kind in ((field.name, field.type) for field in _METADATA):
             if name in constant:
-                facts[name] = pa.repeat(pa.scalar(constant[name], kind), len(outcomes))
-            else:
-                values = [getattr(outcome, name) for outcome in outcomes]
-                times = name == "answered_at"
-                facts[name] = pa.array([round(s * 1e6) for s in values] if times else values, kind)
-        return facts
+                columns[name] = pa.repeat(pa.scalar(constant[name], kind), len(outcomes))
+                continue
+            values = [getattr(outcome, name) for outcome in outcomes]
+            if name == "answered_at":
+                values = [round(seconds * 1e6) for seconds in values]
+            columns[name] = pa.array(values, kind)
+        return columns
 
 
 def _slug(model: str) -> str:
@@ -161,7 +175,11 @@ def _slug(model: str) -> str:
 
 
 def sample_rows(table: EnrichedTable, count: int = 3) -> list[dict[str, Any]]:
-    """Rows of the newest part, of as many languages as there are."""
+    """Return up to ``count`` rows of the newest part, from as many languages as possible.
+
+    Returns:
+        For each row, a dictionary with ``article_id``, ``title``, ``body`` and ``answer``.
+    """
     parts = table.lake.parts(table.folder)
     if not parts:
         return []
@@ -169,8 +187,7 @@ def sample_rows(table: EnrichedTable, count: int = 3) -> list[dict[str, Any]]:
     language = "article_language" if "language" in fields else "language"
     columns = ["article_id", "title", "body", language, *fields]
     with parts[-1].open() as file:
-        some = file.iter_batches(_SAMPLED, columns)
-        rows = next(some).to_pylist()
+        rows = next(file.iter_batches(_SAMPLED_ROWS, columns)).to_pylist()
     by_language: dict[Any, list[dict[str, Any]]] = {}
     for row in rows:
         by_language.setdefault(row[language], []).append(row)

@@ -1,6 +1,6 @@
-"""Upkeep of an enriched table at the end of a run: what is in it is current, in few parts.
+"""Maintenance of an enriched table: retire stale rows, merge small parts, keep paid answers.
 
-Answers whose article left the lake before they were committed are kept: they were paid for.
+A run calls `finish_upkeep` when it opens the table, and the other functions at its end.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from article_flows.tasks.common.article_schema import ARTICLES_SCHEMA
-from article_flows.tasks.enriched.failures import settle_failures
+from article_flows.tasks.enriched.failures import compact_failures
 from article_flows.tasks.enriched.outcomes import Outcome
 from article_flows.tasks.enriched.table import FAILURE_SCHEMA, EnrichedTable
 from article_flows.tasks.lake.compaction import merge_small_parts, retire_rows, upgrade_parts
@@ -18,11 +18,11 @@ from article_flows.tasks.lake.parts import part_name
 from article_flows.tasks.lake.superseded import current_key_batches, current_rows
 
 _ROW_GROUP = 2_000
-"""Rows in a row group of a merged part, which whole columns are read from rather than rows."""
+"""Rows in a row group of a merged part, of which whole columns are usually read."""
 
 
 def finish_upkeep(table: EnrichedTable) -> None:
-    """Finish what a killed run left half done; bring parts of an earlier version up to date."""
+    """Finish merges that a killed run left incomplete, and upgrade parts of earlier versions."""
     for folder in (table.folder, table.failures, table.superseded, table.superseded_failures):
         finish_merges(table.lake.storage, folder)
     for folder in (table.folder, table.superseded):
@@ -30,23 +30,25 @@ def finish_upkeep(table: EnrichedTable) -> None:
 
 
 def keep_up(table: EnrichedTable, *, all_rows_current: bool) -> pa.Table:
-    """Take out what is current no longer, and merge small parts; returns the standing failures.
+    """Retire rows of changed or removed articles to ``superseded/``, and merge small parts.
 
-    Rows whose article was changed or removed go to ``superseded/``. To be called by the only
-    writer of the table.
+    The caller must hold the table's lock.
 
     Args:
-        table: the table.
-        all_rows_current: every row is known to be of an article as it is; saves a look at them.
+        table: The enriched table.
+        all_rows_current: Whether every row is known to be current, which saves reading them.
+
+    Returns:
+        The remaining failures, rows of ``FAILURE_SCHEMA``.
     """
     lake = table.lake
-    some_failed = bool(lake.parts(table.failures))
-    current = None if all_rows_current and not some_failed else current_rows(lake)
+    has_failures = bool(lake.parts(table.failures))
+    current = None if all_rows_current and not has_failures else current_rows(lake)
     if current is not None and not all_rows_current:
         is_current = current.contains_keys
         for part in lake.parts(table.folder):
             retire_rows(lake, part, table.schema, _ROW_GROUP, lambda keys: ~is_current(keys))
-    failures = settle_failures(table, current)
+    failures = compact_failures(table, current)
     for folder, schema in (
         (table.folder, table.schema),
         (table.superseded, table.schema),
@@ -57,19 +59,22 @@ def keep_up(table: EnrichedTable, *, all_rows_current: bool) -> pa.Table:
 
 
 def keep_orphans(table: EnrichedTable, outcomes: list[Outcome], flow_run_id: str) -> set[str]:
-    """Keep the answers that no article of the lake waits for, and tell the content hashes of all.
+    """Store the answers whose article is no longer in the lake below ``superseded/``.
 
-    They go below ``superseded/`` without the columns of their articles, which nobody has any more.
-    An article that comes back gets its answer from there. Failures are not kept.
+    They were paid for, and an article that returns gets its answer from there. The columns of the
+    article are null. Failures are dropped.
+
+    Returns:
+        The content hashes of all outcomes without a current article.
     """
     texts = {outcome.content_hash for outcome in outcomes}
-    here = (stretch.texts.take(rows) for _, stretch, rows in current_key_batches(table.lake))
-    texts -= texts_among(here, texts)
-    kept = [each for each in outcomes if each.content_hash in texts and each.answered]
-    if kept:
-        hashes = [outcome.content_hash for outcome in kept]
-        columns = {each.name: pa.nulls(len(kept), each.type) for each in ARTICLES_SCHEMA}
-        articles = pa.table({**columns, "content_hash": hashes}, schema=ARTICLES_SCHEMA)
-        rows = table.rows(articles, kept, flow_run_id)
+    current = (batch.texts.take(rows) for _, batch, rows in current_key_batches(table.lake))
+    texts -= texts_among(current, texts)
+    orphans = [each for each in outcomes if each.content_hash in texts and each.answered]
+    if orphans:
+        hashes = [outcome.content_hash for outcome in orphans]
+        nulls = {each.name: pa.nulls(len(orphans), each.type) for each in ARTICLES_SCHEMA}
+        articles = pa.table({**nulls, "content_hash": hashes}, schema=ARTICLES_SCHEMA)
+        rows = table.rows(articles, orphans, flow_run_id)
         table.lake.write_part(table.superseded, part_name("orphans"), rows)
     return texts

@@ -1,1 +1,1 @@
-"""What Prefect lacks: an event loop task runner, slots, a temporary server."""
+"""Extensions of Prefect: an event loop task runner, concurrency slots, a temporary server."""

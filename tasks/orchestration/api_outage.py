@@ -1,8 +1,8 @@
-"""How long a run from a terminal waits for Prefect's API when it goes away in the middle.
+"""Limit how long a run from a terminal waits for Prefect's API during an outage.
 
-While the run is at work nothing waits for the API but Prefect's own threads. Prefect's engine
-cannot end a run without it, so before that the API is looked for: where it does not answer, each
-call is tried once, and what could not be sent by the end of the command is given up.
+Prefect's engine calls the API at the end of a run. The flows check the API before that: while it
+does not respond, Prefect's clients try each call only once, and what could not be sent when the
+command ends is dropped.
 """
 
 from __future__ import annotations
@@ -14,22 +14,23 @@ from typing import NoReturn
 
 from article_flows.tasks.storage.scratch import remove_scratch
 
-RETRIES = "PREFECT_CLIENT_MAX_RETRIES"
+_MAX_RETRIES = "PREFECT_CLIENT_MAX_RETRIES"
 
-SETTINGS = {RETRIES: "3", "PREFECT_API_REQUEST_TIMEOUT": "10"}
-"""Prefect's client settings of a terminal run, unless the environment has others. Prefect's own
-let a call wait for ten minutes while the server hangs, and for one while it is gone."""
+_DEFAULT_SETTINGS = {_MAX_RETRIES: "3", "PREFECT_API_REQUEST_TIMEOUT": "10"}
+"""Prefect's client settings for a run from a terminal, unless the environment sets them. With
+Prefect's own defaults, a call takes ten minutes if the server hangs, and one if it is down."""
 
-_LOOK_S = 2.0
-_LAST_S = 8.0
-"""Seconds in which the API answers if it is there, and that the end of the command waits for it."""
+_CHECK_TIMEOUT_S = 2.0
+
+_EXIT_TIMEOUT_S = 8.0
+"""Seconds that Prefect's threads have at exit to reach the API."""
 
 
 class ApiOutage:
-    """Whether Prefect's API is away, as far as this process knows.
+    """A monitor of Prefect's API, which reduces the retries of Prefect's clients in an outage.
 
     Attributes:
-        away: it did not answer when it was last needed.
+        away: Whether the API did not respond when it was last checked.
     """
 
     def __init__(self) -> None:
@@ -37,48 +38,51 @@ class ApiOutage:
         self._retries: str | None = None
 
     def heed(self) -> None:
-        """Look for the API from now on. Call before Prefect reads its settings anew."""
-        for name, value in SETTINGS.items():
+        """Start tracking the API. Call this before Prefect reads its settings."""
+        for name, value in _DEFAULT_SETTINGS.items():
             os.environ.setdefault(name, value)
-        self._retries = os.environ[RETRIES]
+        self._retries = os.environ[_MAX_RETRIES]
 
     def is_over(self) -> bool:
-        """Look for the API, inside a flow; true where nobody heeds its absence, as on a worker."""
+        """Check the API from inside a flow, and return whether it responds.
+
+        Returns True without a check if the API is not tracked, as on a worker.
+        """
         if self._retries is None:
             return True
-        away = not _answers()
+        away = not _api_responds()
         if away != self.away:
             self.away = away
-            self._try_again("0" if away else self._retries)
+            _set_max_retries("0" if away else self._retries)
         return not away
 
     def leave(self, status: int) -> NoReturn:
-        """Exit, and do not wait for ever for Prefect's threads to reach the API."""
+        """Exit the process; during an outage, wait at most 8 seconds for Prefect's threads."""
         if self.away:
-            ending = threading.Timer(_LAST_S, _exit, [status])
-            ending.daemon = True
-            ending.start()
+            timer = threading.Timer(_EXIT_TIMEOUT_S, _exit_now, [status])
+            timer.daemon = True
+            timer.start()
         sys.exit(status)
-
-    def _try_again(self, times: str) -> None:
-        """Set how often Prefect's clients repeat a call that failed, those at work included."""
-        from prefect.context import refresh_global_settings_context
-
-        os.environ[RETRIES] = times
-        refresh_global_settings_context()
-
-
-def _exit(status: int) -> None:
-    """Exit at once; Prefect's threads, which are waited for, would keep scratch folders alive."""
-    remove_scratch()
-    os._exit(status)
 
 
 absence = ApiOutage()
-"""Of the API that this process talks to."""
+"""The monitor of the API that this process uses."""
 
 
-def _answers() -> bool:
+def _exit_now(status: int) -> None:
+    remove_scratch()  # os._exit runs no finalizers
+    os._exit(status)
+
+
+def _set_max_retries(count: str) -> None:
+    """Set how often Prefect's clients retry a failed call, including clients already in use."""
+    from prefect.context import refresh_global_settings_context
+
+    os.environ[_MAX_RETRIES] = count
+    refresh_global_settings_context()
+
+
+def _api_responds() -> bool:
     import httpx
     from prefect.context import SyncClientContext
     from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
@@ -88,7 +92,7 @@ def _answers() -> bool:
         SyncClientContext.get_or_create() as context,
     ):
         try:
-            context.client.request("GET", "/health", timeout=_LOOK_S)
+            context.client.request("GET", "/health", timeout=_CHECK_TIMEOUT_S)
         except httpx.HTTPStatusError as error:
             return not error.response.is_server_error
         except (httpx.HTTPError, RuntimeError):

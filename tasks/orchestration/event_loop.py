@@ -1,4 +1,4 @@
-"""One long-lived event loop in a thread of its own, and the gate in front of it."""
+"""An event loop in its own thread, and a gate that bounds its jobs; for `EventLoopTaskRunner`."""
 
 import asyncio
 import concurrent.futures
@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 from prefect.context import AsyncClientContext, SyncClientContext
 from prefect.logging.loggers import get_logger
 
-if sys.platform == "win32":  # uvloop does not exist there
+if sys.platform == "win32":  # uvloop does not support Windows
     from asyncio import new_event_loop
 else:
     from uvloop import new_event_loop
@@ -26,79 +26,83 @@ _this_thread = threading.local()
 
 
 def on_event_loop_thread() -> bool:
-    """Tell whether the calling thread is the thread of an `EventLoopThread` (of any of them)."""
+    """Return whether the calling thread is that of any `EventLoopThread`."""
     return getattr(_this_thread, "runs_event_loop", False)
 
 
 async def until_done(future: "concurrent.futures.Future[Any]") -> None:
-    """Wait until `future` is done, however it ended.
+    """Wait until `future` is done, with or without an exception.
 
-    Unlike `asyncio.wrap_future`, neither the future's exception nor the waiter's own
-    cancellation passes from the one to the other.
+    Unlike awaiting `asyncio.wrap_future`, this does not raise the future's exception, and a
+    cancelled waiter does not cancel the future.
     """
     wrapped = asyncio.wrap_future(future)
-    # An exception that nobody asks for here would be logged.
+    # asyncio logs exceptions that are never retrieved.
     wrapped.add_done_callback(lambda done: done.cancelled() or done.exception())
     await asyncio.wait([wrapped])
 
 
 class InFlightGate:
-    """A bounded number of slots, taken by blocking: what gives `submit` its back-pressure."""
+    """A bounded number of slots that `submit` acquires, which gives it back-pressure."""
 
     def __init__(self, slots: int) -> None:
         self._free = threading.Semaphore(slots)
         self._closed = False
 
-    def enter(self, while_waiting: Callable[[], None]) -> None:
-        """Take a slot, waiting for one if need be.
+    def acquire(self, while_waiting: Callable[[], None]) -> None:
+        """Acquire a slot; block until one is free.
 
-        `while_waiting` is called every `GATE_POLL_SECONDS`, and stops the wait by raising. Raises
-        RuntimeError if the gate is closed, or closes meanwhile.
+        Args:
+            while_waiting: Called every `GATE_POLL_SECONDS`; it aborts the wait by raising.
+
+        Raises:
+            RuntimeError: The gate is closed, or was closed while waiting.
         """
         while not self._free.acquire(timeout=GATE_POLL_SECONDS):
             while_waiting()
         if self._closed:
-            self.leave()  # wakes the next of those who wait
+            self.release()  # wakes the next waiting thread
             raise RuntimeError("Task runner is not started")
 
-    def leave(self) -> None:
-        """Give a slot back."""
+    def release(self) -> None:
+        """Release a slot."""
         self._free.release()
 
     def close(self) -> None:
-        """Let no one in any more; those who wait get a RuntimeError."""
+        """Close the gate; waiting and later calls of `acquire` raise RuntimeError."""
         self._closed = True
-        self.leave()
+        self.release()
 
 
 class LoopJob(Protocol):
-    """What an `EventLoopThread` runs."""
+    """A unit of work for an `EventLoopThread`."""
 
     def run(self) -> Coroutine[Any, Any, None]:
-        """Do the work, on the loop. Raises nothing."""
+        """Do the work on the loop; must not raise."""
 
-    def cancelled_by_stop(self, now: bool) -> bool:
-        """Take note that the loop is about to stop, and say whether to cancel the coroutine.
+    def should_cancel(self, now: bool) -> bool:
+        """Prepare for the stop of the loop, and return whether to cancel the coroutine.
 
-        `now` is false if what has begun may run to its end.
+        Args:
+            now: False if work that has started may finish.
         """
 
 
 class EventLoopThread:
-    """An event loop in a thread of its own, with one Prefect client for all that runs on it.
+    """An event loop in its own thread, with one Prefect client that its jobs share.
 
-    `contextvars` of the creator (settings, say) are those of the loop; each job brings its own.
+    The loop runs in a copy of the creator's context (`contextvars`), each job in its own.
     """
 
     def __init__(self) -> None:
         self._jobs: dict[asyncio.Task[None], LoopJob] = {}
         self._lock = threading.Lock()
-        self._intake_open = True
+        self._accepts_jobs = True
         self._serving: concurrent.futures.Future[asyncio.AbstractEventLoop] = (
             concurrent.futures.Future()
         )
-        # Without a bound of its own: a job holds at most one thread, and the gate bounds the jobs.
-        # Any bound here would deadlock sync tasks that wait for sync tasks they submitted.
+        # Unbounded: the gate bounds the jobs, and a job has at most one thread. A bound would
+        # deadlock sync tasks that wait for sync tasks they have submitted.
         self._threads = concurrent.futures.ThreadPoolExecutor(
             max_workers=sys.maxsize, thread_name_prefix="EventLoopTaskRunner-worker"
         )
@@ -117,20 +121,24 @@ class EventLoopThread:
         return threading.get_ident() == self._thread.ident
 
     def start(self, job: LoopJob, context: contextvars.Context) -> None:
-        """Run `job` on the loop, in `context`. Raises RuntimeError if the loop is stopping."""
+        """Run a job on the loop, in the given context.
+
+        Raises:
+            RuntimeError: The loop is stopping.
+        """
         with self._lock:
-            if not self._intake_open:
+            if not self._accepts_jobs:
                 raise RuntimeError("Task runner is not started")
             self._loop.call_soon_threadsafe(self._create_task, job, context)
 
     async def in_thread(self, fn: Callable[[], T]) -> T:
-        """Run `fn` in a worker thread, in a copy of the caller's context, always to its end."""
+        """Run `fn` in a worker thread, in a copy of the caller's context; cannot be cancelled."""
         future = self._threads.submit(contextvars.copy_context().run, fn)
         await until_done(future)
         return future.result()
 
     def call_in_thread(self, fn: Callable[[], None]) -> None:
-        """Call `fn` in a worker thread soon, and log what it raises."""
+        """Schedule `fn` in a worker thread, and log its exceptions."""
 
         def call() -> None:
             try:
@@ -140,24 +148,25 @@ class EventLoopThread:
 
         try:
             self._threads.submit(call)
-        except RuntimeError:  # the loop has stopped: nothing is left that could be held up
+        except RuntimeError:  # the loop has stopped, so the call blocks no job
             call()
 
     def stop(self, *, cancel: bool) -> None:
-        """Take no more jobs, and let those under way end; with `cancel`, cancel them. Idempotent.
+        """Stop the loop once its jobs have ended. Idempotent; returns at once, `join` waits.
 
-        Returns at once; `join` waits.
+        Args:
+            cancel: Whether to cancel running jobs instead of letting them finish.
         """
         with self._lock:
-            self._intake_open = False
-            with suppress(RuntimeError):  # the loop is closed: stopped before
+            self._accepts_jobs = False
+            with suppress(RuntimeError):  # the loop has stopped before
                 self._loop.call_soon_threadsafe(self._stop, cancel)
 
     def join(self) -> None:
-        """Wait until all jobs have ended and no thread is left; call `stop` first."""
+        """Wait until all jobs and threads have ended; call `stop` first."""
         try:
             self._thread.join()
-        except BaseException:  # KeyboardInterrupt, or a flow's timeout: they must not wait
+        except BaseException:  # KeyboardInterrupt or a flow's timeout must not wait for the jobs
             self.stop(cancel=True)
             self._thread.join()
             raise
@@ -195,11 +204,11 @@ class EventLoopThread:
 
     def _stop(self, cancel: bool) -> None:
         self._stopping.set()
-        # One turn of the loop later, when each coroutine has begun: one cancelled before that
-        # would be thrown away without a word.
+        # In the next iteration, when each coroutine has started: a coroutine that is cancelled
+        # before its start runs no code at all, and would not settle its future.
         self._loop.call_soon(self._cancel_jobs, cancel)
 
     def _cancel_jobs(self, cancel: bool) -> None:
         for task, job in self._jobs.items():
-            if job.cancelled_by_stop(now=cancel):
+            if job.should_cancel(now=cancel):
                 task.cancel()

@@ -1,4 +1,4 @@
-"""A task run on a shared event loop: its future, and the job that runs it."""
+"""A task run on a shared event loop: its future, and the job that executes it."""
 
 import asyncio
 import concurrent.futures
@@ -32,12 +32,12 @@ FOREIGN_FUTURE_POLL_SECONDS = 1.0
 
 
 class EventLoopFuture(PrefectConcurrentFuture[R]):
-    """The future of a task run on an event loop that many task runs share.
+    """The future of a task run on an event loop that it shares with other task runs.
 
-    It is a `PrefectConcurrentFuture` in every respect but two. Code on that very loop must not
-    block on it: `wait` and `result` raise RuntimeError there if the run has not ended, and
-    `await future.wait_async()` and `await future.result_async()` are the way to go. And callbacks
-    are called in a worker thread, so that a slow one does not hold up the loop.
+    It differs from `PrefectConcurrentFuture` in two respects. Code on the same loop must not block
+    on it: there, `wait` and `result` raise RuntimeError if the run has not ended; use
+    `await future.wait_async()` or `await future.result_async()`. Callbacks are called in a worker
+    thread, so that a slow one does not block the loop.
     """
 
     def __init__(self, task_run_id: UUID, loop: EventLoopThread) -> None:
@@ -45,14 +45,14 @@ class EventLoopFuture(PrefectConcurrentFuture[R]):
         super().__init__(task_run_id, concurrent.futures.Future())
 
     def wait(self, timeout: float | None = None) -> None:
-        """Wait for the task run to end; at most `timeout` seconds."""
-        self._refuse_to_block_the_loop()
+        """Wait for the task run to end, for at most `timeout` seconds."""
+        self._raise_if_blocking_loop()
         super().wait(timeout)
 
     def result(self, timeout: float | None = None, raise_on_failure: bool = True) -> R:
         """Wait for the task run to end, and return its result; see `PrefectFuture.result`."""
         self.wait(timeout)
-        # Prefect starts a coroutine for each result; one that is in memory needs none.
+        # Prefect runs a coroutine for each result, even if the result is in memory.
         state = self._final_state
         if state is not None and state.is_completed() and isinstance(state.data, ResultRecord):
             return cast(R, state.data.result)
@@ -64,15 +64,15 @@ class EventLoopFuture(PrefectConcurrentFuture[R]):
         super().wait()
 
     async def result_async(self, raise_on_failure: bool = True) -> R:
-        """Return the task run's result when it has ended, without blocking the loop.
+        """Wait for the result of the task run without blocking the loop, and return it.
 
-        Raises what `PrefectFuture.result` raises.
+        Raises the same exceptions as `PrefectFuture.result`.
         """
         await self.wait_async()
         return super().result(raise_on_failure=raise_on_failure)
 
     def add_done_callback(self, fn: Callable[[PrefectFuture[R]], None]) -> None:
-        """Have `fn` called with this future when the run has ended; at once if it has."""
+        """Call `fn` with this future once the run has ended; at once if it has already."""
         if self.wrapped_future.done():
             fn(self)
         else:
@@ -80,11 +80,11 @@ class EventLoopFuture(PrefectConcurrentFuture[R]):
             self.wrapped_future.add_done_callback(lambda _: call())
 
     def _add_prefect_done_callback(self, fn: Callable[[PrefectFuture[R]], None]) -> None:
-        # Prefect's `as_completed` and `wait` register with this, and then block.
-        self._refuse_to_block_the_loop()
+        # Prefect's `as_completed` and `wait` register a callback with this, and then block.
+        self._raise_if_blocking_loop()
         super()._add_prefect_done_callback(fn)
 
-    def _refuse_to_block_the_loop(self) -> None:
+    def _raise_if_blocking_loop(self) -> None:
         if self._loop.is_current and not self.wrapped_future.done():
             raise RuntimeError(
                 f"Waiting for task run {self.task_run_id} would block the event loop it runs on: "
@@ -94,7 +94,14 @@ class EventLoopFuture(PrefectConcurrentFuture[R]):
 
 @dataclass(eq=False)
 class TaskRunJob:
-    """One submitted task run: waits for what it depends on, then runs."""
+    """A submitted task run, which waits for its upstream runs and then executes.
+
+    Attributes:
+        on_end: Called when the run has ended, in whatever state.
+        cancel_event: Checked by Prefect's engine before each attempt.
+        phase: What the run is doing: waiting for upstream runs, or running on the loop or in a
+            worker thread.
+    """
 
     task: Task[Any, Any]
     parameters: dict[str, Any]
@@ -109,21 +116,21 @@ class TaskRunJob:
     def __post_init__(self) -> None:
         self.future: EventLoopFuture[Any] = EventLoopFuture(self.task_run_id, self.loop)
 
-    def cancelled_by_stop(self, now: bool) -> bool:
-        """Give up a run that waits for others, and (`now`) one that has begun; see `Job`."""
-        gives_up = now or self.phase == "upstream"
-        if gives_up:
-            # The engine looks at it before each attempt; a thread cannot be stopped otherwise.
+    def should_cancel(self, now: bool) -> bool:
+        """Cancel a run that waits for upstream runs and, if `now`, one that has started."""
+        is_cancelled = now or self.phase == "upstream"
+        if is_cancelled:
+            # A thread cannot be stopped except by this.
             self.cancel_event.set()
-        return gives_up and self.phase != "thread"
+        return is_cancelled and self.phase != "thread"
 
     async def run(self) -> None:
-        """Run the task and settle the future, with the exception if the engine raises one."""
+        """Execute the task, and set the future's result or exception."""
         wrapped = self.future.wrapped_future
         try:
             if wrapped.set_running_or_notify_cancel():
                 wrapped.set_result(await self._run_engine())
-        # Not even SystemExit may leave the coroutine: it would end the loop of all task runs.
+        # Even SystemExit must not escape: it would stop the loop that all task runs share.
         except BaseException as error:
             wrapped.set_exception(error)
         finally:
@@ -151,17 +158,17 @@ class TaskRunJob:
         return await self.loop.in_thread(partial(run_task_sync, **call))
 
     async def _until_upstream_done(self) -> None:
-        """Wait for the futures among the inputs, so that the engine finds them done."""
+        """Wait for the futures in the inputs, so that the engine does not block on them."""
         for future in futures_in([self.parameters, self.wait_for]):
             if future.task_run_id == self.task_run_id:
-                continue  # the engine raises a good error for that
+                continue  # the engine reports a run that waits for itself
             if isinstance(future, PrefectConcurrentFuture):
                 await until_done(future.wrapped_future)
-                # Has the future keep its state, or the engine would ask the API for it.
+                # Stores the state in the future, so that the engine does not read it from the API.
                 with suppress(Exception, asyncio.CancelledError):
                     future.wait()
             elif isinstance(future, PrefectDistributedFuture | PrefectFlowRunFuture):
-                with suppress(Exception):  # the engine waits too, and raises it in a run
+                with suppress(Exception):  # the engine waits, too, and reports the exception
                     await future.wait_async()
             else:
                 await self.loop.in_thread(partial(self._wait_unless_cancelled, future))
@@ -172,7 +179,7 @@ class TaskRunJob:
                 future.wait(timeout=FOREIGN_FUTURE_POLL_SECONDS)
 
     async def _crash(self) -> None:
-        """Record a run that had not begun as Crashed, as the engine does with a cancelled one."""
+        """Report a run that has not started as Crashed, as the engine does for cancelled runs."""
         engine = AsyncTaskRunEngine[Any, Any](
             task=self.task, parameters=self.parameters, wait_for=self.wait_for
         )
@@ -181,7 +188,7 @@ class TaskRunJob:
 
 
 def futures_in(inputs: Any) -> list[PrefectFuture[Any]]:
-    """Return the futures in nested collections, those inside `quote` excepted."""
+    """Return the futures in nested collections, except those inside `quote`."""
     found: list[PrefectFuture[Any]] = []
 
     def collect(value: Any, context: dict[str, Any]) -> Any:

@@ -1,9 +1,8 @@
 """A Prefect task runner that runs all async tasks of a flow run on one event loop.
 
-Prefect's default `ThreadPoolTaskRunner` gives each task run a thread, an event loop and a client
-of its own, and starts all of them at once. Here they share one of each, so what tasks share
-(connections, limits, caches) can be plain asyncio objects, and `submit` waits while enough is
-under way.
+Prefect's default `ThreadPoolTaskRunner` creates a thread, an event loop and a client for each task
+run, and starts all runs at once. Here, runs share one of each, so that connections, limits and
+caches can be plain asyncio objects, and `submit` blocks while `max_in_flight` runs are in flight.
 """
 
 import contextvars
@@ -30,32 +29,41 @@ _current_runner: contextvars.ContextVar["EventLoopTaskRunner"] = contextvars.Con
 )
 
 
-# Of PrefectFuture, as that is the only type that `flow(task_runner=...)` is annotated to take;
-# the futures are PrefectConcurrentFutures.
+# The futures are PrefectConcurrentFutures, but `flow(task_runner=...)` is annotated to accept only
+# a TaskRunner[PrefectFuture].
 class EventLoopTaskRunner(TaskRunner[PrefectFuture[Any]]):
-    """Runs async tasks on one event loop in one thread, at most `max_in_flight` at a time.
+    """A task runner that runs tasks on one event loop, at most `max_in_flight` at a time.
 
-    What differs from `ThreadPoolTaskRunner`, and why:
+    It differs from `ThreadPoolTaskRunner` as follows:
 
-    - *Back-pressure.* `submit` blocks while `max_in_flight` task runs are under way, so a `map`
-      over many inputs never creates all the runs at once. A run holds its slot until it has ended:
-      also while it waits for upstream runs (these were submitted before, so they hold theirs or
-      have ended, and cannot be waiting for it) and while it sleeps before a retry.
-    - *Nested submits never block.* What a task run submits to its own runner, in whatever thread,
-      starts at once and takes no slot: were it to wait for one, parents that wait for their
-      children would hold all slots for ever. Nor does `submit` block on the loop of any other
-      `EventLoopTaskRunner`, where a subflow of an async task runs.
-    - *Async flows.* `submit` and `map` block the flow's own loop while they wait, as Prefect's
-      `result()` does. Task runs progress in their own thread meanwhile. To keep the flow's loop
-      free, write `await asyncio.to_thread(my_task.map, inputs)`.
-    - *Async tasks share a loop.* One that blocks, blocks all; see `EventLoopFuture` for how to
-      wait for a nested run. Sync tasks run in worker threads, as many as are in flight.
-    - *Leaving the `with` block* normally (a flow that returns or fails): runs that have begun end
-      as they would, runs that still wait for upstream runs become Crashed. Leaving it by an
-      exception (interrupt, termination, a cancelled async flow; any exception if the block is
-      yours): runs on the loop are cancelled and become Crashed. No thread is left either way.
+    - *Back-pressure.* `submit` blocks while `max_in_flight` task runs are in flight, so a `map`
+      over many inputs does not create all runs at once. A run holds its slot until it has ended,
+      including while it waits for upstream runs (which were submitted before it, so they cannot be
+      waiting for its slot) and while it sleeps before a retry.
+    - *Nested submits never block.* A task run that submits to its own runner, from any thread,
+      needs no slot: otherwise, parents that wait for their children could hold all slots forever.
+      `submit` does not block on the loop of another `EventLoopTaskRunner` either, where the subflow
+      of an async task runs.
+    - *Async flows.* While `submit` and `map` wait, they block the flow's own loop, as Prefect's
+      `result()` does; task runs continue in their own thread. To keep the flow's loop free, use
+      `await asyncio.to_thread(my_task.map, inputs)`.
+    - *Async tasks share a loop.* A task that blocks it, blocks all; see `EventLoopFuture` for how
+      to wait for a nested run. Sync tasks run in worker threads.
+    - *Leaving the `with` block.* If the flow returns or fails, runs that have started finish, and
+      runs that wait for upstream runs become Crashed. On any other exception (an interrupt, a
+      termination, a cancelled async flow), and on every exception if you use the runner without a
+      flow, runs on the loop are cancelled and become Crashed. No thread is left in either case.
 
-    Raises ValueError if `max_in_flight` is less than 1.
+    Args:
+        max_in_flight: The maximum number of task runs in flight.
+
+    Raises:
+        ValueError: `max_in_flight` is less than 1.
+
+    Example:
+        >>> from prefect import flow
+        >>> @flow(task_runner=EventLoopTaskRunner(max_in_flight=8))
+        ... def my_flow() -> None: ...
     """
 
     def __init__(self, max_in_flight: int = 32) -> None:
@@ -78,15 +86,16 @@ class EventLoopTaskRunner(TaskRunner[PrefectFuture[Any]]):
         wait_for: Iterable[PrefectFuture[Any]] | None = None,
         dependencies: dict[str, set[RunInput]] | None = None,
     ) -> PrefectConcurrentFuture[Any]:
-        """Start a run of `task` as soon as a slot is free, and return its future.
+        """Start a run of `task` once a slot is free, and return its future.
 
-        Raises RuntimeError if the runner is not started, or stops while this waits for a slot.
+        Raises:
+            RuntimeError: The runner is not started, or was stopped while waiting for a slot.
         """
         loop = self._started_loop()
         job = TaskRunJob(task, parameters, wait_for, dependencies, loop)
         if not (self._inside_own_run() or on_event_loop_thread()):
-            self._gate.enter(while_waiting=raise_if_flow_run_suspension_requested)
-            job.on_end = self._gate.leave
+            self._gate.acquire(while_waiting=raise_if_flow_run_suspension_requested)
+            job.on_end = self._gate.release
         context = contextvars.copy_context()
         context.run(_current_runner.set, self)
         loop.start(job, context)
@@ -95,7 +104,7 @@ class EventLoopTaskRunner(TaskRunner[PrefectFuture[Any]]):
     def cancel_all(self) -> None:
         """Cancel the task runs on the loop, wait for those in threads, and stop.
 
-        Called from one of these runs it does not wait: they include the caller.
+        It does not wait if a task run of this runner calls it.
         """
         self._stop(cancel=True)
 
@@ -115,14 +124,14 @@ class EventLoopTaskRunner(TaskRunner[PrefectFuture[Any]]):
             return NotImplemented
         return self._max_in_flight == other._max_in_flight
 
-    __hash__ = None  # type: ignore[assignment]  # equal by configuration, as Prefect's runners are
+    __hash__ = None  # type: ignore[assignment]  # compares configurations, like Prefect's runners
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Threads and locks do not travel to another process; the configuration does.
+        # Threads and locks cannot be pickled; the configuration can.
         return type(self), (self._max_in_flight,)
 
     def _started_loop(self) -> EventLoopThread:
-        """Return the loop, which starts with the first submit: many flow runs submit nothing."""
+        """Return the loop; start it on the first submit, because many flow runs submit nothing."""
         with self._loop_lock:
             if not self._started:
                 raise RuntimeError("Task runner is not started")
@@ -148,5 +157,10 @@ T = TypeVar("T")
 
 
 def untraced(value: T) -> T:
-    """Keep Prefect from walking into a value in search of futures; the task gets the value."""
+    """Wrap a task argument so that Prefect does not search it for futures; the task gets the value.
+
+    Example:
+        >>> untraced([1, 2]).unquote()
+        [1, 2]
+    """
     return cast(T, quote(value))

@@ -1,4 +1,4 @@
-"""Show progress while something runs: a line in the terminal or the log, an artifact in the UI."""
+"""Display the progress of a run: a line in the terminal or the log, and an artifact in the UI."""
 
 from __future__ import annotations
 
@@ -17,62 +17,67 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-_LINE_EVERY_S = 0.25
-_ARTIFACT_EVERY_S = 5.0
-_LOG_EVERY_S = 30.0
-_LAST_S = 5.0
+_TERMINAL_INTERVAL_S = 0.25
+_ARTIFACT_INTERVAL_S = 5.0
+_LOG_INTERVAL_S = 30.0
+_JOIN_TIMEOUT_S = 5.0
 
 
 class ProgressSource(Protocol):
-    """What can be shown."""
+    """Progress that can be displayed."""
 
     @property
     def percent(self) -> float:
-        """Share that is done, 0 to 100."""
+        """The percentage that is done, 0 to 100."""
 
     def line(self) -> str:
-        """How far it is, for people."""
+        """Return the progress as one line of text."""
 
 
 @contextmanager
 def shown(progress: ProgressSource, key: str) -> Iterator[None]:
-    """Show progress from threads of its own, until the block ends; ``key`` is the artifact's."""
-    ending = threading.Event()
-    lines = _show_line if sys.stderr.isatty() else _log_lines
+    """Display progress until the block ends.
+
+    Args:
+        progress: Read from other threads.
+        key: The key of the progress artifact.
+    """
+    stopping = threading.Event()
+    show = _update_terminal if sys.stderr.isatty() else _update_log
     threads = [
         threading.Thread(target=contextvars.copy_context().run, args=call, daemon=True)
-        for call in ((_show_artifact, progress, key, ending), (lines, progress, ending))
+        for call in ((_update_artifact, progress, key, stopping), (show, progress, stopping))
     ]
     for thread in threads:
         thread.start()
     try:
         yield
     finally:
-        ending.set()
+        stopping.set()
         for thread in threads:
-            # The artifact's may wait for an API that is away.
-            thread.join(_LAST_S)
+            # With a timeout, because the API may be down.
+            thread.join(_JOIN_TIMEOUT_S)
 
 
-def _show_line(progress: ProgressSource, ending: threading.Event) -> None:
+def _update_terminal(progress: ProgressSource, stopping: threading.Event) -> None:
     with Live(console=Console(stderr=True), transient=True, refresh_per_second=8) as live:
-        while not ending.wait(_LINE_EVERY_S):
+        while not stopping.wait(_TERMINAL_INTERVAL_S):
             live.update(Text(progress.line()))
 
 
-def _log_lines(progress: ProgressSource, ending: threading.Event) -> None:
+def _update_log(progress: ProgressSource, stopping: threading.Event) -> None:
     logger = get_run_logger()
-    while not ending.wait(_LOG_EVERY_S):
+    while not stopping.wait(_LOG_INTERVAL_S):
         logger.info(progress.line())
 
 
-def _show_artifact(progress: ProgressSource, key: str, ending: threading.Event) -> None:
-    """The UI's bar; if Prefect's API is away, only the bar suffers."""
+def _update_artifact(progress: ProgressSource, key: str, stopping: threading.Event) -> None:
+    """Update the progress artifact; errors of Prefect's API are ignored."""
     artifact: UUID | None = None
-    pause = 0.0
+    interval = 0.0
     while True:
-        ended = ending.wait(pause)
-        pause = _ARTIFACT_EVERY_S
+        ended = stopping.wait(interval)
+        interval = _ARTIFACT_INTERVAL_S
         with contextlib.suppress(Exception):
             if artifact is None:
                 artifact = create_progress_artifact(  # type: ignore[assignment]  # sync here

@@ -1,8 +1,8 @@
-"""A Prefect server for one command where none is set, and its end with the command's.
+"""A temporary Prefect server for one command, which ends with the command.
 
-Prefect starts one by itself as well, in the command's process group: a signal to the group ends
-it before the run has told it how it ended, and after `kill -9` of the command it stays for ever.
-This one has a session of its own, and ends when its standard input does, a pipe from the command.
+Prefect's own ephemeral server runs in the command's process group: a signal to the group ends it
+before the run has reported its final state, and after `kill -9` of the command it never ends. This
+server has its own session, and ends when its standard input, a pipe from the command, is closed.
 """
 
 from __future__ import annotations
@@ -23,27 +23,33 @@ import httpx
 from article_flows.tasks.common.errors import UserError
 from article_flows.tasks.common.package_data import IMPORT_ROOT
 
-_SECONDS_TO_STOP = 5.0
-_NEWER_DATABASE = "Can't locate revision identified by"
+_STOP_TIMEOUT_S = 5.0
+_UNKNOWN_REVISION = "Can't locate revision identified by"
 
 
 def start(timeout_s: float) -> str:
-    """Start the server, wait until it answers, and have it end with this process; gives its URL.
+    """Start a server that ends with this process, and wait until it responds.
+
+    Args:
+        timeout_s: Seconds to wait for its first response.
+
+    Returns:
+        The URL of its API.
 
     Raises:
-        UserError: it has ended, or does not answer within ``timeout_s`` seconds; its database is
-            of a newer Prefect.
+        UserError: The server exited or did not respond in time, or a newer version of Prefect has
+            migrated its database.
     """
     from prefect.settings import get_current_settings
 
     settings = get_current_settings().to_environment_variables(exclude_unset=True)
     path = os.pathsep.join(filter(None, [str(IMPORT_ROOT), os.environ.get("PYTHONPATH", "")]))
-    # What the server says is of no use in the terminal once it runs.
+    # The server's output does not belong in the terminal; it is read if the server fails to start.
     with TemporaryFile() as errors:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             url = f"http://127.0.0.1:{listener.getsockname()[1]}/api"
             server = subprocess.Popen(
-                # -P: not what happens to be in the current folder.
+                # -P: modules in the current folder must not shadow installed ones.
                 [
                     sys.executable,
                     "-P",
@@ -57,38 +63,38 @@ def start(timeout_s: float) -> str:
                 start_new_session=True,
                 env={**os.environ, **settings, "PREFECT_UI_ENABLED": "0", "PYTHONPATH": path},
             )
-        # Prefect sends its last events before this: its services stop earlier than `atexit` does.
+        # Prefect's services stop before `atexit` handlers run, so its last events are sent.
         atexit.register(_stop, server)
         if not _is_up(url, timeout_s):
             errors.seek(0)
-            raise UserError(_why_not(errors.read().decode(errors="replace")))
+            raise UserError(_start_error(errors.read().decode(errors="replace")))
     return url
 
 
 def _is_up(url: str, timeout_s: float) -> bool:
-    """Wait for an answer through the socket; false if the server ends, or takes too long."""
+    # The socket accepts connections already, so one request waits until the server is up.
     try:
         return httpx.get(f"{url}/health", timeout=timeout_s, trust_env=False).is_success
     except httpx.TransportError:
         return False
 
 
-def _why_not(said: str) -> str:
-    """Why the server did not start, by what it said on standard error."""
-    if _NEWER_DATABASE in said:
+def _start_error(stderr: str) -> str:
+    """Explain why the server did not start, from its standard error."""
+    if _UNKNOWN_REVISION in stderr:
         return (
-            f"Prefect's database {_database()} is of a newer Prefect than the {version('prefect')} "
-            "that is installed here; upgrade it (pip install --upgrade prefect), or have "
-            "PREFECT_HOME name another folder"
+            f"Prefect's database {_database()} belongs to a newer version of Prefect than "
+            f"{version('prefect')}, which is installed here; upgrade Prefect "
+            "(pip install --upgrade prefect), or set PREFECT_HOME to another folder"
         )
     return (
-        "Prefect's temporary server has not started; start one with `prefect server start` and "
-        "set PREFECT_API_URL to it"
+        "Prefect's temporary server did not start; start one with `prefect server start`, and "
+        "set PREFECT_API_URL to its URL"
     )
 
 
 def _database() -> str:
-    """The file of the server's database, or its URL without the password."""
+    """Return the path of the server's SQLite database, or its URL without the password."""
     from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL
     from sqlalchemy.engine import make_url
 
@@ -99,16 +105,16 @@ def _database() -> str:
 
 def _stop(server: subprocess.Popen[bytes]) -> None:
     try:
-        # The end of its input is its end.
-        server.communicate(timeout=_SECONDS_TO_STOP)
+        # Closes its standard input, which stops it.
+        server.communicate(timeout=_STOP_TIMEOUT_S)
     except subprocess.TimeoutExpired:
         server.kill()
         server.wait()
 
 
 def main(descriptor: int) -> None:
-    """Serve on a socket that listens already, until standard input ends."""
-    threading.Thread(target=_end_with_input, daemon=True).start()
+    """Serve on a listening socket until standard input is closed."""
+    threading.Thread(target=_exit_with_stdin, daemon=True).start()
     import uvicorn
     from prefect.server.api.server import create_app
 
@@ -117,11 +123,11 @@ def main(descriptor: int) -> None:
     uvicorn.Server(config).run(sockets=[socket.socket(fileno=descriptor)])
 
 
-def _end_with_input() -> None:
+def _exit_with_stdin() -> None:
     while os.read(0, 1):
         pass
     os.kill(os.getpid(), signal.SIGTERM)
-    time.sleep(_SECONDS_TO_STOP)
+    time.sleep(_STOP_TIMEOUT_S)
     os._exit(1)
 
 

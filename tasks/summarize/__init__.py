@@ -1,1 +1,1 @@
-"""Plan what is left, build prompts, run batches, commit."""
+"""Plan the open articles, build prompts, run batches, and commit the answers."""

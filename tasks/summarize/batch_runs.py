@@ -1,4 +1,4 @@
-"""The batches of a run on their way through Prefect: submitted one by one, counted as they end."""
+"""Task runs of batches: submitted one by one, and counted as they end."""
 
 from __future__ import annotations
 
@@ -15,37 +15,37 @@ from article_flows.tasks.summarize.job import Counts
 
 
 class BatchRuns:
-    """Task runs of batches, and the counts of those that have ended.
+    """Submitted task runs of batches, and the counts of those that have ended.
 
-    A run that has ended is counted and forgotten: memory holds those under way, however many
-    batches there are.
+    A run is forgotten once it is counted, so memory does not grow with the number of batches.
 
     Attributes:
-        broken: why a batch was not committed, if one was not.
+        error: Why the first batch that was not committed failed; None if all were committed.
     """
 
     def __init__(self) -> None:
-        self.broken: str | None = None
+        self.error: str | None = None
         self._counts = Counts()
-        self._under_way: deque[tuple[Batch, PrefectConcurrentFuture[Any]]] = deque()
+        self._pending: deque[tuple[Batch, PrefectConcurrentFuture[Any]]] = deque()
         self._submitted = 0
 
     def __len__(self) -> int:
+        """Return the number of submitted batches."""
         return self._submitted
 
     def add(self, batch: Batch, run: PrefectFuture[Any]) -> None:
-        """Take note of a batch that was submitted."""
+        """Add a batch that was submitted, and count the runs that have ended."""
         self._submitted += 1
-        # Of our task runner, which knows without the API whether a run has ended.
-        self._under_way.append((batch, cast(PrefectConcurrentFuture[Any], run)))
-        # In the order of submission, which is near enough the order in which they end.
-        while self._under_way and self._under_way[0][1].wrapped_future.done():
-            self._count(*self._under_way.popleft())
+        # EventLoopTaskRunner returns futures that know without the API whether a run has ended.
+        self._pending.append((batch, cast(PrefectConcurrentFuture[Any], run)))
+        # Runs end approximately in the order of submission.
+        while self._pending and self._pending[0][1].wrapped_future.done():
+            self._count(*self._pending.popleft())
 
     def counts(self) -> Counts:
-        """Wait until all have ended, however they end, and give their sum."""
-        while self._under_way:
-            batch, run = self._under_way.popleft()
+        """Wait until all runs have ended, in whatever state, and return the sum of their counts."""
+        while self._pending:
+            batch, run = self._pending.popleft()
             with contextlib.suppress(Exception):
                 run.wait()
             self._count(batch, run)
@@ -56,12 +56,12 @@ class BatchRuns:
             self._counts += run.result()
         except Exception as error:
             self._counts.left += batch["size"]
-            self.broken = self.broken or _words(batch, error)
+            self.error = self.error or _error_message(batch, error)
 
 
-def _words(batch: Batch, error: Exception) -> str:
-    """Why a batch was not committed. What the user has to mend says itself what to do."""
-    told = f"batch {batch['number']} was not committed: {one_line(error)}"
+def _error_message(batch: Batch, error: Exception) -> str:
+    """Explain why a batch was not committed; a UserError already names the remedy."""
+    message = f"batch {batch['number']} was not committed: {one_line(error)}"
     if isinstance(error, UserError):
-        return told
-    return f"{told}; run again: what was answered is in the journal"
+        return message
+    return f"{message}; run again: the answers received so far are in the journal"

@@ -1,4 +1,4 @@
-"""Batches: which rows of which parts belong together, and how to read them."""
+"""Batches of article rows: cut by the planner, read by the job."""
 
 from __future__ import annotations
 
@@ -15,16 +15,30 @@ from article_flows.tasks.lake.parts import group_starts, with_columns
 from article_flows.tasks.lake.sorted_keys import Flags
 
 Batch = dict[str, Any]
-"""Which rows of which parts: ``{"number": 7, "size": 50, "rows": {part: [[start, stop], ...]}}``.
+"""Rows by part: ``{"number": 7, "size": 50, "rows": {part: [[start, stop], ...]}}``.
 
-Parts are named relative to the lake; rows count from 0; a few KB at most, never article text.
+Part names are relative to the lake, rows count from 0. A batch is a task parameter, so it is a few
+KB at most and holds no article text.
 """
 
 
 class BatchCutter:
-    """Cuts a run of row positions into batches of one size; the last one may be smaller.
+    """A builder of batches from row positions: all of equal size, except the last.
 
-    ``ready`` holds the batches that are full; each takes its number from ``numbers``.
+    Args:
+        size: Rows in a batch.
+        numbers: Yields the number of each batch.
+
+    Attributes:
+        ready: The full batches.
+
+    Example:
+        >>> from itertools import count
+        >>> cutter = BatchCutter(2, count(1))
+        >>> cutter.add("articles/p.parquet", 100, np.array([True, False, True, True]))
+        >>> cutter.finish()
+        >>> [batch["rows"] for batch in cutter.ready]
+        [{'articles/p.parquet': [[100, 101], [102, 103]]}, {'articles/p.parquet': [[103, 104]]}]
     """
 
     def __init__(self, size: int, numbers: Iterator[int]) -> None:
@@ -34,9 +48,9 @@ class BatchCutter:
         self._rows: dict[str, list[list[int]]] = {}
         self._count = 0
 
-    def add(self, part: str, first: int, wanted: Flags) -> None:
-        """Take in the wanted rows of a part's stretch that begins at row ``first``."""
-        edges = np.flatnonzero(np.diff(wanted, prepend=False, append=False)) + first
+    def add(self, part: str, first: int, selected: Flags) -> None:
+        """Add the selected rows of a part; the flags begin at row ``first``."""
+        edges = np.flatnonzero(np.diff(selected, prepend=False, append=False)) + first
         for start, stop in edges.reshape(-1, 2).tolist():
             self._add_range(part, start, stop)
 
@@ -54,7 +68,7 @@ class BatchCutter:
                 self.finish()
 
     def finish(self) -> None:
-        """Make a batch of what there is, if there is something."""
+        """Make a batch of the remaining rows, if there are any."""
         if self._count:
             number = next(self._numbers)
             self.ready.append({"number": number, "size": self._count, "rows": self._rows})
@@ -62,7 +76,11 @@ class BatchCutter:
 
 
 def read_batch(lake: Lake, batch: Batch) -> pa.Table:
-    """The articles of a batch, reading no more row groups than it takes; safe in any thread."""
+    """Read the articles (``ARTICLES_SCHEMA``) of a batch. Thread-safe.
+
+    Raises:
+        UserError: A part is missing or damaged.
+    """
     tables = [_read_rows(lake, part, ranges) for part, ranges in batch["rows"].items()]
     return tables[0] if len(tables) == 1 else pa.concat_tables(tables)
 
@@ -70,16 +88,16 @@ def read_batch(lake: Lake, batch: Batch) -> pa.Table:
 def _read_rows(lake: Lake, part: str, ranges: list[list[int]]) -> pa.Table:
     footer = lake.footer(part)
     starts = group_starts(footer)
-    wanted = np.concatenate([np.arange(start, stop) for start, stop in ranges])
+    rows = np.concatenate([np.arange(start, stop) for start, stop in ranges])
     groups, group_of = np.unique(
-        np.searchsorted(starts, wanted, side="right") - 1, return_inverse=True
+        np.searchsorted(starts, rows, side="right") - 1, return_inverse=True
     )
     with lake.part(part).open(footer) as file:
         table = with_columns(file.read_row_groups(groups.tolist()), ARTICLES_SCHEMA)
     sizes = np.diff(starts)[groups]
     starts_in_table = np.cumsum(sizes) - sizes
-    rows = wanted + (starts_in_table - starts[groups])[group_of]
+    rows_in_table = rows + (starts_in_table - starts[groups])[group_of]
     if len(ranges) == 1 and 2 * len(rows) >= table.num_rows:
-        return table.slice(int(rows[0]), len(rows))
-    # A slice would keep alive all that was read.
-    return table.take(pa.array(rows))
+        return table.slice(int(rows_in_table[0]), len(rows))
+    # A slice would keep the whole table in memory.
+    return table.take(pa.array(rows_in_table))

@@ -1,4 +1,4 @@
-"""Which endpoint a run talks to, with which key, at which price."""
+"""Resolve the endpoint of a run (URL, model, price, API key), and build its gateway."""
 
 from __future__ import annotations
 
@@ -22,7 +22,13 @@ _OPENAI = "https://api.openai.com/v1"
 
 @dataclass(frozen=True)
 class Endpoint:
-    """An endpoint as resolved from the settings; the key is never shown."""
+    """An endpoint as resolved from the settings.
+
+    Attributes:
+        base_url: The URL of the API, such as ``https://host/v1``; ``mock`` for the mock endpoint.
+        price: The price of the model's tokens; None if unknown.
+        api_key: The API key, which ``repr`` does not show.
+    """
 
     base_url: str
     model: str
@@ -31,31 +37,37 @@ class Endpoint:
     api_key: str | None = field(default=None, repr=False)
 
     def describe(self) -> str:
-        """In words, for the report; says plainly what the mock endpoint is."""
+        """Return the model and the endpoint in words, for reports."""
         if self.is_mock:
             return f"{self.model} (mock endpoint: picks sentences, not a language model)"
         return f"{self.model} at {self.base_url}"
 
 
 def resolve_endpoint(settings: SummarizeSettings) -> Endpoint:
-    """The endpoint that the settings name; the mock endpoint has its URL only once it runs.
+    """Resolve the endpoint that the settings name.
 
     Raises:
-        UserError: the URL is none, or carries a key; no model is named; there is no such block.
+        UserError: The URL is invalid or contains a key, no model is named, the price is required
+            but unknown, or the Secret block does not exist.
+
+    Example:
+        >>> endpoint = resolve_endpoint(SummarizeSettings(base_url="mock"))
+        >>> endpoint.describe()
+        'extractive-v1 (mock endpoint: picks sentences, not a language model)'
     """
     price = _price(settings)
     if settings.base_url == MOCK:
         if settings.model not in ("", MOCK_MODEL):
             raise UsageError(
-                f"the mock endpoint is not {settings.model}; "
-                "set OPENAI_API_KEY or say where the model is with --base-url"
+                f"the mock endpoint does not serve {settings.model}; "
+                "set OPENAI_API_KEY, or name the model's endpoint with --base-url"
             )
         return Endpoint(MOCK, MOCK_MODEL, price or FREE, is_mock=True)
     _check_url(settings.base_url)
     if not settings.model:
         raise UsageError(
             f"no model named for {settings.base_url}; "
-            "name one with --model, or take the free stand-in with --base-url mock"
+            "name one with --model, or use the free mock endpoint with --base-url mock"
         )
     price = price or Price.of_model(settings.model, settings.base_url)
     if settings.budget_usd and price is None:
@@ -73,9 +85,15 @@ def resolve_endpoint(settings: SummarizeSettings) -> Endpoint:
 
 
 def base_url_from(given: str | None, environment: Mapping[str, str]) -> str:
-    """The endpoint of a command line: what is given, else OPENAI_BASE_URL, else OpenAI's own.
+    """Choose the base URL: the given one, else OPENAI_BASE_URL, else a default.
 
-    OpenAI's own only where OPENAI_API_KEY is set; else the mock endpoint, which is free.
+    The default is OpenAI if OPENAI_API_KEY is set, else the mock endpoint, which is free.
+
+    Example:
+        >>> base_url_from(None, {})
+        'mock'
+        >>> base_url_from(None, {"OPENAI_API_KEY": "sk-1"})
+        'https://api.openai.com/v1'
     """
     if given or environment.get("OPENAI_BASE_URL"):
         return given or environment["OPENAI_BASE_URL"]
@@ -83,7 +101,13 @@ def base_url_from(given: str | None, environment: Mapping[str, str]) -> str:
 
 
 def build_gateway(endpoint: Endpoint, base_url: str, settings: SummarizeSettings) -> Gateway:
-    """The gateway to an endpoint at the URL where it can be reached."""
+    """Build the gateway to an endpoint.
+
+    Args:
+        endpoint: The resolved endpoint.
+        base_url: Its URL, which for the mock endpoint is known only once that runs.
+        settings: The settings of the run.
+    """
     return Gateway(
         _transport(endpoint, base_url, settings),
         max_in_flight=settings.max_in_flight,
@@ -97,7 +121,7 @@ def build_gateway(endpoint: Endpoint, base_url: str, settings: SummarizeSettings
 
 def _transport(endpoint: Endpoint, base_url: str, settings: SummarizeSettings) -> Transport:
     if settings.client == "openai":
-        # It takes half a second to import, and is seldom wanted.
+        # Imported on demand: it takes half a second, and few runs use it.
         from article_flows.tasks.llm.transports.openai_transport import open_client
 
         return open_client(base_url, endpoint.api_key, settings.timeout_s)
@@ -107,15 +131,15 @@ def _transport(endpoint: Endpoint, base_url: str, settings: SummarizeSettings) -
 def _check_url(base_url: str) -> None:
     try:
         parts = urlsplit(base_url)
-        port_is_right = parts.port is None or parts.port > 0
+        is_valid_port = parts.port is None or parts.port > 0
     except ValueError:
-        port_is_right = False
-    if not port_is_right or parts.scheme not in ("http", "https") or not parts.hostname:
-        shown = re.sub(r"//.*@|\?.*", "…", base_url)
-        raise UsageError(f"base URL {shown!r}: not a URL; give one like https://host/v1")
+        is_valid_port = False
+    if not is_valid_port or parts.scheme not in ("http", "https") or not parts.hostname:
+        redacted = re.sub(r"//.*@|\?.*", "…", base_url)
+        raise UsageError(f"base URL {redacted!r}: not a URL; use one like https://host/v1")
     if parts.username or parts.password or parts.query:
         raise UsageError(
-            f"base URL of {parts.hostname}: must not carry a key; "
+            f"base URL of {parts.hostname}: must not contain a key; "
             "set OPENAI_API_KEY or name a Secret block"
         )
 
@@ -136,19 +160,18 @@ def _api_key(settings: SummarizeSettings) -> str | None:
         key = load_secret(settings.api_key_secret)
     except ValueError as error:
         raise UserError(
-            f"Secret block {settings.api_key_secret!r}: there is none on this Prefect server; "
+            f"Secret block {settings.api_key_secret!r}: does not exist on this Prefect server; "
             "create it in the UI under Blocks"
         ) from error
     return _checked_key(key, f"Secret block {settings.api_key_secret!r}")
 
 
 def _checked_key(key: str, where: str) -> str:
-    """A key without the line end that a paste brings.
+    """Strip a key, and raise UserError if no HTTP header can hold it.
 
-    Raises:
-        UserError: no HTTP header can hold it; libraries would show it whole when they say so.
+    HTTP libraries raise an error that contains the whole key.
     """
     key = key.strip()
     if not (key.isascii() and (key.isprintable() or not key)):
-        raise UserError(f"{where}: holds characters that no API key has; copy the key again")
+        raise UserError(f"{where}: has characters that no API key has; copy the key again")
     return key

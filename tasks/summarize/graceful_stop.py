@@ -1,4 +1,4 @@
-"""The first signal stops a run gracefully; the second insists."""
+"""Stop a run on SIGINT or SIGTERM: gracefully on the first signal, at once on the second."""
 
 from __future__ import annotations
 
@@ -12,23 +12,24 @@ from typing import Self
 from article_flows.tasks.common.signals import end_by_signal, handling
 from article_flows.tasks.llm.gateway.gateway import Gateway
 
-_SAME_S = 0.3
-"""Seconds within which a second signal is the first one once more: `timeout` of the coreutils,
-for one, sends its signal to the process and then to the group that the process is in."""
+_DUPLICATE_S = 0.3
+"""Seconds within which a second signal is a duplicate of the first. `timeout` of GNU coreutils, for
+example, signals its child process and then its process group."""
 
 
 class GracefulStop:
-    """In the block, the first SIGINT or SIGTERM has a gateway send nothing more.
+    """A context manager in which the first SIGINT or SIGTERM stops a gateway.
 
-    It raises nothing then: what is in flight is taken in for a while, and the block ends by
-    itself. A second signal raises Interrupted, and so does the first if nothing has been sent.
+    The first signal raises nothing: responses in flight are still received for a while, and the
+    block ends by itself. A second signal raises Interrupted, as does the first one if no request
+    has been sent yet.
 
     Args:
-        gateway: its calls.
-        grace_s: seconds after which the answers that have not come are given up.
+        gateway: The gateway to stop.
+        grace_s: Seconds to wait for responses in flight.
 
     Attributes:
-        signal: what stopped the gateway; None if it has not been a signal.
+        signal: The signal that stopped the gateway; None if no signal did.
     """
 
     def __init__(self, gateway: Gateway, grace_s: float) -> None:
@@ -47,10 +48,10 @@ class GracefulStop:
         self._handlers.close()
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        # Between any two instructions of the main thread: nothing here may take a lock.
+        # A signal handler interrupts the main thread anywhere, so it must not take a lock.
         gateway, now = self._gateway, time.monotonic()
         if self._first_at is not None:
-            if now - self._first_at < _SAME_S:
+            if now - self._first_at < _DUPLICATE_S:
                 return
             end_by_signal(number, again=True)
         if gateway.totals.first_sent_at is None:
@@ -58,11 +59,11 @@ class GracefulStop:
         self._first_at = now
         if gateway.stopped is None:
             self.signal = signal.Signals(number)
-            gateway.stop(f"interrupted by {self.signal.name}; run again to go on")
-        gateway.call_soon(self._give_up_later)
+            gateway.stop(f"interrupted by {self.signal.name}; run again to resume")
+        gateway.call_soon(self._schedule_close)
 
-    def _give_up_later(self) -> None:
-        asyncio.get_running_loop().call_later(self._grace_s, self._give_up)
+    def _schedule_close(self) -> None:
+        asyncio.get_running_loop().call_later(self._grace_s, self._close)
 
-    def _give_up(self) -> None:
+    def _close(self) -> None:
         self._closing = asyncio.get_running_loop().create_task(self._gateway.close())

@@ -1,4 +1,4 @@
-"""The job of one summarise run: what its batches share, and how one article gets its outcome."""
+"""The shared state of a summarize run, and how its batches get their outcomes and commit them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from article_flows.tasks.summarize.endpoint import Endpoint
 
 @dataclass
 class Counts:
-    """Rows of a job by what became of them; ``failed`` by error class."""
+    """Numbers of rows by outcome; ``failed`` by error class."""
 
     answered: int = 0
     copied: int = 0
@@ -47,13 +47,19 @@ class Counts:
 
 @dataclass
 class Job:
-    """What the batches of a run share: table, recipe, gateway, journals.
+    """The state that the batches of a run share.
 
-    ``kept`` holds the outcomes that are not committed yet, by content hash: those of batches
-    under way and those that earlier runs left in journals. A batch that is tried again finds
-    there what it has already paid for. ``settled`` articles have an outcome, ``failed`` of them
-    no answer. ``under_way`` counts the batches that are being worked on. ``locks`` are held
-    for as long as it is open.
+    Attributes:
+        prompt: Builds the user message from an article's title and body.
+        parse: Turns a completion into the recipe's fields.
+        run_name: Part of the names of the run's parts.
+        locks: The locks that the run holds.
+        uncommitted: Outcomes by content hash that are not in a table yet: those of running
+            batches, where a retried batch finds what it has already paid for, and those that
+            earlier runs left in journals.
+        recovered: Content hashes of the outcomes that earlier runs left in journals.
+        settled: Articles with an outcome; ``failed`` of them have no answer.
+        running_batches: Batches that have started and not ended.
     """
 
     table: EnrichedTable
@@ -66,11 +72,11 @@ class Job:
     flow_run_id: str
     run_name: str
     locks: list[Lock]
-    kept: dict[str, Outcome] = field(default_factory=dict)
+    uncommitted: dict[str, Outcome] = field(default_factory=dict)
     recovered: set[str] = field(default_factory=set)
     settled: int = 0
     failed: int = 0
-    under_way: int = 0
+    running_batches: int = 0
     _submitted: set[int] = field(default_factory=set)
     _expected: int | None = None
     _committed_at: float = 0.0
@@ -85,77 +91,80 @@ class Job:
         first = self.gateway.totals.first_sent_at
         return 0.0 if first is None else max(self._committed_at - first, 0.0)
 
-    def take_in_journals(self, *, retry_refused: bool = False) -> None:
-        """Keep what earlier runs received and did not commit."""
-        self.kept = read_outcomes(self.journals.leftovers, retry_refused=retry_refused)
-        self.recovered = set(self.kept)
+    def recover_outcomes(self, *, retry_refused: bool = False) -> None:
+        """Load the outcomes that earlier runs received but did not commit.
+
+        Args:
+            retry_refused: Whether permanent failures are retried.
+        """
+        self.uncommitted = read_outcomes(self.journals.leftovers, retry_refused=retry_refused)
+        self.recovered = set(self.uncommitted)
         self.journals.set_aside_foreign()
 
     def discard_leftovers(self) -> None:
-        """Remove what earlier runs left in journals, if every outcome in them is in a table.
+        """Remove the journals of earlier runs if every outcome in them is in a table.
 
-        One is not where its batch could not be committed; the next run finds it there again.
+        If a batch could not be committed, they stay for the next run.
         """
-        uncommitted = self.recovered & self.kept.keys()
-        if uncommitted:
-            uncommitted -= permanently_failed_texts(self.table)
-        if uncommitted:
+        pending = self.recovered & self.uncommitted.keys()
+        if pending:
+            pending -= permanently_failed_texts(self.table)
+        if pending:
             answers = read_parts(self.table.lake.parts(self.table.folder))
-            uncommitted -= texts_among((stretch.texts for stretch in answers), uncommitted)
-        if uncommitted:
-            uncommitted -= keep_orphans(
-                self.table, [self.kept[text] for text in uncommitted], self.flow_run_id
-            )
-        if not uncommitted:
+            pending -= texts_among((batch.texts for batch in answers), pending)
+        if pending:
+            outcomes = [self.uncommitted[text] for text in pending]
+            pending -= keep_orphans(self.table, outcomes, self.flow_run_id)
+        if not pending:
             self.journals.discard_leftovers()
 
     async def run_batch(self, batch: Batch) -> Counts:
-        """Get an outcome for every row of a batch and commit them as one part."""
-        self.under_way += 1
+        """Get an outcome for every row of a batch, and commit them."""
+        self.running_batches += 1
         try:
             return await self._run_batch(batch)
         finally:
-            self.under_way -= 1
+            self.running_batches -= 1
 
-    def expect(self, batches: int) -> None:
-        """Say how many batches there are in all, once it is known. May be called in any thread."""
-        self._expected = batches
-        self.gateway.call_soon(self._see_whether_all_are_in)
+    def expect_batches(self, count: int) -> None:
+        """Set the number of batches of the run, once it is known. Thread-safe."""
+        self._expected = count
+        self.gateway.call_soon(self._notify_if_all_submitted)
 
     async def _run_batch(self, batch: Batch) -> Counts:
-        if self.gateway.stopped and not self.kept:
+        if self.gateway.stopped and not self.uncommitted:
             return Counts(left=batch["size"])
         async with self.gateway.waiting.room(batch["size"]):
             articles, prompts = await asyncio.to_thread(self._read, batch)
             name = f"{batch['number']:06d}"
             hashes = articles["content_hash"].to_pylist()
-            answers = BatchAnswers(self, hashes, self.journals.open(name))
-            self.gateway.submit(answers.askings(prompts))
+            collector = BatchOutcomes(self, hashes, self.journals.open(name))
+            self.gateway.submit(collector.requests(prompts))
         self._submitted.add(batch["number"])
-        self._see_whether_all_are_in()
-        await answers.complete
-        counts = await asyncio.to_thread(self.commit, batch, articles, answers.outcomes)
+        self._notify_if_all_submitted()
+        await collector.complete
+        counts = await asyncio.to_thread(self.commit, batch, articles, collector.outcomes)
         self.journals.discard(name)
         for content_hash in hashes:
-            self.kept.pop(content_hash, None)
+            self.uncommitted.pop(content_hash, None)
         return counts
 
-    def _see_whether_all_are_in(self) -> None:
+    def _notify_if_all_submitted(self) -> None:
         if len(self._submitted) == self._expected:
             self.gateway.no_more()
 
     def _read(self, batch: Batch) -> tuple[pa.Table, list[str]]:
-        """The articles of a batch, and the user message for each."""
+        """Read the articles of a batch, and build the user message for each."""
         articles = read_batch(self.table.lake, batch)
         texts = zip(articles["title"].to_pylist(), articles["body"].to_pylist(), strict=True)
         return articles, [self.prompt(title, body) for title, body in texts]
 
-    def keep(self, outcome: Outcome, journal: BatchJournal) -> None:
-        """Have an outcome on disk before the event loop turns again.
+    def record(self, outcome: Outcome, journal: BatchJournal) -> None:
+        """Keep an outcome, and journal it in the next iteration of the event loop.
 
-        Those that arrive in one turn of the loop are written with one system call a journal.
+        Outcomes that arrive in one iteration are written with one system call per journal.
         """
-        self.kept[outcome.content_hash] = outcome
+        self.uncommitted[outcome.content_hash] = outcome
         self.settled += 1
         self.failed += not outcome.answered
         if not self._unwritten:
@@ -168,21 +177,30 @@ class Job:
             try:
                 journal.append(*payloads)
             except OSError as error:
-                # The journal tries again, and what is in memory may still be committed; no more
-                # is bought.
+                # The journal retries, and the outcomes in memory may still be committed. Only
+                # new requests are not sent any more.
                 self.gateway.stop(
-                    f"{journal.name}: cannot be written ({error}); free the disk, then run again"
+                    f"{journal.name}: cannot be written ({error}); free disk space, then run again"
                 )
 
     def commit(
         self, batch: Batch, articles: pa.Table, outcomes: list[Outcome | None], kind: str = "part"
     ) -> Counts:
-        """Commit the answers as a part of the table and the failures as one beside it.
+        """Write the answers of a batch as a part of the table, and its failures as another.
 
-        A part is named after the run and the batch: a batch that is tried again after it was
-        committed in part replaces what it wrote, and no row is there twice.
+        The parts are named after the run and the batch. A batch that is retried after a partial
+        commit overwrites its parts, so no row is duplicated.
+
+        Args:
+            batch: The batch.
+            articles: Its rows, of ``ARTICLES_SCHEMA``.
+            outcomes: The outcome of each row; None for an article that is left for the next run.
+            kind: Prefix of the parts' names.
+
+        Raises:
+            UserError: Another run has taken over a lock; the gateway is stopped.
         """
-        self._see_whether_still_ours()
+        self._check_locks()
         name = f"{kind}-{self.run_name}-{batch['number']:06d}.parquet"
         rows = [(row, outcome) for row, outcome in enumerate(outcomes) if outcome]
         for folder, build, answered in (
@@ -191,14 +209,14 @@ class Job:
         ):
             chosen = [(row, outcome) for row, outcome in rows if outcome.answered is answered]
             if chosen:
-                whole = len(chosen) == articles.num_rows
-                taken = articles if whole else articles.take([row for row, _ in chosen])
-                part = build(taken, [outcome for _, outcome in chosen], self.flow_run_id)
+                is_whole = len(chosen) == articles.num_rows
+                selected = articles if is_whole else articles.take([row for row, _ in chosen])
+                part = build(selected, [outcome for _, outcome in chosen], self.flow_run_id)
                 self.table.lake.write_part(folder, name, part)
         self._committed_at = time.monotonic()
         return self._count(outcomes)
 
-    def _see_whether_still_ours(self) -> None:
+    def _check_locks(self) -> None:
         try:
             for lock in self.locks:
                 lock.still_held()
@@ -220,29 +238,30 @@ class Job:
         return counts
 
 
-class BatchAnswers:
-    """The outcomes of a batch as they arrive.
+class BatchOutcomes:
+    """The outcomes of a batch as they arrive; the receiver of its requests.
 
     Args:
-        job: keeps each outcome.
-        hashes: the content hash of each row.
-        journal: the batch's.
+        job: Records each outcome.
+        hashes: The content hash of each row.
+        journal: The journal of the batch.
 
     Attributes:
-        outcomes: by row; None for an article that is left to do.
-        complete: done when every row has its outcome or is left.
+        outcomes: The outcome of each row; None while there is none, and for a row that is left
+            for the next run.
+        complete: Done when the gateway has settled every row.
     """
 
     def __init__(self, job: Job, hashes: list[str], journal: BatchJournal) -> None:
-        self.outcomes: list[Outcome | None] = [job.kept.get(text) for text in hashes]
+        self.outcomes: list[Outcome | None] = [job.uncommitted.get(text) for text in hashes]
         self.complete: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._job = job
         self._hashes = hashes
         self._journal = journal
         self._pending = 0
 
-    def askings(self, prompts: list[str]) -> list[Request]:
-        """What to ask about, the longest first, so that no long one is left for the end."""
+    def requests(self, prompts: list[str]) -> list[Request]:
+        """Return the requests of the batch, the longest prompts first to shorten the tail."""
         job, outcomes = self._job, self.outcomes
         rows = [row for row, outcome in enumerate(outcomes) if outcome is None]
         rows.sort(key=lambda row: -len(prompts[row]))
@@ -251,18 +270,18 @@ class BatchAnswers:
             self.complete.set_result(None)
         return [Request(job.template, prompts[row], job.parse, self, row) for row in rows]
 
-    def receive(self, asking: Request, result: Result) -> None:
-        """Keep what became of an article."""
+    def receive(self, request: Request, result: Result) -> None:
+        """Record the result of a request."""
         try:
-            content_hash = self._hashes[asking.row]
+            content_hash = self._hashes[request.row]
             if isinstance(result, Answer):
                 outcome = Outcome.of_answer(content_hash, result)
             elif isinstance(result, RequestFailed):
-                outcome = Outcome.of_failure(content_hash, result)
+                outcome = Outcome.from_failure(content_hash, result)
             else:
                 return
-            self._job.keep(outcome, self._journal)
-            self.outcomes[asking.row] = outcome
+            self._job.record(outcome, self._journal)
+            self.outcomes[request.row] = outcome
         finally:
             self._pending -= 1
             if not self._pending and not self.complete.done():

@@ -1,4 +1,4 @@
-"""Open a summarise job: everything that its batches share, and the end of it in order."""
+"""Open the job of a summarize run (locks, mock endpoint, journals, gateway), and close it."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from article_flows.tasks.lake.superseded import ARTICLE_PARTS
 from article_flows.tasks.settings import SummarizeSettings
 from article_flows.tasks.summarize.endpoint import Endpoint, build_gateway, resolve_endpoint
 from article_flows.tasks.summarize.job import Job
-from article_flows.tasks.summarize.pauses import Pauses
 from article_flows.tasks.summarize.prompts import answer_parser, article_prompt, chat_template
+from article_flows.tasks.summarize.storage_guard import StorageGuard
 
 _OTHER_FILES = 200
-"""Files that a run has open beside its connections: journals, parts, sockets, Prefect's."""
+"""Files that a run has open besides its connections: journals, parts, Prefect's sockets."""
 
 GRACE_S = 10.0
-"""Seconds that an interrupted run waits for answers that are paid for and under way."""
+"""Seconds that an interrupted run waits for responses in flight, which are paid for."""
 
 
 def open_table(settings: SummarizeSettings) -> tuple[EnrichedTable, Endpoint]:
-    """The table that the settings name and the endpoint that fills it.
+    """Return the enriched table that the settings name, and the endpoint that fills it.
 
     Raises:
-        UserError: the recipe, the lake or the endpoint is not what it should be.
+        UserError: The recipe, the lake or the endpoint is invalid.
     """
     recipe = load_recipe(settings.recipe)
     endpoint = resolve_endpoint(settings)
@@ -43,16 +43,16 @@ def open_table(settings: SummarizeSettings) -> tuple[EnrichedTable, Endpoint]:
 
 
 def allow_connections(count: int) -> int:
-    """Let this process have so many connections open; gives how many it may have.
+    """Raise the limit on open files for ``count`` connections; return how many are possible.
 
-    The usual limit on open files is 1,024, and 256 on a Mac; each connection is one.
+    Each connection is an open file. The default soft limit is 1,024 on Linux and 256 on macOS.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = count + _OTHER_FILES
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        # The kernel has a bound of its own, below what "unlimited" promises.
+    required = count + _OTHER_FILES
+    if soft != resource.RLIM_INFINITY and soft < required:
+        # The kernel has its own maximum, even where the hard limit is "unlimited".
         with contextlib.suppress(ValueError, OSError):
-            allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+            allowed = required if hard == resource.RLIM_INFINITY else min(required, hard)
             resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
             soft = allowed
     return count if soft == resource.RLIM_INFINITY else min(count, max(1, soft - _OTHER_FILES))
@@ -66,38 +66,40 @@ def open_job(
     on_wait: Callable[[str], None] | None = None,
     mock_endpoint: Callable[[], AbstractContextManager[str]] | None = None,
 ) -> Iterator[Job]:
-    """Hold the table's lock, start the mock endpoint if it is asked for, open the journals.
+    """Open a job: lock the table, start the mock endpoint if it is requested, open the journals.
+
+    If the block raises, the gateway stops, and running batches have `GRACE_S` seconds to commit.
 
     Args:
-        settings: of the run.
-        flow_run_id: for the rows.
-        label: the flow run's name, for other runs that wait for this one.
-        on_wait: told, once, which other run this one waits for.
-        mock_endpoint: runs the mock endpoint and gives its base URL; for settings that ask for it.
+        settings: The settings of the run.
+        flow_run_id: Stored in each row.
+        label: The name of the flow run, shown to other runs that wait for this one.
+        on_wait: Called once with a message if this run waits for another one.
+        mock_endpoint: Runs the mock endpoint and yields its base URL.
 
     Raises:
-        UserError: as open_table, or the lake cannot be written.
-        Locked: another run is writing the table, for longer than the settings wait.
+        UserError: See `open_table`; or the lake cannot be written.
+        Locked: Another run has been writing the table for longer than ``settings.wait_s`` seconds.
     """
     table, endpoint = open_table(settings)
-    room = {"max_in_flight": allow_connections(settings.max_in_flight)}
-    settings = settings.model_copy(update=room)
+    max_in_flight = allow_connections(settings.max_in_flight)
+    settings = settings.model_copy(update={"max_in_flight": max_in_flight})
     run_name = part_name("run").removeprefix("run-").removesuffix(".parquet")
     with contextlib.ExitStack() as stack:
-        hold = partial(table.lake.locked, wait_s=settings.wait_s, on_wait=on_wait, label=label)
-        # The table's only writer, while nobody replaces the parts of articles that we read.
+        lock = partial(table.lake.locked, wait_s=settings.wait_s, on_wait=on_wait, label=label)
+        # Shared for the articles: several runs may read their parts while no run replaces them.
         locks = [
-            stack.enter_context(hold(table.name)),
-            stack.enter_context(hold(ARTICLE_PARTS, shared=True)),
+            stack.enter_context(lock(table.name)),
+            stack.enter_context(lock(ARTICLE_PARTS, shared=True)),
         ]
         base_url = endpoint.base_url
         if endpoint.is_mock:
             if mock_endpoint is None:
-                raise UsageError("there is no mock endpoint here; give a base URL")
+                raise UsageError("no mock endpoint is available here; set a base URL")
             base_url = stack.enter_context(mock_endpoint())
         journals = open_journals(
             *(table.lake.storage, table.name, run_name),
-            max_in_flight=settings.max_in_flight,
+            max_in_flight=max_in_flight,
         )
         stack.enter_context(journals)
         job = Job(
@@ -112,29 +114,29 @@ def open_job(
             run_name=run_name,
             locks=locks,
         )
-        _take_up(job, settings)
+        _prepare(job, settings)
         try:
             yield job
         except BaseException as error:
-            _wind_down(job, wait=not (isinstance(error, Interrupted) and error.again))
+            _stop(job, wait=not (isinstance(error, Interrupted) and error.again))
             raise
         job.discard_leftovers()
 
 
-def _take_up(job: Job, settings: SummarizeSettings) -> None:
-    """Take in what earlier runs left, and stop paying whenever the storage does not answer."""
+def _prepare(job: Job, settings: SummarizeSettings) -> None:
+    """Guard requests against storage outages, and recover what earlier runs left."""
     lake = job.table.lake
     if lake.storage.folder is None:
-        job.gateway.limits.paused = Pauses(job.gateway, lake.storage, job.journals, job.locks)
+        job.gateway.limits.paused = StorageGuard(job.gateway, lake.storage, job.journals, job.locks)
     lake.sweep()
     finish_upkeep(job.table)
-    job.take_in_journals(retry_refused=settings.retry_failed)
-    job.table.describe()
+    job.recover_outcomes(retry_refused=settings.retry_failed)
+    job.table.write_description()
 
 
-def _wind_down(job: Job, *, wait: bool) -> None:
-    """Send nothing more, and give the batches under way a while to take in what is paid for."""
+def _stop(job: Job, *, wait: bool) -> None:
+    """Stop sending requests, and wait up to `GRACE_S` seconds for running batches to commit."""
     job.gateway.stop("the run was interrupted")
     deadline = time.monotonic() + GRACE_S
-    while wait and job.under_way and time.monotonic() < deadline:
+    while wait and job.running_batches and time.monotonic() < deadline:
         time.sleep(0.05)

@@ -1,4 +1,7 @@
-"""What is left to do: always computed from the tables, never remembered."""
+"""Plan a run: compare the articles with the tables, and cut the open ones into batches.
+
+The plan is always computed from the tables; no other state is stored. Dry runs use it as well.
+"""
 
 from __future__ import annotations
 
@@ -25,34 +28,41 @@ from article_flows.tasks.llm.protocol.token_estimate import estimate_tokens_from
 from article_flows.tasks.summarize.batches import Batch, BatchCutter
 from article_flows.tasks.summarize.row_states import PriorState, RowIndex
 
-_SMALLEST_BATCH, _LARGEST_BATCH, _BATCHES_A_RUN = 50, 500, 40
-"""A Prefect task run costs about 5 ms of CPU: few enough for them to cost little a row."""
+_MIN_BATCH, _MAX_BATCH, _TARGET_BATCHES = 50, 500, 40
+"""Batch sizes in rows, and the number of batches to aim for. A Prefect task run takes about 5 ms of
+CPU, which is little per row at these sizes."""
 
 _COPY_BATCH = 5_000
-_STRETCH_OF_TEXT = 1_024
-"""Rows that are looked at together where their text is read, too."""
+_TEXT_BATCH_ROWS = 1_024
+"""Rows that are read at once with their text, to estimate tokens."""
 
 
 @dataclass
 class Plan:
-    """Rows to copy an answer to, and counts of all.
+    """The counts of a plan, and the batches of rows that get a copied outcome.
 
-    ``articles`` = ``reused`` + ``refused`` + ``to_ask`` + ``recovered`` + ``to_copy`` + ``left``.
+    ``articles`` is the sum of ``reused``, ``refused``, ``recovered``, ``to_ask``, ``to_copy``
+    and ``left``.
 
     Attributes:
-        reused: rows whose answer is in the table already, and rows that the articles have twice.
-        refused: rows that failed for good in an earlier run; ``refused_classes`` says of what.
-        recovered: rows whose outcome an earlier run received and did not commit.
-        left: rows beyond the limit, and those of batches that were never handed out.
-        prompt_tokens: an estimate for the articles to ask about; None if it was not wanted.
-        longest_prompt: the same for the longest of them.
+        copies: Batches of rows that get the outcome of another row with the same text.
+        articles: Current rows of the articles table.
+        reused: Rows whose answer is already in the table, and duplicate rows.
+        refused: Rows that failed permanently in an earlier run.
+        failed_classes: The same by error class.
+        recovered: Rows whose outcome an earlier run received but did not commit.
+        to_ask: Rows that need a request.
+        to_copy: Rows in ``copies``.
+        left: Rows beyond the limit, and rows of batches that were not handed out.
+        prompt_tokens: Estimated tokens of the articles to request; None if not estimated.
+        longest_prompt: Estimated tokens of the longest of them.
     """
 
     copies: list[Batch] = field(default_factory=list)
     articles: int = 0
     reused: int = 0
     refused: int = 0
-    refused_classes: Counter[str] = field(default_factory=Counter)
+    failed_classes: Counter[str] = field(default_factory=Counter)
     recovered: int = 0
     to_ask: int = 0
     to_copy: int = 0
@@ -62,30 +72,28 @@ class Plan:
 
 
 class Planner:
-    """Compares the articles with the answers there are, as far as batches are asked for.
+    """A lazy comparison of the articles with their outcomes, which yields batches to request.
 
-    Its memory grows by 24 bytes an article, and by nothing else where no text is there twice.
-    Safe to use from several threads, which take turns.
+    Thread-safe. Memory is 24 bytes per article if every text is unique.
 
     Args:
-        table: the enriched table that the answers go to.
-        recovered: content hashes of outcomes that earlier runs left in journals.
-        limit: ask about this many articles at most.
-        batch_size: rows in a batch; 0 chooses 50 to 500, for about 40 batches a run.
-        retry_refused: ask again about rows that failed for good.
-        estimate: also estimate the prompt tokens, which means to read the text.
-        article_parts: the parts to plan for, where they are not those of the lake.
-        superseded: the rows among these that are no articles any more; else those of the lake.
-        only: content hashes to ask about; None: those of all articles. Rows of other texts are
-            left to do.
+        table: The enriched table.
+        recovered: Content hashes of the outcomes that earlier runs left in journals.
+        limit: The maximum number of articles to request; None for no limit.
+        batch_size: Rows in a batch; 0 chooses 50 to 500 rows, for about 40 batches.
+        retry_refused: Whether rows that failed permanently are requested again.
+        estimate: Whether to estimate the prompt tokens, for which the texts are read.
+        article_parts: The parts of articles to plan for; None for those of the lake.
+        superseded: The superseded rows of these parts; None for those of the lake.
+        only: The content hashes to request; None for all. Rows of other texts are left.
 
     Attributes:
-        plan: the counts so far, and the copies; complete once ``batches()`` is exhausted or
-            ``count_the_rest()`` was called.
-        total: rows of the articles table.
+        plan: The counts so far; complete once ``batches()`` is exhausted or ``finish_counts()``
+            has returned.
+        total: Current rows of the articles table.
 
     Raises:
-        UserError: a part of the articles is damaged.
+        UserError: A part of the articles is damaged.
     """
 
     def __init__(
@@ -106,152 +114,160 @@ class Planner:
         self._parts = lake.parts(lake.articles) if article_parts is None else article_parts
         self._superseded = Superseded(lake) if superseded is None else superseded
         self._recovered = recovered
-        self._room = math.inf if limit is None else limit
         self._only = only
+        self._remaining = math.inf if limit is None else limit
         if only is not None:
-            self._room = min(self._room, len(only))
+            self._remaining = min(self._remaining, len(only))
         self._batch_size = batch_size
         self._retry_refused = retry_refused
         self._closed = False
         self._lock = threading.Lock()
-        self._steps = self._take_steps()
+        self._batches = self._generate_batches()
         self._answered_before = 0
         self.plan = Plan(prompt_tokens=0 if estimate else None)
         self.total = sum(part.rows() for part in self._parts) - len(self._superseded)
 
     @property
-    def found_all_rows(self) -> bool:
-        """Whether every row that the table had is of an article; known once the plan is complete.
+    def all_rows_current(self) -> bool:
+        """Whether every row of the table is of a current article, once the plan is complete.
 
-        False as well where the articles have a row twice.
+        Also False if the articles have duplicate rows.
         """
         return self.plan.reused == self._answered_before
 
     @property
-    def most_to_ask(self) -> int:
-        """Articles to ask about: those found so far, and at most all that are not looked at yet."""
-        return self.plan.to_ask + int(min(self._room, self.total - self.plan.articles))
+    def max_to_request(self) -> int:
+        """An upper bound of the requests: those found so far, and all articles not yet compared."""
+        return self.plan.to_ask + int(min(self._remaining, self.total - self.plan.articles))
 
     def batches(self) -> Iterator[Batch]:
-        """Hand out the batches to ask about, reading on as the caller goes on.
+        """Yield the batches to request, comparing further articles as they are consumed.
 
-        Rows whose outcome waits in a journal come in batches of their own, which need no call.
+        Rows whose outcome is in a journal are in separate batches, which send no request.
         """
         while (batch := self._next()) is not None:
             yield batch
 
-    def count_the_rest(self) -> None:
-        """Finish the counts without more batches: what was not handed out is left to do."""
+    def finish_counts(self) -> None:
+        """Complete the counts without further batches; rows not handed out count as left."""
         with self._lock:
             self._closed = True
-            for _ in self._steps:
+            for _ in self._batches:
                 pass
 
     def _next(self) -> Batch | None:
         with self._lock:
-            return None if self._closed else next(self._steps, None)
+            return None if self._closed else next(self._batches, None)
 
-    def _take_steps(self) -> Iterator[Batch]:
-        """Go through the articles, and stop at each batch that is full."""
-        rows = RowIndex.of(self._table)
-        refusals = PermanentFailures() if self._retry_refused else PermanentFailures.of(self._table)
-        known = PriorState(rows, refusals, self._recovered)
+    def _generate_batches(self) -> Iterator[Batch]:
+        rows = RowIndex.from_table(self._table)
+        permanent_failures = (
+            PermanentFailures()
+            if self._retry_refused
+            else PermanentFailures.from_table(self._table)
+        )
+        prior_state = PriorState(rows, permanent_failures, self._recovered)
         self._answered_before = len(rows)
-        todo = self.total - len(rows)
-        size = self._batch_size or _batch_size(todo if self._only is None else len(self._only))
-        cut = _Cutters(size)
+        unanswered = self.total - len(rows) if self._only is None else len(self._only)
+        cutters = _Cutters(self._batch_size or _batch_size(unanswered))
         for part in self._parts:
-            for stretch in _stretches(part, estimate=self.plan.prompt_tokens is not None):
-                self._take_in(part.name, stretch, known, cut)
-                # What is paid for comes first, so that a run that is stopped has committed it.
-                cut.recovered.finish()
-                yield from self._full(cut)
-        cut.finish()
-        yield from self._full(cut)
-        self.plan.copies = list(cut.copies.ready)
+            for key_batch in _key_batches(part, with_text=self.plan.prompt_tokens is not None):
+                self._plan_rows(part.name, key_batch, prior_state, cutters)
+                # Paid outcomes come first, so that a run that is stopped has committed them.
+                cutters.recovered.finish()
+                yield from self._ready_batches(cutters)
+        cutters.finish()
+        yield from self._ready_batches(cutters)
+        self.plan.copies = list(cutters.copies.ready)
 
-    def _full(self, cut: _Cutters) -> Iterator[Batch]:
-        """The batches that are full; once no more are wanted, their rows are left to do."""
-        for cutter in (cut.recovered, cut.asks):
+    def _ready_batches(self, cutters: _Cutters) -> Iterator[Batch]:
+        """Yield the full batches; once the planner is closed, count their rows as left instead."""
+        for cutter in (cutters.recovered, cutters.requests):
             while cutter.ready:
                 batch = cutter.ready.popleft()
                 if not self._closed:
                     yield batch
                     continue
                 self.plan.left += batch["size"]
-                if cutter is cut.asks:
+                if cutter is cutters.requests:
                     self.plan.to_ask -= batch["size"]
                 else:
                     self.plan.recovered -= batch["size"]
 
-    def _take_in(self, part: str, stretch: KeyBatch, known: PriorState, cut: _Cutters) -> None:
-        """Decide what is to be done about each row of a stretch, and count it."""
-        plan = self.plan
-        current = ~self._superseded.among(part, stretch.keys)
-        texts, tags = stretch.texts.take(current), stretch.tags[current]
+    def _plan_rows(
+        self, part: str, key_batch: KeyBatch, prior_state: PriorState, cutters: _Cutters
+    ) -> None:
+        """Decide what happens to each row of a key batch, and count it."""
+        current = ~self._superseded.among(part, key_batch.keys)
+        texts, tags = key_batch.texts.take(current), key_batch.tags[current]
         order = order_of(texts)
-        rows = known.states(texts, tags, order)
-        recovered, asked = rows.recovered, rows.new
+        states = prior_state.classify(texts, tags, order)
+        recovered, requested = states.recovered, states.new
         if self._only is not None:
-            asked = asked & self._only.contains_keys(texts)
+            requested = requested & self._only.contains_keys(texts)
         if self._closed:
-            recovered = asked = np.zeros_like(asked)
-        elif (to_ask := count_flags(asked)) > self._room:
-            asked = asked & (np.cumsum(asked) <= self._room)
-        to_ask = count_flags(asked)
-        self._room -= to_ask
-        copied = rows.known | (rows.later & (asked | recovered)[order.first])
-        known.account_for(texts, tags, asked | recovered, copied | rows.refused)
-        for cutter, wanted in ((cut.asks, asked), (cut.recovered, recovered), (cut.copies, copied)):
-            cutter.add(part, stretch.first, _spread(wanted, current))
+            recovered = requested = np.zeros_like(requested)
+        elif count_flags(requested) > self._remaining:
+            requested = requested & (np.cumsum(requested) <= self._remaining)
+        self._remaining -= count_flags(requested)
+        settled = requested | recovered
+        copied = states.copyable | (states.repeated & settled[order.first])
+        prior_state.add_planned(texts, tags, settled, copied | states.failed)
+        for cutter, flags in (
+            (cutters.requests, requested),
+            (cutters.recovered, recovered),
+            (cutters.copies, copied),
+        ):
+            cutter.add(part, key_batch.first, _expand(flags, current))
+        plan = self.plan
         plan.articles += len(tags)
-        plan.reused += count_flags(rows.reused)
-        plan.refused += count_flags(rows.refused)
-        plan.refused_classes += known.refusals.count_classes(rows.classes)
+        plan.reused += count_flags(states.reused)
+        plan.refused += count_flags(states.failed)
+        plan.failed_classes += prior_state.permanent_failures.count_classes(states.error_classes)
         plan.recovered += count_flags(recovered)
-        plan.to_ask += to_ask
+        plan.to_ask += count_flags(requested)
         plan.to_copy += count_flags(copied)
-        plan.left += count_flags(rows.new | rows.recovered | rows.later) - count_flags(
-            asked | recovered | (copied & rows.later)
+        plan.left += count_flags(states.new | states.recovered | states.repeated) - count_flags(
+            settled | (copied & states.repeated)
         )
-        self._estimate(stretch, _spread(asked, current))
+        self._estimate(key_batch, _expand(requested, current))
 
-    def _estimate(self, stretch: KeyBatch, asked: Flags) -> None:
-        if self.plan.prompt_tokens is not None and asked.any():
-            tokens = _token_estimates(stretch.columns)[asked]
+    def _estimate(self, key_batch: KeyBatch, requested: Flags) -> None:
+        if self.plan.prompt_tokens is not None and requested.any():
+            tokens = _token_estimates(key_batch.columns)[requested]
             self.plan.prompt_tokens += int(tokens.sum())
             self.plan.longest_prompt = max(self.plan.longest_prompt, int(tokens.max()))
 
 
 class _Cutters:
-    """Where the rows of a run go: to be asked about, in a journal, to be copied to."""
+    """The batch cutters of a plan: rows to request, recovered rows, and rows to copy to."""
 
     def __init__(self, size: int) -> None:
         numbers = itertools.count(1)
-        self.asks = BatchCutter(size, numbers)
+        self.requests = BatchCutter(size, numbers)
         self.recovered = BatchCutter(size, numbers)
         self.copies = BatchCutter(_COPY_BATCH, itertools.count(1))
 
     def finish(self) -> None:
-        for cutter in (self.asks, self.recovered, self.copies):
+        for cutter in (self.requests, self.recovered, self.copies):
             cutter.finish()
 
 
-def _batch_size(todo: int) -> int:
-    return min(_LARGEST_BATCH, max(_SMALLEST_BATCH, -(-todo // _BATCHES_A_RUN)))
+def _batch_size(open_rows: int) -> int:
+    return min(_MAX_BATCH, max(_MIN_BATCH, -(-open_rows // _TARGET_BATCHES)))
 
 
-def _stretches(part: Part, *, estimate: bool) -> Iterator[KeyBatch]:
-    if estimate:
-        return read_key_batches(part, ["title", "body"], _STRETCH_OF_TEXT)
+def _key_batches(part: Part, *, with_text: bool) -> Iterator[KeyBatch]:
+    if with_text:
+        return read_key_batches(part, ["title", "body"], _TEXT_BATCH_ROWS)
     return read_key_batches(part)
 
 
-def _spread(flags: Flags, current: Flags) -> Flags:
-    """Flags of the current rows as flags of all rows."""
-    spread = np.zeros_like(current)
-    spread[current] = flags
-    return spread
+def _expand(flags: Flags, current: Flags) -> Flags:
+    """Expand flags of the current rows to flags of all rows."""
+    expanded = np.zeros_like(current)
+    expanded[current] = flags
+    return expanded
 
 
 def _token_estimates(columns: pa.RecordBatch) -> npt.NDArray[np.int64]:

@@ -1,4 +1,4 @@
-"""How far a job is: articles settled, rate, cost, time left."""
+"""Progress of a job: settled articles, rate, cost, and time left."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from article_flows.tasks.summarize.planner import Planner
 
 
 class SummarizeProgress:
-    """Where a job is: rate, cost and time left, as one line of text."""
+    """The progress of a job, as a percentage and as a line of text."""
 
     def __init__(self, job: Job, planner: Planner) -> None:
         self._job = job
@@ -22,44 +22,45 @@ class SummarizeProgress:
 
     @property
     def percent(self) -> float:
-        """Share of the articles to ask about that are settled, 0 to 100."""
-        total = self._planner.most_to_ask
+        """The percentage of the articles to request that are settled, 0 to 100."""
+        total = self._planner.max_to_request
         return min(100.0, 100.0 * self._job.settled / total) if total else 100.0
 
     def line(self) -> str:
-        """For people: settled of total, rate, what holds it, US dollars so far, time left."""
-        gateway, settled, total = self._job.gateway, self._job.settled, self._planner.most_to_ask
+        """Return settled of total, rate, limiting factor, cost in US dollars, and time left."""
+        gateway, settled, total = self._job.gateway, self._job.settled, self._planner.max_to_request
         totals = gateway.totals
         if gateway.stopped:
-            return f"stopping: {totals.in_flight:,} in flight are taken in; Ctrl-C ends it at once"
+            in_flight = f"{totals.in_flight:,} requests in flight"
+            return f"stopping: waiting for {in_flight}; Ctrl-C to stop at once"
         rate = settled / max(time.monotonic() - self._started, 1e-9)
         failed = f" ({self._job.failed:,} failed)" if self._job.failed else ""
-        words = [
+        fields = [
             *(f"{settled:,} of {total:,} articles{failed}", f"{rate:,.1f}/s"),
             gateway.state_words(),
         ]
         if gateway.price is not None:
-            words.append(f"${totals.cost_usd:,.4f}{self._budget_words()}")
+            fields.append(f"${totals.cost_usd:,.4f}{self._budget_text()}")
             if 0 < settled < total:
-                words.append(f"about ${totals.cost_usd / settled * total:,.4f} in all")
+                fields.append(f"about ${totals.cost_usd / settled * total:,.4f} in total")
         if 0 < settled < total:
-            words.append(f"{clock((total - settled) / rate)} left")
+            fields.append(f"{clock((total - settled) / rate)} left")
         limited = totals.errors["rate_limited"]
         if limited:
-            words.append(f"{limited:,} requests turned away")
+            fields.append(f"{limited:,} requests rate-limited")
         if faults := totals.errors.total() - limited:
-            words.append(f"{faults:,} requests failed")
-        return " · ".join(words)
+            fields.append(f"{faults:,} requests failed")
+        return " · ".join(fields)
 
-    def _budget_words(self) -> str:
+    def _budget_text(self) -> str:
         budget = self._job.gateway.limits.budget
         return f" of ${budget.limit_usd:,.4f}" if budget else ""
 
 
 @contextmanager
 def shown_progress(job: Job, planner: Planner) -> Iterator[None]:
-    """Show a job's progress until the block ends."""
-    if planner.most_to_ask:
+    """Show the progress of a job until the block ends, if it has requests to send."""
+    if planner.max_to_request:
         with shown(SummarizeProgress(job, planner), "article-flows-progress"):
             yield
     else:

@@ -1,4 +1,4 @@
-"""What a summarize run did: counts of articles, tokens, cost and time."""
+"""The result of a summarize run: articles, requests, tokens, cost and time."""
 
 from __future__ import annotations
 
@@ -12,23 +12,30 @@ from article_flows.tasks.llm.protocol.chat import NO_USAGE, Usage
 
 @dataclass
 class SummarizeReport:
-    """Counts of a summarise run.
+    """The result of a summarize run.
 
-    ``articles`` = answered + reused + failed + left. Tokens and ``cost_usd`` (US dollars; None
-    if the price is unknown) are those of all calls of this run, failed ones included.
+    ``articles`` is the sum of ``answered``, ``reused``, ``failed`` and ``left``.
 
     Attributes:
-        answered: articles answered in this run, those taken in from a journal included.
-        reused: articles whose answer, or that of the same text, was there and was not paid again.
-        failed: articles without an answer, by error class; ``failures`` lists them.
-        left: articles left to do, beyond the limit or because the run had to stop.
-        calls: articles that were asked about; ``attempts`` are the requests sent for them.
-        hedges: second copies of requests that took long; ``attempts`` counts them, too.
-        asking_seconds: seconds from the first request to the last commit.
-        seconds: seconds in each part of the run.
-        samples: a few rows: title, article, answer.
-        stopped: why the run had to end before its end; ``budget_spent`` if it was the budget,
-            ``interrupted_by`` if it was a signal.
+        endpoint: The model and the endpoint in words.
+        table: The location of the answers.
+        failures: The location of the failures.
+        answered: Articles answered in this run, including those recovered from a journal.
+        reused: Articles whose text already had an answer.
+        failed: Articles without an answer, by error class.
+        left: Articles left for the next run: beyond the limit, or because the run stopped.
+        calls: Articles that were requested.
+        attempts: Requests sent, including retries and hedges.
+        hedges: Duplicates of slow requests.
+        usage: Tokens of all requests, including failed ones.
+        cost_usd: US dollars of all requests, including failed ones; None if the price is unknown.
+        errors: Failed requests by error class.
+        asking_seconds: Seconds from the first request to the last commit.
+        seconds: Seconds of each phase of the run.
+        samples: A few rows; see `sample_rows`.
+        stopped: Why the run stopped early; None if it did not.
+        budget_spent: Whether the run stopped because the budget was spent.
+        interrupted_by: The signal that stopped the run, if any.
     """
 
     recipe: str
@@ -56,16 +63,16 @@ class SummarizeReport:
 
     @property
     def failures_total(self) -> int:
-        """Articles without an answer."""
+        """Number of articles without an answer."""
         return sum(self.failed.values())
 
     @property
     def articles_per_second(self) -> float:
-        """Articles answered for each second of asking."""
+        """Answered articles per second, from the first request to the last commit."""
         return self.answered / self.asking_seconds if self.asking_seconds else 0.0
 
     def line(self) -> str:
-        """In one line, for a log."""
+        """Return the report as one line for a log."""
         cost = "price unknown" if self.cost_usd is None else f"${self.cost_usd:,.4f}"
         return (
             f"{self.articles:,} articles: {self.answered:,} answered, {self.reused:,} reused, "
@@ -73,17 +80,23 @@ class SummarizeReport:
         )
 
     def interrupted(self, by: signal.Signals | None) -> Self:
-        """This report, of a run that was stopped by a signal if ``by`` names one."""
+        """Mark the run as stopped by a signal if ``by`` is not None, and return this report."""
         if by is not None:
             self.interrupted_by = by
             self.stopped = (
                 f"interrupted by {by.name}: {self.answered:,} answered, {self.left:,} left; "
-                "run again to go on"
+                "run again to resume"
             )
         return self
 
     def or_raise(self) -> Self:
-        """This report, or with it StoppedRun (BudgetSpent, InterruptedRun) if the run stopped."""
+        """Return this report.
+
+        Raises:
+            InterruptedRun: A signal stopped the run.
+            BudgetSpent: The budget was spent.
+            StoppedRun: The run stopped for another reason.
+        """
         if self.interrupted_by is not None:
             raise InterruptedRun(self.stopped or "interrupted", self, self.interrupted_by)
         if self.budget_spent:

@@ -1,4 +1,7 @@
-"""What is to be done about each row of a stretch of articles, seen from the tables alone."""
+"""Classify article rows by what the tables and journals say about them; called by the planner.
+
+Articles with different ids can have the same text (title and body, identified by content hash).
+"""
 
 from __future__ import annotations
 
@@ -23,31 +26,32 @@ from article_flows.tasks.lake.sorted_keys import (
 
 
 class RowStates(NamedTuple):
-    """For each row of a stretch in which of these states it is: exactly one is true.
+    """The states of a batch of rows, as flags; exactly one of the first six is true for each row.
 
     Attributes:
-        reused: its answer is in the table, or a row before it has the same text and id.
-        known: its text has an outcome, or gets one in this run, under another id.
-        refused: it failed for good; ``classes`` says of what.
-        recovered: its outcome is in a journal, and it is the first row of its text.
-        new: nothing is known of its text, and it is the first row of it.
-        later: a row before it in the stretch is ``recovered`` or ``new`` and has its text.
+        reused: The table has the row's answer, or an earlier row has the same text and id.
+        copyable: The text has an outcome under another id, or gets one in this run.
+        failed: The row failed permanently.
+        recovered: A journal has the outcome of the text, and this is its first row.
+        new: Nothing is known about the text, and this is its first row.
+        repeated: An earlier row of the batch with the same text is ``recovered`` or ``new``.
+        error_classes: Codes of the error classes of the ``failed`` rows.
     """
 
     reused: Flags
-    known: Flags
-    refused: Flags
+    copyable: Flags
+    failed: Flags
     recovered: Flags
     new: Flags
-    later: Flags
-    classes: Words
+    repeated: Flags
+    error_classes: Words
 
 
 class RowIndex:
-    """Texts that have an outcome or are to get one, and the rows that are accounted for.
+    """An index of the rows that need no outcome any more, and of the texts that have one.
 
-    Nearly every text has one row, so a text is kept with the tag of its first row's id (24 bytes
-    in all), and only further rows of it have a key of their own.
+    Nearly every text has one row, so each text is stored with the tag of its first row's id
+    (24 bytes in total), and only further rows have a key of their own.
     """
 
     def __init__(self) -> None:
@@ -56,62 +60,62 @@ class RowIndex:
         self._without_row = 0
 
     @classmethod
-    def of(cls, table: EnrichedTable) -> RowIndex:
-        """The rows that an enriched table has, and the texts that it had an answer to."""
+    def from_table(cls, table: EnrichedTable) -> RowIndex:
+        """Index the rows of an enriched table, and the texts of its superseded rows."""
         index, lake = cls(), table.lake
-        for stretch in read_parts(lake.parts(table.folder)):
-            index.add_answered(stretch.texts, stretch.tags)
-        for stretch in read_parts(lake.parts(table.superseded)):
-            index.add_known_texts(stretch.texts, stretch.tags)
+        for batch in read_parts(lake.parts(table.folder)):
+            index.add_answered(batch.texts, batch.tags)
+        for batch in read_parts(lake.parts(table.superseded)):
+            index.add_texts_without_row(batch.texts, batch.tags)
         return index
 
     def __len__(self) -> int:
-        """Rows that are accounted for."""
+        """Return the number of rows in the index."""
         return len(self._texts) - self._without_row + len(self._more_rows)
 
     def look_up(self, texts: Keys, tags: Words, order: Order) -> tuple[Flags, Flags]:
-        """Return for each row whether its text is known, and whether it is accounted for itself.
+        """Return for each row whether its text is in the index, and whether the row itself is.
 
-        ``order`` is that of the texts.
+        ``order`` is the sort order of ``texts``.
         """
-        known, first_tags = self._texts.find(texts, order)
-        accounted = known & (first_tags == tags)
+        has_text, first_tags = self._texts.find(texts, order)
+        has_row = has_text & (first_tags == tags)
         if len(self._more_rows):
-            others = np.flatnonzero(~accounted)
+            others = np.flatnonzero(~has_row)
             rows = row_keys(texts.take(others), tags[others])
-            accounted[others] = self._more_rows.contains(rows, order_of(rows))
-        return known, accounted
+            has_row[others] = self._more_rows.contains(rows, order_of(rows))
+        return has_text, has_row
 
     def add_texts(self, texts: Keys, tags: Words) -> None:
-        """Add texts that are new, each with its first row's tag."""
+        """Add texts that are not in the index, each with its first row."""
         self._texts.insert(texts, tags)
 
-    def add_known_texts(self, texts: Keys, tags: Words) -> None:
-        """Add texts that have an answer, though no row that is there has it."""
+    def add_texts_without_row(self, texts: Keys, tags: Words) -> None:
+        """Add texts that have an answer but no current row."""
         order = order_of(texts)
         new = ~self._texts.contains(texts, order) & order.is_first
-        # No row has the complement of its id's tag, so none is taken for accounted for.
+        # The complement of the tag matches no row with this id.
         self._texts.insert(texts.take(new), ~tags[new])
         self._without_row += count_flags(new)
 
     def add_rows(self, texts: Keys, tags: Words) -> None:
-        """Account for rows that are not, whatever becomes of their texts."""
+        """Add rows that are not in the index, without their texts."""
         self._more_rows.insert(row_keys(texts, tags))
 
     def add_answered(self, texts: Keys, tags: Words) -> None:
-        """Account for rows that have their answer, whichever of them are accounted for already."""
+        """Add rows that have an answer, and their texts; duplicates are ignored."""
         order = order_of(texts)
-        known, accounted = self.look_up(texts, tags, order)
-        new = ~known & order.is_first
-        more = ~accounted & ~new & ~repeated_rows(texts, tags, order)
+        has_text, has_row = self.look_up(texts, tags, order)
+        new = ~has_text & order.is_first
+        more = ~has_row & ~new & ~repeated_rows(texts, tags, order)
         self.add_texts(texts.take(new), tags[new])
         self.add_rows(texts.take(more), tags[more])
 
 
 def repeated_rows(texts: Keys, tags: Words, order: Order) -> Flags:
-    """Return for each row whether one before it has the same text and id.
+    """Return for each row whether an earlier one has the same text and id.
 
-    ``order`` is that of the texts.
+    ``order`` is the sort order of ``texts``.
     """
     if order.is_first.all():
         return np.zeros(len(tags), np.bool_)
@@ -119,38 +123,51 @@ def repeated_rows(texts: Keys, tags: Words, order: Order) -> Flags:
 
 
 class PriorState:
-    """All that is known before a run: answers, refusals, outcomes that wait in journals."""
+    """What is known before a run: answers, permanent failures, and outcomes in journals.
+
+    Args:
+        rows: The answered rows and texts.
+        permanent_failures: The permanent failures that are not retried.
+        recovered: Content hashes of the outcomes in journals.
+    """
 
     def __init__(
-        self, rows: RowIndex, refusals: PermanentFailures, recovered: Iterable[str]
+        self, rows: RowIndex, permanent_failures: PermanentFailures, recovered: Iterable[str]
     ) -> None:
         self.rows = rows
-        self.refusals = refusals
+        self.permanent_failures = permanent_failures
         self._recovered = SortedKeys()
         self._recovered.insert(keys_of_bytes([bytes.fromhex(text) for text in recovered]))
 
-    def states(self, texts: Keys, tags: Words, order: Order) -> RowStates:
-        """Sort rows by what is known; ``order`` is that of the texts, which must be one stretch."""
-        known_text, accounted = self.rows.look_up(texts, tags, order)
-        reused = accounted | repeated_rows(texts, tags, order)
-        refused_text, refused_row, classes = self.refusals.look_up(texts, tags, order)
-        refused = ~reused & ~known_text & refused_row
-        # Refused under another id alone: this row has to be among the failures, too.
-        known = ~reused & ~refused & (known_text | refused_text)
-        unknown = ~(reused | refused | known)
+    def classify(self, texts: Keys, tags: Words, order: Order) -> RowStates:
+        """Return the states of a batch of rows; ``order`` is the sort order of ``texts``."""
+        has_text, has_row = self.rows.look_up(texts, tags, order)
+        reused = has_row | repeated_rows(texts, tags, order)
+        text_failed, row_failed, error_classes = self.permanent_failures.look_up(texts, tags, order)
+        failed = ~reused & ~has_text & row_failed
+        # A text that failed under another id only is copied, to list this row as failed, too.
+        copyable = ~reused & ~failed & (has_text | text_failed)
+        unknown = ~(reused | failed | copyable)
         first = unknown & order.is_first
         recovered = first & self._recovered.contains(texts, order)
         return RowStates(
             reused=reused,
-            known=known,
-            refused=refused,
+            copyable=copyable,
+            failed=failed,
             recovered=recovered,
             new=first & ~recovered,
-            later=unknown & ~first,
-            classes=classes[refused],
+            repeated=unknown & ~first,
+            error_classes=error_classes[failed],
         )
 
-    def account_for(self, texts: Keys, tags: Words, asked: Flags, others: Flags) -> None:
-        """Take in that the texts of some rows get an outcome, and that others need none."""
-        self.rows.add_texts(texts.take(asked), tags[asked])
+    def add_planned(self, texts: Keys, tags: Words, new_texts: Flags, others: Flags) -> None:
+        """Add the rows of a batch that this run settles.
+
+        Args:
+            texts: Keys of the texts.
+            tags: Tags of the article ids.
+            new_texts: Flags the first row of each text that gets an outcome in this run.
+            others: Flags further rows that need no request.
+        """
+        self.rows.add_texts(texts.take(new_texts), tags[new_texts])
         self.rows.add_rows(texts.take(others), tags[others])

@@ -1,4 +1,4 @@
-"""The Prefect tasks of a summarise run, thin over the job that they share."""
+"""The Prefect tasks of a summarize run, which the flow submits; thin wrappers over the job."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from article_flows.tasks.enriched.current import make_current
 from article_flows.tasks.enriched.table import sample_rows
 from article_flows.tasks.enriched.upkeep import keep_up
 from article_flows.tasks.lake.sorted_keys import KeySet
-from article_flows.tasks.orchestration.concurrency_slot import batch_slot
+from article_flows.tasks.orchestration.concurrency_slot import concurrency_slot
 from article_flows.tasks.orchestration.event_loop_task_runner import untraced
 from article_flows.tasks.settings import SummarizeSettings
 from article_flows.tasks.summarize.batch_runs import BatchRuns
@@ -26,30 +26,30 @@ from article_flows.tasks.summarize.planner import Planner
 from article_flows.tasks.summarize.report import SummarizeReport
 
 LLM_TAG = "article-flows-llm"
-"""Set a concurrency limit on this tag to bound the batches that call a model, over all flow runs of
-a Prefect server (`article-flows bootstrap` does). No task run carries the tag, or Prefect's engine
-would take a second slot for each: `batch_slot` takes them."""
+"""The tag whose concurrency limit bounds the batches in progress over all flow runs of a Prefect
+server; `article-flows bootstrap` creates the limit. No task run has the tag, because Prefect's
+engine would take a second slot besides that of `concurrency_slot`."""
 
 
-def worth_retrying(task: Any, task_run: Any, state: State[Any]) -> bool:
-    """A fault of storage may pass; what the user has to mend does not."""
-    problem = getattr(state.data, "result", state.data)
-    return not isinstance(problem, UserError) or isinstance(problem, StorageUnavailable)
+def is_retryable(task: Any, task_run: Any, state: State[Any]) -> bool:
+    """Return False for an error that the user has to fix, because a retry would repeat it."""
+    error = getattr(state.data, "result", state.data)
+    return not isinstance(error, UserError) or isinstance(error, StorageUnavailable)
 
 
-_COMMON: dict[str, Any] = {
+_TASK_OPTIONS: dict[str, Any] = {
     "cache_policy": NO_CACHE,
     "retries": 2,
     "retry_delay_seconds": [2, 20],
     "retry_jitter_factor": 1,
-    "retry_condition_fn": worth_retrying,
+    "retry_condition_fn": is_retryable,
     "persist_result": False,
 }
 
 
-@task(name="plan-batches", **_COMMON)
+@task(name="plan-batches", **_TASK_OPTIONS)
 def plan_batches(job: Job, settings: SummarizeSettings, only: KeySet | None = None) -> Planner:
-    """Get ready to compare the articles with the existing answers, batch by batch."""
+    """Create the planner, which compares the articles with the tables batch by batch."""
     return Planner(
         job.table,
         recovered=job.recovered,
@@ -60,60 +60,61 @@ def plan_batches(job: Job, settings: SummarizeSettings, only: KeySet | None = No
     )
 
 
-@task(name="check-endpoint", **_COMMON)
+@task(name="check-endpoint", **_TASK_OPTIONS)
 async def check_endpoint(job: Job) -> None:
-    """See that the endpoint is there and takes the key, before anything is sent."""
+    """Check that the endpoint responds and accepts the key; stop the gateway if not."""
     await job.gateway.probe()
 
 
 @task(
     name="summarize-batch",
     task_run_name="batch {batch[number]}: {batch[size]} articles",
-    **_COMMON,
+    **_TASK_OPTIONS,
 )
 async def summarize_batch(batch: Batch, job: Job) -> Counts:
-    """Ask about every article of a batch and commit the answers as one Parquet part.
+    """Request an answer for every article of a batch, and commit them as one Parquet part.
 
-    The task's own retries are for storage and the like: a batch that is tried again finds the
-    answers that it has paid for. It holds a slot of the tag's limit while it is at work, and none
-    while it waits to be tried again.
+    If Prefect retries the batch, for example after a storage error, the answers received before
+    are reused. The batch holds a slot of the concurrency limit while it runs, not between retries.
     """
-    async with batch_slot(LLM_TAG, unless=lambda: bool(job.gateway.stopped)):
+    async with concurrency_slot(LLM_TAG, skip_if=lambda: bool(job.gateway.stopped)):
         return await job.run_batch(batch)
 
 
-@task(name="copy-answers", task_run_name="copies {batch[number]}: {batch[size]} rows", **_COMMON)
+@task(
+    name="copy-answers", task_run_name="copies {batch[number]}: {batch[size]} rows", **_TASK_OPTIONS
+)
 def copy_answers(batch: Batch, job: Job) -> Counts:
-    """Give articles of the same text the answer that was paid for once."""
+    """Copy the outcomes of texts to the other articles with the same text."""
     return copy_outcomes(batch, job)
 
 
-@task(name="close-endpoint", **_COMMON)
+@task(name="close-endpoint", **_TASK_OPTIONS)
 async def close_endpoint(job: Job) -> None:
-    """Give the connections back, on the loop that they belong to."""
+    """Close the connections, on the event loop that they belong to."""
     await job.gateway.close()
 
 
 def submit_batches(planner: Planner, job: Job) -> BatchRuns:
-    """Map the batches as they are planned and as the task runner has room, until all are.
+    """Submit each batch once it is planned and the task runner has a free slot.
 
-    Once the run has to stop, no more are: their rows are left to do.
+    Stops once the gateway has stopped; the remaining rows are left for the next run.
     """
-    shared, runs, checked = untraced(job), BatchRuns(), False
+    shared, runs, is_checked = untraced(job), BatchRuns(), False
     for batch in planner.batches():
-        if planner.plan.to_ask and not checked:
+        if planner.plan.to_ask and not is_checked:
             check_endpoint.submit(shared).wait()
-            checked = True
+            is_checked = True
         runs.add(batch, summarize_batch.submit(batch, shared))
         if job.gateway.stopped:
             break
-    planner.count_the_rest()
-    job.expect(len(runs))
+    planner.finish_counts()
+    job.expect_batches(len(runs))
     return runs
 
 
 def submit_copies(planner: Planner, job: Job) -> BatchRuns:
-    """Map the copies of answers to articles of the same text."""
+    """Submit the batches of copies; call this after all requested batches have ended."""
     runs = BatchRuns()
     for batch in planner.plan.copies:
         runs.add(batch, copy_answers.submit(batch, untraced(job)))
@@ -121,22 +122,22 @@ def submit_copies(planner: Planner, job: Job) -> BatchRuns:
 
 
 def _seconds(laps: dict[str, float], asking_s: float) -> dict[str, float]:
-    """The laps, with what came before the first request and after the last commit apart."""
-    ask_s = laps.get("ask", 0.0)
-    parts = {"plan": laps.get("plan", 0.0), "start": max(ask_s - asking_s, 0.0), "ask": asking_s}
+    """Split the lap "ask" into the time without requests ("start") and ``asking_s``."""
+    start_s = max(laps.get("ask", 0.0) - asking_s, 0.0)
+    parts = {"plan": laps.get("plan", 0.0), "start": start_s, "ask": asking_s}
     return parts | {name: s for name, s in laps.items() if name not in parts}
 
 
-@task(name="settle", **_COMMON)
+@task(name="settle", **_TASK_OPTIONS)
 def settle_report(
-    job: Job, planner: Planner, asked: BatchRuns, copied: BatchRuns, watch: Stopwatch
+    job: Job, planner: Planner, batches: BatchRuns, copies: BatchRuns, watch: Stopwatch
 ) -> SummarizeReport:
-    """Count what the batches did, bring the failures up to date, and report."""
+    """Count the outcomes of all batches, maintain the tables, and build the report."""
     plan, totals = planner.plan, job.gateway.totals
-    counts = Counts(failed=Counter(plan.refused_classes))
-    counts += asked.counts()
-    counts += copied.counts()
-    keep_up(job.table, all_rows_current=planner.found_all_rows)
+    counts = Counts(failed=Counter(plan.failed_classes))
+    counts += batches.counts()
+    counts += copies.counts()
+    keep_up(job.table, all_rows_current=planner.all_rows_current)
     report = SummarizeReport(
         recipe=job.table.recipe.name,
         model=job.table.model,
@@ -156,7 +157,7 @@ def settle_report(
         errors=dict(totals.errors),
         asking_seconds=job.asking_seconds,
         samples=sample_rows(job.table) if counts.answered + counts.recovered else [],
-        stopped=job.gateway.stopped or asked.broken or copied.broken,
+        stopped=job.gateway.stopped or batches.error or copies.error,
         budget_spent=job.gateway.budget_spent,
     )
     make_current(job.table, complete=not (report.left or report.stopped))

@@ -71,7 +71,7 @@ def test_a_database_of_a_newer_prefect_is_one_clear_line(
 
     assert completed.returncode == 1, completed.stderr
     (line,) = completed.stderr.splitlines()
-    assert f"{home / 'prefect.db'} is of a newer Prefect" in line
+    assert f"{home / 'prefect.db'} belongs to a newer version of Prefect" in line
     assert "upgrade" in line
     assert "PREFECT_HOME" in line
 

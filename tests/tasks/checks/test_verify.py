@@ -360,7 +360,7 @@ def test_the_description_of_a_table(lake: Lake, table: EnrichedTable) -> None:
     about = json.loads(path.read_bytes())
     about["recipe"]["instructions"] += " Be brief."
     path.write_text(json.dumps(about))
-    assert "does not fit its folder" in only_problem(lake)
+    assert "does not match its folder" in only_problem(lake)
     path.write_text("{")
     assert "_recipe.json: is damaged" in only_problem(lake)
     path.unlink()

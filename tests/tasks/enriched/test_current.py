@@ -22,7 +22,7 @@ from tests.tasks.summarize.job_support import answer, write_outcomes
 def filled(lake: Lake, model: str) -> EnrichedTable:
     """A table of a model with one answer."""
     table = EnrichedTable(lake, load_recipe("summary"), model)
-    table.describe()
+    table.write_description()
     hashes = pa.array([content_hash("A title", "A body.")])
     row = {"article_id": ["a"], "content_hash": hashes, "title": ["A title"], "body": ["A body."]}
     articles = pa.Table.from_pydict(

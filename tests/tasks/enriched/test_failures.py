@@ -1,11 +1,11 @@
-"""The failures tell what stands: one row an article, and none of an article that has its answer."""
+"""Failures have one row for each article without an answer."""
 
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
-from article_flows.tasks.enriched.failures import settle_failures
+from article_flows.tasks.enriched.failures import compact_failures
 from article_flows.tasks.enriched.table import FAILURE_SCHEMA
 from article_flows.tasks.lake.lake import Lake
 from article_flows.tasks.summarize.open_job import open_table
@@ -31,7 +31,7 @@ def lake(tmp_path: Path) -> Lake:
     return lake
 
 
-def test_a_row_that_succeeds_later_leaves_the_failures(lake: Lake) -> None:
+def test_a_later_answer_removes_the_failure(lake: Lake) -> None:
     ran = run(asking(lake, endpoint(empty=1.0).base_url))
     assert ran.counts.failed == {"empty": 2, "content_filter": 1}
     again = run(asking(lake, endpoint().base_url))
@@ -41,7 +41,7 @@ def test_a_row_that_succeeds_later_leaves_the_failures(lake: Lake) -> None:
     assert ids_of(table.lake, table.failures) == ["bad"]
 
 
-def test_what_fails_time_and_again_is_there_once_with_its_last_word(lake: Lake) -> None:
+def test_repeated_failures_leave_one_row_with_the_latest_error(lake: Lake) -> None:
     runs = [run(asking(lake, endpoint(empty=1.0).base_url)) for _ in range(3)]
     assert [ran.plan.to_ask for ran in runs] == [3, 2, 2]
     table, _ = open_table(asking(lake, endpoint().base_url))
@@ -53,31 +53,31 @@ def test_what_fails_time_and_again_is_there_once_with_its_last_word(lake: Lake) 
     assert after["bad"] == before["bad"]
 
 
-def test_what_the_endpoint_refused_is_asked_again_only_on_demand(lake: Lake) -> None:
-    asked = endpoint()
-    run(asking(lake, asked.base_url))
-    assert run(asking(lake, asked.base_url)).totals.calls == 0
-    retried = run(asking(lake, asked.base_url, retry_failed=True))
+def test_permanent_failures_are_retried_only_with_retry_failed(lake: Lake) -> None:
+    server = endpoint()
+    run(asking(lake, server.base_url))
+    assert run(asking(lake, server.base_url)).totals.calls == 0
+    retried = run(asking(lake, server.base_url, retry_failed=True))
     assert (retried.totals.calls, retried.failures.num_rows) == (1, 1)
     lenient = endpoint(poison="another word")
     answered = run(asking(lake, lenient.base_url, retry_failed=True))
     assert (answered.counts.answered, answered.failures.num_rows) == (1, 0)
-    table, _ = open_table(asking(lake, asked.base_url))
+    table, _ = open_table(asking(lake, server.base_url))
     assert lake.parts(table.failures) == []
     assert ids_of(table.lake, table.folder) == ["a1", "a2", "bad"]
 
 
-def test_rows_that_a_crash_left_twice_are_settled_and_a_settled_table_is_left_alone(
+def test_duplicate_failures_after_a_crash_are_compacted_once(
     lake: Lake,
 ) -> None:
     table, _ = open_table(asking(lake, "http://127.0.0.1:1/v1"))
-    assert settle_failures(table).equals(FAILURE_SCHEMA.empty_table())
+    assert compact_failures(table).equals(FAILURE_SCHEMA.empty_table())
     articles = pq.read_table(at(lake, lake.articles))
     outcomes = [failure(text, "too_long") for text in articles["content_hash"].to_pylist()]
     for name in ("1", "2"):
         write_outcomes(table, articles, outcomes, name)
-    assert settle_failures(table).num_rows == 3
+    assert compact_failures(table).num_rows == 3
     (part,) = lake.parts(table.failures)
-    assert settle_failures(table).num_rows == 3
+    assert compact_failures(table).num_rows == 3
     assert lake.parts(table.failures) == [part]
     assert pq.read_schema(str(part)).equals(FAILURE_SCHEMA)

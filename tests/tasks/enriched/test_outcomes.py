@@ -1,4 +1,4 @@
-"""An outcome comes back from a journal as it went in, and only what stands is taken in."""
+"""Outcomes survive a journal unchanged, and only valid ones are read back."""
 
 import dataclasses
 import time
@@ -28,15 +28,15 @@ VALUES = (
 
 
 def journal(path: Path, *payloads: bytes) -> Leftover:
-    written = Journal(path)
+    file = Journal(path)
     for payload in payloads:
-        written.append(payload)
-    written.close()
+        file.append(payload)
+    file.close()
     return leftover_of(path)
 
 
 @given(st.dictionaries(st.text(min_size=1), VALUES))
-def test_an_answer_comes_back_as_it_went_in(fields: dict[str, object]) -> None:
+def test_an_answer_survives_encoding(fields: dict[str, object]) -> None:
     outcome = answer("ab" * 16, **{f"f{name}": value for name, value in fields.items()})
     assert Outcome.decode(outcome.encode()) == outcome
     assert outcome.answered
@@ -44,32 +44,32 @@ def test_an_answer_comes_back_as_it_went_in(fields: dict[str, object]) -> None:
 
 
 @pytest.mark.parametrize("error_class", [*sorted(PERMANENT_CLASSES), "server_error", "empty"])
-def test_a_failure_comes_back_as_it_went_in(error_class: str) -> None:
+def test_a_failure_survives_encoding(error_class: str) -> None:
     outcome = failure("ab" * 16, error_class)
     assert Outcome.decode(outcome.encode()) == outcome
     assert not outcome.answered
     assert outcome.permanent is (error_class in PERMANENT_CLASSES)
 
 
-def test_the_gateways_words_become_outcomes_with_all_that_they_cost() -> None:
-    given = Answer({"a": 1}, "stop", "m-2", Usage(7, 2, 3), 0.5, 2, 0.25)
-    outcome = Outcome.of_answer("ab", given)
+def test_gateway_results_become_outcomes_with_their_cost() -> None:
+    result = Answer({"a": 1}, "stop", "m-2", Usage(7, 2, 3), 0.5, 2, 0.25)
+    outcome = Outcome.of_answer("ab", result)
     assert (outcome.fields, outcome.model, outcome.attempts) == ({"a": 1}, "m-2", 2)
     assert (outcome.prompt_tokens, outcome.cached_tokens, outcome.completion_tokens) == (7, 2, 3)
-    unanswered = RequestFailed(RejectedInput("too_long", "is too long"), 1, Usage(5, 0, 0), 0.25)
-    outcome = Outcome.of_failure("ab", unanswered)
+    failed = RequestFailed(RejectedInput("too_long", "is too long"), 1, Usage(5, 0, 0), 0.25)
+    outcome = Outcome.from_failure("ab", failed)
     assert (outcome.error_class, outcome.message) == ("too_long", "is too long")
     assert (outcome.fields, outcome.prompt_tokens, outcome.cost_usd) == (None, 5, 0.25)
 
 
-def test_a_copy_costs_nothing_but_an_unknown_price_stays_unknown() -> None:
-    copy = answer("ab", a=1).copied()
+def test_a_copy_costs_nothing_and_an_unknown_price_stays_unknown() -> None:
+    copy = answer("ab", a=1).as_copy()
     assert (copy.fields, copy.cost_usd, copy.attempts) == ({"a": 1}, 0.0, 0)
     assert copy.prompt_tokens == copy.cached_tokens == copy.completion_tokens == 0
-    assert failure("ab", "too_long").copied().cost_usd is None
+    assert failure("ab", "too_long").as_copy().cost_usd is None
 
 
-def test_what_stands_is_read_and_what_may_pass_is_not(
+def test_answers_and_permanent_failures_are_read_and_transient_ones_are_not(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     earlier = journal(
@@ -86,7 +86,7 @@ def test_what_stands_is_read_and_what_may_pass_is_not(
     assert [record.args for record in caplog.records] == [(earlier.name, 2)] * 2
 
 
-def test_a_record_of_an_older_version_costs_nothing_that_it_does_not_tell() -> None:
+def test_missing_fields_of_an_older_record_get_their_defaults() -> None:
     before = time.time()
     old = Outcome.decode(orjson.dumps({"content_hash": "ab", "fields": {"a": 1}}))
     assert (old.fields, old.answered, old.error_class) == ({"a": 1}, True, None)
@@ -97,7 +97,7 @@ def test_a_record_of_an_older_version_costs_nothing_that_it_does_not_tell() -> N
     assert (failed.answered, failed.permanent, failed.message) == (False, True, None)
 
 
-def test_a_record_of_a_newer_version_is_read_as_far_as_it_is_known() -> None:
+def test_unknown_and_invalid_fields_of_a_newer_record_are_ignored() -> None:
     known = answer("ab" * 16, a=1)
     newer = {**orjson.loads(known.encode()), "region": "eu", "schema": {"of": [1]}}
     assert Outcome.decode(orjson.dumps(newer)) == known
@@ -115,8 +115,8 @@ RECORDS = st.dictionaries(
 
 @settings(max_examples=300, deadline=None)
 @given(RECORDS | VALUES)
-def test_whatever_a_record_says_it_is_a_whole_outcome_or_a_value_error(record: object) -> None:
-    """One that decodes can be written to the tables and to a journal."""
+def test_any_record_decodes_to_a_complete_outcome_or_raises_value_error(record: object) -> None:
+    """A record that decodes can be written to the tables and to a journal."""
     try:
         outcome = Outcome.decode(orjson.dumps(record))
     except ValueError:
@@ -127,12 +127,12 @@ def test_whatever_a_record_says_it_is_a_whole_outcome_or_a_value_error(record: o
     assert outcome.answered or isinstance(outcome.error_class, str)
     assert bytes.fromhex(outcome.content_hash)
     assert Outcome.decode(outcome.encode()) == outcome
-    assert isinstance(outcome.copied(), Outcome)
+    assert isinstance(outcome.as_copy(), Outcome)
 
 
-def test_an_answer_outlives_a_failure_of_the_same_text(tmp_path: Path) -> None:
-    refused = failure("aa", "content_filter").encode()
-    first = journal(tmp_path / "1.journal", answer("aa", a=1).encode(), refused)
-    second = journal(tmp_path / "2.journal", refused, answer("aa", a=2).encode(), refused)
+def test_an_answer_takes_precedence_over_a_failure_of_the_same_text(tmp_path: Path) -> None:
+    failed = failure("aa", "content_filter").encode()
+    first = journal(tmp_path / "1.journal", answer("aa", a=1).encode(), failed)
+    second = journal(tmp_path / "2.journal", failed, answer("aa", a=2).encode(), failed)
     assert read_outcomes([first])["aa"].fields == {"a": 1}
     assert read_outcomes([first, second])["aa"].fields == {"a": 2}

@@ -1,4 +1,4 @@
-"""All parts of an enriched table have one schema, whatever is missing in them."""
+"""All parts of an enriched table have the same schema, even if columns are all null."""
 
 from pathlib import Path, PurePosixPath
 
@@ -11,15 +11,19 @@ import pytest
 
 from article_flows.tasks.common.article_schema import ARTICLES_SCHEMA
 from article_flows.tasks.enriched.recipes import Recipe, load_recipe
-from article_flows.tasks.enriched.table import FAILURE_SCHEMA, EnrichedTable
+from article_flows.tasks.enriched.table import FAILURE_SCHEMA, EnrichedTable, sample_rows
 from article_flows.tasks.lake.lake import Lake
+from article_flows.tasks.summarize.open_job import open_table
 from tests.tasks.summarize.job_support import (
     answer,
     article,
+    asking,
     at,
+    endpoint,
     failure,
     fill,
     rows_of,
+    run,
     write_outcomes,
 )
 
@@ -50,13 +54,13 @@ def lake(tmp_path: Path) -> Lake:
 
 @pytest.fixture
 def articles(lake: Lake) -> pa.Table:
-    """Two rows: the first has every column, the second none that may be missing."""
+    """Two rows: the first has every column, the second only the required ones."""
     full = article("a1", url="http://x/1", author="A", date="2024-01-02", language="en")
     fill(lake, [{**full, "title": "T", "category": "theirs", "more": 1}, article("a2")])
     return pq.read_table(at(lake, lake.articles), schema=ARTICLES_SCHEMA)
 
 
-def test_every_part_has_the_same_schema_with_nulls_or_without(
+def test_all_parts_have_the_same_schema_with_or_without_nulls(
     lake: Lake, articles: pa.Table
 ) -> None:
     table = EnrichedTable(lake, RECIPE, "vendor/model-1")
@@ -68,9 +72,9 @@ def test_every_part_has_the_same_schema_with_nulls_or_without(
     for folder, schema in ((table.folder, table.schema), (table.failures, FAILURE_SCHEMA)):
         parts = lake.parts(folder)
         assert len(parts) == 2
-        of_parts = [pq.read_schema(str(part)) for part in parts]
-        assert of_parts[0].equals(of_parts[1], check_metadata=True)
-        assert of_parts[0].equals(schema)
+        schemas = [pq.read_schema(str(part)) for part in parts]
+        assert schemas[0].equals(schemas[1], check_metadata=True)
+        assert schemas[0].equals(schema)
         assert ds.dataset(lake.location(folder)).schema.equals(schema)
     assert table.schema.field("words").type == pa.list_(pa.string())
     assert table.schema.field("count").type == pa.int64()
@@ -84,7 +88,7 @@ def test_pandas_and_pyarrow_read_the_folder_as_one_table(lake: Lake, articles: p
     for row in (0, 1):
         outcome = answer(hashes[row], **ANSWERS[row])
         write_outcomes(table, articles.slice(row, 1), [outcome], str(row))
-    table.describe()
+    table.write_description()
     rows = rows_of(table.lake, table.folder)
     fields = list(RECIPE.fields)
     assert [{name: row[name] for name in fields} for row in rows] == ANSWERS
@@ -97,7 +101,7 @@ def test_pandas_and_pyarrow_read_the_folder_as_one_table(lake: Lake, articles: p
     assert list(frame.columns) == table.schema.names
 
 
-def test_a_field_with_the_name_of_an_articles_column_moves_that_column(lake: Lake) -> None:
+def test_an_article_column_with_the_name_of_a_field_is_prefixed(lake: Lake) -> None:
     table = EnrichedTable(lake, load_recipe("digest"), "model")
     names = table.schema.names
     assert names.index("article_category") == ARTICLES_SCHEMA.names.index("category")
@@ -105,7 +109,7 @@ def test_a_field_with_the_name_of_an_articles_column_moves_that_column(lake: Lak
     assert len(names) == len(set(names))
 
 
-def test_failures_tell_which_article_and_why(lake: Lake, articles: pa.Table) -> None:
+def test_failure_rows_name_the_article_and_the_error(lake: Lake, articles: pa.Table) -> None:
     table = EnrichedTable(lake, RECIPE, "model")
     outcomes = [failure(text, "too_long") for text in articles["content_hash"].to_pylist()]
     first, second = table.failure_rows(articles, outcomes, "run-id").to_pylist()
@@ -116,7 +120,7 @@ def test_failures_tell_which_article_and_why(lake: Lake, articles: pa.Table) -> 
     assert second["failed_at"].timestamp() == 1_700_000_000.25
 
 
-def test_models_and_recipes_have_tables_of_their_own_within_the_lake(lake: Lake) -> None:
+def test_each_model_has_its_own_folder_inside_the_lake(lake: Lake) -> None:
     models = ["a", "b", "a/b", "../../etc", "模型", "x" * 300, "..", "a:b\n"]
     folders = [PurePosixPath(EnrichedTable(lake, RECIPE, model).folder) for model in models]
     assert len(set(folders)) == len(models)
@@ -126,11 +130,35 @@ def test_models_and_recipes_have_tables_of_their_own_within_the_lake(lake: Lake)
         assert folder.name.isprintable()
 
 
-def test_what_was_asked_lies_beside_the_parts_and_is_no_part(lake: Lake) -> None:
+def test_the_description_is_next_to_the_parts_and_is_not_a_part(lake: Lake) -> None:
     table = EnrichedTable(lake, RECIPE, "model")
-    table.describe()
-    table.describe()
+    table.write_description()
+    table.write_description()
     assert lake.parts(table.folder) == []
-    about = orjson.loads(at(lake, f"{table.folder}/_recipe.json").read_bytes())
-    assert Recipe.model_validate(about["recipe"]) == RECIPE
-    assert (about["model"], about["recipe_hash"]) == ("model", RECIPE.hash("model"))
+    description = orjson.loads(at(lake, f"{table.folder}/_recipe.json").read_bytes())
+    assert Recipe.model_validate(description["recipe"]) == RECIPE
+    assert (description["model"], description["recipe_hash"]) == ("model", RECIPE.hash("model"))
+
+
+@pytest.mark.parametrize("recipe", ["summary", "digest"])
+def test_samples_cover_many_languages_and_contain_only_the_answer(
+    tmp_path: Path, recipe: str
+) -> None:
+    lake = Lake(tmp_path / "lake")
+    settings = asking(lake, endpoint().base_url, recipe=recipe)
+    table, _ = open_table(settings)
+    assert sample_rows(table) == []
+    languages = {"a1": "en", "a2": "en", "a3": "en", "b1": "de", "c1": None}
+    fill(lake, [article(name, language=language) for name, language in languages.items()])
+    run(settings)
+    fields = set(table.recipe.fields)
+    shown = sample_rows(table, 3)
+    if recipe == "summary":
+        assert {languages[row["article_id"]] for row in shown} == {"en", "de", None}
+    for row in sample_rows(table, 99):
+        assert row["body"].startswith("The story of")
+        assert set(row["answer"]) == fields
+    assert [len(sample_rows(table, count)) for count in (0, 1, 3, 5, 99)] == [0, 1, 3, 5, 5]
+    fill(lake, [article("new")])
+    run(settings)
+    assert [row["article_id"] for row in sample_rows(table)] == ["new"]

@@ -1,4 +1,4 @@
-"""The enriched table follows the articles: what is in it is current, and nothing is paid twice."""
+"""Maintenance keeps the enriched table current, and no answer is paid for twice."""
 
 from pathlib import Path
 
@@ -35,13 +35,13 @@ def lake(tmp_path: Path) -> Lake:
 
 
 @pytest.fixture
-def asked() -> MockEndpoint:
+def server() -> MockEndpoint:
     return endpoint()
 
 
 @pytest.fixture
-def settings(lake: Lake, asked: MockEndpoint) -> SummarizeSettings:
-    return asking(lake, asked.base_url)
+def settings(lake: Lake, server: MockEndpoint) -> SummarizeSettings:
+    return asking(lake, server.base_url)
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def bodies(lake: Lake, folder: str) -> list[str]:
     return [row["body"] for row in rows_of(lake, folder)]
 
 
-def test_a_changed_article_is_asked_about_again_and_its_old_answer_is_kept(
+def test_a_changed_article_is_requested_again_and_its_old_answer_is_superseded(
     lake: Lake, settings: SummarizeSettings, table: EnrichedTable
 ) -> None:
     fill(lake, [article("a1"), article("a2")])
@@ -66,21 +66,21 @@ def test_a_changed_article_is_asked_about_again_and_its_old_answer_is_kept(
     assert bodies(lake, table.superseded) == [article("a1")["body"]]
 
 
-def test_an_article_that_changes_back_gets_its_old_answer_for_nothing(
-    lake: Lake, settings: SummarizeSettings, table: EnrichedTable, asked: MockEndpoint
+def test_a_reverted_article_gets_its_old_answer_without_a_request(
+    lake: Lake, settings: SummarizeSettings, table: EnrichedTable, server: MockEndpoint
 ) -> None:
     for text in (None, "Another text altogether. It has two sentences.", None):
         fill(lake, [article("a1", text), article("a2")])
         last = run(settings)
     assert (last.totals.calls, last.plan.to_copy) == (0, 1)
-    assert paid_twice(asked) == 0
+    assert paid_twice(server) == 0
     (row, other) = rows_of(lake, table.folder)
     assert row["body"] == article("a1")["body"]
     assert row["summary"]
     assert (row["cost_usd"], row["attempts"], other["attempts"]) == (None, 0, 1)
 
 
-def test_a_removed_article_leaves_the_table_and_comes_back_for_nothing(
+def test_a_removed_article_leaves_the_table_and_returns_without_a_request(
     lake: Lake, settings: SummarizeSettings, table: EnrichedTable
 ) -> None:
     fill(lake, [article("a1"), article("a2")])
@@ -97,7 +97,7 @@ def test_a_removed_article_leaves_the_table_and_comes_back_for_nothing(
     assert ids_of(lake, table.folder) == ["a1", "a2"]
 
 
-def test_a_failure_of_an_article_that_changed_is_none_any_more(
+def test_a_failure_of_a_changed_article_is_superseded(
     lake: Lake, settings: SummarizeSettings, table: EnrichedTable
 ) -> None:
     fill(lake, [article("bad", f"This is {POISON}. Nobody may read it."), article("a1")])
@@ -109,19 +109,19 @@ def test_a_failure_of_an_article_that_changed_is_none_any_more(
     assert ids_of(lake, table.superseded_failures) == ["bad"]
 
 
-def test_many_little_runs_do_not_leave_many_little_parts(
-    lake: Lake, settings: SummarizeSettings, table: EnrichedTable, asked: MockEndpoint
+def test_many_small_runs_do_not_leave_many_small_parts(
+    lake: Lake, settings: SummarizeSettings, table: EnrichedTable, server: MockEndpoint
 ) -> None:
     for number in range(10):
         fill(lake, [article(f"a{number}")])
         run(settings)
     assert len(lake.parts(table.folder)) < 8
     assert len(ids_of(lake, table.folder)) == 10
-    assert paid_twice(asked) == 0
+    assert paid_twice(server) == 0
     assert run(settings).totals.calls == 0
 
 
-def test_a_table_that_is_up_to_date_is_left_as_it_is(
+def test_an_up_to_date_table_is_not_rewritten(
     lake: Lake, settings: SummarizeSettings, table: EnrichedTable
 ) -> None:
     fill(lake, [article("a1")])
@@ -131,7 +131,7 @@ def test_a_table_that_is_up_to_date_is_left_as_it_is(
     assert {path: path.stat().st_mtime_ns for path in at(lake, table.folder).iterdir()} == before
 
 
-def test_an_answer_whose_article_went_meanwhile_is_kept(
+def test_an_answer_whose_article_was_removed_meanwhile_is_kept(
     lake: Lake, settings: SummarizeSettings, table: EnrichedTable
 ) -> None:
     fill(lake, [article("a1"), article("a2")])

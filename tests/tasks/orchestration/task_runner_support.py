@@ -1,4 +1,4 @@
-"""Tasks and helpers that the tests of task runners share."""
+"""Tasks and helpers for tests of task runners."""
 
 import asyncio
 import threading
@@ -18,7 +18,8 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from article_flows.tasks.orchestration.event_loop_task_runner import EventLoopTaskRunner
 
-Runner = Any  # a `TaskRunner`; tasks are Any too, for mypy has an async one return coroutines
+# A `TaskRunner`. Tasks are Any, too, because mypy types async tasks as returning coroutines.
+Runner = Any
 both_runners = pytest.mark.parametrize(
     "runner",
     [EventLoopTaskRunner(max_in_flight=4), ThreadPoolTaskRunner()],
@@ -27,12 +28,12 @@ both_runners = pytest.mark.parametrize(
 
 
 def uncached(**options: Any) -> Callable[[Callable[..., Any]], Any]:
-    """Decorate a task as `prefect.task` does; each run of it really runs."""
+    """Decorate a task like `prefect.task`, without caching."""
     return task(**{"cache_policy": NO_CACHE, **options})
 
 
 def flow_on(runner: Runner) -> Callable[[Callable[..., Any]], Any]:
-    """Decorate a flow as `prefect.flow` does."""
+    """Decorate a flow like `prefect.flow`."""
     return flow(task_runner=runner)
 
 
@@ -58,8 +59,8 @@ async def echo(value: Any) -> Any:
 
 
 @uncached()
-async def never(begun: threading.Event, ended: list[str] | None = None) -> None:
-    begun.set()
+async def never(started: threading.Event, ended: list[str] | None = None) -> None:
+    started.set()
     try:
         await asyncio.Event().wait()
     finally:
@@ -68,7 +69,7 @@ async def never(begun: threading.Event, ended: list[str] | None = None) -> None:
 
 
 def run_in_flow(runner: Runner, body: Callable[[], Any]) -> Any:
-    """Run `body` as a flow, and return what it returns (not as a flow's result: any type)."""
+    """Run `body` in a flow, and return its result, which can have any type."""
     returned = []
 
     @flow_on(runner)
@@ -80,7 +81,7 @@ def run_in_flow(runner: Runner, body: Callable[[], Any]) -> Any:
 
 
 def recorded(task_run_id: UUID, is_recorded: Callable[[TaskRun], bool]) -> TaskRun:
-    """Return the task run as the server has it, once the event in question has arrived."""
+    """Wait until the server has recorded an event of a task run, and return the task run."""
     deadline = time.monotonic() + 60
     with get_client(sync_client=True) as client:
         while time.monotonic() < deadline:
@@ -88,4 +89,4 @@ def recorded(task_run_id: UUID, is_recorded: Callable[[TaskRun], bool]) -> TaskR
                 if is_recorded(run := client.read_task_run(task_run_id)):
                     return run
             time.sleep(0.05)
-    raise AssertionError("The server never recorded it")
+    raise AssertionError("the server did not record it")

@@ -1,4 +1,4 @@
-"""What `EventLoopTaskRunner` has that Prefect's default runner has not."""
+"""Behaviour of `EventLoopTaskRunner` that differs from Prefect's default runner."""
 
 import asyncio
 import concurrent.futures
@@ -26,7 +26,7 @@ from tests.tasks.orchestration.task_runner_support import (
 pytestmark = pytest.mark.usefixtures("prefect_server", "no_thread_is_left")
 
 
-def test_max_in_flight_is_positive() -> None:
+def test_max_in_flight_must_be_positive() -> None:
     with pytest.raises(ValueError, match="max_in_flight must be at least 1, not 0"):
         EventLoopTaskRunner(0)
     assert EventLoopTaskRunner(2) != EventLoopTaskRunner(3)
@@ -45,18 +45,18 @@ def test_async_tasks_share_loop_thread_and_client() -> None:
 
 
 @pytest.mark.parametrize("is_async", [True, False])
-def test_back_pressure(is_async: bool) -> None:
-    under_way, most, ended = 0, 0, 0
+def test_submit_blocks_while_max_in_flight_runs_are_in_flight(is_async: bool) -> None:
+    in_flight, peak, ended = 0, 0, 0
     lock = threading.Lock()
 
     def step(by: int) -> None:
-        nonlocal under_way, most, ended
+        nonlocal in_flight, peak, ended
         with lock:
-            under_way += by
-            most = max(most, under_way)
+            in_flight += by
+            peak = max(peak, in_flight)
             ended += by < 0
 
-    # Nobody passes unless three are under way.
+    # No run passes unless three are in flight.
     barrier, async_barrier = threading.Barrier(3), asyncio.Barrier(3)
 
     @uncached()
@@ -75,15 +75,15 @@ def test_back_pressure(is_async: bool) -> None:
         for submitted in range(1, 13):
             runner.submit(work_async if is_async else work, {})
             assert submitted - ended <= 3
-    assert (most, ended) == (3, 12)
+    assert (peak, ended) == (3, 12)
 
 
-def test_slot_is_freed_however_a_run_ends() -> None:
+def test_a_run_releases_its_slot_in_every_final_state() -> None:
     with EventLoopTaskRunner(max_in_flight=1) as runner:
         failed = runner.submit(fail, {})
         not_ready = runner.submit(double, {"number": failed})
         too_slow = never.with_options(timeout_seconds=0.01)
-        timed_out = runner.submit(too_slow, {"begun": threading.Event()})
+        timed_out = runner.submit(too_slow, {"started": threading.Event()})
         assert runner.submit(double, {"number": 1}).result() == 2
         futures: list[Any] = [failed, not_ready, timed_out]
         wait(futures)
@@ -114,7 +114,7 @@ def test_nested_runs_never_wait_for_a_slot(max_in_flight: int) -> None:
 
 
 @pytest.mark.slow
-def test_blocking_on_the_loop_is_refused() -> None:
+def test_blocking_on_the_loop_raises_an_error() -> None:
     @uncached()
     async def parent() -> list[str]:
         child: Any = echo.submit(1)
@@ -125,27 +125,27 @@ def test_blocking_on_the_loop_is_refused() -> None:
             lambda: wait([child], timeout=1),
             lambda: echo.submit(1, return_state=True),
         ]
-        refusals = []
+        messages = []
         for block in blockers:
             try:
                 block()
             except RuntimeError as error:
-                refusals.append(str(error))
+                messages.append(str(error))
         await child.wait_async()
         assert (child.result(), child.state.name) == (1, "Completed")
         failing: Any = fail.submit("awaited")
         with pytest.raises(ValueError, match="awaited"):
             await failing.result_async()
-        return refusals
+        return messages
 
-    refusals = run_in_flow(EventLoopTaskRunner(), lambda: parent.submit().result())
-    assert len(refusals) == 5
-    assert all("use `await future.result_async()`" in refusal for refusal in refusals)
+    messages = run_in_flow(EventLoopTaskRunner(), lambda: parent.submit().result())
+    assert len(messages) == 5
+    assert all("use `await future.result_async()`" in message for message in messages)
 
 
 @pytest.mark.slow
-def test_subflow_in_an_async_task_takes_its_slots_without_blocking() -> None:
-    # The subflow runs on the outer loop, on which what its runs depend on must still progress.
+def test_a_subflow_in_an_async_task_submits_without_blocking() -> None:
+    # The subflow runs on the outer loop, where its upstream runs must still progress.
     @uncached()
     async def slow() -> int:
         await asyncio.sleep(0.2)
@@ -164,11 +164,11 @@ def test_subflow_in_an_async_task_takes_its_slots_without_blocking() -> None:
     assert run_in_flow(EventLoopTaskRunner(), lambda: parent.submit().result()) == 42
 
 
-def test_futures_of_other_runners_are_waited_for_off_the_loop() -> None:
+def test_waiting_for_futures_of_other_runners_does_not_block_the_loop() -> None:
     release = threading.Event()
 
     class ForeignFuture(PrefectFuture[int]):
-        """As Dask's or Ray's: no `concurrent.futures.Future` inside."""
+        """A future without a `concurrent.futures.Future` inside, like those of Dask or Ray."""
 
         def __init__(self, inner: PrefectFuture[int]) -> None:
             self._inner = inner
@@ -198,13 +198,13 @@ def test_futures_of_other_runners_are_waited_for_off_the_loop() -> None:
             runner.submit(double, {"number": upstream}),
             runner.submit(double, {"number": ForeignFuture(upstream)}),
         ]
-        # The loop is free while both wait.
+        # The loop is not blocked while both wait.
         assert runner.submit(double, {"number": 1}).result() == 2
         release.set()
         assert [future.result() for future in futures] == [6, 6]
 
 
-def test_slow_callback_does_not_hold_up_the_loop() -> None:
+def test_a_slow_callback_does_not_block_the_loop() -> None:
     seen = concurrent.futures.Future[int]()
     with EventLoopTaskRunner() as runner:
 
@@ -215,15 +215,15 @@ def test_slow_callback_does_not_hold_up_the_loop() -> None:
         assert seen.result(timeout=60) == 6
 
 
-def test_callback_that_raises_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_exception_in_a_callback_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     def raise_error(_: object) -> None:
-        raise ValueError("mine")
+        raise ValueError("callback failed")
 
-    begun, release = threading.Event(), threading.Event()
+    started, release = threading.Event(), threading.Event()
 
     @uncached()
     def held() -> None:
-        begun.set()
+        started.set()
         release.wait()
 
     with EventLoopTaskRunner() as runner:

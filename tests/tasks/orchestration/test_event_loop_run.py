@@ -1,4 +1,4 @@
-"""How runs on an `EventLoopTaskRunner` end when it stops, and that no thread is left."""
+"""Runs on an `EventLoopTaskRunner` end when it stops, and no thread is left."""
 
 import asyncio
 import concurrent.futures
@@ -24,20 +24,20 @@ pytestmark = pytest.mark.usefixtures("prefect_server", "no_thread_is_left")
 
 
 @both_runners
-def test_leaving_normally_lets_begun_runs_end(runner: Runner) -> None:
-    begun, release = threading.Event(), threading.Event()
+def test_leaving_normally_lets_started_runs_finish(runner: Runner) -> None:
+    started, release = threading.Event(), threading.Event()
 
     @uncached()
     async def slow() -> str:
-        begun.set()
+        started.set()
         while not release.is_set():
             await asyncio.sleep(0.001)
         return "ended"
 
-    with runner.duplicate() as started:
-        running = started.submit(slow, {})
-        waiting = started.submit(echo, {"value": running})
-        begun.wait()
+    with runner.duplicate() as active_runner:
+        running = active_runner.submit(slow, {})
+        waiting = active_runner.submit(echo, {"value": running})
+        started.wait()
         threading.Timer(0.05, release.set).start()
     assert running.result() == "ended"
     with pytest.raises(asyncio.CancelledError):
@@ -46,18 +46,18 @@ def test_leaving_normally_lets_begun_runs_end(runner: Runner) -> None:
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
-def test_leaving_by_an_exception_cancels(
+def test_leaving_by_an_exception_cancels_runs(
     error: type[BaseException], caplog: pytest.LogCaptureFixture
 ) -> None:
-    begun, ended = threading.Event(), list[str]()
+    started, ended = threading.Event(), list[str]()
 
     futures = []
 
     def submit_and_leave() -> None:
         with EventLoopTaskRunner() as runner:
-            futures.append(runner.submit(never, {"begun": begun, "ended": ended}))
+            futures.append(runner.submit(never, {"started": started, "ended": ended}))
             futures.append(runner.submit(echo, {"value": futures[0]}))
-            begun.wait()
+            started.wait()
             raise error
 
     with pytest.raises(error):
@@ -70,13 +70,13 @@ def test_leaving_by_an_exception_cancels(
     assert not [record for record in caplog.records if record.name == "asyncio"]
 
 
-def test_interrupted_flow_cancels_its_task_runs() -> None:
-    begun, ended = threading.Event(), list[str]()
+def test_an_interrupted_flow_cancels_its_task_runs() -> None:
+    started, ended = threading.Event(), list[str]()
     futures = []
 
     def body() -> None:
-        futures.append(never.submit(begun, ended))
-        begun.wait()
+        futures.append(never.submit(started, ended))
+        started.wait()
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -85,16 +85,16 @@ def test_interrupted_flow_cancels_its_task_runs() -> None:
     assert recorded(futures[0].task_run_id, lambda run: run.state_name == "Crashed")
 
 
-async def test_cancelled_async_flow_cancels_its_task_runs() -> None:
-    begun, ended = threading.Event(), list[str]()
+async def test_a_cancelled_async_flow_cancels_its_task_runs() -> None:
+    started, ended = threading.Event(), list[str]()
 
     @flow_on(EventLoopTaskRunner())
     async def test_flow() -> None:
-        never.submit(begun, ended)
+        never.submit(started, ended)
         await asyncio.Event().wait()
 
     running = asyncio.create_task(test_flow())
-    await asyncio.to_thread(begun.wait)
+    await asyncio.to_thread(started.wait)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
@@ -102,13 +102,13 @@ async def test_cancelled_async_flow_cancels_its_task_runs() -> None:
 
 
 def test_cancel_all_releases_a_blocked_submit() -> None:
-    begun, ended = threading.Event(), list[str]()
+    started, ended = threading.Event(), list[str]()
     with (
         concurrent.futures.ThreadPoolExecutor() as threads,
         EventLoopTaskRunner(max_in_flight=1) as runner,
     ):
-        running = runner.submit(never, {"begun": begun, "ended": ended})
-        begun.wait()
+        running = runner.submit(never, {"started": started, "ended": ended})
+        started.wait()
         blocked = threads.submit(runner.submit, double, {"number": 1})
         runner.cancel_all()
         with pytest.raises(RuntimeError, match="not started"):
@@ -119,7 +119,7 @@ def test_cancel_all_releases_a_blocked_submit() -> None:
 
 
 @pytest.mark.parametrize("is_async", [True, False])
-def test_a_run_may_cancel_all(is_async: bool) -> None:
+def test_a_run_can_cancel_all(is_async: bool) -> None:
     with EventLoopTaskRunner() as runner:
 
         @uncached()
@@ -132,9 +132,9 @@ def test_a_run_may_cancel_all(is_async: bool) -> None:
             runner.cancel_all()
             return "ended"
 
-        begun = threading.Event()
-        sibling = runner.submit(never, {"begun": begun})
-        begun.wait()
+        started = threading.Event()
+        sibling = runner.submit(never, {"started": started})
+        started.wait()
         future = runner.submit(give_up_async if is_async else give_up, {})
         with pytest.raises(asyncio.CancelledError):
             sibling.result()
@@ -142,20 +142,20 @@ def test_a_run_may_cancel_all(is_async: bool) -> None:
             assert future.result() == "ended"
 
 
-def test_submission_right_before_leaving_is_run() -> None:
+def test_a_run_submitted_right_before_leaving_finishes() -> None:
     for _ in range(5):
         with EventLoopTaskRunner() as runner:
             future = runner.submit(double, {"number": 5})
         assert future.result() == 10
 
 
-def test_cancelled_future_is_never_run() -> None:
-    begun = threading.Event()
+def test_a_cancelled_future_is_never_run() -> None:
+    started = threading.Event()
     ran = []
 
     @uncached()
     async def hold_the_loop() -> None:
-        begun.set()
+        started.set()
         release.wait()
 
     @uncached()
@@ -165,7 +165,7 @@ def test_cancelled_future_is_never_run() -> None:
     release = threading.Event()
     with EventLoopTaskRunner() as runner:
         runner.submit(hold_the_loop, {})
-        begun.wait()
+        started.wait()
         future = runner.submit(note, {})
         assert future.wrapped_future.cancel()
         release.set()

@@ -1,4 +1,4 @@
-"""Prefect's contract: each test runs on `EventLoopTaskRunner` and on Prefect's default runner."""
+"""The contract of task runners, tested with `EventLoopTaskRunner` and Prefect's default runner."""
 
 import asyncio
 import concurrent.futures
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.usefixtures("prefect_server", "no_thread_is_left")
 
 
 @both_runners
-def test_map_and_submit(runner: Runner) -> None:
+def test_map_and_submit_return_results(runner: Runner) -> None:
     def body() -> Any:
         doubled = double.map([1, 2, 3])
         summed = add.map(doubled, unmapped(10))
@@ -40,7 +40,7 @@ def test_map_and_submit(runner: Runner) -> None:
 
 
 @both_runners
-def test_futures(runner: Runner) -> None:
+def test_futures_support_as_completed_wait_and_callbacks(runner: Runner) -> None:
     def body() -> None:
         futures = double.map(range(5))
         assert isinstance(futures, PrefectFutureList)
@@ -59,7 +59,7 @@ def test_futures(runner: Runner) -> None:
 
 
 @both_runners
-def test_result_times_out(runner: Runner) -> None:
+def test_waiting_for_a_result_can_time_out(runner: Runner) -> None:
     begun, release = threading.Event(), threading.Event()
 
     @uncached()
@@ -79,7 +79,7 @@ def test_result_times_out(runner: Runner) -> None:
 
 
 @both_runners
-def test_a_failure_is_a_state_and_stays_alone(runner: Runner) -> None:
+def test_a_failed_run_does_not_affect_other_runs(runner: Runner) -> None:
     def body() -> None:
         failed, fine = fail.submit("boom"), double.submit(1)
         with pytest.raises(ValueError, match="boom"):
@@ -146,7 +146,7 @@ def test_a_failed_upstream_leaves_downstream_not_ready(runner: Runner) -> None:
 
 
 @both_runners
-def test_allow_failure(runner: Runner) -> None:
+def test_allow_failure_passes_the_exception_on(runner: Runner) -> None:
     def body() -> Any:
         return echo.submit(allow_failure(fail.submit("passed on"))).result()
 
@@ -154,7 +154,7 @@ def test_allow_failure(runner: Runner) -> None:
 
 
 @both_runners
-def test_dependencies_are_recorded(runner: Runner) -> None:
+def test_dependencies_are_recorded_on_the_server(runner: Runner) -> None:
     def body() -> None:
         upstream = double.map([1])
         downstream = add.map(upstream, unmapped(double.submit(3)), wait_for=[upstream[0]])
@@ -168,7 +168,7 @@ def test_dependencies_are_recorded(runner: Runner) -> None:
 
 
 @both_runners
-def test_sync_task_may_wait_for_what_it_submits(runner: Runner) -> None:
+def test_a_sync_task_can_wait_for_runs_it_submits(runner: Runner) -> None:
     @uncached()
     def parent(number: int) -> Any:
         return sum(double.map([number, number + 1]).result()) + add.submit(1, 1).result()
@@ -178,7 +178,7 @@ def test_sync_task_may_wait_for_what_it_submits(runner: Runner) -> None:
 
 @pytest.mark.slow
 @both_runners
-async def test_async_flow(runner: Runner) -> None:
+async def test_an_async_flow_can_map_and_submit(runner: Runner) -> None:
     @flow_on(runner)
     async def test_flow() -> Any:
         return double.map(range(12)).result() + add.map([1], [2]).result()
@@ -187,7 +187,7 @@ async def test_async_flow(runner: Runner) -> None:
 
 
 @both_runners
-def test_life_cycle(runner: Runner) -> None:
+def test_a_runner_can_be_restarted_and_rejects_submits_when_not_started(runner: Runner) -> None:
     fresh = runner.duplicate()
     assert fresh == runner
     assert fresh is not runner
@@ -203,7 +203,7 @@ def test_life_cycle(runner: Runner) -> None:
 
 
 @both_runners
-def test_runner_travels(runner: Runner) -> None:
+def test_a_runner_can_be_pickled(runner: Runner) -> None:
     assert pickle.loads(pickle.dumps(runner)) == runner
     changed = flow_on(ThreadPoolTaskRunner())(add).with_options(task_runner=runner)
     assert changed.task_runner == runner

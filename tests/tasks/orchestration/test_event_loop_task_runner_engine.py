@@ -1,4 +1,4 @@
-"""What Prefect does around a task run (retries, contexts, caching) is done on both runners."""
+"""Retries, timeouts, contexts and caching work with both task runners."""
 
 import asyncio
 import contextvars
@@ -27,11 +27,11 @@ user_variable: contextvars.ContextVar[str] = contextvars.ContextVar("user", defa
 
 
 @both_runners
-def test_retries(runner: Runner) -> None:
+def test_failed_runs_are_retried(runner: Runner) -> None:
     attempts = []
 
     @uncached(retries=2, retry_delay_seconds=[0, 0.01])
-    async def third_time_lucky() -> int:
+    async def succeed_on_third_attempt() -> int:
         attempts.append(1)
         if len(attempts) < 3:
             raise ValueError("not yet")
@@ -40,12 +40,12 @@ def test_retries(runner: Runner) -> None:
         return context.task_run.run_count
 
     with runner.duplicate() as started:
-        assert started.submit(third_time_lucky, {}).result() == 3
+        assert started.submit(succeed_on_third_attempt, {}).result() == 3
 
 
 @pytest.mark.slow
 @both_runners
-def test_timeout_name_and_tags(runner: Runner) -> None:
+def test_timeouts_names_and_tags_apply(runner: Runner) -> None:
     @uncached(timeout_seconds=0.05)
     async def too_slow() -> None:
         await asyncio.sleep(60)
@@ -90,15 +90,15 @@ def test_contexts_are_carried_over(runner: Runner, caplog: pytest.LogCaptureFixt
 
     with caplog.at_level(logging.INFO):
         contextvars.copy_context().run(run_in_flow, runner, body)
-    said = [record for record in caplog.records if record.message == "hello from a task run"]
-    assert [record.name for record in said] == ["prefect.task_runs"] * 3
+    logged = [record for record in caplog.records if record.message == "hello from a task run"]
+    assert [record.name for record in logged] == ["prefect.task_runs"] * 3
 
 
 @both_runners
-def test_cache_and_transaction(runner: Runner) -> None:
+def test_caching_and_transactions_work(runner: Runner) -> None:
     rolled_back = []
 
-    # The runner is part of the key, or the second case would find what the first has stored.
+    # The runner is part of the key, because both cases share the cache.
     @uncached(cache_policy=INPUTS, persist_result=True)
     async def costly(key: str) -> str:
         return key.upper()
@@ -120,7 +120,7 @@ def test_cache_and_transaction(runner: Runner) -> None:
 
 
 @both_runners
-def test_generator_tasks(runner: Runner) -> None:
+def test_sync_generator_tasks_work_and_async_ones_are_rejected(runner: Runner) -> None:
     @uncached()
     def count() -> Iterator[int]:
         yield from range(3)

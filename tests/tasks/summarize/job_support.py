@@ -1,4 +1,4 @@
-"""What the tests of summarise jobs share: small lakes, endpoints, and a run without Prefect."""
+"""Helpers for tests of summarize jobs: small lakes, endpoints, and runs without Prefect."""
 
 import asyncio
 import atexit
@@ -36,13 +36,13 @@ from article_flows.tasks.summarize.planner import Plan, Planner
 from benchmarks.endpoints import MockEndpoint
 
 POISON = "unspeakable"
-"""A word that the endpoint of `endpoint()` always refuses: content_filter."""
+"""A word that `endpoint()` always rejects, with the error class content_filter."""
 MODEL = "extractive-v1"
 
 
 @dataclass(frozen=True)
 class Ran:
-    """A run's plan, what became of its rows, its calls, and the failures that stand after it."""
+    """A run's plan, its outcome counts, its calls, and the failures after it."""
 
     plan: "WholePlan"
     counts: Counts
@@ -58,26 +58,26 @@ def _running(faults: Faults) -> MockEndpoint:
 
 
 def endpoint(**faults: Any) -> MockEndpoint:
-    """An endpoint with these faults and its counts at zero; started once for all tests."""
-    running = _running(Faults(**{"poison": POISON, **faults}))
-    running.reset_stats()
-    return running
+    """Return an endpoint with these faults and reset counters; each is started once per process."""
+    server = _running(Faults(**{"poison": POISON, **faults}))
+    server.reset_stats()
+    return server
 
 
 def asking(lake: Lake, base_url: str, **options: Any) -> SummarizeSettings:
-    """Settings for a run against an endpoint."""
-    given = {"lake": str(lake), "wait_s": 0.0, "base_url": base_url, "model": MODEL, **options}
-    return SummarizeSettings(**given)
+    """Return settings for a run against an endpoint."""
+    values = {"lake": str(lake), "wait_s": 0.0, "base_url": base_url, "model": MODEL, **options}
+    return SummarizeSettings(**values)
 
 
 def article(article_id: str, body: str | None = None, **columns: Any) -> dict[str, Any]:
-    """A source row whose text nothing else has, unless a body is given."""
+    """Return a source row, with a unique text unless a body is given."""
     text = f"The story of {article_id} is short. It ends in the second sentence."
     return {"id": article_id, "title": None, "body": body or text, **columns}
 
 
 AS_GIVEN = Loading(rules=Rules(detect_language=False))
-"""Loads articles without telling anything by their text."""
+"""Loads articles without detecting their language."""
 
 
 def fill(lake: Lake, rows: Sequence[dict[str, Any]]) -> None:
@@ -94,15 +94,15 @@ def fill(lake: Lake, rows: Sequence[dict[str, Any]]) -> None:
 
 
 def run(settings: SummarizeSettings) -> Ran:
-    """One whole run."""
+    """Run a complete job."""
     with open_job(settings, "run-id", mock_endpoint=running_mock_endpoint) as job:
         return run_open(job, settings)
 
 
 def run_open(job: Job, settings: SummarizeSettings) -> Ran:
-    """What the flow does once the job is open."""
+    """Run an open job, as the flow does."""
     plan = planned(job, settings)
-    counts = asyncio.run(_ask(job, plan))
+    counts = asyncio.run(_run_batches(job, plan))
     for batch in plan.copies:
         counts += copy_outcomes(batch, job)
     return Ran(plan, counts, job.gateway.totals, keep_up(job.table, all_rows_current=False))
@@ -110,13 +110,13 @@ def run_open(job: Job, settings: SummarizeSettings) -> Ran:
 
 @dataclass
 class WholePlan(Plan):
-    """A plan and the batches that it asks about."""
+    """A plan and all its batches."""
 
     batches: list[Batch] = field(default_factory=list)
 
 
 def plan_run(table: EnrichedTable, **options: Any) -> WholePlan:
-    """The whole plan at once; options as those of `Planner`."""
+    """Compute a complete plan; the options are those of `Planner`."""
     planner = Planner(table, **options)
     batches = list(planner.batches())
     return WholePlan(**vars(planner.plan), batches=batches)
@@ -132,7 +132,7 @@ def planned(job: Job, settings: SummarizeSettings) -> WholePlan:
     )
 
 
-async def _ask(job: Job, plan: WholePlan) -> Counts:
+async def _run_batches(job: Job, plan: WholePlan) -> Counts:
     counts = Counts()
     try:
         for each in await asyncio.gather(*map(job.run_batch, plan.batches)):
@@ -143,12 +143,12 @@ async def _ask(job: Job, plan: WholePlan) -> Counts:
 
 
 def at(lake: Lake, name: str = "") -> Path:
-    """Where a folder or a part of a local lake is."""
+    """Return the path of a folder or a part of a local lake."""
     return Path(lake.location(name))
 
 
 def rows_of(lake: Lake, folder: str) -> list[dict[str, Any]]:
-    """All rows of a table's parts, in order of article id, as any reader of Parquet sees them."""
+    """Read all rows of a table with a plain Parquet reader, sorted by article id."""
     if not at(lake, folder).is_dir():
         return []
     rows: list[dict[str, Any]] = ds.dataset(at(lake, folder)).to_table().to_pylist()
@@ -156,17 +156,17 @@ def rows_of(lake: Lake, folder: str) -> list[dict[str, Any]]:
 
 
 def ids_of(lake: Lake, folder: str) -> list[str]:
-    """The article ids of a table's rows, in order; one that is there twice is here twice."""
+    """Return the sorted article ids of a table's rows, including duplicates."""
     return [row["article_id"] for row in rows_of(lake, folder)]
 
 
-def paid_twice(asked: MockEndpoint) -> int:
-    """Good answers that the endpoint gave to a prompt beyond the first."""
-    return sum(asked.prompt_counts().values()) - len(asked.prompt_counts())
+def paid_twice(endpoint: MockEndpoint) -> int:
+    """Count the successful answers to prompts that had been answered before."""
+    return sum(endpoint.prompt_counts().values()) - len(endpoint.prompt_counts())
 
 
 def answer(content_hash: str, **fields: Any) -> Outcome:
-    """An answer as it would come from the endpoint."""
+    """Return an answer as if from an endpoint."""
     return Outcome(
         content_hash=content_hash,
         fields=fields,
@@ -185,7 +185,7 @@ def answer(content_hash: str, **fields: Any) -> Outcome:
 
 
 def failure(content_hash: str, error_class: str) -> Outcome:
-    """A failure as it would come from the endpoint."""
+    """Return a failure as if from an endpoint."""
     return Outcome(
         content_hash=content_hash,
         fields=None,
@@ -206,7 +206,7 @@ def failure(content_hash: str, error_class: str) -> Outcome:
 def write_outcomes(
     table: EnrichedTable, articles: pa.Table, outcomes: Sequence[Outcome | None], name: str
 ) -> None:
-    """Write a part of answers and one of failures, as an earlier run would have."""
+    """Write a part of answers and one of failures, as an earlier run would."""
     for folder, build, answered in (
         (table.folder, table.rows, True),
         (table.failures, table.failure_rows, False),
@@ -224,7 +224,7 @@ def write_outcomes(
 
 @contextmanager
 def files_no_longer_than(size: int) -> Iterator[None]:
-    """Let the kernel cut any write short there, as a full disk does."""
+    """Limit the size of files in bytes, so that writes fail as on a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:

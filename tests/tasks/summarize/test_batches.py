@@ -1,4 +1,4 @@
-"""Batches are cut to size, and hold just the rows that they name."""
+"""Batches have the requested size and contain exactly their rows."""
 
 import itertools
 import json
@@ -42,18 +42,18 @@ def batch_of(*ranges: list[int], part: str = PART) -> Batch:
 
 
 @given(
-    stretches=st.lists(st.lists(st.booleans(), max_size=9), max_size=5),
+    flag_lists=st.lists(st.lists(st.booleans(), max_size=9), max_size=5),
     size=st.integers(1, 6),
 )
-def test_every_wanted_row_is_in_one_batch_and_batches_are_full(
-    stretches: list[list[bool]], size: int
+def test_every_selected_row_is_in_one_batch_and_batches_are_full(
+    flag_lists: list[list[bool]], size: int
 ) -> None:
-    cutter, wanted, first = BatchCutter(size, itertools.count(1)), [], 0
-    for number, flags in enumerate(stretches):
+    cutter, selected, first = BatchCutter(size, itertools.count(1)), [], 0
+    for number, flags in enumerate(flag_lists):
         part = f"p{number // 2}"
         first = first if number % 2 else 0
         cutter.add(part, first, np.array(flags, np.bool_))
-        wanted += [(part, first + row) for row, flag in enumerate(flags) if flag]
+        selected += [(part, first + row) for row, flag in enumerate(flags) if flag]
         first += len(flags)
     cutter.finish()
     batches = list(cutter.ready)
@@ -66,7 +66,7 @@ def test_every_wanted_row_is_in_one_batch_and_batches_are_full(
         ]
         for batch in batches
     ]
-    assert list(itertools.chain.from_iterable(rows)) == wanted
+    assert list(itertools.chain.from_iterable(rows)) == selected
     assert [batch["number"] for batch in batches] == list(range(1, len(batches) + 1))
     assert [batch["size"] for batch in batches] == list(map(len, rows))
     assert all(len(some) == size for some in rows[:-1])
@@ -78,9 +78,7 @@ def test_every_wanted_row_is_in_one_batch_and_batches_are_full(
 
 @settings(max_examples=80, deadline=None)
 @given(groups=st.lists(st.integers(1, 7), min_size=1, max_size=6), data=st.data())
-def test_a_batch_reads_exactly_the_rows_that_it_names(
-    groups: list[int], data: st.DataObject
-) -> None:
+def test_a_batch_reads_exactly_its_rows(groups: list[int], data: st.DataObject) -> None:
     with scratch_lake() as lake:
         total = sum(groups)
         for name in ("p1", "p2"):
@@ -89,15 +87,15 @@ def test_a_batch_reads_exactly_the_rows_that_it_names(
                 for size in groups:
                     writer.write_table(table.slice(start, size))
                     start += size
-        wanted: dict[str, list[list[int]]] = {}
+        ranges_by_part: dict[str, list[list[int]]] = {}
         for name in data.draw(st.sampled_from([["p1"], ["p2"], ["p1", "p2"]])):
             bounds = data.draw(st.sets(st.integers(0, total), min_size=2).map(sorted))
             ranges = [list(pair) for pair in pairwise(bounds)][::2]
-            wanted[f"articles/{name}.parquet"] = ranges
-        read = read_batch(lake, {"number": 1, "size": 0, "rows": wanted})
+            ranges_by_part[f"articles/{name}.parquet"] = ranges
+        read = read_batch(lake, {"number": 1, "size": 0, "rows": ranges_by_part})
         expected = [
             f"{Path(part).stem}-{number}"
-            for part, ranges in wanted.items()
+            for part, ranges in ranges_by_part.items()
             for start, stop in ranges
             for number in range(start, stop)
         ]
@@ -110,7 +108,7 @@ def lake(tmp_path: Path) -> Lake:
     return Lake(tmp_path / "lake")
 
 
-def test_a_part_of_the_same_name_in_another_lake_is_another(lake: Lake) -> None:
+def test_parts_with_the_same_name_in_two_lakes_are_not_confused(lake: Lake) -> None:
     with scratch_lake() as other:
         for each, prefix, count in ((lake, "old", 10), (other, "new", 2_000)):
             each.write_part(each.articles, "p.parquet", rows_named(prefix, count))
@@ -119,7 +117,7 @@ def test_a_part_of_the_same_name_in_another_lake_is_another(lake: Lake) -> None:
         assert read_batch(other, batch_of([1_990, 2_000])).num_rows == 10
 
 
-def test_a_part_that_is_damaged_or_gone_is_named(lake: Lake) -> None:
+def test_a_damaged_or_missing_part_is_named(lake: Lake) -> None:
     path = at(lake, lake.write_part(lake.articles, "p.parquet", rows_named("a", 10)).name)
     read_batch(lake, batch_of([0, 10]))
     path.write_bytes(b"PAR1 no more")
@@ -150,7 +148,7 @@ def test_many_threads_read_many_parts_at_once(lake: Lake) -> None:
     assert wrong == []
 
 
-def test_a_few_rows_do_not_hold_all_that_was_read(lake: Lake) -> None:
+def test_a_small_batch_does_not_keep_the_row_group_in_memory(lake: Lake) -> None:
     rows = rows_named("a", 500)
     bodies = pa.array(["x" * 10_000] * 500)
     rows = rows.set_column(rows.schema.get_field_index("body"), "body", bodies)

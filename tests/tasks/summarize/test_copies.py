@@ -1,4 +1,4 @@
-"""The same text under several ids is paid for once, and each of them gets what became of it."""
+"""A text under several ids is paid for once, and each id gets its outcome."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from tests.tasks.summarize.job_support import (
 )
 
 TEXT = "A text that several papers print. It is the same in each of them."
-REFUSED = f"A text that is {POISON}. It is printed all the same."
+POISONED = f"A text that is {POISON}. It is printed all the same."
 
 
 @pytest.fixture
@@ -31,20 +31,20 @@ def lake(tmp_path: Path) -> Lake:
 
 
 @pytest.fixture
-def asked() -> MockEndpoint:
+def server() -> MockEndpoint:
     return endpoint()
 
 
-def test_one_text_under_many_ids_is_paid_for_once(lake: Lake, asked: MockEndpoint) -> None:
-    """Within one source and over two; ids that differ only in their other columns included."""
+def test_one_text_under_many_ids_is_paid_for_once(lake: Lake, server: MockEndpoint) -> None:
+    """Within one source and across two, including ids that differ only in other columns."""
     fill(lake, [article("a1", TEXT, language="en"), article("a2", TEXT, language="de")])
     fill(lake, [article("a3", TEXT), article("b1")])
     prices = {"price_in": 1.0, "price_out": 2.0}
-    ran = run(asking(lake, asked.base_url, recipe="digest", batch_size=1, **prices))
+    ran = run(asking(lake, server.base_url, recipe="digest", batch_size=1, **prices))
     assert (ran.plan.to_ask, ran.plan.to_copy) == (2, 2)
     assert (ran.counts.answered, ran.counts.copied, ran.totals.calls) == (2, 2, 2)
-    assert asked.stats()["calls"] == 2
-    table, _ = open_table(asking(lake, asked.base_url, recipe="digest"))
+    assert server.stats()["calls"] == 2
+    table, _ = open_table(asking(lake, server.base_url, recipe="digest"))
     first, *copies, other = rows_of(table.lake, table.folder)
     assert [row["article_id"] for row in (first, *copies, other)] == ["a1", "a2", "a3", "b1"]
     assert [row["article_language"] for row in (first, *copies)] == ["en", "de", None]
@@ -55,37 +55,37 @@ def test_one_text_under_many_ids_is_paid_for_once(lake: Lake, asked: MockEndpoin
     assert first["cost_usd"] + other["cost_usd"] == pytest.approx(ran.totals.cost_usd)
 
 
-def test_a_text_that_comes_again_in_a_later_load_is_not_asked_again(
-    lake: Lake, asked: MockEndpoint
+def test_a_text_that_is_loaded_again_later_is_not_requested_again(
+    lake: Lake, server: MockEndpoint
 ) -> None:
     fill(lake, [article("a1", TEXT)])
-    run(asking(lake, asked.base_url))
+    run(asking(lake, server.base_url))
     fill(lake, [article("a2", TEXT)])
-    again = run(asking(lake, asked.base_url))
+    again = run(asking(lake, server.base_url))
     assert (again.plan.reused, again.counts.copied, again.totals.calls) == (1, 1, 0)
-    table, _ = open_table(asking(lake, asked.base_url))
+    table, _ = open_table(asking(lake, server.base_url))
     assert ids_of(table.lake, table.folder) == ["a1", "a2"]
 
 
-def test_a_text_that_was_refused_is_a_failure_under_each_id(
-    lake: Lake, asked: MockEndpoint
+def test_a_permanent_failure_of_a_text_is_listed_under_each_id(
+    lake: Lake, server: MockEndpoint
 ) -> None:
-    fill(lake, [article("a1", REFUSED), article("a2", REFUSED)])
-    ran = run(asking(lake, asked.base_url))
+    fill(lake, [article("a1", POISONED), article("a2", POISONED)])
+    ran = run(asking(lake, server.base_url))
     assert ran.counts.failed == {"content_filter": 2}
-    fill(lake, [article("a3", REFUSED)])
-    again = run(asking(lake, asked.base_url))
+    fill(lake, [article("a3", POISONED)])
+    again = run(asking(lake, server.base_url))
     assert (again.plan.refused, again.plan.to_copy, again.totals.calls) == (2, 1, 0)
     assert again.failures["article_id"].to_pylist().count("a3") == 1
     assert sorted(again.failures["article_id"].to_pylist()) == ["a1", "a2", "a3"]
-    assert asked.stats()["calls"] == 1
-    third = run(asking(lake, asked.base_url))
+    assert server.stats()["calls"] == 1
+    third = run(asking(lake, server.base_url))
     assert (third.plan.refused, third.plan.to_copy) == (3, 0)
-    retried = run(asking(lake, asked.base_url, retry_failed=True))
+    retried = run(asking(lake, server.base_url, retry_failed=True))
     assert (retried.plan.to_ask, retried.plan.to_copy, retried.failures.num_rows) == (1, 2, 3)
 
 
-def test_a_text_that_failed_for_now_is_asked_once_more_and_copied(lake: Lake) -> None:
+def test_a_text_with_a_transient_failure_is_requested_once_more_and_copied(lake: Lake) -> None:
     fill(lake, [article("a1", TEXT), article("a2", TEXT)])
     ran = run(asking(lake, endpoint(empty=1.0).base_url))
     assert ran.counts.failed == {"empty": 2}
@@ -95,15 +95,15 @@ def test_a_text_that_failed_for_now_is_asked_once_more_and_copied(lake: Lake) ->
     assert (again.failures.num_rows, well.stats()["calls"]) == (0, 1)
 
 
-def test_copies_made_again_replace_the_first_and_those_without_an_outcome_are_left(
-    lake: Lake, asked: MockEndpoint
+def test_repeated_copies_replace_the_first_and_rows_without_an_outcome_are_left(
+    lake: Lake, server: MockEndpoint
 ) -> None:
     fill(lake, [article("a1", TEXT), article("a2", TEXT), article("b1"), article("b2", "b")])
     fill(lake, [article("b3", "b")])
-    run(asking(lake, asked.base_url, limit=1))
-    settings = asking(lake, asked.base_url)
+    run(asking(lake, server.base_url, limit=1))
+    settings = asking(lake, server.base_url)
     table, _ = open_table(settings)
-    # The copy of b2 has no answer to take: the run that would have asked was stopped.
+    # The text of b2 and b3 has no outcome to copy, because it has not been requested.
     with open_job(settings, "run-id") as job:
         plan = planned(job, settings)
         (batch,) = plan.copies
@@ -113,4 +113,4 @@ def test_copies_made_again_replace_the_first_and_those_without_an_outcome_are_le
     assert ids_of(table.lake, table.folder) == ["a1", "a2"]
     assert run(settings).counts.copied == 1
     assert ids_of(table.lake, table.folder) == ["a1", "a2", "b1", "b2", "b3"]
-    assert paid_twice(asked) == 0
+    assert paid_twice(server) == 0

@@ -1,4 +1,4 @@
-"""Which endpoint, model, price and key a run gets; and that the key shows nowhere."""
+"""Endpoint, model, price and key are resolved from the settings; the key is never shown."""
 
 import asyncio
 from typing import Any
@@ -43,14 +43,14 @@ def settings(**values: Any) -> SummarizeSettings:
         ("http://given/v1", {"OPENAI_BASE_URL": OWN}, "http://given/v1"),
     ],
 )
-def test_the_url_is_what_is_given_else_of_the_environment_else_free(
+def test_the_url_is_the_given_one_else_from_the_environment_else_the_mock(
     given: str | None, environment: dict[str, str], url: str
 ) -> None:
     assert base_url_from(given, environment) == url
 
 
 @pytest.mark.parametrize("model", ["", MOCK_MODEL])
-def test_the_mock_endpoint_is_free_and_says_what_it_is(
+def test_the_mock_endpoint_is_free_and_described_as_a_mock(
     monkeypatch: pytest.MonkeyPatch, model: str
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
@@ -61,7 +61,7 @@ def test_the_mock_endpoint_is_free_and_says_what_it_is(
     assert "not a language model" in resolved.describe()
 
 
-def test_an_endpoint_of_ones_own_is_taken_as_it_is() -> None:
+def test_a_custom_endpoint_is_used_as_configured() -> None:
     resolved = resolve_endpoint(settings(base_url=f"{OWN}/", model="qwen"))
     assert (resolved.base_url, resolved.model, resolved.is_mock) == (OWN, "qwen", False)
     assert resolved.describe() == f"qwen at {OWN}"
@@ -70,7 +70,7 @@ def test_an_endpoint_of_ones_own_is_taken_as_it_is() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"base_url": "mock", "model": "gpt-4o"}, "the mock endpoint is not gpt-4o"),
+        ({"base_url": "mock", "model": "gpt-4o"}, "the mock endpoint does not serve gpt-4o"),
         ({"base_url": OWN}, "no model named for http://localhost:8000/v1"),
         ({"base_url": "localhost:8000", "model": "m"}, "not a URL"),
         ({"base_url": "ftp://host/v1", "model": "m"}, "not a URL"),
@@ -83,7 +83,9 @@ def test_an_endpoint_of_ones_own_is_taken_as_it_is() -> None:
         ({"base_url": OWN, "model": "m", "price_in": -0.5, "price_out": 1.0}, "give both prices"),
     ],
 )
-def test_what_cannot_work_is_refused_before_it_starts(values: dict[str, Any], message: str) -> None:
+def test_invalid_settings_are_rejected_before_the_start(
+    values: dict[str, Any], message: str
+) -> None:
     with pytest.raises(UsageError, match=message) as caught:
         resolve_endpoint(settings(**values))
     assert "\n" not in str(caught.value)
@@ -101,13 +103,13 @@ def test_what_cannot_work_is_refused_before_it_starts(values: dict[str, Any], me
         f"https://host:port/v1?api-key={KEY}",
     ],
 )
-def test_a_key_in_the_url_is_refused_without_being_shown(url: str) -> None:
+def test_a_key_in_the_url_is_rejected_without_being_shown(url: str) -> None:
     with pytest.raises(UsageError) as caught:
         resolve_endpoint(settings(base_url=url, model="m"))
     assert KEY not in str(caught.value)
 
 
-def test_prices_are_those_given_else_the_list_else_unknown() -> None:
+def test_prices_are_the_given_ones_else_list_prices_else_unknown() -> None:
     usage = Usage(1_000_000, 0, 2_000_000)
 
     def cost(**values: Any) -> float | None:
@@ -115,8 +117,8 @@ def test_prices_are_those_given_else_the_list_else_unknown() -> None:
         return price.cost(usage) if price else None
 
     assert cost(model="gpt-4o-mini", price_in=1.0, price_out=2.0) == pytest.approx(5.0)
-    assert cost(model="nobody-knows-it", price_in=0.0, price_out=0.0) == 0
-    assert cost(model="nobody-knows-it") is None
+    assert cost(model="unknown-model", price_in=0.0, price_out=0.0) == 0
+    assert cost(model="unknown-model") is None
     listed = cost(model="gpt-4o-mini")
     assert listed is not None
     assert listed > 0
@@ -125,7 +127,7 @@ def test_prices_are_those_given_else_the_list_else_unknown() -> None:
     assert mock.cost(usage) == pytest.approx(5.0)
 
 
-def test_the_key_is_taken_from_the_environment_trimmed_and_never_shown(
+def test_the_key_from_the_environment_is_stripped_and_never_shown(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     chosen = settings(base_url=OWN, model="m")
@@ -139,11 +141,11 @@ def test_the_key_is_taken_from_the_environment_trimmed_and_never_shown(
 
 
 @pytest.mark.parametrize("key", [f"{KEY}\nX-Injected: 1", f"{KEY}…", f"{KEY}\x7f"])
-def test_a_key_that_no_header_can_hold_is_refused_without_being_shown(
+def test_a_key_that_no_header_can_hold_is_rejected_without_being_shown(
     monkeypatch: pytest.MonkeyPatch, key: str
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", key)
-    with pytest.raises(UserError, match="OPENAI_API_KEY: holds characters") as caught:
+    with pytest.raises(UserError, match="OPENAI_API_KEY: has characters") as caught:
         resolve_endpoint(settings(base_url=OWN, model="m"))
     assert KEY not in str(caught.value)
 
@@ -172,5 +174,5 @@ def test_the_key_can_come_from_a_secret_block(monkeypatch: pytest.MonkeyPatch) -
     Secret(value=SecretStr(f"{KEY}\n")).save("llm-key")
     chosen = settings(base_url=OWN, model="m", api_key_secret="llm-key")
     assert resolve_endpoint(chosen).api_key == KEY
-    with pytest.raises(UserError, match="Secret block 'no-such-key': there is none"):
+    with pytest.raises(UserError, match="Secret block 'no-such-key': does not exist"):
         resolve_endpoint(chosen.model_copy(update={"api_key_secret": "no-such-key"}))

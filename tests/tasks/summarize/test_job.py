@@ -1,4 +1,4 @@
-"""A batch that goes wrong loses no answer, writes no row twice and drags no other row along."""
+"""A failing batch loses no answer, writes no row twice, and fails no other rows."""
 
 import asyncio
 import logging
@@ -37,12 +37,12 @@ def lake(tmp_path: Path) -> Lake:
 
 
 @pytest.fixture
-def asked() -> MockEndpoint:
+def server() -> MockEndpoint:
     return endpoint()
 
 
 def failing_once(monkeypatch: pytest.MonkeyPatch, folder: str, failures: list[OSError]) -> None:
-    """Let the next write of a part below a folder of the lake fail, as with a full disk."""
+    """Make the next writes of parts below a folder of the lake fail with these errors."""
     write_part = Lake.write_part
 
     def write(self: Lake, where: str, name: str, table: pa.Table) -> Part:
@@ -53,10 +53,12 @@ def failing_once(monkeypatch: pytest.MonkeyPatch, folder: str, failures: list[OS
     monkeypatch.setattr(Lake, "write_part", write)
 
 
-def test_a_run_answers_every_article_and_lists_the_refused(lake: Lake, asked: MockEndpoint) -> None:
-    ran = run(asking(lake, asked.base_url, batch_size=3))
+def test_a_run_answers_every_article_and_lists_the_failures(
+    lake: Lake, server: MockEndpoint
+) -> None:
+    ran = run(asking(lake, server.base_url, batch_size=3))
     assert (ran.counts.answered, ran.counts.failed) == (6, {"content_filter": 1})
-    with open_job(asking(lake, asked.base_url), "x") as job:
+    with open_job(asking(lake, server.base_url), "x") as job:
         assert ids_of(job.table.lake, job.table.folder) == [f"a{n}" for n in range(6)]
         assert ids_of(job.table.lake, job.table.failures) == ["bad"]
         rows = rows_of(job.table.lake, job.table.folder)
@@ -67,11 +69,11 @@ def test_a_run_answers_every_article_and_lists_the_refused(lake: Lake, asked: Mo
 
 
 @pytest.mark.parametrize("folder", ["summaries", "failures"])
-def test_a_batch_tried_again_after_a_commit_in_part_writes_no_row_twice(
-    lake: Lake, asked: MockEndpoint, monkeypatch: pytest.MonkeyPatch, folder: str
+def test_a_batch_retried_after_a_partial_commit_writes_no_row_twice(
+    lake: Lake, server: MockEndpoint, monkeypatch: pytest.MonkeyPatch, folder: str
 ) -> None:
     failing_once(monkeypatch, folder, [OSError(28, "No space left on device")])
-    settings = asking(lake, asked.base_url)
+    settings = asking(lake, server.base_url)
     with open_job(settings, "run-id") as job:
         (batch,) = planned(job, settings).batches
 
@@ -87,15 +89,15 @@ def test_a_batch_tried_again_after_a_commit_in_part_writes_no_row_twice(
         assert ids_of(job.table.lake, job.table.failures) == ["bad"]
         assert job.gateway.totals.calls == 7
         assert job.settled == 7
-        assert job.kept == {}
-    assert paid_twice(asked) == 0
+        assert job.uncommitted == {}
+    assert paid_twice(server) == 0
 
 
-def test_what_a_batch_could_not_commit_is_there_in_the_next_run_and_in_the_one_after(
-    lake: Lake, asked: MockEndpoint, monkeypatch: pytest.MonkeyPatch
+def test_uncommitted_outcomes_are_kept_until_a_run_can_commit_them(
+    lake: Lake, server: MockEndpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also where the run that took it in from a journal cannot commit it either."""
-    settings = asking(lake, asked.base_url)
+    """Also if the run that recovered them from a journal cannot commit them either."""
+    settings = asking(lake, server.base_url)
     for _ in range(2):
         with monkeypatch.context() as patch, open_job(settings, "run-id") as job:
             failing_once(patch, "summaries", [OSError("full"), OSError("full")])
@@ -106,21 +108,21 @@ def test_what_a_batch_could_not_commit_is_there_in_the_next_run_and_in_the_one_a
     assert ran.plan.recovered == 7
     assert (ran.counts.recovered, ran.counts.failed) == (6, {"content_filter": 1})
     assert ran.totals.calls == 0
-    assert asked.stats()["calls"] == 7
+    assert server.stats()["calls"] == 7
     assert list(at(lake, "_staging").rglob("*.journal")) == []
 
 
-def test_an_exception_that_nobody_thought_of_costs_one_row_and_not_the_batch(
-    lake: Lake, asked: MockEndpoint, caplog: pytest.LogCaptureFixture
+def test_an_unexpected_exception_fails_one_row_and_not_the_batch(
+    lake: Lake, server: MockEndpoint, caplog: pytest.LogCaptureFixture
 ) -> None:
-    settings = asking(lake, asked.base_url)
+    settings = asking(lake, server.base_url)
     with open_job(settings, "run-id") as job:
         parse, answers = job.parse, iter(range(100))
 
         def parse_all_but_the_first(completion: object) -> dict[str, object]:
             if next(answers) == 0:
                 raise TypeError("a list has no strip")
-            return parse(completion)  # type: ignore[arg-type]  # passed on as it came
+            return parse(completion)  # type: ignore[arg-type]  # passed on unchanged
 
         job.parse = parse_all_but_the_first
         with caplog.at_level(logging.ERROR):
@@ -135,37 +137,36 @@ def test_an_exception_that_nobody_thought_of_costs_one_row_and_not_the_batch(
 
 
 @pytest.mark.parametrize("early", [False, True])
-def test_that_all_batches_are_there_may_be_said_in_any_thread(
-    lake: Lake, asked: MockEndpoint, early: bool
+def test_the_number_of_batches_can_be_set_from_any_thread(
+    lake: Lake, server: MockEndpoint, early: bool
 ) -> None:
-    settings = asking(lake, asked.base_url, batch_size=3, hedge=True)
+    settings = asking(lake, server.base_url, batch_size=3, hedge=True)
     with open_job(settings, "run-id") as job:
         batches = planned(job, settings).batches
 
-        async def ask() -> None:
-            told = asyncio.create_task(asyncio.to_thread(job.expect, len(batches)))
+        async def run_batches() -> None:
+            notified = asyncio.create_task(asyncio.to_thread(job.expect_batches, len(batches)))
             if early:
-                await told
+                await notified
             await asyncio.gather(*map(job.run_batch, batches))
-            await told
+            await notified
             await job.gateway.close()
 
-        asyncio.run(ask())
+        asyncio.run(run_batches())
         assert job.settled == 7
 
 
-def test_a_run_that_has_to_stop_commits_what_it_has_and_leaves_the_rest(lake: Lake) -> None:
-    broke = endpoint(quota_after=3)
-    ran = run(asking(lake, broke.base_url, max_in_flight=1))
+def test_a_stopped_run_commits_its_answers_and_leaves_the_rest(lake: Lake) -> None:
+    exhausted = endpoint(quota_after=3)
+    ran = run(asking(lake, exhausted.base_url, max_in_flight=1))
     assert (ran.counts.answered, ran.counts.left) == (3, 4)
-    rich = endpoint()
-    again = run(asking(lake, rich.base_url))
+    again = run(asking(lake, endpoint().base_url))
     assert (again.plan.reused, again.counts.answered) == (3, 3)
     assert again.counts.failed == {"content_filter": 1}
 
 
-def test_a_journal_that_cannot_be_written_stops_the_buying_and_keeps_what_is_bought(
-    lake: Lake, asked: MockEndpoint, monkeypatch: pytest.MonkeyPatch
+def test_a_full_disk_stops_new_requests_and_keeps_received_answers(
+    lake: Lake, server: MockEndpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     append = Journal.append
     left = [True, True]
@@ -177,35 +178,35 @@ def test_a_journal_that_cannot_be_written_stops_the_buying_and_keeps_what_is_bou
         append(self, *payloads)
 
     monkeypatch.setattr(Journal, "append", append_twice)
-    settings = asking(lake, asked.base_url, max_in_flight=1)
+    settings = asking(lake, server.base_url, max_in_flight=1)
     with open_job(settings, "run-id") as job:
         ran = run_open(job, settings)
-        assert "free the disk" in str(job.gateway.stopped)
-    # Two in the journal, the one that could not be written, and the one sent meanwhile.
+        assert "free disk space" in str(job.gateway.stopped)
+    # Two in the journal, one that could not be written, and one that was in flight.
     assert ran.counts.answered + ran.counts.failed.total() == 4
     assert ran.counts.left == 3
     assert len(ids_of(job.table.lake, job.table.folder)) == ran.counts.answered
 
 
-def test_an_interrupted_run_waits_for_its_batches_and_for_nothing_else(
-    lake: Lake, asked: MockEndpoint, monkeypatch: pytest.MonkeyPatch
+def test_an_interrupted_run_waits_only_for_its_running_batches(
+    lake: Lake, server: MockEndpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = asking(lake, asked.base_url)
+    settings = asking(lake, server.base_url)
     waits: list[float] = []
 
-    def interrupt(under_way: int) -> None:
+    def interrupt(running_batches: int) -> None:
         with open_job(settings, "run-id") as job:
-            job.under_way = under_way
+            job.running_batches = running_batches
 
             def a_batch_ends(seconds: float) -> None:
                 assert job.gateway.stopped == "the run was interrupted"
                 waits.append(seconds)
-                job.under_way -= 1
+                job.running_batches -= 1
 
             monkeypatch.setattr("article_flows.tasks.summarize.open_job.time.sleep", a_batch_ends)
             raise KeyboardInterrupt
 
-    for under_way in (0, 2):
+    for running_batches in (0, 2):
         with pytest.raises(KeyboardInterrupt):
-            interrupt(under_way)
-        assert len(waits) == under_way
+            interrupt(running_batches)
+        assert len(waits) == running_batches

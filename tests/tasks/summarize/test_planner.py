@@ -1,4 +1,4 @@
-"""What is left to do adds up, is each text once, and batches hold just the rows that they say."""
+"""The counts of a plan add up, each text is requested once, and batches contain their rows."""
 
 import json
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ from tests.tasks.summarize.job_support import (
     write_outcomes,
 )
 
-STATES = ("new", "answered", "refused", "transient", "journalled")
+STATES = ("new", "answered", "failed", "transient", "journaled")
 
 
 @contextmanager
@@ -56,7 +56,7 @@ def outcome_of(state: str, content_hash: str) -> Outcome | None:
     match state:
         case "answered":
             return answer(content_hash, summary="S")
-        case "refused":
+        case "failed":
             return failure(content_hash, "content_filter")
         case "transient":
             return failure(content_hash, "server_error")
@@ -71,14 +71,14 @@ def outcome_of(state: str, content_hash: str) -> Outcome | None:
     batch_size=st.integers(0, 4),
     retry_refused=st.booleans(),
 )
-def test_every_article_is_counted_once_and_every_text_asked_once(
+def test_every_article_is_counted_once_and_every_text_requested_once(
     rows: list[tuple[int, str]],
     cut: int,
     limit: int | None,
     batch_size: int,
     retry_refused: bool,
 ) -> None:
-    """A row is a text (few, so that many ids share one) and what an earlier run did with it."""
+    """A row is the number of a text (few, so that ids share texts) and its state before the run."""
     with scratch_lake() as lake:
         sources = [article(f"a{n:02d}", f"Text number {text}.") for n, (text, _) in enumerate(rows)]
         for some in (sources[:cut], sources[cut:]):
@@ -93,7 +93,7 @@ def test_every_article_is_counted_once_and_every_text_asked_once(
             texts[state].add(text)
         plan = plan_run(
             table,
-            recovered=texts["journalled"],
+            recovered=texts["journaled"],
             limit=limit,
             batch_size=batch_size,
             retry_refused=retry_refused,
@@ -101,32 +101,32 @@ def test_every_article_is_counted_once_and_every_text_asked_once(
         parts = (plan.reused, plan.refused, plan.recovered, plan.to_ask, plan.to_copy, plan.left)
         assert plan.articles == len(rows) == sum(parts)
         assert plan.to_ask <= (limit or len(rows))
-        asked, copied = ids_in(lake, plan.batches), ids_in(lake, plan.copies)
-        assert len(asked) == plan.to_ask + plan.recovered
+        requested, copied = ids_in(lake, plan.batches), ids_in(lake, plan.copies)
+        assert len(requested) == plan.to_ask + plan.recovered
         assert len(copied) == plan.to_copy
-        assert len({*asked, *copied}) == len(asked) + len(copied)
+        assert len({*requested, *copied}) == len(requested) + len(copied)
         text_of = dict(zip(articles["article_id"].to_pylist(), hashes, strict=True))
-        answered, refused = texts["answered"], texts["refused"]
-        texts_asked = [text_of[name] for name in asked]
-        assert len(set(texts_asked)) == len(texts_asked)
-        assert not answered & set(texts_asked)
-        # A text that is copied has its outcome already, or gets it in this run.
-        known = answered | set(texts_asked) | (set() if retry_refused else refused)
+        answered, failed = texts["answered"], texts["failed"]
+        requested_texts = [text_of[name] for name in requested]
+        assert len(set(requested_texts)) == len(requested_texts)
+        assert not answered & set(requested_texts)
+        # A copied text already has an outcome, or gets one in this run.
+        known = answered | set(requested_texts) | (set() if retry_refused else failed)
         assert {text_of[name] for name in copied} <= known
         if not retry_refused:
-            assert not refused & set(texts_asked)
-            assert permanently_failed_texts(table) == refused
+            assert not failed & set(requested_texts)
+            assert permanently_failed_texts(table) == failed
         if limit is None:
-            # Nothing is forgotten: what is in no batch is in the table or among the refused.
-            settled = {f"a{n:02d}" for n, s in enumerate(states) if s in ("answered", "refused")}
-            assert set(text_of) - {*asked, *copied} <= settled
+            # Every row without a batch is in the table or among the failures.
+            settled = {f"a{n:02d}" for n, s in enumerate(states) if s in ("answered", "failed")}
+            assert set(text_of) - {*requested, *copied} <= settled
         assert all(batch["size"] == read_batch(lake, batch).num_rows for batch in plan.batches)
         if batch_size:
-            # All but the last one to ask about, and the last of what is in journals of each part.
+            # Only the last batch, and the last recovered batch of each part, may be smaller.
             small = [batch for batch in plan.batches if batch["size"] != batch_size]
             assert len(small) <= 1 + min(plan.recovered, len(lake.parts(lake.articles)))
         assert json.loads(json.dumps([plan.batches, plan.copies])) == [plan.batches, plan.copies]
-        assert len(RowIndex.of(table)) == states.count("answered")
+        assert len(RowIndex.from_table(table)) == states.count("answered")
 
 
 @pytest.fixture
@@ -134,14 +134,14 @@ def lake(tmp_path: Path) -> Lake:
     return Lake(tmp_path / "lake")
 
 
-def test_batches_are_chosen_large_enough_to_be_few_and_stay_small_to_send(lake: Lake) -> None:
+def test_batches_are_few_and_small_when_serialized(lake: Lake) -> None:
     fill(lake, [article(f"a{number}") for number in range(2_000)])
     table = table_of(lake)
     batches = plan_run(table, recovered=set()).batches
     assert [batch["size"] for batch in batches] == [50] * 40
     assert [batch["number"] for batch in batches] == list(range(1, 41))
     assert max(len(json.dumps(batch)) for batch in batches) < 200
-    # Every other row done: a range for each row, and still a few KB.
+    # Every other row is answered: one range per row, and still only a few KB.
     articles = articles_of(lake)
     outcomes = [
         answer(text, summary="S") if row % 2 else None
@@ -153,7 +153,7 @@ def test_batches_are_chosen_large_enough_to_be_few_and_stay_small_to_send(lake: 
     assert len(json.dumps(batch)) < 10_000
 
 
-def test_an_estimate_is_of_what_is_asked_about_and_of_nothing_else(lake: Lake) -> None:
+def test_the_estimate_covers_only_the_articles_to_request(lake: Lake) -> None:
     fill(lake, [article("a1", "x" * 400), article("a2", "字" * 100), article("a3", "x" * 400)])
     plan = plan_run(table_of(lake), recovered=set(), estimate=True)
     assert (plan.to_ask, plan.to_copy) == (2, 1)
@@ -163,7 +163,7 @@ def test_an_estimate_is_of_what_is_asked_about_and_of_nothing_else(lake: Lake) -
     assert plan_run(table_of(lake), recovered=set()).prompt_tokens is None
 
 
-def test_a_text_that_was_refused_under_another_id_is_not_asked_and_not_forgotten(
+def test_a_text_that_failed_permanently_under_another_id_is_copied(
     lake: Lake,
 ) -> None:
     fill(lake, [article("a1", "One text.")])
@@ -175,7 +175,7 @@ def test_a_text_that_was_refused_under_another_id_is_not_asked_and_not_forgotten
     assert ids_in(lake, plan.copies) == ["a2"]
 
 
-def test_an_empty_lake_has_nothing_to_do(lake: Lake) -> None:
+def test_an_empty_lake_gives_an_empty_plan(lake: Lake) -> None:
     plan = plan_run(table_of(lake), recovered=set(), estimate=True)
     assert (plan.articles, plan.batches, plan.copies, plan.prompt_tokens) == (0, [], [], 0)
     assert not at(lake).exists()

@@ -1,4 +1,4 @@
-"""The planner counts as one would row by row, hands batches out lazily, and may stop on the way."""
+"""The planner agrees with a row-by-row reference, is lazy, and can be closed early."""
 
 import itertools
 import threading
@@ -28,7 +28,7 @@ from tests.tasks.summarize.job_support import at, plan_run
 Row = tuple[str, str]
 """An article's id and content hash."""
 
-# Few of each, so that rows, ids and texts come again in every combination.
+# Few of each, so that rows, ids and texts repeat in every combination.
 ROWS = st.tuples(st.sampled_from("abc"), st.integers(0, 4).map(lambda text: f"{text:032x}"))
 PARTS = st.lists(st.lists(ROWS, min_size=1, max_size=6), max_size=4)
 
@@ -53,14 +53,14 @@ def write_articles(table: EnrichedTable, parts: list[list[Row]]) -> None:
 def row_by_row(
     articles: list[list[Row]],
     answered: list[list[Row]],
-    refused: list[list[Row]],
+    failures: list[list[Row]],
     recovered: set[str],
     limit: int | None,
 ) -> dict[str, set[Row] | int]:
-    """What is to be done, decided the plain way."""
-    done, failed = ({row for part in parts for row in part} for parts in (answered, refused))
+    """Compute the plan one row at a time, as a reference."""
+    done, failed = ({row for part in parts for row in part} for parts in (answered, failures))
     known, failed_texts = {text for _, text in done}, {text for _, text in failed}
-    asked, copied, journalled, refused_rows = set[Row](), set[Row](), set[Row](), set[Row]()
+    requested, copied, journaled, skipped = set[Row](), set[Row](), set[Row](), set[Row]()
     settled, left = set(done), 0
     for row in (row for part in articles for row in part):
         if row in settled:
@@ -68,25 +68,25 @@ def row_by_row(
         if row[1] in known:
             copied.add(row)
         elif row in failed:
-            refused_rows.add(row)
+            skipped.add(row)
         elif row[1] in failed_texts:
             copied.add(row)
         elif row[1] in recovered:
-            journalled.add(row)
+            journaled.add(row)
             known.add(row[1])
-        elif limit is not None and len(asked) >= limit:
+        elif limit is not None and len(requested) >= limit:
             left += 1
-            # Rows beyond the limit are not compared with each other over stretches.
+            # Rows beyond the limit are not compared with those of other key batches.
             continue
         else:
-            asked.add(row)
+            requested.add(row)
             known.add(row[1])
         settled.add(row)
     return {
-        "asked": asked | journalled,
+        "requested": requested | journaled,
         "copied": copied,
-        "refused": len(refused_rows),
-        "recovered": len(journalled),
+        "failed": len(skipped),
+        "recovered": len(journaled),
         "most_left": left,
     }
 
@@ -104,16 +104,16 @@ def total(plan: Plan) -> int:
 @given(
     articles=PARTS,
     answered=PARTS,
-    refused=PARTS,
+    failures=PARTS,
     recovered=st.sets(ROWS.map(lambda row: row[1]), max_size=2),
     limit=st.none() | st.integers(0, 4),
     batch_size=st.integers(1, 3),
     take=st.none() | st.integers(0, 3),
 )
-def test_it_decides_as_one_would_row_by_row(
+def test_the_plan_equals_that_of_a_row_by_row_reference(
     articles: list[list[Row]],
     answered: list[list[Row]],
-    refused: list[list[Row]],
+    failures: list[list[Row]],
     recovered: set[str],
     limit: int | None,
     batch_size: int,
@@ -123,42 +123,42 @@ def test_it_decides_as_one_would_row_by_row(
         table = table_in(folder)
         write_articles(table, articles)
         write(table, table.folder, table.schema, answered)
-        write(table, table.failures, FAILURE_SCHEMA, refused, error_class="too_long")
+        write(table, table.failures, FAILURE_SCHEMA, failures, error_class="too_long")
         planner = Planner(table, recovered=recovered, limit=limit, batch_size=batch_size)
         assert planner.total == sum(map(len, articles))
-        assert len(RowIndex.of(table)) == len({row for part in answered for row in part})
+        assert len(RowIndex.from_table(table)) == len({row for part in answered for row in part})
         batches = list(itertools.islice(planner.batches(), take))
-        planner.count_the_rest()
+        planner.finish_counts()
         assert next(planner.batches(), None) is None
         plan, rows = planner.plan, rows_of(table.lake, batches)
-        expected = row_by_row(articles, answered, refused, recovered, limit)
+        expected = row_by_row(articles, answered, failures, recovered, limit)
         assert plan.articles == total(plan) == planner.total
         assert plan.to_ask + plan.recovered == len(rows) == sum(b["size"] for b in batches)
         assert len(set(rows)) == len(rows)
-        assert plan.refused == expected["refused"]
-        assert plan.refused_classes == Counter(too_long=plan.refused)
+        assert plan.refused == expected["failed"]
+        assert plan.failed_classes == Counter(too_long=plan.refused)
         assert len({batch["number"] for batch in batches}) == len(batches)
-        wanted, copied = expected["asked"], rows_of(table.lake, plan.copies)
-        assert isinstance(wanted, set)
+        requested, copied = expected["requested"], rows_of(table.lake, plan.copies)
+        assert isinstance(requested, set)
         if take is None:
-            assert set(rows) == wanted
+            assert set(rows) == requested
             assert set(copied) == expected["copied"]
             assert len(set(copied)) == len(copied) == plan.to_copy
             assert plan.recovered == expected["recovered"]
             assert (plan.left == 0) is (expected["most_left"] == 0)
         else:
-            assert set(rows) <= wanted
+            assert set(rows) <= requested
 
 
 def numbered(start: int, stop: int) -> list[Row]:
     return [(f"a{number}", f"{number:032x}") for number in range(start, stop)]
 
 
-def test_it_reads_no_further_than_it_is_asked_to(tmp_path: Path) -> None:
+def test_articles_are_read_only_as_far_as_batches_are_consumed(tmp_path: Path) -> None:
     table = table_in(tmp_path)
     write_articles(table, [numbered(0, 300), numbered(300, 600)])
     planner = Planner(table, recovered=set(), batch_size=100)
-    # From the second part on nothing can be read.
+    # The second part cannot be read.
     at(table.lake, "articles/p1.parquet").write_bytes(b"no longer there")
     batches = planner.batches()
     assert [next(batches)["number"] for _ in range(3)] == [1, 2, 3]
@@ -167,30 +167,30 @@ def test_it_reads_no_further_than_it_is_asked_to(tmp_path: Path) -> None:
         next(batches)
 
 
-def test_rows_that_were_not_handed_out_are_left_to_do(tmp_path: Path) -> None:
+def test_rows_that_were_not_handed_out_count_as_left(tmp_path: Path) -> None:
     table = table_in(tmp_path)
     write_articles(table, [numbered(0, 300), numbered(200, 500)])
     write(table, table.folder, table.schema, [numbered(450, 500)])
-    waiting = {text for _, text in numbered(0, 150)}
-    planner = Planner(table, recovered=waiting, batch_size=100)
+    journaled = {text for _, text in numbered(0, 150)}
+    planner = Planner(table, recovered=journaled, batch_size=100)
     batches = planner.batches()
-    # What waits in journals comes first.
+    # Recovered outcomes come first.
     assert [next(batches)["size"] for _ in range(3)] == [100, 50, 100]
-    planner.count_the_rest()
+    planner.finish_counts()
     plan = planner.plan
     assert (plan.recovered, plan.to_ask, plan.left) == (150, 100, 200)
-    # The 100 rows that the articles have twice are to do once; 50 have their answer.
+    # The 100 duplicate rows are requested once; 50 rows have an answer.
     assert (plan.articles, plan.reused + plan.to_copy) == (600, 150)
-    planner.count_the_rest()
+    planner.finish_counts()
     assert total(plan) == 600
 
 
-def test_a_planner_that_is_stopped_at_once_only_counts(tmp_path: Path) -> None:
+def test_a_planner_that_is_closed_at_once_only_counts(tmp_path: Path) -> None:
     table = table_in(tmp_path)
     write_articles(table, [numbered(0, 30)])
     write(table, table.folder, table.schema, [numbered(0, 10)])
     planner = Planner(table, recovered=set())
-    planner.count_the_rest()
+    planner.finish_counts()
     assert list(planner.batches()) == []
     assert (planner.plan.reused, planner.plan.left, planner.plan.to_ask) == (10, 20, 0)
 
@@ -208,8 +208,8 @@ def test_threads_take_turns_and_no_batch_is_handed_out_twice(tmp_path: Path) -> 
 
 
 @pytest.mark.slow
-def test_memory_is_a_few_bytes_a_row(tmp_path: Path) -> None:
-    """24 bytes a row for what was met, and a bounded number for what is looked at."""
+def test_memory_is_a_few_bytes_per_row(tmp_path: Path) -> None:
+    """24 bytes for each row so far, and a constant for the current key batch."""
     table, rows, parts = table_in(tmp_path), 25_000, 8
     ids = [f"article-{number}" for number in range(rows * parts)]
     texts = [blake2b(name.encode(), digest_size=16).hexdigest() for name in ids]

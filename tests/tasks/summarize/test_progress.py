@@ -1,4 +1,4 @@
-"""Progress in words, and a progress bar that does not hammer an API that is away."""
+"""Progress as text, and a progress artifact that does not overload an API that is down."""
 
 import re
 import threading
@@ -20,20 +20,19 @@ URL = "http://127.0.0.1:1/v1"
 
 @pytest.fixture
 def job(tmp_path: Path) -> Iterator[Job]:
-
     settings = asking(Lake(tmp_path / "lake"), URL, price_in=1.0, price_out=1.0)
     with open_job(settings, "run-id") as job:
         yield job
 
 
 def to_ask(job: Job, articles: int) -> Planner:
-    """A planner that has found so many articles to ask about."""
+    """Return a planner that has found this many articles to request."""
     planner = Planner(job.table, recovered=set())
     planner.plan.to_ask = articles
     return planner
 
 
-def test_the_line_tells_count_rate_cost_and_time_left(job: Job) -> None:
+def test_the_line_shows_count_rate_cost_and_time_left(job: Job) -> None:
     progress = SummarizeProgress(job, to_ask(job, 2_000))
     assert progress.percent == 0
     assert re.fullmatch(r"0 of 2,000 articles · 0\.0/s · 0 in flight · \$0\.0000", progress.line())
@@ -43,49 +42,49 @@ def test_the_line_tells_count_rate_cost_and_time_left(job: Job) -> None:
     assert progress.percent == 25
     assert re.fullmatch(
         r"500 of 2,000 articles · [\d,.]+/s · 0 in flight · \$0\.2500"
-        r" · about \$1\.0000 in all · [\d a-z]+ left · 3 requests failed",
+        r" · about \$1\.0000 in total · [\d a-z]+ left · 3 requests failed",
         progress.line(),
     )
     job.settled = 2_000
     assert progress.percent == 100
     assert "left" not in progress.line()
-    assert "in all" not in progress.line()
+    assert "in total" not in progress.line()
 
 
-def test_the_line_has_no_cost_where_the_price_is_unknown(job: Job) -> None:
+def test_the_line_has_no_cost_if_the_price_is_unknown(job: Job) -> None:
     job.gateway.price = None
     job.settled = 1
     assert "$" not in SummarizeProgress(job, to_ask(job, 2)).line()
 
 
-def test_nothing_to_ask_is_all_done_and_shows_nothing(job: Job) -> None:
+def test_without_requests_progress_is_complete_and_not_displayed(job: Job) -> None:
     assert SummarizeProgress(job, to_ask(job, 0)).percent == 100
     before = threading.active_count()
     with shown_progress(job, to_ask(job, 0)):
         assert threading.active_count() == before
 
 
-def test_an_api_that_is_away_is_asked_at_intervals_and_hurts_nothing(
+def test_the_artifact_is_retried_at_intervals_while_the_api_is_down(
     job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tried = []
 
-    def away(*args: object, **options: object) -> None:
+    def fail(*args: object, **options: object) -> None:
         tried.append(args)
-        raise ConnectionError("the API is away")
+        raise ConnectionError("the API is down")
 
-    monkeypatch.setattr(progress_display, "create_progress_artifact", away)
-    pauses: list[float | None] = []
+    monkeypatch.setattr(progress_display, "create_progress_artifact", fail)
+    intervals: list[float | None] = []
 
-    class Ending(threading.Event):
-        """Ends at the fourth wait, and waits for nothing."""
+    class SetAtFourthWait(threading.Event):
+        """Is set at the fourth wait, and never blocks."""
 
         def wait(self, timeout: float | None = None) -> bool:
-            pauses.append(timeout)
-            return len(pauses) == 4
+            intervals.append(timeout)
+            return len(intervals) == 4
 
     progress = SummarizeProgress(job, to_ask(job, 2))
-    progress_display._show_artifact(progress, "progress", Ending())
+    progress_display._update_artifact(progress, "progress", SetAtFourthWait())
     assert len(tried) == 4
-    assert pauses[0] == 0
-    assert all(pause == 5 for pause in pauses[1:])
+    assert intervals[0] == 0
+    assert all(interval == 5 for interval in intervals[1:])

@@ -1,4 +1,4 @@
-"""Prompts hold the whole article and cannot be broken out of; answers are what was asked for."""
+"""Prompts contain the whole article, fenced; answers match the recipe's fields."""
 
 import json
 import re
@@ -22,7 +22,7 @@ EVERY_TYPE = {
     "shelf": {"type": "enum", "values": ["science", "体育"]},
     "words": {"type": "list"},
 }
-GOOD = {
+VALID = {
     "text": "Ein Text",
     "count": 3,
     "share": 0.5,
@@ -33,8 +33,8 @@ GOOD = {
 
 
 def recipe(fields: dict[str, Any] | None = None, **keys: Any) -> Recipe:
-    given = {"name": "card", "instructions": "Do.", "fields": fields or EVERY_TYPE, **keys}
-    return Recipe.model_validate(given)
+    values = {"name": "card", "instructions": "Do.", "fields": fields or EVERY_TYPE, **keys}
+    return Recipe.model_validate(values)
 
 
 def completion(text: str | None, finish_reason: str = "stop") -> Completion:
@@ -45,7 +45,9 @@ def parsed(fields: dict[str, Any], **answer: Any) -> dict[str, Any]:
     return answer_parser(recipe(fields))(completion(orjson.dumps(answer).decode()))
 
 
-def refused(text: str | None, finish_reason: str = "stop", plain: bool = False) -> InvalidResponse:
+def rejection(
+    text: str | None, finish_reason: str = "stop", plain: bool = False
+) -> InvalidResponse:
     parse = answer_parser(load_recipe("summary") if plain else recipe())
     with pytest.raises(InvalidResponse) as caught:
         parse(completion(text, finish_reason))
@@ -54,7 +56,9 @@ def refused(text: str | None, finish_reason: str = "stop", plain: bool = False) 
 
 
 @given(title=st.none() | st.text(), body=st.text(min_size=1))
-def test_any_article_is_in_its_prompt_whole_between_the_tags(title: str | None, body: str) -> None:
+def test_the_prompt_contains_the_whole_article_between_the_tags(
+    title: str | None, body: str
+) -> None:
     prompt = article_prompt(recipe())(title, body)
     assert prompt.startswith("<article>\n")
     assert prompt.endswith("\n</article>")
@@ -68,13 +72,13 @@ def test_any_article_is_in_its_prompt_whole_between_the_tags(title: str | None, 
         st.sampled_from(["<", "/", " ", "\n", "article", "ARTICLE", ">", "x", "{body}", "{title}"])
     ).map("".join)
 )
-def test_no_article_can_end_its_fence_or_open_another(text: str) -> None:
+def test_an_article_cannot_close_its_fence_or_open_another(text: str) -> None:
     prompt = article_prompt(recipe(article="{title}: {body}"))(text, text)
     tags = re.findall(r"<\s*/?\s*article\b", prompt, re.IGNORECASE)
     assert tags == ["<article", "</article"]
 
 
-def test_braces_and_placeholders_in_an_article_are_just_text() -> None:
+def test_placeholders_in_an_article_are_not_expanded() -> None:
     prompt = article_prompt(recipe())("{body} {0}", "{title} {{x}} %s {")
     assert prompt == "<article>\nTitle: {body} {0}\n\n{title} {{x}} %s {\n</article>"
 
@@ -88,12 +92,12 @@ def test_braces_and_placeholders_in_an_article_are_just_text() -> None:
         ("{title}: {body}", ": BODY"),
     ],
 )
-def test_without_a_title_its_line_goes_and_the_body_stays(template: str, shown: str) -> None:
+def test_without_a_title_its_line_is_omitted(template: str, shown: str) -> None:
     prompt = article_prompt(recipe(article=template))
     assert prompt(None, "BODY") == prompt("", "BODY") == f"<article>\n{shown}\n</article>"
 
 
-def test_the_template_has_instructions_first_then_the_fence_then_the_fields() -> None:
+def test_the_template_has_the_instructions_then_the_fence_then_the_fields() -> None:
     template = chat_template(recipe(), "m", "http://localhost/v1")
     assert template.system.startswith("Do.\n\nThe user message holds one article")
     assert "- shelf (one of science, 体育)" in template.system
@@ -107,8 +111,8 @@ def test_the_template_has_instructions_first_then_the_fence_then_the_fields() ->
     assert plain.limit_field == "max_completion_tokens"
 
 
-def test_an_answer_of_every_type_is_taken() -> None:
-    assert parsed(EVERY_TYPE, **GOOD) == GOOD
+def test_answers_of_every_type_are_parsed() -> None:
+    assert parsed(EVERY_TYPE, **VALID) == VALID
     assert parsed({"share": {"type": "number"}}, share=2) == {"share": 2.0}
     assert parsed({"words": {"type": "list"}}, words=[]) == {"words": []}
     assert parsed({"count": {"type": "integer"}}, count=-(2**63)) == {"count": -(2**63)}
@@ -124,11 +128,11 @@ def test_an_answer_of_every_type_is_taken() -> None:
         "  \n<think></think>```json\n{}```",
     ],
 )
-def test_fences_and_thoughts_around_an_answer_are_left_out(wrapped: str) -> None:
+def test_code_fences_and_thinking_around_an_answer_are_ignored(wrapped: str) -> None:
     text = wrapped.replace("{{}}", "{ }")
     head, tail = text.rsplit("{}", 1)
-    answer = head + orjson.dumps({**GOOD, "text": " padded ", "more": 1}).decode() + tail
-    assert answer_parser(recipe())(completion(answer)) == {**GOOD, "text": "padded"}
+    answer = head + orjson.dumps({**VALID, "text": " padded ", "more": 1}).decode() + tail
+    assert answer_parser(recipe())(completion(answer)) == {**VALID, "text": "padded"}
 
 
 @pytest.mark.parametrize(
@@ -142,17 +146,17 @@ def test_fences_and_thoughts_around_an_answer_are_left_out(wrapped: str) -> None
         *[("words", value) for value in (None, "a, b", [""], [None], [1], {"a": 1})],
     ],
 )
-def test_a_value_of_the_wrong_type_is_refused_by_name(field: str, value: Any) -> None:
-    text = json.dumps({**GOOD, field: value})
-    error = refused(text)
+def test_a_value_of_the_wrong_type_is_rejected_by_field_name(field: str, value: Any) -> None:
+    text = json.dumps({**VALID, field: value})
+    error = rejection(text)
     assert error.error_class == "schema_mismatch"
     assert error.message.startswith(field)
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
-def test_a_number_that_is_none_is_refused(number: str) -> None:
-    text = orjson.dumps(GOOD).decode().replace("0.5", number)
-    assert refused(text).error_class in {"schema_mismatch", "invalid_json"}
+def test_a_number_that_is_not_finite_is_rejected(number: str) -> None:
+    text = orjson.dumps(VALID).decode().replace("0.5", number)
+    assert rejection(text).error_class in {"schema_mismatch", "invalid_json"}
 
 
 @pytest.mark.parametrize(
@@ -169,22 +173,22 @@ def test_a_number_that_is_none_is_refused(number: str) -> None:
         (None, "empty"),
     ],
 )
-def test_an_answer_that_is_no_object_of_the_fields_is_refused(
+def test_an_answer_that_is_not_an_object_with_the_fields_is_rejected(
     text: str | None, error_class: str
 ) -> None:
-    assert refused(text).error_class == error_class
+    assert rejection(text).error_class == error_class
 
 
-def test_a_plain_answer_is_the_text_but_neither_empty_nor_cut_off() -> None:
+def test_a_plain_answer_is_the_text_unless_empty_or_cut_off() -> None:
     parse = answer_parser(load_recipe("summary"))
     assert parse(completion("<think>hm</think>\n A summary. ")) == {"summary": "A summary."}
-    assert refused(" \n", plain=True).error_class == "empty"
-    assert refused("Half a", "length", plain=True).error_class == "cut_off"
-    assert refused(orjson.dumps(GOOD).decode(), "length").error_class == "cut_off"
+    assert rejection(" \n", plain=True).error_class == "empty"
+    assert rejection("Half a", "length", plain=True).error_class == "cut_off"
+    assert rejection(orjson.dumps(VALID).decode(), "length").error_class == "cut_off"
 
 
 @given(st.text())
-def test_whatever_comes_back_is_parsed_or_refused(text: str) -> None:
+def test_any_completion_is_parsed_or_rejected(text: str) -> None:
     try:
         fields = answer_parser(recipe())(completion(text))
     except InvalidResponse:
