@@ -6,7 +6,7 @@ import shlex
 
 import orjson
 
-from article_flows.flows.cli.exit_status import ANSWERED, RUN_FAILED
+from article_flows.flows.cli.exit_status import RUN_FAILED, SUCCESS
 from article_flows.flows.cli.inspect_view import show
 from article_flows.tasks.checks.source_groups import inspect_sources
 from article_flows.tasks.cleaning.columns.options import parse_column_options
@@ -46,7 +46,7 @@ def inspect(settings: IngestSettings, *, as_json: bool) -> int:
         if hosts and not has_articles:
             advice = f"look again with\n  {_command('inspect', next_settings)}"
         show(groups, sources, advice)
-    return RUN_FAILED if failed or not has_articles else ANSWERED
+    return RUN_FAILED if failed or not has_articles else SUCCESS
 
 
 def _command(name: str, settings: IngestSettings) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 from rich.filesize import decimal
 
-from article_flows.flows.cli.exit_status import ANSWERED, RUN_FAILED
+from article_flows.flows.cli.exit_status import RUN_FAILED, SUCCESS
 from article_flows.tasks.checks.status import LakeStatus, TableStatus, lake_status
 from article_flows.tasks.checks.verify import Verified, verify_lake
 from article_flows.tasks.lake.lake import Lake
@@ -25,7 +25,7 @@ def status(lake: str, *, as_json: bool) -> int:
         print("\n".join(_status_lines(found)))
     for problem in found.not_read:
         print(f"article-flows: {problem}", file=sys.stderr)
-    return RUN_FAILED if found.not_read else ANSWERED
+    return RUN_FAILED if found.not_read else SUCCESS
 
 
 def verify(lake: str, *, as_json: bool) -> int:
@@ -35,7 +35,7 @@ def verify(lake: str, *, as_json: bool) -> int:
         print(orjson.dumps({"well": found.well, **asdict(found)}).decode())
     else:
         _print_verified(found)
-    return ANSWERED if found.well else RUN_FAILED
+    return SUCCESS if found.well else RUN_FAILED
 
 
 def _print_verified(found: Verified) -> None:

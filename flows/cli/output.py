@@ -11,11 +11,11 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from article_flows.flows.cli.exit_status import (
-    ANSWERED,
+    ARTICLES_FAILED,
     BUDGET_SPENT,
-    ROWS_FAILED,
     RUN_FAILED,
-    status_of,
+    SUCCESS,
+    status_of_signal,
 )
 from article_flows.tasks.common.text_safety import clock
 from article_flows.tasks.ingest.report import IngestReport
@@ -46,10 +46,10 @@ def show_run(
     if stopped:
         print(f"article-flows: {stopped}", file=sys.stderr)
         if summarize.interrupted_by:
-            return status_of(summarize.interrupted_by)
+            return status_of_signal(summarize.interrupted_by)
         return BUDGET_SPENT if summarize.budget_spent else RUN_FAILED
     broken = ingest.broken if ingest else []
-    return ROWS_FAILED if summarize.failures_total or broken else ANSWERED
+    return ARTICLES_FAILED if summarize.failures_total or broken else SUCCESS
 
 
 def show_ingest(report: IngestReport, *, as_json: bool) -> int:
@@ -58,12 +58,12 @@ def show_ingest(report: IngestReport, *, as_json: bool) -> int:
         _print_json(report.as_json())
     else:
         _print_markdown(ingest_markdown(report))
-    return ROWS_FAILED if report.broken else ANSWERED
+    return ARTICLES_FAILED if report.broken else SUCCESS
 
 
 def show_estimate(estimate: dict[str, Any], *, as_json: bool) -> int:
     """Say what a run would take; the status is that of a run that could not read a source."""
-    status = ROWS_FAILED if estimate["not_read"] else ANSWERED
+    status = ARTICLES_FAILED if estimate["not_read"] else SUCCESS
     if as_json:
         _print_json({"dry_run": True, **estimate})
         return status

@@ -107,9 +107,9 @@ def test_a_lake_that_is_not_there_is_one_line(command: str, tmp_path: Path) -> N
 def test_what_runs_no_flow_needs_no_prefect(lake: Lake) -> None:
     """To import it takes longer than all that these do."""
     code = (
-        "import sys; from article_flows.flows.cli.app import _status;"
+        "import sys; from article_flows.flows.cli.app import run_app;"
         "lake = ['--lake', sys.argv[1]];"
-        "done = [_status(each) for each in (['recipes'], ['inspect', 'demo'],"
+        "done = [run_app(each) for each in (['recipes'], ['inspect', 'demo'],"
         " ['status', *lake], ['verify', *lake])];"
         "sys.exit(any(done) or any(name.split('.')[0] == 'prefect' for name in sys.modules))"
     )

@@ -39,5 +39,5 @@ def test_a_dash_among_the_sources_of_a_load(command: str, monkeypatch: pytest.Mo
         return 0
 
     monkeypatch.setattr(run_commands, command, load)
-    assert app._status([command, "-", "demo", "--lake", "x"]) == 0
+    assert app.run_app([command, "-", "demo", "--lake", "x"]) == 0
     assert given == [["-", "demo"]]
