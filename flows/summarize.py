@@ -56,9 +56,8 @@ def summarize_articles(
         watch.lap("ask")
         copy_runs = submit_copies(planner, job)
         close_endpoint.submit(shared).wait()
-        report = settle_report(
-            shared, untraced(planner), untraced(batch_runs), untraced(copy_runs), watch
-        )
+        runs = untraced(batch_runs), untraced(copy_runs)
+        report = settle_report(shared, untraced(planner), *runs, watch)
         report.interrupted(stop.signal)
     publish(summarize_markdown(report), key="summarize-report")
     get_run_logger().info(report.line())

@@ -1,4 +1,4 @@
-"""Create the work pool and the concurrency limit, which prefect.yaml cannot, on a Prefect server."""
+"""Create the server objects that prefect.yaml cannot: the work pool and the concurrency limit."""
 
 from __future__ import annotations
 
@@ -50,6 +50,4 @@ def _create_concurrency_limit(client: SyncPrefectClient) -> None:
         print(f"concurrency limit of tag {LLM_TAG}: already exists")
     except ObjectNotFound:
         client.create_concurrency_limit(tag=LLM_TAG, concurrency_limit=CONCURRENT_BATCHES)
-        print(
-            f"concurrency limit of tag {LLM_TAG}: created, {CONCURRENT_BATCHES} concurrent batches"
-        )
+        print(f"concurrency limit of tag {LLM_TAG}: created with {CONCURRENT_BATCHES} slots")

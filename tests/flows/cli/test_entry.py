@@ -40,7 +40,7 @@ def test_a_signal_during_the_imports_is_one_line(name: str, status: int) -> None
     )
     assert ended.returncode == status
     assert ended.stdout == ""
-    assert ended.stderr == f"article-flows: interrupted by {name} before anything was begun\n"
+    assert ended.stderr == f"article-flows: interrupted by {name} before anything was started\n"
 
 
 @pytest.mark.parametrize(
@@ -81,5 +81,5 @@ def test_output_that_cannot_be_written_is_one_line() -> None:
         )
     assert ended.returncode == 1
     assert ended.stderr == (
-        b"article-flows: standard output cannot be written (No space left on device)\n"
+        b"article-flows: cannot write to standard output (No space left on device)\n"
     )
