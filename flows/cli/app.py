@@ -23,8 +23,8 @@ from article_flows.flows.cli.options import (
     EnrichOptions,
     Json,
     Lake,
-    LoadOptions,
     Reading,
+    ReadOptions,
     Sources,
     StoreOptions,
     Storing,
@@ -86,7 +86,7 @@ def ingest(
 @app.command
 def inspect(
     *source: Sources,
-    reading: Reading = LoadOptions(),  # noqa: B008
+    reading: Reading = ReadOptions(),  # noqa: B008
     as_json: Json = False,
 ) -> int:
     """Show how sources would be loaded. Read-only.
@@ -170,7 +170,7 @@ def bootstrap() -> int:
 
 
 def _ingest_settings(
-    sources: tuple[str, ...], options: LoadOptions, **lake_settings: Any
+    sources: tuple[str, ...], options: ReadOptions, **lake_settings: Any
 ) -> IngestSettings:
     if not sources:
         raise UsageError("no source given; name files, folders or globs, or demo")

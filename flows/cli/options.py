@@ -65,7 +65,7 @@ class EnrichOptions(SummarizeSettings):
     )
 
 
-class LoadOptions(LoadRules):
+class ReadOptions(LoadRules):
     """How to read sources, with singular names for options that can be repeated."""
 
     columns: Annotated[list[str], Parameter("--column", negative=())] = Field(
@@ -92,7 +92,7 @@ class LoadOptions(LoadRules):
     )
 
 
-class StoreOptions(LoadOptions):
+class StoreOptions(ReadOptions):
     """How to load sources into a lake."""
 
     mirror: Annotated[bool, Parameter(negative=())] = Field(
@@ -119,6 +119,6 @@ Sources = Annotated[
         "demo: the 100 articles that ship with article-flows."
     ),
 ]
-Reading = Annotated[LoadOptions, Parameter(name="*", group=_LOADING)]
+Reading = Annotated[ReadOptions, Parameter(name="*", group=_LOADING)]
 Storing = Annotated[StoreOptions, Parameter(name="*", group=_LOADING)]
 Enriching = Annotated[EnrichOptions, Parameter(name="*", group=_ENRICHING)]

@@ -126,12 +126,8 @@ class Inspection:
     def group_key(self) -> tuple[object, ...]:
         """A key that is equal for sources that are loaded in the same way."""
         mapping = tuple((column.name, column.taken_for) for column in self.columns)
-        return (
-            self.format,
-            self.size.compression,
-            mapping,
-            (self.error or "").replace(self.name, ""),
-        )
+        error = (self.error or "").replace(self.name, "")
+        return self.format, self.size.compression, mapping, error
 
 
 def inspect_source(source: Source, loading: Loading = Loading()) -> Inspection:  # noqa: B008
