@@ -267,10 +267,10 @@ def _example(profile: ColumnProfile) -> str:
 
 
 def _unread_dates(profile: ColumnProfile, columns: ColumnMap) -> str:
-    """Return how many dates can be parsed; empty if all can."""
+    """Return how many dates can be read; empty if all can."""
     parsed = sum(moment(value, columns.day_first) is not None for value in profile.values)
     if parsed == len(profile.values):
         return ""
     is_ambiguous = columns.order_open and profile.name not in columns.notes
     hint = "; a load reads on until a date settles the order of day and month" * is_ambiguous
-    return f"{parsed:,} of the first {len(profile.values):,} dates can be parsed{hint}"
+    return f"{parsed:,} of the first {len(profile.values):,} dates can be read{hint}"
