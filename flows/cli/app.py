@@ -175,7 +175,10 @@ def _ingest_settings(
     if not sources:
         raise UsageError("no source given; name files, folders or globs, or demo")
     restored = [_DASH if source == _STDIN else source for source in sources]
-    return IngestSettings(sources=restored, **options.model_dump(), **lake_settings)
+    try:
+        return IngestSettings(sources=restored, **options.model_dump(), **lake_settings)
+    except ValidationError as error:
+        raise _invalid_option(error) from error
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -236,11 +239,17 @@ def _handle_broken_pipe() -> int:
 
 def _usage_error(error: CycloptsError) -> UsageError:
     """Return the parser's error as one line."""
-    if not isinstance(invalid := error.__cause__, ValidationError):
-        return UsageError(f"{' '.join(str(error).split())} See article-flows --help")
-    problem = invalid.errors()[0]
+    if isinstance(error.__cause__, ValidationError):
+        return _invalid_option(error.__cause__)
+    return UsageError(f"{' '.join(str(error).split())} See article-flows --help")
+
+
+def _invalid_option(error: ValidationError) -> UsageError:
+    """Return the first invalid option as one line."""
+    problem = error.errors()[0]
     option = str(problem["loc"][0]).replace("_", "-") if problem["loc"] else "options"
-    return UsageError(f"--{option} {problem['input']!r}: {problem['msg']}")
+    message = problem["msg"].replace("Input should", "must")
+    return UsageError(f"--{option} {problem['input']!r}: {message}")
 
 
 def _print_error(error: UserError, status: int, arguments: list[str]) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich import box
@@ -73,7 +73,7 @@ def _show_group(console: Console, group: SourceGroup) -> None:
             console.print(_indented(name))
         if group.others > _MAX_SIMILAR_NAMES:
             console.print(f"  and {group.others - _MAX_SIMILAR_NAMES:,} more")
-    console.print(_pairs(_facts(first)))
+    console.print(_pairs(_facts(first).items()))
     if first.columns:
         console.print(_columns_table(first.columns))
         for line in _reasons(first.columns):
@@ -86,10 +86,10 @@ def _show_group(console: Console, group: SourceGroup) -> None:
             is_complete = first.counted and first.total_rows == first.rows
             scope = "" if is_complete else f" (of {total:,} {unit} inspected)"
             console.print(f"  {title}{scope}")
-            console.print(_pairs({f"{count:>9,}": name for name, count in counts.items()}))
+            console.print(_pairs((f"{count:>9,}", name) for name, count in counts.items()))
     for number, row in enumerate(first.samples, start=1):
         console.print(_text(f"sample article {number}", style="bold"))
-        console.print(_pairs(_article(row)))
+        console.print(_pairs(_article(row).items()))
     console.print()
 
 
@@ -102,12 +102,12 @@ def _indented(text: str) -> Padding:
     return Padding(_text(text), (0, 0, 0, 2))
 
 
-def _pairs(facts: Mapping[str, str]) -> Padding:
+def _pairs(pairs: Iterable[tuple[str, str]]) -> Padding:
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
-    for name, value in facts.items():
-        table.add_row(name, _text(value))
+    for label, value in pairs:
+        table.add_row(label, _text(value))
     return Padding(table, (0, 0, 0, 2), expand=False)
 
 

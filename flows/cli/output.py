@@ -67,30 +67,26 @@ def show_estimate(estimate: dict[str, Any], *, as_json: bool) -> int:
     if as_json:
         _print_json({"dry_run": True, **estimate})
         return status
-    facts = [
-        ("articles", f"{estimate['articles']:,}"),
-        ("reused", f"{estimate['reused']:,} already answered, or with the text of another article"),
-        ("calls", f"{estimate['calls']:,}"),
-        (
-            "tokens",
-            f"about {estimate['prompt_tokens']:,} prompt, "
-            f"at most {estimate['completion_tokens']:,} completion",
-        ),
-        ("cost", _cost(estimate)),
-    ]
+    facts = {
+        "articles": f"{estimate['articles']:,}",
+        "reused": f"{estimate['reused']:,} already answered, or with the text of another article",
+        "calls": f"{estimate['calls']:,}",
+        "tokens": f"about {estimate['prompt_tokens']:,} prompt, "
+        f"at most {estimate['completion_tokens']:,} completion",
+        "cost": _cost(estimate),
+    }
     if estimate["quota_minutes"] is not None:
-        facts.append(("time", f"at most {clock(60 * estimate['quota_minutes'])} at this quota"))
-    facts.append(
-        (
-            "source rows",
+        facts["time"] = f"at most {clock(60 * estimate['quota_minutes'])} at this quota"
+    if estimate["rows_in"]:
+        facts["source rows"] = (
             f"{estimate['rows_in']:,} read, {estimate['duplicates']:,} duplicates, "
-            f"{estimate['rejected']:,} rejected",
+            f"{estimate['rejected']:,} rejected"
         )
-    )
-    facts += [("not read", error) for error in estimate["not_read"]]
     print(f"{estimate['recipe']} with {estimate['endpoint']}")
-    for name, value in facts:
+    for name, value in facts.items():
         print(f"  {name:11}  {value}")
+    for error in estimate["not_read"]:
+        print(f"  not read     {error}")
     print("Dry run: no calls were made and nothing was stored.")
     return status
 

@@ -28,6 +28,9 @@ def lake(tmp_path: Path) -> str:
     [
         (["run"], 2, "no source given"),
         (["run", "demo", "--max-in-flight", "0"], 2, "--max-in-flight '0'"),
+        (["run", "demo", "--max-in-flight", "0"], 2, "must be greater than or equal to 1"),
+        (["ingest", "demo", "--wait-s", "-1"], 2, "--wait-s -1.0: must be"),
+        (["ingest", "demo", "--lake", ""], 2, "--lake ''"),
         (["run", "demo", "--no-such-option"], 2, "--no-such-option"),
         (["frobnicate"], 2, "frobnicate"),
         (["run", "demo", "--recipe", "nope"], 2, "digest, headline_zh, summary"),

@@ -198,6 +198,18 @@ def test_counts_of_a_sample_name_its_size(
     assert "flags (of 500 articles inspected)" in shown
 
 
+def test_all_reject_reasons_are_shown_if_they_are_equally_frequent(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_articles(tmp_path / "a.jsonl", 3)
+    with path.open("a") as file:
+        file.write('{"id": "empty", "body": ""}\n{broken\n')
+    assert inspect(path) == 0
+    shown = capsys.readouterr().out
+    assert "1  empty body" in shown
+    assert "1  not JSON" in shown
+
+
 def test_the_load_command_has_the_date_order(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
