@@ -209,8 +209,9 @@ def run_app(arguments: list[str]) -> int:
         return _handle_broken_pipe()
     except (Exception, Interrupted) as error:
         # Libraries wrap or lose the exception that a signal handler raised.
-        if (by := interrupted_by()) is not None:
-            return _print_error(InterruptedRun.early(by), status_of_signal(by), arguments)
+        if (received := interrupted_by()) is not None:
+            interrupted = InterruptedRun.early(received)
+            return _print_error(interrupted, _status_of_failure(interrupted), arguments)
         if isinstance(error, UserError):
             return _print_error(error, _status_of_failure(error), arguments)
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EIO):

@@ -68,6 +68,11 @@ def estimate_run(settings: SummarizeSettings, ingest: IngestSettings | None = No
 
     Raises:
         UserError: for the reasons that would stop the run before its first call.
+
+    Example:
+        >>> estimate = estimate_run(SummarizeSettings(lake="no-lake"), IngestSettings())
+        >>> estimate.rows_in, estimate.calls, estimate.cost_usd
+        (100, 100, 0.0)
     """
     table, endpoint = open_table(settings)
     lake = table.lake

@@ -134,6 +134,14 @@ def inspect_source(source: Source, loading: Loading = Loading()) -> Inspection: 
     """Inspect the first rows of a source.
 
     Problems of the source do not raise; they are returned in ``error``.
+
+    Example:
+        >>> from article_flows.tasks.ingest.options import sources_of
+        >>> from article_flows.tasks.settings import IngestSettings
+        >>> (demo,) = sources_of(IngestSettings(sources=["demo"]))
+        >>> inspection = inspect_source(demo)
+        >>> inspection.format, inspection.rows, inspection.articles
+        ('jsonl', 100, 100)
     """
     inspection = Inspection(source.name, source.format, size_of(source.place), source.facts)
     max_rows = _FETCHED_ROWS if source.format in _FETCHED_FORMATS else BATCH_ROWS
