@@ -82,7 +82,7 @@ def _table_lines(table: TableStatus) -> list[str]:
     facts = _facts(table)
     width = max(map(len, facts))
     return [
-        f"{table.recipe} with {table.model}{newest}",
+        f"{table.recipe} by {table.model}{newest}",
         *(f"  {name:{width}}  {value}" for name, value in facts.items()),
     ]
 

@@ -82,7 +82,7 @@ def show_estimate(estimate: dict[str, Any], *, as_json: bool) -> int:
             f"{estimate['rows_in']:,} read, {estimate['duplicates']:,} duplicates, "
             f"{estimate['rejected']:,} rejected"
         )
-    print(f"{estimate['recipe']} with {estimate['endpoint']}")
+    print(f"{estimate['recipe']} by {estimate['endpoint']}")
     for name, value in facts.items():
         print(f"  {name:11}  {value}")
     for error in estimate["not_read"]:

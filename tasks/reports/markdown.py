@@ -23,7 +23,7 @@ _ANSWER_EXCERPT_CHARS = 2_000
 
 def summarize_markdown(report: SummarizeReport) -> str:
     """Return the report of a summarize run: counts, tokens, cost, tables and sample answers."""
-    lines = [f"## {escaped(report.recipe)} with {escaped(report.endpoint)}", ""]
+    lines = [f"## {escaped(report.recipe)} by {escaped(report.endpoint)}", ""]
     if report.stopped:
         lines += [f"**Stopped:** {escaped(report.stopped)}", ""]
     elif not report.articles:

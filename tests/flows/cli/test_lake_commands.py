@@ -25,7 +25,7 @@ def test_status_prints_counts_of_each_table(lake: Lake) -> None:
     assert completed.stderr == ""
     first, blank, title, *lines = completed.stdout.splitlines()
     assert first.startswith(f"{lake}: {ARTICLES} articles in ")
-    assert (blank, title) == ("", "digest with extractive-v1 (newest table of this recipe)")
+    assert (blank, title) == ("", "digest by extractive-v1 (newest table of this recipe)")
     values = {line[2:13].strip(): line[15:] for line in lines}
     assert values["answered"] == f"{ANSWERS}"
     assert values["failed"] == "1 retried only with --retry-failed (content_filter 1)"
