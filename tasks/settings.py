@@ -153,8 +153,8 @@ class IngestSettings(LakeSettings, LoadRules):
     keep_versions: bool = Field(
         default=False,
         description=(
-            "Keep both articles if a source has a known article_id with different content. "
-            "Otherwise the new article replaces the old one, which is moved to superseded/."
+            "If an article_id appears again with different content, keep both articles. Otherwise "
+            "the new article replaces the old one, which is moved to superseded/."
         ),
     )
 
@@ -257,7 +257,7 @@ class SummarizeSettings(LakeSettings):
     )
     retry_failed: bool = Field(
         default=False,
-        description="Retry articles that failed permanently, for example by a content filter.",
+        description="Retry articles that failed permanently, for example because of a content filter.",
     )
     client: Literal["built-in", "openai"] = Field(
         default="built-in",

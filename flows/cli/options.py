@@ -105,8 +105,8 @@ class StoreOptions(ReadOptions):
     keep_versions: Annotated[bool, Parameter(negative=())] = Field(
         default=False,
         description=(
-            "Keep both articles if a source has a known article_id with different content, "
-            "instead of replacing the old one."
+            "If an article_id appears again with different content, keep both articles instead of "
+            "replacing the old one."
         ),
     )
 
