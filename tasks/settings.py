@@ -257,7 +257,7 @@ class SummarizeSettings(LakeSettings):
     )
     retry_failed: bool = Field(
         default=False,
-        description="Retry articles that failed permanently, such as by a content filter.",
+        description="Retry articles that failed permanently, such as content-filtered ones.",
     )
     client: Literal["built-in", "openai"] = Field(
         default="built-in",
