@@ -44,8 +44,8 @@ seconds = time.perf_counter() - started
 """
 _OURS = """
 import sys
-from article_flows.flows.cli.app import _status
-_status(["ingest", sys.argv[1], "--lake", sys.argv[2], "--json"])
+from article_flows.flows.cli.app import run_app
+run_app(["ingest", sys.argv[1], "--lake", sys.argv[2], "--json"])
 """
 _PEAK = """
 print(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1])

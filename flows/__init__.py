@@ -1,1 +1,1 @@
-"""The flows: what happens in which order."""
+"""The Prefect flows: ingest, summarize, and the pipeline of both."""

@@ -1,4 +1,4 @@
-"""What every flow shares: a name for its run, and an end in one line, with or without an API."""
+"""How flow runs are named, reported and ended; shared by all flows and the command line."""
 
 from __future__ import annotations
 
@@ -25,61 +25,62 @@ P = ParamSpec("P")
 R = TypeVar("R")
 S = TypeVar("S", bound=LakeSettings)
 
-_ended: dict[str, State[Any]] = {}
-"""How the flows' own code has ended in this process, by the names of their functions."""
+_final_states: dict[str, State[Any]] = {}
+"""The final state of each flow function in this process, recorded before Prefect's engine."""
 
 
-def state_of(flow: Flow[P, R], *args: P.args, **kwargs: P.kwargs) -> State[R]:
-    """Run a flow, and say how it ended, also where Prefect's API is not there to hear it.
+def run_flow(flow: Flow[P, R], *args: P.args, **kwargs: P.kwargs) -> State[R]:
+    """Run a flow and return its final state, even if Prefect's API is unavailable.
 
-    Prefect's engine raises where it cannot begin or end a run without its API. How the flow's own
-    code ended counts then; a part of another flow that was not begun goes on within that one.
+    Prefect's engine raises if it cannot start or finish a run without its API. The state that the
+    flow's own code reached is returned then. A subflow that could not start runs as part of its
+    parent flow.
     """
     name = flow.fn.__name__
-    _ended.pop(name, None)
+    _final_states.pop(name, None)
     try:
         return flow(*args, return_state=True, **kwargs)
     except Exception as error:
-        if name not in _ended and FlowRunContext.get() is not None:
-            get_run_logger().warning("%s goes on without a run of its own: %s", flow.name, error)
+        if name not in _final_states and FlowRunContext.get() is not None:
+            get_run_logger().warning("%s continues without its own flow run: %s", flow.name, error)
             with suppress(Exception):
                 flow.fn(*args, **kwargs)
-        if name not in _ended:
+        if name not in _final_states:
             raise
         absence.away = True
-        return _ended[name]
+        return _final_states[name]
 
 
 def flow_run_label() -> str:
-    """The name of a flow run in Prefect's UI, from its settings."""
+    """Return the name of the current flow run in Prefect's UI."""
     settings = flow_run.parameters["settings"]
     return run_label(settings) if isinstance(settings, LakeSettings) else flow_run.flow_name
 
 
 def report_to_log(line: str) -> None:
-    """Say a line to whoever waits for the run: in its log, and in the terminal if there is one."""
+    """Log a line, and print it if a person may be waiting at a terminal."""
     get_run_logger().warning(line)
     if sys.stderr.isatty() or "PREFECT__FLOW_RUN_ID" not in os.environ:
         print(f"article-flows: {line}", file=sys.stderr, flush=True)
 
 
 def publish(markdown: str, key: str) -> None:
-    """Leave a report as an artifact; if Prefect's API is away, only the artifact is missing."""
+    """Store a report as an artifact; skip it if Prefect's API is unavailable."""
     if not absence.is_over():
         return
     try:
         publish_markdown(markdown, key)
     except Exception as error:
-        get_run_logger().warning("%s is not in the UI: %s", key, error)
+        get_run_logger().warning("cannot store the artifact %s: %s", key, error)
 
 
 def user_error_as_failed_state(function: Callable[P, R]) -> Callable[P, R]:
-    """Turn a UserError into the flow's Failed state with its message.
+    """Decorate a flow function so that a UserError becomes a Failed state with its message.
 
-    A caller that asks for the flow's result gets the UserError itself. A spent budget is no
-    failure: the state is Completed and named BudgetSpent, and its result the report. A run that
-    SIGINT or SIGTERM has ended is Cancelled, with an InterruptedRun, whatever came of the signal:
-    Prefect, for one, loses what a handler raises while it begins a task run.
+    The result of that state is the UserError. A spent budget is not a failure: the state is
+    Completed, named BudgetSpent, and its result is the report. A run ended by SIGINT, SIGTERM or
+    SIGHUP is Cancelled with an InterruptedRun, whatever exception arrives here: Prefect, for one,
+    drops an exception that a signal handler raises while a task run starts.
     """
 
     @functools.wraps(function)
@@ -88,38 +89,37 @@ def user_error_as_failed_state(function: Callable[P, R]) -> Callable[P, R]:
             with interruptible():
                 result = function(*args, **kwargs)
         except (Exception, Interrupted) as error:
-            meant = _user_error(error)
-            state = _state_by(meant or error)
-            _take_note(function, state)
-            if meant is None:
+            user_error = _user_error(error)
+            state = _state_for(user_error or error)
+            _record(function, state)
+            if user_error is None:
                 raise
-            # Prefect takes a returned state as the flow's own; the type is that of its result.
+            # Prefect uses a returned state as the flow's own.
             return state  # type: ignore[return-value]
-        _take_note(function, Completed(data=result))
+        _record(function, Completed(data=result))
         return result
 
     return wrapped
 
 
-def _take_note(function: Callable[..., Any], state: State[Any]) -> None:
-    """Keep how a flow's own code has ended; Prefect's engine is told next, if it can be."""
-    _ended[function.__name__] = state
+def _record(function: Callable[..., Any], state: State[Any]) -> None:
+    """Remember a final state, and check for an API outage before the engine needs the API."""
+    _final_states[function.__name__] = state
     if not absence.away:
         absence.is_over()
 
 
 def _user_error(error: BaseException) -> UserError | None:
-    """What to tell the user; None for what nobody foresaw."""
+    """Return the error to show to the user; None for unexpected errors."""
     if isinstance(error, StoppedRun):
         return error
-    if (by := interrupted_by()) is not None:
+    if (received := interrupted_by()) is not None:
         _cancel_task_runs()
-        return InterruptedRun.early(by)
+        return InterruptedRun.early(received)
     return error if isinstance(error, UserError) else None
 
 
-def _state_by(error: BaseException) -> State[Any]:
-    """How a flow run ends by an error."""
+def _state_for(error: BaseException) -> State[Any]:
     match error:
         case BudgetSpent():
             return Completed(name="BudgetSpent", message=str(error), data=error.report)
@@ -130,7 +130,7 @@ def _state_by(error: BaseException) -> State[Any]:
 
 
 def _cancel_task_runs() -> None:
-    """Give up the flow run's task runs: its end would wait for them as for those of any other."""
+    """Cancel the flow run's task runs; the flow run would wait for them to finish otherwise."""
     context = FlowRunContext.get()
     cancel = getattr(context and context.task_runner, "cancel_all", None)
     if cancel is not None:

@@ -13,7 +13,7 @@ import orjson
 import pandas as pd
 from prefect import flow
 
-from article_flows.flows.flow_states import flow_run_label, state_of, user_error_as_failed_state
+from article_flows.flows.flow_states import flow_run_label, run_flow, user_error_as_failed_state
 from article_flows.flows.ingest import ingest_articles
 from article_flows.flows.summarize import BATCHES_IN_FLIGHT, summarize
 from article_flows.tasks.common.errors import UsageError
@@ -95,7 +95,7 @@ def summarize_frame(
             raise UsageError(f"summarize_frame: the recipe has a field {min(names)}; rename it")
         rows = frame_rows(chosen, len(articles))
         if len(articles):
-            state = state_of(summarize_rows, chosen, rows.texts)
+            state = run_flow(summarize_rows, chosen, rows.texts)
             # A spent budget is a result as well: its rows are left.
             result_of(state)
         return _beside(articles, answers_of(rows, table))
@@ -115,7 +115,7 @@ def summarize_rows(settings: PipelineSettings, only: KeySet) -> SummarizeReport:
         settings: Of the run; the only source is the DataFrame.
         only: The content hashes of its rows.
     """
-    result_of(state_of(ingest_articles, settings.for_ingest()))
+    result_of(run_flow(ingest_articles, settings.for_ingest()))
     return summarize(settings.for_summarize(), only)
 
 

@@ -1,4 +1,4 @@
-"""Load articles, wherever and in whatever form they are, into one canonical Parquet table."""
+"""The ingest flow: load articles from any supported source into one Parquet table."""
 
 import time
 
@@ -38,7 +38,7 @@ from article_flows.tasks.settings import IngestSettings
 )
 @user_error_as_failed_state
 def ingest_articles(settings: IngestSettings = IngestSettings()) -> IngestReport:  # noqa: B008
-    """Add to the lake's articles what is new in the sources.
+    """Load new and changed articles from the sources into the lake.
 
     Raises:
         UserError: no source can be found or read, or the lake cannot be written.
@@ -59,7 +59,7 @@ def ingest_articles(settings: IngestSettings = IngestSettings()) -> IngestReport
                 loading=unmapped(untraced(loading)),
                 progress=unmapped(untraced(progress)),
             )
-            reports = folded(report for each in loads for report in each.result())
+            reports = folded(report for load_run in loads for report in load_run.result())
         reports += [SourceReport(broken.name, error=broken.reason) for broken in sources.broken]
         superseded = replace_versions(untraced(load), settings, untraced(reports))
         tidy_table(untraced(lake))

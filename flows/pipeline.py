@@ -1,4 +1,4 @@
-"""The pipeline: load articles, summarise them, report."""
+"""The pipeline flow: load articles, then enrich them."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from prefect import flow
 from article_flows.flows.flow_states import (
     flow_run_label,
     publish,
-    state_of,
+    run_flow,
     user_error_as_failed_state,
 )
 from article_flows.flows.ingest import ingest_articles
@@ -24,36 +24,36 @@ from article_flows.tasks.summarize.report import SummarizeReport
 
 @dataclass
 class PipelineReport:
-    """What both halves did."""
+    """The reports of both flows."""
 
     ingest: IngestReport
     summarize: SummarizeReport
 
     def markdown(self) -> str:
-        """For the artifact and the terminal."""
+        """Return both reports as Markdown."""
         return ingest_markdown(self.ingest) + "\n" + summarize_markdown(self.summarize)
 
 
 @flow(
     name="article-pipeline",
     flow_run_name=flow_run_label,
-    # For the flows that could not begin runs of their own, as Prefect's API was away.
+    # Used by subflows that run as part of this flow because Prefect's API is unavailable.
     task_runner=EventLoopTaskRunner(max_in_flight=BATCHES_IN_FLIGHT),
 )
 @user_error_as_failed_state
 def article_pipeline(
     settings: PipelineSettings = PipelineSettings(),  # noqa: B008
 ) -> PipelineReport:
-    """Load what is new in the sources, then ask about every article that has no answer yet.
+    """Load new and changed articles, then enrich every article that has no answer yet.
 
     Raises:
-        UserError: as the two flows; a run that had to stop comes with its report.
+        UserError: for the reasons of the two flows; StoppedRun has the pipeline's report.
     """
-    loaded = result_of(state_of(ingest_articles, settings.for_ingest()))
-    state = state_of(summarize_articles, settings.for_summarize())
-    ended = result_or_error(state)
-    stopped = ended if isinstance(ended, StoppedRun) and ended.report else None
-    report = PipelineReport(loaded, stopped.report if stopped else result_of(state))
+    ingested = result_of(run_flow(ingest_articles, settings.for_ingest()))
+    state = run_flow(summarize_articles, settings.for_summarize())
+    result = result_or_error(state)
+    stopped = result if isinstance(result, StoppedRun) and result.report else None
+    report = PipelineReport(ingested, stopped.report if stopped else result_of(state))
     publish(report.markdown(), key="pipeline-report")
     if stopped:
         raise stopped.with_report(report) from stopped

@@ -1,4 +1,4 @@
-"""Summarise articles: ask a model about every article that has no answer yet."""
+"""The summarize flow: enrich every article that has no answer yet."""
 
 from prefect import flow, get_run_logger
 from prefect.runtime import flow_run
@@ -39,11 +39,11 @@ BATCHES_IN_FLIGHT = 32
 def summarize_articles(
     settings: SummarizeSettings = SummarizeSettings(),  # noqa: B008
 ) -> SummarizeReport:
-    """Bring the enriched table of a recipe and model up to date with the articles.
+    """Enrich every article in the lake that has no answer from this recipe and model yet.
 
     Raises:
-        UserError: a setting is wrong, another run is writing the table, or the run had to stop
-            (StoppedRun, with the report of what was done).
+        UserError: a setting is wrong, or another run is writing to the table.
+        StoppedRun: the run ended early; has the report.
     """
     return summarize(settings)
 
@@ -62,12 +62,13 @@ def summarize(settings: SummarizeSettings, only: KeySet | None = None) -> Summar
         planner = plan_batches(shared, settings, untraced(only))
         watch.lap("plan")
         with shown_progress(job, planner), GracefulStop(job.gateway, GRACE_S) as stop:
-            asked = submit_batches(planner, job)
-            asked.counts()
+            batch_runs = submit_batches(planner, job)
+            batch_runs.counts()
         watch.lap("ask")
-        copied = submit_copies(planner, job)
+        copy_runs = submit_copies(planner, job)
         close_endpoint.submit(shared).wait()
-        report = settle_report(shared, untraced(planner), untraced(asked), untraced(copied), watch)
+        runs = untraced(batch_runs), untraced(copy_runs)
+        report = settle_report(shared, untraced(planner), *runs, watch)
         report.interrupted(stop.signal)
     publish(summarize_markdown(report), key="summarize-report")
     get_run_logger().info(report.line())

@@ -1,4 +1,4 @@
-"""What a user can set: one described model for each flow; Prefect's UI draws its form from it."""
+"""The settings of each flow, as a Pydantic model from which Prefect's UI builds its form."""
 
 from __future__ import annotations
 
@@ -33,113 +33,122 @@ LIST_PRICE = -1.0
 MOCK = "mock"
 
 DateOrder: TypeAlias = Literal["auto", "day-first", "month-first"]
-"""What a user can say of dates such as 01/02/2024."""
+"""How to read dates such as 01/02/2024."""
 
-_ORDER = (
+_FORM_ORDER = (
     "lake sources columns recipe base_url model api_key_secret max_in_flight rpm tpm "
     "budget_usd hedge limit batch_size timeout_s price_in price_out retry_failed client "
     "mirror keep_versions wait_s encoding format references allow_hosts min_chars max_chars "
     "keep_boilerplate near_duplicates similarity detect_language date_order"
 ).split()
-"""The settings in the order in which Prefect's form shows them."""
+"""The order of the settings in Prefect's form."""
 
 
-def _place(schema: JsonDict) -> None:
-    """Say in a model's schema where the form shows each setting."""
+def _set_positions(schema: JsonDict) -> None:
+    """Add the position of each setting in the form to a model's JSON schema."""
     properties = schema["properties"]
     assert isinstance(properties, dict)
     for name, setting in properties.items():
         assert isinstance(setting, dict)
-        setting["position"] = _ORDER.index(name)
+        setting["position"] = _FORM_ORDER.index(name)
 
 
 class _Settings(BaseModel):
-    model_config = ConfigDict(extra="forbid", validate_default=True, json_schema_extra=_place)
+    model_config = ConfigDict(
+        extra="forbid", validate_default=True, json_schema_extra=_set_positions
+    )
 
 
 class LakeSettings(_Settings):
-    """Where the tables are."""
+    """Where the tables are stored."""
 
     lake: Annotated[str, Field(min_length=1)] = Field(
         default="~/article-flows/lake",
         description=(
-            "Where the tables are: a folder of the machine that runs the flow, or "
-            "s3://bucket/prefix, gs://bucket/prefix, abfs://container@account/prefix."
+            "Where the tables are stored: a folder on the machine that runs the flow, or "
+            "s3://bucket/prefix, gs://bucket/prefix or abfs://container@account/prefix."
         ),
     )
     wait_s: float = Field(
         default=3_600.0,
         ge=0,
-        description="Seconds to wait while another run writes the same table; 0: end at once.",
+        description=(
+            "Seconds to wait while another run is writing to the same table. 0: fail immediately."
+        ),
     )
 
 
 class LoadRules(_Settings):
-    """How to read sources, and which of their rows to take."""
+    """How to read sources, and which rows to accept."""
 
     encoding: str = Field(
         default="",
-        description="Encoding of text sources, such as gb18030; empty: found out for each.",
+        description="Encoding of text sources, such as gb18030. Empty: detected for each source.",
     )
     format: str = Field(
         default="",
-        description="Format of the sources, such as csv, jsonl, document; empty: by their content.",
+        description=(
+            "Format of the sources, such as csv, jsonl or document. Empty: detected from content."
+        ),
     )
     references: str = Field(
         default="",
         description=(
-            "Folder with a human summary for each document, in files of the same names; they go "
-            "into reference_summary."
+            "Folder with a human-written summary of each document, in files of the same names. "
+            "They are stored in the column reference_summary."
         ),
     )
     allow_hosts: list[str] = Field(
         default=[],
         description=(
-            "Hosts in private networks, or this machine, that may be fetched from where a list of "
-            "URLs, a sitemap or a redirect leads there: intranet.example, localhost:8000"
+            "Private hosts, or this machine, that lists of URLs, sitemaps and redirects may "
+            "lead to. Examples: intranet.example, localhost:8000"
         ),
     )
     min_chars: int = Field(
         default=1,
         ge=1,
-        description="Characters that a body has at least; shorter ones are rejected.",
+        description="Minimum length of a body, in characters. Shorter articles are rejected.",
     )
     max_chars: int = Field(
         default=MAX_CHARS,
         ge=0,
-        description="Characters that a body has at most; longer ones are rejected. 0: no bound.",
+        description=(
+            "Maximum length of a body, in characters. Longer articles are rejected. 0: no limit."
+        ),
     )
     keep_boilerplate: bool = Field(
         default=False,
-        description=(
-            "Take pages that are nothing but a notice too: page not found, cookies, test page."
-        ),
+        description="Keep pages that contain only a notice: page not found, cookies, test page.",
     )
     near_duplicates: bool = Field(
         default=False,
-        description=("Reject articles that say nearly the same as another one; the first is kept."),
+        description="Reject articles that are nearly identical to another one. The first is kept.",
     )
     similarity: float = Field(
         default=0.8,
         ge=0.5,
         le=1,
-        description="Share of five-word sequences in common from which near duplicates are.",
+        description=(
+            "Minimum similarity of near duplicates: the share of five-word sequences that two "
+            "articles have in common."
+        ),
     )
     detect_language: bool = Field(
         default=True,
-        description="Tell the language by the text where the source does not say it.",
+        description="Detect the language from the text if the source does not name it.",
     )
     date_order: DateOrder = Field(
         default="auto",
         description=(
-            "What 01/02/2024 is: day-first the 1st of February, month-first January 2nd; auto: "
-            "told by other dates of the source, and unread if none tells."
+            "How to read 01/02/2024. day-first: 1 February. month-first: January 2. auto: inferred "
+            "from other dates in the source, or left empty if these are ambiguous."
         ),
     )
 
 
 class IngestSettings(LakeSettings, LoadRules):
-    """What to load. In Python, ``sources`` may hold pandas DataFrames beside names."""
+    """Which articles to load. In Python, ``sources`` may hold pandas DataFrames beside names."""
 
     _spooled: TemporaryDirectory[str] | None = PrivateAttr(default=None)
     """Where DataFrames among the sources are; removed with this object."""
@@ -147,27 +156,27 @@ class IngestSettings(LakeSettings, LoadRules):
     sources: Annotated[SourceSpecs, Field(min_length=1)] = Field(
         default=["demo"],
         description=(
-            "Files, folders or globs on the machine that runs the flow, s3:// or https:// "
-            "addresses: tables, documents, feeds, sitemaps, lists of URLs, plain or packed; demo "
-            "is the 100 articles that come with article-flows."
+            "Files, folders or globs on the machine that runs the flow, or s3:// and https:// "
+            "addresses. Tables, documents, feeds, sitemaps and lists of URLs, also compressed. "
+            "demo: the 100 articles that ship with article-flows."
         ),
     )
     columns: list[str] = Field(
         default=[],
-        description="Which source column is what, where the guess is wrong: body=text",
+        description="Corrections to the inferred column mapping. Example: body=text",
     )
     mirror: bool = Field(
         default=False,
         description=(
-            "The sources are all the articles there are: those that are not in them any more "
-            "leave the tables, and are kept in superseded/."
+            "Treat the sources as the complete collection: articles that are no longer in them "
+            "are moved to superseded/."
         ),
     )
     keep_versions: bool = Field(
         default=False,
         description=(
-            "Keep an article whose id comes again with other content, beside the new one; "
-            "otherwise the new one replaces it, and the old one is kept in superseded/."
+            "If an article_id appears again with different content, keep both articles. Otherwise "
+            "the new article replaces the old one, which is moved to superseded/."
         ),
     )
 
@@ -190,28 +199,30 @@ class IngestSettings(LakeSettings, LoadRules):
 
 
 class SummarizeSettings(LakeSettings):
-    """What to ask, whom, and how hard."""
+    """Which recipe to run, on which endpoint, within which limits."""
 
     recipe: Annotated[str, Field(min_length=1)] = Field(
         default="summary",
-        description="Name of a shipped recipe (summary, digest, headline_zh) or path of a .yaml.",
+        description=(
+            "Name of a built-in recipe (summary, digest, headline_zh) or path to a YAML file."
+        ),
     )
     base_url: Annotated[str, Field(min_length=1)] = Field(
         default=MOCK,
         description=(
-            "OpenAI-compatible endpoint, up to and including /v1. 'mock' starts one on this "
-            "machine that picks sentences out of the article: free, and not a language model."
+            "URL of an OpenAI-compatible endpoint, up to and including /v1. mock: a free local "
+            "endpoint that extracts sentences from the article; it is not a language model."
         ),
     )
     model: str = Field(
         default="",
-        description="Model to ask; empty only with the mock endpoint.",
+        description="Name of the model. Required unless the endpoint is mock.",
     )
     api_key_secret: str = Field(
         default="",
         description=(
-            "Name of the Prefect Secret block that holds the API key. "
-            "Empty: the environment variable OPENAI_API_KEY of the machine that runs the flow."
+            "Name of the Prefect Secret block that holds the API key. Empty: the environment "
+            "variable OPENAI_API_KEY on the machine that runs the flow."
         ),
     )
     max_in_flight: int = Field(
@@ -219,92 +230,99 @@ class SummarizeSettings(LakeSettings):
         ge=1,
         le=10_000,
         description=(
-            "Requests under way at once, at most. Fewer are sent where the endpoint shows that it "
-            "has no room for more, by 429 or by answers that take longer without being more."
+            "Maximum number of concurrent requests. Fewer are sent when the endpoint answers 429, "
+            "or when latency grows and throughput does not."
         ),
     )
     rpm: int = Field(
         default=0,
         ge=0,
         description=(
-            "Requests a minute that your quota allows; 0: learned from the endpoint's x-ratelimit "
-            "headers, where it sends them."
+            "Requests per minute that your quota allows. 0: read from the endpoint's x-ratelimit "
+            "headers, if it sends them."
         ),
     )
     tpm: int = Field(
         default=0,
         ge=0,
         description=(
-            "Tokens a minute that your quota allows, prompt and answer together; 0: learned from "
-            "the endpoint's x-ratelimit headers, where it sends them."
+            "Tokens per minute that your quota allows, prompt and completion together. 0: read "
+            "from the endpoint's x-ratelimit headers, if it sends them."
         ),
     )
     budget_usd: float = Field(
         default=0.0,
         ge=0,
         description=(
-            "US dollars that the run may cost; it ends before it would cost more, and the rest is "
-            "left for another run. 0: no bound."
+            "Maximum cost of the run, in US dollars. The run ends before it would exceed this; "
+            "the next run continues. 0: no limit."
         ),
     )
     hedge: bool = Field(
         default=False,
         description=(
-            "At the end of the run, send a second copy of requests that take over three times the "
-            "usual time: at most 1 % more requests, counted in the cost."
+            "At the end of the run, send a second copy of requests that take more than three times "
+            "the median latency: at most 1 % more requests, included in the cost."
         ),
     )
     limit: int = Field(
         default=0,
         ge=0,
-        description="Ask about this many articles at most, the rest another time; 0: all.",
+        description="Maximum number of articles to enrich in this run. 0: all.",
     )
     batch_size: int = Field(
         default=0,
         ge=0,
         le=5_000,
-        description="Articles in a batch, which is one task run and one Parquet part; 0: chosen.",
+        description=(
+            "Articles per batch: one task run and one Parquet part. 0: chosen automatically."
+        ),
     )
     timeout_s: float = Field(
         default=60.0,
         gt=0,
         le=3_600,
-        description="Seconds to wait for one answer before the call is tried again.",
+        description="Seconds to wait for a response before the request is retried.",
     )
     price_in: float = Field(
         default=LIST_PRICE,
         ge=-1,
-        description="US dollars for a million prompt tokens; -1: the model's list price.",
+        description="US dollars per million prompt tokens. -1: the model's list price.",
     )
     price_out: float = Field(
         default=LIST_PRICE,
         ge=-1,
-        description="US dollars for a million completion tokens; -1: the model's list price.",
+        description="US dollars per million completion tokens. -1: the model's list price.",
     )
     retry_failed: bool = Field(
         default=False,
-        description="Ask again about articles that the endpoint has refused for good.",
+        description="Retry articles that failed permanently, such as content-filtered ones.",
     )
     client: Literal["built-in", "openai"] = Field(
         default="built-in",
-        description="built-in: a fast HTTP client of our own; openai: the official client, slower.",
+        description="HTTP client. built-in: fast. openai: the official OpenAI client, slower.",
     )
 
 
 class PipelineSettings(IngestSettings, SummarizeSettings):
-    """What to load, then what to ask."""
+    """Which articles to load, and how to enrich them."""
 
     def for_ingest(self) -> IngestSettings:
-        """The part that ingest needs."""
+        """Return the settings of the ingest flow."""
         return IngestSettings(**self.model_dump(include=set(IngestSettings.model_fields)))
 
     def for_summarize(self) -> SummarizeSettings:
-        """The part that summarise needs."""
+        """Return the settings of the summarize flow."""
         return SummarizeSettings(**self.model_dump(include=set(SummarizeSettings.model_fields)))
 
 
 def run_label(settings: LakeSettings) -> str:
-    """A few words for the name of a flow run: what is asked, or loaded."""
+    """Return a short name for a flow run: its recipe and its first sources.
+
+    Example:
+        >>> run_label(PipelineSettings(recipe="recipes/digest.yaml", sources=["news.csv"]))
+        'digest · news.csv'
+    """
     words = []
     if isinstance(settings, SummarizeSettings):
         words.append(re.sub(r"^.*/|\.ya?ml$", "", settings.recipe))

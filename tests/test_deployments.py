@@ -135,7 +135,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, database: Path) -> Iterator
 
 @pytest.mark.slow
 def test_bootstrap_creates_pool_and_limit_and_can_be_run_again(server: Server) -> None:
-    assert "is there" in server.run("article-flows", "bootstrap")
+    assert "already exists" in server.run("article-flows", "bootstrap")
     pool = server.api.get("/work_pools/article-flows").raise_for_status().json()
     limit = server.api.get("/concurrency_limits/tag/article-flows-llm").raise_for_status().json()
     assert pool["type"] == "process"

@@ -180,7 +180,9 @@ def test_a_server_that_goes_away_while_articles_are_loaded_leaves_the_asking_to_
     completed = ended(process)
 
     assert_all_answered_once(completed, endpoint)
-    assert completed.stderr.splitlines()[-1].startswith("article-flows: Prefect's API was away")
+    assert completed.stderr.splitlines()[-1].startswith(
+        "article-flows: Prefect's API was unavailable"
+    )
 
 
 def loading_runs(server: Server) -> list[dict[str, Any]]:

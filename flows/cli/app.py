@@ -1,6 +1,6 @@
 """The command line: `article-flows run|inspect|ingest|summarize|status|verify|recipes|…`.
 
-Prefect is imported only where a flow runs, so that help, wrong use and dry runs come at once.
+Prefect is imported only by commands that run a flow, so help, usage errors and dry runs are fast.
 """
 
 from __future__ import annotations
@@ -16,19 +16,20 @@ from typing import Annotated, Any
 from cyclopts import App, CycloptsError, Parameter
 from pydantic import ValidationError
 
-from article_flows.flows.cli.exit_status import ANSWERED, RUN_FAILED, WRONG_USE, status_of
+from article_flows.flows.cli.exit_status import RUN_FAILED, SUCCESS, USAGE_ERROR, status_of_signal
 from article_flows.flows.cli.options import (
-    AskOptions,
     DryRun,
+    Enriching,
+    EnrichOptions,
     Json,
     Lake,
-    LoadOptions,
-    Options,
     Reading,
+    ReadOptions,
     Sources,
     StoreOptions,
     Storing,
     Wait,
+    default_in_help,
 )
 from article_flows.tasks.common.errors import InterruptedRun, StoppedRun, UsageError, UserError
 from article_flows.tasks.common.signals import Interrupted, interrupted_by, interruptible
@@ -36,18 +37,18 @@ from article_flows.tasks.common.text_safety import printable
 from article_flows.tasks.orchestration.api_outage import absence
 from article_flows.tasks.settings import IngestSettings
 
-_DASH, _INPUT_WORD = "-", "/dev/stdin"
-"""Standard input as people say it, and what stands for that while arguments are parsed."""
+_DASH, _STDIN = "-", "/dev/stdin"
+"""Standard input as users write it, and its placeholder while the arguments are parsed."""
 
 app = App(
     name="article-flows",
     suppress_keyboard_interrupt=False,
-    help="Enrich tables of articles with columns that only a language model can write.",
+    help="Enrich tables of articles with columns written by a language model.",
     version=lambda: version("article-flows"),
+    default_parameter=Parameter(show_default=default_in_help),
     help_epilogue=(
-        "Exit status: 0 all is done, 3 some articles failed or a source could not be read, 4 the "
-        "budget is spent, 1 the run failed, "
-        "2 wrong use, 130 interrupted (Ctrl-C), 143 terminated."
+        "Exit status: 0 success, 1 the run failed, 2 usage error, 3 some articles failed or a "
+        "source could not be read, 4 the budget is spent, 130 interrupted (Ctrl-C), 143 terminated."
     ),
 )
 
@@ -55,16 +56,16 @@ app = App(
 @app.command
 def run(
     *source: Sources,
-    options: Options = AskOptions(),  # noqa: B008
+    options: Enriching = EnrichOptions(),  # noqa: B008
     storing: Storing = StoreOptions(),  # noqa: B008
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> int:
-    """Load articles, then ask about every one that has no answer yet."""
+    """Load articles, then enrich every article that has no answer yet."""
     from article_flows.flows.cli import run_commands
 
-    load = _load(source, storing, lake=options.lake, wait_s=options.wait_s)
-    return run_commands.run(load, options, dry_run=dry_run, as_json=as_json)
+    ingest_settings = _ingest_settings(source, storing, lake=options.lake, wait_s=options.wait_s)
+    return run_commands.run(ingest_settings, options, dry_run=dry_run, as_json=as_json)
 
 
 @app.command
@@ -75,35 +76,37 @@ def ingest(
     wait_s: Wait = 3_600.0,
     as_json: Json = False,
 ) -> int:
-    """Load articles into the lake; what is there already is not stored again."""
+    """Load new and changed articles into the lake."""
     from article_flows.flows.cli import run_commands
 
-    return run_commands.ingest(_load(source, storing, lake=lake, wait_s=wait_s), as_json=as_json)
+    settings = _ingest_settings(source, storing, lake=lake, wait_s=wait_s)
+    return run_commands.ingest(settings, as_json=as_json)
 
 
 @app.command
 def inspect(
     *source: Sources,
-    reading: Reading = LoadOptions(),  # noqa: B008
+    reading: Reading = ReadOptions(),  # noqa: B008
     as_json: Json = False,
 ) -> int:
-    """Show what sources would be taken for, before anything is loaded; it only reads.
+    """Show how sources would be loaded. Read-only.
 
-    Format, encoding, columns and why each was taken for what, sample rows, counts, tokens.
+    Shows the format, the encoding, the column mapping and the reason for it, sample articles, and
+    the number of rows and tokens.
     """
     from article_flows.flows.cli import inspect_command
 
-    return inspect_command.inspect(_load(source, reading), as_json=as_json)
+    return inspect_command.inspect(_ingest_settings(source, reading), as_json=as_json)
 
 
 @app.command
 def summarize(
     *,
-    options: Options = AskOptions(),  # noqa: B008
+    options: Enriching = EnrichOptions(),  # noqa: B008
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> int:
-    """Ask about every article of the lake that has no answer yet."""
+    """Enrich every article in the lake that has no answer yet."""
     from article_flows.flows.cli import run_commands
 
     return run_commands.summarize(options, dry_run=dry_run, as_json=as_json)
@@ -111,7 +114,7 @@ def summarize(
 
 @app.command
 def status(*, lake: Lake = "lake", as_json: Json = False) -> int:
-    """Say what a lake holds: articles, answers, what is left, what was paid; it only reads."""
+    """Show what a lake contains: articles, answers, failures and costs. Read-only."""
     from article_flows.flows.cli import lake_commands
 
     return lake_commands.status(lake, as_json=as_json)
@@ -135,9 +138,10 @@ def table(recipe: str = "summary", *, lake: Lake = "lake") -> int:
 
 @app.command
 def verify(*, lake: Lake = "lake", as_json: Json = False) -> int:
-    """Check everything that must hold of a lake, and say what does not; it only reads.
+    """Check the integrity of a lake and list the problems. Read-only.
 
-    Exit status: 0 all is well, 1 there are problems.
+    Reads every part completely: checksums, schemas, content hashes, unique keys, references
+    between tables, and files left by killed runs. Exit status: 0 no problems, 1 problems found.
     """
     from article_flows.flows.cli import lake_commands
 
@@ -146,31 +150,28 @@ def verify(*, lake: Lake = "lake", as_json: Json = False) -> int:
 
 @app.command
 def recipes(name: str = "") -> int:
-    """List the shipped recipes, or show one: a start for your own.
+    """List the built-in recipes, or print one as a template for your own.
 
     Parameters
     ----------
     name
-        The recipe to show.
+        The recipe to print.
     """
     from article_flows.tasks.enriched.recipes import list_recipes, recipe_text
 
     if name:
         print(recipe_text(name), end="")
-        return ANSWERED
+        return SUCCESS
     for recipe in list_recipes():
         print(f"{recipe.name:12} {', '.join(recipe.fields)}\n{'':12} {recipe.description}")
-    return ANSWERED
+    return SUCCESS
 
 
 @app.command
 def endpoint(
     *arguments: Annotated[str, Parameter(allow_leading_hyphen=True, show=False)],
 ) -> int:
-    """Serve the mock endpoint: OpenAI-compatible, extractive, not a language model.
-
-    See `article-flows endpoint --help` for its port and the faults that it can show on request.
-    """
+    """Serve the mock endpoint: OpenAI-compatible and extractive, not a language model."""
     from article_flows.tasks.mock_endpoint.__main__ import main as serve
 
     return serve(list(arguments))
@@ -178,85 +179,98 @@ def endpoint(
 
 @app.command
 def bootstrap() -> int:
-    """Create the work pool and the concurrency limits on the Prefect server that is set."""
-    from article_flows.flows.cli import bootstrap as server
+    """Create the work pool and the concurrency limit on the current Prefect server."""
+    from article_flows.flows.cli import bootstrap as bootstrap_command
 
-    return server.main()
+    return bootstrap_command.main()
 
 
-def _load(sources: tuple[str, ...], options: LoadOptions, **where: Any) -> IngestSettings:
+def _ingest_settings(
+    sources: tuple[str, ...], options: ReadOptions, **lake_settings: Any
+) -> IngestSettings:
     if not sources:
-        raise UsageError("no source given; name files, folders or globs, or the word demo")
-    named = [_DASH if each == _INPUT_WORD else each for each in sources]
-    return IngestSettings(sources=named, **options.model_dump(), **where)
+        raise UsageError("no source given; name files, folders or globs, or demo")
+    restored = [_DASH if source == _STDIN else source for source in sources]
+    try:
+        return IngestSettings(sources=restored, **options.model_dump(), **lake_settings)
+    except ValidationError as error:
+        raise _invalid_option(error) from error
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its status."""
-    absence.leave(_status(sys.argv[1:] if arguments is None else arguments))
+    absence.leave(run_app(sys.argv[1:] if arguments is None else arguments))
 
 
-def _status(arguments: list[str]) -> int:
+def run_app(arguments: list[str]) -> int:
+    """Run a command, print its errors and return its exit status."""
     if arguments[:1] == ["endpoint"]:
-        # Its options are its own, --help too.
+        # It parses its own options, including --help.
         return endpoint(*arguments[1:])
     try:
         with interruptible():
             status = app(
-                # The parser takes a dash for an option without a name.
-                [_INPUT_WORD if each == _DASH else each for each in arguments],
+                # Cyclopts parses a lone dash as an option without a name.
+                [_STDIN if each == _DASH else each for each in arguments],
                 exit_on_error=False,
                 print_error=False,
                 result_action="return_value",
             )
             sys.stdout.flush()
     except CycloptsError as error:
-        return _print_error(_wrong_use(error), WRONG_USE, arguments)
+        return _print_error(_usage_error(error), USAGE_ERROR, arguments)
     except StoppedRun as stopped:
         return _print_error(stopped, _status_of_failure(stopped), arguments)
     except BrokenPipeError:
         return _handle_broken_pipe()
     except (Exception, Interrupted) as error:
-        # Libraries wrap, or lose, what a signal's handler has raised.
-        if (by := interrupted_by()) is not None:
-            return _print_error(InterruptedRun.early(by), status_of(by), arguments)
+        # Libraries wrap or lose the exception that a signal handler raised.
+        if (received := interrupted_by()) is not None:
+            interrupted = InterruptedRun.early(received)
+            return _print_error(interrupted, _status_of_failure(interrupted), arguments)
         if isinstance(error, UserError):
             return _print_error(error, _status_of_failure(error), arguments)
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EIO):
-            unwritten = UserError(f"standard output cannot be written ({error.strerror})")
-            return _print_error(unwritten, RUN_FAILED, [])
+            unwritable = UserError(f"cannot write to standard output ({error.strerror})")
+            return _print_error(unwritable, RUN_FAILED, [])
         raise
-    return status or ANSWERED
+    return status or SUCCESS
 
 
 def _status_of_failure(error: UserError) -> int:
-    """The exit status of a run that has nothing but this error to report."""
+    """Return the exit status of a command that ended with an error and without a report."""
     match error:
         case UsageError():
-            return WRONG_USE
+            return USAGE_ERROR
         case InterruptedRun():
-            return status_of(error.signal)
+            return status_of_signal(error.signal)
         case _:
             return RUN_FAILED
 
 
 def _handle_broken_pipe() -> int:
-    """End quietly when what reads our output has ended, as `head` does."""
+    """End quietly when the reader of our output has exited, for example `head`."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return status_of(signal.SIGPIPE)
+    return status_of_signal(signal.SIGPIPE)
 
 
-def _wrong_use(error: CycloptsError) -> UsageError:
-    """In one line what was wrong with the command line."""
-    if not isinstance(invalid := error.__cause__, ValidationError):
-        return UsageError(f"{' '.join(str(error).split())} See article-flows --help")
-    problem = invalid.errors()[0]
+def _usage_error(error: CycloptsError) -> UsageError:
+    """Return the parser's error as one line."""
+    if isinstance(error.__cause__, ValidationError):
+        return _invalid_option(error.__cause__)
+    return UsageError(f"{' '.join(str(error).split())} See article-flows --help")
+
+
+def _invalid_option(error: ValidationError) -> UsageError:
+    """Return the first invalid option as one line."""
+    problem = error.errors()[0]
     option = str(problem["loc"][0]).replace("_", "-") if problem["loc"] else "options"
-    return UsageError(f"--{option} {problem['input']!r}: {problem['msg']}")
+    message = problem["msg"].replace("Input should", "must")
+    return UsageError(f"--{option} {problem['input']!r}: {message}")
 
 
 def _print_error(error: UserError, status: int, arguments: list[str]) -> int:
-    """One line for people; with --json one for programs as well."""
+    """Print an error as one line on stderr and, with --json, as JSON on stdout."""
     if "--json" in arguments:
         print(json.dumps({"error": str(error)}, ensure_ascii=False))
     print(f"article-flows: {printable(str(error))}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Create on a Prefect server what prefect.yaml cannot: the work pool and the concurrency limits."""
+"""Create the server objects that prefect.yaml cannot: the work pool and the concurrency limit."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from article_flows.tasks.common.errors import UserError
 from article_flows.tasks.summarize.tasks import LLM_TAG
 
 WORK_POOL = "article-flows"
-BATCHES_AT_ONCE = 64
-"""Batches under way over all flow runs of the server: twice what one flow run has, so that the
-limit never slows one run alone. Lower it in the UI to slow all of them down."""
+CONCURRENT_BATCHES = 64
+"""Concurrent batches over all flow runs of the server: twice the maximum of one flow run, so that
+the limit does not slow down a single run. Can be changed in the UI."""
 
 
 def main() -> int:
-    """Create what is not there; what is there is left as it is, whoever changed it."""
+    """Create what is missing; leave an existing work pool or limit unchanged."""
     try:
         with get_client(sync_client=True) as client:
-            _create_pool(client)
-            _create_limit(client)
+            _create_work_pool(client)
+            _create_concurrency_limit(client)
             print(f"Prefect server: {client.api_url}")
     except (httpx.HTTPError, RuntimeError) as error:
         raise UserError(
@@ -32,21 +32,22 @@ def main() -> int:
     return 0
 
 
-def _create_pool(client: SyncPrefectClient) -> None:
+def _create_work_pool(client: SyncPrefectClient) -> None:
     try:
         client.read_work_pool(WORK_POOL)
-        print(f"work pool {WORK_POOL}: is there")
+        print(f"work pool {WORK_POOL}: already exists")
     except ObjectNotFound:
         client.create_work_pool(WorkPoolCreate(name=WORK_POOL, type="process"))
         print(
-            f"work pool {WORK_POOL}: created; start a worker: prefect worker start -p {WORK_POOL}"
+            f"work pool {WORK_POOL}: created; "
+            f"start a worker with `prefect worker start --pool {WORK_POOL}`"
         )
 
 
-def _create_limit(client: SyncPrefectClient) -> None:
+def _create_concurrency_limit(client: SyncPrefectClient) -> None:
     try:
         client.read_concurrency_limit_by_tag(LLM_TAG)
-        print(f"concurrency limit of tag {LLM_TAG}: is there")
+        print(f"concurrency limit of tag {LLM_TAG}: already exists")
     except ObjectNotFound:
-        client.create_concurrency_limit(tag=LLM_TAG, concurrency_limit=BATCHES_AT_ONCE)
-        print(f"concurrency limit of tag {LLM_TAG}: created, {BATCHES_AT_ONCE} batches at once")
+        client.create_concurrency_limit(tag=LLM_TAG, concurrency_limit=CONCURRENT_BATCHES)
+        print(f"concurrency limit of tag {LLM_TAG}: created with {CONCURRENT_BATCHES} slots")

@@ -1,4 +1,4 @@
-"""Where the command line begins: a signal ends it in one line from the first moment on."""
+"""The entry point of `article-flows`: handles signals before the slow imports begin."""
 
 from __future__ import annotations
 
@@ -6,21 +6,22 @@ import os
 import signal
 from types import FrameType
 
-from article_flows.flows.cli.exit_status import status_of
+from article_flows.flows.cli.exit_status import status_of_signal
 
 
 def main() -> None:
-    """Run the command line; the imports come after the handlers, as they take their time."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, _end)
-    from article_flows.flows.cli.app import main as run
+    """Install signal handlers, then import and run the command line."""
+    for signal_number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(signal_number) is not signal.SIG_IGN:
+            signal.signal(signal_number, _exit)
+    from article_flows.flows.cli.app import main as run_command_line
 
-    run()
+    run_command_line()
 
 
-def _end(number: int, frame: FrameType | None) -> None:
-    """Nothing was begun yet, so there is nothing to end in order."""
-    by = signal.Signals(number)
-    os.write(2, f"article-flows: interrupted by {by.name} before anything was begun\n".encode())
-    os._exit(status_of(by))
+def _exit(signal_number: int, frame: FrameType | None) -> None:
+    """Exit at once: no work has started that would need cleaning up."""
+    received = signal.Signals(signal_number)
+    line = f"article-flows: interrupted by {received.name} before anything was started\n"
+    os.write(2, line.encode())
+    os._exit(status_of_signal(received))

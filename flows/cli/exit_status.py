@@ -1,14 +1,19 @@
-"""The exit statuses of the command line, as the README and `--help` promise them."""
+"""The exit statuses of the command line, as documented in the README and in `--help`."""
 
 import signal
 
-ANSWERED = 0
+SUCCESS = 0
 RUN_FAILED = 1
-WRONG_USE = 2
-ROWS_FAILED = 3
+USAGE_ERROR = 2
+ARTICLES_FAILED = 3
 BUDGET_SPENT = 4
 
 
-def status_of(by: signal.Signals) -> int:
-    """The exit status of what a signal has ended, as shells have it: 130 or 143."""
-    return 128 + by
+def status_of_signal(number: signal.Signals) -> int:
+    """Return the exit status of a process ended by a signal, as shells report it.
+
+    Example:
+        >>> status_of_signal(signal.SIGINT)
+        130
+    """
+    return 128 + number

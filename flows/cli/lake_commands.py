@@ -1,4 +1,4 @@
-"""The commands that only look at a lake: what it holds, and whether all that must hold does."""
+"""The read-only commands for a lake: `article-flows status` and `article-flows verify`."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from typing import Any
 import orjson
 from rich.filesize import decimal
 
-from article_flows.flows.cli.exit_status import ANSWERED, RUN_FAILED
+from article_flows.flows.cli.exit_status import RUN_FAILED, SUCCESS
 from article_flows.tasks.checks.status import LakeStatus, TableStatus, lake_status
-from article_flows.tasks.checks.verify import Verified, verify_lake
+from article_flows.tasks.checks.verify import Verification, verify_lake
 from article_flows.tasks.enriched.current import current_table
 from article_flows.tasks.lake.lake import Lake
+from article_flows.tasks.reports.markdown import format_usd
 
 
 def status(lake: str, *, as_json: bool) -> int:
-    """Say what a lake holds; the exit status is 1 where a table cannot be told."""
+    """Print the contents of a lake; return exit status 1 if a table cannot be read."""
     found = lake_status(Lake(lake))
     if as_json:
         print(orjson.dumps(_status_json(found)).decode())
@@ -26,44 +27,41 @@ def status(lake: str, *, as_json: bool) -> int:
         print("\n".join(_status_lines(found)))
     for problem in found.not_read:
         print(f"article-flows: {problem}", file=sys.stderr)
-    return RUN_FAILED if found.not_read else ANSWERED
+    return RUN_FAILED if found.not_read else SUCCESS
 
 
 def verify(lake: str, *, as_json: bool) -> int:
-    """Check what must hold of a lake; the status is 1 where something does not."""
-    found = verify_lake(Lake(lake))
+    """Check the integrity of a lake; return exit status 1 if there are problems."""
+    result = verify_lake(Lake(lake))
     if as_json:
-        print(orjson.dumps({"well": found.well, **asdict(found)}).decode())
+        print(orjson.dumps({"well": result.passed, **asdict(result)}).decode())
     else:
-        _print_verified(found)
-    return ANSWERED if found.well else RUN_FAILED
+        _print_verification(result)
+    return SUCCESS if result.passed else RUN_FAILED
 
 
 def table(recipe: str, lake: str) -> int:
     """Print where the current table of a recipe is."""
     print(current_table(lake, recipe))
-    return ANSWERED
+    return SUCCESS
 
 
-def _print_verified(found: Verified) -> None:
-    for line in found.problems:
+def _print_verification(result: Verification) -> None:
+    for line in result.problems:
         print(f"problem: {line}")
-    for line in found.notes:
+    for line in result.notes:
         print(f"note: {line}")
-    checked = (
-        f"{_counted(found.articles, 'article')}, {_counted(found.answers, 'answer')}, "
-        f"{_counted(found.parts, 'part')} checked"
+    found = "no problems" if result.passed else _counted(len(result.problems), "problem")
+    print(
+        f"{found}: checked {_counted(result.articles, 'article')}, "
+        f"{_counted(result.answers, 'answer')}, {_counted(result.parts, 'part')}"
     )
-    if found.well:
-        print(f"all is well: {checked}")
-    else:
-        print(f"{_counted(len(found.problems), 'problem')}: {checked}")
 
 
 def _status_json(found: LakeStatus) -> dict[str, Any]:
     document = asdict(found)
-    for table, plain in zip(found.tables, document["tables"], strict=True):
-        plain |= {
+    for table, table_json in zip(found.tables, document["tables"], strict=True):
+        table_json |= {
             "asked_again": dict(table.asked_again),
             "failed_for_good": dict(table.failed_for_good),
             "failed": table.failed,
@@ -78,16 +76,16 @@ def _status_lines(found: LakeStatus) -> list[str]:
         f"{found.superseded:,} superseded, {found.rejects:,} rejected"
     ]
     if found.loading:
-        lines.append(f"being loaded now: {found.loading}")
+        lines.append(f"being loaded by {found.loading}")
     if not found.tables and not found.not_read:
-        lines.append("no article was asked about yet")
+        lines.append("no enriched tables yet")
     for table in found.tables:
         lines += ["", *_table_lines(table)]
     return lines
 
 
 def _table_lines(table: TableStatus) -> list[str]:
-    newest = ", the newest answers of the recipe" if table.newest else ""
+    newest = " (newest table of this recipe)" if table.newest else ""
     facts = _facts(table)
     width = max(map(len, facts))
     return [
@@ -97,38 +95,39 @@ def _table_lines(table: TableStatus) -> list[str]:
 
 
 def _facts(table: TableStatus) -> dict[str, str]:
-    outdated = (
-        f", and {table.outdated:,} to articles that changed or went" if table.outdated else ""
-    )
-    facts = {"answered": f"{table.answered:,}{outdated}"}
-    if table.failed:
-        again = _classes(table.asked_again, "asked again by the next run")
-        for_good = _classes(table.failed_for_good, "asked again only with --retry-failed")
-        facts["failed"] = "; ".join(filter(None, (again, for_good)))
-    facts["left to do"] = f"{table.left:,}"
-    if table.waiting:
-        whose = (
-            "the run under way"
-            if table.held_by
-            else "a killed run, not yet in what was paid; run again to take them in"
+    facts = {"answered": f"{table.answered:,}"}
+    if table.outdated:
+        facts["outdated"] = (
+            f"{_counted(table.outdated, 'answer')} to articles that were changed or removed"
         )
-        facts["in journals"] = f"{_counted(table.waiting, 'answer')} of {whose}"
-    unpriced = f", and {table.unpriced:,} rows without a price" if table.unpriced else ""
-    facts["paid so far"] = f"${table.cost_usd:,.4f}{unpriced}"
+    if table.failed:
+        retried = _by_class(table.asked_again, "retried by the next run")
+        permanent = _by_class(table.failed_for_good, "retried only with --retry-failed")
+        facts["failed"] = "; ".join(filter(None, (retried, permanent)))
+    facts["remaining"] = f"{table.left:,}"
+    if table.waiting:
+        owner = (
+            "the current run"
+            if table.held_by
+            else "a killed run, not included in the cost; run again to recover them"
+        )
+        facts["in journals"] = f"{_counted(table.waiting, 'answer')} of {owner}"
+    unpriced = f", and {_counted(table.unpriced, 'row')} without a price" if table.unpriced else ""
+    facts["cost so far"] = f"{format_usd(table.cost_usd)}{unpriced}"
     if table.last_answered_at:
         facts["last answer"] = f"{table.last_answered_at:%Y-%m-%d %H:%M:%S} UTC"
     facts["parts"] = f"{table.parts:,} ({decimal(table.size)})"
     if table.held_by:
-        facts["being written"] = table.held_by
+        facts["locked by"] = table.held_by
     facts["table"] = table.table
     return facts
 
 
-def _classes(counts: Mapping[str, int], what: str) -> str:
+def _by_class(counts: Mapping[str, int], description: str) -> str:
     if not counts:
         return ""
-    named = ", ".join(f"{name} {count:,}" for name, count in sorted(counts.items()))
-    return f"{sum(counts.values()):,} {what} ({named})"
+    classes = ", ".join(f"{name} {count:,}" for name, count in sorted(counts.items()))
+    return f"{sum(counts.values()):,} {description} ({classes})"
 
 
 def _counted(count: int, noun: str) -> str:

@@ -1,89 +1,124 @@
-"""The options of the command line: their names, their defaults in a terminal, their help."""
+"""The command line's options: names, defaults and help where they differ from the settings."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from cyclopts import Parameter
+from cyclopts import Group, Parameter
 from pydantic import Field
 
 from article_flows.tasks.settings import LoadRules, SummarizeSettings
 
+_LOADING = Group("Loading", sort_key=1)
+_ENRICHING = Group("Enriching", sort_key=2)
+_GENERAL = Group("General", sort_key=3)
 
-class AskOptions(SummarizeSettings):
-    """The settings of a summarise run, with the defaults of a terminal."""
 
-    lake: str = Field(
-        default="lake", min_length=1, description="Folder of the lake, or s3://bucket/prefix."
-    )
+def default_in_help(value: Any) -> str | None:
+    """Return a default value as `--help` shows it; None for defaults that say nothing."""
+    if value is False or value in ("", []):
+        return None
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+Lake = Annotated[
+    str, Parameter(group=_GENERAL, help="Folder of the lake, or a URI such as s3://bucket/prefix.")
+]
+Wait = Annotated[
+    float,
+    Parameter(
+        group=_GENERAL,
+        help="Seconds to wait while another run is writing to the same table. 0: fail immediately.",
+    ),
+]
+DryRun = Annotated[
+    bool,
+    Parameter(
+        group=_GENERAL,
+        help="Estimate calls, tokens and cost. Makes no call and stores nothing.",
+        negative=(),
+    ),
+]
+Json = Annotated[
+    bool,
+    Parameter(
+        name="--json",
+        group=_GENERAL,
+        help="Print one line of JSON to stdout instead of the report.",
+        negative=(),
+    ),
+]
+
+
+class EnrichOptions(SummarizeSettings):
+    """The settings of a summarize run, with defaults for a terminal."""
+
+    lake: Lake = Field(default="lake", min_length=1)
+    wait_s: Wait = Field(default=3_600.0, ge=0)
     base_url: str = Field(
         default="",
         description=(
-            "OpenAI-compatible endpoint, up to and including /v1. Default: OPENAI_BASE_URL, else "
-            "OpenAI where OPENAI_API_KEY is set, else 'mock', a free stand-in on this machine "
-            "that picks sentences out of the article and is no language model."
+            "URL of an OpenAI-compatible endpoint, up to and including /v1. Default: "
+            "OPENAI_BASE_URL if set, OpenAI if OPENAI_API_KEY is set, otherwise mock: a free local "
+            "endpoint that extracts sentences from the article; it is not a language model."
         ),
     )
 
 
-class LoadOptions(LoadRules):
-    """How to read sources, with names for single values."""
+class ReadOptions(LoadRules):
+    """How to read sources, with singular names for options that can be repeated."""
 
-    columns: Annotated[list[str], Parameter("--column", negative=(), show_default=False)] = Field(
+    columns: Annotated[list[str], Parameter("--column", negative=())] = Field(
         default=[],
         description=(
-            "Which source column is what, if the guess is wrong: body=text, "
-            "'body={lead}\\n\\n{text}', 'news*.csv:body=text', category= for none."
+            "Correct the inferred column mapping: body=text, 'body={lead}\\n\\n{text}', "
+            "'news*.csv:body=text', or category= to leave a column empty. Repeatable."
         ),
     )
     allow_hosts: Annotated[list[str], Parameter(name="--allow-host", negative=())] = Field(
         default=[],
         description=(
-            "Host in a private network, or on this machine, that may be fetched from where a list "
-            "of URLs, a sitemap or a redirect leads there: intranet.example, localhost:8000"
+            "Private host, or this machine, that lists of URLs, sitemaps and redirects may lead "
+            "to, such as intranet.example or localhost:8000. Repeatable."
         ),
     )
     near_duplicates: Annotated[bool, Parameter(negative=())] = Field(
         default=False,
-        description="Reject articles that say nearly the same as another one; the first is kept.",
+        description="Reject articles that are nearly identical to another one. The first is kept.",
     )
     keep_boilerplate: Annotated[bool, Parameter(negative=())] = Field(
         default=False,
-        description="Take pages that are nothing but a notice too: not found, cookies, test page.",
+        description="Keep pages that contain only a notice: page not found, cookies, test page.",
     )
 
 
-class StoreOptions(LoadOptions):
+class StoreOptions(ReadOptions):
     """How to load sources into a lake."""
 
     mirror: Annotated[bool, Parameter(negative=())] = Field(
         default=False,
         description=(
-            "The sources are all the articles there are: others leave the tables, and are kept in "
-            "superseded/."
+            "Treat the sources as the complete collection: articles that are no longer in them "
+            "are moved to superseded/."
         ),
     )
     keep_versions: Annotated[bool, Parameter(negative=())] = Field(
         default=False,
-        description="Keep an article whose id comes again with other content, beside the new one.",
+        description=(
+            "If an article_id appears again with different content, keep both articles instead of "
+            "replacing the old one."
+        ),
     )
 
 
 Sources = Annotated[
     str,
     Parameter(
-        help="Files, folders, globs, s3:// or https:// addresses, or -: CSV, JSON, Parquet, Arrow, "
-        "Excel, documents, feeds, sitemaps, lists of URLs, plain or packed; or demo, 100 articles."
+        help="Files, folders, globs, s3:// or https:// addresses, or - for standard input: CSV, "
+        "JSON, Parquet, Arrow, Excel, documents, feeds, sitemaps, lists of URLs, also compressed. "
+        "demo: the 100 articles that ship with article-flows."
     ),
 ]
-Lake = Annotated[str, Parameter(help="Folder of the lake, or s3://bucket/prefix.")]
-Reading = Annotated[LoadOptions, Parameter(name="*")]
-Storing = Annotated[StoreOptions, Parameter(name="*")]
-Options = Annotated[AskOptions, Parameter(name="*")]
-DryRun = Annotated[bool, Parameter(help="Say what it would take; make no call.", negative=())]
-Json = Annotated[
-    bool, Parameter(name="--json", help="End with one line of JSON on stdout.", negative=())
-]
-Wait = Annotated[
-    float, Parameter(help="Seconds to wait while another run writes the same table; 0: end.")
-]
+Reading = Annotated[ReadOptions, Parameter(name="*", group=_LOADING)]
+Storing = Annotated[StoreOptions, Parameter(name="*", group=_LOADING)]
+Enriching = Annotated[EnrichOptions, Parameter(name="*", group=_ENRICHING)]

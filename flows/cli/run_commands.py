@@ -1,4 +1,4 @@
-"""The commands that run a flow: check what was asked, start Prefect, run, report."""
+"""The commands that run a flow: validate the settings, start Prefect, run and report."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ S = TypeVar("S", bound=LakeSettings)
 
 
 def run(load: IngestSettings, options: SummarizeSettings, *, dry_run: bool, as_json: bool) -> int:
-    """The pipeline flow."""
-    asking = _resolved(options, dry_run=dry_run)
-    settings = PipelineSettings(**{**load.model_dump(), **asking.model_dump()})
-    _see_sources(settings)
+    """Run the pipeline flow and return the exit status."""
+    enrich = _resolve_endpoint(options, dry_run=dry_run)
+    settings = PipelineSettings(**{**load.model_dump(), **enrich.model_dump()})
+    _check_sources(settings)
     if dry_run:
         estimate = estimate_run(settings.for_summarize(), settings.for_ingest())
         return output.show_estimate(asdict(estimate), as_json=as_json)
@@ -48,14 +48,14 @@ def run(load: IngestSettings, options: SummarizeSettings, *, dry_run: bool, as_j
     from article_flows.flows.pipeline import PipelineReport, article_pipeline
 
     started = time.monotonic()
-    report, stopped = _report_of(PipelineReport, article_pipeline, settings)
+    report, stopped = _run_flow(PipelineReport, article_pipeline, settings)
     seconds = time.monotonic() - started
     return output.show_run(report.ingest, report.summarize, seconds, stopped, as_json=as_json)
 
 
 def summarize(options: SummarizeSettings, *, dry_run: bool, as_json: bool) -> int:
-    """The summarise flow."""
-    settings = _resolved(options, dry_run=dry_run)
+    """Run the summarize flow and return the exit status."""
+    settings = _resolve_endpoint(options, dry_run=dry_run)
     if not Lake(settings.lake).has_articles():
         raise UserError(f"lake {settings.lake}: has no articles; load some with `ingest` or `run`")
     if dry_run:
@@ -65,36 +65,36 @@ def summarize(options: SummarizeSettings, *, dry_run: bool, as_json: bool) -> in
     from article_flows.tasks.summarize.report import SummarizeReport
 
     started = time.monotonic()
-    report, stopped = _report_of(SummarizeReport, summarize_articles, settings)
+    report, stopped = _run_flow(SummarizeReport, summarize_articles, settings)
     seconds = time.monotonic() - started
     return output.show_run(None, report, seconds, stopped, as_json=as_json)
 
 
 def ingest(settings: IngestSettings, *, as_json: bool) -> int:
-    """The ingest flow."""
-    Lake(settings.lake)
-    _see_sources(settings)
+    """Run the ingest flow and return the exit status."""
+    Lake(settings.lake)  # validates the location
+    _check_sources(settings)
     _prepare_prefect()
     from article_flows.flows.ingest import ingest_articles
     from article_flows.tasks.ingest.report import IngestReport
 
-    report, _ = _report_of(IngestReport, ingest_articles, settings)
+    report, _ = _run_flow(IngestReport, ingest_articles, settings)
     return output.show_ingest(report, as_json=as_json)
 
 
-def _see_sources(settings: IngestSettings) -> None:
-    """Fail at once if the sources or columns cannot be; what is far away is seen by the run."""
+def _check_sources(settings: IngestSettings) -> None:
+    """Fail early if a column option or a local source is invalid; the run checks remote ones."""
     parse_column_options(settings.columns)
-    near = [source for source in settings.source_names if "://" not in source]
-    if near:
-        sources_of(settings.model_copy(update={"sources": near}))
+    local = [source for source in settings.source_names if "://" not in source]
+    if local:
+        sources_of(settings.model_copy(update={"sources": local}))
 
 
-def _resolved(options: SummarizeSettings, *, dry_run: bool) -> SummarizeSettings:
-    """The options with the endpoint filled in, checked before anything is started."""
+def _resolve_endpoint(options: SummarizeSettings, *, dry_run: bool) -> SummarizeSettings:
+    """Return the options with the endpoint's URL, after validating recipe, endpoint and lake."""
     environment = dict(os.environ)
     if dry_run and options.model and options.model != MOCK_MODEL:
-        # Who asks for the price of a model may have no key for it yet.
+        # Estimating the cost of a model needs no API key.
         environment.setdefault("OPENAI_API_KEY", "none")
     base_url = base_url_from(options.base_url, environment)
     settings = SummarizeSettings(**{**options.model_dump(), "base_url": base_url})
@@ -105,27 +105,27 @@ def _resolved(options: SummarizeSettings, *, dry_run: bool) -> SummarizeSettings
 
 
 def _prepare_prefect() -> None:
-    """Leave the terminal to the report: Prefect's own log goes to its API.
+    """Configure Prefect for a terminal run, and start a temporary server if none is configured.
 
-    To see it here too, set PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL=INFO.
+    Prefect's log goes to its API and not to the terminal, unless
+    PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL is set.
     """
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
     os.environ.setdefault("PREFECT_LOGGING_INTERNAL_LEVEL", "CRITICAL")
-    # The server that Prefect starts for a run where none is set shares this terminal; what goes
-    # wrong there comes back as an error of the API.
+    # The temporary server shares this terminal; its failures are reported as API errors.
     os.environ.setdefault("PREFECT_SERVER_LOGGING_LEVEL", "CRITICAL")
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
-    # It takes longer to start than the default allows on a busy machine.
+    # On a busy machine the server needs longer to start than Prefect's default of 20 s.
     os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "60")
     logging.captureWarnings(capture=True)
-    # Prefect writes to standard error what it could not log at its API.
+    # Prefect prints log records that it cannot send to its API to standard error.
     logging.raiseExceptions = False
     absence.heed()
     _start_server()
 
 
 def _start_server() -> None:
-    """Where no server is set, start a temporary one that ends with this process."""
+    """Start a temporary server that ends with this process, unless one is configured."""
     from prefect.context import refresh_global_settings_context
     from prefect.settings import (
         PREFECT_API_URL,
@@ -135,44 +135,47 @@ def _start_server() -> None:
 
     from article_flows.tasks.orchestration import temporary_server
 
-    # Prefect has read its settings by now; those that came since are in the environment.
+    # Prefect has already read its settings; read them again with our changes.
     refresh_global_settings_context()
     if PREFECT_API_URL.value():
         return
     if not PREFECT_SERVER_ALLOW_EPHEMERAL_MODE.value():
-        raise UserError("no Prefect server is set; have PREFECT_API_URL name one")
+        raise UserError("no Prefect server is configured; set PREFECT_API_URL")
     if sys.stderr.isatty():
-        print("Starting a temporary Prefect server; PREFECT_API_URL names yours.", file=sys.stderr)
+        print(
+            "Starting a temporary Prefect server; set PREFECT_API_URL to use your own.",
+            file=sys.stderr,
+        )
     timeout_s = PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS.value()
     os.environ["PREFECT_API_URL"] = temporary_server.start(timeout_s)
     refresh_global_settings_context()
 
 
-def _report_of(kind: type[R], flow: Flow[[S], Any], settings: S) -> tuple[R, str | None]:
-    """A flow's report, and why it had to stop if it had.
+def _run_flow(report_type: type[R], flow: Flow[[S], Any], settings: S) -> tuple[R, str | None]:
+    """Run a flow and return its report, and the reason if it stopped early.
 
     Raises:
-        UserError: the flow failed before it had anything to report.
+        UserError: the flow failed without a report.
     """
-    from article_flows.flows.flow_states import state_of
+    from article_flows.flows.flow_states import run_flow
 
     try:
-        state = state_of(flow, settings)
+        state = run_flow(flow, settings)
     except (httpx.HTTPError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "Failed to reach API" not in str(error):
             raise
         raise UserError(
-            f"{one_line(error)}; start the server that PREFECT_API_URL names, or unset it"
+            f"{one_line(error)}; start the server at PREFECT_API_URL, or unset that variable"
         ) from error
     if absence.away:
         print(
-            "article-flows: Prefect's API was away: this run is not, or not fully, in its UI",
+            "article-flows: Prefect's API was unavailable; its UI does not show all of this run",
             file=sys.stderr,
         )
     result = result_or_error(state)
-    if isinstance(result, kind):
+    if isinstance(result, report_type):
         return result, None
-    if isinstance(result, StoppedRun) and isinstance(result.report, kind):
+    if isinstance(result, StoppedRun) and isinstance(result.report, report_type):
         return result.report, str(result)
     if isinstance(result, UserError):
         raise result

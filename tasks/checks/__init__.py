@@ -1,1 +1,1 @@
-"""Commands that only look: status, verify, inspect, dry run."""
+"""Read-only checks of lakes and sources: status, verify, inspect, dry run."""

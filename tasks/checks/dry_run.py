@@ -1,4 +1,4 @@
-"""What a run would take, told without a call: articles, tokens, US dollars."""
+"""Estimate calls, tokens and cost of a run without making a call or changing the lake."""
 
 from __future__ import annotations
 
@@ -26,12 +26,18 @@ from article_flows.tasks.summarize.prompts import chat_template
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a run would take.
+    """The estimate of a run; the counts have the names of the run's report.
 
-    ``prompt_tokens`` is an estimate, ``completion_tokens`` the most that the recipe allows, and
-    ``cost_usd`` the price of both, without retries and without the discount for cached prompts;
-    None if the model's price is unknown. ``quota_minutes`` is what it takes at most with the
-    requests and tokens a minute that the settings name, None if they name none.
+    Attributes:
+        not_read: why sources could not be read, a line each.
+        calls: articles that would be sent to the endpoint.
+        prompt_tokens: an estimate.
+        completion_tokens: the maximum that the recipe allows.
+        cost_usd: price of these tokens in US dollars, without retries and without the discount for
+            cached prompts; None if the model's price is unknown.
+        quota_minutes: duration in minutes at the ``rpm`` and ``tpm`` of the settings; None if
+            neither is set.
+        budget_usd: US dollars; None if there is no budget.
     """
 
     rows_in: int
@@ -54,10 +60,19 @@ class Estimate:
 
 
 def estimate_run(settings: SummarizeSettings, ingest: IngestSettings | None = None) -> Estimate:
-    """Plan a run as it would be, loading the sources into a lake that is thrown away.
+    """Plan a run, with the sources loaded into a temporary lake.
+
+    Args:
+        settings: the run.
+        ingest: the sources to load first; None to use only the articles in the lake.
 
     Raises:
-        UserError: as the run itself would, before its first call.
+        UserError: for the reasons that would stop the run before its first call.
+
+    Example:
+        >>> estimate = estimate_run(SummarizeSettings(lake="no-lake"), IngestSettings())
+        >>> estimate.rows_in, estimate.calls, estimate.cost_usd
+        (100, 100, 0.0)
     """
     table, endpoint = open_table(settings)
     lake = table.lake
@@ -66,10 +81,11 @@ def estimate_run(settings: SummarizeSettings, ingest: IngestSettings | None = No
     with tempfile.TemporaryDirectory(prefix="article-flows-") as scratch:
         parts, lakes = lake.parts(lake.articles), [lake]
         if ingest is not None:
-            trial = Lake(scratch)
-            reports = _load(ingest, Load(lake, trial, keep_versions=ingest.keep_versions))
-            parts += trial.parts(trial.articles)
-            lakes.append(trial)
+            temporary_lake = Lake(scratch)
+            load = Load(lake, temporary_lake, keep_versions=ingest.keep_versions)
+            reports = _load(ingest, load)
+            parts += temporary_lake.parts(temporary_lake.articles)
+            lakes.append(temporary_lake)
         planner = Planner(
             table,
             recovered=set(read_outcomes(leftovers, retry_refused=settings.retry_failed)),
@@ -105,10 +121,10 @@ def _estimate(
     settings: SummarizeSettings,
 ) -> Estimate:
     price = endpoint.price
-    constant = template.constant_tokens + estimate_tokens(table.recipe.article)
-    prompt = (plan.prompt_tokens or 0) + plan.to_ask * constant
+    template_tokens = template.constant_tokens + estimate_tokens(table.recipe.article)
+    prompt = (plan.prompt_tokens or 0) + plan.to_ask * template_tokens
     completion = plan.to_ask * template.max_output_tokens
-    longest = Usage(plan.longest_prompt + constant, 0, template.max_output_tokens)
+    largest_call = Usage(plan.longest_prompt + template_tokens, 0, template.max_output_tokens)
     return Estimate(
         rows_in=sum(report.rows_in for report in reports),
         duplicates=sum(report.duplicates for report in reports),
@@ -121,7 +137,7 @@ def _estimate(
         calls=plan.to_ask,
         prompt_tokens=prompt,
         completion_tokens=completion,
-        cost_usd=_cost(price, prompt, plan.to_ask, longest) if price else None,
+        cost_usd=_cost(price, prompt, plan.to_ask, largest_call) if price else None,
         quota_minutes=_quota_minutes(settings, plan.to_ask, prompt + completion),
         budget_usd=settings.budget_usd or None,
         model=table.model,
@@ -131,17 +147,18 @@ def _estimate(
 
 
 def _quota_minutes(settings: SummarizeSettings, calls: int, tokens: int) -> float | None:
-    """Minutes that the quotas of the settings make of so many calls and tokens."""
-    shares = ((calls, settings.rpm), (tokens, settings.tpm))
-    return max((amount / a_minute for amount, a_minute in shares if a_minute), default=None)
+    quotas = ((calls, settings.rpm), (tokens, settings.tpm))
+    return max((amount / per_minute for amount, per_minute in quotas if per_minute), default=None)
 
 
-def _cost(price: Price, prompt: int, calls: int, longest: Usage) -> float:
-    """US dollars for all calls at the rates of the one with the longest prompt.
+def _cost(price: Price, prompt_tokens: int, calls: int, largest_call: Usage) -> float:
+    """Return the cost of all calls in US dollars, at the rates of the call with the longest prompt.
 
-    Long prompts may be dearer by the token; all of them together are no long prompt.
+    Some models charge more per token for long prompts, so the sum of all prompts cannot be priced
+    as if it were one.
     """
-    of_call = price.cost(Usage())
-    of_prompt = price.cost(Usage(longest.prompt)) - of_call
-    of_completion = price.cost(longest) - of_prompt - of_call
-    return calls * (of_call + of_completion) + prompt * of_prompt / longest.prompt
+    per_call = price.cost(Usage())
+    longest_prompt = price.cost(Usage(largest_call.prompt)) - per_call
+    completion = price.cost(largest_call) - longest_prompt - per_call
+    per_prompt_token = longest_prompt / largest_call.prompt
+    return calls * (per_call + completion) + prompt_tokens * per_prompt_token

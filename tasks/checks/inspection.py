@@ -1,4 +1,4 @@
-"""What loading a source would make of it, told by its first rows: nothing is stored."""
+"""Inspect the first rows of a source to show how it would be loaded; nothing is stored."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Any
 from article_flows.tasks.checks.inspection_sizes import (
     COUNTED_BYTES,
     Size,
+    mean_row_bytes,
     parquet_rows,
-    row_bytes,
     size_of,
 )
 from article_flows.tasks.cleaning.articles.build import canonical
@@ -30,29 +30,30 @@ from article_flows.tasks.reading.base.text_encoding import without_surrogates
 from article_flows.tasks.reading.formats.registry import read
 
 BODY_CHARS = 200
-"""How much of a body is shown."""
+"""Length to which bodies in samples are truncated."""
 EXAMPLE_CHARS = 60
 SAMPLES = 3
-_FETCHED = ("urls", "sitemap")
+_FETCHED_FORMATS = ("urls", "sitemap")
 _FETCHED_ROWS = 5
-"""Pages of a list of addresses that are fetched to look at: each costs somebody a request."""
-_MOST_REASONS = 10
-_UNDECODED = "bytes that are not "
-_ALLOWED_BY = re.compile(r"--allow-host (\S+)$")
-_PACKED = 8
-"""How much larger text is usually than what it is packed into, at most."""
+"""Pages to fetch from a list of URLs or a sitemap, to keep the load on web servers low."""
+_MAX_REASONS = 10
+_UNDECODABLE = "bytes that are not "
+_HOST_TO_ALLOW = re.compile(r"--allow-host (\S+)$")
+_MAX_COMPRESSION_RATIO = 8
+"""Assumed compression ratio of text whose uncompressed size is unknown."""
 
 
 @dataclass(frozen=True)
-class ColumnSeen:
-    """A source's column.
+class InspectedColumn:
+    """A column of a source.
 
     Attributes:
-        type: of its values, in words, see `ColumnProfile.type`.
-        filled: share of the rows that have a value.
-        example: the start of the first value.
-        taken_for: the canonical columns that it goes into; empty: it is kept in ``extra``.
-        why: in words, why it is taken, or why it is not what its name says.
+        type: type of its values, see `ColumnProfile.type`.
+        filled: share of the rows that have a value, 0 to 1.
+        example: start of the first value.
+        taken_for: columns of the articles table that it is loaded into. Empty if it is kept in
+            ``extra``.
+        why: reason for this mapping, or why it is not what its name suggests.
     """
 
     name: str
@@ -65,21 +66,21 @@ class ColumnSeen:
 
 @dataclass
 class Inspection:
-    """What was found out of a source.
+    """The result of inspecting a source.
 
     Attributes:
-        format: its name in `FORMATS`.
-        facts: what its reader has found out: ``encoding``, ``delimiter``.
-        rows: how many rows were looked at.
-        total_rows: rows of the whole; None: nobody knows.
-        counted: they were counted, not estimated.
-        articles: rows of those looked at that would be stored, duplicates included.
-        rejects: reasons of the others, with counts; lengths and so on as in the first of a kind.
-        flags: what was noticed, with counts of articles.
-        tokens: estimated for the bodies of the whole; None: nobody knows.
-        samples: some articles as they would be stored, their bodies cut.
+        format: name in `FORMATS`.
+        facts: findings of the reader, such as ``encoding`` and ``delimiter``.
+        rows: number of inspected rows.
+        total_rows: rows in the whole source; None if unknown.
+        counted: whether ``total_rows`` was counted and not estimated.
+        articles: inspected rows that would be stored, duplicates included.
+        rejects: number of the other inspected rows by reason.
+        flags: number of articles by flag.
+        tokens: estimated tokens in the bodies of the whole source; None if unknown.
+        samples: some articles as they would be stored, with truncated bodies.
         day_first: see `ColumnMap.day_first`.
-        error: why it cannot be read (further) or loaded, in one line.
+        error: why the source cannot be read (completely) or loaded, in one line.
     """
 
     name: str
@@ -89,7 +90,7 @@ class Inspection:
     rows: int = 0
     total_rows: int | None = None
     counted: bool = False
-    columns: list[ColumnSeen] = field(default_factory=list)
+    columns: list[InspectedColumn] = field(default_factory=list)
     articles: int = 0
     rejects: dict[str, int] = field(default_factory=dict)
     flags: dict[str, int] = field(default_factory=dict)
@@ -99,113 +100,130 @@ class Inspection:
     error: str | None = None
 
     @property
-    def nothing(self) -> str:
-        """Why none of the rows looked at would be stored, in one line; empty: one would."""
+    def no_articles_reason(self) -> str:
+        """Why none of the inspected rows would be stored, in one line; empty if one would."""
         if self.error or self.articles:
             return ""
         if not self.rows:
-            return f"{self.name}: there is no row in it"
+            return f"{self.name}: has no rows"
         reason = next(iter(self.rejects), "")
-        also = " and other reasons" if len(self.rejects) > 1 else ""
+        others = " and other reasons" if len(self.rejects) > 1 else ""
         remedy = ""
-        if all(_UNDECODED in each for each in self.rejects):
-            remedy = "; say its encoding by --encoding, such as windows-1252"
-        looked = f"none of the {self.rows:,} rows looked at would be stored"
+        if all(_UNDECODABLE in each for each in self.rejects):
+            remedy = "; set the encoding with --encoding, for example windows-1252"
+        what = f"none of the {self.rows:,} inspected rows would be stored"
         if self.rows == 1:
-            looked = "its only row would not be stored"
-        return f"{self.name}: {looked}: {reason}{also}{remedy}"
+            what = "its only row would not be stored"
+        return f"{self.name}: {what}: {reason}{others}{remedy}"
 
     @property
     def private_hosts(self) -> list[str]:
-        """The private hosts that rows would be fetched from, if the user allowed it."""
-        found = (_ALLOWED_BY.search(reason) for reason in self.rejects)
-        return list(dict.fromkeys(each[1] for each in found if each))
+        """Private hosts in the rejected rows, which would have to be allowed."""
+        matches = (_HOST_TO_ALLOW.search(reason) for reason in self.rejects)
+        return list(dict.fromkeys(match[1] for match in matches if match))
 
     @property
-    def kind(self) -> tuple[object, ...]:
-        """The same for two sources that are loaded in the same way."""
-        taken = tuple((each.name, each.taken_for) for each in self.columns)
-        return self.format, self.size.compression, taken, (self.error or "").replace(self.name, "")
+    def group_key(self) -> tuple[object, ...]:
+        """A key that is equal for sources that are loaded in the same way."""
+        mapping = tuple((column.name, column.taken_for) for column in self.columns)
+        error = (self.error or "").replace(self.name, "")
+        return self.format, self.size.compression, mapping, error
 
 
 def inspect_source(source: Source, loading: Loading = Loading()) -> Inspection:  # noqa: B008
-    """Look at the first rows of a source: what they are, and what they would be taken for.
+    """Inspect the first rows of a source.
 
-    Never raises for what is wrong with the source: ``error`` says it.
+    Problems of the source do not raise; they are returned in ``error``.
+
+    Example:
+        >>> from article_flows.tasks.ingest.options import sources_of
+        >>> from article_flows.tasks.settings import IngestSettings
+        >>> (demo,) = sources_of(IngestSettings(sources=["demo"]))
+        >>> inspection = inspect_source(demo)
+        >>> inspection.format, inspection.rows, inspection.articles
+        ('jsonl', 100, 100)
     """
-    seen = Inspection(source.name, source.format, size_of(source.place), source.facts)
-    most = _FETCHED_ROWS if source.format in _FETCHED else BATCH_ROWS
-    is_cheap = _is_counted(seen)
+    inspection = Inspection(source.name, source.format, size_of(source.place), source.facts)
+    max_rows = _FETCHED_ROWS if source.format in _FETCHED_FORMATS else BATCH_ROWS
+    is_cheap = _is_cheap_to_count(inspection)
     records: list[Record] = []
     rejects: Counter[str] = Counter()
     flags: Counter[str] = Counter()
-    tokens = more = 0
+    tokens = uninspected_rows = 0
     try:
-        # The rows that a load would map the columns by; the others are counted if that is cheap.
-        records, chunks = sampled(read(source, most), most)
+        # The rows from which a load would infer the columns; the rest is only counted, if cheap.
+        records, chunks = sampled(read(source, max_rows), max_rows)
         with closing(chunks):
-            columns = _mapped(seen, source, records, loading, read_on=is_cheap)
+            columns = _map_columns(inspection, source, records, loading, read_on=is_cheap)
             for chunk in with_file_date(chunks, columns or ColumnMap({}), source):
-                if seen.rows >= most:
+                if inspection.rows >= max_rows:
                     if not is_cheap:
                         break
-                    more += len(chunk)
+                    uninspected_rows += len(chunk)
                     continue
-                seen.rows += len(chunk)
+                inspection.rows += len(chunk)
                 if columns is None:
                     rejects.update(reject.reason for reject in chunk.rejects)
                     continue
-                stored = canonical(chunk, columns, seen.name, loading.rules)
-                rejects.update(reject.reason for reject in stored.rejects)
-                rows = stored.batch.to_pylist()
-                seen.articles += len(rows)
-                seen.samples += map(_sample, rows[: SAMPLES - len(seen.samples)])
-                flags.update(each for row in rows for each in row["flags"] or ())
-                tokens += sum(estimate_tokens(row["body"]) for row in rows)
+                converted = canonical(chunk, columns, inspection.name, loading.rules)
+                rejects.update(reject.reason for reject in converted.rejects)
+                articles = converted.batch.to_pylist()
+                inspection.articles += len(articles)
+                samples_left = SAMPLES - len(inspection.samples)
+                inspection.samples += map(_sample, articles[:samples_left])
+                flags.update(flag for article in articles for flag in article["flags"] or ())
+                tokens += sum(estimate_tokens(article["body"]) for article in articles)
             else:
-                seen.total_rows, seen.counted = seen.rows + more, True
+                inspection.total_rows = inspection.rows + uninspected_rows
+                inspection.counted = True
     except UserError as error:
-        seen.error = seen.error or str(error)
-    seen.flags = dict(flags.most_common())
-    seen.rejects = dict(rejects.most_common(_MOST_REASONS))
-    if others := rejects.total() - sum(seen.rejects.values()):
-        seen.rejects["other reasons"] = others
-    if not seen.counted:
-        _estimate_rows(seen, source, records)
-    if seen.total_rows is not None and seen.rows:
-        seen.tokens = round(tokens * seen.total_rows / seen.rows)
-    return seen
+        inspection.error = inspection.error or str(error)
+    inspection.flags = dict(flags.most_common())
+    inspection.rejects = dict(rejects.most_common(_MAX_REASONS))
+    if others := rejects.total() - sum(inspection.rejects.values()):
+        inspection.rejects["other reasons"] = others
+    if not inspection.counted:
+        _estimate_rows(inspection, source, records)
+    if inspection.total_rows is not None and inspection.rows:
+        inspection.tokens = round(tokens * inspection.total_rows / inspection.rows)
+    return inspection
 
 
-def _is_counted(seen: Inspection) -> bool:
-    if seen.format in _FETCHED or seen.format == "parquet":
+def _is_cheap_to_count(inspection: Inspection) -> bool:
+    if inspection.format in _FETCHED_FORMATS or inspection.format == "parquet":
         return False
-    # What cannot be unpacked for its size may still have rows, and then the reason to be told.
-    size = seen.size
-    unpacked = size.unpacked if size.unpacked is not None else (size.stored or 0) * _PACKED
-    return seen.format == "excel" or 0 < unpacked <= COUNTED_BYTES
+    # A source whose uncompressed size is unknown is read all the same: reading it finds the error.
+    size = inspection.size
+    stored = size.stored or 0
+    unpacked = size.unpacked if size.unpacked is not None else stored * _MAX_COMPRESSION_RATIO
+    return inspection.format == "excel" or 0 < unpacked <= COUNTED_BYTES
 
 
-def _mapped(
-    seen: Inspection, source: Source, records: list[Record], loading: Loading, *, read_on: bool
+def _map_columns(
+    inspection: Inspection,
+    source: Source,
+    records: list[Record],
+    loading: Loading,
+    *,
+    read_on: bool,
 ) -> ColumnMap | None:
-    """Tell what the columns are; None where that is not enough for articles."""
+    """Infer the column mapping; return None if the columns do not suffice for articles."""
     columns = None
     if records:
         given = given_for(loading.columns, source.name)
         day_first, siblings = loading.day_first, loading.siblings
         try:
             columns = map_columns(source, records, given, day_first, siblings, read_on=read_on)
-            seen.day_first = columns.day_first
+            inspection.day_first = columns.day_first
         except UserError as error:
-            seen.error = str(error)
+            inspection.error = str(error)
         names = list(dict.fromkeys(name for record in records for name in record))
-        seen.columns = _columns_seen(names, records, columns or ColumnMap({}))
+        inspection.columns = _inspected_columns(names, records, columns or ColumnMap({}))
     return columns
 
 
 def _sample(row: dict[str, Any]) -> dict[str, Any]:
-    """An article without what nobody reads, its texts cut."""
+    """Return an article without empty columns, with long texts truncated."""
     kept = {name: value for name, value in row.items() if value not in (None, [])}
     kept.pop("content_hash", None)
     for name in ("body", "reference_summary", "extra"):
@@ -214,38 +232,40 @@ def _sample(row: dict[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def _estimate_rows(seen: Inspection, source: Source, records: list[Record]) -> None:
-    unpacked = seen.size.unpacked
+def _estimate_rows(inspection: Inspection, source: Source, records: list[Record]) -> None:
+    unpacked = inspection.size.unpacked
     if source.format == "parquet":
-        seen.total_rows = parquet_rows(source)
-        seen.counted = seen.total_rows is not None
-    elif unpacked is not None and source.format not in _FETCHED:
-        mean = row_bytes(records, seen.facts.get("encoding", ""))
-        seen.total_rows = max(seen.rows, round(unpacked / mean)) if mean else None
+        inspection.total_rows = parquet_rows(source)
+        inspection.counted = inspection.total_rows is not None
+    elif unpacked is not None and source.format not in _FETCHED_FORMATS:
+        mean = mean_row_bytes(records, inspection.facts.get("encoding", ""))
+        inspection.total_rows = max(inspection.rows, round(unpacked / mean)) if mean else None
 
 
-def _columns_seen(
+def _inspected_columns(
     names: Sequence[str], records: Sequence[Record], columns: ColumnMap
-) -> list[ColumnSeen]:
-    """Tell of each column what it is and is for; of nested fields only where they are taken."""
-    uses: dict[str, list[str]] = {}
+) -> list[InspectedColumn]:
+    """Describe all top-level columns, and the nested fields that are used."""
+    targets_of: dict[str, list[str]] = {}
     for target, column in columns.columns.items():
-        uses.setdefault(column, []).append(target)
+        targets_of.setdefault(column, []).append(target)
     for target, template in columns.templates.items():
         for column in template.columns:
-            uses.setdefault(column, []).append(target)
-    seen = []
+            targets_of.setdefault(column, []).append(target)
+    inspected = []
     for name, values in columns_of(names, records).items():
-        if name in names or name in uses:
+        if name in names or name in targets_of:
             profile = ColumnProfile(name, values)
-            targets = tuple(uses.get(name, ()))
+            targets = tuple(targets_of.get(name, ()))
             reasons = dict.fromkeys(columns.reasons.get(target, "") for target in targets)
-            told = _dates_read(profile, columns) if "published_at" in targets else ""
-            why = "; ".join(filter(None, (*reasons, told, columns.notes.get(name, ""))))
+            unread = _unread_dates(profile, columns) if "published_at" in targets else ""
+            why = "; ".join(filter(None, (*reasons, unread, columns.notes.get(name, ""))))
             filled = len(profile.values) / len(records) if records else 0.0
             shown = without_surrogates(name)
-            seen.append(ColumnSeen(shown, profile.type, filled, _example(profile), targets, why))
-    return seen
+            inspected.append(
+                InspectedColumn(shown, profile.type, filled, _example(profile), targets, why)
+            )
+    return inspected
 
 
 def _example(profile: ColumnProfile) -> str:
@@ -254,11 +274,11 @@ def _example(profile: ColumnProfile) -> str:
     return text if len(text) <= EXAMPLE_CHARS else f"{text[: EXAMPLE_CHARS - 1]}…"
 
 
-def _dates_read(profile: ColumnProfile, columns: ColumnMap) -> str:
-    """Say how many dates can be read, if not all."""
-    read = sum(moment(value, columns.day_first) is not None for value in profile.values)
-    if read == len(profile.values):
+def _unread_dates(profile: ColumnProfile, columns: ColumnMap) -> str:
+    """Return how many dates can be read; empty if all can."""
+    parsed = sum(moment(value, columns.day_first) is not None for value in profile.values)
+    if parsed == len(profile.values):
         return ""
-    is_left_open = columns.order_open and profile.name not in columns.notes
-    later = "; a load looks on for one that tells the order of day and month" * is_left_open
-    return f"{read:,} of the first {len(profile.values):,} dates can be read{later}"
+    is_ambiguous = columns.order_open and profile.name not in columns.notes
+    hint = "; a load reads on until a date settles the order of day and month" * is_ambiguous
+    return f"{parsed:,} of the first {len(profile.values):,} dates can be read{hint}"

@@ -1,4 +1,4 @@
-"""How large a source is, and how many rows it has: counted where that is cheap, else estimated."""
+"""The size of a source in bytes and rows, counted or estimated; used by `inspection`."""
 
 from __future__ import annotations
 
@@ -17,18 +17,21 @@ from article_flows.tasks.reading.base.rows import Record, Source, opened_seekabl
 from article_flows.tasks.reading.places.compressed import CODECS, CompressedFile, Meter, members
 
 COUNTED_BYTES = 32 << 20
-"""A source up to this size (unpacked) is read to its end and its rows are counted: under a second.
+"""Uncompressed size up to which all rows are counted, which takes less than a second.
 
-Beyond, rows are estimated by the bytes of those that were looked at.
+The rows of larger sources are estimated from the mean size of the inspected rows.
 """
-_UNPACKED_BYTES = 4 << 20
+_SAMPLED_BYTES = 4 << 20
 
 
 @dataclass(frozen=True)
 class Size:
-    """The size of a source in bytes, as it lies there and unpacked; None: not known.
+    """The size of a source in bytes; None if unknown.
 
-    ``compression`` names what it is packed with; empty: nothing.
+    Attributes:
+        stored: size as stored.
+        unpacked: uncompressed size.
+        compression: name of the compression, empty if there is none.
     """
 
     stored: int | None
@@ -37,13 +40,13 @@ class Size:
 
 
 def size_of(place: ByteSource) -> Size:
-    """Find the size of a source; of a compressed one the unpacked size is extrapolated."""
+    """Return the size of a source; the uncompressed size is extrapolated."""
     if isinstance(place, CompressedFile):
         stored = size_of(place.place).stored
         return Size(stored, _unpacked(place, stored), place.codec)
     declared = getattr(place, "size", None)
     if isinstance(declared, int):
-        # A member of an archive: its directory says both.
+        # A member of an archive, whose directory has both sizes.
         packed = getattr(place, "packed", declared)
         return Size(packed, declared, "zip" if hasattr(place, "packed") else "tar")
     try:
@@ -58,12 +61,12 @@ def size_of(place: ByteSource) -> Size:
 
 
 def _unpacked(place: CompressedFile, stored: int | None) -> int | None:
-    """Unpack the start of a file and extrapolate."""
+    """Extrapolate the uncompressed size from the start of a file."""
     try:
         with place.place.open() as packed:
             meter = Meter(packed, place.name)
             for _ in meter.count(members(meter, CODECS[place.codec])):
-                if meter.given >= _UNPACKED_BYTES:
+                if meter.given >= _SAMPLED_BYTES:
                     return round(meter.given * stored / meter.taken) if stored else None
     except (OSError, UserError):
         return None
@@ -71,7 +74,7 @@ def _unpacked(place: CompressedFile, stored: int | None) -> int | None:
 
 
 def parquet_rows(source: Source) -> int | None:
-    """The rows of a Parquet file, by its footer."""
+    """Return the number of rows in a Parquet file's footer; None if it cannot be read."""
     try:
         with opened_seekable(source) as file:
             return int(pq.ParquetFile(file).metadata.num_rows)
@@ -79,10 +82,12 @@ def parquet_rows(source: Source) -> int | None:
         return None
 
 
-def row_bytes(records: Sequence[Record], encoding: str) -> float:
-    """The mean size of a row in its file, near enough: as JSON in the file's encoding.
+def mean_row_bytes(records: Sequence[Record], encoding: str) -> float:
+    """Return the approximate mean size of a row: its size as JSON in the file's encoding.
 
-    ``encoding`` may have a remark behind it, as in ``gb18030 (guessed)``.
+    Args:
+        records: the rows.
+        encoding: may be followed by a remark, as in ``gb18030 (guessed)``.
     """
     try:
         codec = codecs.lookup(encoding.split()[0] if encoding else "utf-8").name

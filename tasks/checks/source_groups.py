@@ -1,4 +1,4 @@
-"""Inspect many sources: some of each kind are read, the others are taken to be like them."""
+"""Inspect many sources by sampling: some of each group are read, the others are extrapolated."""
 
 from __future__ import annotations
 
@@ -14,74 +14,76 @@ from article_flows.tasks.cleaning.columns.mapping import Siblings
 from article_flows.tasks.ingest.options import Loading
 from article_flows.tasks.reading.base.rows import Source
 
-MOST_FOLDERS = 20
-"""Folders beyond which files are sampled from all of them together: inspect stays quick."""
-LOOKED_AT = 5
-"""Files that are looked at of one folder, format and suffix."""
-_LOOKED_AT_TOGETHER = 20
-_KEYS: tuple[Callable[[Source], object], ...] = (
+MAX_FOLDERS = 20
+"""Number of folders up to which files are sampled by folder, to limit the time of `inspect`."""
+SAMPLES_BY_FOLDER = 5
+"""Files that are inspected for each folder, suffix and format."""
+_SAMPLES_OVERALL = 20
+_GROUPINGS: tuple[Callable[[Source], object], ...] = (
     lambda source: (*_folder_and_suffix(source.name), source.format),
     lambda source: (_folder_and_suffix(source.name)[1], source.format),
     lambda source: source.format,
 )
-"""By what sources are taken to be alike: the first by which there are not too many kinds."""
+"""Keys for sampling similar sources; the first one that gives few enough groups is used."""
 
 
 @dataclass
-class Group:
+class SourceGroup:
     """Sources that would be loaded in the same way.
 
     Attributes:
-        looked: inspections of the sources that were read; the first is shown in detail.
-        alike: sources that are taken to be like them.
+        inspected: inspections of the sampled sources; the first is shown in detail.
+        similar: sources that were not read and are assumed to be similar.
     """
 
-    looked: list[Inspection] = field(default_factory=list)
-    alike: list[Source] = field(default_factory=list)
+    inspected: list[Inspection] = field(default_factory=list)
+    similar: list[Source] = field(default_factory=list)
 
     @property
     def first(self) -> Inspection:
-        """The one that was looked at first."""
-        return self.looked[0]
+        """The first inspection."""
+        return self.inspected[0]
 
     @property
     def names(self) -> list[str]:
-        """The names of all, those that were looked at first."""
-        return [*(each.name for each in self.looked), *(each.name for each in self.alike)]
+        """The names of all sources, inspected ones first."""
+        return [*(each.name for each in self.inspected), *(each.name for each in self.similar)]
 
     @property
-    def more(self) -> int:
-        """How many there are beside the first."""
-        return len(self.looked) + len(self.alike) - 1
+    def others(self) -> int:
+        """The number of sources besides the first."""
+        return len(self.inspected) + len(self.similar) - 1
 
     @property
     def articles(self) -> int:
-        """Rows of those looked at that would be stored."""
-        return sum(each.articles for each in self.looked)
+        """The number of inspected rows that would be stored."""
+        return sum(each.articles for each in self.inspected)
 
     @property
     def problem(self) -> str:
-        """Why they cannot be loaded, or would give no article, in one line; empty if they do."""
-        return self.first.error or ("" if self.articles else self.first.nothing)
+        """Why the group cannot be loaded or has no articles, in one line; empty otherwise."""
+        return self.first.error or ("" if self.articles else self.first.no_articles_reason)
 
     @property
     def rows(self) -> int | None:
-        """Rows of all sources, estimated for those that were not read; None if unknown."""
-        counts = [each.total_rows for each in self.looked]
+        """The number of rows in all sources, partly estimated; None if unknown."""
+        counts = [each.total_rows for each in self.inspected]
         one_each = all(count is not None and count <= 1 for count in counts)
-        return self.more + 1 if one_each else self._extrapolated(counts)
+        return self.others + 1 if one_each else self._extrapolated(counts)
 
     @property
     def tokens(self) -> int | None:
-        """Tokens in the bodies of all sources, estimated likewise."""
-        return None if self.rows is None else self._extrapolated([e.tokens for e in self.looked])
+        """The estimated number of tokens in all bodies; None if unknown."""
+        if self.rows is None:
+            return None
+        return self._extrapolated([each.tokens for each in self.inspected])
 
     def as_json(self) -> dict[str, Any]:
-        """The group for ``--json``: its first source in detail, the others by name."""
+        """Return the group for ``--json``: its first source in detail, the others by name."""
         return {
             **asdict(self.first),
-            "more_like_it": self.more,
-            "looked_at": len(self.looked),
+            "more_like_it": self.others,
+            "looked_at": len(self.inspected),
             "files": self.names,
             "rows_of_all": self.rows,
             "tokens_of_all": self.tokens,
@@ -89,42 +91,44 @@ class Group:
         }
 
     def _extrapolated(self, counts: Sequence[int | None]) -> int | None:
-        """Estimate the sum over all by that of those looked at: by sizes if known, or by number."""
+        """Extrapolate counts of the inspected sources to all, by size or else by number."""
         known = [count for count in counts if count is not None]
         if len(known) < len(counts):
             return None
-        looked = [each.size.stored for each in self.looked]
-        alike = [size_of(source.place).stored for source in self.alike]
-        times = len(self.alike) / len(self.looked)
-        if None not in alike and any(looked):
-            times = sum(filter(None, alike)) / sum(filter(None, looked))
-        return round(sum(known) * (1 + times))
+        inspected_bytes = [each.size.stored for each in self.inspected]
+        similar_bytes = [size_of(source.place).stored for source in self.similar]
+        ratio = len(self.similar) / len(self.inspected)
+        if None not in similar_bytes and any(inspected_bytes):
+            ratio = sum(filter(None, similar_bytes)) / sum(filter(None, inspected_bytes))
+        return round(sum(known) * (1 + ratio))
 
 
-def inspect_sources(sources: Sequence[Source], loading: Loading) -> list[Group]:
-    """Inspect some of the sources, and group all by what a load would make of them.
+def inspect_sources(sources: Sequence[Source], loading: Loading) -> list[SourceGroup]:
+    """Inspect a sample of the sources, and group all sources by how they would be loaded.
 
-    Sources that are not read are put with most of the others of their folder.
+    Sources that are not read join the largest group of their folder.
     """
     loading = replace(loading, siblings=Siblings(sources))
-    for key in _KEYS:
+    for grouping in _GROUPINGS:
         families: dict[object, list[Source]] = {}
         for source in sources:
-            families.setdefault(key(source), []).append(source)
-        if len(families) <= MOST_FOLDERS:
+            families.setdefault(grouping(source), []).append(source)
+        if len(families) <= MAX_FOLDERS:
             break
-    most = LOOKED_AT if key is _KEYS[0] else _LOOKED_AT_TOGETHER
-    groups: dict[object, Group] = {}
+    sample_size = SAMPLES_BY_FOLDER if grouping is _GROUPINGS[0] else _SAMPLES_OVERALL
+    groups: dict[object, SourceGroup] = {}
     for family in families.values():
         last = len(family) - 1
-        chosen = {round(last * step / (most - 1)) for step in range(most)}
-        kinds: Counter[object] = Counter()
-        for place in sorted(chosen):
-            seen = inspect_source(family[place], loading)
-            groups.setdefault(seen.kind, Group()).looked.append(seen)
-            kinds[seen.kind] += 1
-        [(usual, _)] = kinds.most_common(1)
-        groups[usual].alike += (each for place, each in enumerate(family) if place not in chosen)
+        sample = {round(last * step / (sample_size - 1)) for step in range(sample_size)}
+        group_sizes: Counter[object] = Counter()
+        for index in sorted(sample):
+            inspection = inspect_source(family[index], loading)
+            groups.setdefault(inspection.group_key, SourceGroup()).inspected.append(inspection)
+            group_sizes[inspection.group_key] += 1
+        [(largest, _)] = group_sizes.most_common(1)
+        groups[largest].similar += (
+            source for index, source in enumerate(family) if index not in sample
+        )
     return list(groups.values())
 
 

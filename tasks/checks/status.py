@@ -1,4 +1,4 @@
-"""What a lake holds: its articles, and of each enriched table what is done, left, and paid for."""
+"""The contents of a lake: its articles and, for each enriched table, progress and cost."""
 
 from __future__ import annotations
 
@@ -27,24 +27,27 @@ from article_flows.tasks.locks.holders import held_locks
 
 T = TypeVar("T")
 
-_MOST_TRIES = 5
-"""Times that a table is read anew because a run has merged its parts meanwhile."""
+_MAX_ATTEMPTS = 5
+"""Attempts to read a table whose parts are merged by a run at the same time."""
 
 
 @dataclass
 class TableStatus:
-    """An enriched table: ``articles`` = ``answered`` + all that ``failed`` + ``left``.
+    """The status of an enriched table.
+
+    The number of articles in the lake is ``answered`` + ``failed`` + ``left``.
 
     Attributes:
-        newest: whether no other table of the recipe has a later answer.
-        outdated: answers to articles that were changed or removed; the next run takes them out.
-        asked_again: articles that failed and that the next run asks about again, by error class.
-        failed_for_good: those that only a run with ``--retry-failed`` asks about, by error class.
-        waiting: answers in journals that are in no part of the table yet.
-        cost_usd: US dollars for all that was paid for, also for what is superseded or failed.
-        unpriced: rows that do not say what they cost; not in ``cost_usd``.
-        held_by: who is writing the table now.
-        size: bytes of its parts.
+        newest: whether it has the latest answer of all tables of its recipe.
+        outdated: answers to articles that were changed or removed; the next run removes them.
+        asked_again: failed articles that the next run retries, by error class.
+        failed_for_good: failed articles that only ``--retry-failed`` retries, by error class.
+        left: articles that neither have an answer nor failed.
+        waiting: answers in journals that are not yet in a part of the table.
+        cost_usd: US dollars paid for all answers, including superseded ones, and for failures.
+        unpriced: rows without a cost, which are not in ``cost_usd``.
+        held_by: the run that is writing to the table.
+        size: size of its parts in bytes.
     """
 
     recipe: str
@@ -67,21 +70,22 @@ class TableStatus:
 
     @property
     def failed(self) -> int:
-        """Articles that failed, whether or not the next run asks about them again."""
+        """The number of failed articles."""
         return self.asked_again.total() + self.failed_for_good.total()
 
 
 @dataclass
 class LakeStatus:
-    """A lake's articles and its tables.
+    """The status of a lake.
 
     Attributes:
-        articles: those that are current.
+        articles: current articles.
         superseded: rows of articles that were changed or removed.
-        rejects: source rows that could not be used.
-        parts, size: of the articles; bytes.
-        loading: who is loading articles now.
-        not_read: why a table cannot be told of, in one line each.
+        rejects: rejected source rows.
+        parts: parts of the articles table.
+        size: size of these parts in bytes.
+        loading: the run that is loading articles.
+        not_read: why tables cannot be read, a line each.
     """
 
     lake: str
@@ -96,22 +100,22 @@ class LakeStatus:
 
 
 def lake_status(lake: Lake) -> LakeStatus:
-    """Read a lake through for what it holds; nothing is written, no lock is taken.
+    """Return the status of a lake, without writing to it or taking a lock.
 
-    Takes 16 bytes an article and 16 an answer of the largest table.
+    Memory grows by 16 bytes per article and per answer of the largest table.
 
     Raises:
-        UserError: there is no such lake, or a part is damaged.
+        UserError: the lake does not exist, or a part is damaged.
     """
-    need_lake(lake)
-    current, superseded = again_if_gone(lambda: _articles(lake))
-    held = held_locks(lake.storage)
-    found = find_tables(lake)
+    require_lake(lake)
+    current, superseded = retry_if_merged(lambda: _articles(lake))
+    locks = held_locks(lake.storage)
+    found_tables = find_tables(lake)
     tables = []
-    for each in found:
-        if each.table is not None:
-            status = again_if_gone(partial(_table, each, each.table, current))
-            status.held_by = str(held[each.name]) if each.name in held else None
+    for found in found_tables:
+        if found.table is not None:
+            status = retry_if_merged(partial(_table_status, found, found.table, current))
+            status.held_by = str(locks[found.name]) if found.name in locks else None
             tables.append(status)
     _mark_newest(tables)
     parts = lake.parts(lake.articles)
@@ -122,45 +126,44 @@ def lake_status(lake: Lake) -> LakeStatus:
         rejects=_rows(lake, lake.rejects),
         parts=len(parts),
         size=sum(part.size for part in parts),
-        loading=str(held["articles"]) if "articles" in held else None,
+        loading=str(locks["articles"]) if "articles" in locks else None,
         tables=tables,
-        not_read=[each.problem for each in found if each.problem],
+        not_read=[found.problem for found in found_tables if found.problem],
     )
 
 
-def need_lake(lake: Lake) -> None:
-    """Raise UserError if there is no lake, or nothing in it."""
+def require_lake(lake: Lake) -> None:
+    """Raise UserError if the lake does not exist or is empty."""
     folders = (lake.articles, lake.rejects, lake.summaries, lake.failures)
     if any(lake.storage.list(folder) for folder in folders):
         return
     folder = lake.storage.folder
     if folder is not None and not folder.exists():
-        raise UserError(f"lake {lake}: is not there; name the folder of a lake with --lake")
+        raise UserError(f"lake {lake}: does not exist; name the folder of a lake with --lake")
     raise UserError(f"lake {lake}: has no articles; load some with `ingest` or `run`")
 
 
-def again_if_gone(look: Callable[[], T]) -> T:
-    """Look at parts, and once more if some of them were merged while we did."""
-    for _ in range(_MOST_TRIES - 1):
+def retry_if_merged(read: Callable[[], T]) -> T:
+    """Call a function that reads parts, and again if a run has merged some of them meanwhile."""
+    for _ in range(_MAX_ATTEMPTS - 1):
         try:
-            return look()
+            return read()
         except PartMissing:
             continue
-    return look()
+    return read()
 
 
 def _articles(lake: Lake) -> tuple[KeySet, int]:
-    """The keys of the current articles, and how many rows are superseded."""
-    return current_rows(lake), len(Superseded(lake)) + _rows(
-        lake, f"{lake.superseded}/{lake.articles}"
-    )
+    """Return the keys of the current articles and the number of superseded rows."""
+    current, listed = current_rows(lake), len(Superseded(lake))
+    return current, listed + _rows(lake, f"{lake.superseded}/{lake.articles}")
 
 
 def _rows(lake: Lake, folder: str) -> int:
-    return again_if_gone(lambda: sum(part.rows() for part in lake.parts(folder)))
+    return retry_if_merged(lambda: sum(part.rows() for part in lake.parts(folder)))
 
 
-def _table(found: FoundTable, table: EnrichedTable, current: KeySet) -> TableStatus:
+def _table_status(found: FoundTable, table: EnrichedTable, current: KeySet) -> TableStatus:
     lake = table.lake
     status = TableStatus(found.recipe, table.model, found.table_id, lake.location(table.folder))
     waiting = waiting_answers(find_leftovers(lake.storage, found.name))
@@ -178,10 +181,10 @@ def _table(found: FoundTable, table: EnrichedTable, current: KeySet) -> TableSta
 def _count_answers(
     status: TableStatus, parts: list[Part], current: KeySet, waiting: KeySet
 ) -> KeySet:
-    """Count a table's answers, and those that wait for it; returns the keys of its rows."""
+    """Count the answers in a table and in its journals; return the keys of its rows."""
     answered, committed = KeySet(), KeySet()
-    for stretch in read_parts(parts):
-        keys, texts = stretch.keys, stretch.texts
+    for key_batch in read_parts(parts):
+        keys, texts = key_batch.keys, key_batch.texts
         new = answered.add_keys(keys)
         is_current = current.contains_keys(keys)
         status.answered += count_flags(new & is_current)
@@ -195,16 +198,16 @@ def _count_answers(
 def _count_failures(
     status: TableStatus, parts: list[Part], current: KeySet, answered: KeySet
 ) -> None:
-    """Count the failures that stand; the newest part decides (see `enriched/failures.py`)."""
+    """Count the current failures: the newest part of an article counts, see `enriched.failures`."""
     failed = KeySet()
-    for stretch in read_parts(reversed(parts), ["error_class"]):
-        keys = stretch.keys
-        stands = failed.add_keys(keys) & current.contains_keys(keys)
-        stands &= ~answered.contains_keys(keys)
-        classes = stretch.columns["error_class"].to_numpy(zero_copy_only=False)[stands]
+    for key_batch in read_parts(reversed(parts), ["error_class"]):
+        keys = key_batch.keys
+        is_current = failed.add_keys(keys) & current.contains_keys(keys)
+        is_current &= ~answered.contains_keys(keys)
+        classes = key_batch.columns["error_class"].to_numpy(zero_copy_only=False)[is_current]
         for name, count in Counter(classes.tolist()).items():
-            kind = status.failed_for_good if name in PERMANENT_CLASSES else status.asked_again
-            kind[name or "unknown"] += count
+            counts = status.failed_for_good if name in PERMANENT_CLASSES else status.asked_again
+            counts[name or "unknown"] += count
 
 
 def _add_costs(status: TableStatus, parts: Iterable[Part]) -> None:

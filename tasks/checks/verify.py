@@ -1,8 +1,8 @@
-"""Check everything that must hold of a lake, and say in one line each what does not, and why.
+"""Check the integrity of a lake and describe each problem in one line, with its cause and remedy.
 
-Nothing is written and no lock is taken, so a lake may be read-only, and runs may be under way:
-what one of them explains is no problem. Memory grows by 16 bytes an article and by 16 an answer of
-the largest table.
+Nothing is written and no lock is taken, so the lake may be read-only, and effects of concurrent
+runs are not reported as problems. Memory grows by 16 bytes per article and per answer of the
+largest table.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
-from article_flows.tasks.checks.status import again_if_gone, need_lake
+from article_flows.tasks.checks.status import require_lake, retry_if_merged
 from article_flows.tasks.checks.verify_files import verify_files, verify_staging
-from article_flows.tasks.checks.verify_keys import ArticlesSeen
+from article_flows.tasks.checks.verify_keys import ArticleScan
 from article_flows.tasks.checks.verify_rows import Finding
 from article_flows.tasks.checks.verify_tables import (
-    TableSeen,
+    TableScan,
     verify_articles,
     verify_rejects,
     verify_table,
@@ -26,17 +26,20 @@ from article_flows.tasks.locks.holders import HeldLock, LockWatch
 from article_flows.tasks.locks.waiting import TIMING, Timing
 from article_flows.tasks.storage.base import StoredFile
 
+_MAX_PASSES = 3
+"""Attempts to verify a lake that changes while it is read."""
+
 
 @dataclass(frozen=True)
-class Verified:
-    """What was checked, and what was found, a line each.
+class Verification:
+    """The result of `verify_lake`.
 
     Attributes:
-        articles: current ones.
-        answers: rows of all enriched tables.
-        parts: how many were read to their last page.
-        problems: what is not as it should be.
-        notes: what is worth knowing all the same.
+        articles: number of current articles.
+        answers: rows in all enriched tables.
+        parts: number of parts that were read completely.
+        problems: violations of the lake's integrity, a line each.
+        notes: other observations, a line each.
     """
 
     lake: str
@@ -47,57 +50,53 @@ class Verified:
     notes: list[str]
 
     @property
-    def well(self) -> bool:
-        """Whether there is no problem."""
+    def passed(self) -> bool:
+        """Whether there are no problems."""
         return not self.problems
 
 
-_MOST_PASSES = 3
-"""Times that a lake is read through if it changes while problems are found."""
+def verify_lake(lake: Lake, timing: Timing = TIMING) -> Verification:
+    """Read a whole lake and check its integrity.
 
-
-def verify_lake(lake: Lake, timing: Timing = TIMING) -> Verified:
-    """Read a whole lake and check what must hold of it.
-
-    On an object store that has locks whose holder gives no sign of life it takes at least
-    ``timing.expiry_s``, to see whether it is dead.
+    On an object store, a lock without a heartbeat is watched for up to ``timing.expiry_s`` to
+    find out whether its holder is dead.
 
     Raises:
-        UserError: there is no such lake, or it cannot be listed.
-        StorageUnavailable: the storage does not answer.
+        UserError: the lake does not exist, or cannot be listed.
+        StorageUnavailable: the storage does not respond.
     """
-    need_lake(lake)
-    for _ in range(_MOST_PASSES):
+    require_lake(lake)
+    for _ in range(_MAX_PASSES):
         before = _table_files(lake)
-        found = _one_pass(lake, timing)
-        # A whole run may have come and gone meanwhile, and no lock tells of it.
-        if found.well or before == _table_files(lake):
+        verification = _verify_once(lake, timing)
+        # A run may have started and finished meanwhile, in which case no lock explains its effects.
+        if verification.passed or before == _table_files(lake):
             break
-    return found
+    return verification
 
 
 def _table_files(lake: Lake) -> list[StoredFile]:
-    """The files of all tables, which change when a run or a load has been at work."""
+    """Return the files of all tables, which show whether a run has changed the lake."""
     return [file for file in lake.storage.list("") if not file.name.startswith(f"{STAGING}/")]
 
 
-def _one_pass(lake: Lake, timing: Timing) -> Verified:
+def _verify_once(lake: Lake, timing: Timing) -> Verification:
     watch = LockWatch(lake.storage, timing)
-    articles = again_if_gone(lambda: verify_articles(lake))
-    rejects = again_if_gone(lambda: verify_rejects(lake))
-    found = find_tables(lake)
+    articles = retry_if_merged(lambda: verify_articles(lake))
+    rejects = retry_if_merged(lambda: verify_rejects(lake))
+    tables = find_tables(lake)
     findings = [*articles.findings, *rejects.findings]
     parts, answers = articles.parts + rejects.parts, 0
-    for each in found:
-        seen = again_if_gone(partial(verify_table, each, lake, articles))
-        findings += [Finding(each.problem)] if each.problem else []
-        findings += [*seen.findings, *_left(each.recipe, each.table_id, articles, seen)]
-        parts, answers = parts + seen.parts, answers + seen.rows
+    for found in tables:
+        table = retry_if_merged(partial(verify_table, found, lake, articles))
+        findings += [Finding(found.problem)] if found.problem else []
+        findings += [*table.findings, *_progress(found.recipe, found.table_id, articles, table)]
+        parts, answers = parts + table.parts, answers + table.rows
     files = lake.storage.list("")
-    findings += verify_files(lake, files, found)
+    findings += verify_files(lake, files, tables)
     held, stale = watch.end()
-    findings += verify_staging(lake, files, found, stale)
-    return Verified(
+    findings += verify_staging(lake, files, tables, stale)
+    return Verification(
         lake=str(lake),
         articles=len(articles.current),
         answers=answers,
@@ -107,26 +106,26 @@ def _one_pass(lake: Lake, timing: Timing) -> Verified:
     )
 
 
-def _left(recipe: str, table_id: str, articles: ArticlesSeen, seen: TableSeen) -> list[Finding]:
-    """What a table's counts say: articles = answered + failed + left to do."""
+def _progress(recipe: str, table_id: str, articles: ArticleScan, table: TableScan) -> list[Finding]:
+    """Return a note with the counts of a table that does not have an answer for every article."""
     total = len(articles.current)
-    left = total - seen.answered - seen.failed
-    if not left and not seen.failed:
+    remaining = total - table.answered - table.failed
+    if not remaining and not table.failed:
         return []
-    line = (
-        f"{recipe}/{table_id}: articles {total:,} = answered {seen.answered:,} + "
-        f"failed {seen.failed:,} + left to do {left:,}"
+    message = (
+        f"{recipe}/{table_id}: articles {total:,} = answered {table.answered:,} + "
+        f"failed {table.failed:,} + remaining {remaining:,}"
     )
-    return [Finding(line, is_problem=False)]
+    return [Finding(message, is_problem=False)]
 
 
 def _problems(findings: list[Finding], held: dict[str, HeldLock]) -> list[str]:
-    lines = [each.line for each in findings if each.is_problem and each.lock not in held]
-    return list(dict.fromkeys(lines))
+    messages = [each.message for each in findings if each.is_problem and each.lock not in held]
+    return list(dict.fromkeys(messages))
 
 
 def _notes(findings: list[Finding], held: dict[str, HeldLock]) -> list[str]:
-    notes = [each.line for each in findings if not each.is_problem]
+    notes = [each.message for each in findings if not each.is_problem]
     for name, lock in held.items():
-        notes.append(f"{name} is being written ({lock}); what that run has under way is no problem")
+        notes.append(f"{name} is being written ({lock}); its unfinished work is not checked")
     return list(dict.fromkeys(notes))

@@ -1,4 +1,4 @@
-"""The files of a lake: foreign ones, and what killed runs left below ``_staging``."""
+"""Find foreign files in a lake, and unfinished work that killed runs left in ``_staging``."""
 
 from __future__ import annotations
 
@@ -21,124 +21,122 @@ from article_flows.tasks.locks.holders import HeldLock
 from article_flows.tasks.storage.base import StoredFile
 from article_flows.tasks.storage.scratch import ownerless
 
-_RUN_AGAIN = "run again to take them in"
-_LOAD_AGAIN = "load again: that load takes up its articles"
-
 
 def verify_files(lake: Lake, files: list[StoredFile], tables: list[FoundTable]) -> list[Finding]:
-    """What lies among the tables and is of none.
+    """Report files that belong to none of the lake's tables.
 
     Args:
         lake: the lake.
-        files: all that it has.
+        files: all files in it.
         tables: its enriched tables.
     """
-    own = {lake.articles, lake.rejects, f"{lake.superseded}/{lake.articles}"}
-    own |= {folder for table in tables for folder in table.folders}
-    described = {f"{table.folders[0]}/{DESCRIPTION}" for table in tables}
-    described |= {f"{lake.summaries}/{table.recipe}/{POINTER}" for table in tables}
+    part_folders = {lake.articles, lake.rejects, f"{lake.superseded}/{lake.articles}"}
+    part_folders |= {folder for table in tables for folder in table.folders}
+    descriptions = {f"{table.folders[0]}/{DESCRIPTION}" for table in tables}
+    descriptions |= {f"{lake.summaries}/{table.recipe}/{POINTER}" for table in tables}
     findings = []
     for file in files:
         top, _, _ = file.name.partition("/")
         folder, _, base = file.name.rpartition("/")
-        if top == STAGING or file.name in described:
+        if top == STAGING or file.name in descriptions:
             continue
         where = lake.location(file.name)
-        if top not in (*own, lake.summaries, lake.failures, lake.superseded):
-            remedy = "article-flows does not read it"
-            findings.append(Finding(f"{where}: is not of the lake; {remedy}", is_problem=False))
+        if top not in (*part_folders, lake.summaries, lake.failures, lake.superseded):
+            what = "does not belong to the lake; article-flows ignores it"
+            findings.append(Finding(f"{where}: {what}", is_problem=False))
         elif base[0] in "._":
-            what = "is not of the lake, and readers of Parquet pass it over; remove it"
+            what = "does not belong to the lake; Parquet readers ignore it, remove it"
             findings.append(Finding(f"{where}: {what}", is_problem=False))
         elif not base.endswith(".parquet"):
-            what = "is no part, and readers of the folder stumble over it; remove it"
+            what = "is not a Parquet part and breaks readers of this folder; remove it"
             findings.append(Finding(f"{where}: {what}"))
-        elif folder not in own:
-            findings.append(Finding(f"{where}: lies where no table has its parts; remove it"))
+        elif folder not in part_folders:
+            findings.append(Finding(f"{where}: is in a folder that belongs to no table; remove it"))
     return findings
 
 
 def verify_staging(
     lake: Lake, files: list[StoredFile], tables: list[FoundTable], stale: list[HeldLock]
 ) -> list[Finding]:
-    """What is not settled: merges, loads, journals, scratch folders, locks of the dead.
+    """Report unfinished merges and loads, journals, scratch folders and stale locks.
 
     Args:
         lake: the lake.
-        files: all that it has.
+        files: all files in it.
         tables: its enriched tables.
-        stale: locks that somebody holds who is dead.
+        stale: locks whose holders are dead.
     """
     staged = [file for file in files if file.name.startswith(f"{STAGING}/")]
     findings = [
-        *_merges(lake),
-        *_loads(lake, staged),
-        *_journals(lake, staged, tables),
-        *_scratch(lake),
-        *_unknown(lake, staged),
+        *_unfinished_merges(lake),
+        *_unfinished_loads(lake, staged),
+        *_journal_findings(lake, staged, tables),
+        *_abandoned_scratch(lake),
+        *_foreign_staging_files(lake, staged),
     ]
     for lock in stale:
         findings.append(
             Finding(
-                f"lake {lake}: the lock {lock.name} is of a run that is dead ({lock}); the next "
-                "run takes it over after a while: run again"
+                f"lake {lake}: the lock {lock.name} belongs to a dead run ({lock}); run again, "
+                "the next run takes it over after a while"
             )
         )
     return findings
 
 
-def _merges(lake: Lake) -> Iterator[Finding]:
-    """Notes of merges that have not ended."""
+def _unfinished_merges(lake: Lake) -> Iterator[Finding]:
     for file in lake.storage.list(NOTES):
-        home = file.name.removeprefix(f"{NOTES}/").rpartition("/")[0]
+        folder = file.name.removeprefix(f"{NOTES}/").rpartition("/")[0]
         where = lake.location(file.name)
         try:
-            note = next((n for n in read_notes(lake.storage, home) if n.name == file.name), None)
+            note = next((n for n in read_notes(lake.storage, folder) if n.name == file.name), None)
         except UserError:
-            yield Finding(f"{where}: the note of a merge is damaged; remove it and verify again")
+            yield Finding(f"{where}: the record of a merge is damaged; remove it and verify again")
             continue
         if note is not None:
-            kinds = {lake.articles, f"{lake.superseded}/{lake.articles}"}
-            table = "-".join(home.split("/")[-2:])
+            article_folders = {lake.articles, f"{lake.superseded}/{lake.articles}"}
+            table = "-".join(folder.split("/")[-2:])
             yield Finding(
-                f"{where}: a merge of {len(note.old):,} parts of {home} is half done (readers "
+                f"{where}: a merge of {len(note.old):,} parts of {folder} is incomplete (readers "
                 "other than article-flows may see rows twice); run again to finish it",
-                ARTICLE_PARTS if home in kinds else table,
+                ARTICLE_PARTS if folder in article_folders else table,
             )
 
 
-def _loads(lake: Lake, staged: list[StoredFile]) -> Iterator[Finding]:
+def _unfinished_loads(lake: Lake, staged: list[StoredFile]) -> Iterator[Finding]:
     for file in staged:
         if file.name.startswith(f"{LOADS}/"):
             where = lake.location(file.name)
-            yield Finding(f"{where}: a load was not finished; {_LOAD_AGAIN}", lake.articles)
+            yield Finding(f"{where}: a load is incomplete; load again to finish it", lake.articles)
 
 
-def _journals(lake: Lake, staged: list[StoredFile], tables: list[FoundTable]) -> Iterator[Finding]:
-    """Answers that wait, and journals that somebody should look at."""
+def _journal_findings(
+    lake: Lake, staged: list[StoredFile], tables: list[FoundTable]
+) -> Iterator[Finding]:
+    """Report answers waiting in journals, and damaged journals."""
     names = {table.name for table in tables}
-    home = f"{STAGING}/journals/"
+    folder = f"{STAGING}/journals/"
     for file in staged:
-        if not file.name.startswith(home):
+        if not file.name.startswith(folder):
             continue
-        names.add(file.name.removeprefix(home).partition("/")[0])
+        names.add(file.name.removeprefix(folder).partition("/")[0])
         if file.name.endswith(SET_ASIDE):
-            why = "damaged" if file.name.endswith(SET_ASIDE[1]) else "not of this version"
+            reason = "damaged" if file.name.endswith(SET_ASIDE[1]) else "incompatible"
             yield Finding(
-                f"{lake.location(file.name)}: a journal that is {why} was set aside; look at it, "
+                f"{lake.location(file.name)}: a journal was set aside as {reason}; inspect it, "
                 "then remove it"
             )
         elif file.name.endswith("/reserve"):
             yield Finding(
-                f"{lake.location(file.name)}: disk space ({file.size:,} bytes) that a killed run "
-                "had set aside; run again, or remove it",
-                file.name.removeprefix(home).partition("/")[0],
+                f"{lake.location(file.name)}: disk space ({file.size:,} bytes) reserved by a "
+                "killed run; run again, or remove it",
+                file.name.removeprefix(folder).partition("/")[0],
             )
     for name in sorted(names):
-        yield from _waiting(lake, name)
+        yield from _waiting_answers(lake, name)
 
 
-def _waiting(lake: Lake, name: str) -> Iterator[Finding]:
+def _waiting_answers(lake: Lake, name: str) -> Iterator[Finding]:
     leftovers = find_leftovers(lake.storage, name)
     if not leftovers:
         return
@@ -148,31 +146,32 @@ def _waiting(lake: Lake, name: str) -> Iterator[Finding]:
         yield Finding(str(error), name)
         return
     first = leftovers[0].name
-    more = f" and {len(leftovers) - 1:,} more journals" if len(leftovers) > 1 else ""
-    yield Finding(f"{first}{more}: {count:,} answers of a killed run wait; {_RUN_AGAIN}", name)
+    others = f" and {len(leftovers) - 1:,} more journals" if len(leftovers) > 1 else ""
+    what = f"{count:,} answers of a killed run are not in the table yet; run again to recover them"
+    yield Finding(f"{first}{others}: {what}", name)
     for leftover in leftovers:
         if leftover.end()[0] in (End.DAMAGED, End.FOREIGN):
             yield Finding(
-                f"{leftover.name}: the journal is damaged before its end; the next run takes in "
-                "what can be read and sets it aside: check the disk, then run again",
+                f"{leftover.name}: the journal is damaged before its end; check the disk, then run "
+                "again: the run recovers what is readable and sets the journal aside",
                 name,
             )
 
 
-def _scratch(lake: Lake) -> Iterator[Finding]:
-    """Folders of half-written parts whose owner has died; found without writing."""
+def _abandoned_scratch(lake: Lake) -> Iterator[Finding]:
+    """Report folders of partly written files whose process has died."""
     if lake.storage.folder is None:
         return
     for folder in sorted(ownerless(lake.storage.folder / STAGING / "parts")):
-        yield Finding(f"{folder}: half-written files of a killed run; run again: that removes it")
+        yield Finding(f"{folder}: partly written files of a killed run; run again to remove them")
 
 
-def _unknown(lake: Lake, staged: list[StoredFile]) -> Iterator[Finding]:
+def _foreign_staging_files(lake: Lake, staged: list[StoredFile]) -> Iterator[Finding]:
     known = ("locks", "journals", "parts", "merges", "loads", "superseded", "uploads", "schemas")
     for file in staged:
         path = file.name.split("/")
-        odd_journal = path[1] == "journals" and not file.name.endswith(
-            (SUFFIX, *SET_ASIDE, "/reserve")
-        )
-        if path[1] not in known or odd_journal:
-            yield Finding(f"{lake.location(file.name)}: is not of article-flows; remove it")
+        is_foreign = path[1] not in known
+        if path[1] == "journals":
+            is_foreign = not file.name.endswith((SUFFIX, *SET_ASIDE, "/reserve"))
+        if is_foreign:
+            yield Finding(f"{lake.location(file.name)}: is not a file of article-flows; remove it")

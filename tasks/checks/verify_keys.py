@@ -1,4 +1,4 @@
-"""Which rows of a lake belong together: each is there once, and each has its article."""
+"""Check the keys of rows across parts and tables: uniqueness, and references to articles."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from article_flows.tasks.checks.verify_rows import Expected, Finding, Rows, checked_rows
+from article_flows.tasks.checks.verify_rows import CheckedRows, Constraints, Finding, check_rows
 from article_flows.tasks.common.errors import StorageUnavailable
 from article_flows.tasks.lake.key_columns import read_key_batches
 from article_flows.tasks.lake.parts import Part, PartMissing
@@ -16,127 +16,147 @@ from article_flows.tasks.lake.sorted_keys import Flags, Keys, KeySet, count_flag
 
 logger = logging.getLogger(__name__)
 
-_A_COPY = "remove one of the two parts if it is a copy, else put both back from a backup"
+_DUPLICATE_REMEDY = "remove one of the two parts if it is a copy, else put both back from a backup"
 
 
 @dataclass
-class Seen:
-    """What was found in a folder, or in a table.
+class Scan:
+    """What was read from a folder or a table, and the findings.
 
     Attributes:
-        findings: what is wrong, and what is worth knowing.
-        rows, parts: how many were read.
-        whole: whether every part could be read.
+        findings: problems and notes.
+        rows: rows that were read.
+        parts: parts that were read.
+        complete: whether every part could be read.
     """
 
     findings: list[Finding] = field(default_factory=list)
     rows: int = 0
     parts: int = 0
-    whole: bool = True
+    complete: bool = True
 
-    def read(self, parts: Iterable[Part], expected: Expected) -> Iterator[Rows]:
-        """Read parts through; see `checked_rows`."""
+    def read(self, parts: Iterable[Part], constraints: Constraints) -> Iterator[CheckedRows]:
+        """Read and check parts; see `check_rows`."""
         for part in parts:
             self.parts += 1
-            before = len(self.findings)
-            for some in checked_rows(part, expected, self.findings):
-                self.rows += some.batch.num_rows
-                yield some
-            self.whole &= not any(each.unread for each in self.findings[before:])
+            earlier = len(self.findings)
+            for rows in check_rows(part, constraints, self.findings):
+                self.rows += rows.batch.num_rows
+                yield rows
+            self.complete &= not any(each.unread for each in self.findings[earlier:])
 
 
 @dataclass
-class ArticlesSeen(Seen):
-    """The articles: keys of the ``current`` ones, and of ``former`` ones that are superseded."""
+class ArticleScan(Scan):
+    """A scan of the articles.
+
+    Attributes:
+        current: keys of the current articles.
+        former: keys of superseded articles.
+    """
 
     current: KeySet = field(default_factory=KeySet)
     former: KeySet = field(default_factory=KeySet)
 
 
-class Once:
-    """The keys of a folder's rows, each of which may be there only once."""
+class UniquenessCheck:
+    """Checks that each key occurs once in a folder.
+
+    Args:
+        parts: the parts of the folder.
+
+    Attributes:
+        keys: the keys found so far.
+    """
 
     def __init__(self, parts: list[Part]) -> None:
         self.keys = KeySet()
         self._parts = parts
-        self._places: dict[str, str] = {}
+        self._first_locations: dict[str, str] = {}
 
-    def take_in(self, rows: Rows, chosen: Flags) -> Flags:
-        """Add the keys of chosen rows, and put down those that are known; which are new."""
-        new = no_row(rows)
-        new[chosen] = self.keys.add_keys(rows.keys.take(chosen))
-        if (twice := chosen & ~new).any():
-            name = rows.faults.part.name
-            if name not in self._places:
-                self._places[name] = self._first_place(rows.keys.take(twice))
+    def add(self, rows: CheckedRows, selected: Flags) -> Flags:
+        """Add the keys of selected rows and report duplicates; return which rows are new."""
+        new = all_false(rows)
+        new[selected] = self.keys.add_keys(rows.keys.take(selected))
+        if (duplicate := selected & ~new).any():
+            part = rows.faults.part.name
+            if part not in self._first_locations:
+                self._first_locations[part] = self._first_location(rows.keys.take(duplicate))
             what = "the table has the same article_id and content_hash twice"
-            rows.blame(twice, f"{what}, first in {self._places[name]}", _A_COPY)
+            where = f"first in {self._first_locations[part]}"
+            rows.report(duplicate, f"{what}, {where}", _DUPLICATE_REMEDY)
         return new
 
-    def _first_place(self, keys: Keys) -> str:
-        """Where the first of some keys is for the first time; reads on to there."""
-        wanted = KeySet()
-        wanted.add_keys(keys.take(np.arange(1)))
+    def _first_location(self, keys: Keys) -> str:
+        """Return where the first of the keys occurs first, by reading the parts again."""
+        searched = KeySet()
+        searched.add_keys(keys.take(np.arange(1)))
         for part in self._parts:
             try:
-                for stretch in read_key_batches(part):
-                    hits = wanted.contains_keys(stretch.keys)
+                for key_batch in read_key_batches(part):
+                    hits = searched.contains_keys(key_batch.keys)
                     if hits.any():
-                        return f"row {stretch.first + int(np.argmax(hits)) + 1:,} of {part}"
+                        return f"row {key_batch.first + int(np.argmax(hits)) + 1:,} of {part}"
             except (PartMissing, StorageUnavailable):
                 raise
             except Exception:
-                logger.debug("%s", part, exc_info=True)  # what is wrong with it has its own line
-        return "a part that cannot be read to there"
+                # A damaged part has a finding of its own.
+                logger.debug("cannot read %s", part, exc_info=True)
+        return "a part that cannot be read"
 
 
-class Belongs:
-    """Whether rows of an enriched table are of an article that is current, or was."""
+class ReferenceCheck:
+    """Checks that rows of an enriched table belong to an article.
 
-    def __init__(self, lock: str, articles: ArticlesSeen) -> None:
+    Args:
+        lock: name of the table's lock.
+        articles: the scan of the articles.
+    """
+
+    def __init__(self, lock: str, articles: ArticleScan) -> None:
         self._articles = articles
         self._lock = lock
-        self._former: dict[str, int] = {}
+        self._superseded: dict[str, int] = {}
 
-    def check(self, rows: Rows, kind: str) -> Flags:
-        """Which rows are of a current article; put down those that are of none at all."""
+    def check(self, rows: CheckedRows, kind: str) -> Flags:
+        """Return which rows belong to a current article; report those without any article."""
         current = self._articles.current.contains_keys(rows.keys)
         if current.all():
             return current
         former = ~current & self._articles.former.contains_keys(rows.keys)
-        self._former[kind] = self._former.get(kind, 0) + count_flags(former)
-        if self._articles.whole:
-            rows.blame(
+        self._superseded[kind] = self._superseded.get(kind, 0) + count_flags(former)
+        if self._articles.complete:
+            rows.report(
                 ~current & ~former,
                 "its article is not in the lake",
-                "put the articles' part back from a backup or load its source again; else the next "
-                "run takes the row out",
+                "put the articles' part back from a backup or load its source again, else the next "
+                "run removes the row",
                 self._lock,
             )
         return current
 
-    def notes(self, where: str) -> list[Finding]:
-        """What is superseded and waits for the next run."""
+    def notes(self, location: str) -> list[Finding]:
+        """Return notes on rows of superseded articles, and on a check that was skipped."""
         notes = [
             Finding(
-                f"{where}: {kind} for articles that were changed or removed since: {count:,}; the "
-                "next run takes them out",
+                f"{location}: {kind} for articles that were changed or removed since: {count:,}; "
+                "the next run moves them to superseded/",
                 is_problem=False,
             )
-            for kind, count in self._former.items()
+            for kind, count in self._superseded.items()
             if count
         ]
-        if not self._articles.whole:
+        if not self._articles.complete:
             notes.append(
                 Finding(
-                    f"{where}: not checked whether every row has its article, since not all "
-                    "articles can be read; mend those first",
+                    f"{location}: not checked whether every row has its article, because some "
+                    "articles cannot be read; repair those first",
                     is_problem=False,
                 )
             )
         return notes
 
 
-def no_row(rows: Rows) -> Flags:
-    """Flags that are false for every row."""
+def all_false(rows: CheckedRows) -> Flags:
+    """Return a mask that selects no row."""
     return np.zeros(rows.batch.num_rows, np.bool_)

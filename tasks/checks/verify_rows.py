@@ -1,4 +1,4 @@
-"""Rows of one part against what they must be: schema, required fields, hashes, every page."""
+"""Check the rows of one part: page checksums, schema, required values and content hashes."""
 
 from __future__ import annotations
 
@@ -17,40 +17,41 @@ from article_flows.tasks.lake.key_columns import id_tags, row_keys, text_keys
 from article_flows.tasks.lake.parts import Part, PartMissing
 from article_flows.tasks.lake.sorted_keys import Flags, Keys
 
-_ROWS_AT_ONCE = 1_024
-"""Rows that are in memory at once, with their text."""
+_BATCH_ROWS = 1_024
+"""Rows to hold in memory, with their text."""
 
-_HASH = "^[0-9a-fA-F]{32}$"
+_HASH_PATTERN = "^[0-9a-fA-F]{32}$"
 _NO_HASH = "0" * 32
 
 
 class Finding(NamedTuple):
-    """Something about a lake, in one line that names file, row and remedy.
+    """A problem or a note, in one line.
 
     Attributes:
-        lock: a run that holds this lock explains it, and it is no problem then.
-        is_problem: the lake is not as it should be; else only worth knowing.
-        unread: rows of a part could not be looked at, and so were not.
+        message: names the file, the row, what is wrong and the remedy.
+        lock: while a run holds this lock, the finding is expected and not a problem.
+        is_problem: False for a note.
+        unread: whether rows of a part could not be read.
     """
 
-    line: str
+    message: str
     lock: str = ""
     is_problem: bool = True
     unread: bool = False
 
 
 @dataclass(frozen=True)
-class Expected:
-    """What the rows of a folder must be.
+class Constraints:
+    """What must be true of all rows in a folder.
 
     Attributes:
-        schema: of every part.
-        required: columns without a null.
-        remedy: what to do about a row that is not so.
-        constants: columns that have one value in every row.
-        choices: columns of strings, and the values that these may have.
-        lists: columns of lists, whose elements are no nulls either.
-        hashed: whether content_hash is that of the row's title and body.
+        schema: schema of every part.
+        required: columns without nulls.
+        remedy: what to do about a row that violates a constraint.
+        constants: columns with the same value in every row.
+        choices: string columns and their permitted values.
+        lists: list columns whose elements must not be null.
+        hashed: whether ``content_hash`` must be the hash of title and body.
     """
 
     schema: pa.Schema
@@ -62,151 +63,169 @@ class Expected:
     hashed: bool = False
 
 
-class Rows(NamedTuple):
-    """Some rows of a part, their keys, and where to put down what is wrong with some of them."""
+class CheckedRows(NamedTuple):
+    """Some rows of a part with their keys, and the collector for their faults."""
 
     batch: pa.RecordBatch
     keys: Keys
     faults: RowFaults
 
-    def blame(self, flags: Flags, what: str, remedy: str, lock: str = "") -> None:
-        """Put down a fault of the rows that are flagged."""
-        self.faults.add(self.batch, flags, what, remedy, lock)
+    def report(self, rows: Flags, what: str, remedy: str, lock: str = "") -> None:
+        """Report a fault of the selected rows."""
+        self.faults.add(self.batch, rows, what, remedy, lock)
+
+
+class _Fault(NamedTuple):
+    what: str
+    remedy: str
+    lock: str
 
 
 class RowFaults:
-    """What is wrong with the rows of one part: a line for each kind, however many rows have it."""
+    """Collects the faults in a part: one finding per kind, with the first row and a count.
+
+    Attributes:
+        first_row: number of the first row of the current batch, from 1.
+    """
 
     def __init__(self, part: Part) -> None:
-        self.first = 1
         self.part = part
-        # How many rows have it, and the first one's number and id.
-        self._found: dict[tuple[str, str, str], tuple[int, int, str]] = {}
+        self.first_row = 1
+        # The number of rows, and number and id of the first one.
+        self._rows: dict[_Fault, tuple[int, int, str]] = {}
 
     def add(
-        self, batch: pa.RecordBatch, flags: Flags, what: str, remedy: str, lock: str = ""
+        self, batch: pa.RecordBatch, rows: Flags, what: str, remedy: str, lock: str = ""
     ) -> None:
-        """Put down a fault of the flagged rows of a batch that begins with row ``first``."""
-        bad = np.flatnonzero(flags)
-        if not len(bad):
+        """Add a fault of the selected rows of the current batch."""
+        indices = np.flatnonzero(rows)
+        if not len(indices):
             return
-        new = (0, self.first + int(bad[0]), _shown_id(batch, int(bad[0])))
-        total, row, article_id = self._found.get((what, remedy, lock), new)
-        self._found[what, remedy, lock] = total + len(bad), row, article_id
+        fault, first = _Fault(what, remedy, lock), int(indices[0])
+        new = (0, self.first_row + first, _article_id(batch, first))
+        count, row, article_id = self._rows.get(fault, new)
+        self._rows[fault] = count + len(indices), row, article_id
 
     def findings(self) -> Iterator[Finding]:
-        """The lines."""
-        for (what, remedy, lock), (total, row, article_id) in self._found.items():
-            more = f", and {total - 1:,} more rows" if total > 1 else ""
-            yield Finding(f"{self.part}: row {row:,}{article_id}: {what}{more}; {remedy}", lock)
+        """Yield a finding for each kind of fault."""
+        for fault, (count, row, article_id) in self._rows.items():
+            others = f", and {count - 1:,} more rows" if count > 1 else ""
+            where = f"{self.part}: row {row:,}{article_id}"
+            yield Finding(f"{where}: {fault.what}{others}; {fault.remedy}", fault.lock)
 
 
-def checked_rows(part: Part, expected: Expected, findings: list[Finding]) -> Iterator[Rows]:
-    """Read a part through, every page of it, and put down what is wrong with it.
+def check_rows(
+    part: Part, constraints: Constraints, findings: list[Finding]
+) -> Iterator[CheckedRows]:
+    """Read all pages of a part, check its rows, and add what is wrong to `findings`.
 
-    Rows come with their keys, but for those of rejects, which have none and do not come. A part
-    that cannot be read ends the iteration, and so does one of another schema.
+    Yields:
+        Rows with their keys, unless the table has none (rejects). Ends early if the part cannot be
+        read or has another schema.
 
     Raises:
-        PartMissing: it was merged meanwhile.
-        StorageUnavailable: the storage does not answer.
+        PartMissing: the part was merged meanwhile.
+        StorageUnavailable: the storage does not respond.
     """
     faults = RowFaults(part)
-    as_it_must_be = False
+    is_schema_valid = False
     batches = _batches(part, findings)
     for schema, batch in batches:
-        # The next run upgrades a table, the next load the articles: until then nothing is wrong.
-        as_it_must_be = as_it_must_be or is_earlier(schema, expected.schema, expected.required)
-        if not as_it_must_be:
-            findings.append(_other_schema(part, schema, expected))
+        # An earlier schema is valid: the next run upgrades the part.
+        is_schema_valid = is_schema_valid or is_earlier(
+            schema, constraints.schema, constraints.required
+        )
+        if not is_schema_valid:
+            findings.append(_schema_mismatch(part, schema, constraints))
             for _ in batches:
-                pass  # to its last page all the same
+                pass  # check the remaining pages
             return
-        _check(batch, expected, faults)
+        _check(batch, constraints, faults)
         if "content_hash" in batch.schema.names:
-            yield Rows(batch, _keys(batch, faults, expected.remedy), faults)
-        faults.first += batch.num_rows
+            yield CheckedRows(batch, _keys(batch, faults, constraints.remedy), faults)
+        faults.first_row += batch.num_rows
     findings.extend(faults.findings())
 
 
 def _batches(part: Part, findings: list[Finding]) -> Iterator[tuple[pa.Schema, pa.RecordBatch]]:
-    """All rows, each batch seen to be valid; what stops the reading is put down."""
+    """Yield all rows in validated batches; add a finding if they cannot be read."""
 
-    def unread(what: str) -> None:
+    def add_finding(what: str) -> None:
         remedy = "put it back from a backup, or remove it and run again"
         findings.append(Finding(f"{part}: {what}; {remedy}", unread=True))
 
     if not part.size:
-        unread("is empty, 0 bytes")
+        add_finding("is empty (0 bytes)")
         return
     count = 0
     try:
         with part.open() as file:
-            for batch in file.iter_batches(_ROWS_AT_ONCE):
+            for batch in file.iter_batches(_BATCH_ROWS):
                 batch.validate(full=True)
                 count += batch.num_rows
                 yield file.schema, batch
             if not count:
                 yield file.schema, pa.RecordBatch.from_pylist([], schema=file.schema)
-            told = file.num_rows
+            footer_count = file.num_rows
     except (PartMissing, StorageUnavailable):
         raise
     except UserError as error:
         findings.append(Finding(str(error), unread=True))
     except Exception as error:
-        # A damaged footer or text that is no UTF-8 comes as whatever Arrow makes of it.
+        # Arrow raises many types of exceptions for damaged footers and invalid UTF-8.
         reason = " ".join(str(error).split())[:300] or type(error).__name__
-        unread(f"the part is damaged ({reason})")
+        add_finding(f"the part is damaged ({reason})")
     else:
-        if told != count:
-            unread(f"says that it has {told:,} rows, and has {count:,}")
+        if footer_count != count:
+            add_finding(f"has {count:,} rows, but {footer_count:,} according to its footer")
 
 
-def _other_schema(part: Part, schema: pa.Schema, expected: Expected) -> Finding:
-    """The first column that is not as it must be."""
-    there = {field.name: field.type for field in schema}
-    wanted = {field.name: field.type for field in expected.schema}
-    for name in dict.fromkeys([*wanted, *there]):
-        if name not in there:
+def _schema_mismatch(part: Part, schema: pa.Schema, constraints: Constraints) -> Finding:
+    """Return a finding on the first column that differs."""
+    actual = {field.name: field.type for field in schema}
+    expected = {field.name: field.type for field in constraints.schema}
+    for name in dict.fromkeys([*expected, *actual]):
+        if name not in actual:
             what = f"has no column {name}"
-        elif name not in wanted:
-            what = f"has a column {name} that the table has not"
-        elif there[name] != wanted[name]:
-            what = f"column {name} is of type {there[name]}, not {wanted[name]}"
+        elif name not in expected:
+            what = f"has an unexpected column {name}"
+        elif actual[name] != expected[name]:
+            what = f"column {name} is of type {actual[name]}, not {expected[name]}"
         else:
             continue
         break
     else:
-        what = "has its columns in another order, or some of them twice or not nullable"
-    return Finding(f"{part}: {what}; {expected.remedy}", unread=True)
+        what = "has columns in another order, duplicate columns, or columns that are not nullable"
+    return Finding(f"{part}: {what}; {constraints.remedy}", unread=True)
 
 
-def _check(batch: pa.RecordBatch, expected: Expected, faults: RowFaults) -> None:
-    for name in expected.required:
+def _check(batch: pa.RecordBatch, constraints: Constraints, faults: RowFaults) -> None:
+    remedy = constraints.remedy
+    for name in constraints.required:
         if batch[name].null_count:
-            faults.add(batch, _flags(batch[name].is_null()), f"{name} is null", expected.remedy)
-    for name, value in expected.constants.items():
-        other = _flags(pc.fill_null(pc.not_equal(batch[name], value), False))
-        faults.add(batch, other, f"{name} is not {value}, the table's", expected.remedy)
-    for name, values in expected.choices.items():
-        known = pc.is_in(batch[name], pa.array([*values, None], pa.string()))
-        faults.add(batch, ~_flags(known), f"{name} is none of the recipe's values", expected.remedy)
-    for name in expected.lists:
+            faults.add(batch, _mask(batch[name].is_null()), f"{name} is null", remedy)
+    for name, value in constraints.constants.items():
+        differs = _mask(pc.fill_null(pc.not_equal(batch[name], value), False))
+        faults.add(batch, differs, f"{name} is not {value}, the table's value", remedy)
+    for name, values in constraints.choices.items():
+        is_choice = pc.is_in(batch[name], pa.array([*values, None], pa.string()))
+        faults.add(batch, ~_mask(is_choice), f"{name} is not one of the recipe's values", remedy)
+    for name in constraints.lists:
         if pc.list_flatten(batch[name]).null_count:
-            holes = np.array([row is not None and None in row for row in batch[name].to_pylist()])
-            faults.add(batch, holes, f"{name} has a null in its list", expected.remedy)
-    if expected.hashed:
+            nulls = np.array([row is not None and None in row for row in batch[name].to_pylist()])
+            faults.add(batch, nulls, f"{name} has a null in its list", remedy)
+    if constraints.hashed:
         what = "content_hash is not the hash of its title and body"
-        faults.add(batch, _wrong_hashes(batch), what, expected.remedy)
+        faults.add(batch, _wrong_hashes(batch), what, remedy)
 
 
 def _wrong_hashes(batch: pa.RecordBatch) -> Flags:
-    """Which rows have a hash that is not that of their text; a null is another matter."""
+    """Return which rows have a hash that does not match their text; nulls are checked elsewhere."""
     columns = (batch[name].to_pylist() for name in ("title", "body", "content_hash"))
     return np.fromiter(
         (
-            body is not None and told is not None and content_hash(title, body) != told
-            for title, body, told in zip(*columns, strict=True)
+            body is not None and stored is not None and content_hash(title, body) != stored
+            for title, body, stored in zip(*columns, strict=True)
         ),
         np.bool_,
         batch.num_rows,
@@ -214,21 +233,21 @@ def _wrong_hashes(batch: pa.RecordBatch) -> Flags:
 
 
 def _keys(batch: pa.RecordBatch, faults: RowFaults, remedy: str) -> Keys:
-    """The keys of rows; of those whose hash is none, one that no text has."""
+    """Return the keys of rows; rows with an invalid hash get a key that no text has."""
     hashes = batch["content_hash"]
-    good = pc.fill_null(pc.match_substring_regex(hashes, _HASH), False)
-    if (bad := ~_flags(good)).any():
-        faults.add(batch, bad, "content_hash is not 32 hex digits", remedy)
-        hashes = pc.if_else(good, hashes, _NO_HASH)
+    valid = pc.fill_null(pc.match_substring_regex(hashes, _HASH_PATTERN), False)
+    if (invalid := ~_mask(valid)).any():
+        faults.add(batch, invalid, "content_hash is not 32 hex digits", remedy)
+        hashes = pc.if_else(valid, hashes, _NO_HASH)
     return row_keys(text_keys(hashes), id_tags(batch["article_id"]))
 
 
-def _flags(values: pa.Array) -> Flags:
-    flags: Flags = values.to_numpy(zero_copy_only=False).astype(np.bool_)
-    return flags
+def _mask(values: pa.Array) -> Flags:
+    mask: Flags = values.to_numpy(zero_copy_only=False).astype(np.bool_)
+    return mask
 
 
-def _shown_id(batch: pa.RecordBatch, row: int) -> str:
+def _article_id(batch: pa.RecordBatch, row: int) -> str:
     if "article_id" not in batch.schema.names:
         return ""
     return f" (article {batch['article_id'][row].as_py()!r:.80})"

@@ -1,11 +1,17 @@
-"""The tables of a lake against each other: what each has, once, and what belongs to what."""
+"""Check the tables of a lake: articles, rejects, and enriched tables with their failures."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from article_flows.tasks.checks.verify_keys import ArticlesSeen, Belongs, Once, Seen, no_row
-from article_flows.tasks.checks.verify_rows import Expected, Rows
+from article_flows.tasks.checks.verify_keys import (
+    ArticleScan,
+    ReferenceCheck,
+    Scan,
+    UniquenessCheck,
+    all_false,
+)
+from article_flows.tasks.checks.verify_rows import CheckedRows, Constraints
 from article_flows.tasks.common.article_schema import ARTICLES_SCHEMA
 from article_flows.tasks.common.errors import UserError
 from article_flows.tasks.enriched.discovery import FoundTable
@@ -17,96 +23,116 @@ from article_flows.tasks.lake.sorted_keys import KeySet, count_flags
 from article_flows.tasks.lake.superseded import LIST_SCHEMA, LISTS, Superseded
 
 _RELOAD = "put the part back from a backup, or remove it and load its sources again"
-_REASK = "put the part back from a backup, or remove it and run again: its rows are asked again"
-_NEXT_RUN = "run again: the next run takes it out"
+_RERUN = "put the part back from a backup, or remove it and run again to get new answers"
+_NEXT_RUN = "run again: the next run removes it"
 
-_ARTICLES = Expected(
+_ARTICLE_CONSTRAINTS = Constraints(
     ARTICLES_SCHEMA, ("article_id", "body", "content_hash", "source"), _RELOAD, hashed=True
 )
-_REJECTS = Expected(REJECTS_SCHEMA, ("source", "row", "reason", "rejected_at"), _RELOAD)
-_LIST = Expected(
+_REJECT_CONSTRAINTS = Constraints(
+    REJECTS_SCHEMA, ("source", "row", "reason", "rejected_at"), _RELOAD
+)
+_TOMBSTONE_CONSTRAINTS = Constraints(
     LIST_SCHEMA,
     ("part", "article_id", "content_hash"),
-    "remove the list and load again the sources that changed",
+    "remove the file and load the changed sources again",
 )
-_FACTS = (
+_REQUIRED_OF_ANSWERS = (
     "recipe recipe_hash prompt_tokens cached_tokens completion_tokens attempts answered_at "
     "flow_run_id"
 ).split()
-_FAILURE_FACTS = (
+_REQUIRED_OF_FAILURES = (
     "article_id content_hash error_class attempts prompt_tokens completion_tokens model recipe "
     "recipe_hash failed_at flow_run_id"
 ).split()
 
 
 @dataclass
-class TableSeen(Seen):
-    """An enriched table: current articles that are ``answered``, and that ``failed``."""
+class TableScan(Scan):
+    """A scan of an enriched table.
+
+    Attributes:
+        answered: current articles that have an answer.
+        failed: current articles that failed.
+    """
 
     answered: int = 0
     failed: int = 0
 
 
-def verify_articles(lake: Lake) -> ArticlesSeen:
-    """Check the articles and the superseded ones; takes 16 bytes a row.
+def verify_articles(lake: Lake) -> ArticleScan:
+    """Check current and superseded articles, with 16 bytes of memory per row.
 
     Raises:
         PartMissing: parts were merged meanwhile.
     """
-    seen = ArticlesSeen()
-    superseded = _superseded(lake, seen)
-    for rows in seen.read(parts_of(lake, f"{lake.superseded}/{lake.articles}"), _ARTICLES):
-        seen.former.add_keys(rows.keys)
-    seen.rows = 0
+    scan = ArticleScan()
+    superseded = _superseded(lake, scan)
+    for rows in scan.read(
+        parts_of(lake, f"{lake.superseded}/{lake.articles}"), _ARTICLE_CONSTRAINTS
+    ):
+        scan.former.add_keys(rows.keys)
+    scan.rows = 0
     parts = parts_of(lake, lake.articles)
-    once = Once(parts)
-    for rows in seen.read(parts, _ARTICLES):
+    uniqueness = UniquenessCheck(parts)
+    for rows in scan.read(parts, _ARTICLE_CONSTRAINTS):
         part = rows.faults.part.name
-        gone = no_row(rows) if superseded is None else superseded.among(part, rows.keys)
-        seen.former.add_keys(rows.keys.take(gone))
-        once.take_in(rows, ~gone)
-    seen.current = once.keys
-    return seen
+        former = all_false(rows) if superseded is None else superseded.among(part, rows.keys)
+        scan.former.add_keys(rows.keys.take(former))
+        uniqueness.add(rows, ~former)
+    scan.current = uniqueness.keys
+    return scan
 
 
-def verify_rejects(lake: Lake) -> Seen:
-    """Check the rejects; raises PartMissing."""
-    seen = Seen()
-    for _ in seen.read(parts_of(lake, lake.rejects), _REJECTS):
-        pass
-    return seen
+def verify_rejects(lake: Lake) -> Scan:
+    """Check the rejected rows.
 
-
-def verify_table(found: FoundTable, lake: Lake, articles: ArticlesSeen) -> TableSeen:
-    """Check an enriched table, its failures, and what is superseded of both.
-
-    Takes 16 bytes a row beside those of the articles. Raises PartMissing.
+    Raises:
+        PartMissing: parts were merged meanwhile.
     """
-    seen = TableSeen()
+    scan = Scan()
+    for _ in scan.read(parts_of(lake, lake.rejects), _REJECT_CONSTRAINTS):
+        pass
+    return scan
+
+
+def verify_table(found: FoundTable, lake: Lake, articles: ArticleScan) -> TableScan:
+    """Check an enriched table, its failures and its superseded rows.
+
+    Needs 16 bytes of memory per row, besides those of the articles.
+
+    Raises:
+        PartMissing: parts were merged meanwhile.
+    """
+    scan = TableScan()
     if found.table is None:
-        return seen
-    answers, failures = _expected_answers(found.table), _expected_failures(found.table)
-    belongs = Belongs(found.name, articles)
+        return scan
+    answers, failures = _answer_constraints(found.table), _failure_constraints(found.table)
+    references = ReferenceCheck(found.name, articles)
     parts = parts_of(lake, found.folders[0])
-    once = Once(parts)
-    for rows in seen.read(parts, answers):
-        new = once.take_in(rows, ~no_row(rows))
-        seen.answered += count_flags(new & belongs.check(rows, "answers"))
-    total, failed = seen.rows, KeySet()
-    for rows in seen.read(parts_of(lake, found.folders[1]), failures):
-        seen.failed += _count_failed(rows, failed, once.keys, belongs, found.name)
-    # Among old answers are those whose article left before they came: without its columns.
-    old = replace(answers, required=("content_hash", *found.table.recipe.fields, *_FACTS))
-    for folder, expected in ((found.folders[2], old), (found.folders[3], failures)):
-        for _ in seen.read(parts_of(lake, folder), expected):
+    uniqueness = UniquenessCheck(parts)
+    for rows in scan.read(parts, answers):
+        new = uniqueness.add(rows, ~all_false(rows))
+        scan.answered += count_flags(new & references.check(rows, "answers"))
+    answer_rows, failed = scan.rows, KeySet()
+    for rows in scan.read(parts_of(lake, found.folders[1]), failures):
+        scan.failed += _count_failed(rows, failed, uniqueness.keys, references, found.name)
+    # Superseded answers whose article was removed before they arrived lack the article's columns.
+    required = ("content_hash", *found.table.recipe.fields, *_REQUIRED_OF_ANSWERS)
+    superseded_answers = replace(answers, required=required)
+    for folder, constraints in (
+        (found.folders[2], superseded_answers),
+        (found.folders[3], failures),
+    ):
+        for _ in scan.read(parts_of(lake, folder), constraints):
             pass
-    seen.rows = total
-    seen.findings += belongs.notes(lake.location(found.folders[0]))
-    return seen
+    scan.rows = answer_rows
+    scan.findings += references.notes(lake.location(found.folders[0]))
+    return scan
 
 
 def parts_of(lake: Lake, folder: str) -> list[Part]:
-    """The parts of a folder, also where the note of a merge cannot be read."""
+    """Return the parts of a folder, even if the record of a merge is damaged."""
     try:
         return lake.parts(folder)
     except UserError:
@@ -114,31 +140,33 @@ def parts_of(lake: Lake, folder: str) -> list[Part]:
         return [Part(lake.storage, *file) for file in files]
 
 
-def _count_failed(rows: Rows, failed: KeySet, answered: KeySet, belongs: Belongs, lock: str) -> int:
-    """Check rows of failures; gives how many of their articles have just failed."""
+def _count_failed(
+    rows: CheckedRows, failed: KeySet, answered: KeySet, references: ReferenceCheck, lock: str
+) -> int:
+    """Check rows of failures; return the number of articles that have failed and are current."""
     has_answer = answered.contains_keys(rows.keys)
-    rows.blame(has_answer, "the article has its answer by now", _NEXT_RUN, lock)
+    rows.report(has_answer, "the article has an answer now", _NEXT_RUN, lock)
     new = failed.add_keys(rows.keys)
-    rows.blame(~new & ~has_answer, "the article has failed again since", _NEXT_RUN, lock)
-    return count_flags(new & ~has_answer & belongs.check(rows, "failures"))
+    rows.report(~new & ~has_answer, "the article has failed again since", _NEXT_RUN, lock)
+    return count_flags(new & ~has_answer & references.check(rows, "failures"))
 
 
-def _superseded(lake: Lake, seen: Seen) -> Superseded | None:
-    """The rows that are listed as superseded; None if a list is damaged."""
-    lists = Seen()
+def _superseded(lake: Lake, articles: ArticleScan) -> Superseded | None:
+    """Return the rows that are listed as superseded; None if a list is damaged."""
+    scan = Scan()
     parts = [Part(lake.storage, *file) for file in lake.storage.list(LISTS)]
-    for _ in lists.read(parts, _LIST):
+    for _ in scan.read(parts, _TOMBSTONE_CONSTRAINTS):
         pass
-    seen.findings += lists.findings
-    return Superseded(lake) if lists.whole else None
+    articles.findings += scan.findings
+    return Superseded(lake) if scan.complete else None
 
 
-def _expected_answers(table: EnrichedTable) -> Expected:
+def _answer_constraints(table: EnrichedTable) -> Constraints:
     fields = table.recipe.fields
-    return Expected(
+    return Constraints(
         schema=table.schema,
-        required=("article_id", "body", "content_hash", "source", *fields, *_FACTS),
-        remedy=_REASK,
+        required=("article_id", "body", "content_hash", "source", *fields, *_REQUIRED_OF_ANSWERS),
+        remedy=_RERUN,
         constants={"recipe": table.recipe.name, "recipe_hash": table.recipe_hash},
         choices={name: each.values for name, each in fields.items() if each.values},
         lists=tuple(name for name, each in fields.items() if each.type == "list"),
@@ -146,10 +174,10 @@ def _expected_answers(table: EnrichedTable) -> Expected:
     )
 
 
-def _expected_failures(table: EnrichedTable) -> Expected:
+def _failure_constraints(table: EnrichedTable) -> Constraints:
     constants = {
         "recipe": table.recipe.name,
         "recipe_hash": table.recipe_hash,
         "model": table.model,
     }
-    return Expected(FAILURE_SCHEMA, tuple(_FAILURE_FACTS), _REASK, constants)
+    return Constraints(FAILURE_SCHEMA, tuple(_REQUIRED_OF_FAILURES), _RERUN, constants)

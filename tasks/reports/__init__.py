@@ -1,1 +1,1 @@
-"""What a run says: Markdown, tables, one line of JSON."""
+"""Reports of runs as Markdown and JSON."""

@@ -1,6 +1,7 @@
-"""Reports as Markdown: the same text is the artifact in Prefect's UI and the end of a terminal run.
+"""The Markdown report of a summarize run, and the building blocks of all Markdown reports.
 
-Text from articles and answers is escaped: it must not draw tables, links or images of its own.
+The same text is the artifact in Prefect's UI and the output of a terminal run. Text from articles
+and answers is escaped, so that it cannot add tables, links or images to a report.
 """
 
 from __future__ import annotations
@@ -12,24 +13,24 @@ from typing import Any
 from article_flows.tasks.common.text_safety import clock, printable
 from article_flows.tasks.summarize.report import SummarizeReport
 
-# The last two keep bare addresses from becoming links, as GitHub's Markdown makes them.
+# The last two alternatives prevent GitHub's Markdown from linking bare addresses.
 _SPECIAL = re.compile(r"[\\`*_{}\[\]<>|#!~&@]|:(?=//)|(?<=www)\.", re.IGNORECASE)
-# At the start of a line: lists, rules, underlined headings.
+# Characters that start a list, a rule or an underlined heading at the beginning of a line.
 _LEADING = re.compile(r"^(?=[-+=])|^\d+(?=[.)](?:\s|$))")
-_EXCERPT = 240
-_ANSWER_SHOWN = 2_000
+_BODY_EXCERPT_CHARS = 240
+_ANSWER_EXCERPT_CHARS = 2_000
 
 
 def summarize_markdown(report: SummarizeReport) -> str:
-    """What was asked, what came back, what it cost and where it is."""
+    """Return the report of a summarize run: counts, tokens, cost, tables and sample answers."""
     lines = [f"## {escaped(report.recipe)} by {escaped(report.endpoint)}", ""]
     if report.stopped:
         lines += [f"**Stopped:** {escaped(report.stopped)}", ""]
     elif not report.articles:
-        lines += ["The lake has no articles yet: load some with ingest-articles.", ""]
+        lines += ["The lake has no articles yet; load some with the ingest-articles flow.", ""]
     elif report.reused == report.articles:
-        lines += [f"Nothing to do: all {report.articles:,} articles are answered already.", ""]
-    lines += table(["what", "how much"], _facts(report))
+        lines += [f"Nothing to do: all {report.articles:,} articles already have an answer.", ""]
+    lines += table(["metric", "value"], _metrics(report))
     lines += ["", f"Table: {code(report.table)}"]
     if report.failures_total:
         lines += ["", f"Failures: {code(report.failures)}"]
@@ -39,13 +40,18 @@ def summarize_markdown(report: SummarizeReport) -> str:
 
 
 def escaped(text: object) -> str:
-    """Text on one line that Markdown shows as it is."""
+    r"""Return text on one line, escaped so that Markdown shows it unchanged.
+
+    Example:
+        >>> print(escaped("[link](http://example.org)"))
+        \[link\](http\://example.org)
+    """
     shown = _SPECIAL.sub(r"\\\g<0>", printable(str(text)))
     return _LEADING.sub(r"\g<0>\\", shown)
 
 
 def code(text: str) -> str:
-    """Text on one line in backticks; those that it holds itself do not end them."""
+    """Return text on one line as a code span, whose fence is longer than any backticks in it."""
     text = printable(text)
     if "`" not in text:
         return f"`{text}`"
@@ -53,44 +59,57 @@ def code(text: str) -> str:
     return f"{fence} {text} {fence}"
 
 
-def dollars(amount: float | None) -> str:
-    """US dollars, with cents of cents where they matter."""
+def table(header: list[str], rows: Iterable[list[str]]) -> list[str]:
+    """Return the lines of a table with escaped cells."""
+    return [
+        f"| {' | '.join(header)} |",
+        f"|{'---|' * len(header)}",
+        *(f"| {' | '.join(escaped(cell) for cell in row)} |" for row in rows),
+    ]
+
+
+def format_usd(amount: float | None) -> str:
+    """Return US dollars as text, with four decimals below 100.
+
+    Example:
+        >>> format_usd(0.00012), format_usd(1234.5)
+        ('$0.0001', '$1,234.50')
+    """
     if amount is None:
-        return "unknown price (give --price-in and --price-out)"
+        return "unknown price (set --price-in and --price-out)"
     return f"${amount:,.2f}" if amount >= 100 or amount == 0 else f"${amount:,.4f}"
 
 
-def _facts(report: SummarizeReport) -> list[list[str]]:
-    facts = [
-        ["articles", f"{report.articles:,}"],
-        ["answered now", f"{report.answered:,}"],
-        ["reused, not paid again", f"{report.reused:,}"],
-        ["failed", _counted(report.failed)],
-        ["left to do", f"{report.left:,}"],
-        ["asked", f"{report.calls:,} articles, {report.attempts:,} requests{_hedges(report)}"],
-    ]
-    if report.errors:
-        facts.append(["requests that failed", _counted(report.errors)])
-    usage = report.usage
-    return [
-        *facts,
-        ["tokens", f"{usage.prompt:,} in ({usage.cached:,} cached), {usage.completion:,} out"],
-        ["cost", dollars(report.cost_usd)],
-        ["speed", f"{report.articles_per_second:,.1f} articles/s" if report.answered else "–"],
-        ["time", ", ".join(f"{name} {clock_fine(s)}" for name, s in report.seconds.items())],
-    ]
-
-
-def _hedges(report: SummarizeReport) -> str:
-    return f", {report.hedges:,} of them second copies of slow ones" if report.hedges else ""
-
-
-def clock_fine(seconds: float) -> str:
-    """Seconds for people, with tenths below ten seconds."""
+def format_seconds(seconds: float) -> str:
+    """Return a duration as text, with tenths of a second below ten seconds."""
     return f"{seconds:.1f} s" if seconds < 10 else clock(seconds)
 
 
-def _counted(counts: Mapping[str, int]) -> str:
+def _metrics(report: SummarizeReport) -> list[list[str]]:
+    hedges = f", {report.hedges:,} of them hedges" if report.hedges else ""
+    metrics = [
+        ["articles", f"{report.articles:,}"],
+        ["answered in this run", f"{report.answered:,}"],
+        ["reused at no cost", f"{report.reused:,}"],
+        ["failed", _total_by_class(report.failed)],
+        ["remaining", f"{report.left:,}"],
+        ["requests", f"{report.attempts:,} for {report.calls:,} articles{hedges}"],
+    ]
+    if report.errors:
+        metrics.append(["failed requests", _total_by_class(report.errors)])
+    usage = report.usage
+    tokens = f"{usage.prompt:,} prompt ({usage.cached:,} cached), {usage.completion:,} completion"
+    durations = (f"{name} {format_seconds(s)}" for name, s in report.seconds.items())
+    return [
+        *metrics,
+        ["tokens", tokens],
+        ["cost", format_usd(report.cost_usd)],
+        ["throughput", f"{report.articles_per_second:,.1f} articles/s" if report.answered else "–"],
+        ["time", ", ".join(durations)],
+    ]
+
+
+def _total_by_class(counts: Mapping[str, int]) -> str:
     total = f"{sum(counts.values()):,}"
     if not counts:
         return total
@@ -99,22 +118,13 @@ def _counted(counts: Mapping[str, int]) -> str:
 
 def _sample(number: int, sample: dict[str, Any]) -> list[str]:
     lines = [f"### {number}. {escaped(sample['title'] or sample['article_id'])}", ""]
-    lines.append(f"> {escaped(_excerpt(sample['body']))}")
+    lines.append(f"> {escaped(_excerpt(sample['body'], _BODY_EXCERPT_CHARS))}")
     for name, value in sample["answer"].items():
-        shown = ", ".join(map(str, value)) if isinstance(value, list) else value
-        lines += ["", f"**{escaped(name)}:** {escaped(_excerpt(str(shown), _ANSWER_SHOWN))}"]
+        shown = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+        lines += ["", f"**{escaped(name)}:** {escaped(_excerpt(shown, _ANSWER_EXCERPT_CHARS))}"]
     return lines
 
 
-def _excerpt(text: str, most: int = _EXCERPT) -> str:
+def _excerpt(text: str, max_chars: int) -> str:
     text = " ".join(text.split())
-    return text if len(text) <= most else text[:most] + "…"
-
-
-def table(header: list[str], rows: Iterable[list[str]]) -> list[str]:
-    """The lines of a table; its cells are escaped."""
-    return [
-        f"| {' | '.join(header)} |",
-        f"|{'---|' * len(header)}",
-        *(f"| {' | '.join(escaped(cell) for cell in row)} |" for row in rows),
-    ]
+    return text if len(text) <= max_chars else text[:max_chars] + "…"

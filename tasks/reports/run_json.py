@@ -1,4 +1,4 @@
-"""What a run did, as data for programs and as Markdown for people."""
+"""The result of a run as JSON, for `--json`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from article_flows.tasks.summarize.report import SummarizeReport
 def run_as_json(
     ingest: IngestReport | None, summarize: SummarizeReport, seconds: float
 ) -> dict[str, Any]:
-    """The line that ``--json`` ends with; ``seconds`` is the whole run's."""
+    """Return the document that `--json` prints; `seconds` is the duration of the whole run."""
     return {
         **(ingest or IngestReport.nothing()).counts(),
         "articles": summarize.articles,

@@ -1,4 +1,4 @@
-"""How a flow run ends in Prefect: by a signal, by what the user can mend, by anything else."""
+"""The final state of a flow run after a signal, a user error, or an unexpected error."""
 
 import signal
 from collections.abc import Callable
@@ -21,7 +21,7 @@ def state_of(function: Callable[[], None]) -> State[None]:
 
 
 def lose_what_the_handler_raised(instead: Exception) -> None:
-    """As Prefect's task engine does if a signal comes while it begins a task run."""
+    """Replace the exception, as Prefect's task engine does when a task run starts."""
     try:
         signal.raise_signal(signal.SIGTERM)
     finally:
@@ -29,9 +29,9 @@ def lose_what_the_handler_raised(instead: Exception) -> None:
 
 
 @pytest.mark.parametrize(
-    "instead", [ValueError("Task run is not set"), UserError("the lake is away")]
+    "instead", [ValueError("Task run is not set"), UserError("the lake is unavailable")]
 )
-def test_a_run_that_a_signal_has_ended_is_cancelled_whatever_came_of_the_signal(
+def test_a_run_ended_by_a_signal_is_cancelled_even_if_the_exception_is_lost(
     instead: Exception,
 ) -> None:
     state = state_of(lambda: lose_what_the_handler_raised(instead))
@@ -42,7 +42,7 @@ def test_a_run_that_a_signal_has_ended_is_cancelled_whatever_came_of_the_signal(
     assert result.signal is signal.SIGTERM
 
 
-def test_an_earlier_signal_is_not_the_end_of_a_later_run() -> None:
+def test_an_earlier_signal_does_not_cancel_a_later_run() -> None:
     assert state_of(lambda: lose_what_the_handler_raised(ValueError("lost"))).is_cancelled()
 
     def wrong() -> None:
@@ -53,7 +53,7 @@ def test_an_earlier_signal_is_not_the_end_of_a_later_run() -> None:
     assert state.message == "a.csv: no such file; name another"
 
 
-def test_what_nobody_foresaw_fails_with_what_it_says() -> None:
+def test_an_unexpected_error_fails_with_its_message() -> None:
     def broken() -> None:
         raise ZeroDivisionError("division by zero")
 

@@ -111,7 +111,7 @@ def test_a_lake_makes_it_resumable_and_only_the_rows_of_the_frame_are_asked(
     assert (every["status"] == "answered").all()
     assert (stats["answered"], stats["answered_twice"]) == (35, 0)
     assert len(read_rows(lake / "summaries" / "summary" / "current")) == 35
-    assert verify_lake(Lake(str(lake))).well
+    assert verify_lake(Lake(str(lake))).passed
 
 
 def test_columns_with_the_name_of_a_result_are_kept_beside_it() -> None:

@@ -16,7 +16,7 @@ def settings(lake: Path, *sources: Path, **others: Any) -> IngestSettings:
     return IngestSettings(lake=str(lake), sources=[str(source) for source in sources], **others)
 
 
-def test_demo_articles_become_the_canonical_table(tmp_path: Path) -> None:
+def test_demo_articles_are_loaded_into_the_articles_table(tmp_path: Path) -> None:
     report = ingest_articles(settings(tmp_path / "lake", DEMO))
 
     table = read_rows(tmp_path / "lake" / "articles")
@@ -39,7 +39,7 @@ def test_a_second_load_adds_only_what_is_new(tmp_path: Path) -> None:
     assert len(read_rows(tmp_path / "lake" / "articles")) == 15
 
 
-def test_a_broken_file_does_not_stop_its_neighbours(tmp_path: Path) -> None:
+def test_a_broken_file_does_not_stop_the_others(tmp_path: Path) -> None:
     good = write_articles(tmp_path / "good.jsonl", 5)
     broken = tmp_path / "broken.parquet"
     broken.write_bytes(b"PAR1 this is no Parquet PAR1")
@@ -51,7 +51,7 @@ def test_a_broken_file_does_not_stop_its_neighbours(tmp_path: Path) -> None:
     assert "broken.parquet" in str(report.broken[0].error)
 
 
-def test_a_broken_line_is_set_aside_with_its_reason(tmp_path: Path) -> None:
+def test_a_broken_line_is_rejected_with_its_reason(tmp_path: Path) -> None:
     source = write_articles(tmp_path / "articles.jsonl", 3)
     source.write_bytes(source.read_bytes() + b'{"id": "a4", "body"\n')
 
@@ -63,7 +63,7 @@ def test_a_broken_line_is_set_aside_with_its_reason(tmp_path: Path) -> None:
     assert rejects["source"].tolist() == [str(source)]
 
 
-def test_nothing_readable_ends_the_run_with_one_line(tmp_path: Path) -> None:
+def test_a_load_without_readable_sources_fails_in_one_line(tmp_path: Path) -> None:
     broken = tmp_path / "broken.parquet"
     broken.write_bytes(b"PAR1 this is no Parquet PAR1")
 
@@ -85,7 +85,7 @@ def test_no_body_column_names_the_columns_and_the_remedy(tmp_path: Path) -> None
     assert report.stored == 1
 
 
-def test_a_data_file_in_a_folder_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+def test_an_unreadable_data_file_in_a_folder_is_reported(tmp_path: Path) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
     write_articles(folder / "good.jsonl", 2)
@@ -99,7 +99,7 @@ def test_a_data_file_in_a_folder_that_cannot_be_read_is_told(tmp_path: Path) -> 
     assert [Path(skipped.name).name for skipped in report.skipped] == ["LICENSE"]
 
 
-def test_a_file_name_that_is_no_text_is_no_obstacle(tmp_path: Path) -> None:
+def test_a_file_name_that_is_not_valid_utf8_is_loaded(tmp_path: Path) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
     write_articles(folder / os.fsdecode(b"odd\xff.jsonl"), 2)

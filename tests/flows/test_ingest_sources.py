@@ -1,4 +1,4 @@
-"""Loads whose sources are elsewhere, away for a while or nearly the same: every row counts once."""
+"""Loads from remote, temporarily unavailable or nearly identical sources count every row once."""
 
 import json
 from collections import Counter
@@ -39,7 +39,7 @@ TEXT = (
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Try tasks again at once, and each request only once."""
+    """Retry tasks immediately, and send each request only once."""
     for task in (find_all_sources, load_sources):
         monkeypatch.setattr(task, "retry_delay_seconds", [0.0, 0.0])
     monkeypatch.setattr(download, "ATTEMPTS", 1)
@@ -50,7 +50,7 @@ def settings(lake: Path, *sources: str | Path, **others: Any) -> IngestSettings:
 
 
 def ran(given: IngestSettings) -> tuple[IngestReport, UUID]:
-    """A run that ends well: its report and its id."""
+    """Run the flow, which must complete; return its report and run id."""
     state = ingest_articles(given, return_state=True)
     assert state.is_completed(), state.message
     report: IngestReport = state.result()
@@ -61,7 +61,7 @@ def ran(given: IngestSettings) -> tuple[IngestReport, UUID]:
 
 
 def tries_of(flow_run_id: UUID) -> Counter[str]:
-    """How often the tasks of a run were begun, by the first two words of their names."""
+    """Return how often the tasks of a run were started, by the first two words of their names."""
     with get_client(sync_client=True) as client:
         runs = client.read_task_runs(
             task_run_filter=TaskRunFilter(flow_run_id=TaskRunFilterFlowRunId(any_=[flow_run_id]))
@@ -85,7 +85,7 @@ def write(path: Path, *rows: Mapping[str, object]) -> Path:
     return path
 
 
-def test_a_source_on_the_web_that_fails_for_a_while_is_loaded_once(tmp_path: Path) -> None:
+def test_a_temporarily_unavailable_web_source_is_loaded_once(tmp_path: Path) -> None:
     content = write_articles(tmp_path / "articles.jsonl", 7).read_text()
     local = write_articles(tmp_path / "local.jsonl", 5, start=100)
     with Site({"/articles.jsonl": status(503, 429, then=content)}) as site:
@@ -99,7 +99,7 @@ def test_a_source_on_the_web_that_fails_for_a_while_is_loaded_once(tmp_path: Pat
     assert len(read_rows(tmp_path / "lake" / "articles")) == 12
 
 
-def test_a_source_that_stays_away_is_told_and_the_others_are_loaded(tmp_path: Path) -> None:
+def test_an_unavailable_source_is_reported_and_the_others_are_loaded(tmp_path: Path) -> None:
     local = write_articles(tmp_path / "local.jsonl", 5)
     broken = tmp_path / "broken.parquet"
     broken.write_bytes(b"PAR1 this is no Parquet PAR1")
@@ -121,7 +121,7 @@ def test_a_source_that_stays_away_is_told_and_the_others_are_loaded(tmp_path: Pa
         alone.result()
 
 
-def test_a_source_that_is_not_there_is_asked_for_once(tmp_path: Path) -> None:
+def test_a_missing_source_is_requested_once(tmp_path: Path) -> None:
     with Site({}) as site:
         state = ingest_articles(
             settings(tmp_path / "lake", site.url("/a.jsonl")), return_state=True
@@ -137,7 +137,7 @@ def put(store: ObjectStoreServer, prefix: str, name: str, content: bytes) -> Non
         file.write(content)
 
 
-def test_a_bucket_is_loaded_as_a_folder_is(tmp_path: Path, object_store: ObjectStoreServer) -> None:
+def test_a_bucket_is_loaded_like_a_folder(tmp_path: Path, object_store: ObjectStoreServer) -> None:
     prefix = f"in-{uuid4().hex}"
     for number in range(3):
         path = write_articles(tmp_path / f"{number}.jsonl", 4, start=10 * number)
@@ -152,11 +152,11 @@ def test_a_bucket_is_loaded_as_a_folder_is(tmp_path: Path, object_store: ObjectS
     assert not any("?" in each.source for each in report.sources)
 
 
-def test_a_store_that_goes_in_the_middle_of_a_file_costs_no_row_and_doubles_none(
+def test_an_outage_in_the_middle_of_a_file_loses_and_duplicates_no_row(
     tmp_path: Path, object_store: ObjectStoreServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(object_source, "PATIENCE_S", 0.0)
-    # Buckets are opened once in a process.
+    # Opened buckets are cached for the process.
     object_source._bucket.cache_clear()
     prefix = f"in-{uuid4().hex}"
     long = "More was said of it. " * 60
@@ -197,7 +197,7 @@ def test_a_store_that_goes_in_the_middle_of_a_file_costs_no_row_and_doubles_none
     assert read_rows(report.rejects)["row"].tolist() == [1, 6_002]
 
 
-def test_near_duplicates_are_rejected_and_new_versions_are_not(tmp_path: Path) -> None:
+def test_near_duplicates_are_rejected_but_new_versions_are_not(tmp_path: Path) -> None:
     source, lake = tmp_path / "a.jsonl", tmp_path / "lake"
     other = "Nobody knows why the lights went out in the old town. They came back on at noon."
     near = {"id": "copy", "body": f"{TEXT} Really."}
@@ -222,7 +222,7 @@ def test_near_duplicates_are_rejected_and_new_versions_are_not(tmp_path: Path) -
     assert bodies == {"first": f"{TEXT} That was corrected.", "other": other}
 
 
-def test_a_load_leaves_its_report_and_a_profile_of_the_table(tmp_path: Path) -> None:
+def test_a_load_publishes_its_report_and_a_profile_of_the_table(tmp_path: Path) -> None:
     source = write(
         tmp_path / "a.jsonl",
         {"id": 1, "body": TEXT, "date": "2020-05-04"},

@@ -39,7 +39,7 @@ def test_the_demo_becomes_an_enriched_table_with_reports_in_the_ui(tmp_path: Pat
 
 
 def artifacts_of(flow_run_id: UUID) -> dict[str, str]:
-    """Key and data of the artifacts of a flow run and of the flow runs in it."""
+    """Return key and data of the artifacts of a flow run and its subflow runs."""
     with get_client(sync_client=True) as client:
         children = client.read_flow_runs(
             flow_run_filter=FlowRunFilter(

@@ -1,4 +1,4 @@
-"""Summarise runs through the front door: the real flow, real HTTP, a real Prefect server."""
+"""Summarize runs with the real flow, real HTTP and a real Prefect server."""
 
 import shutil
 from pathlib import Path
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("prefect_server")
 
 @pytest.fixture(scope="module")
 def filled_lake(prefect_server: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A lake with 120 articles, to be copied."""
+    """A lake with 120 articles, which tests copy."""
     folder = tmp_path_factory.mktemp("filled")
     source = write_articles(folder / "articles.jsonl", 120)
     ingest_articles(IngestSettings(lake=str(folder / "lake"), sources=[str(source)]))
@@ -30,7 +30,7 @@ def filled_lake(prefect_server: None, tmp_path_factory: pytest.TempPathFactory) 
 
 @pytest.fixture
 def lake(filled_lake: Path, tmp_path: Path) -> str:
-    """A lake of a test's own, with 120 articles."""
+    """A copy of the lake with 120 articles."""
     shutil.copytree(filled_lake, tmp_path / "lake")
     return str(tmp_path / "lake")
 
@@ -40,7 +40,7 @@ def summarize(lake: str, endpoint: MockEndpoint, **others: Any) -> SummarizeRepo
     return summarize_articles(settings)
 
 
-def test_every_article_is_answered_once_and_never_again(lake: str) -> None:
+def test_every_article_is_answered_exactly_once(lake: str) -> None:
     with MockEndpoint() as endpoint:
         first = summarize(lake, endpoint, recipe="digest")
         second = summarize(lake, endpoint, recipe="digest")
@@ -57,7 +57,7 @@ def test_every_article_is_answered_once_and_never_again(lake: str) -> None:
     assert table["prompt_tokens"].sum() == first.usage.prompt == stats["billed_prompt_tokens"]
 
 
-def test_five_kinds_of_faults_lose_nothing_and_pay_nothing_twice(lake: str) -> None:
+def test_faults_lose_no_article_and_pay_for_none_twice(lake: str) -> None:
     faults = Faults(
         http_500=0.05, reset=0.05, http_429=0.05, truncated=0.05, invalid_json=0.05, seed=7
     )
@@ -73,9 +73,7 @@ def test_five_kinds_of_faults_lose_nothing_and_pay_nothing_twice(lake: str) -> N
     assert report.attempts == stats["calls"] > 120
 
 
-def test_what_cannot_be_answered_is_in_failures_and_not_asked_again(
-    lake: str, tmp_path: Path
-) -> None:
+def test_permanent_failures_are_recorded_and_not_retried(lake: str, tmp_path: Path) -> None:
     poisoned = write_articles(tmp_path / "poisoned.jsonl", 2, start=900)
     poisoned.write_text(poisoned.read_text().replace("council", "POISON council"))
     ingest_articles(IngestSettings(lake=lake, sources=[str(poisoned)]))
@@ -93,7 +91,7 @@ def test_what_cannot_be_answered_is_in_failures_and_not_asked_again(
     assert failures["message"].str.len().gt(0).all()
 
 
-def test_out_of_quota_stops_the_run_keeps_the_answers_and_goes_on_later(lake: str) -> None:
+def test_an_exhausted_quota_stops_the_run_and_the_next_run_continues(lake: str) -> None:
     with MockEndpoint(Faults(quota_after=50)) as endpoint:
         with pytest.raises(StoppedRun) as stopped:
             summarize(lake, endpoint, max_in_flight=4)
@@ -109,7 +107,7 @@ def test_out_of_quota_stops_the_run_keeps_the_answers_and_goes_on_later(lake: st
     assert read_rows(rest.table)["article_id"].nunique() == 120
 
 
-def test_a_spent_budget_is_no_failure_and_the_next_run_goes_on(lake: str) -> None:
+def test_a_spent_budget_is_no_failure_and_the_next_run_continues(lake: str) -> None:
     prices: dict[str, Any] = {"price_in": 1.0, "price_out": 2.0}
     with MockEndpoint() as endpoint:
         settings = SummarizeSettings(
@@ -133,14 +131,14 @@ def test_a_spent_budget_is_no_failure_and_the_next_run_goes_on(lake: str) -> Non
     assert (rest.reused, rest.answered) == (report.answered, report.left)
 
 
-def test_a_told_quota_is_kept(lake: str) -> None:
+def test_a_given_quota_is_respected(lake: str) -> None:
     with MockEndpoint(Faults(rpm=1_200, burst=5)) as endpoint:
         report = summarize(lake, endpoint, rpm=1_200, tpm=10_000_000, limit=30)
         assert report.answered == 30
         assert endpoint.stats()["calls_per_status"] == {"200": 30}
 
 
-def test_a_request_beyond_the_quota_is_a_failure_and_not_waited_for(tmp_path: Path) -> None:
+def test_a_request_larger_than_the_quota_fails_without_waiting(tmp_path: Path) -> None:
     source = write_articles(tmp_path / "articles.jsonl", 3)
     long = source.read_text().replace("The council met on day 1.", "The council met. " * 4_000)
     source.write_text(long)
@@ -154,7 +152,7 @@ def test_a_request_beyond_the_quota_is_a_failure_and_not_waited_for(tmp_path: Pa
     assert "--tpm" in failure["message"]
 
 
-def test_a_bad_key_stops_before_anything_is_sent(
+def test_a_bad_key_stops_the_run_before_any_answer(
     lake: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret-wrong")
@@ -165,7 +163,7 @@ def test_a_bad_key_stops_before_anything_is_sent(
     assert "sk-secret-wrong" not in str(stopped.value)
 
 
-def test_same_text_under_two_ids_is_paid_for_once(tmp_path: Path) -> None:
+def test_equal_text_under_two_ids_is_paid_for_once(tmp_path: Path) -> None:
     one = write_articles(tmp_path / "one.jsonl", 30)
     two = tmp_path / "two.jsonl"
     two.write_text(one.read_text().replace('"id":"a', '"id":"b'))
@@ -182,7 +180,7 @@ def test_same_text_under_two_ids_is_paid_for_once(tmp_path: Path) -> None:
     assert table.groupby("content_hash")["summary"].nunique().eq(1).all()
 
 
-def test_limit_leaves_the_rest_for_the_next_run(lake: str) -> None:
+def test_a_limit_leaves_the_rest_for_the_next_run(lake: str) -> None:
     with MockEndpoint() as endpoint:
         first = summarize(lake, endpoint, limit=35)
         second = summarize(lake, endpoint)
@@ -190,7 +188,7 @@ def test_limit_leaves_the_rest_for_the_next_run(lake: str) -> None:
     assert (second.answered, second.reused) == (85, 35)
 
 
-def test_another_model_gets_a_table_of_its_own(lake: str) -> None:
+def test_another_model_gets_its_own_table(lake: str) -> None:
     with MockEndpoint() as endpoint:
         first = summarize(lake, endpoint, limit=5)
         other = summarize_articles(
@@ -200,13 +198,13 @@ def test_another_model_gets_a_table_of_its_own(lake: str) -> None:
     assert len(read_rows(first.table)) == len(read_rows(other.table)) == 5
 
 
-def test_never_more_in_flight_than_allowed(lake: str) -> None:
+def test_max_in_flight_is_never_exceeded(lake: str) -> None:
     with MockEndpoint(Faults.parse(["latency=fixed:0.02"])) as endpoint:
         summarize(lake, endpoint, max_in_flight=7, batch_size=10)
         assert endpoint.stats()["max_concurrent_seen"] == 7
 
 
-def test_two_runs_at_once_on_one_table_are_kept_apart(lake: str) -> None:
+def test_concurrent_runs_on_one_table_exclude_each_other(lake: str) -> None:
     with MockEndpoint() as endpoint:
         first = summarize(lake, endpoint, limit=1)
         recipe, table_id = Path(first.table).parts[-2:]
@@ -214,19 +212,19 @@ def test_two_runs_at_once_on_one_table_are_kept_apart(lake: str) -> None:
             summarize(lake, endpoint, wait_s=0)
 
 
-def test_the_official_client_does_the_same(lake: str) -> None:
+def test_the_official_client_gives_the_same_result(lake: str) -> None:
     with MockEndpoint(Faults(http_500=0.1, seed=1)) as endpoint:
         report = summarize(lake, endpoint, client="openai")
         assert endpoint.stats()["answered_twice"] == 0
     assert report.answered == 120
 
 
-def test_an_empty_lake_is_nothing_to_do(tmp_path: Path) -> None:
+def test_an_empty_lake_makes_no_calls(tmp_path: Path) -> None:
     report = summarize_articles(SummarizeSettings(lake=str(tmp_path / "lake")))
     assert (report.articles, report.calls, report.stopped) == (0, 0, None)
 
 
-def test_counts_add_up_when_refused_articles_are_no_longer_there(lake: str, tmp_path: Path) -> None:
+def test_counts_add_up_after_failed_articles_were_removed(lake: str, tmp_path: Path) -> None:
     with MockEndpoint(Faults(poison="council")) as endpoint:
         assert summarize(lake, endpoint).failed == {"content_filter": 120}
     for part in (Path(lake) / "articles").glob("*.parquet"):
@@ -239,7 +237,7 @@ def test_counts_add_up_when_refused_articles_are_no_longer_there(lake: str, tmp_
     assert (report.articles, report.answered, report.failed, report.left) == (3, 3, {}, 0)
 
 
-def test_a_part_that_is_there_twice_is_not_answered_twice(lake: str) -> None:
+def test_a_duplicated_part_is_not_answered_twice(lake: str) -> None:
     (part,) = (Path(lake) / "articles").glob("*.parquet")
     part.with_name(f"copy-of-{part.name}").write_bytes(part.read_bytes())
 

@@ -1,4 +1,4 @@
-"""Settings have bounds, defaults that work, and a place for each in Prefect's form."""
+"""Settings have bounds, working defaults, and positions in Prefect's form."""
 
 import gc
 from pathlib import Path
@@ -17,14 +17,14 @@ from article_flows.tasks.settings import (
 )
 
 
-def test_the_defaults_are_the_demo_on_the_mock_endpoint() -> None:
+def test_defaults_run_the_demo_on_the_mock_endpoint() -> None:
     settings = PipelineSettings()
     assert (settings.sources, settings.base_url, settings.model) == (["demo"], "mock", "")
     assert settings.for_ingest() == IngestSettings()
     assert settings.for_summarize() == SummarizeSettings()
 
 
-def test_each_flow_gets_its_part_of_a_pipelines_settings() -> None:
+def test_each_flow_gets_its_own_settings_of_a_pipeline() -> None:
     settings = PipelineSettings(lake="/l", sources=["x"], columns=["body=t"], recipe="digest")
     assert settings.for_ingest() == IngestSettings(lake="/l", sources=["x"], columns=["body=t"])
     assert settings.for_summarize() == SummarizeSettings(lake="/l", recipe="digest")
@@ -51,14 +51,14 @@ def test_each_flow_gets_its_part_of_a_pipelines_settings() -> None:
         {"api_key": "sk-1"},
     ],
 )
-def test_what_is_out_of_bounds_is_refused_by_name(changes: dict[str, Any]) -> None:
+def test_values_out_of_bounds_are_rejected_by_name(changes: dict[str, Any]) -> None:
     with pytest.raises(ValidationError) as caught:
         PipelineSettings.model_validate(changes)
     assert [error["loc"][0] for error in caught.value.errors()] == list(changes)
 
 
 @pytest.mark.parametrize("model", [IngestSettings, SummarizeSettings, PipelineSettings])
-def test_the_form_describes_each_setting_and_shows_them_in_order(
+def test_the_form_describes_and_orders_all_settings(
     model: type[LakeSettings],
 ) -> None:
     shown = model.model_json_schema()["properties"]
@@ -68,7 +68,7 @@ def test_the_form_describes_each_setting_and_shows_them_in_order(
     positions = [setting["position"] for setting in shown.values()]
     assert len(set(positions)) == len(positions)
     assert min(positions) == shown["lake"]["position"] == 0
-    # Prefect's form cannot show unions, and a secret in it would be stored with the run.
+    # Prefect's form does not support unions, and would store a secret with the run.
     assert not any("anyOf" in setting or "password" in str(setting) for setting in shown.values())
 
 
@@ -81,11 +81,11 @@ def test_the_form_describes_each_setting_and_shows_them_in_order(
         (PipelineSettings(recipe="digest.yml"), "digest · demo"),
     ],
 )
-def test_a_run_is_named_after_what_it_asks_and_loads(settings: LakeSettings, label: str) -> None:
+def test_a_run_is_named_after_its_recipe_and_sources(settings: LakeSettings, label: str) -> None:
     assert run_label(settings) == label
 
 
-def test_the_name_of_a_run_is_never_long() -> None:
+def test_the_name_of_a_run_is_truncated() -> None:
     assert len(run_label(IngestSettings(sources=["x" * 300]))) == 120
 
 

@@ -1,4 +1,4 @@
-"""The command line as its users meet it: a process, its output, its exit status."""
+"""The command line as a process: its output and its exit status."""
 
 import sqlite3
 from contextlib import closing
@@ -28,6 +28,9 @@ def lake(tmp_path: Path) -> str:
     [
         (["run"], 2, "no source given"),
         (["run", "demo", "--max-in-flight", "0"], 2, "--max-in-flight '0'"),
+        (["run", "demo", "--max-in-flight", "0"], 2, "must be greater than or equal to 1"),
+        (["ingest", "demo", "--wait-s", "-1"], 2, "--wait-s -1.0: must be"),
+        (["ingest", "demo", "--lake", ""], 2, "--lake ''"),
         (["run", "demo", "--no-such-option"], 2, "--no-such-option"),
         (["frobnicate"], 2, "frobnicate"),
         (["run", "demo", "--recipe", "nope"], 2, "digest, headline_zh, summary"),
@@ -40,7 +43,7 @@ def lake(tmp_path: Path) -> str:
         (["run", "demo", "--lake", "s3://id:key@bucket/lake"], 1, "the address holds a key"),
     ],
 )
-def test_wrong_use_is_one_clear_line(arguments: list[str], status: int, words: str) -> None:
+def test_a_usage_error_is_one_clear_line(arguments: list[str], status: int, words: str) -> None:
     completed = call_cli(*arguments)
 
     assert completed.returncode == status, completed.stderr
@@ -49,7 +52,7 @@ def test_wrong_use_is_one_clear_line(arguments: list[str], status: int, words: s
     assert words in completed.stderr
 
 
-def test_empty_folder_is_one_clear_line(tmp_path: Path) -> None:
+def test_an_empty_folder_is_one_clear_line(tmp_path: Path) -> None:
     completed = call_cli("run", tmp_path, "--json")
 
     assert completed.returncode == 1
@@ -77,33 +80,33 @@ def test_a_database_of_a_newer_prefect_is_one_clear_line(
 
 
 @pytest.mark.slow
-def test_demo_twice_as_json(prefect_server: None, lake: str) -> None:
+def test_a_second_run_of_the_demo_makes_no_calls(prefect_server: None, lake: str) -> None:
     first = run_cli("run", "demo", "--lake", lake, "--recipe", "digest", "--json")
     second = run_cli("run", "demo", "--lake", lake, "--recipe", "digest", "--json")
 
-    told = only_json(first)
+    document = only_json(first)
     assert first.returncode == second.returncode == 0
-    assert set(KEYS) <= set(told)
-    assert (told["rows_in"], told["articles"], told["answered"]) == (100, 100, 100)
-    assert told["cost_usd"] == 0
-    assert len(read_rows(told["table"])) == 100
+    assert set(KEYS) <= set(document)
+    assert (document["rows_in"], document["articles"], document["answered"]) == (100, 100, 100)
+    assert document["cost_usd"] == 0
+    assert len(read_rows(document["table"])) == 100
     again = only_json(second)
     assert (again["answered"], again["reused"], again["calls"]) == (0, 100, 0)
 
 
 @pytest.mark.slow
-def test_report_for_people(prefect_server: None, lake: str) -> None:
+def test_a_run_prints_its_report(prefect_server: None, lake: str) -> None:
     completed = run_cli("run", "demo", "--lake", lake)
 
     assert completed.returncode == 0
     assert "not a language model" in completed.stdout
-    assert "answered now" in completed.stdout
+    assert "answered in this run" in completed.stdout
     assert "summary" in completed.stdout
     assert completed.stderr == ""
 
 
 @pytest.mark.slow
-def test_unreachable_endpoint_is_one_clear_line(
+def test_an_unreachable_endpoint_is_one_clear_line(
     prefect_server: None, lake: str, tmp_path: Path
 ) -> None:
     source = write_articles(tmp_path / "articles.jsonl", 3)
@@ -139,7 +142,7 @@ def test_bad_key_is_one_clear_line_and_the_key_is_nowhere(
 
 
 @pytest.mark.slow
-def test_environment_names_endpoint_and_key(
+def test_endpoint_and_key_are_read_from_the_environment(
     prefect_server: None, lake: str, tmp_path: Path
 ) -> None:
     source = write_articles(tmp_path / "articles.jsonl", 3)
@@ -154,7 +157,7 @@ def test_environment_names_endpoint_and_key(
 
 
 @pytest.mark.slow
-def test_some_rows_failed_is_status_3(prefect_server: None, lake: str, tmp_path: Path) -> None:
+def test_failed_articles_are_status_3(prefect_server: None, lake: str, tmp_path: Path) -> None:
     source = write_articles(tmp_path / "articles.jsonl", 4)
     source.write_text(source.read_text().replace("bridge 2", "POISON"))
     with MockEndpoint(Faults(poison="POISON")) as endpoint:
@@ -162,10 +165,10 @@ def test_some_rows_failed_is_status_3(prefect_server: None, lake: str, tmp_path:
             *("run", source, "--lake", lake, "--base-url", endpoint.base_url, "--model", "m"),
             "--json",
         )
-    told = only_json(completed)
+    document = only_json(completed)
     assert completed.returncode == 3
-    assert (told["answered"], told["failed"]) == (3, 1)
-    assert read_rows(told["failures"])["article_id"].tolist() == ["a2"]
+    assert (document["answered"], document["failed"]) == (3, 1)
+    assert read_rows(document["failures"])["article_id"].tolist() == ["a2"]
 
 
 @pytest.mark.slow
@@ -178,11 +181,11 @@ def test_a_spent_budget_is_status_4(prefect_server: None, lake: str, tmp_path: P
         )
         billed = endpoint.stats()
         unknown = run_cli(*asked, "--budget-usd", "1")
-    told = only_json(completed)
+    document = only_json(completed)
     assert completed.returncode == 4
-    assert 0 < told["answered"] < 60
-    assert told["answered"] + told["left"] == 60
-    assert told["cost_usd"] <= 0.005
+    assert 0 < document["answered"] < 60
+    assert document["answered"] + document["left"] == 60
+    assert document["cost_usd"] <= 0.005
     assert billed["billed_prompt_tokens"] + 2 * billed["billed_completion_tokens"] <= 5_000
     assert "budget of $0.0050 is spent" in completed.stderr
     assert unknown.returncode == 2
@@ -197,11 +200,11 @@ def test_dry_run_makes_no_call_and_stores_nothing(lake: str, tmp_path: Path) -> 
             *("--model", "gpt-4o-mini", "--dry-run", "--price-in", "1", "--price-out", "2"),
         )
         assert endpoint.stats()["calls"] == 0
-    told = only_json(completed)
+    document = only_json(completed)
     assert completed.returncode == 0
-    assert told["calls"] == 20
-    cost = told["prompt_tokens"] / 1e6 + 2 * told["completion_tokens"] / 1e6
-    assert told["cost_usd"] == pytest.approx(cost)
+    assert document["calls"] == 20
+    cost = document["prompt_tokens"] / 1e6 + 2 * document["completion_tokens"] / 1e6
+    assert document["cost_usd"] == pytest.approx(cost)
     assert not Path(lake).exists()
 
 
@@ -210,15 +213,17 @@ def test_recipes_are_listed_and_shown() -> None:
     assert "max_output_tokens" in call_cli("recipes", "digest").stdout
 
 
-def test_endpoint_has_its_own_help() -> None:
+def test_the_endpoint_command_has_its_own_help() -> None:
     completed = call_cli("endpoint", "--help")
     assert completed.returncode == 0
     assert "--fault" in completed.stdout
 
 
 @pytest.mark.slow
-def test_json_of_an_ingest(prefect_server: None, lake: str, tmp_path: Path) -> None:
+def test_an_ingest_prints_its_counts_as_json(
+    prefect_server: None, lake: str, tmp_path: Path
+) -> None:
     source = write_articles(tmp_path / "articles.jsonl", 5)
     source.write_bytes(source.read_bytes() + b"not JSON\n")
-    told = orjson.loads(run_cli("ingest", source, "--lake", lake, "--json").stdout)
-    assert (told["rows_in"], told["stored"], told["rejected"]) == (6, 5, 1)
+    document = orjson.loads(run_cli("ingest", source, "--lake", lake, "--json").stdout)
+    assert (document["rows_in"], document["stored"], document["rejected"]) == (6, 5, 1)

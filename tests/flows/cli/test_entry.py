@@ -1,4 +1,4 @@
-"""A signal ends the command in one line, however early; nobody who reads is no error."""
+"""A signal ends the command with one line at any time; a closed pipe is not an error."""
 
 import subprocess
 import sys
@@ -40,13 +40,13 @@ def test_a_signal_during_the_imports_is_one_line(name: str, status: int) -> None
     )
     assert ended.returncode == status
     assert ended.stdout == ""
-    assert ended.stderr == f"article-flows: interrupted by {name} before anything was begun\n"
+    assert ended.stderr == f"article-flows: interrupted by {name} before anything was started\n"
 
 
 @pytest.mark.parametrize(
     "instead", ["UserError('the flow run ended as Failed')", "ValueError('Task run is not set')"]
 )
-def test_a_signal_that_a_library_has_lost_is_the_same_line(instead: str) -> None:
+def test_a_signal_whose_exception_is_lost_gives_the_same_line(instead: str) -> None:
     program = INTERRUPTED_AND_THE_SIGNAL_LOST.replace("{instead}", instead)
     ended = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=False
@@ -58,7 +58,7 @@ def test_a_signal_that_a_library_has_lost_is_the_same_line(instead: str) -> None
 
 
 @pytest.mark.slow
-def test_output_that_nobody_reads_is_no_error() -> None:
+def test_a_closed_output_pipe_is_no_error() -> None:
     with subprocess.Popen(
         [COMMAND, "recipes"], env=cli_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
@@ -70,7 +70,7 @@ def test_output_that_nobody_reads_is_no_error() -> None:
 
 
 @pytest.mark.slow
-def test_output_that_cannot_be_written_is_one_line() -> None:
+def test_unwritable_output_is_reported_in_one_line() -> None:
     with Path("/dev/full").open("w") as full:
         ended = subprocess.run(
             [COMMAND, "recipes"],
@@ -81,5 +81,5 @@ def test_output_that_cannot_be_written_is_one_line() -> None:
         )
     assert ended.returncode == 1
     assert ended.stderr == (
-        b"article-flows: standard output cannot be written (No space left on device)\n"
+        b"article-flows: cannot write to standard output (No space left on device)\n"
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from article_flows.flows.cli import inspect_command as cli_sources
+from article_flows.flows.cli import inspect_command
 from article_flows.tasks.common.errors import UserError
 from article_flows.tasks.settings import IngestSettings
 from tests.support import ROOT, write_articles
@@ -14,7 +14,7 @@ from tests.support import ROOT, write_articles
 
 def inspect(*sources: Path | str, columns: list[str] | None = None, as_json: bool = False) -> int:
     settings = IngestSettings(sources=list(map(str, sources)), columns=columns or [])
-    return cli_sources.inspect(settings, as_json=as_json)
+    return inspect_command.inspect(settings, as_json=as_json)
 
 
 def speeches(folder: Path, count: int) -> Path:
@@ -25,18 +25,20 @@ def speeches(folder: Path, count: int) -> Path:
     return folder
 
 
-def test_what_a_person_sees(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_output_fits_a_terminal_and_ends_with_the_load_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = write_articles(tmp_path / "news articles.jsonl", 20)
     assert inspect(path, columns=["title="]) == 0
     shown = capsys.readouterr().out
-    assert max(map(len, shown[: shown.index("load it with")].splitlines()[1:])) <= 80
+    assert max(map(len, shown[: shown.index("Load with:")].splitlines()[1:])) <= 80
     assert "\x1b" not in shown
     assert "body from body: named body" in shown
-    assert "20 (20 of them articles)" in shown
+    assert "20 (20 articles)" in shown
     assert f"article-flows ingest '{path}' --column title=" in shown
 
 
-def test_a_narrow_terminal_keeps_the_names(
+def test_a_narrow_terminal_keeps_column_names(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "50")
@@ -46,18 +48,16 @@ def test_a_narrow_terminal_keeps_the_names(
     assert "article_id" in shown
 
 
-def test_files_of_one_kind_are_shown_once(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_similar_files_are_shown_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = speeches(tmp_path / "speeches", 40)
     assert inspect(folder) == 0
     shown = capsys.readouterr().out
-    assert "and 39 more files like it (5 of 40 were looked at)" in shown
-    assert "in all 40 files, about 40 rows" in shown
+    assert "and 39 similar files (5 of 40 inspected)" in shown
+    assert "total: 40 files, about 40 rows" in shown
     assert "year is kept in extra: a year alone is no date" in shown
 
 
-def test_files_of_other_kinds_are_told_apart(
+def test_different_files_are_shown_separately(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = speeches(tmp_path / "speeches", 3)
@@ -69,7 +69,7 @@ def test_files_of_other_kinds_are_told_apart(
     assert found["command"] == f"article-flows ingest {folder}"
 
 
-def test_the_command_has_the_options_that_were_given(
+def test_the_load_command_has_the_given_options(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = write_articles(tmp_path / "a.jsonl", 2)
@@ -82,7 +82,7 @@ def test_the_command_has_the_options_that_were_given(
         detect_language=False,
         keep_boilerplate=True,
     )
-    assert cli_sources.inspect(settings, as_json=True) == 0
+    assert inspect_command.inspect(settings, as_json=True) == 0
     assert json.loads(capsys.readouterr().out)["command"] == (
         f"article-flows ingest {path} --column 'body={{title}} {{body}}' --encoding utf-8 "
         "--allow-host a.example --allow-host b.example --min-chars 5 --keep-boilerplate "
@@ -90,7 +90,7 @@ def test_the_command_has_the_options_that_were_given(
     )
 
 
-def test_what_cannot_be_loaded_is_told_in_one_line(
+def test_a_source_that_cannot_be_loaded_is_reported_in_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "a.csv"
@@ -100,16 +100,16 @@ def test_what_cannot_be_loaded_is_told_in_one_line(
     (line,) = printed.err.splitlines()
     assert line.startswith("article-flows: ")
     assert "--column body=NAME" in line
-    assert "load it with" not in printed.out
+    assert "Load with:" not in printed.out
 
 
-def test_a_pattern_that_matches_no_source_is_told(tmp_path: Path) -> None:
+def test_a_column_pattern_that_matches_no_source_is_an_error(tmp_path: Path) -> None:
     path = write_articles(tmp_path / "a.jsonl", 2)
     with pytest.raises(UserError, match=r"\*\.cvs: matches none of the sources"):
         inspect(path, columns=["*.cvs:body=text"])
 
 
-def test_looking_does_not_wait_for_prefect() -> None:
+def test_inspect_does_not_import_prefect() -> None:
     code = "import article_flows.flows.cli.inspect_command, sys; print('prefect' in sys.modules)"
     ran = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True
@@ -130,57 +130,63 @@ def test_odd_names_do_not_break_the_output(tmp_path: Path, monkeypatch: pytest.M
     assert inspect(path, as_json=True) == 0
 
 
-def test_what_would_store_nothing_is_not_to_be_loaded(
+def test_a_source_without_articles_is_a_problem(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text('{"text": "", "title": "A"}\n{"text": " ", "title": "B"}\n')
     assert inspect(path, columns=["body=text"]) == 1
     shown = capsys.readouterr()
-    assert "load it with" not in shown.out
+    assert "Load with:" not in shown.out
     assert shown.err == (
-        f"article-flows: {path}: none of the 2 rows looked at would be stored: empty body\n"
+        f"article-flows: {path}: none of the 2 inspected rows would be stored: empty body\n"
     )
     assert inspect(path, columns=["body=text"], as_json=True) == 1
-    told = json.loads(capsys.readouterr().out)
-    assert (told["command"], "none of the 2 rows" in told["sources"][0]["problem"]) == (None, True)
+    document = json.loads(capsys.readouterr().out)
+    assert (
+        document["command"],
+        "none of the 2 inspected rows" in document["sources"][0]["problem"],
+    ) == (None, True)
 
 
-def test_one_empty_table_beside_a_good_one_is_told_and_the_others_loaded(
+def test_a_source_without_articles_does_not_prevent_loading_the_others(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     good = write_articles(tmp_path / "a.jsonl", 3)
     (tmp_path / "b.jsonl").write_text('{"text": "", "title": "A"}\n')
     assert inspect(good, tmp_path / "b.jsonl", columns=["b.jsonl:body=text"]) == 0
     shown = capsys.readouterr()
-    assert "load it with" in shown.out
+    assert "Load with:" in shown.out
     assert shown.err.endswith("b.jsonl: its only row would not be stored: empty body\n")
 
 
-def test_text_in_another_encoding_is_told_how_to_say_it(
+def test_undecodable_text_suggests_the_encoding_option(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "a.csv"
     path.write_bytes(b"id,text\n" + b"1,caf\xe9 au lait\n" * 9)
     settings = IngestSettings(sources=[str(path)], encoding="utf-8")
-    assert cli_sources.inspect(settings, as_json=False) == 1
+    assert inspect_command.inspect(settings, as_json=False) == 1
     shown = capsys.readouterr()
-    assert "bytes that are not UTF-8; say its encoding by --encoding, such as" in shown.err
-    assert "load it with" not in shown.out
+    assert "bytes that are not UTF-8; set the encoding with --encoding, for example" in shown.err
+    assert "Load with:" not in shown.out
 
 
-def test_private_addresses_are_looked_at_again_with_the_option(
+def test_private_hosts_are_suggested_as_an_option(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "a.urls"
     path.write_text("http://localhost:9/a\nhttp://localhost:9/b\n")
     assert inspect(path) == 1
     shown = capsys.readouterr()
-    assert f"look again with\n  article-flows inspect {path} --allow-host localhost" in shown.out
-    assert "load it with" not in shown.out
+    assert (
+        f"Allow private hosts with:\n  article-flows inspect {path} --allow-host localhost"
+        in shown.out
+    )
+    assert "Load with:" not in shown.out
 
 
-def test_counts_of_some_rows_say_of_how_many(
+def test_counts_of_a_sample_name_its_size(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "a.jsonl"
@@ -188,20 +194,32 @@ def test_counts_of_some_rows_say_of_how_many(
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert inspect(path, columns=["body=text"]) == 0
     shown = capsys.readouterr().out
-    assert "would be rejected of 1,000 looked at" in shown
-    assert "noticed of 500 looked at" in shown
+    assert "would be rejected (of 1,000 rows inspected)" in shown
+    assert "flags (of 500 articles inspected)" in shown
 
 
-def test_the_order_of_dates_is_in_the_command(
+def test_all_reject_reasons_are_shown_if_they_are_equally_frequent(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_articles(tmp_path / "a.jsonl", 3)
+    with path.open("a") as file:
+        file.write('{"id": "empty", "body": ""}\n{broken\n')
+    assert inspect(path) == 0
+    shown = capsys.readouterr().out
+    assert "1  empty body" in shown
+    assert "1  not JSON" in shown
+
+
+def test_the_load_command_has_the_date_order(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = write_articles(tmp_path / "a.jsonl", 2)
     settings = IngestSettings(sources=[str(path)], date_order="day-first")
-    assert cli_sources.inspect(settings, as_json=False) == 0
+    assert inspect_command.inspect(settings, as_json=False) == 0
     assert f"ingest {path} --date-order day-first" in capsys.readouterr().out
 
 
-def test_a_large_folder_is_shown_in_few_lines_and_told_whole_in_json(
+def test_the_output_for_a_large_folder_is_short_but_complete_in_json(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for number in range(400):
@@ -216,20 +234,24 @@ def test_a_large_folder_is_shown_in_few_lines_and_told_whole_in_json(
     assert inspect(tmp_path) == 1
     printed = capsys.readouterr()
     assert len(printed.out.splitlines()) < 400
-    assert "and 399 more files like it" in printed.out
-    assert "passed over: and 390 more" in printed.out
-    assert "in all 430 files" in printed.out
+    assert "and 399 similar files" in printed.out
+    assert "skipped: and 390 more" in printed.out
+    assert "total: 430 files" in printed.out
     assert len(printed.err.splitlines()) == 11
-    assert printed.err.endswith("and 390 more such lines; all are in --json\n")
+    assert printed.err.endswith("and 390 more problems; list all with --json\n")
     assert inspect(tmp_path, as_json=True) == 1
-    told = json.loads(capsys.readouterr().out)
-    assert (told["skipped_count"], len(told["skipped"]), len(told["not_read"])) == (400, 400, 400)
-    assert sum(each["more_like_it"] + 1 for each in told["sources"]) == 430
-    names = {name for each in told["sources"] for name in each["files"]}
+    document = json.loads(capsys.readouterr().out)
+    assert (document["skipped_count"], len(document["skipped"]), len(document["not_read"])) == (
+        400,
+        400,
+        400,
+    )
+    assert sum(each["more_like_it"] + 1 for each in document["sources"]) == 430
+    names = {name for each in document["sources"] for name in each["files"]}
     assert len(names) == 430
 
 
-def test_the_folder_of_a_text_is_its_category_where_nothing_else_tells_one(
+def test_the_folder_of_a_document_is_its_category_unless_it_has_one(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in ("business", "sport"):

@@ -1,4 +1,4 @@
-"""`article-flows status` and `verify` as their users meet them."""
+"""The output and exit status of `article-flows status` and `article-flows verify`."""
 
 import subprocess
 import sys
@@ -18,27 +18,31 @@ def lake(tmp_path: Path) -> Lake:
     return copy_full_lake(tmp_path / "lake")
 
 
-def test_status_for_people(lake: Lake) -> None:
+def test_status_prints_counts_of_each_table(lake: Lake) -> None:
     completed = call_cli("status", "--lake", str(lake))
 
     assert completed.returncode == 0
     assert completed.stderr == ""
-    first, blank, title, *facts = completed.stdout.splitlines()
+    first, blank, title, *lines = completed.stdout.splitlines()
     assert first.startswith(f"{lake}: {ARTICLES} articles in ")
-    assert (blank, title) == ("", "digest by extractive-v1, the newest answers of the recipe")
-    told = {line[2:13].strip(): line[15:] for line in facts}
-    assert told["answered"] == f"{ANSWERS}"
-    assert told["failed"] == "1 asked again only with --retry-failed (content_filter 1)"
-    assert told["left to do"] == "1"
-    assert told["paid so far"].startswith("$0.0")
-    assert Path(told["table"]).is_dir()
+    assert (blank, title) == ("", "digest by extractive-v1 (newest table of this recipe)")
+    values = {line[2:13].strip(): line[15:] for line in lines}
+    assert values["answered"] == f"{ANSWERS}"
+    assert values["failed"] == "1 retried only with --retry-failed (content_filter 1)"
+    assert values["remaining"] == "1"
+    assert values["cost so far"].startswith("$0.0")
+    assert Path(values["table"]).is_dir()
 
 
-def test_status_for_programs(lake: Lake) -> None:
-    told = only_json(call_cli("status", "--lake", str(lake), "--json"))
+def test_status_as_json(lake: Lake) -> None:
+    document = only_json(call_cli("status", "--lake", str(lake), "--json"))
 
-    assert (told["lake"], told["articles"], told["superseded"]) == (str(lake), ARTICLES, 1)
-    (table,) = told["tables"]
+    assert (document["lake"], document["articles"], document["superseded"]) == (
+        str(lake),
+        ARTICLES,
+        1,
+    )
+    (table,) = document["tables"]
     assert (table["answered"], table["failed"], table["left"]) == (ANSWERS, 1, 1)
     assert table["failed_for_good"] == {"content_filter": 1}
     assert table["newest"] is True
@@ -53,11 +57,11 @@ def test_status_of_a_lake_without_answers(tmp_path: Path) -> None:
 
     assert completed.returncode == 0
     assert "1 article in 1 part" in completed.stdout
-    assert "no article was asked about yet" in completed.stdout
+    assert "no enriched tables yet" in completed.stdout
 
 
 @pytest.mark.parametrize("options", [[], ["--json"]])
-def test_status_of_a_table_that_nobody_can_tell(lake: Lake, options: list[str]) -> None:
+def test_status_names_an_unreadable_table(lake: Lake, options: list[str]) -> None:
     (about,) = at(lake, "summaries").rglob("_recipe.json")
     about.unlink()
     completed = call_cli("status", "--lake", str(lake), *options)
@@ -67,17 +71,17 @@ def test_status_of_a_table_that_nobody_can_tell(lake: Lake, options: list[str]) 
     assert completed.stderr.startswith(f"article-flows: {about}: is missing")
 
 
-def test_verify_a_lake_that_is_well(lake: Lake) -> None:
+def test_verify_of_an_intact_lake(lake: Lake) -> None:
     completed = call_cli("verify", "--lake", str(lake))
 
     assert completed.returncode == 0
     note, last = completed.stdout.splitlines()
     assert note.startswith("note: digest/")
-    assert last.startswith(f"all is well: {ARTICLES} articles, {ANSWERS} answers, ")
-    assert last.endswith(" parts checked")
+    assert last.startswith(f"no problems: checked {ARTICLES} articles, {ANSWERS} answers, ")
+    assert last.endswith(" parts")
 
 
-def test_verify_a_lake_that_is_not(lake: Lake) -> None:
+def test_verify_of_a_damaged_lake(lake: Lake) -> None:
     part = at(lake, lake.parts("summaries")[0].name)
     part.write_bytes(b"")
     completed = call_cli("verify", "--lake", str(lake))
@@ -85,31 +89,32 @@ def test_verify_a_lake_that_is_not(lake: Lake) -> None:
     assert completed.returncode == 1
     lines = completed.stdout.splitlines()
     assert lines[0] == (
-        f"problem: {part}: is empty, 0 bytes; put it back from a backup, or remove it and run again"
+        f"problem: {part}: is empty (0 bytes); "
+        "put it back from a backup, or remove it and run again"
     )
     assert lines[-1].startswith("1 problem: ")
-    told = call_cli("verify", "--lake", str(lake), "--json")
-    assert told.returncode == 1
-    document = only_json(told)
+    completed = call_cli("verify", "--lake", str(lake), "--json")
+    assert completed.returncode == 1
+    document = only_json(completed)
     assert document["well"] is False
     assert [f"problem: {line}" for line in document["problems"]] == lines[:1]
 
 
 @pytest.mark.parametrize("command", ["status", "verify"])
-def test_a_lake_that_is_not_there_is_one_line(command: str, tmp_path: Path) -> None:
+def test_a_missing_lake_is_reported_in_one_line(command: str, tmp_path: Path) -> None:
     completed = call_cli(command, "--lake", tmp_path / "none", "--json")
 
     assert completed.returncode == 1
-    assert "is not there" in only_json(completed)["error"]
+    assert "does not exist" in only_json(completed)["error"]
     assert len(completed.stderr.splitlines()) == 1
 
 
-def test_what_runs_no_flow_needs_no_prefect(lake: Lake) -> None:
-    """To import it takes longer than all that these do."""
+def test_commands_without_a_flow_do_not_import_prefect(lake: Lake) -> None:
+    """Importing Prefect takes longer than these commands."""
     code = (
-        "import sys; from article_flows.flows.cli.app import _status;"
+        "import sys; from article_flows.flows.cli.app import run_app;"
         "lake = ['--lake', sys.argv[1]];"
-        "done = [_status(each) for each in (['recipes'], ['inspect', 'demo'],"
+        "done = [run_app(each) for each in (['recipes'], ['inspect', 'demo'],"
         " ['status', *lake], ['verify', *lake])];"
         "sys.exit(any(done) or any(name.split('.')[0] == 'prefect' for name in sys.modules))"
     )
@@ -118,7 +123,7 @@ def test_what_runs_no_flow_needs_no_prefect(lake: Lake) -> None:
 
 
 @pytest.mark.slow
-def test_both_on_an_object_store(
+def test_status_and_verify_work_on_an_object_store(
     lake: Lake, object_store: ObjectStoreServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ARTICLE_FLOWS_SPOOL", str(tmp_path / "spool"))

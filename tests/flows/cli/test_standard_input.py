@@ -1,4 +1,4 @@
-"""A lone dash is standard input, as everywhere."""
+"""A lone dash reads standard input."""
 
 import json
 import subprocess
@@ -24,14 +24,16 @@ def test_inspect_reads_standard_input(tmp_path: Path, dash: list[str]) -> None:
         check=False,
     )
     assert (ran.returncode, ran.stderr) == (0, b"")
-    told = ran.stdout.decode()
-    command = json.loads(told)["command"] if "--json" in dash else told
+    output = ran.stdout.decode()
+    command = json.loads(output)["command"] if "--json" in dash else output
     assert "article-flows ingest -" in command
-    assert "standard input" in told
+    assert "standard input" in output
 
 
 @pytest.mark.parametrize("command", ["ingest", "run"])
-def test_a_dash_among_the_sources_of_a_load(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dash_can_be_one_of_several_sources(
+    command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     given: list[list[str]] = []
 
     def load(settings: Any, *_: object, **__: object) -> int:
@@ -39,5 +41,5 @@ def test_a_dash_among_the_sources_of_a_load(command: str, monkeypatch: pytest.Mo
         return 0
 
     monkeypatch.setattr(run_commands, command, load)
-    assert app._status([command, "-", "demo", "--lake", "x"]) == 0
+    assert app.run_app([command, "-", "demo", "--lake", "x"]) == 0
     assert given == [["-", "demo"]]

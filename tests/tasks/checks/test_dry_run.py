@@ -1,4 +1,4 @@
-"""A dry run says what the run then does, bounds what it costs, and leaves no trace."""
+"""A dry run predicts the counts of the run, bounds its cost and writes nothing."""
 
 import json
 import re
@@ -41,22 +41,22 @@ def asked() -> MockEndpoint:
     return endpoint()
 
 
-def traces(lake: Lake) -> dict[str, tuple[int, bytes]]:
+def files_of(lake: Lake) -> dict[str, tuple[int, bytes]]:
     paths = [path for path in at(lake).rglob("*") if path.is_file()]
     return {str(path): (path.stat().st_mtime_ns, path.read_bytes()) for path in paths}
 
 
 def estimated(settings: SummarizeSettings, ingest: IngestSettings | None = None) -> Estimate:
-    """Estimate, and see that this leaves the lake as it is."""
+    """Estimate, and check that the lake is unchanged."""
     lake = Lake(settings.lake)
-    before, was_there = traces(lake), at(lake).exists()
+    before, was_there = files_of(lake), at(lake).exists()
     estimate = estimate_run(settings, ingest)
-    assert traces(lake) == before
+    assert files_of(lake) == before
     assert at(lake).exists() == was_there
     return estimate
 
 
-def assert_alike(estimate: Estimate, ran: Ran) -> None:
+def assert_matches(estimate: Estimate, ran: Ran) -> None:
     assert estimate.calls == ran.plan.to_ask == ran.totals.calls
     assert estimate.articles == ran.plan.articles
     assert estimate.reused == ran.plan.reused + ran.plan.recovered + ran.plan.to_copy
@@ -68,10 +68,10 @@ def assert_alike(estimate: Estimate, ran: Ran) -> None:
 
 
 @pytest.mark.parametrize("recipe", ["summary", "digest", "headline_zh"])
-def test_the_demo_costs_no_more_than_was_said_and_not_much_less(
+def test_the_demo_costs_at_most_the_estimate_and_not_much_less(
     lake: Lake, asked: MockEndpoint, recipe: str
 ) -> None:
-    """In its 11 languages; the cap is such that no answer is cut off and asked for again."""
+    """The token cap is high enough that no answer is truncated and requested again."""
     path = at(lake).parent / f"{recipe}.yaml"
     path.write_text(re.sub(r"(?<=max_output_tokens: )\d+", "3000", recipe_text(recipe)))
     source = {"sources": [str(DEMO)], "lake": str(lake)}
@@ -81,13 +81,13 @@ def test_the_demo_costs_no_more_than_was_said_and_not_much_less(
     assert (estimate.rows_in, estimate.articles, estimate.calls) == (100, 100, 100)
     fill(lake, [json.loads(line) for line in DEMO.read_text(encoding="utf-8").splitlines()])
     ran = run(settings)
-    assert_alike(estimate, ran)
+    assert_matches(estimate, ran)
     assert ran.totals.reasks == 0
     assert ran.totals.usage.prompt > 0.9 * estimate.prompt_tokens
 
 
 def state_of(lake: Lake, asked: MockEndpoint, name: str) -> None:
-    """Bring a lake of six articles, two of one text and one refused, into some state."""
+    """Bring a lake of six articles, two with the same text and one refused, into a state."""
     rows = [*(article(f"a{n}") for n in range(3)), article("bad", f"It is {POISON}.")]
     fill(lake, [*rows, article("c1", TEXT), article("c2", TEXT)])
     if name == "done in part":
@@ -119,7 +119,7 @@ def full(self: Job, *args: object, **options: object) -> None:
         "failures in journals",
     ],
 )
-def test_it_says_what_the_run_then_does(
+def test_the_estimate_matches_the_run(
     lake: Lake,
     asked: MockEndpoint,
     monkeypatch: pytest.MonkeyPatch,
@@ -132,12 +132,10 @@ def test_it_says_what_the_run_then_does(
         state_of(lake, asked, state)
     settings = asking(lake, asked.base_url, price_in=1.0, price_out=1.0, **options)
     estimate = estimated(settings)
-    assert_alike(estimate, run(settings))
+    assert_matches(estimate, run(settings))
 
 
-def test_what_is_in_the_sources_is_counted_with_what_is_in_the_lake(
-    lake: Lake, asked: MockEndpoint
-) -> None:
+def test_articles_in_sources_and_lake_are_counted_together(lake: Lake, asked: MockEndpoint) -> None:
     fill(lake, [article("a1"), article("a2")])
     run(asking(lake, asked.base_url, limit=1))
     source = at(lake).parent / "more.jsonl"
@@ -148,23 +146,23 @@ def test_what_is_in_the_sources_is_counted_with_what_is_in_the_lake(
     estimate = estimated(settings, ingest)
     assert (estimate.rows_in, estimate.articles, estimate.calls, estimate.reused) == (3, 4, 2, 2)
     fill(lake, rows)
-    assert_alike(estimate, run(settings))
+    assert_matches(estimate, run(settings))
 
 
-def test_an_empty_lake_is_estimated_and_not_made(lake: Lake) -> None:
+def test_an_empty_lake_is_estimated_and_not_created(lake: Lake) -> None:
     estimate = estimated(asking(lake, "http://127.0.0.1:1/v1"))
     assert (estimate.articles, estimate.calls, estimate.prompt_tokens) == (0, 0, 0)
 
 
-def test_an_unknown_price_is_said_to_be_unknown(lake: Lake) -> None:
+def test_an_unknown_price_gives_no_cost(lake: Lake) -> None:
     fill(lake, [article("a1")])
     settings = asking(lake, "http://127.0.0.1:1/v1", model="nobody-knows-this-model")
     assert estimated(settings).cost_usd is None
     assert estimated(asking(lake, "mock")).cost_usd == 0
 
 
-def test_long_prompts_are_dear_and_many_short_ones_are_no_long_one(lake: Lake) -> None:
-    """A model with a higher price for prompts of more than 200,000 tokens."""
+def test_only_single_long_prompts_have_the_price_of_long_prompts(lake: Lake) -> None:
+    """The model has a higher price for prompts of more than 200,000 tokens."""
     model, cap = "gemini-2.5-pro", load_recipe("summary").max_output_tokens
     price = Price.of_model(model)
     assert price is not None
@@ -181,7 +179,7 @@ def test_long_prompts_are_dear_and_many_short_ones_are_no_long_one(lake: Lake) -
     assert with_long.cost_usd >= of_prompts + price.cost(Usage(225_000, 0, cap))
 
 
-def test_a_long_template_is_part_of_every_prompt(
+def test_a_long_template_is_counted_in_every_prompt(
     lake: Lake, asked: MockEndpoint, tmp_path: Path
 ) -> None:
     recipe = tmp_path / "long.yaml"
@@ -192,4 +190,4 @@ def test_a_long_template_is_part_of_every_prompt(
     )
     fill(lake, [article("a1"), article("a2")])
     settings = asking(lake, asked.base_url, recipe=str(recipe), price_in=1.0, price_out=1.0)
-    assert_alike(estimated(settings), run(settings))
+    assert_matches(estimated(settings), run(settings))

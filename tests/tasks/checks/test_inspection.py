@@ -6,7 +6,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from article_flows.tasks.checks.inspection import BODY_CHARS, ColumnSeen, Inspection, inspect_source
+from article_flows.tasks.checks.inspection import (
+    BODY_CHARS,
+    InspectedColumn,
+    Inspection,
+    inspect_source,
+)
 from article_flows.tasks.cleaning.columns.options import parse_column_options
 from article_flows.tasks.cleaning.filters.rules import Rules
 from article_flows.tasks.ingest.options import Loading
@@ -14,7 +19,7 @@ from article_flows.tasks.reading.sources.find import find_sources
 from tests.support import ROOT, write_articles
 
 DEV = ROOT.parent / "shared" / "data" / "dev"
-needs_dev = pytest.mark.skipif(not DEV.exists(), reason="the development data is not here")
+needs_dev = pytest.mark.skipif(not DEV.exists(), reason="the development data is missing")
 
 
 def inspected(path: Path, *columns: str, rules: Rules | None = None) -> Inspection:
@@ -22,11 +27,11 @@ def inspected(path: Path, *columns: str, rules: Rules | None = None) -> Inspecti
     return inspect_source(source, Loading(parse_column_options(columns), rules or Rules()))
 
 
-def taken(seen: Inspection) -> dict[str, tuple[str, ...]]:
+def mapping(seen: Inspection) -> dict[str, tuple[str, ...]]:
     return {each.name: each.taken_for for each in seen.columns if each.taken_for}
 
 
-def test_a_table_as_it_would_be_loaded(tmp_path: Path) -> None:
+def test_a_table_is_inspected_as_it_would_be_loaded(tmp_path: Path) -> None:
     path = write_articles(tmp_path / "a.jsonl", 1500)
     seen = inspected(path)
     assert (seen.format, seen.error, seen.counted) == ("jsonl", None, True)
@@ -34,15 +39,15 @@ def test_a_table_as_it_would_be_loaded(tmp_path: Path) -> None:
     assert seen.total_rows == 1500
     assert 1000 <= seen.rows <= 1500
     assert seen.articles == seen.rows
-    assert seen.columns[0] == ColumnSeen("id", "text", 1.0, "a0", ("article_id",), "named id")
-    assert taken(seen) == {"id": ("article_id",), "title": ("title",), "body": ("body",)}
+    assert seen.columns[0] == InspectedColumn("id", "text", 1.0, "a0", ("article_id",), "named id")
+    assert mapping(seen) == {"id": ("article_id",), "title": ("title",), "body": ("body",)}
     assert seen.samples[0]["title"] == "Report 0"
     assert all(len(row["body"]) <= BODY_CHARS for row in seen.samples)
     assert seen.tokens is not None
     assert seen.tokens == pytest.approx(1500 * 29, rel=0.1)
 
 
-def test_rejects_come_with_their_reasons(tmp_path: Path) -> None:
+def test_rejects_are_counted_by_reason(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     rows = [json.dumps({"text": f"Some sentence {number}. " * 9}) for number in range(8)]
     path.write_text("\n".join([*rows, "{broken", '{"text": ""}', '{"text": "too short"}']))
@@ -52,7 +57,7 @@ def test_rejects_come_with_their_reasons(tmp_path: Path) -> None:
     assert seen.rejects["empty body"] == 1
 
 
-def test_a_table_without_text_is_shown_all_the_same(tmp_path: Path) -> None:
+def test_the_columns_of_a_table_without_text_are_shown(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("key,count\n" + "".join(f"k{n},{n * n}\n" for n in range(30)))
     seen = inspected(path)
@@ -62,26 +67,26 @@ def test_a_table_without_text_is_shown_all_the_same(tmp_path: Path) -> None:
     assert (seen.rows, seen.articles, seen.samples) == (30, 0, [])
 
 
-def test_what_is_given_is_shown_as_given(tmp_path: Path) -> None:
+def test_given_columns_are_shown_as_given(tmp_path: Path) -> None:
     path = write_articles(tmp_path / "a.jsonl", 3)
     seen = inspected(path, "a.jsonl:body={title}. {body}", "title=")
-    assert taken(seen) == {"id": ("article_id",), "title": ("body",), "body": ("body",)}
+    assert mapping(seen) == {"id": ("article_id",), "title": ("body",), "body": ("body",)}
     assert seen.columns[1].why == "given with --column"
     assert seen.samples[0]["body"].startswith("Report 0. The council")
 
 
-def test_names_that_do_not_hold_what_they_say_are_explained(tmp_path: Path) -> None:
+def test_columns_that_do_not_match_their_names_are_explained(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     rows = [{"text": f"A sentence {n}. " * 30, "date": 1990 + n, "x": None} for n in range(9)]
     path.write_text("\n".join(map(json.dumps, rows)))
     seen = inspected(path)
     assert seen.columns[1:] == [
-        ColumnSeen("date", "number", 1.0, "1990", (), "a year alone is no date"),
-        ColumnSeen("x", "empty", 0.0, "", (), ""),
+        InspectedColumn("date", "number", 1.0, "1990", (), "a year alone is no date"),
+        InspectedColumn("x", "empty", 0.0, "", (), ""),
     ]
 
 
-def test_large_files_are_estimated_and_parquet_is_counted_by_its_footer(
+def test_rows_of_large_files_are_estimated_and_of_parquet_read_from_its_footer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("article_flows.tasks.checks.inspection.COUNTED_BYTES", 1000)
@@ -100,7 +105,7 @@ def test_large_files_are_estimated_and_parquet_is_counted_by_its_footer(
     assert (seen.counted, seen.total_rows) == (True, 5000)
 
 
-def test_a_file_that_breaks_off_shows_its_rows_and_says_so(tmp_path: Path) -> None:
+def test_a_truncated_file_shows_its_rows_and_an_error(tmp_path: Path) -> None:
     path = write_articles(tmp_path / "a.jsonl", 2000)
     packed = tmp_path / "b.jsonl.gz"
     packed.write_bytes(gzip.compress(path.read_bytes())[:-2000])
@@ -131,14 +136,16 @@ def test_a_file_that_breaks_off_shows_its_rows_and_says_so(tmp_path: Path) -> No
         ("sotu/1790_george_washington_n.json", {"name": ("author",), "text": ("body",)}),
     ],
 )
-def test_real_data_maps_without_options(file: str, columns: dict[str, tuple[str, ...]]) -> None:
+def test_real_data_is_mapped_without_options(
+    file: str, columns: dict[str, tuple[str, ...]]
+) -> None:
     seen = inspected(DEV / file)
-    assert (seen.error, taken(seen)) == (None, columns)
+    assert (seen.error, mapping(seen)) == (None, columns)
 
 
 @needs_dev
 @pytest.mark.parametrize("file", ["nation.csv", "nation.plain.parquet", "test.parquet"])
-def test_tables_of_other_things_are_refused(file: str) -> None:
+def test_tables_without_articles_are_refused(file: str) -> None:
     seen = inspected(DEV / "nasty" / "parquet_fastparquet" / file)
     assert seen.error is not None
     assert "no column looks like the article's text" in seen.error

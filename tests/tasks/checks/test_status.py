@@ -1,4 +1,4 @@
-"""What a lake is said to hold is what is in it, while nothing, a run, or a load is under way."""
+"""The status of a lake matches its tables, also while a run or a load is in progress."""
 
 from pathlib import Path
 
@@ -52,7 +52,7 @@ def only_table(lake: Lake) -> TableStatus:
     return status
 
 
-def test_a_lake_in_figures(lake: Lake, table: EnrichedTable) -> None:
+def test_counts_match_the_tables(lake: Lake, table: EnrichedTable) -> None:
     found = lake_status(lake)
     assert (found.articles, found.superseded, found.rejects) == (ARTICLES, 1, 0)
     assert found.parts == len(lake.parts("articles"))
@@ -70,7 +70,7 @@ def test_a_lake_in_figures(lake: Lake, table: EnrichedTable) -> None:
     assert status.last_answered_at == last
 
 
-def test_all_that_was_paid_is_counted(lake: Lake, table: EnrichedTable) -> None:
+def test_cost_includes_superseded_answers_and_failures(lake: Lake, table: EnrichedTable) -> None:
     paid = [
         row["cost_usd"]
         for folder in (table.folder, table.superseded, table.failures)
@@ -84,8 +84,8 @@ def test_all_that_was_paid_is_counted(lake: Lake, table: EnrichedTable) -> None:
     assert status.unpriced == len(paid) - len(known)
 
 
-def test_failures_by_what_becomes_of_them(lake: Lake, table: EnrichedTable) -> None:
-    """The newest failure of an article stands, unless the article has its answer."""
+def test_failures_are_counted_by_whether_they_are_retried(lake: Lake, table: EnrichedTable) -> None:
+    """The newest failure of an article counts, unless the article has an answer."""
     fill(lake, [article("t1"), article("t2")])
     articles = pq.read_table(at(lake, lake.parts("articles")[-1].name))
     hashes = articles["content_hash"].to_pylist()
@@ -106,7 +106,7 @@ def test_failures_by_what_becomes_of_them(lake: Lake, table: EnrichedTable) -> N
     assert only_table(lake).failed_for_good == {"content_filter": 1}
 
 
-def test_articles_that_changed_leave_answers_behind(lake: Lake) -> None:
+def test_answers_to_changed_articles_are_outdated(lake: Lake) -> None:
     fill(lake, [article("a2", "A new text. It has two sentences.")])
     found = lake_status(lake)
     assert (found.articles, found.superseded) == (ARTICLES, 2)
@@ -114,7 +114,7 @@ def test_articles_that_changed_leave_answers_behind(lake: Lake) -> None:
     assert (status.answered, status.outdated, status.left) == (ANSWERS - 1, 1, 2)
 
 
-def test_answers_that_wait_in_a_journal(lake: Lake, table: EnrichedTable) -> None:
+def test_answers_in_a_journal_are_counted_as_waiting(lake: Lake, table: EnrichedTable) -> None:
     (committed, *_) = rows_of(lake, table.folder)
     path = at(lake, f"_staging/journals/{table.name}/run-1.journal")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -126,7 +126,7 @@ def test_answers_that_wait_in_a_journal(lake: Lake, table: EnrichedTable) -> Non
     assert only_table(lake).waiting == 2
 
 
-def test_who_is_writing_is_told(lake: Lake, table: EnrichedTable) -> None:
+def test_lock_holders_are_named(lake: Lake, table: EnrichedTable) -> None:
     with (
         lake.locked(table.name, label="brave-fox"),
         lake.locked("articles", label="quick-hen"),
@@ -138,7 +138,7 @@ def test_who_is_writing_is_told(lake: Lake, table: EnrichedTable) -> None:
     assert (after.tables[0].held_by, after.loading) == (None, None)
 
 
-def test_beside_a_run_under_way(lake: Lake) -> None:
+def test_status_works_during_a_run(lake: Lake) -> None:
     options = settings_of(lake)
     with open_job(options, "run-id") as job:
         assert only_table(lake).answered == ANSWERS
@@ -150,7 +150,7 @@ def test_beside_a_run_under_way(lake: Lake) -> None:
     assert UNASKED in {row["article_id"] for row in rows_of(lake, "summaries")}
 
 
-def test_two_tables_of_one_recipe(lake: Lake) -> None:
+def test_the_newest_table_of_a_recipe_is_marked(lake: Lake) -> None:
     other = asking(lake, endpoint().base_url, recipe="digest", model="other-v1", limit=2)
     run(other)
     first, second = lake_status(lake).tables
@@ -160,33 +160,33 @@ def test_two_tables_of_one_recipe(lake: Lake) -> None:
     assert (second.answered, second.left) == (2, ARTICLES - 2)
 
 
-def test_a_table_that_nobody_can_tell_is_named(lake: Lake, table: EnrichedTable) -> None:
+def test_an_unreadable_table_is_named(lake: Lake, table: EnrichedTable) -> None:
     (at(lake, table.folder) / "_recipe.json").unlink()
     found = lake_status(lake)
     assert found.tables == []
     assert "_recipe.json: is missing" in found.not_read[0]
 
 
-def test_a_damaged_part_is_one_line(lake: Lake, table: EnrichedTable) -> None:
+def test_a_damaged_part_is_a_user_error(lake: Lake, table: EnrichedTable) -> None:
     part = at(lake, lake.parts(table.folder)[0].name)
     part.write_bytes(part.read_bytes()[:-5])
     with pytest.raises(UserError, match="damaged"):
         lake_status(lake)
 
 
-def test_no_lake_and_an_empty_one(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="is not there"):
+def test_a_missing_lake_is_a_user_error_and_not_created(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="does not exist"):
         lake_status(Lake(tmp_path / "none"))
     assert not (tmp_path / "none").exists()
 
 
 def objects(store: ObjectStoreServer) -> list[str]:
-    """The objects of the lake, without the locks', which stay when they are given up."""
+    """Return the objects of the lake, except locks, which remain after their release."""
     return [key for key in store.keys("status") if "/_staging/locks/" not in key]
 
 
 @pytest.mark.slow
-def test_on_an_object_store(
+def test_status_works_on_an_object_store(
     lake: Lake, object_store: ObjectStoreServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ARTICLE_FLOWS_SPOOL", str(tmp_path / "spool"))

@@ -1,4 +1,4 @@
-"""Every kind of damage that a lake can have gets a line that names it; a lake without has none."""
+"""Each kind of damage to a lake is reported in one line that names the file and the remedy."""
 
 import fcntl
 import json
@@ -65,12 +65,12 @@ def files_of(lake: Lake, folder: str) -> list[Path]:
 
 
 def rewrite(path: Path, change: Change) -> None:
-    """Change the rows of a part as somebody would who has never heard of hashes."""
+    """Change the rows of a part without updating their hashes."""
     pq.write_table(change(pq.read_table(path)), path, write_page_checksum=True)
 
 
 def with_value(name: str, value: Any, row: int = 0) -> Change:
-    """Another value in one row of a column."""
+    """Return a change that sets one value of a column."""
 
     def change(rows: pa.Table) -> pa.Table:
         values = rows[name].to_pylist()
@@ -83,25 +83,25 @@ def with_value(name: str, value: Any, row: int = 0) -> Change:
 
 
 def only_problem(lake: Lake) -> str:
-    """The one line that a damaged lake gets."""
+    """Return the only problem that is found in a lake."""
     (problem,) = verify_lake(lake).problems
     assert "\n" not in problem
     return problem
 
 
-def test_a_lake_as_it_should_be_has_no_problem(lake: Lake) -> None:
+def test_an_intact_lake_has_no_problems(lake: Lake) -> None:
     found = verify_lake(lake)
     assert found.problems == []
-    assert found.well
+    assert found.passed
     assert (found.articles, found.answers) == (ARTICLES, ANSWERS)
     (counts,) = found.notes
-    assert f"articles {ARTICLES} = answered {ANSWERS} + failed 1 + left to do 1" in counts
+    assert f"articles {ARTICLES} = answered {ANSWERS} + failed 1 + remaining 1" in counts
     parts = [each for each in at(lake).rglob("*.parquet") if "_staging" not in each.parts]
     assert found.parts == len(parts)
 
 
-def test_a_lake_that_is_not_there_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="is not there"):
+def test_a_missing_lake_is_reported_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="does not exist"):
         verify_lake(Lake(tmp_path / "nowhere"))
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="has no articles"):
@@ -109,7 +109,7 @@ def test_a_lake_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     assert not (tmp_path / "nowhere").exists()
 
 
-def test_nothing_is_written(lake: Lake) -> None:
+def test_verify_does_not_write(lake: Lake) -> None:
     def all_files() -> dict[str, tuple[int, int]]:
         found = at(lake).rglob("*")
         return {str(path): (path.stat().st_size, path.stat().st_mtime_ns) for path in found}
@@ -119,29 +119,31 @@ def test_nothing_is_written(lake: Lake) -> None:
     assert all_files() == before
 
 
-def test_the_lock_of_a_table_is_named_as_the_run_names_it(lake: Lake) -> None:
+def test_the_lock_of_a_table_has_the_same_name_as_in_a_run(lake: Lake) -> None:
     (found,) = find_tables(lake)
     assert found.table is not None
     assert found.name == found.table.name
     assert found.folders[:2] == (found.table.folder, found.table.failures)
 
 
-def test_a_part_of_the_articles_that_went(lake: Lake) -> None:
+def test_a_missing_part_of_the_articles_is_a_problem(lake: Lake) -> None:
     largest = max(files_of(lake, "articles"), key=lambda path: path.stat().st_size)
     largest.unlink()
     problems = verify_lake(lake).problems
     assert any("its article is not in the lake" in line for line in problems)
 
 
-def test_a_part_of_the_answers_that_went_is_work_to_do(lake: Lake, table: EnrichedTable) -> None:
+def test_articles_of_missing_answer_parts_are_counted_as_remaining(
+    lake: Lake, table: EnrichedTable
+) -> None:
     for part in files_of(lake, table.folder):
         part.unlink()
     found = verify_lake(lake)
     assert found.problems == []
-    assert f"answered 0 + failed 1 + left to do {ARTICLES - 1}" in found.notes[0]
+    assert f"answered 0 + failed 1 + remaining {ARTICLES - 1}" in found.notes[0]
 
 
-def damages(table: EnrichedTable) -> dict[str, str]:
+def folders_of(table: EnrichedTable) -> dict[str, str]:
     return {
         "articles": "articles",
         "answers": table.folder,
@@ -152,8 +154,8 @@ def damages(table: EnrichedTable) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("what", ["articles", "answers", "failures", "old articles", "old answers"])
-def test_flipped_bytes_in_a_page(lake: Lake, table: EnrichedTable, what: str) -> None:
-    part = files_of(lake, damages(table)[what])[0]
+def test_flipped_bytes_in_a_page_are_found(lake: Lake, table: EnrichedTable, what: str) -> None:
+    part = files_of(lake, folders_of(table)[what])[0]
     column = pq.ParquetFile(part).metadata.row_group(0).column(1)
     content = bytearray(part.read_bytes())
     middle = column.data_page_offset + column.total_compressed_size - 3
@@ -173,15 +175,15 @@ def test_a_damaged_part_of_the_articles_is_not_blamed_on_the_answers(lake: Lake)
     )
 
 
-def test_a_part_of_zero_length(lake: Lake, table: EnrichedTable) -> None:
+def test_an_empty_part_is_found(lake: Lake, table: EnrichedTable) -> None:
     part = files_of(lake, table.folder)[0]
     part.write_bytes(b"")
-    assert "is empty, 0 bytes" in only_problem(lake)
+    assert "is empty (0 bytes)" in only_problem(lake)
 
 
 @pytest.mark.parametrize("what", ["articles", "answers"])
-def test_a_part_that_is_there_twice(lake: Lake, table: EnrichedTable, what: str) -> None:
-    part = files_of(lake, damages(table)[what])[0]
+def test_a_duplicated_part_is_found(lake: Lake, table: EnrichedTable, what: str) -> None:
+    part = files_of(lake, folders_of(table)[what])[0]
     rows = pq.ParquetFile(part).metadata.num_rows
     shutil.copy(part, part.with_name("part-z-copy.parquet"))
     problem = only_problem(lake)
@@ -191,7 +193,7 @@ def test_a_part_that_is_there_twice(lake: Lake, table: EnrichedTable, what: str)
 
 
 def test_several_kinds_of_damage_get_a_line_each(lake: Lake, table: EnrichedTable) -> None:
-    """Rows that are there twice are found although an earlier part cannot be read."""
+    """Duplicates are found even if an earlier part cannot be read."""
     first, second = files_of(lake, "articles")[:2]
     shutil.copy(second, second.with_name("part-z-copy.parquet"))
     first.write_bytes(first.read_bytes()[:-9])
@@ -203,7 +205,7 @@ def test_several_kinds_of_damage_get_a_line_each(lake: Lake, table: EnrichedTabl
     assert null.startswith(f"{answers}: row 1")
 
 
-def test_a_failure_that_is_there_twice(lake: Lake, table: EnrichedTable) -> None:
+def test_a_duplicated_failure_is_found(lake: Lake, table: EnrichedTable) -> None:
     (part,) = files_of(lake, table.failures)
     shutil.copy(part, part.with_name("part-z-copy.parquet"))
     problem = only_problem(lake)
@@ -214,15 +216,15 @@ def test_a_failure_that_is_there_twice(lake: Lake, table: EnrichedTable) -> None
 @pytest.mark.parametrize(
     ("what", "column", "value", "words"),
     [
-        ("articles", "body", "Somebody has changed this.", "content_hash is not the hash"),
-        ("articles", "title", "Somebody has changed this.", "content_hash is not the hash"),
-        ("answers", "body", "Somebody has changed this.", "content_hash is not the hash"),
-        ("old articles", "body", "Somebody has changed this.", "content_hash is not the hash"),
-        ("old answers", "body", "Somebody has changed this.", "content_hash is not the hash"),
+        ("articles", "body", "This was edited by hand.", "content_hash is not the hash"),
+        ("articles", "title", "This was edited by hand.", "content_hash is not the hash"),
+        ("answers", "body", "This was edited by hand.", "content_hash is not the hash"),
+        ("old articles", "body", "This was edited by hand.", "content_hash is not the hash"),
+        ("old answers", "body", "This was edited by hand.", "content_hash is not the hash"),
         ("articles", "body", None, "body is null"),
         ("answers", "summary", None, "summary is null"),
         ("answers", "category", None, "category is null"),
-        ("answers", "category", "sprot", "category is none of the recipe's values"),
+        ("answers", "category", "sprot", "category is not one of the recipe's values"),
         ("answers", "keywords", ["one", None], "keywords has a null in its list"),
         ("answers", "recipe_hash", "0" * 16, "recipe_hash is not"),
         ("answers", "recipe", "summary", "recipe is not digest"),
@@ -232,10 +234,10 @@ def test_a_failure_that_is_there_twice(lake: Lake, table: EnrichedTable) -> None
         ("old answers", "summary", None, "summary is null"),
     ],
 )
-def test_a_row_that_somebody_has_changed(
+def test_an_edited_row_is_found(
     lake: Lake, table: EnrichedTable, what: str, column: str, value: Any, words: str
 ) -> None:
-    part = files_of(lake, damages(table)[what])[0]
+    part = files_of(lake, folders_of(table)[what])[0]
     rewrite(part, with_value(column, value))
     problem = only_problem(lake)
     assert words in problem
@@ -243,14 +245,14 @@ def test_a_row_that_somebody_has_changed(
     assert "backup" in problem
 
 
-def test_a_hash_that_is_none(lake: Lake, table: EnrichedTable) -> None:
+def test_an_invalid_hash_is_found(lake: Lake, table: EnrichedTable) -> None:
     rewrite(files_of(lake, "superseded/articles")[0], with_value("content_hash", "none"))
     problems = verify_lake(lake).problems
     assert any("not 32 hex digits" in line for line in problems)
 
 
 @pytest.mark.parametrize("what", ["articles", "answers", "failures", "old answers"])
-def test_another_schema(lake: Lake, table: EnrichedTable, what: str) -> None:
+def test_a_part_with_another_schema_is_found(lake: Lake, table: EnrichedTable, what: str) -> None:
     def dropped(rows: pa.Table) -> pa.Table:
         return rows.drop_columns(["source"])
 
@@ -261,11 +263,11 @@ def test_another_schema(lake: Lake, table: EnrichedTable, what: str) -> None:
         position = rows.schema.get_field_index("title")
         return rows.set_column(position, "title", rows["title"].cast(pa.binary()))
 
-    part = files_of(lake, damages(table)[what])[0]
+    part = files_of(lake, folders_of(table)[what])[0]
     original = part.read_bytes()
     for change, words in (
         (dropped, "has no column source"),
-        (wider, "has a column mood that the table has not"),
+        (wider, "has an unexpected column mood"),
         (typed, "column title is of type binary, not string"),
     ):
         rewrite(part, change)
@@ -274,7 +276,7 @@ def test_another_schema(lake: Lake, table: EnrichedTable, what: str) -> None:
         part.write_bytes(original)
 
 
-def test_a_row_whose_article_is_nowhere(lake: Lake, table: EnrichedTable) -> None:
+def test_a_row_without_its_article_is_found(lake: Lake, table: EnrichedTable) -> None:
     shutil.rmtree(at(lake, "superseded/articles"))
     part = files_of(lake, table.superseded)[0]
     shutil.copy(part, at(lake, table.folder) / "part-z.parquet")
@@ -289,7 +291,7 @@ def test_a_row_whose_article_was_changed_is_no_problem(lake: Lake, table: Enrich
     assert any("answers for articles that were changed or removed" in x for x in found.notes)
 
 
-def test_an_answer_whose_article_left_before_it_came_is_no_problem(
+def test_an_answer_to_an_article_removed_before_it_arrived_is_no_problem(
     lake: Lake, table: EnrichedTable
 ) -> None:
     fields = {"summary": "s", "keywords": ["k"], "category": "other", "language": "en"}
@@ -297,7 +299,7 @@ def test_an_answer_whose_article_left_before_it_came_is_no_problem(
     assert verify_lake(lake).problems == []
 
 
-def test_a_failure_whose_article_has_its_answer(lake: Lake, table: EnrichedTable) -> None:
+def test_a_failure_of_an_answered_article_is_found(lake: Lake, table: EnrichedTable) -> None:
     rows = pq.read_table(files_of(lake, table.folder)[0]).slice(0, 1)
     copied = ("article_id", "content_hash", "title", "source")
 
@@ -311,26 +313,26 @@ def test_a_failure_whose_article_has_its_answer(lake: Lake, table: EnrichedTable
     second = part.with_name("part-z.parquet")
     shutil.copy(part, second)
     rewrite(second, answered)
-    assert "the article has its answer by now; run again" in only_problem(lake)
+    assert "the article has an answer now; run again" in only_problem(lake)
 
 
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("articles/notes.txt", "is no part"),
-        ("articles/part-1.parquet.tmp", "is no part"),
-        ("summaries/digest/part-1.parquet", "lies where no table has its parts"),
-        ("_staging/sponge/thing", "is not of article-flows"),
-        ("_staging/journals/digest/b.odd", "is not of article-flows"),
-        ("_staging/journals/digest/b.journal.damaged", "a journal that is damaged was set aside"),
-        ("_staging/journals/digest/b.journal.unreadable", "not of this version was set aside"),
+        ("articles/notes.txt", "is not a Parquet part"),
+        ("articles/part-1.parquet.tmp", "is not a Parquet part"),
+        ("summaries/digest/part-1.parquet", "is in a folder that belongs to no table"),
+        ("_staging/sponge/thing", "is not a file of article-flows"),
+        ("_staging/journals/digest/b.odd", "is not a file of article-flows"),
+        ("_staging/journals/digest/b.journal.damaged", "a journal was set aside as damaged"),
+        ("_staging/journals/digest/b.journal.unreadable", "set aside as incompatible"),
         ("_staging/journals/digest/reserve", "disk space"),
-        ("_staging/loads/l.json", "a load was not finished; load again"),
-        ("_staging/merges/articles/m.json", "the note of a merge is damaged"),
+        ("_staging/loads/l.json", "a load is incomplete; load again"),
+        ("_staging/merges/articles/m.json", "the record of a merge is damaged"),
         ("_staging/superseded/s.parquet", "damaged"),
     ],
 )
-def test_files_that_should_not_be_there(lake: Lake, name: str, words: str) -> None:
+def test_foreign_and_leftover_files_are_found(lake: Lake, name: str, words: str) -> None:
     path = at(lake, name)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"x")
@@ -339,23 +341,27 @@ def test_files_that_should_not_be_there(lake: Lake, name: str, words: str) -> No
     assert words in problem
 
 
-def test_an_upload_under_way_is_no_problem(lake: Lake) -> None:
-    """To an object store large parts go by way of there; what is left goes with a later upload."""
+def test_an_upload_in_progress_is_no_problem(lake: Lake) -> None:
+    """Large parts are uploaded to object stores this way; a later upload removes leftovers."""
     path = at(lake, "_staging/uploads/0f1e2d")
     path.parent.mkdir(parents=True)
     path.write_bytes(b"half of a part")
-    assert verify_lake(lake).well
+    assert verify_lake(lake).passed
 
 
 @pytest.mark.parametrize("name", ["articles/_SUCCESS", "articles/.DS_Store", "README"])
-def test_files_that_nobody_reads_are_no_problem(lake: Lake, name: str) -> None:
+def test_files_that_readers_ignore_are_no_problem(lake: Lake, name: str) -> None:
     at(lake, name).write_bytes(b"x")
     found = verify_lake(lake)
     assert found.problems == []
-    assert any(line.startswith(f"{at(lake, name)}: is not of the lake") for line in found.notes)
+    assert any(
+        line.startswith(f"{at(lake, name)}: does not belong to the lake") for line in found.notes
+    )
 
 
-def test_the_description_of_a_table(lake: Lake, table: EnrichedTable) -> None:
+def test_a_wrong_damaged_or_missing_table_description_is_found(
+    lake: Lake, table: EnrichedTable
+) -> None:
     path = at(lake, table.folder) / "_recipe.json"
     about = json.loads(path.read_bytes())
     about["recipe"]["instructions"] += " Be brief."
@@ -367,32 +373,34 @@ def test_the_description_of_a_table(lake: Lake, table: EnrichedTable) -> None:
     assert "_recipe.json: is missing" in only_problem(lake)
 
 
-def test_a_merge_that_is_half_done(lake: Lake, table: EnrichedTable) -> None:
+def test_an_incomplete_merge_is_found(lake: Lake, table: EnrichedTable) -> None:
     old = [part.name for part in lake.parts(table.folder)]
     note_merge(lake.storage, table.folder, old, f"{table.folder}/part-new.parquet")
     problem = only_problem(lake)
-    assert "is half done" in problem
+    assert "is incomplete" in problem
     assert "run again to finish it" in problem
     with lake.locked(table.name):
         assert verify_lake(lake).problems == []
 
 
-def test_a_merge_of_articles_under_way(lake: Lake) -> None:
+def test_a_merge_of_articles_in_progress_is_no_problem(lake: Lake) -> None:
     old = [part.name for part in lake.parts("articles")]
     note_merge(lake.storage, "articles", old, "articles/part-new.parquet")
     with lake.locked("articles-parts"):
         assert verify_lake(lake).problems == []
-    assert f"a merge of {len(old)} parts of articles is half done" in only_problem(lake)
+    assert f"a merge of {len(old)} parts of articles is incomplete" in only_problem(lake)
 
 
-def test_answers_of_a_killed_run(lake: Lake, table: EnrichedTable) -> None:
+def test_answers_of_a_killed_run_are_found(lake: Lake, table: EnrichedTable) -> None:
     path = at(lake, f"_staging/journals/{table.name}/run-1.journal")
     path.parent.mkdir(parents=True, exist_ok=True)
     journal = Journal(path)
     journal.append(*(answer(f"{n:032x}", summary="s").encode() for n in range(3)))
     journal.close()
     problem = only_problem(lake)
-    assert "3 answers of a killed run wait; run again to take them in" in problem
+    assert (
+        "3 answers of a killed run are not in the table yet; run again to recover them" in problem
+    )
     with lake.locked(table.name):
         found = verify_lake(lake)
     assert found.problems == []
@@ -401,11 +409,11 @@ def test_answers_of_a_killed_run(lake: Lake, table: EnrichedTable) -> None:
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
     first, second = verify_lake(lake).problems
-    assert "1 answers of a killed run wait" in first
+    assert "1 answers of a killed run are not in the table yet" in first
     assert "damaged before its end" in second
 
 
-def test_scratch_folders_whose_owner_died(lake: Lake) -> None:
+def test_scratch_folders_of_dead_processes_are_found(lake: Lake) -> None:
     folder = at(lake, "_staging/parts/abc")
     folder.mkdir(parents=True)
     descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT)
@@ -413,17 +421,17 @@ def test_scratch_folders_whose_owner_died(lake: Lake) -> None:
     assert verify_lake(lake).problems == []
     os.close(descriptor)
     problem = only_problem(lake)
-    assert problem.startswith(f"{folder}: half-written files of a killed run")
+    assert problem.startswith(f"{folder}: partly written files of a killed run")
 
 
-def test_a_load_under_way_is_no_problem(lake: Lake) -> None:
+def test_a_load_in_progress_is_no_problem(lake: Lake) -> None:
     with lake.locked("articles"):
         lake.storage.write("_staging/loads/l.json", b"{}")
         assert verify_lake(lake).problems == []
-    assert "a load was not finished" in only_problem(lake)
+    assert "a load is incomplete" in only_problem(lake)
 
 
-def test_a_run_under_way_is_no_problem(lake: Lake) -> None:
+def test_a_run_in_progress_is_no_problem(lake: Lake) -> None:
     options = settings_of(lake)
     with open_job(options, "run-id") as job:
         assert verify_lake(lake).problems == []
@@ -433,10 +441,10 @@ def test_a_run_under_way_is_no_problem(lake: Lake) -> None:
     assert (found.problems, found.answers) == ([], ANSWERS + 1)
 
 
-def test_parts_that_are_merged_meanwhile_are_read_again(
+def test_parts_merged_during_the_check_are_read_again(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first part that is opened has gone by then, replaced by one of the same rows."""
+    """The first part is replaced by one with the same rows before it is opened."""
     opened = Part.open
     moved: list[str] = []
 
@@ -453,7 +461,7 @@ def test_parts_that_are_merged_meanwhile_are_read_again(
 
 
 @pytest.mark.slow
-def test_on_an_object_store(
+def test_verify_works_on_an_object_store(
     lake: Lake, object_store: ObjectStoreServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ARTICLE_FLOWS_SPOOL", str(tmp_path / "spool"))
@@ -464,24 +472,24 @@ def test_on_an_object_store(
     there.storage.write(f"_staging/journals/{name}/run-000.journal", MAGIC + records)
     with locked(there.storage, name, timing=QUICK):
         assert verify_lake(there, QUICK).problems == []
-    assert "1 answers of a killed run wait" in only_problem(there)
+    assert "1 answers of a killed run are not in the table yet" in only_problem(there)
     spoilt = MAGIC + records + b"no record" + records
     there.storage.write(f"_staging/journals/{name}/run-000.journal", spoilt)
     waiting, damaged = verify_lake(there, QUICK).problems
-    assert "1 answers of a killed run wait" in waiting
+    assert "1 answers of a killed run are not in the table yet" in waiting
     assert "the journal is damaged before its end" in damaged
     there.storage.write(f"_staging/journals/{name}/run-000.journal", MAGIC + records)
     there.storage.delete(f"_staging/locks/{name}.json")
     leave_lock(ObjectStorage(str(there)), name)
     waiting, lock = verify_lake(there, QUICK).problems
-    assert "1 answers of a killed run wait" in waiting
-    assert f"the lock {name} is of a run that is dead" in lock
+    assert "1 answers of a killed run are not in the table yet" in waiting
+    assert f"the lock {name} belongs to a dead run" in lock
 
 
-def test_a_run_that_came_and_went_meanwhile_is_no_problem(
+def test_a_whole_run_during_the_check_is_no_problem(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It answers an article that was not there yet when the articles were read."""
+    """The run answers an article that was loaded after the articles were read."""
     options = settings_of(lake)
     ran: list[object] = []
 
@@ -504,20 +512,20 @@ def test_a_read_only_lake_can_be_verified(lake: Lake) -> None:
         for path in (Path(folder), copy, *copy.rglob("*")):
             path.chmod(0o555 if path.is_dir() else 0o444)
         try:
-            assert in_child_that_may_not_write(lambda: not verify_lake(Lake(copy)).problems)
+            assert in_unprivileged_child(lambda: not verify_lake(Lake(copy)).problems)
         finally:
             for path in (Path(folder), *copy.rglob("*"), copy):
                 path.chmod(0o755)
 
 
-def in_child_that_may_not_write(look: Callable[[], bool]) -> bool:
-    """Whether a look is well in a process without root's rights, which know no read-only file."""
+def in_unprivileged_child(check: Callable[[], bool]) -> bool:
+    """Return the result of a check in a process without root's rights, which ignore file modes."""
     child = os.fork()
     if child == 0:
         try:
             if os.geteuid() == 0:
                 os.setuid(NOBODY)
-            os._exit(0 if look() else 1)
+            os._exit(0 if check() else 1)
         except BaseException:
             traceback.print_exc()
             os._exit(2)
@@ -525,7 +533,7 @@ def in_child_that_may_not_write(look: Callable[[], bool]) -> bool:
 
 
 def data_of(folder: Path) -> list[Any]:
-    """All that a reader gets to see of a lake."""
+    """Return all data that a reader of a lake sees."""
     lake = Lake(folder)
     found: list[Any] = []
     for top in ("articles", "rejects", "summaries", "failures", "superseded"):
@@ -545,7 +553,7 @@ def data_of(folder: Path) -> list[Any]:
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(data=st.data())
-def test_any_flipped_byte_is_noticed_or_does_not_matter(data: st.DataObject, lake: Lake) -> None:
+def test_any_flipped_byte_is_found_or_has_no_effect(data: st.DataObject, lake: Lake) -> None:
     before = data_of(at(lake))
     files = sorted(
         path
@@ -564,7 +572,7 @@ def test_any_flipped_byte_is_noticed_or_does_not_matter(data: st.DataObject, lak
         path.write_bytes(content)
 
 
-def test_rows_are_told_by_their_number(lake: Lake, table: EnrichedTable) -> None:
+def test_problems_name_the_row_number(lake: Lake, table: EnrichedTable) -> None:
     part = max(
         files_of(lake, table.folder), key=lambda path: pq.ParquetFile(path).metadata.num_rows
     )
@@ -576,7 +584,7 @@ def test_rows_are_told_by_their_number(lake: Lake, table: EnrichedTable) -> None
     assert pc.is_null(pq.read_table(part)["summary"]).to_pylist().count(True) == 1
 
 
-def test_a_refused_article_is_counted_once(lake: Lake) -> None:
+def test_a_failed_article_is_counted_once(lake: Lake) -> None:
     found = verify_lake(lake)
     assert "failed 1" in found.notes[0]
     assert REFUSED in {

@@ -1,4 +1,4 @@
-"""Reports show what they are given and let no article draw a table, a link or an image."""
+"""Reports contain all counts, and article text cannot add tables, links or images."""
 
 from dataclasses import replace
 from typing import Any
@@ -15,10 +15,10 @@ from article_flows.tasks.llm.protocol.chat import Usage
 from article_flows.tasks.reading.sources.files import Skipped
 from article_flows.tasks.reports.ingest_markdown import ingest_markdown
 from article_flows.tasks.reports.markdown import (
-    clock_fine,
     code,
-    dollars,
     escaped,
+    format_seconds,
+    format_usd,
     summarize_markdown,
 )
 from article_flows.tasks.reports.run_json import run_as_json
@@ -71,7 +71,7 @@ def sample(text: str) -> dict[str, Any]:
 
 
 def tokens_of(markdown: str) -> list[Token]:
-    """The tokens of a report, which are of the report's own kinds and no others."""
+    """Parse a report, and check that it contains only permitted kinds of tokens."""
     tokens = MARKDOWN.parse(markdown)
     assert {token.type for token in tokens} <= ALLOWED
     inline = {child.type for token in tokens for child in token.children or ()}
@@ -79,26 +79,26 @@ def tokens_of(markdown: str) -> list[Token]:
     return tokens
 
 
-def shape(markdown: str) -> list[str]:
+def structure_of(markdown: str) -> list[str]:
     return [token.type for token in tokens_of(markdown)]
 
 
 def text_of(markdown: str) -> str:
-    """What a reader sees of one line."""
+    """Return the text of a line as a reader sees it."""
     children = [child for token in MARKDOWN.parse(markdown) for child in token.children or ()]
     return "".join(child.content for child in children)
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-def test_no_text_of_an_article_changes_the_shape_of_a_report(text: str) -> None:
+def test_hostile_text_does_not_change_the_structure_of_a_report(text: str) -> None:
     tame = report(samples=[sample("tame")], stopped="tame", failed={"tame": 1})
     wild = report(samples=[sample(text or "x")], stopped=text or "x", failed={text or "x": 1})
     wild.endpoint = wild.recipe = text or "x"
-    assert shape(summarize_markdown(wild)) == shape(summarize_markdown(tame))
+    assert structure_of(summarize_markdown(wild)) == structure_of(summarize_markdown(tame))
 
 
 @given(TEXTS)
-def test_any_text_is_shown_as_it_is(text: str) -> None:
+def test_any_text_is_shown_unchanged(text: str) -> None:
     shown = escaped(text)
     assert "\n" not in shown
     assert text_of(f"x {shown} x").split() == ["x", *text.split(), "x"]
@@ -111,15 +111,15 @@ def test_any_text_is_shown_as_it_is(text: str) -> None:
 
 
 @given(TEXTS.filter(lambda text: bool(text.split())))
-def test_any_title_and_answer_keep_the_shape_of_a_report(text: str) -> None:
-    tame = shape(summarize_markdown(report(samples=[sample("tame")])))
-    assert shape(summarize_markdown(report(samples=[sample(text)]))) == tame
+def test_any_title_and_answer_keep_the_structure_of_a_report(text: str) -> None:
+    tame = structure_of(summarize_markdown(report(samples=[sample("tame")])))
+    assert structure_of(summarize_markdown(report(samples=[sample(text)]))) == tame
 
 
 @pytest.mark.parametrize(
     "text", ["see https://evil.example/x", "www.evil.example", "me@evil.example", "ftp://e.example"]
 )
-def test_bare_addresses_are_broken_up_for_viewers_that_make_links_of_them(text: str) -> None:
+def test_bare_addresses_are_escaped_so_that_viewers_do_not_link_them(text: str) -> None:
     shown = escaped(text)
     assert text not in shown
     assert not any(part in shown for part in ("https://", "ftp://", "www.", "me@"))
@@ -127,13 +127,13 @@ def test_bare_addresses_are_broken_up_for_viewers_that_make_links_of_them(text: 
 
 
 @pytest.mark.parametrize("path", ["/lake", "/la`ke", "/la``ke`", "/a|b", "`"])
-def test_a_path_in_backticks_cannot_end_them(path: str) -> None:
+def test_backticks_in_a_path_do_not_end_the_code_span(path: str) -> None:
     (inline,) = [token for token in MARKDOWN.parse(f"Table: {code(path)}") if token.children]
     text, span = inline.children or []
     assert (text.content, span.type, span.content) == ("Table: ", "code_inline", path)
 
 
-def test_a_summarise_report_tells_every_count() -> None:
+def test_a_summarize_report_contains_every_count() -> None:
     full = report(
         articles=1_234,
         answered=1_000,
@@ -153,27 +153,27 @@ def test_a_summarise_report_tells_every_count() -> None:
     rows = [line.strip("| ").split(" | ") for line in markdown.splitlines() if " | " in line]
     assert dict(row for row in rows if len(row) == 2) == {
         "articles": "1,234",
-        "answered now": "1,000",
-        "reused, not paid again": "200",
+        "answered in this run": "1,000",
+        "reused at no cost": "200",
         "failed": r"4 (content\_filter 1, too\_long 3)",
-        "left to do": "30",
-        "what": "how much",
-        "asked": "1,000 articles, 1,010 requests",
-        "requests that failed": r"10 (server\_error 10)",
-        "tokens": "5,000,000 in (1,000 cached), 60,000 out",
+        "remaining": "30",
+        "metric": "value",
+        "requests": "1,010 for 1,000 articles",
+        "failed requests": r"10 (server\_error 10)",
+        "tokens": "5,000,000 prompt (1,000 cached), 60,000 completion",
         "cost": "$12.3457",
-        "speed": "100.0 articles/s",
+        "throughput": "100.0 articles/s",
         "time": "plan 0.2 s, ask 1 min 40 s",
     }
     assert "Failures: `/lake/failures/summary/m-1`" in markdown
     assert "**words:** A text., A text." in markdown
     quiet = summarize_markdown(replace(full, failed={}, errors={}, stopped="out of money"))
     assert "Failures:" not in quiet
-    assert "calls that failed" not in quiet
+    assert "failed requests" not in quiet
     assert "**Stopped:** out of money" in quiet
 
 
-def test_a_long_article_is_shown_in_part() -> None:
+def test_a_long_article_is_truncated() -> None:
     (line,) = [
         line
         for line in summarize_markdown(report(samples=[sample("x" * 999)])).splitlines()
@@ -182,34 +182,37 @@ def test_a_long_article_is_shown_in_part() -> None:
     assert line == f"> {'x' * 240}…"
 
 
-def test_an_ingest_report_tells_every_source_and_what_was_not_read() -> None:
+def test_an_ingest_report_contains_all_sources_and_what_was_not_read() -> None:
     sources = [SourceReport(f"a|{n}.csv", rows_in=2, stored=1, rejected=1) for n in range(25)]
     sources.append(SourceReport("b.csv", error="b.csv is `broken` | so"))
     skipped = [Skipped("c.pdf", "no <reader>")]
     markdown = ingest_markdown(IngestReport(sources, skipped, "/lake/articles", "/rejects", 1.0))
-    assert shape(markdown).count("tr_open") == 21
-    assert "and 6 more sources; 50 rows in all" in markdown
+    assert structure_of(markdown).count("tr_open") == 21
+    assert "and 6 more sources; 50 rows in total" in markdown
     seen = text_of(markdown)
     assert "Not read: b.csv is `broken` | so" in seen
-    assert "Passed over: c.pdf (no <reader>)" in seen
-    assert "Rejected rows and their reasons: /rejects" in seen
+    assert "Skipped: c.pdf (no <reader>)" in seen
+    assert "Rejected rows: /rejects" in seen
 
 
-def test_all_that_was_passed_over_is_counted() -> None:
+def test_all_skipped_files_are_counted() -> None:
     skipped = [Skipped(f"{number}.py", "a program") for number in range(978)]
     report = IngestReport([], skipped, "/lake/articles", "/rejects", 1.0)
     assert "9.py (a program) and 968 more" in text_of(ingest_markdown(report))
-    for told in (report.as_json(), run_as_json(report, SummarizeReport("", "", "", "", ""), 1.0)):
-        assert told["skipped_count"] == 978
-        assert told["skipped"][0] == "0.py: a program"
+    for document in (
+        report.as_json(),
+        run_as_json(report, SummarizeReport("", "", "", "", ""), 1.0),
+    ):
+        assert document["skipped_count"] == 978
+        assert document["skipped"][0] == "0.py: a program"
 
 
-def test_amounts_and_times_are_for_people() -> None:
-    assert [dollars(amount) for amount in (0, 0.00012, 1.5, 1234.5)] == [
+def test_amounts_and_durations_are_readable() -> None:
+    assert [format_usd(amount) for amount in (0, 0.00012, 1.5, 1234.5)] == [
         "$0.00",
         "$0.0001",
         "$1.5000",
         "$1,234.50",
     ]
-    assert dollars(None).startswith("unknown price")
-    assert [clock_fine(seconds) for seconds in (0.04, 9.94, 10.4)] == ["0.0 s", "9.9 s", "10 s"]
+    assert format_usd(None).startswith("unknown price")
+    assert [format_seconds(seconds) for seconds in (0.04, 9.94, 10.4)] == ["0.0 s", "9.9 s", "10 s"]
