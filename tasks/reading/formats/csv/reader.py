@@ -50,7 +50,7 @@ def _layout(file: BinaryIO, encoding: str, name: str) -> CsvLayout:
     # Else the file would be closed with the text.
     text.detach()
     if layout is None:
-        raise UserError(f"{name} is empty: there is no article in it")
+        raise UserError(f"{name} is empty: it contains no articles")
     if not layout.names:
         raise UserError(
             f"{name} has no header that can be read (line {layout.skip + 1}: its quotes do not "

@@ -51,7 +51,7 @@ def _rows(blocks: Iterator[bytes], name: str) -> Iterator[Row | Reject]:
             row = reject(number, f"{row.reason}; the file ends within this line", text)
         yield row
     if empty:
-        raise UserError(f"{name} is empty: there is no article in it")
+        raise UserError(f"{name} is empty: it contains no articles")
 
 
 def _lines(first: bytes, blocks: Iterator[bytes], separator: bytes) -> Iterator[tuple[bytes, bool]]:

@@ -58,7 +58,7 @@ def _rows(window: Window, source: Source) -> Iterator[Row | Reject]:
     head = bytes(window.data[:HEAD])
     whole = len(window.data) <= HEAD and not window.more()
     if whole and not head.strip():
-        raise UserError(f"{source.name} is empty: there is no article in it")
+        raise UserError(f"{source.name} is empty: it contains no articles")
     layout, before, count = layout_of(head, whole), 0, 0
     if layout.shape is Shape.VALUES and not whole and is_large_object(window):
         found = list_behind(window, HEAD)

@@ -190,7 +190,7 @@ def test_an_element_that_is_too_large_is_passed_over(
 
 @pytest.mark.parametrize("content", [b"", b" \n", b"\xef\xbb\xbf"])
 def test_an_empty_file_is_said_to_be_empty(path: Path, content: bytes) -> None:
-    assert read_all(path, content)[1] == "articles.json is empty: there is no article in it"
+    assert read_all(path, content)[1] == "articles.json is empty: it contains no articles"
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-32-be", "gb18030"])
