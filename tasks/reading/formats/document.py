@@ -120,7 +120,7 @@ def text_article(text: str) -> Record:
     or a list.
 
     Example:
-        >>> text_article("Bridge opens\n\nThe new bridge opened on Monday.")["title"]
+        >>> text_article("Bridge opens\\n\\nThe new bridge opened on Monday.")["title"]
         'Bridge opens'
     """
     first, _, rest = text.strip("\ufeff\r\n\t ").partition("\n")
