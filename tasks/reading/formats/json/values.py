@@ -143,7 +143,7 @@ def _parse_or_explain(text: bytes | bytearray, error: orjson.JSONDecodeError) ->
 
 
 def _parse_exactly(text: str, rounded: Any) -> Any:
-    """Parse with `json`, which has no limit of 64 bits; return `rounded` if a number is too long."""
+    """Parse with `json`, which has no 64-bit limit; return `rounded` if a number is too long."""
     try:
         return json.loads(text, parse_constant=_reject_constant)
     except json.JSONDecodeError as error:
