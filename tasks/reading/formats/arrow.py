@@ -44,13 +44,13 @@ def read_arrow(source: Source, batch_rows: int = BATCH_ROWS) -> Iterator[RecordC
     Raises:
         UserError: the file is damaged; the rows before the damage have been yielded.
     """
-    numbers = RowNumbers()
+    counter = RowNumbers()
     with opened(source) as file:
         try:
             for batch in _batches(source, file):
-                yield from in_chunks(batch_rows_of(batch, numbers), batch_rows)
+                yield from in_chunks(batch_rows_of(batch, counter), batch_rows)
         except READ_ERRORS as error:
-            raise reading_error(source.name, "Arrow", numbers, error) from error
+            raise reading_error(source.name, "Arrow", counter, error) from error
 
 
 def _batches(source: Source, file: BinaryIO) -> Iterator[pa.RecordBatch]:
@@ -74,7 +74,7 @@ def _batches(source: Source, file: BinaryIO) -> Iterator[pa.RecordBatch]:
 def _feather_v1_batches(file: BinaryIO, name: str) -> Iterator[pa.RecordBatch]:
     """Read Feather version 1 in a subprocess, because Arrow aborts on a damaged file.
 
-    Arrow does not validate the metadata of this version before it uses them.
+    Arrow does not validate the metadata of this version before using it.
 
     Raises:
         UserError: the file is larger than MAX_FEATHER_V1_BYTES.
@@ -150,23 +150,23 @@ class RowNumbers:
         return self.last
 
 
-def reading_error(name: str, kind: str, numbers: RowNumbers, error: BaseException) -> UserError:
+def reading_error(name: str, kind: str, counter: RowNumbers, error: BaseException) -> UserError:
     """Return the UserError for a file that cannot be read any further, with a remedy."""
     reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
     if "crypt" in reason:
         return UserError(f"{name} is encrypted {kind}; decrypt it first ({reason})")
-    kept = f"after row {numbers.last} (the rows before are kept) " if numbers.last else ""
+    kept = f"after row {counter.last} (the rows before are kept) " if counter.last else ""
     return UserError(f"{name} cannot be read {kept}as {kind}: {reason}; download or save it again")
 
 
 def batch_rows_of(
-    batch: pa.RecordBatch, numbers: RowNumbers, stored: int | None = None
+    batch: pa.RecordBatch, counter: RowNumbers, stored: int | None = None
 ) -> Iterator[Row | Reject]:
     """Convert a record batch of any schema to rows; reject rows with text that is not UTF-8.
 
     Args:
         batch: the record batch.
-        numbers: the counter of its file.
+        counter: the counter of its file.
         stored: the batch's size in the file in bytes; None if it is the size in memory.
 
     Raises:
@@ -174,7 +174,7 @@ def batch_rows_of(
     """
     names = unique_names(batch.schema.names)
     columns = [_validated(column) for column in batch.columns]
-    numbers.add_stored(batch.nbytes if stored is None else stored)
+    counter.add_stored(batch.nbytes if stored is None else stored)
     average_size = batch.nbytes / max(1, batch.num_rows)
     # A dictionary value is stored once, but takes its full size in every row that refers to it.
     dictionaries = [n for n, each in enumerate(columns) if pa.types.is_dictionary(each.type)]
@@ -184,12 +184,12 @@ def batch_rows_of(
             values = [_value(scalar) for scalar in scalars]
         except UnicodeDecodeError as error:
             raw = bytes(error.object)[: EXCERPT_CHARS * 4].decode(errors="replace")
-            yield Reject(numbers.next(size), NOT_UTF8, raw[:EXCERPT_CHARS])
+            yield Reject(counter.next(size), NOT_UTF8, raw[:EXCERPT_CHARS])
             continue
         for index in dictionaries:
             if isinstance(values[index], (str, bytes)):
                 size += len(values[index])
-        yield Row(numbers.next(size), dict(zip(names, values, strict=True)), int(size))
+        yield Row(counter.next(size), dict(zip(names, values, strict=True)), int(size))
 
 
 def _validated(column: Any) -> Any:

@@ -80,7 +80,7 @@ def _row(source: Source) -> Row | Reject:
     record.setdefault("title", title_of_name(source.place.file_name))
     record["file_name"] = source.place.file_name
     if isinstance(source.place, WebFile) and source.place.name == source.place.url:
-        # The display name of a URL with a query differs: the query may hold a secret signature.
+        # The name of a URL with a query differs, because the query may contain a signature.
         record.setdefault("url", source.place.url)
     if (summary := _reference(source)) is not None:
         record["reference_summary"] = summary
@@ -104,10 +104,9 @@ def _record(source: Source, text: str, is_html: bool) -> Record:
 
 
 def _reference(source: Source) -> str | None:
-    place = source.references
-    if place is None:
+    if source.references is None:
         return None
-    summary = Source(place, f"{source.name} (its reference)", source.format)
+    summary = Source(source.references, f"{source.name} (its reference)", source.format)
     with opened(summary) as file:
         text, _ = read_all_text(file, summary.name, source.encoding, limit=MAX_DOCUMENT_BYTES)
     return text.strip() or None

@@ -47,7 +47,7 @@ def check_size(file: BinaryIO, name: str) -> None:
         with zipfile.ZipFile(file) as archive:
             members = archive.infolist()
             declared = sum(member.file_size for member in members)
-            if declared > MAX_UNPACKED or _exceeds_declared_size(archive, members):
+            if declared > MAX_UNPACKED or _unpacks_over_limit(archive, members):
                 raise UserError(
                     f"{name} unpacks to over {MAX_UNPACKED >> 20} MiB, too much for memory; "
                     "save it as CSV"
@@ -57,7 +57,7 @@ def check_size(file: BinaryIO, name: str) -> None:
         return
 
 
-def _exceeds_declared_size(archive: zipfile.ZipFile, members: list[zipfile.ZipInfo]) -> bool:
+def _unpacks_over_limit(archive: zipfile.ZipFile, members: list[zipfile.ZipInfo]) -> bool:
     """Return whether members unpack to more than MAX_UNPACKED, whatever their headers declare."""
     if sum(member.compress_size for member in members) * _MAX_DEFLATE_RATIO <= MAX_UNPACKED:
         return False

@@ -34,7 +34,7 @@ def read_parquet(source: Source, batch_rows: int = BATCH_ROWS) -> Iterator[Recor
     Raises:
         UserError: the file is damaged or encrypted; the rows before the damage have been yielded.
     """
-    numbers = RowNumbers()
+    counter = RowNumbers()
     try:
         # pre_buffer=False with a buffer_size keeps Arrow from reading a row group in one piece.
         # int96 timestamps of Impala and old Spark can overflow Arrow's default of nanoseconds.
@@ -50,9 +50,9 @@ def read_parquet(source: Source, batch_rows: int = BATCH_ROWS) -> Iterator[Recor
             rows = _rows_per_chunk(file.metadata, batch_rows)
             source.facts["writer"] = str(file.metadata.created_by or "unknown")
             for batch, stored in _batches(file, opened, rows):
-                yield from in_chunks(batch_rows_of(batch, numbers, stored), batch_rows)
+                yield from in_chunks(batch_rows_of(batch, counter, stored), batch_rows)
     except READ_ERRORS as error:
-        raise reading_error(source.name, "Parquet", numbers, error) from error
+        raise reading_error(source.name, "Parquet", counter, error) from error
 
 
 def _batches(

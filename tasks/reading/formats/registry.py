@@ -20,18 +20,18 @@ from article_flows.tasks.reading.formats.json.reader import read_json
 from article_flows.tasks.reading.formats.json.sniff import looks_like_json, looks_like_jsonl
 from article_flows.tasks.reading.formats.parquet import read_parquet
 from article_flows.tasks.reading.formats.sniff import (
-    foreign_kind,
-    is_surely_csv,
-    is_surely_jsonl,
+    is_clearly_csv,
+    is_clearly_jsonl,
     looks_binary,
     looks_like_arrow,
     looks_like_csv,
     looks_like_excel,
     looks_like_html,
     looks_like_parquet,
+    unsupported_kind,
 )
 from article_flows.tasks.reading.formats.urls import (
-    is_surely_urls,
+    is_clearly_urls,
     looks_like_sitemap,
     looks_like_urls,
     read_sitemap,
@@ -65,7 +65,7 @@ class Format:
     read: Reader
     matches: Sniff
     binary: bool = False
-    surely: Sniff | None = None
+    matches_strictly: Sniff | None = None
 
 
 FORMATS: dict[str, Format] = {
@@ -76,16 +76,16 @@ FORMATS: dict[str, Format] = {
         Format("excel", EXCEL_SUFFIXES, read_excel, looks_like_excel, True),
         Format("feed", (".rss", ".atom", ".rdf", ".cdf"), read_feed, looks_like_feed),
         Format("sitemap", (), read_sitemap, looks_like_sitemap),
-        Format("urls", (".urls",), read_urls, looks_like_urls, surely=is_surely_urls),
+        Format("urls", (".urls",), read_urls, looks_like_urls, matches_strictly=is_clearly_urls),
         Format("json", (".json", ".geojson"), read_json, looks_like_json),
         Format(
             "jsonl",
             (".jsonl", ".ndjson", ".json-lines"),
             read_jsonl,
             looks_like_jsonl,
-            surely=is_surely_jsonl,
+            matches_strictly=is_clearly_jsonl,
         ),
-        Format("csv", (".csv", ".tsv"), read_csv, looks_like_csv, surely=is_surely_csv),
+        Format("csv", (".csv", ".tsv"), read_csv, looks_like_csv, matches_strictly=is_clearly_csv),
         Format(DOCUMENT, DOCUMENT_SUFFIXES, read_document, looks_like_html),
     )
 }
@@ -139,18 +139,18 @@ def format_of_suffix(file_name: str) -> Format | None:
     return next((each for each in FORMATS.values() if suffix in each.suffixes), None)
 
 
-def format_of(place: ByteSource, name: str) -> str:
+def format_of(file: ByteSource, name: str) -> str:
     """Return the name of a file's format; its content overrides a missing or wrong suffix.
 
     Args:
-        place: where the file's bytes are.
+        file: the file's bytes.
         name: the file's name for messages.
 
     Raises:
         UserError: the file cannot be read, is empty, or is not in a supported format.
     """
-    head = _head(place, name)
-    by_suffix = format_of_suffix(place.file_name)
+    head = _head(file, name)
+    by_suffix = format_of_suffix(file.file_name)
     if not head.strip():
         raise UserError(f"{name} is empty: it contains no articles")
     detected = _detect(by_suffix, head)
@@ -169,7 +169,7 @@ def format_of(place: ByteSource, name: str) -> str:
 
 
 def _reject_unsupported(name: str, by_suffix: Format | None, head: bytes) -> None:
-    if kind := foreign_kind(head):
+    if kind := unsupported_kind(head):
         raise UserError(f"{name} is {kind}")
     if by_suffix is not None and looks_like_html(head):
         raise UserError(
@@ -178,10 +178,10 @@ def _reject_unsupported(name: str, by_suffix: Format | None, head: bytes) -> Non
         )
 
 
-def _head(place: ByteSource, name: str) -> bytes:
+def _head(file: ByteSource, name: str) -> bytes:
     try:
-        with place.open() as file:
-            return file.read(HEAD_BYTES)
+        with file.open() as stream:
+            return stream.read(HEAD_BYTES)
     except OSError as error:
         raise UserError(f"{name} cannot be read: {error.strerror or error}") from error
 
@@ -190,8 +190,8 @@ def _detect(by_suffix: Format | None, head: bytes) -> Format | None:
     """Return the format of the content; prefer that of the suffix if several match."""
     if by_suffix is not None and by_suffix.name == DOCUMENT:
         others = [each for each in FORMATS.values() if each is not by_suffix]
-        sure = (each for each in others if (each.surely or each.matches)(head))
-        is_text = not looks_binary(head) and foreign_kind(head) is None
-        return next(sure, by_suffix if is_text else None)
+        strict = (each for each in others if (each.matches_strictly or each.matches)(head))
+        is_text = not looks_binary(head) and unsupported_kind(head) is None
+        return next(strict, by_suffix if is_text else None)
     matching = [each for each in FORMATS.values() if each.matches(head)]
     return by_suffix if by_suffix in matching else next(iter(matching), None)

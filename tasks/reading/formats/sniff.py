@@ -12,7 +12,7 @@ from article_flows.tasks.reading.formats.json.sniff import looks_like_jsonl
 ZIP_MAGIC = b"PK\x03\x04"
 OLE_MAGIC = b"\xd0\xcf\x11\xe0"
 _COMPRESSED = "a compressed file; unpack it first"
-_FOREIGN = (
+_UNSUPPORTED = (
     (b"\x1f\x8b", f"{_COMPRESSED} (gunzip)"),
     (b"BZh", f"{_COMPRESSED} (bunzip2)"),
     (b"\xfd7zXZ\0", f"{_COMPRESSED} (unxz)"),
@@ -57,14 +57,14 @@ _CODE = re.compile(r"\)\s*\{|[{;]\s*$|;\s*\}\s*$")
 _CONTROLS = bytes(code for code in range(0x20) if code not in b"\t\n\r")
 
 
-def foreign_kind(head: bytes) -> str | None:
+def unsupported_kind(head: bytes) -> str | None:
     """Return a description of an unsupported format, with a remedy; None if it is not known.
 
     Example:
-        >>> foreign_kind(b"%PDF-1.7")
+        >>> unsupported_kind(b"%PDF-1.7")
         'a PDF, not a table of articles'
     """
-    kind = next((kind for magic, kind in _FOREIGN if head.startswith(magic)), None)
+    kind = next((kind for magic, kind in _UNSUPPORTED if head.startswith(magic)), None)
     if kind is not None and head.startswith(ZIP_MAGIC):
         kind = next((kind for name, kind in _OFFICE_DOCUMENTS if name in head), kind)
     if kind is not None and not head.startswith((b"%PDF", b"{\\rtf")) and _is_text(head):
@@ -148,7 +148,7 @@ def looks_like_csv(head: bytes) -> bool:
     return bool(_csv_rows(lines)) or _is_headerless_table(lines)
 
 
-def is_surely_csv(head: bytes) -> bool:
+def is_clearly_csv(head: bytes) -> bool:
     """Return whether `head` of a file named as text is clearly CSV.
 
     Prose contains commas and Markdown tables contain bars, so it takes a first line of short,
@@ -158,7 +158,7 @@ def is_surely_csv(head: bytes) -> bool:
     return _has_header(lines[:_HEADER_CHECK_LINES]) or _is_headerless_table(lines)
 
 
-def is_surely_jsonl(head: bytes) -> bool:
+def is_clearly_jsonl(head: bytes) -> bool:
     """Return whether `head` of a file named as text is JSON Lines, not text that quotes JSON."""
     return "".join(_lines(head)[:1]).lstrip().startswith("{") and looks_like_jsonl(head)
 

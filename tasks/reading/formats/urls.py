@@ -90,7 +90,7 @@ def _entries(source: Source) -> Iterator[Entry]:
             raise UserError(f"{source.name} {error}") from error
 
 
-def is_surely_urls(head: bytes) -> bool:
+def is_clearly_urls(head: bytes) -> bool:
     """Return whether `head` of a file named as text is a list of at least two URLs."""
     return _url_lines(head) > 1
 

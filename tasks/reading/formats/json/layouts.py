@@ -175,11 +175,11 @@ def _best_container(
 ) -> tuple[Path, Shape] | None:
     """Return the container of the articles; None if the document is itself an article."""
     cut = frozenset() if whole and outline.end is not None else frozenset(outline.open)
-    found = [each for each in _containers(value, (), cut) if each[0] in outline.starts]
-    if not found:
+    candidates = [each for each in _containers(value, (), cut) if each[0] in outline.starts]
+    if not candidates:
         return None
-    unended = [each for each in found if each[0] in cut]
-    path, shape, elements = unended[0] if unended else max(found, key=lambda each: len(each[2]))
+    unended = [each for each in candidates if each[0] in cut]
+    path, shape, elements = next(iter(unended), max(candidates, key=lambda each: len(each[2])))
     longest = max((_longest_text(each) for each in elements), default=0)
     if _longest_text(value, _BODY_NAMES) > longest:
         return None

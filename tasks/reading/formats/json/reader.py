@@ -63,12 +63,12 @@ def _rows(window: Window, source: Source) -> Iterator[Row | Reject]:
         raise UserError(f"{source.name} is empty: it contains no articles")
     layout, skipped, count = layout_of(head, whole), 0, 0
     if layout.shape is Shape.VALUES and not whole and is_large_object(window):
-        found = skip_to_list(window, HEAD_BYTES)
-        if isinstance(found, ObjectEnd):
+        result = skip_to_list(window, HEAD_BYTES)
+        if isinstance(result, ObjectEnd):
             count = 1
-            yield _no_list(found, head, window.base, source.name)
+            yield _no_list(result, head, window.base, source.name)
         else:
-            layout, skipped = found, window.base
+            layout, skipped = result, window.base
     source.facts["layout"] = str(layout)
     if layout.shape in (Shape.COLUMNS, Shape.SPLIT):
         yield from _column_rows(window, layout, source.name)

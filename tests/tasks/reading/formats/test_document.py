@@ -23,8 +23,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def source_of(name: str, content: str | bytes, **more: Any) -> Source:
     Path(name).write_bytes(content.encode() if isinstance(content, str) else content)
-    place = LocalFile(Path(name))
-    return Source(place, name, format_of(place, name), **more)
+    file = LocalFile(Path(name))
+    return Source(file, name, format_of(file, name), **more)
 
 
 def chunk_of(source: Source) -> RecordChunk:
@@ -248,8 +248,8 @@ def test_articles_in_a_real_folder_keep_their_text() -> None:
     paths = sorted(WIKI.glob("*.txt"))
     assert len(paths) == 274
     for path in paths:
-        place = LocalFile(path)
-        source = Source(place, path.name, format_of(place, path.name))
+        file = LocalFile(path)
+        source = Source(file, path.name, format_of(file, path.name))
         assert source.format == "document", path
         (record,) = chunk_of(source).records
         assert record["text"] == path.read_bytes().decode()

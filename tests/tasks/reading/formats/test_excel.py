@@ -42,8 +42,8 @@ def workbook(path: Path, **sheets: list[list[Any]]) -> Path:
 
 
 def source_of(path: Path) -> Source:
-    place = LocalFile(path)
-    return Source(place, path.name, format_of(place, path.name))
+    file = LocalFile(path)
+    return Source(file, path.name, format_of(file, path.name))
 
 
 def read_all(source: Source) -> list[tuple[int, dict[str, Any]]]:

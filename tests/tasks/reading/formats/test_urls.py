@@ -8,7 +8,7 @@ from article_flows.tasks.reading.base.byte_source import LocalFile
 from article_flows.tasks.reading.base.rows import RecordChunk, Reject, Source
 from article_flows.tasks.reading.formats.registry import format_of, read
 from article_flows.tasks.reading.formats.urls import (
-    is_surely_urls,
+    is_clearly_urls,
     looks_like_sitemap,
     looks_like_urls,
 )
@@ -24,11 +24,11 @@ def write(folder: Path, name: str, content: str | bytes) -> Path:
 
 
 def load(path: Path, *sites: Site) -> tuple[dict[int, dict[str, object]], dict[int, Reject]]:
-    place = LocalFile(path)
+    file = LocalFile(path)
     source = Source(
-        place,
+        file,
         path.name,
-        format_of(place, path.name),
+        format_of(file, path.name),
         allow_hosts=tuple(site.host for site in sites),
     )
     rows: dict[int, dict[str, object]] = {}
@@ -82,8 +82,8 @@ def test_lines_without_a_url_are_rejected(tmp_path: Path) -> None:
 def test_lists_of_urls_are_detected() -> None:
     assert looks_like_urls(b"https://a.org/x\n")
     assert looks_like_urls(b"# c\nurl\nhttps://a.org/x\nhttps://a.org/y\n")
-    assert is_surely_urls("https://a.org/x\r\nhttps://a.org/y".encode("utf-16"))
-    assert not is_surely_urls(b"https://a.org/x\n")
+    assert is_clearly_urls("https://a.org/x\r\nhttps://a.org/y".encode("utf-16"))
+    assert not is_clearly_urls(b"https://a.org/x\n")
     for other in (b"", b"Read https://a.org\n", b"url,title\nhttps://a.org,A\nhttps://b.org,B\n"):
         assert not looks_like_urls(other)
     assert not looks_like_urls(b"Text.\nhttps://a.org/x\nMore text.\nEven more.\n")
@@ -160,8 +160,8 @@ def test_sitemaps_that_are_too_deep_too_long_or_too_large_are_errors(
 def test_a_truncated_sitemap_yields_the_pages_before_the_truncation(tmp_path: Path) -> None:
     with Site({"/a": page("A")}) as site:
         content = urlset((site.url("/a"), ""), (site.url("/b"), ""))[:-40]
-        place = LocalFile(write(tmp_path, "cut.xml", content))
-        source = Source(place, "cut.xml", "sitemap", allow_hosts=(site.host,))
+        file = LocalFile(write(tmp_path, "cut.xml", content))
+        source = Source(file, "cut.xml", "sitemap", allow_hosts=(site.host,))
         chunks = read(source)
         assert len(next(chunks)) >= 1
         with pytest.raises(UserError, match=r"cut\.xml is not well-formed XML"):

@@ -72,9 +72,9 @@ def test_the_json_test_suite_is_handled_by_the_readers(format_name: str) -> None
 
 
 def _read(path: Path, format_name: str) -> tuple[RecordChunk, str]:
-    everything, place = RecordChunk(), LocalFile(path)
+    everything, file = RecordChunk(), LocalFile(path)
     try:
-        for chunk in read(Source(place, path.name, format_name or format_of(place, path.name))):
+        for chunk in read(Source(file, path.name, format_name or format_of(file, path.name))):
             assert isinstance(chunk, RecordChunk)
             everything.records += chunk.records
             everything.rejects += chunk.rejects
