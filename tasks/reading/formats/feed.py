@@ -38,7 +38,7 @@ _VERSION = re.compile(rb'"version"\s*:\s*"https?:\\?/\\?/(?:www\.)?jsonfeed\.org
 _TAG = re.compile(r"<[^>]*>")
 _SNIFFED_BYTES = 64 << 10
 _INVALID = "invalid"
-"""Key for the reject reason of an invalid entry."""
+"""Key under which an invalid entry carries its reason."""
 
 
 def read_feed(source: Source, batch_rows: int = BATCH_ROWS) -> Iterator[RecordChunk]:

@@ -92,7 +92,7 @@ def looks_like_excel(head: bytes) -> bool:
     if head.startswith(ZIP_MAGIC):
         if any(part in head for part in _WORKBOOK_PARTS):
             return True
-        # The sheets may be beyond the head; the other Office formats are recognized by theirs.
+        # The sheets may be beyond the head; the other Office formats are recognized by their parts.
         is_office = _zip_name(head).startswith((b"[Content_Types].xml", b"_rels/", b"docProps/"))
         return is_office and not any(part in head for part, _ in _OFFICE_DOCUMENTS)
     return head.startswith(OLE_MAGIC) and "WordDocument".encode("utf-16-le") not in head
