@@ -117,10 +117,6 @@ def text_article(text: str) -> Record:
 
     A title is short, underlined or followed by an empty line, and does not end like a sentence
     or a list.
-
-    Example:
-        >>> text_article("Bridge opens\\n\\nThe new bridge opened on Monday.")["title"]
-        'Bridge opens'
     """
     first, _, rest = text.strip("\ufeff\r\n\t ").partition("\n")
     first, rest = first.strip(), rest.replace("\r", "\n")

@@ -112,12 +112,7 @@ def read(source: Source, batch_rows: int = BATCH_ROWS) -> Generator[RecordChunk]
 
 
 def format_named(name: str) -> str:
-    """Return `name` if it names a format; raise UserError otherwise.
-
-    Example:
-        >>> format_named("csv")
-        'csv'
-    """
+    """Return `name` if it names a format; raise UserError otherwise."""
     if name not in FORMATS:
         raise UserError(f"{name} is not a supported format; use one of {', '.join(FORMATS)}")
     return name

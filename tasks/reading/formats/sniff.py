@@ -240,12 +240,7 @@ _WIDE_ENCODINGS = (
 
 
 def first_element(head: bytes) -> str:
-    """Return the name of an XML document's root element with its prefix; "" if it is not XML.
-
-    Example:
-        >>> first_element(b'<?xml version="1.0"?><!-- news --><rss version="2.0">')
-        'rss'
-    """
+    """Return the name of an XML document's root element with its prefix; "" if it is not XML."""
     text = xml_text(head)
     position = 0
     while prolog := _XML_PROLOG.match(text, position):

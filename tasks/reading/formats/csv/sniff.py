@@ -62,12 +62,7 @@ class CsvLayout:
 
 
 def delimiter_of(line: str) -> str:
-    """Return the delimiter of a header line: a tab if it has one, or else the most frequent.
-
-    Example:
-        >>> delimiter_of('id;title;"a, b, c, d"')
-        ';'
-    """
+    """Return the delimiter of a header line: a tab if it has one, or else the most frequent."""
     bare = _QUOTED.sub("", line)
     # Text contains commas and semicolons, but hardly ever a tab.
     return "\t" if "\t" in bare else max(",;|", key=bare.count)

@@ -27,10 +27,6 @@ def looks_like_jsonl(head: bytes) -> bool:
     """Return whether `head` starts JSON Lines: a complete object on one of its lines.
 
     A line longer than the head counts, and so does a JSON text sequence (RFC 7464).
-
-    Example:
-        >>> looks_like_jsonl(b'{"id": 1}\\n{"id": 2}\\n'), looks_like_jsonl(b'[{"id": 1}]')
-        (True, False)
     """
     text = _utf8(head)
     if text.startswith(b"\x1e"):
