@@ -193,10 +193,10 @@ def test_the_content_decides_where_the_suffix_lies_or_does_not_tell() -> None:
             "x.jsonl.gz is packed twice (gzip, gzip)",
         ),
         ("x.xlsx", b"PK\x03\x04", "x.xlsx is a ZIP archive or an Office file"),
-        ("x.csv", b"\0\1\2" * 100, "x.csv is not csv inside; these can be read: .parquet"),
-        ("x.csv", bytes(range(256)) * 9, "x.csv is not csv inside"),
-        ("x.parquet", "nothing of the kind", "x.parquet is not parquet inside"),
-        ("x.dat", "nothing of the kind", "x.dat is in a format that is not known"),
+        ("x.csv", b"\0\1\2" * 100, "x.csv does not contain csv data; these can be read: .parquet"),
+        ("x.csv", bytes(range(256)) * 9, "x.csv does not contain csv data"),
+        ("x.parquet", "nothing of the kind", "x.parquet does not contain parquet data"),
+        ("x.dat", "nothing of the kind", "x.dat has an unknown format"),
         ("x.jsonl", "", "x.jsonl is empty"),
     ],
 )
@@ -241,7 +241,7 @@ def test_what_the_user_says_of_all_sources_is_on_each() -> None:
             ("intranet",),
             "csv",
         )
-    with pytest.raises(UserError, match="doc is not a format"):
+    with pytest.raises(UserError, match="doc is not a supported format"):
         find_sources(["d"], SourceOptions(format="doc"))
 
 
