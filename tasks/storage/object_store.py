@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
 from article_flows.tasks.common.errors import UserError
+from article_flows.tasks.common.raw_files import RawReadOnlyFile
 from article_flows.tasks.storage.base import StoredFile, unwritable
 from article_flows.tasks.storage.retries import PATIENCE_S, Retries
 from article_flows.tasks.storage.scratch import Scratch, sweep, temporary_parent
@@ -192,7 +193,7 @@ def _version(of: Any) -> UpdateVersion:
     return version
 
 
-class ObjectFile(io.RawIOBase):
+class ObjectFile(RawReadOnlyFile):
     """An object read here and there; each read is a request, so a buffer belongs around it.
 
     Args:
@@ -206,25 +207,10 @@ class ObjectFile(io.RawIOBase):
     """
 
     def __init__(self, store: ObjectStore, name: str, retries: Retries) -> None:
+        super().__init__(retries.call(f"read {name}", lambda: store.head(name)["size"]))
         self._store = store
         self._name = name
         self._retries = retries
-        self._position = 0
-        self._size = retries.call(f"read {name}", lambda: store.head(name)["size"])
-
-    def readable(self) -> bool:
-        """Yes."""
-        return True
-
-    def seekable(self) -> bool:
-        """Yes."""
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Have the next read begin somewhere."""
-        bases = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}
-        self._position = bases[whence] + offset
-        return self._position
 
     def readall(self) -> bytes:
         """All that is left, in one request."""
