@@ -41,12 +41,7 @@ class ByteSource(Protocol):
 
 @dataclass(frozen=True)
 class LocalFile(ByteSource):
-    """A file on this machine.
-
-    Example:
-        >>> LocalFile(Path("articles/2024.csv")).file_name
-        '2024.csv'
-    """
+    """A file on this machine."""
 
     path: Path
 

@@ -85,7 +85,7 @@ class RecordChunk:
 
 
 Reader = Callable[[Source, int], Iterator[RecordChunk]]
-"""Reads a source in chunks of at most so many rows; raises UserError if it cannot continue."""
+"""Reads a source in chunks of at most the given rows; raises UserError if it cannot continue."""
 
 
 def in_chunks(rows: Iterable[Row | Reject], batch_rows: int) -> Iterator[RecordChunk]:

@@ -38,13 +38,9 @@ _BOM_CHARACTER = "\ufeff"
 
 
 def bom_encoding(head: bytes) -> str | None:
-    r"""Return the encoding that a byte order mark at the start of `head` indicates, if any.
+    """Return the encoding that a byte order mark at the start of `head` indicates, if any.
 
     UTF-16 and UTF-32 without a mark are recognized by the positions of their NUL bytes.
-
-    Example:
-        >>> bom_encoding(b"\xef\xbb\xbfid,body"), bom_encoding("id,body\r\n".encode("utf-16-le"))
-        ('utf-8-sig', 'utf-16-le')
     """
     return next((name for mark, name in _BOMS if head.startswith(mark)), None) or _utf16_or_32(head)
 

@@ -180,12 +180,7 @@ def codec_of(head: bytes) -> str | None:
 
 
 def unpacked_name(file_name: str) -> str:
-    """Return a file's name without the suffix of its compression.
-
-    Example:
-        >>> unpacked_name("a.csv.gz"), unpacked_name("b.tgz"), unpacked_name("c.csv")
-        ('a.csv', 'b.tar', 'c.csv')
-    """
+    """Return a file's name after decompression: ``a.csv`` for ``a.csv.gz``."""
     path = PurePath(file_name)
     if path.suffix.lower() in _TAR_SUFFIXES:
         return f"{path.stem}.tar"

@@ -1,4 +1,4 @@
-"""Tell apart which documents are articles, summaries or notes, and infer their categories."""
+"""Distinguish articles from summaries and notes among documents, and infer their categories."""
 
 from __future__ import annotations
 
@@ -55,12 +55,7 @@ _NON_LETTERS = re.compile(r"[\W\d_]+")
 
 
 def not_data_reason(file_name: str) -> str:
-    """Return why a file is not data by its name (README, LICENSE, code); empty if it may be.
-
-    Example:
-        >>> not_data_reason("LICENSE"), not_data_reason("articles.csv")
-        ('not a data file', '')
-    """
+    """Return why a file is not data by its name (README, LICENSE, code); empty if it may be."""
     if _PROGRAMS.fullmatch(file_name):
         return "part of a program, not data"
     if file_name.lower() in _METADATA:

@@ -28,7 +28,7 @@ _WEB_ALIASES = {"windows-874": "cp874", "windows-949": "cp949"}
 
 
 def page_encoding(page: bytes, header: str = "") -> str:
-    r"""Return the declared encoding of a page; empty if none fits or it has a byte order mark.
+    """Return the declared encoding of a page; empty if none fits or it has a byte order mark.
 
     Valid UTF-8 is UTF-8 regardless of the declaration: text in other encodings hardly ever is
     valid UTF-8, and wrong declarations are common.
@@ -36,10 +36,6 @@ def page_encoding(page: bytes, header: str = "") -> str:
     Args:
         page: its content.
         header: the charset of the Content-Type header, if any.
-
-    Example:
-        >>> page_encoding(b'<meta charset="iso-8859-1"><p>caf\xe9')
-        'cp1252'
     """
     if bom_encoding(page):
         return ""
