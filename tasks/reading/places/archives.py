@@ -181,7 +181,7 @@ def zip_members(archive: ByteSource, name: str) -> list[Member] | None:
     """List the files in a ZIP archive, in order; return None if it is an office file.
 
     Args:
-        archive: the archive.
+        archive: the bytes of the archive.
         name: as shown to the user, for messages.
 
     Raises:

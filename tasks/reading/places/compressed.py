@@ -152,7 +152,7 @@ def _decompress(decoder: Decoder, data: bytes, first: bool) -> bytes:
     except (zlib.error, OSError, lzma.LZMAError, zstd.ZstdError, ValueError) as error:
         reason = re.sub(r"^Error -?\d+ while decompressing data: ", "", str(error))
         if any(mark in reason for mark in ("header check", "not supported by", "frame descriptor")):
-            reason = "not compressed data" if first else "other data follows its compressed data"
+            reason = "it is not compressed" if first else "other data follows its compressed data"
         elif "data check" in reason or "CRC" in reason:
             reason = "its checksum is wrong"
         reason = " ".join(reason.split()) or "its compressed data cannot be read"

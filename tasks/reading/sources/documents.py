@@ -46,7 +46,7 @@ _NOT_TABLES = {DOCUMENT, "feed", "sitemap", "urls"}
 _MAX_NOTES = 10
 _SUMMARY_FOLDER = re.compile("summar(y|ies)|abstract|highlight|reference|tl;?dr")
 _MIN_PAIRS, _MIN_PAIRS_NAMED = 5, 2
-"""Files from which a folder is compared with another: by length alone, or named for summaries."""
+"""Minimum numbers of pairs to compare two folders: by length alone, or if one is named so."""
 _NEARLY_ALL = 0.9
 _FAR_SHORTER = 0.5
 _MAX_CATEGORIES = 100

@@ -1,4 +1,4 @@
-"""Find the files to read for the sources that the user names; called by every flow and check."""
+"""Find the files to read for the sources that the user names; called before every load."""
 
 from __future__ import annotations
 

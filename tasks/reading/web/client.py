@@ -176,7 +176,7 @@ async def decoded_body(
     """Stream the body of a response in blocks of at most 256 KiB.
 
     Args:
-        response: the response.
+        response: a response whose body was not read yet.
         max_bytes: limit after decompression: bodies can expand a thousandfold.
         as_sent: do not decompress it.
 
@@ -280,20 +280,17 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
 def retry_delay_s(
     failure: WebFailure, attempt: int, attempts: int, base_s: float, max_s: float
 ) -> float:
-    """Return the delay before the next attempt.
+    """Return the seconds to wait before the next attempt.
 
     The wait that the server has requested, with jitter; else exponential backoff with full jitter
     (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/).
 
     Args:
-        failure: of the last attempt.
-        attempt: its number, from 1.
+        failure: why the last attempt failed.
+        attempt: number of the last attempt, from 1.
         attempts: maximum number of attempts.
-        base_s: the backoff's initial value, in seconds.
-        max_s: the backoff's maximum, in seconds.
-
-    Returns:
-        Seconds.
+        base_s: initial backoff, in seconds.
+        max_s: maximum backoff, in seconds.
 
     Raises:
         WebFailure: `failure`, if there should be no other attempt.
