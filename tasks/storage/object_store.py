@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
 from article_flows.tasks.common.errors import UserError
-from article_flows.tasks.common.raw_files import RawReadOnlyFile
 from article_flows.tasks.storage.base import StoredFile, unwritable
 from article_flows.tasks.storage.retries import PATIENCE_S, Retries
 from article_flows.tasks.storage.scratch import Scratch, sweep, temporary_parent
@@ -193,7 +192,7 @@ def _version(of: Any) -> UpdateVersion:
     return version
 
 
-class ObjectFile(RawReadOnlyFile):
+class ObjectFile(io.RawIOBase):
     """An object read here and there; each read is a request, so a buffer belongs around it.
 
     Args:
@@ -207,10 +206,25 @@ class ObjectFile(RawReadOnlyFile):
     """
 
     def __init__(self, store: ObjectStore, name: str, retries: Retries) -> None:
-        super().__init__(retries.call(f"read {name}", lambda: store.head(name)["size"]))
         self._store = store
         self._name = name
         self._retries = retries
+        self._position = 0
+        self._size = retries.call(f"read {name}", lambda: store.head(name)["size"])
+
+    def readable(self) -> bool:
+        """Yes."""
+        return True
+
+    def seekable(self) -> bool:
+        """Yes."""
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Have the next read begin somewhere."""
+        bases = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}
+        self._position = bases[whence] + offset
+        return self._position
 
     def readall(self) -> bytes:
         """All that is left, in one request."""
