@@ -1,1 +1,1 @@
-"""Side by side with the naive ways: what the design claims, measured in one run."""
+"""Benchmarks of article-flows against simpler ways to do the same work, measured side by side."""

@@ -1,8 +1,8 @@
-"""The rows that every way is given: short articles put together from passages of real ones.
+"""Generates the input of the benchmarks: distinct short articles from passages of real ones.
 
-Real articles come from SciTLDR and Wikinews where the folder of development data is beside the
-project, else from the demo articles. Each row is a few sentences in a row from each of two of
-them, so that all rows are distinct, and the same rows come out on every machine.
+The real articles are SciTLDR and Wikinews if the folder of development data is next to the
+project, or else the demo articles. Each row joins a passage from each of two of them. The same
+sources yield the same rows on every machine.
 """
 
 import csv
@@ -23,7 +23,7 @@ DEVELOPMENT_DATA = ROOT.parent / "shared" / "data" / "dev"
 DEMO = ROOT / "data" / "articles.jsonl"
 CACHE = Path(tempfile.gettempdir()) / "article-flows-benchmarks"
 _SCHEMA = pa.schema([("id", pa.string()), ("title", pa.string()), ("body", pa.string())])
-_ROWS_AT_ONCE = 10_000
+_BATCH_ROWS = 10_000
 _SENTENCES = (2, 4)
 _SHORT_SENTENCES = (1, 1)
 _SENTENCE_END = re.compile(r"(?<=[.!?。])\s+")
@@ -37,11 +37,11 @@ class Source(NamedTuple):
 
 
 def articles(rows: int, *, short: bool = False) -> Path:
-    """Give a Parquet file of so many distinct rows (id, title, body), written the first time.
+    """Return a cached Parquet file of distinct rows with the string columns id, title and body.
 
     Args:
-        rows: how many.
-        short: two sentences a row rather than four to eight.
+        rows: the number of rows.
+        short: whether a row has two sentences instead of four to eight.
     """
     path = CACHE / f"{'short' if short else 'articles'}-{rows}.parquet"
     if not path.exists():
@@ -53,22 +53,31 @@ def articles(rows: int, *, short: bool = False) -> Path:
 
 
 def _write(path: Path, rows: int, sentences: tuple[int, int]) -> None:
-    made = make_rows(real_articles(), rows, sentences)
+    generated = make_rows(real_articles(), rows, sentences)
     with pq.ParquetWriter(path, _SCHEMA) as writer:
-        for start in range(0, rows, _ROWS_AT_ONCE):
-            count = min(_ROWS_AT_ONCE, rows - start)
-            writer.write_table(pa.Table.from_pylist([next(made) for _ in range(count)], _SCHEMA))
+        for start in range(0, rows, _BATCH_ROWS):
+            count = min(_BATCH_ROWS, rows - start)
+            writer.write_table(
+                pa.Table.from_pylist([next(generated) for _ in range(count)], _SCHEMA)
+            )
 
 
 def make_rows(
     sources: list[Source], rows: int, sentences: tuple[int, int], seed: int = 0
 ) -> Iterator[dict[str, str]]:
-    """Make distinct rows; `sentences` is the least and the most taken from each of two articles."""
-    choose = random.Random(seed)
+    """Yield distinct rows of one passage from each of two sources.
+
+    Args:
+        sources: the real articles.
+        rows: the number of rows.
+        sentences: the fewest and the most sentences of a passage.
+        seed: the seed of the random choices.
+    """
+    rng = random.Random(seed)
     seen: set[int] = set()
     while len(seen) < rows:
-        first, second = choose.sample(sources, 2)
-        parts = [_passage(source.sentences, sentences, choose) for source in (first, second)]
+        first, second = rng.sample(sources, 2)
+        parts = [_passage(source.sentences, sentences, rng) for source in (first, second)]
         body = "\n\n".join(parts)
         if hash(body) in seen:
             continue
@@ -76,15 +85,15 @@ def make_rows(
         yield {"id": f"bench-{len(seen):07d}", "title": first.title, "body": body}
 
 
-def _passage(sentences: list[str], bounds: tuple[int, int], choose: random.Random) -> str:
-    wanted = min(choose.randint(*bounds), len(sentences))
-    start = choose.randint(0, len(sentences) - wanted)
-    return " ".join(sentences[start : start + wanted])
+def _passage(sentences: list[str], bounds: tuple[int, int], rng: random.Random) -> str:
+    count = min(rng.randint(*bounds), len(sentences))
+    start = rng.randint(0, len(sentences) - count)
+    return " ".join(sentences[start : start + count])
 
 
 @cache
 def real_articles() -> list[Source]:
-    """Read the real articles that rows are made of."""
+    """Return the real articles from which rows are generated."""
     if DEVELOPMENT_DATA.is_dir():
         return [*_scitldr(DEVELOPMENT_DATA / "scitldr"), *_wikinews(DEVELOPMENT_DATA / "wikinews")]
     lines = DEMO.read_text(encoding="utf-8").splitlines()

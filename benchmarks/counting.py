@@ -1,6 +1,6 @@
-"""The mock endpoint with counts, for tests and benchmarks to compare with what a client says.
+"""The mock endpoint with statistics, which tests and benchmarks compare with a client's report.
 
-It serves GET /stats, GET /stats/prompts and POST /stats/reset as well.
+It adds GET /stats, GET /stats/prompts and POST /stats/reset.
 """
 
 import sys
@@ -21,13 +21,14 @@ class Stats:
     """Counts since the start or the last reset.
 
     Attributes:
-        calls: chat completion requests that came in, whatever became of them.
-        billed_prompt_tokens, billed_completion_tokens: of every 200 written in full, good or not.
-        by_fault: how often each fault struck, by the name of its option in Faults.
-        max_concurrent_seen: the most calls that were in hand at once.
-        calls_per_status: by HTTP status; "none" where no answer was sent.
-        generated_not_delivered: answers that a reset, a stall, a truncation or a caller who hung
-            up kept from arriving.
+        calls: chat completion requests received.
+        billed_prompt_tokens, billed_completion_tokens: of every 200 response sent completely,
+            valid or not.
+        by_fault: how often each fault was injected, by the name of its option in Faults.
+        max_concurrent_seen: the most calls in progress at once.
+        calls_per_status: by HTTP status; "none" if no response was sent.
+        generated_not_delivered: answers lost to a reset, a stall, a truncation or a client that
+            disconnected.
     """
 
     calls: int = 0
@@ -40,12 +41,12 @@ class Stats:
 
 
 class CountingService(Service):
-    """A service that counts.
+    """A mock endpoint service that counts calls and answers.
 
     Attributes:
         stats: the counts.
-        prompts: by hash of the messages, how often a good answer was written in full. Good is
-            200, unspoilt by a fault, and finish_reason "stop". Grows with the distinct prompts.
+        prompts: how often each prompt was answered completely with status 200, without a fault
+            and with finish_reason "stop", by hash of its messages.
     """
 
     def __init__(
@@ -56,21 +57,21 @@ class CountingService(Service):
         self.prompts: Counter[str] = Counter()
 
     def other(self, method: str, path: str, authorization: str) -> Reply:
-        """Return the counts, or what else is found under a path."""
+        """Serve the counts, and all other paths as the base class does."""
         match method, path:
             case "GET", "/stats":
-                found: dict[str, Any] = self._counts()
+                content: dict[str, Any] = self._counts()
             case "GET", "/stats/prompts":
-                found = self.prompts
+                content = self.prompts
             case "POST", "/stats/reset":
                 self.stats, self.prompts = Stats(max_concurrent_seen=self.active), Counter()
-                found = self._counts()
+                content = self._counts()
             case _:
                 return super().other(method, path, authorization)
-        return Reply(200, orjson.dumps(found), self.headers())
+        return Reply(200, orjson.dumps(content), self.headers())
 
     def chat(self, body: bytes, authorization: str) -> Reply:
-        """Take a chat completion request, and count it."""
+        """Handle and count a chat completion request."""
         reply = super().chat(body, authorization)
         self.stats.calls += 1
         self.stats.max_concurrent_seen = max(self.stats.max_concurrent_seen, self.active)
@@ -79,11 +80,11 @@ class CountingService(Service):
         return reply
 
     def ended(self, reply: Reply, *, sent: bool) -> None:
-        """Count a request as done."""
+        """Count a finished request."""
         super().ended(reply, sent=sent)
         self.stats.generated_not_delivered += not sent
-        arrived = sent or reply.fault == "truncated"
-        self.stats.calls_per_status[str(reply.status) if arrived else "none"] += 1
+        has_status = sent or reply.fault == "truncated"
+        self.stats.calls_per_status[str(reply.status) if has_status else "none"] += 1
         if sent:
             self.stats.billed_prompt_tokens += reply.usage[0]
             self.stats.billed_completion_tokens += reply.usage[1]
@@ -98,7 +99,7 @@ class CountingService(Service):
             "distinct": distinct,
             "answered_twice": answered - distinct,
             "active": self.active,
-            # Tells a benchmark how busy this process was.
+            # Lets a benchmark compute the load of this process.
             "cpu_seconds": time.process_time(),
         }
 

@@ -1,4 +1,4 @@
-"""Endpoints that benchmarks and tests start as child processes, and ask for their counts."""
+"""Mock endpoints as child processes, which benchmarks and tests start and query for statistics."""
 
 import urllib.request
 from contextlib import ExitStack
@@ -13,17 +13,17 @@ AnswerKind = Literal["extractive", "canned"]
 
 
 class MockEndpoint:
-    """The mock endpoint with counts, for as long as the `with` block lasts.
+    """A mock endpoint with statistics that runs for the duration of a `with` block.
 
     Args:
-        faults: its misbehavior; none by default.
-        api_key: the key to ask for; without one, any will do.
-        strict_model: whether to know no model but extractive-v1.
-        port: 0 for a free one.
+        faults: the faults to inject; none by default.
+        api_key: the required API key; empty to accept any.
+        strict_model: whether to reject all models except extractive-v1.
+        port: the port to listen on; 0 for a free one.
 
     Attributes:
-        base_url: such as http://127.0.0.1:40123/v1, for an OpenAI client.
-        port: its port.
+        base_url: the URL for an OpenAI client, such as http://127.0.0.1:40123/v1.
+        port: the port it listens on.
     """
 
     base_url: str
@@ -48,10 +48,10 @@ class MockEndpoint:
         self._running = ExitStack()
 
     def start(self) -> Self:
-        """Start it and wait until it listens.
+        """Start the endpoint and wait until it listens.
 
         Raises:
-            RuntimeError: it did not start; the message has what it wrote to standard error.
+            RuntimeError: it did not start; the message has its standard error.
         """
         running = running_mock_endpoint(self._arguments, api_key=self._api_key, module=self._module)
         self.base_url = self._running.enter_context(running)
@@ -59,22 +59,22 @@ class MockEndpoint:
         return self
 
     def stop(self) -> None:
-        """End it; harmless when it has ended."""
+        """Stop the endpoint; do nothing if it has stopped."""
         self._running.close()
 
     def stats(self) -> dict[str, Any]:
-        """Return its counts; see `benchmarks.counting`."""
-        stats: dict[str, Any] = self._ask("GET", "/stats")
+        """Return the statistics; see `benchmarks.counting`."""
+        stats: dict[str, Any] = self._request("GET", "/stats")
         return stats
 
     def prompt_counts(self) -> dict[str, int]:
-        """Return how often each prompt was answered well, by hash of its messages."""
-        counts: dict[str, int] = self._ask("GET", "/stats/prompts")
+        """Return how often each prompt was answered validly, by hash of its messages."""
+        counts: dict[str, int] = self._request("GET", "/stats/prompts")
         return counts
 
     def reset_stats(self) -> None:
-        """Set its counts to zero."""
-        self._ask("POST", "/stats/reset")
+        """Reset the statistics to zero."""
+        self._request("POST", "/stats/reset")
 
     def __enter__(self) -> Self:
         return self.start()
@@ -82,8 +82,8 @@ class MockEndpoint:
     def __exit__(self, *error: object) -> None:
         self.stop()
 
-    def _ask(self, method: str, path: str) -> Any:
-        # A proxy that the environment names is not for the loopback.
+    def _request(self, method: str, path: str) -> Any:
+        # Ignores proxy settings of the environment.
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", method=method)
         with opener.open(request, timeout=30) as response:
@@ -91,7 +91,7 @@ class MockEndpoint:
 
 
 class CannedEndpoint(MockEndpoint):
-    """One that gives constant answers, at a fifth of the cost; see `benchmarks.canned_server`."""
+    """A mock endpoint with constant answers, at a fifth of the cost: `benchmarks.canned_server`."""
 
     _module: ClassVar = "benchmarks.canned_server"
 

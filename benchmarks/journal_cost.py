@@ -1,4 +1,4 @@
-"""What the journal adds to a row: encoding its outcome, and appending it to a synced file."""
+"""Measures the cost of the journal: encoding an outcome and appending it to a synced file."""
 
 import tempfile
 import time
@@ -12,7 +12,7 @@ _ANSWER = (
 
 
 def journal_ms_per_row(rows: int = ROWS) -> float:
-    """Measure the CPU milliseconds for a row, those of the thread that syncs among them."""
+    """Return the CPU milliseconds per row, including those of the thread that syncs."""
     from article_flows.tasks.enriched.outcomes import Outcome
     from article_flows.tasks.journal.file_journal import JournalFolder
     from article_flows.tasks.llm.protocol.chat import Usage
@@ -30,8 +30,8 @@ def journal_ms_per_row(rows: int = ROWS) -> float:
     outcomes = [Outcome.of_answer(f"{number:064x}", answer) for number in range(rows)]
     with tempfile.TemporaryDirectory() as folder, JournalFolder(Path(folder), "bench") as journals:
         journal = journals.open("000000")
-        before = time.process_time()
+        started = time.process_time()
         for outcome in outcomes:
             journal.append(outcome.encode())
         journal.sync()
-        return 1000 * (time.process_time() - before) / rows
+        return 1000 * (time.process_time() - started) / rows

@@ -1,4 +1,4 @@
-"""Lakes with the benchmark's articles: loaded once, then copied for each measurement."""
+"""Lakes with the benchmark's articles, loaded once and copied for each measurement."""
 
 import os
 import shutil
@@ -13,14 +13,14 @@ from benchmarks.measurement import ROOT
 
 
 class Lakes:
-    """Loaded lakes, by the file of articles; they live as long as their folder."""
+    """Cache of loaded lakes in a folder."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     @contextmanager
-    def fresh(self, articles: Path) -> Iterator[Path]:
-        """Give a lake that has these articles and no answer, for one measurement."""
+    def copy(self, articles: Path) -> Iterator[Path]:
+        """Yield a temporary lake with the articles of a Parquet file and without answers."""
         loaded = self._folder / articles.stem
         if not loaded.is_dir():
             _load(articles, loaded)
@@ -31,7 +31,7 @@ class Lakes:
 
 
 def _load(articles: Path, lake: Path) -> None:
-    """Load a lake through the command line of this project; raises SystemExit if that fails."""
+    """Load a lake with `article-flows ingest`; raise SystemExit if that fails."""
     command = [
         sys.executable,
         "-c",
@@ -39,7 +39,7 @@ def _load(articles: Path, lake: Path) -> None:
         "ingest",
         str(articles),
     ]
-    finished = subprocess.run(
+    process = subprocess.run(
         [*command, "--lake", str(lake), "--json"],
         cwd=ROOT,
         env={**os.environ},
@@ -47,5 +47,5 @@ def _load(articles: Path, lake: Path) -> None:
         text=True,
         check=False,
     )
-    if finished.returncode:
-        raise SystemExit(f"benchmarks: {articles.name} could not be loaded:\n{finished.stderr}")
+    if process.returncode:
+        raise SystemExit(f"benchmarks: {articles.name} could not be loaded:\n{process.stderr}")

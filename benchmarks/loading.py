@@ -1,9 +1,9 @@
-"""Loading a large file against a bare pyarrow read and write of it: `python -m benchmarks.loading`.
+"""Compares loading a large file with reading and writing it by pyarrow alone.
 
-The file is made of passages of real articles, about 3 KB each, with line breaks in them. The bare
-way reads it whole with `pyarrow.csv` or `pyarrow.json` and writes it with `pyarrow.parquet`, on all
-cores. Ours is the command `article-flows ingest`: streamed, cleaned, hashed, with languages told,
-duplicates found and every row accounted for. Both compress with zstd.
+The file contains passages of real articles of about 3 KB each, with line breaks. The baseline
+reads it as a whole with `pyarrow.csv` or `pyarrow.json` and writes it with `pyarrow.parquet` on all
+cores. `article-flows ingest` streams, cleans and hashes the rows, detects languages and duplicates,
+and accounts for every row. Both compress with zstd.
 """
 
 import argparse
@@ -24,11 +24,11 @@ from benchmarks.articles import CACHE, ROOT, real_articles
 ROWS = 1_000_000
 FORMATS = ("csv", "jsonl")
 _COLUMNS = ("id", "title", "body", "url", "author", "date", "category")
-_LEAST, _MOST = 1_500, 4_300
-_LEAST_RATE = 8_000
-"""Rows a second: many times what a model answers, and what one parser for CSV can do."""
+_MIN_CHARS, _MAX_CHARS = 1_500, 4_300
+_TARGET_RATE = 8_000
+"""Rows per second: many times the rate of a model, and attainable with one CSV parser."""
 
-_BARE = """
+_BASELINE_SCRIPT = """
 import sys, time
 import pyarrow.csv, pyarrow.json, pyarrow.parquet
 started = time.perf_counter()
@@ -42,19 +42,23 @@ else:
 pyarrow.parquet.write_table(table, target, compression="zstd")
 seconds = time.perf_counter() - started
 """
-_OURS = """
+_INGEST_SCRIPT = """
 import sys
 from article_flows.flows.cli.app import _status
 _status(["ingest", sys.argv[1], "--lake", sys.argv[2], "--json"])
 """
-_PEAK = """
+_PRINT_PEAK = """
 print(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1])
 """
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """One way to load one file: rows a second, and the peak memory of its process in MB."""
+    """The measurement of loading one file one way.
+
+    Attributes:
+        peak_mb: the peak resident memory of the process, in MB.
+    """
 
     way: str
     file: str
@@ -64,24 +68,24 @@ class Loaded:
 
     @property
     def rate(self) -> float:
-        """Rows a second."""
+        """Rows per second."""
         return self.rows / self.seconds
 
 
 def measure_loading(rows: int, formats: tuple[str, ...] = FORMATS) -> list[Loaded]:
-    """Load a file of so many articles in each format, the bare way and ours in turn."""
+    """Measure loading a file of `rows` articles in each format, with pyarrow and with ingest."""
     measured = []
     for suffix in formats:
         file = large_file(rows, suffix)
-        for way in (_bare, _ours):
-            _cool(file)
+        for measure_way in (_measure_baseline, _measure_ingest):
+            _fill_page_cache(file)
             with tempfile.TemporaryDirectory(prefix="bench-load-") as folder:
-                measured.append(way(file, Path(folder), rows))
+                measured.append(measure_way(file, Path(folder), rows))
     return measured
 
 
 def large_file(rows: int, suffix: str) -> Path:
-    """Give a file of so many distinct articles of 1,500 to 4,300 characters, written once."""
+    """Return a cached file of distinct articles of 1,500 to 4,300 characters."""
     path = CACHE / f"large-{rows}.{suffix}"
     if not path.exists():
         CACHE.mkdir(parents=True, exist_ok=True)
@@ -109,11 +113,11 @@ def _jsonl_writer(file: Any) -> Callable[[tuple[str, ...]], object]:
 
 
 def _rows(rows: int) -> Iterator[tuple[str, ...]]:
-    choose = random.Random(0)
+    rng = random.Random(0)
     text = "\n\n".join(" ".join(source.sentences) for source in real_articles())
     for number in range(rows):
-        length = choose.randint(_LEAST, _MOST)
-        start = choose.randrange(len(text) - length - 200)
+        length = rng.randint(_MIN_CHARS, _MAX_CHARS)
+        start = rng.randrange(len(text) - length - 200)
         title = text[start : start + 60].replace("\n", " ")
         body = f"{text[start + 100 : start + 100 + length]} {number}"
         date = f"20{number % 25:02d}-0{number % 9 + 1}-1{number % 10}T10:00:00Z"
@@ -121,61 +125,64 @@ def _rows(rows: int) -> Iterator[tuple[str, ...]]:
         yield f"bench-{number:07d}", title, body, url, author, date, "news"
 
 
-def _cool(file: Path) -> None:
-    """Have both ways find the file in the page cache."""
+def _fill_page_cache(file: Path) -> None:
     with file.open("rb") as source:
         while source.read(16 << 20):
             pass
 
 
-def _bare(file: Path, folder: Path, rows: int) -> Loaded:
-    code = f"{_BARE}\nprint(seconds){_PEAK}"
+def _measure_baseline(file: Path, folder: Path, rows: int) -> Loaded:
+    code = f"{_BASELINE_SCRIPT}\nprint(seconds){_PRINT_PEAK}"
     seconds, peak = _run([sys.executable, "-c", code, str(file), str(folder / "bare.parquet")])
     return Loaded("pyarrow read + write", file.suffix[1:], rows, float(seconds), int(peak) / 1e3)
 
 
-def _ours(file: Path, folder: Path, rows: int) -> Loaded:
-    code = f"{_OURS}{_PEAK}"
-    told, peak = _run([sys.executable, "-c", code, str(file), str(folder / "lake")])
-    report = json.loads(told)
+def _measure_ingest(file: Path, folder: Path, rows: int) -> Loaded:
+    code = f"{_INGEST_SCRIPT}{_PRINT_PEAK}"
+    output, peak = _run([sys.executable, "-c", code, str(file), str(folder / "lake")])
+    report = json.loads(output)
     if report["stored"] != rows:
         raise RuntimeError(f"{report['stored']:,} of {rows:,} rows are stored")
     return Loaded("article-flows", file.suffix[1:], rows, report["seconds"], int(peak) / 1e3)
 
 
 def _run(command: list[str]) -> tuple[str, str]:
-    """The last two lines that a command prints."""
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(done.stderr.strip().splitlines()[-1])
-    first, second = done.stdout.strip().splitlines()[-2:]
+    """Return the last two lines of a command's output."""
+    process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if process.returncode:
+        raise RuntimeError(process.stderr.strip().splitlines()[-1])
+    first, second = process.stdout.strip().splitlines()[-2:]
     return first, second
 
 
 def loading_markdown(measured: list[Loaded]) -> str:
-    """A table with each way beside the bare one."""
+    """Return the measurements as a Markdown table."""
     lines = [
         "### loading: a large file into Parquet",
         "",
-        "| way | file | rows | rows/s | of the bare rate | peak MB |",
+        "| way | file | rows | rows/s | share of pyarrow's rate | peak MB |",
         "|---|---|---|---|---|---|",
     ]
-    bare = {each.file: each.rate for each in measured if each.way != "article-flows"}
+    baseline = {each.file: each.rate for each in measured if each.way != "article-flows"}
     for each in measured:
-        share = f"{each.rate / bare[each.file]:.2f}" if each.way == "article-flows" else "1"
+        share = f"{each.rate / baseline[each.file]:.2f}" if each.way == "article-flows" else "1"
         lines.append(
             f"| {each.way} | {each.file} | {each.rows:,} | {each.rate:,.0f} | {share} "
             f"| {each.peak_mb:,.0f} |"
         )
-    target = f"Target: at least {_LEAST_RATE:,} rows/s, and under 500 MB."
+    target = f"Target: at least {_TARGET_RATE:,} rows/s and under 500 MB."
     return "\n".join([*lines, "", target, ""])
 
 
 def main() -> int:
-    """Run it alone; `make bench` runs it among the others."""
+    """Run this benchmark alone; `make bench` runs it with the others."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.loading", description=__doc__)
-    parser.add_argument("--rows", type=int, default=ROWS)
-    parser.add_argument("--formats", default=",".join(FORMATS))
+    parser.add_argument(
+        "--rows", type=int, default=ROWS, help="articles in the file (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--formats", default=",".join(FORMATS), help="file formats (default: %(default)s)"
+    )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
         os.environ |= {
@@ -187,7 +194,7 @@ def main() -> int:
             os.environ.pop(name, None)
         print(loading_markdown(measure_loading(options.rows, tuple(options.formats.split(",")))))
     if options.rows < ROWS:
-        print(f"With {options.rows:,} of {ROWS:,} rows: no figures.")
+        print(f"Run with {options.rows:,} of {ROWS:,} rows, so the figures are not comparable.")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""One Prefect server for the whole benchmark, on a temporary database."""
+"""Runs one Prefect server with a temporary database for the whole benchmark."""
 
 import os
 import tempfile
@@ -8,15 +8,16 @@ from contextlib import contextmanager
 
 import psutil
 
-_QUIET = 0.15
-_LONGEST_WAIT_S = 180.0
+_QUIET_CPU_S = 0.15
+"""CPU seconds per second below which the server counts as idle."""
+_WAIT_TIMEOUT_S = 180.0
 
 
 @contextmanager
 def prefect_server() -> Iterator[None]:
-    """Run a server; PREFECT_API_URL names it to every process started meanwhile."""
+    """Run a Prefect server and set PREFECT_API_URL for all child processes."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
-        # Before Prefect is imported, here and (by inheritance) in the measured processes.
+        # Must be set before Prefect is imported, here and in the measured processes.
         os.environ |= {
             "PREFECT_HOME": home,
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -34,16 +35,16 @@ def prefect_server() -> Iterator[None]:
 
 
 def wait_until_quiet() -> None:
-    """Wait until the server has worked off the events of the last run, or for three minutes.
+    """Wait until the server has processed the events of the last run, at most three minutes.
 
-    A task run for each article leaves a backlog that would slow down whatever is measured next.
+    A way with one task run per article leaves a backlog that would slow down the next measurement.
     """
     servers = [child for child in psutil.Process().children(recursive=True) if child.is_running()]
-    until = time.monotonic() + _LONGEST_WAIT_S
-    while servers and time.monotonic() < until:
+    deadline = time.monotonic() + _WAIT_TIMEOUT_S
+    while servers and time.monotonic() < deadline:
         before = _cpu_seconds(servers)
         time.sleep(1)
-        if _cpu_seconds(servers) - before < _QUIET:
+        if _cpu_seconds(servers) - before < _QUIET_CPU_S:
             return
 
 

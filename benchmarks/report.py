@@ -1,4 +1,4 @@
-"""The results as Markdown tables, and as JSON."""
+"""Formats the results as Markdown and JSON."""
 
 from dataclasses import asdict
 from typing import Any
@@ -10,29 +10,17 @@ from benchmarks.targets import figures
 from benchmarks.ways import LABELS
 
 _COLUMNS = [
-    *(
-        "way",
-        "rows",
-        "in flight",
-        "rows/s",
-        "seconds",
-        "process s",
-        "CPU ms a row",
-        "efficiency",
-        "429s",
-    ),
-    *("peak MiB", "rows lost", "paid twice", "endpoint busy"),
+    *("way", "rows", "in flight", "rows/s", "seconds", "process s", "CPU ms a row", "efficiency"),
+    *("429s", "peak MiB", "rows lost", "paid twice", "endpoint busy"),
 ]
-
-
 _LEGEND = (
-    "Seconds are from the first request to the last row on disk; CPU, memory and process s are the "
-    "whole process's, imports included. Efficiency is ideal time by time."
+    "Seconds are from the first request to the last row on disk; CPU, memory and process s are for "
+    "the whole process, including imports. Efficiency is the ideal time divided by the time taken."
 )
 
 
 def markdown(results: Results) -> str:
-    """One table for each scenario, then what it must show."""
+    """Return a table for each scenario, and one of the targets."""
     sections = [scenario_markdown(results, name) for name in results.by_scenario]
     if results.loaded:
         sections.append(loading_markdown(results.loaded))
@@ -40,32 +28,33 @@ def markdown(results: Results) -> str:
 
 
 def _heading(results: Results) -> str:
-    note = "" if results.scale == 1 else f" With {results.scale:g} of the usual rows: no figures."
-    many = "" if results.repeat == 1 else f" Each case {results.repeat} times, the median shown."
-    return f"On {results.machine}.{many}{note}\n\n{_LEGEND}\n"
+    scale, repeat = results.scale, results.repeat
+    note = "" if scale == 1 else f" Run with {scale:g} of the usual rows, so not comparable."
+    runs = "" if repeat == 1 else f" Each case was run {repeat} times; the median run is shown."
+    return f"On {results.machine}.{runs}{note}\n\n{_LEGEND}\n"
 
 
 def scenario_markdown(results: Results, name: str) -> str:
-    """The table of one scenario."""
+    """Return the table of a scenario, and the errors of crashed cases."""
     scenario, measured = results.scenarios[name], results.by_scenario[name]
-    rows = [_row(results, name, one) for one in measured]
-    crashes = [f"{_label(one)}: {one.done.error}" for one in measured if one.done.error]
-    crashed = "".join(f"\n- {crash}" for crash in crashes)
-    return f"### {scenario.name}: {scenario.title}\n\n{_table(_COLUMNS, rows)}{crashed}\n"
+    rows = [_row(results, name, each) for each in measured]
+    errors = [f"\n- {_label(each)}: {each.done.error}" for each in measured if each.done.error]
+    table = _table(_COLUMNS, rows)
+    return f"### {scenario.name}: {scenario.title}\n\n{table}{''.join(errors)}\n"
 
 
 def summary_markdown(results: Results) -> str:
-    """What it must show, and whether it does."""
-    words = {True: "yes", False: "**no**", None: "–"}
+    """Return the table of targets, and whether they are reached."""
+    labels = {True: "yes", False: "**no**", None: "–"}
     rows = [
-        [figure.name, figure.target, figure.measured, words[figure.reached]]
+        [figure.name, figure.target, figure.measured, labels[figure.reached]]
         for figure in figures(results)
     ]
-    return "### What it must show\n\n" + _table(["figure", "target", "measured", "reached"], rows)
+    return "### Targets\n\n" + _table(["figure", "target", "measured", "reached"], rows)
 
 
 def as_json(results: Results) -> dict[str, Any]:
-    """Everything that was measured, for programs."""
+    """Return all measurements and targets for serialization."""
     return {
         "machine": results.machine,
         "scale": results.scale,
@@ -73,18 +62,18 @@ def as_json(results: Results) -> dict[str, Any]:
         "scenarios": {
             name: [
                 {
-                    **asdict(one),
-                    "rate": one.rate,
-                    "cpu_ms_per_row": one.cpu_ms_per_row,
-                    "efficiency": results.efficiency(name, one),
-                    "answers_429": one.limited,
-                    "lost": one.lost,
-                    "left": one.left,
-                    "paid_twice": one.paid_twice,
-                    "endpoint_busy": one.endpoint_busy,
-                    "settled_in_flight": one.settled_in_flight,
+                    **asdict(each),
+                    "rate": each.rate,
+                    "cpu_ms_per_row": each.cpu_ms_per_row,
+                    "efficiency": results.efficiency(name, each),
+                    "answers_429": each.limited,
+                    "lost": each.lost,
+                    "left": each.left,
+                    "paid_twice": each.paid_twice,
+                    "endpoint_busy": each.endpoint_busy,
+                    "settled_in_flight": each.settled_in_flight,
                 }
-                for one in measured
+                for each in measured
             ]
             for name, measured in results.by_scenario.items()
         },
@@ -93,7 +82,7 @@ def as_json(results: Results) -> dict[str, Any]:
 
 
 def one_line(measured: Measurement) -> str:
-    """A measurement in one line, for whoever waits."""
+    """Return a measurement in one line, to show progress."""
     if measured.done.error:
         return f"{_label(measured)}: {measured.done.error}"
     return (
@@ -103,27 +92,28 @@ def one_line(measured: Measurement) -> str:
     )
 
 
-def _row(results: Results, name: str, one: Measurement) -> list[str]:
-    crashed = bool(one.done.error)
+def _row(results: Results, name: str, measured: Measurement) -> list[str]:
+    left = f" and {measured.left:,} left to do" if measured.left else ""
     return [
-        _label(one),
-        f"{one.rows:,}",
-        f"{one.in_flight or 'default'}",
-        "crashed" if crashed else _number(one.rate),
-        _number(one.seconds, 1),
-        _number(one.wall_s, 1),
-        f"{one.cpu_ms_per_row:.3f}",
-        _percent(results.efficiency(name, one)),
-        f"{one.limited:,}",
-        f"{one.peak_mib:.0f}",
-        f"{one.lost:,}" + (f" and {one.left:,} left to do" if one.left else ""),
-        f"{one.paid_twice:,}",
-        _percent(one.endpoint_busy),
+        _label(measured),
+        f"{measured.rows:,}",
+        f"{measured.in_flight or 'default'}",
+        "crashed" if measured.done.error else _number(measured.rate),
+        _number(measured.seconds, 1),
+        _number(measured.wall_s, 1),
+        f"{measured.cpu_ms_per_row:.3f}",
+        _percent(results.efficiency(name, measured)),
+        f"{measured.limited:,}",
+        f"{measured.peak_mib:.0f}",
+        f"{measured.lost:,}{left}",
+        f"{measured.paid_twice:,}",
+        _percent(measured.endpoint_busy),
     ]
 
 
-def _label(one: Measurement) -> str:
-    return f"{LABELS[one.way]}, {one.note}" if one.note else LABELS[one.way]
+def _label(measured: Measurement) -> str:
+    label = LABELS[measured.way]
+    return f"{label}, {measured.note}" if measured.note else label
 
 
 def _number(value: float | None, digits: int = 0) -> str:

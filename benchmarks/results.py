@@ -1,4 +1,4 @@
-"""All that was measured, and how to find it again."""
+"""Collects the measurements of a run, for the report and the targets."""
 
 from dataclasses import dataclass, field
 
@@ -9,10 +9,16 @@ from benchmarks.scenarios import Scenario
 
 @dataclass
 class Results:
-    """Measurements by the name of their scenario, and the journal's cost if it was measured.
+    """The measurements of a run.
 
-    ``scale`` is the share of the usual rows that every case was given, ``repeat`` how often each
-    was measured; the one with the median rate is kept.
+    Attributes:
+        scale: the share of the usual rows in every case.
+        repeat: how often each case was measured; the run with the median rate is kept.
+        machine: a description of the machine.
+        by_scenario: the measurements by the name of their scenario.
+        scenarios: the scenarios by name.
+        journal_ms: the cost of the journal in CPU milliseconds per row, if it was measured.
+        loaded: the measurements of loading a file.
     """
 
     scale: float = 1.0
@@ -24,14 +30,14 @@ class Results:
     loaded: list[Loaded] = field(default_factory=list)
 
     def find(self, scenario: str, way: str, note: str | None = None) -> Measurement | None:
-        """The measurement of a way that did not crash; the first unless the note tells which."""
+        """Return the first measurement of a way, or of its case `note`, that did not crash."""
         for measured in self.by_scenario.get(scenario, []):
             if measured.way == way and note in (None, measured.note) and measured.seconds:
                 return measured
         return None
 
     def efficiency(self, scenario: str, measured: Measurement) -> float | None:
-        """Ideal time by time, where the scenario has an ideal and no row was lost."""
+        """Return the ideal time divided by the time taken; None without an ideal or with losses."""
         ideal_s = self.scenarios[scenario].ideal_s
         if ideal_s is None or not measured.seconds or not measured.in_flight or measured.lost:
             return None

@@ -1,4 +1,4 @@
-"""The scenarios: how the endpoint behaves, and which ways meet it with how many rows."""
+"""Defines the scenarios: how the endpoint behaves, and which ways run against it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -8,15 +8,16 @@ from benchmarks.measurement import Conditions, Measurement
 
 RPM = 6000
 BURST = 10
-ROOM = 50
+CAPACITY = 50
+"""Concurrent requests that the endpoint handles before it rejects or slows down."""
 PRICE_IN, PRICE_OUT = 1.0, 2.0
-"""US dollars for a million tokens, in and out."""
+"""US dollars per million prompt and completion tokens."""
 _LOGNORMAL_MEAN = exp(0.5**2 / 2)
-"""Of the endpoint's lognormal latency, in medians: its sigma is 0.5."""
-_HEAVY_MEAN = 0.99 + 0.01 * 10
-"""Of the endpoint's heavy tail: one call in a hundred takes ten times as long."""
-_SLOW_S = 0.25
-_STEADY = Conditions(("latency=lognormal:0.5",))
+"""Mean of the endpoint's lognormal latency divided by its median, with a sigma of 0.5."""
+_HEAVY_TAIL_MEAN = 0.99 + 0.01 * 10
+"""The same for the heavy tail: one call in a hundred takes ten times as long."""
+_BASE_LATENCY_S = 0.25
+_LOGNORMAL = Conditions(("latency=lognormal:0.5",))
 _FAULTS = (
     *("http_500=0.03", "reset=0.02", "http_429=0.02", "stall=0.01", "truncated=0.01"),
     "latency=lognormal:0.5",
@@ -27,15 +28,18 @@ Options = Callable[[list[Measurement]], tuple[str, ...]]
 
 @dataclass(frozen=True)
 class Case:
-    """One way with its rows; 0 in flight is the way's default.
+    """One way with a number of rows.
 
     Attributes:
-        options: of this project's command line; a function if they follow from what was measured
-            before in the scenario.
-        note: what tells the case from others of the same way.
-        conditions: the endpoint's, where they are not the scenario's.
-        short: whether its articles have two sentences only.
-        again: whether it is a run after one that has answered all, which is not measured.
+        way: a key of `ways.LABELS`.
+        rows: the number of articles.
+        in_flight: requests in flight; 0 for the way's default.
+        options: more command-line options of article-flows, possibly derived from the
+            previous measurements of the scenario.
+        note: distinguishes cases of the same way.
+        conditions: overrides the conditions of the scenario.
+        short: whether articles have two sentences only.
+        again: whether to measure the second of two runs, which has nothing left to do.
     """
 
     way: str
@@ -50,7 +54,12 @@ class Case:
 
 @dataclass(frozen=True)
 class Scenario:
-    """An endpoint, the cases that meet it, and the ideal seconds for rows and calls in flight."""
+    """An endpoint and the cases that run against it.
+
+    Attributes:
+        ideal_s: returns the ideal time in seconds for a number of rows and of calls in flight.
+        optional: whether it runs only on request.
+    """
 
     name: str
     title: str
@@ -61,11 +70,11 @@ class Scenario:
 
 
 def half_of_bill(measured: list[Measurement]) -> float:
-    """Half of what the run without a budget was billed, in US dollars."""
+    """Return half the bill of the run without a budget, in US dollars."""
     return measured[0].bill(PRICE_IN, PRICE_OUT) / 2
 
 
-def _half_as_budget(measured: list[Measurement]) -> tuple[str, ...]:
+def _half_budget_options(measured: list[Measurement]) -> tuple[str, ...]:
     return (*_PRICES, "--budget-usd", f"{half_of_bill(measured):.6f}")
 
 
@@ -86,7 +95,7 @@ SCENARIOS = [
     Scenario(
         "lognormal",
         "lognormal latency, median 0.5 s",
-        _STEADY,
+        _LOGNORMAL,
         [
             Case("ours", 20_000, 200),
             Case("plain", 20_000, 200),
@@ -103,7 +112,7 @@ SCENARIOS = [
             Case("ours", 5_000, 200, ("--hedge",), "--hedge"),
             Case("plain", 5_000, 200),
         ],
-        lambda rows, in_flight: rows * 0.5 * _HEAVY_MEAN / in_flight,
+        lambda rows, in_flight: rows * 0.5 * _HEAVY_TAIL_MEAN / in_flight,
     ),
     Scenario(
         "rpm",
@@ -120,27 +129,27 @@ SCENARIOS = [
     ),
     Scenario(
         "max-concurrent",
-        f"room for {ROOM} at once, beyond that 429 and nothing more; 0.5 s",
-        Conditions((f"max_concurrent={ROOM}", "latency=fixed:0.5", "retry_after=0")),
+        f"at most {CAPACITY} at once, beyond that 429 without Retry-After; 0.5 s",
+        Conditions((f"max_concurrent={CAPACITY}", "latency=fixed:0.5", "retry_after=0")),
         [
             Case("ours", 3_000, 200, note="told nothing"),
-            Case("plain", 3_000, ROOM, note="the best fixed setting"),
+            Case("plain", 3_000, CAPACITY, note="the best fixed setting"),
         ],
-        lambda rows, _: rows * 0.5 / ROOM,
+        lambda rows, _: rows * 0.5 / CAPACITY,
     ),
     Scenario(
         "slow-above",
-        f"latency of {_SLOW_S} s that grows past {ROOM} at once, never 429",
-        Conditions((f"slow_above={ROOM}", f"latency=fixed:{_SLOW_S}"), sampled=True),
+        f"latency of {_BASE_LATENCY_S} s that grows past {CAPACITY} at once, never 429",
+        Conditions((f"slow_above={CAPACITY}", f"latency=fixed:{_BASE_LATENCY_S}"), sampled=True),
         [Case("ours", 3_000, 200, note="told nothing")],
-        lambda rows, _: rows * _SLOW_S / ROOM,
+        lambda rows, _: rows * _BASE_LATENCY_S / CAPACITY,
     ),
     Scenario(
         "faults",
         "3 % 500, 2 % reset, 2 % 429, 1 % stall, 1 % truncated; lognormal 0.5 s",
         Conditions(_FAULTS),
         [
-            Case("ours", 2_000, 0, note="without faults", conditions=_STEADY),
+            Case("ours", 2_000, 0, note="without faults", conditions=_LOGNORMAL),
             Case("ours", 2_000, 0, note="with faults"),
         ],
     ),
@@ -150,13 +159,13 @@ SCENARIOS = [
         Conditions(("latency=lognormal:0.2",), answers="extractive"),
         [
             Case("ours", 2_000, 0, _PRICES, "no budget"),
-            Case("ours", 2_000, 0, _half_as_budget, "half of it"),
+            Case("ours", 2_000, 0, _half_budget_options, "half of it"),
         ],
     ),
     Scenario(
         "newcomer",
         "100 articles, lognormal latency, median 0.5 s",
-        _STEADY,
+        _LOGNORMAL,
         [Case("one-by-one", 100, 1), Case("ours", 100, 100)],
         lambda rows, in_flight: rows * 0.5 * _LOGNORMAL_MEAN / in_flight,
     ),

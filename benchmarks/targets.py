@@ -1,4 +1,4 @@
-"""What it must show: each figure, its target, what was measured, and whether that is enough."""
+"""Defines the targets of the benchmarks and compares them with the measurements."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -7,12 +7,17 @@ from benchmarks.measurement import Measurement
 from benchmarks.results import Results
 from benchmarks.scenarios import PRICE_IN, PRICE_OUT, RPM, half_of_bill
 
-SPENT_BUDGET_STATUS = 4
+BUDGET_SPENT_STATUS = 4
+"""Exit status of `article-flows summarize` if the budget is spent."""
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure; ``reached`` is None where it was not measured."""
+    """A target and the measured value.
+
+    Attributes:
+        reached: whether the target is reached; None if it was not measured.
+    """
 
     name: str
     target: str
@@ -21,12 +26,12 @@ class Figure:
 
 
 def figures(results: Results) -> list[Figure]:
-    """Judge every figure, in the order of the issue."""
-    judges: list[Callable[[Results], Iterator[Figure]]] = [
+    """Return all figures, whether measured or not."""
+    sources: list[Callable[[Results], Iterator[Figure]]] = [
         *(_zero_latency, _journal, _lognormal, _heavy_tail, _rpm, _max_concurrent, _slow_above),
         *(_memory, _again, _faults, _budget, _newcomer),
     ]
-    return [figure for judge in judges for figure in judge(results)]
+    return [figure for source in sources for figure in source(results)]
 
 
 def _zero_latency(results: Results) -> Iterator[Figure]:
@@ -35,14 +40,14 @@ def _zero_latency(results: Results) -> Iterator[Figure]:
     openai = results.find("zero-latency", "openai-gather")
     yield _at_least("no latency: rows/s against the plain loop", 0.7, _ratio(ours, plain))
     yield _at_least("no latency: rows/s against AsyncOpenAI", 10, _ratio(ours, openai))
-    busy = max((one.endpoint_busy or 0 for one in (ours, plain) if one), default=None)
-    yield _at_most("no latency: the endpoint's core busy", 0.8, busy)
+    busy = max((each.endpoint_busy or 0 for each in (ours, plain) if each), default=None)
+    yield _at_most("no latency: load of the endpoint's core", 0.8, busy)
     cpu = ours.cpu_ms_per_row if ours else None
     yield _at_most("no latency: CPU ms a row, whole process", 0.35, cpu)
 
 
 def _journal(results: Results) -> Iterator[Figure]:
-    yield _at_most("the journal adds, ms a row", 0.03, results.journal_ms, digits=4)
+    yield _at_most("journal: CPU ms a row", 0.03, results.journal_ms, digits=4)
 
 
 def _lognormal(results: Results) -> Iterator[Figure]:
@@ -58,16 +63,16 @@ def _heavy_tail(results: Results) -> Iterator[Figure]:
 
 
 def _rpm(results: Results) -> Iterator[Figure]:
-    nothing = results.find("rpm", "ours", "told nothing")
-    told = results.find("rpm", "ours", f"--rpm {RPM}")
+    unlimited = results.find("rpm", "ours", "told nothing")
+    limited = results.find("rpm", "ours", f"--rpm {RPM}")
     name = f"{RPM:,} a minute"
-    use = results.efficiency("rpm", nothing) if nothing else None
+    use = results.efficiency("rpm", unlimited) if unlimited else None
     yield _at_least(f"{name}, told nothing: use of the quota", 0.95, use)
-    share = nothing.limited / nothing.calls if nothing else None
+    share = unlimited.limited / unlimited.calls if unlimited else None
     yield _below(f"{name}, told nothing: calls answered 429", 0.01, share)
-    use = results.efficiency("rpm", told) if told else None
-    yield _at_least(f"{name}, told --rpm: use of the quota", 0.98, use)
-    yield _at_most(f"{name}, told --rpm: answers 429", 0, told.limited if told else None)
+    use = results.efficiency("rpm", limited) if limited else None
+    yield _at_least(f"{name}, --rpm: use of the quota", 0.98, use)
+    yield _at_most(f"{name}, --rpm: answers 429", 0, limited.limited if limited else None)
 
 
 def _max_concurrent(results: Results) -> Iterator[Figure]:
@@ -81,13 +86,13 @@ def _slow_above(results: Results) -> Iterator[Figure]:
     yield Figure(
         "latency grows past 50 at once: in flight settles",
         "between 40 and 90",
-        _written(settled),
+        _formatted(settled),
         None if settled is None else 40 <= settled <= 90,
     )
 
 
 def _memory(results: Results) -> Iterator[Figure]:
-    measured = [one for one in results.by_scenario.get("memory", []) if one.seconds]
+    measured = [each for each in results.by_scenario.get("memory", []) if each.seconds]
     few, many = measured if len(measured) == 2 else (None, None)
     growth = many.peak_mib / few.peak_mib if few and many else None
     yield _at_most("peak memory, 1,000,000 rows against 10,000", 1.2, growth)
@@ -113,7 +118,7 @@ def _faults(results: Results) -> Iterator[Figure]:
     slower = None
     if ours and without and ours.seconds and without.seconds:
         slower = ours.seconds / without.seconds
-    yield _at_most("faults: time against none", 3, slower)
+    yield _at_most("faults: time against a run without faults", 3, slower)
 
 
 def _budget(results: Results) -> Iterator[Figure]:
@@ -122,20 +127,20 @@ def _budget(results: Results) -> Iterator[Figure]:
     if len(measured) == 2:
         share = measured[1].bill(PRICE_IN, PRICE_OUT) / half_of_bill(measured)
         status = measured[1].done.status
-    yield _at_most("budget: share of it that the endpoint billed", 1, share, digits=4)
-    yield _at_least("budget: share of it that is used", 0.95, share)
+    yield _at_most("budget: share billed by the endpoint", 1, share, digits=4)
+    yield _at_least("budget: share used", 0.95, share)
     yield Figure(
         "budget: exit status",
-        str(SPENT_BUDGET_STATUS),
-        _written(status),
-        None if status is None else status == SPENT_BUDGET_STATUS,
+        str(BUDGET_SPENT_STATUS),
+        _formatted(status),
+        None if status is None else status == BUDGET_SPENT_STATUS,
     )
 
 
 def _newcomer(results: Results) -> Iterator[Figure]:
     ours, slow = results.find("newcomer", "ours"), results.find("newcomer", "one-by-one")
     times = _ratio(ours, slow)
-    yield Figure("100 articles: times faster than one by one", "(shown)", _written(times), None)
+    yield Figure("100 articles: times faster than one by one", "(shown)", _formatted(times), None)
 
 
 def _ratio(ours: Measurement | None, other: Measurement | None) -> float | None:
@@ -146,20 +151,20 @@ def _ratio(ours: Measurement | None, other: Measurement | None) -> float | None:
 
 def _at_least(name: str, least: float, measured: float | None) -> Figure:
     reached = None if measured is None else measured >= least
-    return Figure(name, f"at least {least:g}", _written(measured), reached)
+    return Figure(name, f"at least {least:g}", _formatted(measured), reached)
 
 
 def _at_most(name: str, most: float, measured: float | None, digits: int = 3) -> Figure:
     reached = None if measured is None else measured <= most
-    return Figure(name, f"at most {most:g}", _written(measured, digits), reached)
+    return Figure(name, f"at most {most:g}", _formatted(measured, digits), reached)
 
 
 def _below(name: str, bound: float, measured: float | None) -> Figure:
     reached = None if measured is None else measured < bound
-    return Figure(name, f"under {bound:g}", _written(measured), reached)
+    return Figure(name, f"under {bound:g}", _formatted(measured), reached)
 
 
-def _written(number: float | None, digits: int = 3) -> str:
+def _formatted(number: float | None, digits: int = 3) -> str:
     if number is None:
         return "not measured"
     if isinstance(number, int):

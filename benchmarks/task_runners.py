@@ -1,10 +1,9 @@
-"""Map 500 async tasks under `EventLoopTaskRunner` and under Prefect's default runner.
+"""Compare `EventLoopTaskRunner` with Prefect's default task runner by mapping 500 async tasks.
 
-Each runner has a fresh process, one after the other, against one and the same temporary Prefect
-server; the second starts when the server has recorded all runs of the first. Before the clock
-starts, each process maps one task, so that imports and connections are not measured. Seconds and
-CPU are those of `map` and `result` together in that process; the server's CPU is not in them,
-though it shares the machine.
+Each runner gets a fresh process against the same temporary Prefect server; the second one starts
+after the server has recorded all runs of the first. Each process maps one task before the
+measurement, which therefore excludes imports and connection setup. Seconds and CPU time cover `map`
+and `result` in that process, without the CPU time of the server, which shares the machine.
 
     python -m benchmarks.task_runners [--runs 500] [--json]
 """
@@ -35,7 +34,7 @@ MIB = 2**20
 
 @dataclass(frozen=True)
 class Measurement:
-    """What one runner took: wall and CPU seconds, and memory of the process in MiB."""
+    """The wall-clock seconds, CPU seconds and memory of a process that maps tasks."""
 
     runner: str
     runs: int
@@ -51,10 +50,10 @@ class Measurement:
 
 
 def peak_rss_mib() -> float:
-    """Return the largest resident size this process has had, in MiB.
+    """Return the peak resident memory of this process, in MiB.
 
-    Linux's `ru_maxrss` begins with that of the process it was forked from, here a larger one;
-    VmHWM begins at exec.
+    On Linux, `ru_maxrss` starts with the value of the parent process, which may be larger; VmHWM
+    starts at exec.
     """
     status = Path("/proc/self/status")
     if status.exists():
@@ -64,7 +63,7 @@ def peak_rss_mib() -> float:
 
 
 def make_runner(name: str) -> "TaskRunner[Any]":
-    """Return the task runner that goes by `name` here."""
+    """Return the task runner for a key of `NAMES`."""
     if name == "event-loop":
         from article_flows.tasks.orchestration.event_loop_task_runner import EventLoopTaskRunner
 
@@ -75,12 +74,12 @@ def make_runner(name: str) -> "TaskRunner[Any]":
 
 
 def measure(name: str, runs: int) -> Measurement:
-    """Map `runs` tasks in this process, under the server that the environment names."""
+    """Measure mapping `runs` tasks in this process, on the Prefect server of the environment."""
     from prefect import flow, task
     from prefect.cache_policies import NO_CACHE
 
     @task(cache_policy=NO_CACHE)
-    async def wait_a_little(number: int) -> int:
+    async def sleep_briefly(number: int) -> int:
         await asyncio.sleep(TASK_SECONDS)
         return number
 
@@ -88,10 +87,10 @@ def measure(name: str, runs: int) -> Measurement:
     def map_tasks(count: int) -> Measurement:
         rss_before, cpu_before = psutil.Process().memory_info().rss / MIB, time.process_time()
         start = time.perf_counter()
-        results: list[Any] = wait_a_little.map(range(count)).result()
+        results: list[Any] = sleep_briefly.map(range(count)).result()
         seconds = time.perf_counter() - start
         if results != list(range(count)):
-            raise RuntimeError(f"{name} returned other results than were asked for")
+            raise RuntimeError(f"{name} returned unexpected results")
         cpu, peak = time.process_time() - cpu_before, peak_rss_mib()
         return Measurement(name, count, seconds, cpu, peak, peak - rss_before)
 
@@ -100,7 +99,7 @@ def measure(name: str, runs: int) -> Measurement:
 
 
 def measure_in_fresh_process(name: str, runs: int) -> Measurement:
-    """Run `measure` in a process of its own; its standard error is passed on if it fails."""
+    """Run `measure` in a new process; raise SystemExit with its standard error if it fails."""
     command = [sys.executable, "-m", "benchmarks.task_runners", "--measure", name]
     process = subprocess.run(
         [*command, "--runs", str(runs)], capture_output=True, text=True, check=False
@@ -111,7 +110,7 @@ def measure_in_fresh_process(name: str, runs: int) -> Measurement:
 
 
 def wait_until_recorded(task_runs: int) -> None:
-    """Wait until the server knows of so many completed task runs: it works off a backlog."""
+    """Wait until the server has recorded this many completed task runs."""
     from prefect.client.orchestration import get_client
 
     only_completed = {"task_runs": {"state": {"type": {"any_": ["COMPLETED"]}}}}
@@ -121,7 +120,7 @@ def wait_until_recorded(task_runs: int) -> None:
 
 
 def measure_all(runs: int) -> list[Measurement]:
-    """Start a temporary server, and measure one runner after the other against it."""
+    """Measure each runner in turn against a temporary server."""
     from prefect.settings import get_current_settings
     from prefect.testing.utilities import prefect_test_harness
 
@@ -135,39 +134,36 @@ def measure_all(runs: int) -> list[Measurement]:
 
 
 def print_table(event_loop: Measurement, default: Measurement) -> None:
-    """Print both measurements and how many times better the first is."""
+    """Print both measurements and the factors of improvement."""
     rows = [
         ("seconds", event_loop.seconds, default.seconds, "less"),
         ("task runs per second", event_loop.rate, default.rate, "more"),
         ("CPU seconds", event_loop.cpu_seconds, default.cpu_seconds, "less"),
         ("peak RSS, MiB", event_loop.peak_rss_mib, default.peak_rss_mib, "less"),
-        (
-            "peak RSS growth, MiB",
-            event_loop.peak_growth_mib,
-            default.peak_growth_mib,
-            "less",
-        ),
+        ("peak RSS growth, MiB", event_loop.peak_growth_mib, default.peak_growth_mib, "less"),
     ]
     print(f"{event_loop.runs} async tasks of {TASK_SECONDS * 1000:.0f} ms, mapped")
     print(f"{'':22}{NAMES['event-loop']:>20}{NAMES['default']:>20}")
     for label, ours, theirs, better in rows:
         times = ours / theirs if better == "more" else theirs / ours
         print(f"{label:22}{ours:20.1f}{theirs:20.1f}   {times:.1f} times {better}")
-    print("Growth is of the peak over the resident size after imports and one mapped task.")
+    print("Growth is the peak minus the resident size after imports and one mapped task.")
 
 
 def main() -> None:
-    """Run the benchmark, or with --measure one half of it."""
+    """Run the benchmark, or only one runner in this process with --measure."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--runs", type=int, default=RUNS, help="task runs to map")
-    parser.add_argument("--json", action="store_true", help="print one line of JSON too")
+    parser.add_argument(
+        "--runs", type=int, default=RUNS, help="task runs to map (default: %(default)s)"
+    )
+    parser.add_argument("--json", action="store_true", help="also print one line of JSON")
     parser.add_argument("--measure", choices=list(NAMES), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
         print(json.dumps(asdict(measure(options.measure, options.runs))))
         return
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
-        # Before Prefect is imported, here and (by inheritance) in the measured processes.
+        # Must be set before Prefect is imported, here and in the measured processes.
         os.environ |= {
             "PREFECT_HOME": home,
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",

@@ -1,4 +1,4 @@
-"""What a way is told, what it tells, and what the naive ones share."""
+"""The input and the result of a way, and the code that the simple ways share."""
 
 import time
 from dataclasses import dataclass, field
@@ -15,15 +15,15 @@ RECIPE = "summary"
 
 @dataclass(frozen=True)
 class Work:
-    """One measurement's work.
+    """The input of a way.
 
     Attributes:
-        articles: Parquet with id, title and body.
-        output: where a naive way writes its Parquet.
-        lake: where the articles are loaded already; for this project alone.
-        base_url: the endpoint.
-        in_flight: requests under way at once.
-        options: more of the command line of this project.
+        articles: path of a Parquet file with the string columns id, title and body.
+        output: path of the Parquet file that a simple way writes.
+        lake: path of a lake with the articles; used by article-flows only.
+        base_url: URL of the endpoint.
+        in_flight: concurrent requests.
+        options: more command-line options of article-flows.
     """
 
     articles: str
@@ -36,43 +36,43 @@ class Work:
 
 @dataclass
 class Done:
-    """What a way has done.
+    """The result of a way.
 
     Attributes:
-        seconds: from the first request to the last row on disk.
-        answered: rows with an answer on disk.
-        status: exit status; 0 for all well.
-        error: what it crashed with, in one line; "" if it did not.
-        told: what it reports of itself.
+        seconds: time from the first request to the last row on disk.
+        answered: number of rows with an answer on disk.
+        status: exit status; 0 for success.
+        error: the error of a crash in one line, or "".
+        report: the JSON report of article-flows.
     """
 
     seconds: float
     answered: int
     status: int = 0
     error: str = ""
-    told: dict[str, Any] = field(default_factory=dict)
+    report: dict[str, Any] = field(default_factory=dict)
 
 
 @cache
 def instructions() -> str:
-    """The system message, which is the same for all ways."""
+    """Return the system message, which all ways share."""
     from article_flows.tasks.enriched.recipes import load_recipe
 
     return load_recipe(RECIPE).instructions.strip()
 
 
 def user_message(title: str, body: str) -> str:
-    """The user message of an article, as the recipe writes it."""
+    """Return the user message of an article in the format of the recipe."""
     return f"<article>\nTitle: {title}\n\n{body}\n</article>"
 
 
 def messages(user: str) -> list[dict[str, str]]:
-    """The messages of one request."""
+    """Return the messages of a request."""
     return [{"role": "system", "content": instructions()}, {"role": "user", "content": user}]
 
 
 def read_prompts(work: Work) -> tuple[pd.DataFrame, list[str]]:
-    """Read the articles, and make their user messages."""
+    """Read the articles and return them with their user messages."""
     frame = pd.read_parquet(work.articles)
     titles, bodies = frame["title"].tolist(), frame["body"].tolist()
     return frame, [user_message(*pair) for pair in zip(titles, bodies, strict=True)]
@@ -81,7 +81,7 @@ def read_prompts(work: Work) -> tuple[pd.DataFrame, list[str]]:
 def write_answers(
     work: Work, frame: pd.DataFrame, answers: list[str | None], started: float
 ) -> Done:
-    """Write the articles with their answers, as a naive way does in the end."""
+    """Write the articles with their answers and return the result; `started` is in seconds."""
     enriched = frame.assign(summary=pd.Series(answers, index=frame.index, dtype=object))
     enriched.to_parquet(work.output)
     return Done(time.perf_counter() - started, int(enriched["summary"].notna().sum()))

@@ -1,4 +1,4 @@
-"""Ways to ask about every article of a table; one a module, each with `run(work)`."""
+"""Ways to query a model about every article of a table: one per module, each with `run(work)`."""
 
 from importlib import import_module
 
@@ -16,7 +16,7 @@ LABELS = {
 
 
 def run_way(name: str, work: Work) -> Done:
-    """Do the work in the way that goes by `name`; what it raises is its own."""
+    """Do the work in the way with this key of `LABELS`; pass on all its exceptions."""
     module = import_module(f"benchmarks.ways.{name.replace('-', '_')}")
     done: Done = module.run(work)
     return done

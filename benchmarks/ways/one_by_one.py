@@ -1,4 +1,4 @@
-"""One article after another with the OpenAI client: where everyone starts."""
+"""One article after another with the OpenAI client: the simplest way."""
 
 import time
 
@@ -17,7 +17,7 @@ from benchmarks.work import (
 
 
 def run(work: Work) -> Done:
-    """Ask about each article once the one before it is answered."""
+    """Request each answer after the previous one has arrived."""
     frame, prompts = read_prompts(work)
     answers = []
     with OpenAI(base_url=work.base_url, api_key=KEY) as client:
@@ -27,7 +27,7 @@ def run(work: Work) -> Done:
                 model=MODEL,
                 max_tokens=MAX_TOKENS,
                 temperature=0,
-                messages=messages(prompt),  # type: ignore[arg-type]  # plain dicts, as people do
+                messages=messages(prompt),  # type: ignore[arg-type]  # Plain dicts, as most users write them.
             )
             answers.append(completion.choices[0].message.content)
     return write_answers(work, frame, answers, started)

@@ -1,4 +1,4 @@
-"""This project, through its command line and its real flow: Parquet in the lake to Parquet."""
+"""article-flows through its command line: from Parquet in the lake to Parquet in the lake."""
 
 import io
 import json
@@ -10,38 +10,38 @@ from benchmarks.work import MODEL, RECIPE, Done, Work
 
 
 def run(work: Work) -> Done:
-    """Summarise a lake whose articles are loaded already."""
+    """Summarize a lake of loaded articles."""
     from article_flows.flows.cli.app import main
 
-    said, status = io.StringIO(), 0
-    with redirect_stdout(said):
+    stdout, status = io.StringIO(), 0
+    with redirect_stdout(stdout):
         try:
             main(command(work))
         except SystemExit as exiting:
             status = exiting.code if isinstance(exiting.code, int) else 1
-    lines = said.getvalue().splitlines()
-    told: dict[str, Any] = json.loads(lines[-1]) if lines else {}
-    if "table" not in told:
-        return Done(0.0, 0, status, str(told.get("error", "no report")), told)
-    return Done(_asking_seconds(told), answered_rows(told["table"]), status, "", told)
+    lines = stdout.getvalue().splitlines()
+    report: dict[str, Any] = json.loads(lines[-1]) if lines else {}
+    if "table" not in report:
+        return Done(0.0, 0, status, str(report.get("error", "no report")), report)
+    return Done(_request_seconds(report), answered_rows(report["table"]), status, "", report)
 
 
 def command(work: Work) -> list[str]:
-    """The command line; an in_flight of 0 leaves the default."""
-    told = ["--max-in-flight", str(work.in_flight)] if work.in_flight else []
+    """Return the command line; an `in_flight` of 0 keeps the default."""
+    in_flight = ["--max-in-flight", str(work.in_flight)] if work.in_flight else []
     return [
         *("summarize", "--lake", work.lake, "--recipe", RECIPE, "--json"),
         *("--base-url", work.base_url, "--model", MODEL),
-        *told,
+        *in_flight,
         *work.options,
     ]
 
 
 def answered_rows(table: str) -> int:
-    """Count the rows of an enriched table that have an answer, by the parts' own statistics.
+    """Count the rows of an enriched table with an answer from the statistics of its parts.
 
-    Reading them would be the peak of this process's memory. pyarrow is imported here, after the
-    project, as it would be without a benchmark.
+    Reading the rows would dominate the peak memory of this process. pyarrow is imported here, so
+    that the project imports its modules in the usual order.
     """
     import pyarrow.parquet as pq
 
@@ -55,9 +55,9 @@ def answered_rows(table: str) -> int:
     return rows
 
 
-def _asking_seconds(told: dict[str, Any]) -> float:
-    """Seconds from the first request to the last commit."""
-    if "asking_seconds" in told:
-        return float(told["asking_seconds"])
-    rate = told.get("articles_per_second") or 0.0
-    return told["answered"] / rate if rate else 0.0
+def _request_seconds(report: dict[str, Any]) -> float:
+    """Return the seconds from the first request to the last commit."""
+    if "asking_seconds" in report:
+        return float(report["asking_seconds"])
+    rate = report.get("articles_per_second") or 0.0
+    return report["answered"] / rate if rate else 0.0

@@ -1,4 +1,4 @@
-"""A plain aiohttp + orjson loop: as fast as Python goes; no limits, retries, journal or resume."""
+"""A plain aiohttp + orjson loop: the fastest Python, without limits, retries, journal or resume."""
 
 import asyncio
 import time
@@ -20,33 +20,33 @@ from benchmarks.work import (
 
 
 def run(work: Work) -> Done:
-    """Ask with a fixed number of workers; an answer that is no 200 is a row lost."""
+    """Send requests from a fixed number of workers; any status except 200 loses the row."""
     frame, prompts = read_prompts(work)
     try:
         import uvloop
     except ImportError:
-        return asyncio.run(_ask_all(work, frame, prompts))
-    return uvloop.run(_ask_all(work, frame, prompts))
+        return asyncio.run(_run_all(work, frame, prompts))
+    return uvloop.run(_run_all(work, frame, prompts))
 
 
-async def _ask_all(work: Work, frame: pd.DataFrame, prompts: list[str]) -> Done:
+async def _run_all(work: Work, frame: pd.DataFrame, prompts: list[str]) -> Done:
     answers: list[str | None] = [None] * len(prompts)
-    left = iter(enumerate(prompts))
+    remaining = iter(enumerate(prompts))
     url = f"{work.base_url}/chat/completions"
     headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
 
-    async def work_off() -> None:
-        for number, prompt in left:
-            answers[number] = await _ask(session, url, prompt)
+    async def worker() -> None:
+        for number, prompt in remaining:
+            answers[number] = await _complete(session, url, prompt)
 
     started = time.perf_counter()
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(connector=connector, headers=headers) as session:
-        await asyncio.gather(*(work_off() for _ in range(work.in_flight)))
+        await asyncio.gather(*(worker() for _ in range(work.in_flight)))
     return write_answers(work, frame, answers, started)
 
 
-async def _ask(session: aiohttp.ClientSession, url: str, prompt: str) -> str | None:
+async def _complete(session: aiohttp.ClientSession, url: str, prompt: str) -> str | None:
     body = {
         "model": MODEL,
         "max_tokens": MAX_TOKENS,

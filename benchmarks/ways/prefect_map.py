@@ -1,7 +1,7 @@
-"""A Prefect task run for each article, mapped with the default task runner.
+"""A Prefect task run per article, mapped with the default task runner.
 
-Each of its task runs has an event loop of its own, which connections cannot be shared across. A
-bare aiohttp session for each is the cheapest there is, so what is measured is Prefect.
+Each task run has its own event loop, so task runs cannot share connections. A bare aiohttp session
+per task run costs least, so the measurement is dominated by Prefect.
 """
 
 import time
@@ -28,7 +28,7 @@ def run(work: Work) -> Done:
     url = f"{work.base_url}/chat/completions"
 
     @task
-    async def ask(prompt: str) -> str:
+    async def complete(prompt: str) -> str:
         body = {"model": MODEL, "max_tokens": MAX_TOKENS, "messages": messages(prompt)}
         headers = {"Authorization": f"Bearer {KEY}"}
         async with (
@@ -39,10 +39,10 @@ def run(work: Work) -> Done:
             return answer
 
     @flow
-    def ask_all() -> Done:
+    def run_all() -> Done:
         started = time.perf_counter()
-        # Its stubs take the mapped task for a plain one, whose results would be coroutines.
-        answers: Any = ask.map(prompts).result()
+        # Prefect's type stubs treat the results of a mapped async task as coroutines.
+        answers: Any = complete.map(prompts).result()
         return write_answers(work, frame, answers, started)
 
-    return ask_all()
+    return run_all()

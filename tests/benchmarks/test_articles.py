@@ -12,13 +12,13 @@ SOURCES = [
 ]
 
 
-def test_rows_are_distinct_and_the_same_each_time() -> None:
+def test_rows_are_distinct_and_reproducible() -> None:
     rows = list(make_rows(SOURCES, 300, (2, 3)))
     assert rows == list(make_rows(SOURCES, 300, (2, 3)))
     assert len({row["body"] for row in rows}) == len({row["id"] for row in rows}) == 300
 
 
-def test_a_row_is_a_passage_of_each_of_two_articles() -> None:
+def test_a_row_joins_passages_of_two_articles() -> None:
     for row in make_rows(SOURCES, 50, (2, 2)):
         first, second = row["body"].split("\n\n")
         assert first[9] == row["title"][-1] != second[9]
@@ -39,7 +39,7 @@ def test_the_file_is_written_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert shorter["body"].str.len().mean() < frame["body"].str.len().mean()
 
 
-def test_without_the_development_data_the_demo_will_do(
+def test_demo_articles_replace_missing_development_data(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(articles, "DEVELOPMENT_DATA", tmp_path / "none")

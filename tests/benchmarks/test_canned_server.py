@@ -30,9 +30,9 @@ OTHER_SCHEMA: dict[str, Any] = {
 async def running_canned(
     faults: Faults | None = None, api_key: str | None = None
 ) -> AsyncIterator[str]:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        async with canned_server(CannedService(faults, api_key), listening):
-            yield f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        async with canned_server(CannedService(faults, api_key), listener):
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
 
 
 @asynccontextmanager
@@ -66,7 +66,7 @@ async def test_the_openai_client_gets_an_answer() -> None:
     assert models == ["extractive-v1"]
 
 
-async def test_each_schema_gets_an_answer_that_is_valid_against_it() -> None:
+async def test_each_schema_gets_a_valid_answer() -> None:
     async with canned() as caller:
         for text in ("one", "two"):
             first = await caller.post(chat(text, response_format=STRUCTURED))
@@ -77,7 +77,7 @@ async def test_each_schema_gets_an_answer_that_is_valid_against_it() -> None:
             assert not plain.choice["message"]["content"].startswith("{")
 
 
-async def test_it_counts_and_bills() -> None:
+async def test_calls_and_tokens_are_counted() -> None:
     async with canned() as caller:
         replies = [await caller.post(chat(text)) for text in ("one", "two", "one" * 99, "two")]
         stats = await caller.stats()
@@ -107,7 +107,9 @@ async def test_it_counts_and_bills() -> None:
         ("invalid_json", 200, "stop"),
     ],
 )
-async def test_faults_that_are_answers(fault: str, status: int, finish_reason: str | None) -> None:
+async def test_response_faults_are_injected(
+    fault: str, status: int, finish_reason: str | None
+) -> None:
     async with canned(f"{fault}=1") as caller:
         reply = await caller.post(chat(response_format=STRUCTURED))
         stats = await caller.stats()
@@ -128,7 +130,7 @@ async def test_faults_that_are_answers(fault: str, status: int, finish_reason: s
         (["truncated=1"], aiohttp.ClientPayloadError, "200"),
     ],
 )
-async def test_faults_that_break_the_connection(
+async def test_connection_faults_are_injected(
     options: list[str], error: type[Exception], counted: str
 ) -> None:
     async with canned(*options) as caller:
@@ -140,7 +142,7 @@ async def test_faults_that_break_the_connection(
     assert (stats["answered"], stats["active"]) == (0, 0)
 
 
-async def test_who_hangs_up_is_counted() -> None:
+async def test_a_client_that_disconnects_is_counted() -> None:
     async with canned("latency=fixed:60") as caller:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.1):
@@ -150,7 +152,7 @@ async def test_who_hangs_up_is_counted() -> None:
     assert (stats["generated_not_delivered"], stats["answered"]) == (1, 0)
 
 
-async def test_calls_beyond_the_most_at_once_are_turned_away_without_a_hint() -> None:
+async def test_calls_over_the_concurrency_limit_are_rejected_without_retry_after() -> None:
     async with canned("max_concurrent=2", "latency=fixed:0.2", "retry_after=0") as caller:
         replies = await asyncio.gather(*(caller.post(chat(str(n))) for n in range(5)))
         stats = await caller.stats()
@@ -159,7 +161,7 @@ async def test_calls_beyond_the_most_at_once_are_turned_away_without_a_hint() ->
     assert (stats["max_concurrent_seen"], stats["active"]) == (3, 0)
 
 
-async def test_a_burst_under_a_limit_a_minute() -> None:
+async def test_a_burst_is_allowed_under_a_limit_per_minute() -> None:
     async with canned("rpm=60", "burst=2") as caller:
         replies = [await caller.post(chat(str(n))) for n in range(3)]
     assert [reply.status for reply in replies] == [200, 200, 429]
@@ -168,15 +170,15 @@ async def test_a_burst_under_a_limit_a_minute() -> None:
     assert float(replies[0].headers["x-ratelimit-reset-requests"].rstrip("ms")) <= 1000
 
 
-async def test_the_key_is_asked_for() -> None:
+async def test_the_api_key_is_required() -> None:
     async with canned(api_key="sk-right") as caller:
-        refused = await caller.post(chat())
+        rejected = await caller.post(chat())
         models = await caller.get("/v1/models")
         answered = await caller.post(chat(), {"Authorization": "Bearer sk-right"})
-    assert (refused.status, models.status, answered.status) == (401, 401, 200)
+    assert (rejected.status, models.status, answered.status) == (401, 401, 200)
 
 
-async def test_what_is_no_http_is_hung_up_on() -> None:
+async def test_the_connection_is_closed_on_invalid_http() -> None:
     async with canned() as caller:
         host, port = caller.root.removeprefix("http://").split(":")
         reader, writer = await asyncio.open_connection(host, int(port))
@@ -186,7 +188,7 @@ async def test_what_is_no_http_is_hung_up_on() -> None:
         assert (await caller.get("/nothing")).status == 404
 
 
-async def test_a_request_in_pieces_is_put_together() -> None:
+async def test_a_request_in_several_chunks_is_joined() -> None:
     async def pieces() -> AsyncIterator[bytes]:
         for piece in (b'{"model": "m", "messages": [{"role": "user", ', b'"content": "Hello."}]}'):
             yield piece
@@ -197,7 +199,7 @@ async def test_a_request_in_pieces_is_put_together() -> None:
             assert response.status == 200
 
 
-def test_options_that_need_the_prompt_are_refused() -> None:
+def test_options_that_need_the_prompt_are_rejected() -> None:
     with pytest.raises(ValueError, match="leave out poison"):
         CannedService(Faults(poison="x"))
 
@@ -213,7 +215,7 @@ def test_it_runs_as_a_process() -> None:
 
 
 @pytest.mark.slow
-def test_options_that_contradict_each_other_are_one_line() -> None:
+def test_contradicting_options_are_a_one_line_error() -> None:
     finished = subprocess.run(
         [
             *(sys.executable, "-m", "benchmarks.canned_server", "--port", "0"),

@@ -12,7 +12,7 @@ from benchmarks.scenarios import SCENARIOS
 from benchmarks.ways import LABELS
 
 
-def test_the_scenarios_can_be_run() -> None:
+def test_scenarios_use_known_ways_and_faults() -> None:
     for scenario in SCENARIOS:
         assert {case.way for case in scenario.cases} <= set(LABELS)
         for conditions in (scenario.conditions, *(case.conditions for case in scenario.cases)):
@@ -21,7 +21,7 @@ def test_the_scenarios_can_be_run() -> None:
 
 
 @pytest.mark.parametrize("arguments", [["--only", "nothing"], ["--ways", "plain,fast"]])
-def test_a_name_it_does_not_know_is_wrong_use(
+def test_an_unknown_name_is_a_usage_error(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit, match="2"):
@@ -34,7 +34,7 @@ def test_the_cost_of_the_journal_is_measured() -> None:
 
 
 @pytest.mark.slow
-def test_one_scenario_with_few_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_scenario_runs_with_few_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cores, core = os.sched_getaffinity(0), client_core()
     try:
         status = main(
@@ -46,8 +46,8 @@ def test_one_scenario_with_few_rows(tmp_path: Path, capsys: pytest.CaptureFixtur
     finally:
         os.sched_setaffinity(0, cores)
     shown = capsys.readouterr()
-    told = orjson.loads((tmp_path / "results.json").read_bytes())
-    plain, barrier = told["scenarios"]["zero-latency"]
+    results = orjson.loads((tmp_path / "results.json").read_bytes())
+    plain, barrier = results["scenarios"]["zero-latency"]
     assert status == 0
     assert "| plain aiohttp + orjson loop | 20 | 256 |" in shown.out
     assert "plain aiohttp + orjson loop: " in shown.err

@@ -49,22 +49,22 @@ def figure(results: Results, name: str) -> Figure:
     return found
 
 
-def test_what_was_not_measured_is_neither_reached_nor_missed() -> None:
+def test_figures_without_measurements_are_neither_reached_nor_missed() -> None:
     judged = figures(Results())
     assert len(judged) == 25
-    assert {one.reached for one in judged} == {None}
-    assert {one.measured for one in judged} == {"not measured"}
+    assert {each.reached for each in judged} == {None}
+    assert {each.measured for each in judged} == {"not measured"}
 
 
 @pytest.mark.parametrize(("seconds", "reached"), [(1.0, True), (1.4, True), (1.5, False)])
-def test_a_ratio_is_of_rows_a_second(seconds: float, reached: bool) -> None:
+def test_a_ratio_compares_rows_per_second(seconds: float, reached: bool) -> None:
     results = results_of("zero-latency", measurement("ours", seconds), measurement("plain", 1.0))
     judged = figure(results, "no latency: rows/s against the plain loop")
     assert judged.reached is reached
     assert float(judged.measured) == pytest.approx(1 / seconds, abs=0.001)
 
 
-def test_a_crash_is_no_figure_and_is_shown() -> None:
+def test_a_crash_yields_no_figure_and_is_shown() -> None:
     crashed = measurement("plain", 0.0, 0, done=Done(0.0, 0, 1, "OSError: gone"))
     results = results_of("zero-latency", measurement("ours", 1.0), crashed)
     assert figure(results, "no latency: rows/s against the plain loop").reached is None
@@ -73,7 +73,7 @@ def test_a_crash_is_no_figure_and_is_shown() -> None:
     assert "plain aiohttp + orjson loop: OSError: gone" in shown
 
 
-def test_use_of_the_quota_is_ideal_time_by_time() -> None:
+def test_use_of_the_quota_is_ideal_time_divided_by_time() -> None:
     limited = {**STATS, "calls_per_status": {"200": 99, "429": 1}}
     results = results_of("rpm", measurement("ours", 1.0, note="told nothing", stats=limited))
     # 100 rows, 10 of them at once and 100 a second: 0.9 s.
@@ -81,10 +81,10 @@ def test_use_of_the_quota_is_ideal_time_by_time() -> None:
     assert (use.measured, use.reached) == ("0.9", False)
     share = figure(results, "6,000 a minute, told nothing: calls answered 429")
     assert (share.measured, share.reached) == ("0.01", False)
-    assert figure(results, "6,000 a minute, told --rpm: answers 429").reached is None
+    assert figure(results, "6,000 a minute, --rpm: answers 429").reached is None
 
 
-def test_the_first_half_is_left_out_of_where_it_settles() -> None:
+def test_the_first_half_of_the_run_does_not_count_as_settled() -> None:
     settling = measurement("ours", 1.0, active=[200, 200, 150, 60, 50, 55])
     results = results_of("slow-above", settling)
     judged = figure(results, "latency grows past 50 at once: in flight settles")
@@ -95,31 +95,31 @@ def test_the_first_half_is_left_out_of_where_it_settles() -> None:
     ("tokens", "status", "reached"),
     [(500_000, 4, (True, True, True)), (400_000, 4, (True, False, True)), (510_000, 0, (0, 1, 0))],
 )
-def test_a_budget_is_judged_by_the_bill(
+def test_a_budget_is_compared_with_the_bill(
     tokens: int, status: int, reached: tuple[bool, bool, bool]
 ) -> None:
     bill = {**STATS, "billed_prompt_tokens": tokens, "billed_completion_tokens": tokens // 2}
     spent = measurement("ours", 1.0, stats=bill, done=Done(1.0, 50, status))
     results = results_of("budget", measurement("ours", 1.0), spent)
-    names = ["share of it that the endpoint billed", "share of it that is used", "exit status"]
+    names = ["share billed by the endpoint", "share used", "exit status"]
     assert tuple(figure(results, f"budget: {name}").reached for name in names) == reached
 
 
-def test_a_miss_is_never_hidden() -> None:
+def test_a_missed_target_is_shown() -> None:
     results = results_of("zero-latency", measurement("ours", 9.0), measurement("plain", 1.0))
     assert "| at least 0.7 | 0.111 | **no** |" in markdown(results)
-    (judged,) = (one for one in as_json(results)["figures"] if "plain loop" in one["name"][:45])
+    (judged,) = (each for each in as_json(results)["figures"] if "plain loop" in each["name"][:45])
     assert judged["reached"] is False
 
 
-def test_rows_left_to_do_are_not_lost_and_not_hidden() -> None:
-    stopped = Done(1.0, 50, 4, told={"left": 48})
+def test_rows_left_to_do_are_shown_but_not_lost() -> None:
+    stopped = Done(1.0, 50, 4, report={"left": 48})
     results = results_of("budget", measurement("ours", 1.0, done=stopped))
     assert "| 2 and 48 left to do |" in scenario_markdown(results, "budget")
 
 
 def test_every_row_must_be_answered_under_faults() -> None:
-    stopped = Done(1.0, 50, 3, told={"left": 50})
+    stopped = Done(1.0, 50, 3, report={"left": 50})
     results = results_of("faults", measurement("ours", 1.0, note="with faults", done=stopped))
     judged = figure(results, "faults: rows not answered")
     assert (judged.measured, judged.reached) == ("50", False)

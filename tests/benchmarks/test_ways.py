@@ -63,7 +63,7 @@ def test_a_way_on_prefect_answers_every_row(
 
 
 @pytest.mark.slow
-def test_this_project_answers_every_row(
+def test_article_flows_answers_every_row(
     work: Work, endpoint: MockEndpoint, prefect_server: None
 ) -> None:
     with pytest.raises(SystemExit, match="0"):
@@ -72,18 +72,18 @@ def test_this_project_answers_every_row(
     again = run_way("ours", work)
     assert (done.answered, done.status, done.error) == (ROWS, 0, "")
     assert done.seconds > 0
-    assert done.told["answered"] == ROWS
-    assert (again.answered, again.told["calls"]) == (ROWS, 0)
+    assert done.report["answered"] == ROWS
+    assert (again.answered, again.report["calls"]) == (ROWS, 0)
     assert endpoint.stats()["calls"] == ROWS
 
 
-def test_this_project_says_why_it_did_not_run(work: Work) -> None:
+def test_article_flows_reports_why_it_did_not_run(work: Work) -> None:
     done = run_way("ours", work)
     assert (done.answered, done.status) == (0, 1)
     assert "no articles" in done.error
 
 
-def test_the_plain_loop_loses_what_is_no_answer(work: Work) -> None:
+def test_the_plain_loop_loses_rows_with_errors(work: Work) -> None:
     with CannedEndpoint(Faults(http_500=0.5)) as failing:
         done = run_way("plain", Work(**{**vars(work), "base_url": failing.base_url}))
         answered = failing.stats()["calls_per_status"]["200"]

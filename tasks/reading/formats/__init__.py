@@ -1,1 +1,1 @@
-"""One reader for each file format."""
+"""Readers for the supported file formats, and the registry that picks one."""

@@ -1,4 +1,4 @@
-"""Arrow IPC files and streams, and Feather of both versions: streamed batch by batch."""
+"""Reads Arrow IPC files, Arrow streams and Feather; the Parquet reader uses its row conversion."""
 
 import subprocess
 import sys
@@ -24,9 +24,9 @@ from article_flows.tasks.reading.base.rows import (
 )
 
 _MAGIC_BYTES = 8
-MAX_FEATHER_1 = 200 << 20
-"""Bytes of the largest file taken: this version can only be read whole."""
-_TO_STREAM = """
+MAX_FEATHER_V1_BYTES = 200 << 20
+"""Size limit, because a Feather version 1 file can only be read as a whole."""
+_FEATHER_V1_SCRIPT = """
 import sys
 import pyarrow as pa
 from pyarrow import feather
@@ -37,9 +37,12 @@ with pa.ipc.new_stream(sys.stdout.buffer, table.schema) as writer:
 
 
 def read_arrow(source: Source, batch_rows: int = BATCH_ROWS) -> Iterator[RecordChunk]:
-    """Read Arrow IPC or Feather, rows numbered from 1; raise UserError where it goes no further.
+    """Read an Arrow IPC or Feather file, one record batch in memory at a time.
 
-    Memory is bounded by the file's largest record batch.
+    Rows are numbered from 1.
+
+    Raises:
+        UserError: the file is damaged; the rows before the damage have been yielded.
     """
     numbers = RowNumbers()
     with opened(source) as file:
@@ -55,12 +58,12 @@ def _batches(source: Source, file: BinaryIO) -> Iterator[pa.RecordBatch]:
     if magic.startswith(b"FEA1"):
         source.facts["kind"] = "Feather 1"
         file.seek(0)
-        yield from _feather_1_batches(file, source.name)
+        yield from _feather_v1_batches(file, source.name)
         return
     if magic.startswith(b"ARROW1"):
         source.facts["kind"] = "Arrow file (Feather 2)"
-        # After its magic the file format is a stream; read so, a file that is cut gives what
-        # comes before the cut, although its footer is gone.
+        # After the magic bytes, the file format is a stream. Reading it as one recovers the
+        # batches of a truncated file, whose footer is missing.
     else:
         source.facts["kind"] = "Arrow stream"
         file.seek(0)
@@ -68,22 +71,25 @@ def _batches(source: Source, file: BinaryIO) -> Iterator[pa.RecordBatch]:
         yield from reader
 
 
-def _feather_1_batches(file: BinaryIO, name: str) -> Iterator[pa.RecordBatch]:
-    """Read Feather of version 1 in a process of its own: of a damaged file Arrow aborts.
+def _feather_v1_batches(file: BinaryIO, name: str) -> Iterator[pa.RecordBatch]:
+    """Read Feather version 1 in a subprocess, because Arrow aborts on a damaged file.
 
-    Its metadata are not checked before they are used, as those of all newer formats are. Raises
-    UserError for a file that is too large, pa.ArrowInvalid for one that is damaged.
+    Arrow does not validate the metadata of this version before it uses them.
+
+    Raises:
+        UserError: the file is larger than MAX_FEATHER_V1_BYTES.
+        pa.ArrowInvalid: the file is damaged.
     """
     with tempfile.TemporaryFile() as copy:
         while block := file.read(1 << 20):
             copy.write(block)
-            if copy.tell() > MAX_FEATHER_1:
+            if copy.tell() > MAX_FEATHER_V1_BYTES:
                 raise UserError(
-                    f"{name} is over {MAX_FEATHER_1 >> 20} MiB of Feather version 1, which can "
-                    "only be read whole; convert it to Parquet"
+                    f"{name} is a Feather version 1 file of over {MAX_FEATHER_V1_BYTES >> 20} MiB, "
+                    "which can only be read as a whole; convert it to Parquet"
                 )
         copy.seek(0)
-        command = [sys.executable, "-I", "-W", "ignore", "-c", _TO_STREAM]
+        command = [sys.executable, "-I", "-W", "ignore", "-c", _FEATHER_V1_SCRIPT]
         with subprocess.Popen(
             command, stdin=copy, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         ) as child:
@@ -91,20 +97,20 @@ def _feather_1_batches(file: BinaryIO, name: str) -> Iterator[pa.RecordBatch]:
                 with pa.ipc.open_stream(child.stdout) as reader:
                     yield from reader
             except pa.ArrowInvalid as error:
-                raise pa.ArrowInvalid("its metadata are damaged") from error
+                raise pa.ArrowInvalid("its metadata is damaged") from error
             finally:
                 child.kill()
 
 
 NOT_UTF8 = "text that is not UTF-8"
-"""Why a row is rejected; its neighbours are kept."""
-MAX_GROWTH, FREE_GROWTH = 50, 1 << 30
-"""A file is a bomb if its text is so many times, and so many bytes, larger than what is stored."""
+"""Reason of a reject."""
+MAX_EXPANSION, MIN_BOMB_BYTES = 50, 1 << 30
+"""A file whose text exceeds both this ratio to its stored size and this size is a bomb."""
 READ_ERRORS = (pa.ArrowException, OSError, UnicodeDecodeError, MemoryError)
-"""What Arrow raises for a file that is damaged: bad sizes come as a MemoryError."""
-# Dates that Python cannot hold, zones that it does not know.
-_NO_VALUE = (ValueError, OverflowError, KeyError)
-_LISTS = (
+"""Exceptions that Arrow raises for a damaged file; an invalid size causes a MemoryError."""
+# Raised for dates out of Python's range and for unknown time zones.
+_CONVERSION_ERRORS = (ValueError, OverflowError, KeyError)
+_LIST_TYPES = (
     (pa.types.is_list, pa.list_),
     (pa.types.is_large_list, pa.large_list),
     (pa.types.is_list_view, pa.list_view),
@@ -113,113 +119,122 @@ _LISTS = (
 
 
 class RowNumbers:
-    """Numbers the rows of a file from 1, batch after batch, and adds up how much they come to.
+    """Row counter of a file, which also detects decompression bombs.
 
     Attributes:
-        last: the number of the last row.
+        last: the number of the last row, from 1; 0 before the first.
     """
 
     def __init__(self) -> None:
         self.last = 0
-        self._stored = 0
-        self._text = 0.0
+        self._stored_bytes = 0
+        self._row_bytes = 0.0
 
-    def store(self, size: int) -> None:
+    def add_stored(self, size: int) -> None:
         """Count bytes that are stored in the file."""
-        self._stored += size
+        self._stored_bytes += size
 
     def next(self, size: float) -> int:
-        """Return the next row's number; raise pa.ArrowInvalid for a bomb of repeated text."""
-        self._text += size
-        if self._text > max(FREE_GROWTH, MAX_GROWTH * self._stored):
+        """Count a row of `size` bytes and return its number.
+
+        Raises:
+            pa.ArrowInvalid: the file is a decompression bomb of repeated text.
+        """
+        self._row_bytes += size
+        if self._row_bytes > max(MIN_BOMB_BYTES, MAX_EXPANSION * self._stored_bytes):
             raise pa.ArrowInvalid(
-                f"it repeats so few texts that its rows come to over {MAX_GROWTH} times its size, "
-                f"{int(self._text) >> 20:,} MiB"
+                f"its rows repeat text until they are over {MAX_EXPANSION} times its size, "
+                f"{int(self._row_bytes) >> 20:,} MiB"
             )
         self.last += 1
         return self.last
 
 
 def reading_error(name: str, kind: str, numbers: RowNumbers, error: BaseException) -> UserError:
-    """Return the error of a file that cannot be read further, with what to do about it."""
+    """Return the UserError for a file that cannot be read any further, with a remedy."""
     reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
     if "crypt" in reason:
         return UserError(f"{name} is encrypted {kind}; decrypt it first ({reason})")
     kept = f"after row {numbers.last} (the rows before are kept) " if numbers.last else ""
-    return UserError(f"{name} cannot be read {kept}as {kind}: {reason}; fetch or write it anew")
+    return UserError(f"{name} cannot be read {kept}as {kind}: {reason}; download or save it again")
 
 
 def batch_rows_of(
     batch: pa.RecordBatch, numbers: RowNumbers, stored: int | None = None
 ) -> Iterator[Row | Reject]:
-    """Yield the rows of a batch; those with text that is not UTF-8 are rejects.
+    """Convert a record batch of any schema to rows; reject rows with text that is not UTF-8.
 
-    `stored` are the batch's bytes in its file, if they are not those in memory. Raises
-    pa.ArrowInvalid for a batch that is damaged, or a bomb.
+    Args:
+        batch: the record batch.
+        numbers: the counter of its file.
+        stored: the batch's size in the file in bytes; None if it is the size in memory.
+
+    Raises:
+        pa.ArrowInvalid: the batch is damaged or a decompression bomb.
     """
     names = unique_names(batch.schema.names)
-    columns = [_readable(column) for column in batch.columns]
-    numbers.store(batch.nbytes if stored is None else stored)
-    usual_size = batch.nbytes / max(1, batch.num_rows)
-    # A text of a dictionary is stored once, and is large in each row that has it.
-    repeated = [n for n, each in enumerate(columns) if pa.types.is_dictionary(each.type)]
+    columns = [_validated(column) for column in batch.columns]
+    numbers.add_stored(batch.nbytes if stored is None else stored)
+    average_size = batch.nbytes / max(1, batch.num_rows)
+    # A dictionary value is stored once, but takes its full size in every row that refers to it.
+    dictionaries = [n for n, each in enumerate(columns) if pa.types.is_dictionary(each.type)]
     for _, *scalars in zip(range(batch.num_rows), *columns, strict=True):
-        size = usual_size
+        size = average_size
         try:
             values = [_value(scalar) for scalar in scalars]
         except UnicodeDecodeError as error:
             raw = bytes(error.object)[: EXCERPT_CHARS * 4].decode(errors="replace")
             yield Reject(numbers.next(size), NOT_UTF8, raw[:EXCERPT_CHARS])
             continue
-        for place in repeated:
-            if isinstance(values[place], (str, bytes)):
-                size += len(values[place])
+        for index in dictionaries:
+            if isinstance(values[index], (str, bytes)):
+                size += len(values[index])
         yield Row(numbers.next(size), dict(zip(names, values, strict=True)), int(size))
 
 
-def _readable(column: Any) -> Any:
-    """Return a column whose values can be asked for; raise pa.ArrowInvalid if it is damaged.
+def _validated(column: Any) -> Any:
+    """Return a column whose values are safe to access; raise pa.ArrowInvalid if it is damaged.
 
-    Arrow ends the process when it uses offsets or indices that point out of their buffer. Whether
-    text is UTF-8 is not looked at here: as bytes only the layout counts.
+    Arrow crashes the process when it follows an offset or index out of its buffer. The column is
+    validated as bytes, so that text that is not UTF-8 passes and rejects only its own row.
     """
     storage = column.storage if isinstance(column.type, pa.BaseExtensionType) else column
-    storage.view(_as_bytes(storage.type)).validate(full=True)
+    storage.view(_binary_type(storage.type)).validate(full=True)
     if pa.types.is_timestamp(column.type):
-        # Microseconds are the finest that a datetime holds.
+        # A datetime holds no more than microseconds.
         unit = "us" if column.type.unit == "ns" else column.type.unit
         return column.cast(pa.timestamp(unit, _known_zone(column.type.tz)), safe=False)
     return column if isinstance(column.type, pa.UuidType) else storage
 
 
-def _as_bytes(kind: pa.DataType) -> pa.DataType:
-    """Return a type of the same layout whose texts are bytes."""
-    texts = {
+def _binary_type(kind: pa.DataType) -> pa.DataType:
+    """Return the type of the same memory layout with binary in place of strings."""
+    strings = {
         pa.string(): pa.binary(),
         pa.large_string(): pa.large_binary(),
         pa.string_view(): pa.binary_view(),
     }
-    if kind in texts:
-        return texts[kind]
+    if kind in strings:
+        return strings[kind]
     if pa.types.is_dictionary(kind):
-        return pa.dictionary(kind.index_type, _as_bytes(kind.value_type), kind.ordered)
-    for is_list, list_of in _LISTS:
+        return pa.dictionary(kind.index_type, _binary_type(kind.value_type), kind.ordered)
+    for is_list, list_of in _LIST_TYPES:
         if is_list(kind):
-            return list_of(_as_bytes(kind.value_type))
+            return list_of(_binary_type(kind.value_type))
     if pa.types.is_fixed_size_list(kind):
-        return pa.list_(_as_bytes(kind.value_type), kind.list_size)
+        return pa.list_(_binary_type(kind.value_type), kind.list_size)
     if pa.types.is_struct(kind):
-        return pa.struct([field.with_type(_as_bytes(field.type)) for field in kind])
+        return pa.struct([field.with_type(_binary_type(field.type)) for field in kind])
     if pa.types.is_map(kind):
-        return pa.map_(_as_bytes(kind.key_type), _as_bytes(kind.item_type))
+        return pa.map_(_binary_type(kind.key_type), _binary_type(kind.item_type))
     return kind
 
 
 @cache
 def _known_zone(zone: str | None) -> str | None:
-    """Return a time zone, or UTC for one that cannot be found: the instants are in UTC anyway."""
+    """Return the time zone, or UTC if it is unknown: Arrow stores the instants in UTC anyway."""
     try:
-        # What Arrow itself looks up when it makes a datetime.
+        # Looks up the zone as Arrow does for every datetime.
         pa.scalar(0, pa.timestamp("s", tz=zone)).as_py()
     except (KeyError, ValueError):
         return "UTC"
@@ -227,18 +242,17 @@ def _known_zone(zone: str | None) -> str | None:
 
 
 def _value(scalar: pa.Scalar) -> Any:
-    """Return a Python value, or its text where Python cannot hold it."""
+    """Return the Python value, or text for a value that Python cannot represent."""
     try:
         value = scalar.as_py()
     except UnicodeDecodeError:
         raise
-    except _NO_VALUE:
+    except _CONVERSION_ERRORS:
         return _text(scalar)
     return str(value) if isinstance(value, UUID) else value
 
 
 def _text(value: Any) -> str:
-    """Return the text of a value that is none of Python's: of a list or struct part by part."""
     if isinstance(value, pa.StructScalar):
         return f"{{{', '.join(f'{name}: {_text(part)}' for name, part in value.items())}}}"
     if isinstance(value, pa.ListScalar) and value.values is not None:

@@ -1,4 +1,4 @@
-"""Documents: one file of text, Markdown or HTML is one article; its title and front matter."""
+"""Reads a text, Markdown or HTML file as one article, with its title and front matter."""
 
 import io
 import re
@@ -33,46 +33,43 @@ MARKDOWN_SUFFIXES = (".md", ".markdown", ".mdx")
 TEXT_SUFFIXES = (".txt", ".text")
 DOCUMENT_SUFFIXES = (*TEXT_SUFFIXES, *MARKDOWN_SUFFIXES, *HTML_SUFFIXES)
 
-MAX_DOCUMENT = 64 << 20
-"""The longest file taken for one article, in bytes."""
-MAX_HTML = 10 << 20
-"""The same for a page, of which a tree of some 20 times its size is made to find the text."""
-
-MAX_FRONT_MATTER = 64 << 10
-"""Characters of front matter; longer, it is text."""
-_LONGEST_TITLE = 150
+MAX_DOCUMENT_BYTES = 64 << 20
+MAX_HTML_BYTES = 10 << 20
+"""Lower than for text, because the parsed tree takes about 20 times the size of the page."""
+MAX_FRONT_MATTER_CHARS = 64 << 10
+_MAX_TITLE_CHARS = 150
 _YAML = re.compile(r"---[ \t]*\n(.*?)^(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE)
 _TOML = re.compile(r"\+\+\+[ \t]*\n(.*?)^\+\+\+[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE)
 _FENCE = re.compile(r"^(```|~~~).*?^\1[ \t]*$", re.DOTALL | re.MULTILINE)
 _HEADING = re.compile(r"^#[ \t]+(\S.*?)[ \t#]*$|^(\S.*?)[ \t]*\n=+[ \t]*$", re.MULTILINE)
-_DATED = re.compile(r"(\d{4}-\d\d-\d\d)-(.+)")
-_NOTHING = ("", "~", "null", "Null", "NULL")
-_OWN_COLUMNS = ("text", "body", "file_name", "reference_summary")
+_DATED_NAME = re.compile(r"(\d{4}-\d\d-\d\d)-(.+)")
+_EMPTY_VALUES = ("", "~", "null", "Null", "NULL")
+_RESERVED_COLUMNS = ("text", "body", "file_name", "reference_summary")
 
 
 def read_document(source: Source, batch_rows: int = BATCH_ROWS) -> Iterator[RecordChunk]:
-    """Read a file as one article: ``title``, ``text``, ``file_name`` and what else it says.
+    """Read a file as one article with ``title``, ``text``, ``file_name`` and its metadata.
 
-    It gets no id: one of the path would change with the folder that the user starts from, and one
-    of the name would be the same in two folders. So it is told by its URL or id if it has one,
-    or else by its content.
+    The row gets no id from the file: an id from the path would depend on the working directory,
+    and one from the name would not be unique. The article is identified by the id or URL in its
+    metadata, or else by its content.
 
-    If the source has `references`, the text of that file is the ``reference_summary``.
+    If the source has `references`, the text of that file becomes ``reference_summary``.
     """
     return in_chunks(iter([_row(source)]), batch_rows)
 
 
 def _row(source: Source) -> Row | Reject:
     with opened(source) as file:
-        raw = file.read(MAX_DOCUMENT + 1)
+        raw = file.read(MAX_DOCUMENT_BYTES + 1)
     is_html = _is_html(source, raw)
-    limit = MAX_HTML if is_html else MAX_DOCUMENT
+    limit = MAX_HTML_BYTES if is_html else MAX_DOCUMENT_BYTES
     if len(raw) > limit:
         excerpt = raw[: 4 * EXCERPT_CHARS].decode(errors="replace")[:EXCERPT_CHARS]
         return Reject(1, f"a document of over {limit >> 20} MiB", excerpt)
     declared = page_encoding(raw) if is_html else ""
-    known = replace(source, encoding=source.encoding or declared)
-    encoding = source_encoding(io.BytesIO(raw), known)
+    declared_source = replace(source, encoding=source.encoding or declared)
+    encoding = source_encoding(io.BytesIO(raw), declared_source)
     text = raw.decode(encoding, "replace").removeprefix("\ufeff")
     if not text.strip():
         return Reject(1, "a document without text", "")
@@ -83,7 +80,7 @@ def _row(source: Source) -> Row | Reject:
     record.setdefault("title", title_of_name(source.place.file_name))
     record["file_name"] = source.place.file_name
     if isinstance(source.place, WebFile) and source.place.name == source.place.url:
-        # A URL with a query may hold a signature, which is nobody's to see.
+        # The display name of a URL with a query differs: the query may hold a secret signature.
         record.setdefault("url", source.place.url)
     if (summary := _reference(source)) is not None:
         record["reference_summary"] = summary
@@ -112,14 +109,19 @@ def _reference(source: Source) -> str | None:
         return None
     summary = Source(place, f"{source.name} (its reference)", source.format)
     with opened(summary) as file:
-        text, _ = read_all_text(file, summary.name, source.encoding, limit=MAX_DOCUMENT)
+        text, _ = read_all_text(file, summary.name, source.encoding, limit=MAX_DOCUMENT_BYTES)
     return text.strip() or None
 
 
 def text_article(text: str) -> Record:
-    """Take a text for an article; its title is its first line, if that clearly is one.
+    """Return a text as an article, titled by its first line if that is clearly a title.
 
-    That is: short, alone before an empty line or underlined, and no sentence or list of its own.
+    A title is short, underlined or followed by an empty line, and does not end like a sentence
+    or a list.
+
+    Example:
+        >>> text_article("Bridge opens\\n\\nThe new bridge opened on Monday.")["title"]
+        'Bridge opens'
     """
     first, _, rest = text.strip("\ufeff\r\n\t ").partition("\n")
     first, rest = first.strip(), rest.replace("\r", "\n")
@@ -127,7 +129,7 @@ def text_article(text: str) -> Record:
     alone = not second or (set(second) <= set("=-") and len(second) > 2)
     is_title = (
         alone
-        and 0 < len(first) <= _LONGEST_TITLE
+        and 0 < len(first) <= _MAX_TITLE_CHARS
         and len(rest.strip(" \n=-")) > len(first)
         and not first.endswith((".", ",", ";", ":", "。", ",", "、"))
     )
@@ -135,17 +137,20 @@ def text_article(text: str) -> Record:
 
 
 def markdown_article(text: str, facts: dict[str, str]) -> Record:
-    """Take Markdown for an article: front matter becomes columns, the text stays Markdown.
+    """Return a Markdown text as an article: front matter becomes columns, the text stays Markdown.
 
-    The title is what the front matter says or else the first heading of the first level. Front
-    matter that cannot be read stays in the text, and `facts` says so.
+    The title comes from the front matter, or else from the first level-1 heading.
+
+    Args:
+        text: the file's text.
+        facts: receives ``front_matter``; invalid front matter stays in the text.
     """
     text = text.replace("\r\n", "\n")
     front, body = _front_matter(text, facts)
     record: Record = {}
     for key, value in front.items():
-        name = f"{key}_in_front" if key.casefold() in _OWN_COLUMNS else key
-        if value not in _NOTHING:
+        name = f"{key}_in_front" if key.casefold() in _RESERVED_COLUMNS else key
+        if value not in _EMPTY_VALUES:
             record[name] = value
     record["text"] = body
     heading = _HEADING.search(_FENCE.sub("", body))
@@ -155,25 +160,25 @@ def markdown_article(text: str, facts: dict[str, str]) -> Record:
 
 
 class _Loader(yaml.BaseLoader):
-    """Loads YAML as texts, lists and dicts: a language `no` is no boolean, a date none yet.
+    """YAML loader that keeps scalars as strings: the language `no` must not become False.
 
-    Aliases are refused, by which a few lines can stand for gigabytes.
+    It rejects aliases, which can expand a few lines to gigabytes.
     """
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("an alias")
+            raise yaml.YAMLError("aliases are not supported")
         return super().compose_node(parent, index)
 
 
 def _front_matter(text: str, facts: dict[str, str]) -> tuple[dict[str, Any], str]:
-    """Split a text into its front matter (YAML, or Hugo's TOML) and the rest."""
+    """Split a text into its front matter (YAML, or TOML as in Hugo) and the rest."""
     for kind, pattern in (("YAML", _YAML), ("TOML", _TOML)):
-        found = pattern.match(text, 0, MAX_FRONT_MATTER)
+        found = pattern.match(text, 0, MAX_FRONT_MATTER_CHARS)
         if not found:
             continue
         try:
-            # The loader makes nothing but text.
+            # Safe: this loader creates only strings, lists and dicts.
             front = yaml.load(found[1], _Loader) if kind == "YAML" else tomllib.loads(found[1])
         except (yaml.YAMLError, ValueError, RecursionError):
             front = None
@@ -185,11 +190,18 @@ def _front_matter(text: str, facts: dict[str, str]) -> tuple[dict[str, Any], str
 
 
 def title_of_name(file_name: str) -> str:
-    """Make a title of a file's name: ``Al_Capone.txt`` to ``Al Capone``."""
+    """Return a title for a file without one.
+
+    Example:
+        >>> title_of_name("Al_Capone.txt")
+        'Al Capone'
+        >>> title_of_name("2024-05-01-a-new-bridge.md")
+        'a new bridge'
+    """
     stem = unquote(PurePath(file_name).stem)
-    if dated := _DATED.fullmatch(stem):
+    if dated := _DATED_NAME.fullmatch(stem):
         stem = dated[2]
-    # Hyphens part the words of a slug, but belong to a name such as Ku-Klux-Klan.
+    # Hyphens separate the words of a slug, but are part of a name such as Ku-Klux-Klan.
     is_slug = stem.count("-") > 1 and " " not in stem and stem == stem.lower()
     separator = "_" if "_" in stem else "-" if is_slug else None
     title = stem.replace(separator, " ") if separator else stem

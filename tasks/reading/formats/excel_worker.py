@@ -1,8 +1,8 @@
-"""The process that reads a workbook, run as a script: the library makes room for every cell.
+"""Subprocess of `excel_sheets` that reads a workbook: calamine allocates every cell of a sheet.
 
-Two cells at opposite corners of a sheet take a few hundred bytes in a file and terabytes in
-memory, of which the library aborts; here that ends nothing but this process. It is given the
-workbook and a file for its rows by their descriptors, and answers on its standard output.
+Two cells at opposite corners of a sheet take a few hundred bytes on disk and terabytes in memory,
+and the failed allocation aborts the process. The arguments are the file descriptors of the
+workbook and of the file for its rows, and the limits; the answer is JSON on standard output.
 """
 
 import json
@@ -21,14 +21,18 @@ from python_calamine import (
     load_workbook,
 )
 
-_ROWS, _CHARACTERS = 500, 1 << 20
-"""Rows are pickled so many at a time, or of about so much text."""
+_BATCH_ROWS, _BATCH_CHARS = 500, 1 << 20
+"""Size of a pickled batch of rows, whichever limit is reached first."""
 
 
 def main(workbook: int, rows: int, most_memory: int, most_cells: int) -> None:
-    """Write the rows of all sheets that are shown; say where each sheet's begin, or what is wrong.
+    """Write the rows of all visible sheets; print the sheets with their offsets, or an error.
 
-    Takes `most_memory` bytes in all, and sheets of `most_cells` from first to last.
+    Args:
+        workbook: file descriptor to read.
+        rows: file descriptor to write to.
+        most_memory: address space limit of this process, in bytes.
+        most_cells: most cells in the bounding box of a sheet.
     """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_AS, (most_memory, most_memory))
@@ -53,7 +57,7 @@ def main(workbook: int, rows: int, most_memory: int, most_cells: int) -> None:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
         answer["error"] = "damage", what, reason
     except BaseException as error:
-        # What fails inside of the library's Rust comes as no Exception.
+        # A panic in calamine's Rust code is a BaseException.
         if type(error).__name__ != "PanicException":
             raise
         answer["error"] = "damage", what, "it is damaged"
@@ -68,7 +72,7 @@ def _write(sheet: CalamineSheet, out: BinaryIO, most_cells: int) -> None:
     for number, cells in _filled(sheet):
         rows.append((number, cells))
         size += sum(len(cell) for cell in cells if isinstance(cell, str))
-        if len(rows) >= _ROWS or size >= _CHARACTERS:
+        if len(rows) >= _BATCH_ROWS or size >= _BATCH_CHARS:
             pickle.dump(rows, out, pickle.HIGHEST_PROTOCOL)
             rows, size = [], 0
     if rows:

@@ -1,4 +1,4 @@
-"""Feeds: RSS, RDF, Atom and CDF by feedparser, JSON Feed (jsonfeed.org); each entry is a row."""
+"""Reads feeds, one row per entry: RSS, RDF, Atom and CDF by feedparser, and JSON Feed."""
 
 from __future__ import annotations
 
@@ -30,34 +30,35 @@ from article_flows.tasks.reading.base.rows import (
 from article_flows.tasks.reading.formats.sniff import first_element, xml_text
 
 MAX_FEED_BYTES = 64 << 20
-"""A feed is parsed as a whole, and takes some ten times its size in memory."""
+"""Size limit, because a feed is parsed as a whole and takes about ten times its size in memory."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _HTML_TYPES = frozenset({"text/html", "application/xhtml+xml"})
 _TEXT_TYPE = re.compile(r"(text/.*|(application/)?x?html(\+xml)?|)$")
 _VERSION = re.compile(rb'"version"\s*:\s*"https?:\\?/\\?/(?:www\.)?jsonfeed\.org\\?/version\\?/1')
 _TAG = re.compile(r"<[^>]*>")
 _SNIFFED_BYTES = 64 << 10
-_BROKEN = "broken"
-"""The key of an entry that is none: why it is not."""
+_INVALID = "invalid"
+"""Key for the reject reason of an invalid entry."""
 
 
 def read_feed(source: Source, batch_rows: int = BATCH_ROWS) -> Iterator[RecordChunk]:
-    """Give a feed's entries as rows, numbered from 1; nothing is fetched.
+    """Read the entries of a feed, numbered from 1, without fetching the linked pages.
 
-    A record has ``text`` (the content or the summary, whichever is fuller; HTML as it is) and
-    what is known of ``id``, ``title``, ``description`` (the other of the two), ``url``,
-    ``author``, ``date`` (a datetime in UTC, or text that is none), ``category``, ``language``,
-    ``feed_title``, ``comments`` (their URL) and ``enclosures`` (a list of URLs). Entries without
-    any text are rejects. Of an ill-formed feed what can be read is read; ``source.facts["feed"]``
-    says so.
+    A record has ``text`` (the longer of content and summary; HTML stays HTML) and, if present,
+    ``id``, ``title``, ``description`` (the shorter of the two), ``url``, ``author``, ``date``
+    (a datetime in UTC, or the text if it cannot be parsed), ``category``, ``language``,
+    ``feed_title``, ``comments`` (a URL) and ``enclosures`` (a list of URLs). Entries without
+    text are rejected. A malformed feed is read as far as possible, as ``source.facts["feed"]``
+    then says.
 
-    Raises UserError for what is no feed, or one of more than 64 MiB.
+    Raises:
+        UserError: the file is not a feed, or is larger than MAX_FEED_BYTES.
     """
     with opened(source) as file:
         data = file.read(MAX_FEED_BYTES + 1)
     if len(data) > MAX_FEED_BYTES:
         raise UserError(
-            f"{source.name} has more than {MAX_FEED_BYTES:,} bytes, too many for a feed; "
+            f"{source.name} is a feed of more than {MAX_FEED_BYTES:,} bytes, the limit for feeds; "
             "split it, or load it as JSON Lines"
         )
     is_json = looks_like_json_feed(data)
@@ -69,30 +70,31 @@ def _rows(feed: Any, source: Source) -> Iterator[Row | Reject]:
     entries = feed.get("entries") or []
     if not feed.get("version") and not entries:
         raise UserError(
-            f"{source.name} is no feed that can be read{_why(feed)}; RSS, Atom and JSON feeds can"
+            f"{source.name} cannot be read as a feed{_error_of(feed)}; RSS, Atom and JSON Feed are "
+            "supported"
         )
-    ill = f", ill-formed{_why(feed)}; what can be read of it is" if feed.get("bozo") else ""
-    source.facts["feed"] = f"{feed.get('version') or 'of an unknown version'}{ill}"
-    about = feed.get("feed") or {}
+    malformed = f", malformed{_error_of(feed)}; read as far as possible" if feed.get("bozo") else ""
+    source.facts["feed"] = f"{feed.get('version') or 'of an unknown version'}{malformed}"
+    channel = feed.get("feed") or {}
     for number, entry in enumerate(entries, start=1):
-        record = _record(entry, about)
+        record = _record(entry, channel)
         if "text" in record:
             yield Row(number, record, len(record["text"]))
         else:
-            known = record.get("title") or record.get("url") or record.get("id") or ""
+            excerpt = record.get("title") or record.get("url") or record.get("id") or ""
             reason = "no text, only a title" if "title" in record else "no text"
-            yield Reject(number, entry.get(_BROKEN, reason), known[:EXCERPT_CHARS])
+            yield Reject(number, entry.get(_INVALID, reason), excerpt[:EXCERPT_CHARS])
 
 
 def _parsed(data: bytes, source: Source) -> Any:
-    """Parse a feed; the headers stand for what a server would have said of it."""
+    # Synthetic response headers tell feedparser the encoding and the base URL.
     headers = {}
     if source.encoding:
         headers["content-type"] = f"application/xml; charset={source.encoding}"
     if source.name.startswith(("http://", "https://")):
         headers["content-location"] = source.name
     try:
-        # As a file: feedparser would take bytes for a path or a URL, and open it.
+        # As a file object, because feedparser may interpret bytes as a path or URL and open it.
         return feedparser.parse(
             io.BytesIO(data),
             response_headers=headers,
@@ -100,18 +102,18 @@ def _parsed(data: bytes, source: Source) -> Any:
             resolve_relative_uris=True,
         )
     except Exception as error:
-        # feedparser promises to set `bozo` instead; nobody can tell what escapes it.
+        # feedparser is supposed to set `bozo` instead of raising, but some errors escape it.
         raise UserError(
-            f"{source.name} is a feed that cannot be read ({type(error).__name__}: {error})"
+            f"{source.name} cannot be read as a feed ({type(error).__name__}: {error})"
         ) from error
 
 
-def _why(feed: Any) -> str:
+def _error_of(feed: Any) -> str:
     error = feed.get("bozo_exception") if feed.get("bozo") else None
     return f" ({' '.join(str(error).split())[:120]})" if error is not None else ""
 
 
-def _record(entry: Any, about: Any) -> Record:
+def _record(entry: Any, channel: Any) -> Record:
     (text, language), *others = _texts(entry) or [("", "")]
     teaser = next((other for other, _ in others if other != text), "")
     tags = (tag.get("label") or tag.get("term") or "" for tag in entry.get("tags") or ())
@@ -121,11 +123,11 @@ def _record(entry: Any, about: Any) -> Record:
         "text": text,
         "description": teaser,
         "url": entry.get("link"),
-        "author": entry.get("author") or about.get("author"),
+        "author": entry.get("author") or channel.get("author"),
         "date": _date(entry),
         "category": ", ".join(dict.fromkeys(tag.strip() for tag in tags if tag.strip())),
-        "language": entry.get("language") or language or about.get("language"),
-        "feed_title": _title(about),
+        "language": entry.get("language") or language or channel.get("language"),
+        "feed_title": _title(channel),
         "comments": entry.get("comments"),
         "enclosures": [each["href"] for each in entry.get("enclosures") or () if each.get("href")],
     }
@@ -133,7 +135,7 @@ def _record(entry: Any, about: Any) -> Record:
 
 
 def _texts(entry: Any) -> list[tuple[str, str]]:
-    """The texts of an entry, each with its language, the longest first."""
+    """Return the texts of an entry with their languages, the longest first."""
     parts = list(entry.get("content") or ())
     if entry.get("summary"):
         parts.append(entry.get("summary_detail") or {"value": entry["summary"]})
@@ -146,7 +148,7 @@ def _texts(entry: Any) -> list[tuple[str, str]]:
 
 
 def _title(of: Any) -> str:
-    """Return a title as text: short and without markup, unlike a body."""
+    """Return the title of an entry or channel without markup."""
     title = str(of.get("title") or "").strip()
     kind = (of.get("title_detail") or {}).get("type")
     if kind in _HTML_TYPES and ("<" in title or "&" in title):
@@ -169,7 +171,7 @@ def _date(entry: Any) -> datetime | str | None:
 
 
 def looks_like_feed(head: bytes) -> bool:
-    """Tell a feed by its first element, or by the version that a JSON feed has."""
+    """Return whether `head` starts a feed: by its root element, or by the JSON Feed version."""
     name = first_element(head).rpartition(":")[2].lower()
     if name == "rdf":
         return "purl.org/rss/" in (text := xml_text(head)) or "netscape.com/rdf" in text
@@ -177,32 +179,36 @@ def looks_like_feed(head: bytes) -> bool:
 
 
 def looks_like_json_feed(head: bytes) -> bool:
-    """Tell a JSON feed by its version, which says so near its start."""
+    """Return whether `head` declares a JSON Feed version."""
     start = head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
     return start == b"{" and _VERSION.search(head[:_SNIFFED_BYTES]) is not None
 
 
 def parse_json_feed(data: bytes, name: str) -> dict[str, Any]:
-    """Parse a JSON feed to feedparser's names; raise UserError if it is none."""
+    """Parse a JSON Feed (https://jsonfeed.org) into feedparser's structure.
+
+    Raises:
+        UserError: it is not valid.
+    """
     try:
         feed = orjson.loads(data.removeprefix(b"\xef\xbb\xbf"))
     except orjson.JSONDecodeError as error:
-        raise UserError(f"{name} is a feed with broken JSON: {error}; mend it") from error
+        raise UserError(f"{name} is a JSON feed with invalid JSON: {error}; fix it") from error
     items = feed.get("items")
     if not isinstance(items, list):
         raise UserError(f"{name} is a JSON feed without a list of items")
-    about = {each: _text(feed.get(each)) for each in ("title", "language")}
+    channel = {each: _text(feed.get(each)) for each in ("title", "language")}
     return {
         "version": f"JSON feed {str(feed.get('version', '')).rpartition('/')[2]}",
-        "feed": about | {"author": _authors(feed)},
+        "feed": channel | {"author": _authors(feed)},
         "entries": list(map(_entry, items)),
     }
 
 
 def _entry(item: Any) -> dict[str, Any]:
     if not isinstance(item, dict):
-        return {_BROKEN: "no JSON object", "id": orjson.dumps(item).decode()}
-    # Of two that are equally full the first, which is the plain one.
+        return {_INVALID: "not a JSON object", "id": orjson.dumps(item).decode()}
+    # If both are equally long, `max` picks the first, which is plain text.
     contents = (_text(item.get(each)) for each in ("content_text", "content_html"))
     entry = {each: _text(item.get(each)) for each in ("id", "title", "summary", "language")}
     date = _text(item.get("date_published")) or _text(item.get("date_modified"))
@@ -222,7 +228,7 @@ def _entry(item: Any) -> dict[str, Any]:
 
 
 def _text(value: Any) -> str:
-    """Return a string or number as text; version 1.0 had numbers for ids."""
+    """Return a string or number as text: version 1.0 allowed numbers as ids."""
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         return ""
     return str(value).strip()
@@ -233,7 +239,7 @@ def _list(value: Any) -> list[Any]:
 
 
 def _authors(of: dict[str, Any]) -> str:
-    """Return the names of 1.1's list, or of 1.0's one author."""
+    """Return the names of the authors: a list in version 1.1, a single author in 1.0."""
     authors = _list(of.get("authors")) or [of.get("author")]
     names = (_text(each.get("name")) for each in authors if isinstance(each, dict))
     return ", ".join(filter(None, names))

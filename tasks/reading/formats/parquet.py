@@ -1,4 +1,4 @@
-"""Parquet: any column types, streamed; a row that is no valid text is rejected alone."""
+"""Streams Parquet files of any schema in bounded memory."""
 
 from collections.abc import Iterator
 from typing import Any, BinaryIO
@@ -23,17 +23,21 @@ from article_flows.tasks.reading.formats.arrow import (
 )
 
 BUFFER_BYTES = 1 << 20
-"""How much of each column is read ahead."""
-MAX_BATCH = 256 << 20
-"""Bytes that a batch may come to if all of its rows have the longest text there is."""
+"""Read buffer per column."""
+MAX_BATCH_BYTES = 256 << 20
+"""Upper bound of a batch if every row held the longest text of its row group."""
 
 
 def read_parquet(source: Source, batch_rows: int = BATCH_ROWS) -> Iterator[RecordChunk]:
-    """Read a Parquet file, rows numbered from 1; raise UserError where it goes no further."""
+    """Read a Parquet file, rows numbered from 1.
+
+    Raises:
+        UserError: the file is damaged or encrypted; the rows before the damage have been yielded.
+    """
     numbers = RowNumbers()
     try:
-        # Without pre_buffer and with buffer_size a large row group is not read in one piece.
-        # Dates of Impala and old Spark (int96) overflow the nanoseconds that are Arrow's choice.
+        # pre_buffer=False with a buffer_size keeps Arrow from reading a row group in one piece.
+        # int96 timestamps of Impala and old Spark can overflow Arrow's default of nanoseconds.
         with (
             opened_seekable(source) as opened,
             pq.ParquetFile(
@@ -43,7 +47,7 @@ def read_parquet(source: Source, batch_rows: int = BATCH_ROWS) -> Iterator[Recor
                 coerce_int96_timestamp_unit="us",
             ) as file,
         ):
-            rows = _rows_at_a_time(file.metadata, batch_rows)
+            rows = _rows_per_chunk(file.metadata, batch_rows)
             source.facts["writer"] = str(file.metadata.created_by or "unknown")
             for batch, stored in _batches(file, opened, rows):
                 yield from in_chunks(batch_rows_of(batch, numbers, stored), batch_rows)
@@ -54,25 +58,25 @@ def read_parquet(source: Source, batch_rows: int = BATCH_ROWS) -> Iterator[Recor
 def _batches(
     file: pq.ParquetFile, opened: BinaryIO, rows: int
 ) -> Iterator[tuple[pa.RecordBatch, int]]:
-    """Read row group by row group: one that is broken does not take the one before with it.
+    """Yield the batches of each row group, so that a damaged one does not affect those before.
 
-    The bytes that a group takes in the file come with its first batch, with the others 0.
+    The size of the row group in bytes comes with its first batch, 0 with the others.
     """
-    texts = _Texts(file, opened)
+    texts = _TextColumns(file, opened)
     for group in range(file.metadata.num_row_groups):
         stored = file.metadata.row_group(group).total_byte_size
-        # A dictionary is no larger than its row group.
-        at_once = rows if stored * rows <= MAX_BATCH else texts.rows_at_once(group, rows)
-        for batch in file.iter_batches(batch_size=at_once, row_groups=[group]):
+        # No single text is larger than its row group.
+        small = stored * rows <= MAX_BATCH_BYTES
+        batch_size = rows if small else texts.safe_batch_size(group, rows)
+        for batch in file.iter_batches(batch_size=batch_size, row_groups=[group]):
             yield batch, stored
             stored = 0
 
 
-class _Texts:
-    """The text columns of an open file, read as dictionaries: each distinct text once.
+class _TextColumns:
+    """The text columns of an open file, read as dictionaries of their distinct values.
 
-    Nothing here asks the metadata about a column of a row group: pyarrow ends the process where
-    that is encrypted.
+    It never reads the metadata of a column chunk: pyarrow crashes the process if it is encrypted.
     """
 
     def __init__(self, file: pq.ParquetFile, opened: BinaryIO) -> None:
@@ -85,14 +89,14 @@ class _Texts:
             buffer_size=1 << 16,
         )
 
-    def rows_at_once(self, group: int, rows: int) -> int:
-        """Return how many rows of a row group stay within MAX_BATCH, from 1 to `rows`."""
+    def safe_batch_size(self, group: int, rows: int) -> int:
+        """Return how many rows of a row group stay within MAX_BATCH_BYTES, from 1 to `rows`."""
         if not self._columns:
             return rows
-        # The dictionaries come whole with the first row.
+        # Even a batch of one row carries the complete dictionaries.
         for batch in self._file.iter_batches(1, row_groups=[group], columns=self._columns):
             longest = sum(map(_longest_text, batch.columns))
-            return max(1, min(rows, MAX_BATCH // max(1, longest)))
+            return max(1, min(rows, MAX_BATCH_BYTES // max(1, longest)))
         return rows
 
 
@@ -104,8 +108,7 @@ def _longest_text(column: Any) -> int:
     return pc.max(pc.binary_length(column.dictionary)).as_py() or 0
 
 
-def _rows_at_a_time(metadata: pq.FileMetaData, batch_rows: int) -> int:
-    """Return how many rows come to about a chunk's bytes, by what the file says of itself."""
+def _rows_per_chunk(metadata: pq.FileMetaData, batch_rows: int) -> int:
     groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
     size: int = sum(group.total_byte_size for group in groups) // max(1, metadata.num_rows)
     return max(1, min(batch_rows, CHUNK_BYTES // max(1, size)))

@@ -1,6 +1,6 @@
-"""The formats that articles come in: how each is recognised, and what reads it.
+"""The supported file formats: how each is recognized, and which reader handles it.
 
-To add a format, write a `Reader` in its own `readers_*.py` and add a `Format` to `FORMATS`.
+To add a format, write a `Reader` in a module of its own and add a `Format` to `FORMATS`.
 """
 
 from collections.abc import Callable, Generator
@@ -39,23 +39,25 @@ from article_flows.tasks.reading.formats.urls import (
 )
 
 HEAD_BYTES = 64 << 10
-"""How much of a file is looked at to tell its format."""
+"""How much of a file is read to detect its format."""
 DOCUMENT = "document"
-"""The format of a file that is one article: it may hold anything that is text."""
+"""Name of the format in which one file of text is one article."""
 
 Sniff = Callable[[bytes], bool]
-"""Tells by a file's first HEAD_BYTES whether it is in a format."""
+"""Returns whether a file that starts with these bytes (up to HEAD_BYTES) is in a format."""
 
 
 @dataclass(frozen=True)
 class Format:
-    """One format: its name, its files' suffixes, its reader, and how its content starts.
+    """A file format.
 
     Attributes:
-        matches: tells the format in a file whose name tells none, or another one.
-        binary: no text: a file that is named so and does not match is not read.
-        surely: stricter than ``matches``, for files named as text, which may be about anything:
-            two lines of prose with a comma each are no CSV. None: ``matches`` is strict enough.
+        suffixes: of file names, in lower case.
+        matches: detects the format by content, for files without a known suffix or with a
+            wrong one.
+        binary: not text; a file with such a suffix that does not match is an error.
+        surely: stricter than ``matches``, for files named as text, which may contain anything:
+            two lines of prose with a comma each are not CSV. None if ``matches`` is strict enough.
     """
 
     name: str
@@ -87,13 +89,20 @@ FORMATS: dict[str, Format] = {
         Format(DOCUMENT, DOCUMENT_SUFFIXES, read_document, looks_like_html),
     )
 }
-"""All formats by name; content that matches several is taken for the first."""
+"""All formats by name, in order of detection: content that matches several is the first."""
 
 
 def read(source: Source, batch_rows: int = BATCH_ROWS) -> Generator[RecordChunk]:
-    """Stream a source's raw rows with the reader of its format.
+    """Stream the raw rows of a source with the reader of its format.
 
-    `source.constants` come as columns of each row, unless the file has such a column itself.
+    `source.constants` become columns of each row, unless the file has a column of that name.
+
+    Args:
+        source: the file to read.
+        batch_rows: the most rows in a chunk.
+
+    Raises:
+        UserError: the file cannot be read any further; the rows before have been yielded.
     """
     for chunk in FORMATS[source.format].read(source, batch_rows):
         for record in chunk.records if source.constants else ():
@@ -103,53 +112,69 @@ def read(source: Source, batch_rows: int = BATCH_ROWS) -> Generator[RecordChunk]
 
 
 def format_named(name: str) -> str:
-    """Check the name of a format that the user gives; raise UserError if there is none such."""
+    """Return `name` if it names a format; raise UserError otherwise.
+
+    Example:
+        >>> format_named("csv")
+        'csv'
+    """
     if name not in FORMATS:
-        raise UserError(f"{name} is not a format that can be read; say one of {', '.join(FORMATS)}")
+        raise UserError(f"{name} is not a supported format; use one of {', '.join(FORMATS)}")
     return name
 
 
 def known_suffixes() -> str:
-    """List the suffixes of all formats, for messages."""
+    """Return the suffixes of all formats, for messages."""
     return " ".join(suffix for each in FORMATS.values() for suffix in each.suffixes)
 
 
 def format_of_suffix(file_name: str) -> Format | None:
-    """Return the format that a file's name tells, if any."""
+    """Return the format of a file by its suffix, or None if the suffix is unknown.
+
+    Example:
+        >>> format_of_suffix("articles.TSV").name
+        'csv'
+    """
     suffix = PurePath(file_name).suffix.lower()
     return next((each for each in FORMATS.values() if suffix in each.suffixes), None)
 
 
 def format_of(place: ByteSource, name: str) -> str:
-    """Return the name of a file's format, by its content where the suffix does not tell or lies.
+    """Return the name of a file's format; its content overrides a missing or wrong suffix.
 
-    `name` is what the user calls it. Raises UserError if the file cannot be read or is in none
-    of `FORMATS`.
+    Args:
+        place: where the file's bytes are.
+        name: the file's name for messages.
+
+    Raises:
+        UserError: the file cannot be read, is empty, or is not in a supported format.
     """
     head = _head(place, name)
-    named = format_of_suffix(place.file_name)
+    by_suffix = format_of_suffix(place.file_name)
     if not head.strip():
-        raise UserError(f"{name} is empty: there is no article in it")
-    found = _found(named, head)
-    if found is not None and (found.name != DOCUMENT or named in (None, found)):
-        return found.name
-    _refuse_foreign(name, named, head)
-    if named is None or named.binary or looks_binary(head):
-        seems = f"is not {named.name} inside" if named else "is in a format that is not known"
-        raise UserError(
-            f"{name} {seems}; these can be read: {known_suffixes()}; "
-            "if it is one of them, say which by --format"
+        raise UserError(f"{name} is empty: it contains no articles")
+    detected = _detect(by_suffix, head)
+    if detected is not None and (detected.name != DOCUMENT or by_suffix in (None, detected)):
+        return detected.name
+    _reject_unsupported(name, by_suffix, head)
+    if by_suffix is None or by_suffix.binary or looks_binary(head):
+        problem = (
+            f"does not contain {by_suffix.name} data" if by_suffix else "has an unknown format"
         )
-    return named.name
+        raise UserError(
+            f"{name} {problem}; these can be read: {known_suffixes()}; "
+            "if it is one of them, name the format with --format"
+        )
+    return by_suffix.name
 
 
-def _refuse_foreign(name: str, named: Format | None, head: bytes) -> None:
+def _reject_unsupported(name: str, by_suffix: Format | None, head: bytes) -> None:
     if kind := foreign_kind(head):
         raise UserError(f"{name} is {kind}")
-    if named is not None and looks_like_html(head):
+    if by_suffix is not None and looks_like_html(head):
         raise UserError(
-            f"{name} is an HTML page, not {named.name} (what a site sends in place of a file?); "
-            "fetch it anew, or name it .html if the page is the article"
+            f"{name} is an HTML page, not {by_suffix.name} (perhaps a site's error page); "
+            "download it again, or rename it to .html if the page is the article"
         )
 
 
@@ -161,12 +186,12 @@ def _head(place: ByteSource, name: str) -> bytes:
         raise UserError(f"{name} cannot be read: {error.strerror or error}") from error
 
 
-def _found(named: Format | None, head: bytes) -> Format | None:
-    """Return the format that the content is in, the one of the name first."""
-    if named is not None and named.name == DOCUMENT:
-        others = [each for each in FORMATS.values() if each is not named]
+def _detect(by_suffix: Format | None, head: bytes) -> Format | None:
+    """Return the format of the content; prefer that of the suffix if several match."""
+    if by_suffix is not None and by_suffix.name == DOCUMENT:
+        others = [each for each in FORMATS.values() if each is not by_suffix]
         sure = (each for each in others if (each.surely or each.matches)(head))
         is_text = not looks_binary(head) and foreign_kind(head) is None
-        return next(sure, named if is_text else None)
+        return next(sure, by_suffix if is_text else None)
     matching = [each for each in FORMATS.values() if each.matches(head)]
-    return named if named in matching else next(iter(matching), None)
+    return by_suffix if by_suffix in matching else next(iter(matching), None)

@@ -1,4 +1,4 @@
-"""Lists of URLs and sitemaps: what they point at is fetched, and its articles are the rows."""
+"""Reads lists of URLs and sitemaps: each linked page is fetched, and its article is a row."""
 
 from __future__ import annotations
 
@@ -23,31 +23,30 @@ from article_flows.tasks.reading.formats.sniff import first_element
 from article_flows.tasks.reading.web.fetch import Entry, fetch_articles
 from article_flows.tasks.reading.web.sitemap import SitemapWalk
 
-FETCHED_ROWS = 100
-"""Rows in a chunk of what is fetched: they come slowly, and progress is told by chunks."""
+FETCH_BATCH_ROWS = 100
+"""Small chunks, because pages arrive slowly and progress is reported per chunk."""
 MAX_LINE_CHARS = 8_192
-"""A line that is longer is no URL: servers take 8 KiB at most."""
+"""Servers commonly accept URLs of up to 8 KiB."""
 _URL_LINE = re.compile(r"https?://\S+$", re.IGNORECASE)
 _HEAD, _BOM = 16 << 10, 4
-_WEB = ("http://", "https://")
-_MARKS = ("\t", ",", ";", "|")
-_LINES = 50
+_SCHEMES = ("http://", "https://")
+_DELIMITERS = ("\t", ",", ";", "|")
+_SAMPLE_LINES = 50
 
 FindUrl = Callable[[str], str | None]
-"""Gives the URL of a line, the line itself if it has none; None for the line with the names."""
+"""Returns the URL in a line, the line itself if it has none, or None for the header line."""
 
 
 def read_urls(source: Source, batch_rows: int = BATCH_ROWS) -> Iterator[RecordChunk]:
-    """Fetch the articles of a text file with a URL a line.
+    """Fetch the articles of a text file with one URL per line.
 
-    Blank lines and those that start with ``#`` are no rows; any other line that is no URL is a
-    reject. Of a table, told by `url_finder`, each line's first URL counts, and the
-    line with the columns' names is no row. A row's number is its line's; rows come as they
-    are fetched, not in order.
+    Blank lines and lines that start with ``#`` are skipped; other lines without a URL are
+    rejected. In a table (see `url_finder`), the first URL of each line counts, and the header is
+    skipped. Rows are numbered by line and yielded in the order in which the pages arrive.
     """
     rows = fetch_articles(_lines(source), allow_hosts=source.allow_hosts)
     with closing(rows):
-        yield from in_chunks(rows, min(batch_rows, FETCHED_ROWS))
+        yield from in_chunks(rows, min(batch_rows, FETCH_BATCH_ROWS))
 
 
 def _lines(source: Source) -> Iterator[Entry]:
@@ -56,7 +55,7 @@ def _lines(source: Source) -> Iterator[Entry]:
         file.seek(0)
         encoding = source.encoding or bom_encoding(head[:_BOM]) or "utf-8-sig"
         start = head.decode(encoding, "replace")
-        # The last line of a part may be cut.
+        # The head may end within its last line.
         find = url_finder(start if len(head) < _HEAD else start.rpartition("\n")[0])
         text = io.TextIOWrapper(file, encoding=encoding, errors="replace")
         lines = bounded_lines(text.readline, ("\n",), MAX_LINE_CHARS)
@@ -71,14 +70,16 @@ def _lines(source: Source) -> Iterator[Entry]:
 
 
 def read_sitemap(source: Source, batch_rows: int = BATCH_ROWS) -> Iterator[RecordChunk]:
-    """Fetch the articles of a sitemap, or of an index with the sitemaps that it names.
+    """Fetch the articles of a sitemap, or of all sitemaps of a sitemap index.
 
-    A row's number is that of its entry over all sitemaps. A page that has no date of its own has
-    that of the sitemap. Raises UserError if the sitemap itself cannot be read (further).
+    Rows are numbered by entry across all sitemaps. A page without a date gets the sitemap's.
+
+    Raises:
+        UserError: the sitemap is damaged; the entries before the damage have been yielded.
     """
     rows = fetch_articles(_entries(source), allow_hosts=source.allow_hosts)
     with closing(rows):
-        yield from in_chunks(rows, min(batch_rows, FETCHED_ROWS))
+        yield from in_chunks(rows, min(batch_rows, FETCH_BATCH_ROWS))
 
 
 def _entries(source: Source) -> Iterator[Entry]:
@@ -90,80 +91,81 @@ def _entries(source: Source) -> Iterator[Entry]:
 
 
 def is_surely_urls(head: bytes) -> bool:
-    """Tell a list of URLs where any text might be: one URL alone is none."""
+    """Return whether `head` of a file named as text is a list of at least two URLs."""
     return _url_lines(head) > 1
 
 
 def looks_like_urls(head: bytes) -> bool:
-    """Tell a list of URLs: of its first lines nearly all are one URL and nothing else."""
+    """Return whether nearly all of the first lines consist of a single URL."""
     return _url_lines(head) > 0
 
 
 def _url_lines(head: bytes) -> int:
-    """Count the URLs among the first lines; 0 where they are not nearly all that there is."""
+    """Count the URLs among the first lines; return 0 unless nearly all lines are URLs."""
     text = head.decode(bom_encoding(head) or "utf-8", errors="ignore").lstrip("\ufeff")
     lines = [line.strip() for line in text.splitlines()[:200]]
     lines = [line for line in lines if line and not line.startswith("#")]
-    # One line less: a column of URLs may have its name above it.
+    # The first line may be a header.
     urls = sum(_URL_LINE.match(line) is not None and "," not in line for line in lines)
     few = urls < 0.9 * (len(lines) - 1) or (urls == 1 and len(lines) > 1)
     return 0 if few else urls
 
 
 def looks_like_sitemap(head: bytes) -> bool:
-    """Tell a sitemap or an index of them by its first element."""
+    """Return whether `head` starts a sitemap or a sitemap index."""
     return first_element(head).rpartition(":")[2] in ("urlset", "sitemapindex")
 
 
 def url_finder(head: str) -> FindUrl:
-    """Tell by a list's first lines what finds the URL in each of them.
+    """Return the function that finds the URL in each line of a list, given its first lines.
 
-    Commas and semicolons are in URLs too: they part fields only where a line with the columns'
-    names is above, or where what is behind the URL can be no part of one.
+    URLs may contain commas and semicolons, so these count as delimiters only below a header, or
+    if the other fields cannot be part of a URL.
+
+    Example:
+        >>> find = url_finder("title,url\\nNews,https://example.org/a\\n")
+        >>> find("title,url"), find("News,https://example.org/b")
+        (None, 'https://example.org/b')
     """
     lines = [line.strip() for line in head.splitlines()]
-    lines = [line for line in lines if line and not line.startswith("#")][:_LINES]
-    for mark in _MARKS:
-        if len(lines) > 1 and _are_names(lines[0], lines[1:], mark):
-            names = lines[0]
-            return lambda line: None if line == names else _url_of(line, mark)
-        if lines and all(map(_is_table_line(mark), lines)):
-            return lambda line: _url_of(line, mark)
+    lines = [line for line in lines if line and not line.startswith("#")][:_SAMPLE_LINES]
+    for delimiter in _DELIMITERS:
+        if len(lines) > 1 and _is_header(lines[0], lines[1:], delimiter):
+            header = lines[0]
+            return lambda line: None if line == header else _url_of(line, delimiter)
+        if lines and all(_is_table_line(line, delimiter) for line in lines):
+            return lambda line: _url_of(line, delimiter)
     return str
 
 
-def _are_names(first: str, others: list[str], mark: str) -> bool:
-    """Tell the names above a table: as many as the lines below have fields, and no URL."""
-    width = len(_fields(first, mark))
+def _is_header(first: str, others: list[str], delimiter: str) -> bool:
+    width = len(_fields(first, delimiter))
     return (
         width > 1
-        and not any(field.lower().startswith(_WEB) for field in _fields(first, mark))
-        and all(len(_fields(line, mark)) == width for line in others)
-        and any(_url_of(line, mark) != line for line in others)
+        and not any(field.lower().startswith(_SCHEMES) for field in _fields(first, delimiter))
+        and all(len(_fields(line, delimiter)) == width for line in others)
+        and any(_url_of(line, delimiter) != line for line in others)
     )
 
 
-def _is_table_line(mark: str) -> Callable[[str], bool]:
-    def tell(line: str) -> bool:
-        fields = _fields(line, mark)
-        urls = [field for field in fields if field.lower().startswith(_WEB)]
-        others = [field for field in fields if field not in urls]
-        # A part of a URL has no space, no quotes around it, and is hardly ever letters alone.
-        apart = mark == "\t" or any(" " in field or f'"{field}"' in line for field in others)
-        words = bool(others) and all(field.replace(" ", "").isalpha() for field in others)
-        return len(fields) > 1 and bool(urls) and (apart or words)
-
-    return tell
+def _is_table_line(line: str, delimiter: str) -> bool:
+    fields = _fields(line, delimiter)
+    urls = [field for field in fields if field.lower().startswith(_SCHEMES)]
+    others = [field for field in fields if field not in urls]
+    # A fragment of a URL has no spaces or quotes, and rarely consists of letters alone.
+    separate = delimiter == "\t" or any(" " in field or f'"{field}"' in line for field in others)
+    words = bool(others) and all(field.replace(" ", "").isalpha() for field in others)
+    return len(fields) > 1 and bool(urls) and (separate or words)
 
 
-def _fields(line: str, mark: str) -> list[str]:
+def _fields(line: str, delimiter: str) -> list[str]:
     try:
-        row = next(csv.reader([line], delimiter=mark, skipinitialspace=True), [])
+        row = next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [])
     except csv.Error:
         return [line]
     return [field.strip() for field in row]
 
 
-def _url_of(line: str, mark: str) -> str:
-    urls = (field for field in _fields(line, mark) if field.lower().startswith(_WEB))
+def _url_of(line: str, delimiter: str) -> str:
+    urls = (field for field in _fields(line, delimiter) if field.lower().startswith(_SCHEMES))
     return next(urls, line)

@@ -60,7 +60,7 @@ def test_what_is_said_of_all_sources_is_on_each(home: Path) -> None:
     )
     (source,) = sources_of(settings(home, format="document"))
     assert source.format == "document"
-    with pytest.raises(UserError, match="docx is not a format that can be read"):
+    with pytest.raises(UserError, match="docx is not a supported format"):
         sources_of(settings(home, format="docx"))
 
 

@@ -1,1 +1,1 @@
-"""CSV and TSV."""
+"""CSV and TSV in any dialect."""

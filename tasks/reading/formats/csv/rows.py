@@ -1,4 +1,4 @@
-"""CSV row by row: what cannot be read is rejected alone, its neighbours are kept."""
+"""Parses CSV row by row in a given dialect; the sniffer and the reader share it."""
 
 import codecs
 import csv
@@ -12,25 +12,26 @@ from typing import BinaryIO
 from article_flows.tasks.reading.base.rows import EXCERPT_CHARS, Reject, Row
 from article_flows.tasks.reading.base.text_encoding import bounded_lines, without_surrogates
 
-MAX_FIELD = 8 << 20
-"""The longest field taken, in characters: where a quote that is never closed stops swallowing."""
-MAX_LINE = 16 << 20
-"""The longest line of a CSV file, in characters: three times the longest of articles."""
-MAX_LINES = 200_000
-"""Lines of a row: as characters, a field's limit lets short lines take too much memory."""
-_TOO_LONG = f"the line is longer than {MAX_LINE >> 20} MiB"
-_OVER = "field larger than"
-_MARK = "\ufeff"
+MAX_FIELD_CHARS = 8 << 20
+"""Limit for a field, and so for the text that an unclosed quote can swallow."""
+MAX_LINE_CHARS = 16 << 20
+"""Limit for a line: three times the longest known article."""
+MAX_ROW_LINES = 200_000
+"""Limit for the lines of a row: many short lines take more memory than their characters."""
+_LINE_TOO_LONG = f"the line is longer than {MAX_LINE_CHARS >> 20} MiB"
+_FIELD_TOO_LONG = "field larger than"
+"""How the message of csv.Error begins for a field over the limit."""
+_BYTE_ORDER_MARK = "\ufeff"
 
 
 @dataclass(frozen=True)
 class Dialect:
-    r"""The marks of a CSV file, one character each.
+    """The syntax of a CSV file; delimiter and quote are one character each.
 
     Attributes:
-        quote: around fields; doubled within one it stands for itself.
-        skip_space: spaces after a delimiter are no part of the field.
-        escape: a backslash stands before quotes, delimiters and backslashes that are text.
+        quote: encloses fields; a doubled quote within a field stands for one.
+        skip_space: whether to ignore spaces after a delimiter.
+        escape: whether a backslash escapes quotes, delimiters and backslashes.
     """
 
     delimiter: str
@@ -39,13 +40,14 @@ class Dialect:
     escape: bool = False
 
     def parse(self, lines: Iterable[str]) -> Iterator[list[str]]:
-        """Parse lines strictly: raises csv.Error where quotes do not match."""
+        """Parse lines strictly; raise csv.Error for unbalanced quotes."""
         return self._reader(lines, strict=True)
 
     def parse_loosely(self, line: str, width: int) -> list[str] | None:
-        """Parse one line whose quotes are not balanced, if it comes to `width` fields.
+        """Parse a line with unbalanced quotes; return None unless it has `width` fields.
 
-        Quotes in a TSV often are part of the text; elsewhere a stray one is left in its field.
+        Quotes in TSV are often part of the text; in other formats, a stray quote stays in its
+        field.
         """
         if self.delimiter == "\t":
             fields = line.rstrip("\r\n").split("\t")
@@ -59,9 +61,9 @@ class Dialect:
         return fields if len(fields) == width else None
 
     def _reader(self, lines: Iterable[str], strict: bool) -> Iterator[list[str]]:
-        csv.field_size_limit(MAX_FIELD)
+        csv.field_size_limit(MAX_FIELD_CHARS)
         return csv.reader(
-            map(self._guarded, lines) if self.escape else lines,
+            map(self._escape_backslashes, lines) if self.escape else lines,
             delimiter=self.delimiter,
             quotechar=self.quote,
             skipinitialspace=self.skip_space,
@@ -69,25 +71,24 @@ class Dialect:
             strict=strict,
         )
 
-    def _guarded(self, line: str) -> str:
-        r"""Double the backslashes that escape no mark: csv would drop that of `C:\new`."""
+    def _escape_backslashes(self, line: str) -> str:
+        r"""Double backslashes that escape nothing, which csv would drop, as in `C:\new`."""
         if "\\" not in line:
             return line
-        marks = (self.delimiter, self.quote, "\\", "\n", "\r")
+        escaped = (self.delimiter, self.quote, "\\", "\n", "\r")
         return re.sub(
             r"\\(.)",
-            lambda pair: pair[0] if pair[1] in marks else "\\" + pair[0],
+            lambda pair: pair[0] if pair[1] in escaped else "\\" + pair[0],
             line,
             flags=re.DOTALL,
         )
 
 
 def text_of(file: BinaryIO, encoding: str) -> io.TextIOWrapper:
-    """Return a file's text from its start, with its line ends as they are.
+    """Return a file's text from its start, with its line ends unchanged.
 
-    Bytes that are wrong in the encoding become lone surrogates, so that they spoil their row and
-    nothing else; in UTF-16, UTF-32 and ISO 2022 they become U+FFFD, as surrogates cannot stand
-    for what their decoders refuse.
+    Invalid bytes become lone surrogates, so that they reject only their own row. In UTF-16,
+    UTF-32 and ISO 2022 they become U+FFFD, because these decoders do not support surrogates.
     """
     file.seek(0)
     codec = codecs.lookup(encoding).name
@@ -96,28 +97,30 @@ def text_of(file: BinaryIO, encoding: str) -> io.TextIOWrapper:
 
 
 class Lines:
-    """The lines of a text for csv.reader; those of the row at hand can be given back.
+    """Line iterator for csv.reader that keeps the lines of the current row and can rewind it.
 
     Attributes:
         first: the 1-based number of the row's first line.
-        row: the row's lines so far.
+        row: the lines of the row so far.
     """
 
     def __init__(self, readline: Callable[[int], str]) -> None:
-        self._lines = bounded_lines(readline, ("\n", "\r"), MAX_LINE)
+        self._lines = bounded_lines(readline, ("\n", "\r"), MAX_LINE_CHARS)
         self.first = 1
         self.row: list[str] = []
         first = self._next()
-        self._back = deque([first if _is_cut(first) else first.removeprefix(_MARK)])
+        self._pending = deque(
+            [first if _is_truncated(first) else first.removeprefix(_BYTE_ORDER_MARK)]
+        )
 
     def __iter__(self) -> Iterator[str]:
-        row, back = self.row, self._back
-        while line := back.popleft() if back else self._next():
+        row, pending = self.row, self._pending
+        while line := pending.popleft() if pending else self._next():
             row.append(line)
-            if _is_cut(line):
-                raise csv.Error(_TOO_LONG)
-            if len(row) > MAX_LINES:
-                raise csv.Error(f"{_OVER} {MAX_LINES:,} lines")
+            if _is_truncated(line):
+                raise csv.Error(_LINE_TOO_LONG)
+            if len(row) > MAX_ROW_LINES:
+                raise csv.Error(f"{_FIELD_TOO_LONG} {MAX_ROW_LINES:,} lines")
             yield line
 
     def _next(self) -> str:
@@ -130,59 +133,63 @@ class Lines:
 
     @property
     def raw(self) -> str:
-        """The start of the row's text."""
+        """The start of the row's text, for a reject."""
         start = "".join(line[:EXCERPT_CHARS] for line in self.row[:EXCERPT_CHARS])[:EXCERPT_CHARS]
         return without_surrogates(start)
 
     @property
-    def is_cut(self) -> bool:
-        """Whether the row is a line that was too long to be kept."""
-        return bool(self.row) and _is_cut(self.row[0])
+    def is_truncated(self) -> bool:
+        """Whether the row is a line over MAX_LINE_CHARS."""
+        return bool(self.row) and _is_truncated(self.row[0])
 
     def begin_row(self) -> None:
-        """Go on to the next row."""
+        """Start the next row."""
         self.first += len(self.row)
         self.row.clear()
 
-    def give_back(self) -> None:
-        """Put all lines of this row but the first back to be read again."""
-        self._back.extendleft(reversed(self.row[1:]))
+    def unread_rest(self) -> None:
+        """Return all lines of the row but the first to the iterator."""
+        self._pending.extendleft(reversed(self.row[1:]))
         del self.row[1:]
 
 
-def _is_cut(line: str) -> bool:
-    return len(line) > MAX_LINE
+def _is_truncated(line: str) -> bool:
+    return len(line) > MAX_LINE_CHARS
 
 
 class RowReader:
-    """Reads rows one by one.
+    """Parser of one file's rows, which recovers after each broken row.
 
-    `names` are the columns' names, `encoding` what to call the file's in a reject, `others` what
-    sets the number of fields: ``the header has``.
+    Args:
+        lines: the lines, from the first row on.
+        dialect: how to parse them.
+        names: the names of the columns.
+        encoding: the file's encoding, for reject reasons.
+        expected: what sets the number of fields, for reject reasons: ``the header has``.
     """
 
     def __init__(
-        self, lines: Lines, dialect: Dialect, names: list[str], encoding: str, others: str
+        self, lines: Lines, dialect: Dialect, names: list[str], encoding: str, expected: str
     ) -> None:
         self.lines = lines
         self._dialect = dialect
         self._names = names
         self._encoding = encoding.upper().removesuffix("-SIG")
-        self._others = others
+        self._expected = expected
         self._reader = dialect.parse(lines)
 
     def rows(self) -> Iterator[Row | Reject]:
         """Yield all rows that are not blank."""
         lines, width = self.lines, len(self._names)
-        broken: _Broken | None = None
+        broken: _BrokenRow | None = None
         for fields in self.parsed():
-            if isinstance(fields, csv.Error) and not lines.is_cut:
-                if broken and self._begins_anew():
+            if isinstance(fields, csv.Error) and not lines.is_truncated:
+                if broken and self._starts_row():
                     yield broken.reject()
                     broken = None
-                broken = broken or _Broken(lines, fields)
+                broken = broken or _BrokenRow(lines, fields)
                 broken.add(lines)
-            elif broken and broken.goes_on(fields, lines, width):
+            elif broken and broken.includes(fields, lines, width):
                 broken.add(lines)
             elif fields:
                 if broken:
@@ -193,7 +200,7 @@ class RowReader:
             yield broken.reject()
 
     def parsed(self) -> Iterator[list[str] | csv.Error]:
-        """Yield the fields of each row (none of a blank line), or what is wrong with its quotes."""
+        """Yield the fields of each row (none for a blank line), or the error of a broken row."""
         while True:
             self.lines.begin_row()
             fields = self._next()
@@ -202,7 +209,6 @@ class RowReader:
             yield fields
 
     def _next(self) -> list[str] | csv.Error | None:
-        """The fields of the next row (none of a blank line), or what is wrong; None at the end."""
         try:
             fields = next(self._reader)
         except StopIteration:
@@ -211,33 +217,32 @@ class RowReader:
             return self._recover(error)
         width = len(self._names)
         if len(fields) > width and not any(fields[width:]):
-            # Delimiters at the end of each line are a habit of spreadsheets.
+            # Spreadsheets often end each line with empty fields.
             return fields[:width]
         return fields
 
     def _recover(self, error: csv.Error) -> list[str] | csv.Error:
-        """Go on from the second line of a row with broken quotes, which may hold good rows."""
+        """Resume at the second line of a row with broken quotes, which may contain good rows."""
         loose, lines = None, self.lines
-        if not lines.is_cut and (len(lines.row) == 1 or self._dialect.delimiter == "\t"):
+        if not lines.is_truncated and (len(lines.row) == 1 or self._dialect.delimiter == "\t"):
             loose = self._dialect.parse_loosely(lines.row[0], len(self._names))
-        lines.give_back()
+        lines.unread_rest()
         self._reader = self._dialect.parse(lines)
         return error if loose is None else loose
 
-    def _begins_anew(self) -> bool:
-        """Tell whether a line with broken quotes is a row of its own: it has as many fields."""
+    def _starts_row(self) -> bool:
+        """Return whether a line with broken quotes has the fields of a complete row."""
         line, quote = self.lines.row[0].rstrip("\r\n"), self._dialect.quote
         line += quote * (line.count(quote) % 2)
         return self._dialect.parse_loosely(line, len(self._names)) is not None
 
     def _row(self, fields: list[str] | csv.Error) -> Row | Reject:
-        """Make a record of a row's fields, unless they are too many, too few, or not text."""
         number = self.lines.first
         if isinstance(fields, csv.Error):
             return Reject(number, str(fields), self.lines.raw)
         if len(fields) != len(self._names):
             count = f"{len(fields)} field{'' if len(fields) == 1 else 's'}"
-            reason = f"{count} where {self._others} {len(self._names)}"
+            reason = f"{count} where {self._expected} {len(self._names)}"
             return Reject(number, reason, self.lines.raw)
         joined = "".join(fields)
         if not joined.isascii():
@@ -248,30 +253,30 @@ class RowReader:
         return Row(number, dict(zip(self._names, fields, strict=True)), len(joined))
 
 
-class _Broken:
-    """A row whose quotes do not match, and the lines after it that make no row of their own."""
+class _BrokenRow:
+    """A row with unbalanced quotes, including the following lines that are not rows themselves."""
 
     def __init__(self, lines: Lines, error: csv.Error) -> None:
         self._first = self._last = lines.first
-        self._over = str(error).startswith(_OVER)
-        if self._over:
-            # Either it is one huge field, or the quote at its start is never closed.
-            self._why = f"a quoted field is longer than {MAX_FIELD >> 20} Mi characters"
+        self._too_long = str(error).startswith(_FIELD_TOO_LONG)
+        if self._too_long:
+            # Either the field is huge, or its opening quote is never closed.
+            self._reason = f"a quoted field is longer than {MAX_FIELD_CHARS >> 20} Mi characters"
             if "lines" in str(error):
-                self._why = f"a quoted field is longer than {MAX_LINES:,} lines"
+                self._reason = f"a quoted field is longer than {MAX_ROW_LINES:,} lines"
         elif "unexpected end" in str(error):
-            self._why = "a quote is not closed"
+            self._reason = "a quote is not closed"
         else:
-            self._why = str(error)
+            self._reason = str(error)
         self._raw = ""
 
-    def goes_on(self, fields: list[str] | csv.Error, lines: Lines, width: int) -> bool:
-        """Tell whether a row, which can be parsed by itself, is but a rest of the broken one."""
+    def includes(self, fields: list[str] | csv.Error, lines: Lines, width: int) -> bool:
+        """Return whether the following row, although it can be parsed, is part of this one."""
         if isinstance(fields, csv.Error) or len(fields) != width:
             return True
-        # The line that ends a huge field may have as many fields as a row: `the end",a,b`.
+        # The last line of a huge field may have the fields of a row: `the end",a,b`.
         return (
-            self._over
+            self._too_long
             and any(field.endswith('"') and field.count('"') % 2 for field in fields)
             and sum(line.count('"') for line in lines.row) % 2 == 1
         )
@@ -283,4 +288,4 @@ class _Broken:
 
     def reject(self) -> Reject:
         where = f" (lines {self._first} to {self._last})" if self._last > self._first else ""
-        return Reject(self._first, f"broken quotes{where}: {self._why}", self._raw)
+        return Reject(self._first, f"broken quotes{where}: {self._reason}", self._raw)

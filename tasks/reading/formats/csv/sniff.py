@@ -1,4 +1,4 @@
-"""What the first rows of a CSV file tell of it: its dialect, and what stands above the rows."""
+"""Infers the dialect and the header of a CSV file from its first rows."""
 
 import csv
 import re
@@ -10,52 +10,49 @@ from statistics import median
 from article_flows.tasks.reading.base.rows import unique_names
 from article_flows.tasks.reading.formats.csv.rows import Dialect, Lines, RowReader
 
-SAMPLE = 256 << 10
-"""Characters at the start of a file that are looked at, at most."""
-ROWS = 50
-"""Rows that are looked at, at most."""
+SAMPLE_CHARS = 256 << 10
+SAMPLE_ROWS = 50
+MAX_NAME_CHARS = 100
+"""A longer cell is an article, not a column name."""
+_MIN_TEXT_CHARS = 40
+"""A column whose shortest cell has this length is text."""
+_MIN_ROWS_BELOW = 2
+"""Rows below the first that are needed to compare it with."""
 
-LONGEST_NAME = 100
-"""A longer "column name" is an article: the file has no header line."""
-_LONG = 40
-"""Characters (the least of a column) from which a column is taken for text."""
-_ENOUGH = 2
-"""Rows below the first one that a guess needs."""
-
-# One whole cell of these is a header, whatever else is in the file.
-_NAMES = frozenset(
+# A cell with one of these names makes the first row a header.
+_KNOWN_NAMES = frozenset(
     "id url link title headline body text content article abstract summary author authors byline "
     "date published publishdate publishedat pubdate timestamp category section topic label tags "
     "language lang source name description keywords doi uuid guid index key value "
     "标题 正文 内容 摘要 作者 日期 时间 类别 分类 链接 来源 编号 "
     "titel titre titulo texte texto datum fecha autor auteur".split()
 )
-_KINDS = (
+_CELL_PATTERNS = (
     re.compile(r"[-+]?[\d.,]*\d%?"),
     re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([T ].*)?"),
     re.compile(r"(https?://|www\.)\S+"),
     re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}|[0-9a-f]{32,64}"),
 )
 
-_USUAL = "\t;|,"
-_RARE = "^~¦\x1f\x1e\x14\x01\x02\x03\x04\x05\x06\x07\x08"
-# These are in names and text: only a table without any exception is taken for one.
-_RISKY = ": "
-_RISKY_ROWS = 4
+_COMMON_DELIMITERS = "\t;|,"
+_RARE_DELIMITERS = "^~¦\x1f\x1e\x14\x01\x02\x03\x04\x05\x06\x07\x08"
+# Common in names and prose, so accepted only if all rows agree.
+_AMBIGUOUS_DELIMITERS = ": "
+_MIN_AMBIGUOUS_ROWS = 5
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
 _SEP_LINE = re.compile(r"sep=(.)\s*", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class CsvLayout:
-    """How a file is to be read.
+    """How to read a CSV file.
 
     Attributes:
-        dialect: of its rows.
-        names: of its columns, unique; ``column_1`` and so on if it has no header, none at all
-            if the first row cannot be parsed.
-        header: the first row has the names; else it is a row like the others.
-        skip: lines above the header, or above the first row.
+        dialect: the dialect of its rows.
+        names: unique column names; ``column_1`` and so on without a header; empty if the first
+            row cannot be parsed.
+        header: whether the first row contains the names.
+        skip: the number of lines above the header or the first row.
     """
 
     dialect: Dialect
@@ -65,31 +62,42 @@ class CsvLayout:
 
 
 def delimiter_of(line: str) -> str:
-    """Return a header line's delimiter: a tab if there is one, else what it has most of."""
+    """Return the delimiter of a header line: a tab if it has one, or else the most frequent.
+
+    Example:
+        >>> delimiter_of('id;title;"a, b, c, d"')
+        ';'
+    """
     bare = _QUOTED.sub("", line)
-    # Commas and semicolons are in text too; a tab hardly ever is.
+    # Text contains commas and semicolons, but hardly ever a tab.
     return "\t" if "\t" in bare else max(",;|", key=bare.count)
 
 
 def layout_of(sample: str, whole: bool, more: bool = False) -> CsvLayout | None:
-    """Tell how a file is written by its start; None if there is nothing in it.
+    """Infer the layout of a CSV file from its start.
 
-    `whole`: the sample is all of the file; else its last row may be cut. `more`: a larger sample
-    can be had, and is asked for by `names` being empty where this one has no complete row.
+    Args:
+        sample: the start of the file's text.
+        whole: whether the sample is the whole file; otherwise its last row may be incomplete.
+        more: whether a larger sample is available; if this one has no complete row, the layout
+            has no names.
+
+    Returns:
+        The layout, or None if the sample is blank.
     """
     lines = re.findall(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+", sample)
-    skip = next((place for place, line in enumerate(lines) if line.strip("\r\n\ufeff ")), None)
+    skip = next((index for index, line in enumerate(lines) if line.strip("\r\n\ufeff ")), None)
     if skip is None:
         return None
-    said = _SEP_LINE.fullmatch(lines[skip])
-    skip += said is not None
-    if not said:
-        skip += _comments(lines[skip:], whole)
+    declared = _SEP_LINE.fullmatch(lines[skip])
+    skip += declared is not None
+    if not declared:
+        skip += _comment_lines(lines[skip:], whole)
     lines = lines[skip:]
     if more and lines and not _Sample(lines, Dialect(delimiter_of(lines[0])), whole).rows:
         return CsvLayout(Dialect(","), [], header=True, skip=skip)
-    dialect = Dialect(said[1]) if said else _delimited(lines, whole)
-    dialect = _refined(dialect, lines, whole)
+    dialect = Dialect(declared[1]) if declared else _infer_delimiter(lines, whole)
+    dialect = _infer_quoting(dialect, lines, whole)
     rows = _Sample(lines, dialect, whole).rows
     if not rows:
         return CsvLayout(dialect, [], header=True, skip=skip)
@@ -101,13 +109,12 @@ def layout_of(sample: str, whole: bool, more: bool = False) -> CsvLayout | None:
 
 
 class _Sample:
-    """The first rows as a dialect parses them.
+    """The first rows of a file, parsed in a dialect.
 
     Attributes:
-        rows: the fields of those that could be parsed; the first one is the first of the file,
-            and not there if it could not be parsed.
-        fit: which part of all rows but the first has as many fields as the first, from 0 to 1.
-        errors: rows that could not be parsed.
+        rows: the fields of the parsed rows; empty if the first row could not be parsed.
+        fit: the share of the other rows that have as many fields as the first, from 0 to 1.
+        errors: the number of rows that could not be parsed.
     """
 
     def __init__(self, lines: list[str], dialect: Dialect, whole: bool) -> None:
@@ -118,14 +125,14 @@ class _Sample:
         self.fit = self._fitting / others if others > 0 else 0.0
 
     def _read(self, lines: list[str], dialect: Dialect, whole: bool) -> None:
-        given = iter(lines)
-        source = Lines(lambda _: next(given, ""))
+        remaining = iter(lines)
+        source = Lines(lambda _: next(remaining, ""))
         try:
             first = next((row for row in dialect.parse(source) if row), None)
         except csv.Error:
             return
         if first is None or (not whole and len(source.row) >= len(lines)):
-            # A first row that goes to the end of the sample may be cut there.
+            # A first row that reaches the end of the sample may be incomplete.
             return
         self.rows.append(first)
         for fields in RowReader(source, dialect, first, "", "").parsed():
@@ -138,7 +145,7 @@ class _Sample:
             elif fields:
                 self.rows.append(fields)
                 self._fitting += len(fields) == len(first)
-            if len(self.rows) + self.errors > ROWS:
+            if len(self.rows) + self.errors > SAMPLE_ROWS:
                 return
 
     @property
@@ -146,41 +153,43 @@ class _Sample:
         return len(self.rows[0]) if self.rows else 0
 
 
-def _delimited(lines: list[str], whole: bool) -> Dialect:
-    """Choose the delimiter with which most rows have as many fields as the first one."""
-    text = "".join(lines[:ROWS])
+def _infer_delimiter(lines: list[str], whole: bool) -> Dialect:
+    """Return the dialect in which most rows have as many fields as the first."""
+    text = "".join(lines[:SAMPLE_ROWS])
     by_header = delimiter_of(lines[0]) if lines else ","
     best, best_fit = None, -1.0
-    for mark in dict.fromkeys([by_header, *_USUAL, *_RARE, *_RISKY]):
-        if mark not in text:
+    candidates = [by_header, *_COMMON_DELIMITERS, *_RARE_DELIMITERS, *_AMBIGUOUS_DELIMITERS]
+    for delimiter in dict.fromkeys(candidates):
+        if delimiter not in text:
             continue
-        sample = _Sample(lines, Dialect(mark), whole)
-        if mark in _RISKY and (sample.fit < 1 or len(sample.rows) <= _RISKY_ROWS):
+        sample = _Sample(lines, Dialect(delimiter), whole)
+        is_ambiguous = delimiter in _AMBIGUOUS_DELIMITERS
+        if is_ambiguous and (sample.fit < 1 or len(sample.rows) < _MIN_AMBIGUOUS_ROWS):
             continue
-        # Rounded, as a broken row or two shall not speak against what the header has most of.
+        # Rounded, so that a few broken rows do not outweigh the delimiter of the header.
         if sample.width > 1 and (fit := round(sample.fit, 1)) > best_fit:
-            best, best_fit = Dialect(mark), fit
+            best, best_fit = Dialect(delimiter), fit
     return best or _single_column(lines, whole, Dialect(by_header))
 
 
-def _single_column(lines: list[str], whole: bool, usual: Dialect) -> Dialect:
-    """A file of one column: of the marks in its text, take one that cuts no row."""
-    candidates = [usual, *map(Dialect, _USUAL + _RARE)]
+def _single_column(lines: list[str], whole: bool, default: Dialect) -> Dialect:
+    """Return a dialect that leaves the rows of a file of one column in one piece."""
+    candidates = [default, *map(Dialect, _COMMON_DELIMITERS + _RARE_DELIMITERS)]
     return max(candidates, key=lambda each: _Sample(lines, each, whole).fit)
 
 
-def _refined(dialect: Dialect, lines: list[str], whole: bool) -> Dialect:
-    """Find spaces after delimiters, single quotes and escapes, where they make more sense."""
-    mark = dialect.delimiter
-    text = "".join(lines[:ROWS])
-    if lines and f'{mark} "' in lines[0]:
+def _infer_quoting(dialect: Dialect, lines: list[str], whole: bool) -> Dialect:
+    """Add spaces after delimiters, single quotes and escapes if the rows fit better with them."""
+    delimiter = dialect.delimiter
+    text = "".join(lines[:SAMPLE_ROWS])
+    if lines and f'{delimiter} "' in lines[0]:
         dialect = replace(dialect, skip_space=True)
-    if _has_single_quotes(text, mark):
+    if _has_single_quotes(text, delimiter):
         single = replace(dialect, quote="'")
-        tried = _Sample(lines, single, whole)
-        if not tried.errors and tried.fit >= _Sample(lines, dialect, whole).fit:
+        sample = _Sample(lines, single, whole)
+        if not sample.errors and sample.fit >= _Sample(lines, dialect, whole).fit:
             dialect = single
-    if re.search(rf"\\[{re.escape(dialect.quote + mark)}]", text):
+    if re.search(rf"\\[{re.escape(dialect.quote + delimiter)}]", text):
         escaped = replace(dialect, escape=True)
         before, after = (_Sample(lines, each, whole) for each in (dialect, escaped))
         if (after.fit, -after.errors) > (before.fit, -before.errors):
@@ -188,9 +197,9 @@ def _refined(dialect: Dialect, lines: list[str], whole: bool) -> Dialect:
     return dialect
 
 
-def _has_single_quotes(text: str, mark: str) -> bool:
-    """Tell whether fields are in single quotes, as an apostrophe hardly ever stands."""
-    edge = f"[{re.escape(mark)}\r\n]"
+def _has_single_quotes(text: str, delimiter: str) -> bool:
+    """Return whether fields are in single quotes: next to delimiters, and as many open as close."""
+    edge = f"[{re.escape(delimiter)}\r\n]"
     if re.search(rf'(?:^|{edge})"|"(?:{edge}|$)', text):
         return False
     opening = len(re.findall(rf"(?:^|(?<={edge}))'", text))
@@ -198,13 +207,13 @@ def _has_single_quotes(text: str, mark: str) -> bool:
     return opening >= 2 and opening == closing
 
 
-def _comments(lines: list[str], whole: bool) -> int:
-    """Count the lines above the table that start with ``#`` and are no row of it."""
+def _comment_lines(lines: list[str], whole: bool) -> int:
+    """Count the lines above the table that start with ``#`` and are not rows of it."""
     count = _leading_comments(lines)
     if not count or count == len(lines):
         return 0
     below = lines[count:]
-    dialect = _delimited(below, whole)
+    dialect = _infer_delimiter(below, whole)
     width = _Sample(below, dialect, whole).width
     last = next(iter(_Sample([lines[count - 1]], dialect, whole=True).rows), [])
     # `#id,title` is a header; in a file of one column, `#` may be text.
@@ -214,55 +223,60 @@ def _comments(lines: list[str], whole: bool) -> int:
 
 
 def _leading_comments(lines: list[str]) -> int:
-    marked: Iterator[int] = (
-        place for place, line in enumerate(lines) if line.strip() and not line.startswith("#")
+    others: Iterator[int] = (
+        index for index, line in enumerate(lines) if line.strip() and not line.startswith("#")
     )
-    return next(marked, len(lines))
+    return next(others, len(lines))
 
 
 def has_header(rows: list[list[str]]) -> bool:
-    """Tell whether the first of some rows names the columns.
+    """Return whether the first row names the columns.
 
-    It does unless it looks like the rows below it: a cell that all of them have too, a number, a
-    date or an address where they have one, a text as long as theirs.
+    It does unless it looks like the rows below: a cell with the constant value of its column, a
+    number, date or URL like those below it, or a text as long as those below it.
+
+    Example:
+        >>> has_header([["no", "when"], ["1", "2024-05-01"], ["2", "2024-05-02"]])
+        True
+        >>> has_header([["0", "2024-04-30"], ["1", "2024-05-01"], ["2", "2024-05-02"]])
+        False
     """
     first = [cell.strip() for cell in rows[0]]
-    if any(len(cell) > LONGEST_NAME for cell in first):
+    if any(len(cell) > MAX_NAME_CHARS for cell in first):
         return False
-    named = sum(_plain(cell) in _NAMES for cell in first)
+    known = sum(_normalized(cell) in _KNOWN_NAMES for cell in first)
     below = [row for row in rows[1:] if len(row) == len(first)]
-    if named > 1 or len(below) < _ENOUGH:
-        return named > 0 or not any(_kind(cell) in _KINDS[1:] for cell in first)
-    columns = [[row[place].strip() for row in below] for place in range(len(first))]
-    if any(_is_repeated(cell, cells) for cell, cells in zip(first, columns, strict=True)):
+    if known > 1 or len(below) < _MIN_ROWS_BELOW:
+        return known > 0 or not any(_pattern_of(cell) in _CELL_PATTERNS[1:] for cell in first)
+    columns = [[row[index].strip() for row in below] for index in range(len(first))]
+    if any(_is_constant(cell, cells) for cell, cells in zip(first, columns, strict=True)):
         return False
-    if named:
+    if known:
         return True
     votes = [_vote(cell, cells) for cell, cells in zip(first, columns, strict=True)]
     return max(votes) > 0 or min(votes) == 0
 
 
-def _plain(cell: str) -> str:
+def _normalized(cell: str) -> str:
     return re.sub(r"[\W_]+", "", cell.casefold())
 
 
-def _is_repeated(cell: str, cells: list[str]) -> bool:
-    """Tell a constant column, which a header would not name by its value."""
-    return cell != "" and len(cells) > _ENOUGH and set(cells) == {cell}
+def _is_constant(cell: str, cells: list[str]) -> bool:
+    return cell != "" and len(cells) > _MIN_ROWS_BELOW and set(cells) == {cell}
 
 
 def _vote(cell: str, cells: list[str]) -> int:
-    """1 if a first cell differs from its column as a name does, -1 if it is alike, else 0."""
+    """Return 1 if a first cell differs from its column as a name does, -1 if it is alike, or 0."""
     filled = [each for each in cells if each]
-    if not cell or len(filled) < _ENOUGH:
+    if not cell or len(filled) < _MIN_ROWS_BELOW:
         return 0
-    kinds = {_kind(each) for each in filled}
-    if len(kinds) == 1 and (kind := kinds.pop()) is not None:
-        return -1 if _kind(cell) is kind else 1
-    if min(map(len, filled)) >= _LONG:
+    patterns = {_pattern_of(each) for each in filled}
+    if len(patterns) == 1 and (pattern := patterns.pop()) is not None:
+        return -1 if _pattern_of(cell) is pattern else 1
+    if min(map(len, filled)) >= _MIN_TEXT_CHARS:
         return -1 if len(cell) * 3 > median(map(len, filled)) else 1
     return 0
 
 
-def _kind(cell: str) -> re.Pattern[str] | None:
-    return next((kind for kind in _KINDS if kind.fullmatch(cell)), None)
+def _pattern_of(cell: str) -> re.Pattern[str] | None:
+    return next((pattern for pattern in _CELL_PATTERNS if pattern.fullmatch(cell)), None)

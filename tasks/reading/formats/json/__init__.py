@@ -1,1 +1,1 @@
-"""JSON and JSON Lines."""
+"""JSON documents of any layout, and JSON Lines."""

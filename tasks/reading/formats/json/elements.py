@@ -1,4 +1,4 @@
-"""The elements of a JSON list one by one, from a stream: broken ones alone are rejected."""
+"""Streams the elements of a JSON list and recovers after each broken one; used by the reader."""
 
 from __future__ import annotations
 
@@ -31,29 +31,33 @@ from article_flows.tasks.reading.formats.json.values import (
     without_cut_character,
 )
 
-_FIRST_CHECK = 16 << 10
-"""Bytes after which an element that has not ended is looked at: can it be JSON at all?"""
-_MORE = 2 << 20
-_EXCERPT = 8_000
-_OVERLAP = 2_000
-_REACH = 400
+_FIRST_CHECK_BYTES = 16 << 10
+"""After this many bytes without an end, an element is checked for being JSON so far."""
+_LOOKAHEAD_BYTES = 2 << 20
+_EXCERPT_BYTES = 8_000
+_SEPARATOR_OVERLAP = 2_000
+_SEPARATOR_REACH = 400
 ENDS_WITHIN = "the file ends within this element"
-"""What is added to the reason of a reject that is cut."""
+"""Added to the reason of a reject at the end of a truncated file."""
 
 
 def too_large() -> str:
-    """Why an element over MAX_ELEMENT is rejected."""
+    """Return the reason for rejecting an element over MAX_ELEMENT."""
     return f"the element is larger than {MAX_ELEMENT >> 20} MiB"
 
 
 class Elements(Cursor):
-    """Reads elements from a window that begins before the first one.
+    """Reader of the elements of a list, from a window that begins before the first one.
 
-    `count` elements were before them.
+    Args:
+        window: the stream.
+        name: the file's name, for messages.
+        syntax: what surrounds the elements.
+        count: the number of elements before them.
 
     Attributes:
-        count: how many elements there were, good or not.
-        passed_over: whether there were members after the list.
+        count: the number of elements so far, valid or not.
+        skipped_members: whether the file has members after the list.
     """
 
     def __init__(self, window: Window, name: str, syntax: Syntax, count: int = 0) -> None:
@@ -63,10 +67,10 @@ class Elements(Cursor):
         self._first_name = b""
         self.count = count
         self._ended = False
-        self.passed_over = False
+        self.skipped_members = False
 
     def rows(self) -> Iterator[Row | Reject]:
-        """Yield each element as a row, numbered from 1; raise UserError if the list has no end."""
+        """Yield each element as a row, numbered from 1; raise UserError for a truncated list."""
         while (byte := self._next_byte()) is not None:
             if byte == self._syntax.closer:
                 self._at += 1
@@ -79,31 +83,32 @@ class Elements(Cursor):
             yield self._element(byte)
         self._forget()
         if self._syntax.closer and not self._ended:
-            place = f"at byte {self._window.base:,}, after element {self.count:,}"
+            position = f"at byte {self._window.base:,}, after element {self.count:,}"
             raise UserError(
-                f"{self._name} is cut: it ends within its list {place} (those before are kept); "
-                "fetch it again"
+                f"{self._name} is truncated: it ends within its list {position} (the elements "
+                "before are kept); download it again"
             )
 
     def rest(self, depth: int) -> Iterator[Reject]:
-        """Read on to the end of the file; `depth` objects around the list are open.
+        """Read to the end of the file, and reject any text after the end of the document.
 
-        Yields a `Reject` for what comes after the document's end.
+        Args:
+            depth: the number of objects around the list.
         """
         window = self._window
         scan = BracketScan(window, 0, depth)
         while depth:
             end = scan.end()
             part = window.data if end is None else window.data[:end]
-            self.passed_over |= bool(part.strip(b" \t\r\n}"))
-            window.drop(scan.place - window.base)
+            self.skipped_members |= bool(part.strip(b" \t\r\n}"))
+            window.drop(scan.position - window.base)
             if end is not None:
                 break
             if not window.more():
                 window.drop(len(window.data))
                 break
         if self._next_byte() is not None:
-            window.grow(_EXCERPT)
+            window.grow(_EXCERPT_BYTES)
             text = window.data[self._at :]
             self.count += 1
             yield reject(self.count, "not JSON: more text after the end of the document", text)
@@ -120,7 +125,7 @@ class Elements(Cursor):
         end = self._end()
         if end is None or end - self._at > MAX_ELEMENT:
             return self._unended()
-        if not self._is_followed(end):
+        if not self._is_separated(end):
             reason = "not JSON: text after the element, before the next one"
             return self._rejected(reason, self._garbage_end(end))
         text = self._window.data[self._at : end]
@@ -138,15 +143,17 @@ class Elements(Cursor):
         return Row(self.count, {"key": parse_json(key)} | record if key else record, len(text))
 
     def _end(self) -> int | None:
-        """The index after this element; None if it has none or is broken or too large."""
-        window, check = self._window, _FIRST_CHECK
+        """Return the index after this element; None if it is truncated, broken or too large."""
+        window, check = self._window, _FIRST_CHECK_BYTES
         scan = BracketScan(window, self._at)
         while True:
             end = scan.end(self._at + check)
             if end is not None:
                 return end
             if len(window.data) - self._at >= check:
-                if check > MAX_ELEMENT or not _may_go_on(window.data[self._at : self._at + check]):
+                if check > MAX_ELEMENT or not _may_be_json_start(
+                    window.data[self._at : self._at + check]
+                ):
                     return None
                 check = min(4 * check, MAX_ELEMENT + 1)
             else:
@@ -154,26 +161,26 @@ class Elements(Cursor):
                 if not window.more():
                     return None
 
-    def _is_followed(self, end: int) -> bool:
-        """Tell whether what comes after an element is what may come there."""
+    def _is_separated(self, end: int) -> bool:
+        """Return whether a separator, another element or the end of the list follows."""
         end = self._matched(SPACE, end)
         follower = self._window.data[end : end + 1]
         return follower in (b"", b",", b'"' if self._syntax.keyed else b"{", self._syntax.closer)
 
     def _garbage_end(self, end: int) -> int:
-        """Where what follows an element, and should not, ends: before the next separator."""
+        """Return the end of the invalid text after an element: before the next separator."""
         return self._matched(GARBAGE if self._syntax.closer else GARBAGE_LINE, end)
 
     def _matched(self, pattern: re.Pattern[bytes], at: int) -> int:
-        """Where what matches at a place ends, looked for in some more of the stream if need be."""
-        found = pattern.match(self._window.data, at)
-        if found and found.end() == len(self._window.data):
-            self._window.grow(found.end() + _MORE)
-            found = pattern.match(self._window.data, at)
-        return found.end() if found else at
+        """Return the end of a match at an index, reading ahead if it reaches the window's end."""
+        match = pattern.match(self._window.data, at)
+        if match and match.end() == len(self._window.data):
+            self._window.grow(match.end() + _LOOKAHEAD_BYTES)
+            match = pattern.match(self._window.data, at)
+        return match.end() if match else at
 
     def _scalar(self) -> Reject:
-        """Reject what is no object, array or string, or what is no value at all."""
+        """Reject a number, a constant, or text that is not a value at all."""
         end = max(self._matched(SCALAR, self._at), self._at + 1)
         text = self._window.data[self._at : end].rstrip()
         try:
@@ -186,10 +193,10 @@ class Elements(Cursor):
         return self._rejected(reason, end)
 
     def _unended(self) -> Reject:
-        """Reject an element that is too large, or whose end is not found: broken, or cut."""
+        """Reject an element without an end: too large, broken or truncated."""
         data = self._window.data
-        # A mistake near the start is found without a look at all that is there.
-        for size in (min(_FIRST_CHECK, MAX_ELEMENT), MAX_ELEMENT + 1):
+        # Parsing a short prefix first finds an error near the start cheaply.
+        for size in (min(_FIRST_CHECK_BYTES, MAX_ELEMENT), MAX_ELEMENT + 1):
             text = without_cut_character(data[self._at : self._at + size])
             try:
                 parse_json(text)
@@ -203,54 +210,53 @@ class Elements(Cursor):
         return self._too_large(too_large())
 
     def _too_large(self, reason: str) -> Reject:
-        """Pass over an element without keeping more of it than an excerpt."""
-        row = reject(self.count, reason, self._window.data[self._at : self._at + _EXCERPT])
-        return row if self._pass_over() else replace(row, reason=f"{reason}; {ENDS_WITHIN}")
+        """Skip an element, keeping only an excerpt of it."""
+        row = reject(self.count, reason, self._window.data[self._at : self._at + _EXCERPT_BYTES])
+        return row if self._skip_value() else replace(row, reason=f"{reason}; {ENDS_WITHIN}")
 
     def _rejected(self, reason: str, end: int) -> Reject:
-        text = self._window.data[self._at : min(end, self._at + _EXCERPT)]
+        text = self._window.data[self._at : min(end, self._at + _EXCERPT_BYTES)]
         row = reject(self.count, reason, text)
         self._at = end
         return row
 
     def _resume(self, end: int | None, error: NotJsonError) -> int:
-        """Find where to go on after a broken element: its own end, unless that cannot be right.
+        """Return the index at which to resume after a broken element: its end, if plausible.
 
-        A quote or bracket that is missing makes elements after it look like part of the broken
-        one; there the next one that begins as the others do (by the same first name) is taken.
+        A missing quote or bracket makes the following elements look like part of the broken one.
+        Then reading resumes at the next element that begins with the same first name as others.
         """
         window, data = self._window, self._window.data
-        begins = _beginning(self._syntax, self._first_name, data, self._at)
+        begins = _start_pattern(self._syntax, self._first_name, data, self._at)
         stop = len(data) if end is None else end
-        # The position counts characters, of four bytes at most.
-        near = data[self._at : min(stop, self._at + 4 * error.position)]
-        place = len(near.decode(errors="replace")[: error.position].encode())
-        start = self._at + max(1, place - len(self._first_name) - 64)
+        # The error's position is in characters, which have up to four bytes.
+        before = data[self._at : min(stop, self._at + 4 * error.position)]
+        offset = len(before.decode(errors="replace")[: error.position].encode())
+        start = self._at + max(1, offset - len(self._first_name) - 64)
         if end is not None and data[end - 1] == data[self._at] + 2:
-            # A quote may be missing: then the next element begins in what seems to be a string.
+            # If a quote is missing, the next element begins in what looks like a string.
             for string in STRINGS.finditer(data, self._at, end):
-                place, string_end = max(start, string.start()), string.end()
-                found = begins.search(data, place, min(end, string_end + _REACH))
-                if found and found.start() < string_end:
-                    return found.end()
+                search_start, string_end = max(start, string.start()), string.end()
+                match = begins.search(data, search_start, min(end, string_end + _SEPARATOR_REACH))
+                if match and match.start() < string_end:
+                    return match.end()
             return end
-        while not (found_next := begins.search(data, start, stop)):
+        while not (next_element := begins.search(data, start, stop)):
             if end is not None:
                 return end
-            start = max(start, len(data) - _OVERLAP)
+            start = max(start, len(data) - _SEPARATOR_OVERLAP)
             if len(data) - self._at > MAX_ELEMENT:
-                # The excerpt is what must stay; what lies between it and here is passed over.
-                del data[self._at + _EXCERPT : start]
-                window.base += start - self._at - _EXCERPT
-                start = self._at + _EXCERPT
+                # Drop everything up to here except the excerpt.
+                del data[self._at + _EXCERPT_BYTES : start]
+                window.base += start - self._at - _EXCERPT_BYTES
+                start = self._at + _EXCERPT_BYTES
             if not window.more():
                 return len(data)
             stop = len(data)
-        return found_next.end()
+        return next_element.end()
 
 
-def _may_go_on(text: bytes | bytearray) -> bool:
-    """Tell whether text can be the start of a good element."""
+def _may_be_json_start(text: bytes | bytearray) -> bool:
     text = without_cut_character(text)
     try:
         parse_json(text)
@@ -259,10 +265,11 @@ def _may_go_on(text: bytes | bytearray) -> bool:
     return True
 
 
-def _beginning(syntax: Syntax, name: bytes, data: bytearray, at: int) -> re.Pattern[bytes]:
-    """A pattern of how an element begins, after what separates it from the one before.
+def _start_pattern(syntax: Syntax, name: bytes, data: bytearray, at: int) -> re.Pattern[bytes]:
+    """Return the pattern of a separator before the start of an element.
 
-    `name` is the first name of other elements; if none is known, that of the one at `at` is taken.
+    `name` is the first name in other elements; if it is unknown, that of the element at `at` is
+    used.
     """
     own = FIRST_NAME.match(data, at)
     name = name or (own[1] if own else b"")

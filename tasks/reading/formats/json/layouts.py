@@ -1,4 +1,4 @@
-"""Where in a JSON document its articles are: told from its head, so that the rest can stream."""
+"""Finds the articles in a JSON document from its first bytes, so that the rest can be streamed."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ Path = tuple[str, ...]
 _Container = tuple[Path, "Shape", list[Any]]
 
 _TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{},:]', re.DOTALL)
-_PLAIN = re.compile(rb"[-+.\w]+")
-_DEPTH = 3
-_ALIKE = 0.6
-"""The share of objects by key at least half of whose names are those that most of them have."""
+_SCALAR = re.compile(rb"[-+.\w]+")
+_MAX_DEPTH = 3
+_MIN_ALIKE_SHARE = 0.6
+"""Share of the objects by key that must get at least half of their names from the common ones."""
 _BODY_NAMES = frozenset(
     "body text content contenttext contenthtml articlebody article fulltext maintext story "
     "document abstract paragraphs sentences 正文 内容 文章".split()
@@ -34,7 +34,7 @@ _BODY_NAMES = frozenset(
 
 
 class Shape(StrEnum):
-    """How the articles lie in a document; the value is what a user is told."""
+    """How a document arranges its articles; the value is the description shown to users."""
 
     LIST = "a list of objects"
     MEMBERS = "objects by key (the key is in the column key)"
@@ -45,12 +45,12 @@ class Shape(StrEnum):
 
 @dataclass(frozen=True)
 class JsonLayout:
-    """Where the articles are.
+    """Where the articles are in a document.
 
     Attributes:
-        path: the names of the members that lead to them; empty for the document itself.
-        start: the byte at which the first element may begin, after the bracket that opens them.
-        ignored: other lists of objects in the head, which are not read.
+        path: the member names that lead to them; empty for the document itself.
+        start: the offset of the first element in bytes, just after the bracket of its container.
+        ignored: the paths of other lists of objects in the head, which are not read.
     """
 
     shape: Shape
@@ -64,13 +64,14 @@ class JsonLayout:
 
 @dataclass
 class _Outline:
-    """What can be read of a document's head.
+    """The structure of a document's head.
 
     Attributes:
-        text: its readable start, with all brackets closed.
-        starts: for each container that names alone lead to, the byte after its opening bracket.
+        text: its parsable start, with all brackets closed.
+        starts: the offset after the opening bracket of each container that only member names
+            lead to.
         open: the paths of containers that do not end in the head, outermost first.
-        end: the byte after the first value, if it ends in the head.
+        end: the offset after the first value, if it ends in the head.
     """
 
     text: bytes = b""
@@ -80,11 +81,18 @@ class _Outline:
 
 
 def layout_of(head: bytes, whole: bool) -> JsonLayout:
-    """Tell the layout of a document from its first bytes (UTF-8, `whole`: they are all of it).
+    """Infer the layout of a document from its first bytes.
 
-    Of several lists of objects, one level deep or more, the one that the head does not end wins,
-    or else the longest. Objects by key are taken only where they are alike, and hold no longer
-    lists that may be the articles.
+    Of several lists of objects, the one that continues beyond the head is chosen, or else the
+    longest. Objects by key are chosen only if they are alike and do not contain longer lists.
+
+    Args:
+        head: the start of the document in UTF-8.
+        whole: whether `head` is the whole document.
+
+    Example:
+        >>> str(layout_of(b'{"status": "ok", "articles": [{"body": "A text."}]}', whole=True))
+        'a list of objects in articles'
     """
     stripped = head.lstrip()
     if stripped.startswith(b"["):
@@ -98,28 +106,28 @@ def layout_of(head: bytes, whole: bool) -> JsonLayout:
         return JsonLayout(Shape.VALUES)
     if shape := _columns_shape(value):
         return JsonLayout(shape)
-    found = _best(value, outline, whole)
-    if found is None:
+    best = _best_container(value, outline, whole)
+    if best is None:
         return JsonLayout(Shape.VALUES)
-    path, shape = found
+    path, shape = best
     containers = _containers(value, (), frozenset(outline.open))
     others = tuple(".".join(other) for other, _, _ in containers if other != path)
     return JsonLayout(shape, path, outline.starts[path], others)
 
 
 def _readable(head: bytes) -> tuple[_Outline, Any]:
-    """Parse as much of the head as can be parsed: up to its end or to the first mistake."""
-    outline = _outlined(head)
+    """Parse the head up to its end or to the first error."""
+    outline = _outline_of(head)
     for _ in range(2):
         try:
             return outline, parse_json(outline.text)
         except NotJsonError as error:
-            good = outline.text.decode(errors="replace")[: error.position].encode()
-            outline = _outlined(good[: len(head)])
+            valid = outline.text.decode(errors="replace")[: error.position].encode()
+            outline = _outline_of(valid[: len(head)])
     return outline, None
 
 
-def _outlined(head: bytes) -> _Outline:
+def _outline_of(head: bytes) -> _Outline:
     closers = bytearray()
     names: list[str | None] = []
     outline, safe, last = _Outline(), 0, b""
@@ -133,7 +141,7 @@ def _outlined(head: bytes) -> _Outline:
         elif text == b",":
             safe = token.start()
         elif text in b"[{":
-            if (path := _path(names)) is not None and len(path) <= _DEPTH:
+            if (path := _path(names)) is not None and len(path) <= _MAX_DEPTH:
                 outline.starts.setdefault(path, token.end())
             closers += b"]" if text == b"[" else b"}"
             names.append(None)
@@ -162,26 +170,28 @@ def _path(names: list[str | None]) -> Path | None:
     return None if None in names else tuple(name for name in names if name is not None)
 
 
-def _best(value: dict[str, Any], outline: _Outline, whole: bool) -> tuple[Path, Shape] | None:
-    """Choose the container whose elements are the articles; None: the document is one itself."""
+def _best_container(
+    value: dict[str, Any], outline: _Outline, whole: bool
+) -> tuple[Path, Shape] | None:
+    """Return the container of the articles; None if the document is itself an article."""
     cut = frozenset() if whole and outline.end is not None else frozenset(outline.open)
     found = [each for each in _containers(value, (), cut) if each[0] in outline.starts]
     if not found:
         return None
     unended = [each for each in found if each[0] in cut]
     path, shape, elements = unended[0] if unended else max(found, key=lambda each: len(each[2]))
-    theirs = max((_longest_text(each) for each in elements), default=0)
-    if _longest_text(value, _BODY_NAMES) > theirs:
+    longest = max((_longest_text(each) for each in elements), default=0)
+    if _longest_text(value, _BODY_NAMES) > longest:
         return None
     return path, shape
 
 
 def _containers(value: Any, path: Path, cut: frozenset[Path]) -> Iterator[_Container]:
-    """All lists of objects, and objects of like objects, that names alone lead to.
+    """Yield all lists of objects, and objects of similar objects, that only member names lead to.
 
-    `cut`: the paths of containers whose last element may be cut.
+    `cut` has the paths of containers whose last element may be incomplete.
     """
-    if len(path) > _DEPTH or not isinstance(value, dict):
+    if len(path) > _MAX_DEPTH or not isinstance(value, dict):
         if (
             isinstance(value, list)
             and path
@@ -193,17 +203,21 @@ def _containers(value: Any, path: Path, cut: frozenset[Path]) -> Iterator[_Conta
     inside = [
         each for name, member in value.items() for each in _containers(member, (*path, name), cut)
     ]
-    if len(path) <= 1 and _are_alike(members, path in cut) and not _are_in(inside, members):
+    if (
+        len(path) <= 1
+        and _are_alike(members, path in cut)
+        and not _contain_articles(inside, members)
+    ):
         yield path, Shape.MEMBERS, members
     else:
         yield from inside
 
 
 def _are_alike(members: list[Any], is_cut: bool) -> bool:
-    """Tell objects that are rows of one table: several, which mostly have the same names.
+    """Return whether objects are rows of one table: most of them have mostly the same names.
 
-    Two may be anything (what is told of a list, and what the list is in): they have to have the
-    very same names, and one of a text. The last one may be cut.
+    Two objects could be unrelated, such as metadata and data, so they need exactly the same names,
+    one of which is typical of an article's text. The last object may be incomplete.
     """
     complete = members[:-1] if is_cut else members
     if len(complete) < 2 or not all(type(each) is dict for each in members) or not all(complete):
@@ -211,22 +225,23 @@ def _are_alike(members: list[Any], is_cut: bool) -> bool:
     if len(members) == 2:
         return members[0].keys() == members[1].keys() and _longest_text(members[0], _BODY_NAMES) > 0
     counts = Counter(name for each in complete for name in each)
-    usual = {name for name, count in counts.items() if 2 * count > len(complete)}
-    like = sum(2 * len(usual & each.keys()) >= len(each) for each in complete)
-    return like >= _ALIKE * len(complete) and all(usual & each.keys() for each in complete)
+    common = {name for name, count in counts.items() if 2 * count > len(complete)}
+    alike = sum(2 * len(common & each.keys()) >= len(each) for each in complete)
+    enough = alike >= _MIN_ALIKE_SHARE * len(complete)
+    return enough and all(common & each.keys() for each in complete)
 
 
-def _are_in(inside: list[_Container], members: list[Any]) -> bool:
-    """Tell whether lists in objects are the articles: longer, and of no shorter texts."""
-    theirs = max(map(_longest_text, members))
+def _contain_articles(inside: list[_Container], members: list[Any]) -> bool:
+    """Return whether a container in the members has more elements, with texts at least as long."""
+    longest = max(map(_longest_text, members))
     return any(
-        len(elements) > len(members) and max(map(_longest_text, elements)) >= theirs
+        len(elements) > len(members) and max(map(_longest_text, elements)) >= longest
         for _, _, elements in inside
     )
 
 
 def _longest_text(value: Any, names: frozenset[str] | None = None) -> int:
-    """The length of the longest text of an object, of its members named so; 0 for no object."""
+    """Return the length of the longest text in an object's members, or in those with `names`."""
     if not isinstance(value, dict):
         return 0
     return max(
@@ -241,7 +256,7 @@ def _longest_text(value: Any, names: frozenset[str] | None = None) -> int:
 
 
 def _columns_shape(value: dict[str, Any]) -> Shape | None:
-    """Tell columns, as pandas writes them, where they cannot be anything else."""
+    """Return the shape of columns as pandas writes them, if the object cannot be anything else."""
     if set(value) in ({"columns", "data"}, {"columns", "index", "data"}):
         rows = value["data"]
         if isinstance(rows, list) and all(isinstance(row, list) for row in rows[:100]):
@@ -254,15 +269,15 @@ def _columns_shape(value: dict[str, Any]) -> Shape | None:
         scalars = not any(isinstance(cell, dict) for each in cells for cell in each[:100])
         return Shape.COLUMNS if alike and scalars and len(members) > 1 and first else None
     if isinstance(first, dict) and first and all(isinstance(each, dict) for each in members):
-        places = [str(place) for place in range(len(first))]
+        indices = [str(index) for index in range(len(first))]
         complete = members[:-1] if len(members) > 1 else members
-        if all(list(each) == places for each in complete):
+        if all(list(each) == indices for each in complete):
             return Shape.COLUMNS
     return None
 
 
 class ObjectEnd(Enum):
-    """Why there is no list: the object ends, the file does, or it is no JSON from here on."""
+    """Why an object has no list: the object ends, the file ends, or the rest is not JSON."""
 
     CLOSED = 0
     OF_FILE = 1
@@ -270,7 +285,7 @@ class ObjectEnd(Enum):
 
 
 def is_large_object(window: Window) -> bool:
-    """Tell whether a window begins with an object that is too large to be an article."""
+    """Return whether a window begins with an object that is too large to be an article."""
     start = window.data.find(b"{")
     if start < 0 or window.data[:start].strip():
         return False
@@ -291,11 +306,16 @@ def is_large_object(window: Window) -> bool:
     return False
 
 
-def list_behind(window: Window, head_size: int) -> JsonLayout | ObjectEnd:
-    """Pass over members of the large object in a window until there is a list of articles.
+def skip_to_list(window: Window, head_size: int) -> JsonLayout | ObjectEnd:
+    """Skip members of the large object in a window until there is a list of articles.
 
-    The layout's start is one in the window as it is then; without a list, the window begins after
-    the object. Holds `head_size` bytes of the members, whatever they come to.
+    Args:
+        window: the stream; it holds about `head_size` bytes, however large the members are.
+        head_size: how many bytes to search for a list at a time.
+
+    Returns:
+        The layout, with its start relative to the window as it is then; or why there is no list,
+        with the window after the object.
     """
     window.drop(window.data.find(b"{") + 1)
     members = _Members(window)
@@ -309,10 +329,10 @@ def list_behind(window: Window, head_size: int) -> JsonLayout | ObjectEnd:
 
 
 class _Members(Cursor):
-    """The members of an object, from the first one on."""
+    """Cursor over the members of an object."""
 
     def skip(self, least: int) -> ObjectEnd | None:
-        """Drop members of at least so many bytes, up to the next one; tell if there is none."""
+        """Drop whole members of at least `least` bytes; return why if there is no next member."""
         window = self._window
         start = window.base + self._at
         while (byte := self._next_byte()) is not None:
@@ -330,12 +350,12 @@ class _Members(Cursor):
             elif (value := self._next_byte()) is None:
                 return ObjectEnd.OF_FILE
             elif value in b'{["':
-                if not self._pass_over():
+                if not self._skip_value():
                     return ObjectEnd.OF_FILE
             else:
                 window.grow(self._at + values.MAX_DIGITS)
-                plain = _PLAIN.match(window.data, self._at)
-                if plain is None:
+                scalar = _SCALAR.match(window.data, self._at)
+                if scalar is None:
                     return ObjectEnd.BROKEN
-                self._at = plain.end()
+                self._at = scalar.end()
         return ObjectEnd.OF_FILE

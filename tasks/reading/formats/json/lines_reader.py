@@ -1,4 +1,4 @@
-"""JSON Lines: one object a line; a broken line is rejected alone, its neighbours are kept."""
+"""Streams JSON Lines, one object per line, and JSON text sequences."""
 
 from __future__ import annotations
 
@@ -22,10 +22,12 @@ _RECORD_SEPARATOR = b"\x1e"
 
 
 def read_jsonl(source: Source, batch_rows: int = BATCH_ROWS) -> Iterator[RecordChunk]:
-    """Read JSON Lines, rows numbered by line; raise UserError for a file with nothing in it.
+    """Read JSON Lines, numbered by line, or a JSON text sequence (RFC 7464), numbered by record.
 
-    Also JSON text sequences (RFC 7464), whose rows are numbered by record. Puts ``encoding``
-    into the source's facts.
+    Lines that are not JSON objects are rejected one by one. `source.facts` receives ``encoding``.
+
+    Raises:
+        UserError: the file is empty.
     """
     with opened(source) as file:
         blocks = utf8_blocks(file, source)
@@ -37,8 +39,10 @@ def _rows(blocks: Iterator[bytes], name: str) -> Iterator[Row | Reject]:
     is_sequence = first.lstrip().startswith(_RECORD_SEPARATOR)
     separator = _RECORD_SEPARATOR if is_sequence else b"\n"
     empty = True
-    # What comes before the first separator of a sequence is no record.
-    for number, (line, is_cut) in enumerate(_lines(first, blocks, separator), 1 - is_sequence):
+    # The text before the first separator of a sequence is not a record.
+    for number, (line, is_unfinished) in enumerate(
+        _lines(first, blocks, separator), 1 - is_sequence
+    ):
         text = line.strip()
         if not text:
             continue
@@ -47,17 +51,17 @@ def _rows(blocks: Iterator[bytes], name: str) -> Iterator[Row | Reject]:
             yield reject(number, f"the line is longer than {MAX_ELEMENT >> 20} MiB", text)
             continue
         row = parse_object(number, text)
-        if is_cut and isinstance(row, Reject):
+        if is_unfinished and isinstance(row, Reject):
             row = reject(number, f"{row.reason}; the file ends within this line", text)
         yield row
     if empty:
-        raise UserError(f"{name} is empty: there is no article in it")
+        raise UserError(f"{name} is empty: it contains no articles")
 
 
 def _lines(first: bytes, blocks: Iterator[bytes], separator: bytes) -> Iterator[tuple[bytes, bool]]:
-    """Yield each line without its separator, and whether it has none, as the file ends within it.
+    """Yield each line without its separator, and whether the file ends before the separator.
 
-    Of a line that is longer than MAX_ELEMENT no more than that is kept.
+    A line longer than MAX_ELEMENT is truncated to one byte more.
     """
     line = bytearray()
     for block in chain((first,), blocks):

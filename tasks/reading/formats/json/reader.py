@@ -1,4 +1,4 @@
-"""JSON documents of any layout: a list, a list inside an object, columns, objects in a row."""
+"""Streams JSON documents: a list, a list inside an object, columns, or concatenated objects."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from article_flows.tasks.reading.formats.json.layouts import (
     Shape,
     is_large_object,
     layout_of,
-    list_behind,
+    skip_to_list,
 )
 from article_flows.tasks.reading.formats.json.scanner import ELEMENTS, MEMBERS, VALUES, Window
 from article_flows.tasks.reading.formats.json.values import (
@@ -34,19 +34,21 @@ from article_flows.tasks.reading.formats.json.values import (
     reject,
 )
 
-HEAD = 2 << 20
-"""The layout is told from this much of a document."""
-_ANEW = "write it as JSON Lines (pandas: to_json(orient='records', lines=True)) or Parquet"
+HEAD_BYTES = 2 << 20
+"""How much of a document is used to infer its layout."""
+_REMEDY = "write it as JSON Lines (pandas: to_json(orient='records', lines=True)) or Parquet"
 _SYNTAX = {Shape.LIST: ELEMENTS, Shape.MEMBERS: MEMBERS, Shape.VALUES: VALUES}
 
 
 def read_json(source: Source, batch_rows: int = BATCH_ROWS) -> Iterator[RecordChunk]:
-    """Stream the articles of a JSON document, rows numbered from 1 by element.
+    """Stream the articles of a JSON document, numbered from 1 by element.
 
-    Puts ``layout``, ``encoding`` and ``ignored`` (lists that are not read) into the source's
-    facts. Holds a block, and one element of
-    16 MiB at most; only a document of columns is read whole. Raises UserError for a file with
-    nothing in it, or that ends within its list (what came before has been yielded then).
+    It holds one element of at most 16 MiB in memory; only a document of columns is read as a
+    whole. `source.facts` receives ``layout``, ``encoding`` and ``ignored`` (lists that are not
+    read).
+
+    Raises:
+        UserError: the file is empty or truncated; the elements before have been yielded.
     """
     with opened(source) as file:
         window = Window(utf8_blocks(file, source))
@@ -54,19 +56,19 @@ def read_json(source: Source, batch_rows: int = BATCH_ROWS) -> Iterator[RecordCh
 
 
 def _rows(window: Window, source: Source) -> Iterator[Row | Reject]:
-    window.grow(HEAD)
-    head = bytes(window.data[:HEAD])
-    whole = len(window.data) <= HEAD and not window.more()
+    window.grow(HEAD_BYTES)
+    head = bytes(window.data[:HEAD_BYTES])
+    whole = len(window.data) <= HEAD_BYTES and not window.more()
     if whole and not head.strip():
-        raise UserError(f"{source.name} is empty: there is no article in it")
-    layout, before, count = layout_of(head, whole), 0, 0
+        raise UserError(f"{source.name} is empty: it contains no articles")
+    layout, skipped, count = layout_of(head, whole), 0, 0
     if layout.shape is Shape.VALUES and not whole and is_large_object(window):
-        found = list_behind(window, HEAD)
+        found = skip_to_list(window, HEAD_BYTES)
         if isinstance(found, ObjectEnd):
             count = 1
             yield _no_list(found, head, window.base, source.name)
         else:
-            layout, before = found, window.base
+            layout, skipped = found, window.base
     source.facts["layout"] = str(layout)
     if layout.shape in (Shape.COLUMNS, Shape.SPLIT):
         yield from _column_rows(window, layout, source.name)
@@ -76,24 +78,24 @@ def _rows(window: Window, source: Source) -> Iterator[Row | Reject]:
     yield from elements.rows()
     if layout.shape is not Shape.VALUES:
         yield from elements.rest(len(layout.path))
-    _tell_ignored(source, layout, before, elements.passed_over)
+    _report_ignored(source, layout, skipped, elements.skipped_members)
 
 
 def _no_list(end: ObjectEnd, head: bytes, size: int, name: str) -> Reject:
-    """Reject an object that is too large for an article, and in which there is no list of them."""
+    """Reject an object that is too large for an article and has no list of articles."""
     if end is ObjectEnd.BROKEN:
         raise UserError(
-            f"{name} has no list of articles in its first {size:,} bytes, and is not JSON from "
-            "there on; fetch or write it anew, best as JSON Lines"
+            f"{name} has no list of articles in its first {size:,} bytes, and is not JSON after "
+            "them; download or save it again, preferably as JSON Lines"
         )
     cut = f"; {ENDS_WITHIN}" if end is ObjectEnd.OF_FILE else ""
     return reject(1, f"{too_large()}, and has no list of articles{cut}", head)
 
 
-def _tell_ignored(source: Source, layout: JsonLayout, before: int, after: bool) -> None:
+def _report_ignored(source: Source, layout: JsonLayout, skipped: int, after: bool) -> None:
     ignored = [*layout.ignored]
-    if before:
-        ignored.append(f"{before >> 20} MiB of members before the list")
+    if skipped:
+        ignored.append(f"{skipped >> 20} MiB of members before the list")
     if after:
         ignored.append("members after the list")
     if ignored:
@@ -105,19 +107,19 @@ def _column_rows(window: Window, layout: JsonLayout, name: str) -> Iterator[Row 
     text = bytes(window.data)
     if len(text) > MAX_TEXT:
         raise UserError(
-            f"{name} holds columns, not rows, and is larger than {MAX_TEXT >> 20} MiB: {_ANEW}"
+            f"{name} holds columns, not rows, and is larger than {MAX_TEXT >> 20} MiB: {_REMEDY}"
         )
     try:
         value = parse_json(text)
     except TooManyValuesError as error:
         raise UserError(
-            f"{name} holds columns, not rows, which must be held in memory, but {error}: {_ANEW}"
+            f"{name} holds columns, not rows, which must be held in memory, but {error}: {_REMEDY}"
         ) from None
     except NotJsonError as error:
         yield reject(1, str(error), text)
         return
     if layout_of(text, whole=True).shape is not layout.shape:
-        # Its head looked like columns, what comes later does not.
+        # The head looked like columns, but the rest does not.
         yield Row(1, value, len(text))
         return
     rows = _split_rows(value) if layout.shape is Shape.SPLIT else _transposed(value)
@@ -130,7 +132,7 @@ def _column_rows(window: Window, layout: JsonLayout, name: str) -> Iterator[Row 
 
 
 def _split_rows(value: dict[str, Any]) -> list[dict[str, Any] | str]:
-    """Rows of pandas' "split" form; for one that does not fit its columns, why."""
+    """Return the rows of pandas' "split" orientation; the reason of a reject for invalid rows."""
     names = unique_names(map(str, value["columns"]))
     return [
         dict(zip(names, row, strict=True))
@@ -141,13 +143,13 @@ def _split_rows(value: dict[str, Any]) -> list[dict[str, Any] | str]:
 
 
 def _transposed(value: dict[str, Any]) -> list[dict[str, Any] | str]:
-    """Rows of columns, each a list or an object by row; a cell that is missing has no key."""
+    """Return the rows of columns that are lists or objects by index; missing cells are left out."""
     columns = {
         name: cells if isinstance(cells, dict) else dict(enumerate(cells))
         for name, cells in value.items()
     }
-    places = dict.fromkeys(place for cells in columns.values() for place in cells)
+    indices = dict.fromkeys(index for cells in columns.values() for index in cells)
     return [
-        {name: cells[place] for name, cells in columns.items() if place in cells}
-        for place in places
+        {name: cells[index] for name, cells in columns.items() if index in cells}
+        for index in indices
     ]

@@ -1,4 +1,4 @@
-"""A stream of JSON: the bounded part at hand, its patterns, and how to move on without parsing."""
+"""Scans a stream of JSON in bounded memory: window, cursor, bracket scan and token patterns."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _QUOTE, _OPENING = ord('"'), b"{["
 
 @dataclass(frozen=True)
 class Syntax:
-    """What stands around the elements: the bracket after the last, and whether each has a key."""
+    """What surrounds the elements: the bracket after the last, and whether each has a key."""
 
     closer: bytes
     keyed: bool = False
 
     @property
     def separator(self) -> bytes:
-        """A pattern of what may stand before an element; it holds no more than 1 KB."""
+        """A pattern of what may precede an element; it matches at most 1 KB."""
         if self.keyed:
             return rb',\s*(?="(?:[^"\\]|\\.){0,300}"\s*:\s*'
         return rb",\s*(?=" if self.closer else rb"[,\n\x1e]\s*(?="
@@ -41,11 +41,11 @@ VALUES = Syntax(b"")
 
 
 class Window:
-    """The part of a stream of blocks that is being looked at: bounded, whatever the stream is.
+    """A sliding window over a stream of blocks.
 
     Attributes:
-        data: the bytes from `base` on; it grows at its end and is dropped at its start.
-        base: the place of `data[0]` in the stream.
+        data: the bytes of the window.
+        base: the offset of `data[0]` in the stream.
     """
 
     def __init__(self, blocks: Iterator[bytes]) -> None:
@@ -54,93 +54,93 @@ class Window:
         self.base = 0
 
     def more(self) -> bool:
-        """Append the next block; False at the end of the stream."""
+        """Append the next block; return False at the end of the stream."""
         block = next(self._blocks, b"")
         self.data += block
         return bool(block)
 
     def grow(self, size: int) -> None:
-        """Append blocks until `size` bytes are there or the stream ends."""
+        """Append blocks until the window has `size` bytes or the stream ends."""
         while len(self.data) < size and self.more():
             pass
 
     def drop(self, count: int) -> None:
-        """Forget the first `count` bytes."""
+        """Drop the first `count` bytes."""
         del self.data[:count]
         self.base += count
 
 
 class BracketScan:
-    """Follows strings and brackets from a place in a window on, however often the window grows.
+    """Resumable search for the end of a value, by its strings and brackets.
 
-    Brackets are not told apart (`{]` is balanced): the parser does that. `depth` is how many are
-    open at the place.
+    It does not distinguish the kinds of brackets (`{]` is balanced); the parser does.
+
+    Args:
+        window: the stream; it may grow between two calls of `end`.
+        at: the index in the window's data at which to start.
+        depth: the number of brackets that are open there.
 
     Attributes:
-        place: how far it has come, in the stream.
+        position: the offset in the stream up to which it has scanned.
     """
 
     def __init__(self, window: Window, at: int, depth: int = 0) -> None:
         self._window = window
-        self.place = window.base + at
+        self.position = window.base + at
         self._depth = depth
         self._in_string = False
 
     def end(self, stop: int = sys.maxsize) -> int | None:
-        """Return where the last bracket closes, or the string ends; None if not before `stop`.
-
-        `stop` is an index into the window's data.
-        """
+        """Return the index after the value; None if it does not end before the index `stop`."""
         data, base = self._window.data, self._window.base
         stop = min(stop, len(data))
-        at = self.place - base
+        at = self.position - base
         if self._in_string:
             inside = INSIDE.match(data, at, stop)
             at = inside.end() if inside else at
             self._in_string = at >= stop or data[at] != _QUOTE
             at += not self._in_string
             if not self._in_string and not self._depth:
-                self.place = base + at
+                self.position = base + at
                 return at
         depth = self._depth
         for token in _TOKEN.finditer(data, at, stop) if not self._in_string else ():
             at = token.end()
             byte = data[token.start()]
             if byte == _QUOTE:
-                # It goes on behind `stop`, or with the second half of an escape.
+                # Without a closing quote, the string continues after `stop`.
                 self._in_string = token[1] is None
             elif byte in _OPENING:
                 depth += 1
             else:
                 depth -= 1
             if depth <= 0 and not self._in_string:
-                self.place = base + at
+                self.position = base + at
                 return at
         self._depth = depth
-        self.place = base + (at if self._in_string else stop)
+        self.position = base + (at if self._in_string else stop)
         return None
 
 
-LONGEST_KEY = 2 << 20
-"""How far the end of a member's name is looked for, in bytes."""
-_DROP = 1 << 20
+MAX_KEY_BYTES = 2 << 20
+_DROP_BYTES = 1 << 20
 
 
 class Cursor:
-    """A place `_at` in a window's data, of which what lies before it may be dropped."""
+    """A position in a window that drops the data before it."""
 
     def __init__(self, window: Window) -> None:
         self._window = window
         self._at = 0
 
     def _next_byte(self) -> bytes | None:
-        """Skip white space; return the byte that comes, None at the end of the stream."""
+        """Skip white space and return the next byte, or None at the end of the stream."""
         window = self._window
         while True:
             if space := SPACE.match(window.data, self._at):
                 self._at = space.end()
             if self._at < len(window.data):
-                if self._at > _DROP:
+                if self._at > _DROP_BYTES:
                     self._forget()
                 return bytes(window.data[self._at : self._at + 1])
             self._forget()
@@ -152,21 +152,21 @@ class Cursor:
         self._at = 0
 
     def _key(self) -> bytes | None:
-        """Take a member's name and its colon; None if there is none here."""
+        """Consume a member's name and colon and return the name; None if there is none here."""
         while True:
             key = KEY.match(self._window.data, self._at)
             if key and key.end() < len(self._window.data):
                 self._at = key.end()
                 return key[1]
-            if len(self._window.data) - self._at > LONGEST_KEY or not self._window.more():
+            if len(self._window.data) - self._at > MAX_KEY_BYTES or not self._window.more():
                 return None
 
-    def _pass_over(self) -> bool:
-        """Go to the end of an object, array or string; False if the stream ends. Keeps nothing."""
+    def _skip_value(self) -> bool:
+        """Skip an object, array or string and drop it; return False if the stream ends before."""
         window = self._window
         scan = BracketScan(window, self._at)
         while (end := scan.end()) is None:
-            window.drop(scan.place - window.base)
+            window.drop(scan.position - window.base)
             self._at = 0
             if not window.more():
                 return False

@@ -1,4 +1,4 @@
-"""Tells JSON documents from JSON Lines by how a file starts, whatever its name says."""
+"""Distinguishes JSON documents from JSON Lines by the start of a file."""
 
 from __future__ import annotations
 
@@ -9,49 +9,52 @@ from article_flows.tasks.reading.formats.json.values import NotJsonError, parse_
 
 _ARRAY = re.compile(rb"\[\s*(\{\s*[\"}]|\[)")
 _OBJECT = re.compile(rb"\{\s*[\"}]")
-_LINES = 20
+_MAX_LINES = 20
 
 
 def looks_like_json(head: bytes) -> bool:
-    """Tell a JSON document: an array, or an object that is not the first of many, one a line.
+    """Return whether `head` starts a JSON document: an array, or an object but not JSON Lines.
 
-    An object on a single line that ends the head may be either; both readers take it.
+    A single object on one line may be either; both readers accept it.
     """
     text = _utf8(head)
     if _ARRAY.match(text) or (text[:1] == b"[" and _parses(text)):
         return True
-    return _OBJECT.match(text) is not None and not _goes_on_by_line(text)
+    return _OBJECT.match(text) is not None and not _has_object_per_line(text)
 
 
 def looks_like_jsonl(head: bytes) -> bool:
-    """Tell JSON Lines: an object on a line of its own, or a long one that the head cuts.
+    """Return whether `head` starts JSON Lines: a complete object on one of its lines.
 
-    Also a JSON text sequence (RFC 7464), whose records start with a record separator.
+    A line longer than the head counts, and so does a JSON text sequence (RFC 7464).
+
+    Example:
+        >>> looks_like_jsonl(b'{"id": 1}\\n{"id": 2}\\n'), looks_like_jsonl(b'[{"id": 1}]')
+        (True, False)
     """
     text = _utf8(head)
     if text.startswith(b"\x1e"):
         return True
-    if _ARRAY.match(text) or _is_spread(text):
+    if _ARRAY.match(text) or _is_pretty_printed(text):
         return False
     lines = [line.strip() for line in text.split(b"\n") if line.strip()]
     if len(lines) == 1 and _OBJECT.match(lines[0]):
         return True
-    return any(line.startswith(b"{") and _parses(line) for line in lines[:_LINES])
+    return any(line.startswith(b"{") and _parses(line) for line in lines[:_MAX_LINES])
 
 
-def _goes_on_by_line(text: bytes) -> bool:
-    """Tell whether objects follow each other by line: the first line or the next is a whole one."""
+def _has_object_per_line(text: bytes) -> bool:
+    """Return whether the first two lines start an object each, and one of them is complete."""
     lines = [line for line in text.split(b"\n", 3)[:3] if line.strip()]
-    begin = [line.lstrip().startswith(b"{") for line in lines]
-    return len(lines) > 1 and all(begin[:2]) and any(map(_parses, lines[:2]))
+    starts = [line.lstrip().startswith(b"{") for line in lines]
+    return len(lines) > 1 and all(starts[:2]) and any(map(_parses, lines[:2]))
 
 
-def _is_spread(text: bytes) -> bool:
-    """Tell an object that goes over lines, as it is written for people to read."""
+def _is_pretty_printed(text: bytes) -> bool:
     first, _, rest = text.partition(b"\n")
     if not (first.startswith(b"{") and rest.strip()) or _parses(first):
         return False
-    # A broken first line of JSON Lines is followed by another object; this is not.
+    # In JSON Lines, another object would follow the broken first line.
     return not rest.lstrip().startswith(b"{")
 
 

@@ -73,7 +73,9 @@ def read_all(source: Source, content: bytes, batch_rows: int = 1000) -> list[Rec
         (lambda: as_feather(1), "Feather 1"),
     ],
 )
-def test_all_kinds_give_the_same_rows(source: Source, make: Callable[[], bytes], kind: str) -> None:
+def test_all_variants_yield_the_same_rows(
+    source: Source, make: Callable[[], bytes], kind: str
+) -> None:
     chunks = read_all(source, make(), 64)
     assert source.facts["kind"] == kind
     assert [number for chunk in chunks for number in chunk.rows] == list(range(1, 301))
@@ -84,7 +86,7 @@ def test_all_kinds_give_the_same_rows(source: Source, make: Callable[[], bytes],
     assert columns[:3] == ["id", "body", "kind"]
 
 
-def test_long_rows_make_small_chunks(source: Source) -> None:
+def test_long_rows_are_yielded_in_small_chunks(source: Source) -> None:
     sink = io.BytesIO()
     table = pa.table({"body": ["x" * 3_000_000] * 6})
     with pa.ipc.new_stream(sink, table.schema) as writer:
@@ -93,7 +95,7 @@ def test_long_rows_make_small_chunks(source: Source) -> None:
 
 
 @pytest.mark.parametrize("make", [as_file, as_stream])
-def test_the_batches_before_a_cut_are_kept(source: Source, make: Callable[[], bytes]) -> None:
+def test_batches_before_a_truncation_are_kept(source: Source, make: Callable[[], bytes]) -> None:
     content = make()
     source.place.path.write_bytes(content[: len(content) * 3 // 4])  # type: ignore[attr-defined]
     chunks = read_arrow(source)
@@ -115,7 +117,7 @@ def test_text_that_is_not_utf8_rejects_its_row_only(source: Source) -> None:
     assert [(each.row, each.raw) for each in chunk.rejects] == [(2, "b\ufffd")]
 
 
-def test_views_and_runs_come_as_plain_text(source: Source) -> None:
+def test_string_views_and_run_ends_become_plain_text(source: Source) -> None:
     runs = pa.RunEndEncodedArray.from_arrays(pa.array([2, 3], pa.int32()), pa.array(["x", "y"]))
     table = pa.table({"body": pa.array(["a", "b", "c"], pa.string_view()), "kind": runs})
     sink = io.BytesIO()
@@ -126,21 +128,23 @@ def test_views_and_runs_come_as_plain_text(source: Source) -> None:
     assert [row["kind"] for row in chunk.head(3)] == ["x", "x", "y"]
 
 
-def test_a_table_without_rows(source: Source) -> None:
+def test_a_table_without_rows_yields_nothing(source: Source) -> None:
     sink = io.BytesIO()
     with pa.ipc.new_file(sink, TABLE.schema):
         pass
     assert read_all(source, sink.getvalue()) == []
 
 
-def test_feather_1_is_limited(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(arrow, "MAX_FEATHER_1", 1000)
-    with pytest.raises(UserError, match="which can only be read whole; convert it to Parquet"):
+def test_feather_version_1_files_have_a_size_limit(
+    source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(arrow, "MAX_FEATHER_V1_BYTES", 1000)
+    with pytest.raises(UserError, match="which can only be read as a whole; convert it to Parquet"):
         read_all(source, as_feather(1))
 
 
 @pytest.mark.parametrize(("make", "times"), [(as_file, 100), (as_stream, 100)])
-def test_any_damage_gives_rows_or_one_line(
+def test_any_damage_yields_rows_or_a_one_line_error(
     source: Source, make: Callable[[], bytes], times: int
 ) -> None:
     random = np.random.default_rng(5)
@@ -148,12 +152,12 @@ def test_any_damage_gives_rows_or_one_line(
         _damage(source, make(), random)
 
 
-def test_a_damaged_feather_1_takes_no_process_with_it(source: Source) -> None:
+def test_a_damaged_feather_version_1_file_does_not_crash_the_process(source: Source) -> None:
     content = bytearray(as_feather(1))
     content[-200:-8] = b"\xff" * 192
     source.place.path.write_bytes(content)  # type: ignore[attr-defined]
     message = (
-        r"^a\.arrow cannot be read as Arrow: its metadata are damaged; fetch or write it anew$"
+        r"^a\.arrow cannot be read as Arrow: its metadata is damaged; download or save it again$"
     )
     with pytest.raises(UserError, match=message):
         list(read_arrow(source))
@@ -161,8 +165,8 @@ def test_a_damaged_feather_1_takes_no_process_with_it(source: Source) -> None:
 
 def _damage(source: Source, whole: bytes, random: np.random.Generator) -> None:
     content = bytearray(whole)
-    for place in random.integers(8, len(whole), size=3):
-        content[place] = random.integers(256)
+    for position in random.integers(8, len(whole), size=3):
+        content[position] = random.integers(256)
     source.place.path.write_bytes(content)  # type: ignore[attr-defined]
     read = _rows_or_error(source)
     assert isinstance(read, int) or ERROR.fullmatch(read), read
@@ -177,18 +181,18 @@ def _rows_or_error(source: Source) -> int | str:
 
 @pytest.mark.parametrize("last", [b"c", b"\xff"])
 @pytest.mark.parametrize("in_list", [False, True])
-def test_offsets_that_point_nowhere_are_one_error(
-    source: Source, last: bytes, in_list: bool
-) -> None:
-    """Arrow aborts where it follows them, so that this test would end its process."""
-    nowhere = pa.py_buffer(np.array([0, 1, 2**30, 3], np.int32))
+def test_offsets_out_of_range_are_an_error(source: Source, last: bytes, in_list: bool) -> None:
+    """Without validation, Arrow would crash the test process."""
+    out_of_range = pa.py_buffer(np.array([0, 1, 2**30, 3], np.int32))
     text = pa.py_buffer(b"ab" + last)
     if in_list:
-        sound = pa.py_buffer(np.array([0, 1, 2, 3], np.int32))
-        words = pa.StringArray.from_buffers(3, sound, text)
-        column = pa.Array.from_buffers(pa.list_(words.type), 3, [None, nowhere], children=[words])
+        valid = pa.py_buffer(np.array([0, 1, 2, 3], np.int32))
+        words = pa.StringArray.from_buffers(3, valid, text)
+        column = pa.Array.from_buffers(
+            pa.list_(words.type), 3, [None, out_of_range], children=[words]
+        )
     else:
-        column = pa.StringArray.from_buffers(3, nowhere, text)
+        column = pa.StringArray.from_buffers(3, out_of_range, text)
     sink = io.BytesIO()
     batch = pa.record_batch({"column": column})
     with pa.ipc.new_stream(sink, batch.schema) as writer:
@@ -209,7 +213,7 @@ def test_offsets_that_point_nowhere_are_one_error(
         (pa.struct({"x": pa.string()}), lambda text: {"x": text}),
     ],
 )
-def test_bad_text_of_any_type_rejects_its_row_only(
+def test_invalid_text_in_any_type_rejects_its_row_only(
     source: Source, kind: pa.DataType, wrap: Callable[[str], object]
 ) -> None:
     texts = "abcdefghijklmnop", "b", "qrstuvwxyzabcdef"

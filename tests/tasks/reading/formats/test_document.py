@@ -59,7 +59,7 @@ def reason_of(name: str, content: str | bytes) -> str:
         ("A heading longer than its text\n\nText", "The File"),
     ],
 )
-def test_a_text_has_the_title_that_is_clear_or_its_files_name(text: str, title: str) -> None:
+def test_a_text_is_titled_by_a_clear_first_line_or_by_its_file_name(text: str, title: str) -> None:
     record = record_of("The_File.txt", text)
     assert (record["title"], record["text"]) == (title, text)
     assert record["file_name"] == "The_File.txt"
@@ -76,11 +76,11 @@ def test_a_text_has_the_title_that_is_clear_or_its_files_name(text: str, title: 
         ("_.txt", "_.txt"),
     ],
 )
-def test_titles_of_file_names(name: str, title: str) -> None:
+def test_file_names_become_titles(name: str, title: str) -> None:
     assert record_of(name, SENTENCE)["title"] == title
 
 
-def test_text_in_old_encodings_and_in_the_one_that_is_given() -> None:
+def test_old_encodings_are_detected_and_a_given_one_is_used() -> None:
     assert record_of("a.txt", SENTENCE.encode("utf-16"))["text"] == SENTENCE
     assert record_of("b.txt", (SENTENCE * 9).encode("cp1252"))["text"] == SENTENCE * 9
     source = source_of("c.txt", "Žižkov".encode("cp1250"), encoding="cp1250")
@@ -109,7 +109,7 @@ def test_front_matter_becomes_columns() -> None:
     assert source.facts["front_matter"] == "YAML"
 
 
-def test_front_matter_of_hugo() -> None:
+def test_toml_front_matter_of_hugo_becomes_columns() -> None:
     record = record_of("post.md", '+++\r\ntitle = "T"\r\ndraft = true\r\n+++\r\nBody.\r\n')
     assert (record["title"], record["draft"], record["text"]) == ("T", True, "Body.\n")
 
@@ -125,18 +125,18 @@ def test_front_matter_of_hugo() -> None:
         "---\ntitle: never closed\n",
     ],
 )
-def test_front_matter_that_is_none_stays_in_the_text(front: str) -> None:
+def test_invalid_front_matter_stays_in_the_text(front: str) -> None:
     assert record_of("post.md", front + SENTENCE)["text"] == front + SENTENCE
 
 
-def test_the_title_of_markdown_is_its_first_heading_outside_of_code() -> None:
+def test_markdown_is_titled_by_its_first_heading_outside_of_code() -> None:
     text = "```sh\n# a comment\n```\n\n# The title #\n\nBody\n\n# Another"
     assert record_of("a.md", text)["title"] == "The title"
     assert record_of("b.md", "The title\n===\n\nBody")["title"] == "The title"
     assert record_of("c.md", "## A section\n\nBody")["title"] == "c"
 
 
-def test_markdown_with_a_table_or_json_is_no_table() -> None:
+def test_markdown_with_a_table_or_json_is_a_document() -> None:
     for text in (
         "a|b\n---|---\nc|d\n",
         '# JSON\n\n{"a": 1}\n',
@@ -153,7 +153,7 @@ def page(body: str, head: str = "", attributes: str = "") -> str:
 ARTICLE = f"{MENU}<article><h1>Der Titel</h1><p>{SENTENCE * 4}</p><p>{SENTENCE * 3}</p></article>"
 
 
-def test_html_gives_its_main_text_and_what_its_head_says() -> None:
+def test_html_yields_its_main_text_and_metadata() -> None:
     head = (
         "<title>Der Titel - Zeitung</title><meta name=author content='Anna Muster'>"
         "<meta property='article:published_time' content='2020-02-03T10:11:12+01:00'>"
@@ -164,8 +164,8 @@ def test_html_gives_its_main_text_and_what_its_head_says() -> None:
     assert record["text"].count(SENTENCE.strip()) == 7
     assert "Sport" not in record["text"]
     assert "Impressum" not in record["text"]
-    told = ("title", "author", "date", "url", "language")
-    assert [record[name] for name in told] == [
+    columns = ("title", "author", "date", "url", "language")
+    assert [record[name] for name in columns] == [
         "Der Titel",
         "Anna Muster",
         "2020-02-03T10:11:12+01:00",
@@ -174,7 +174,7 @@ def test_html_gives_its_main_text_and_what_its_head_says() -> None:
     ]
 
 
-def test_the_front_page_of_a_site_is_no_articles_url() -> None:
+def test_the_home_page_of_a_site_is_not_the_url_of_an_article() -> None:
     head = "<link rel=canonical href='https://example.org/'>"
     assert "url" not in record_of("a.html", page(ARTICLE, head))
 
@@ -192,14 +192,14 @@ def test_the_front_page_of_a_site_is_no_articles_url() -> None:
         ("shift_jis", "cp932"),
     ],
 )
-def test_the_charset_that_a_page_says_unless_it_is_wrong(charset: str, encoding: str) -> None:
+def test_the_declared_charset_is_used_unless_it_is_wrong(charset: str, encoding: str) -> None:
     body = ARTICLE if encoding not in ("gb18030", "cp932") else ARTICLE.replace("ü", "日本")
     text = page(body, f'<meta charset="{charset}">')
     record = record_of("a.html", text.encode(encoding))
     assert ("日本" in record["text"]) or ("über" in record["text"])
 
 
-def test_one_wrong_byte_does_not_change_a_pages_encoding() -> None:
+def test_one_invalid_byte_does_not_change_the_encoding_of_a_page() -> None:
     text = page(ARTICLE.replace("ü", "日本"), '<meta charset="shift_jis">').encode("cp932")
     record = record_of("a.html", text.replace(b"</article>", b"<p>x \xfd</p></article>"))
     assert "日本" in record["text"]
@@ -213,14 +213,14 @@ def test_pages_without_an_article_are_rejected() -> None:
     assert reason_of("c.html", "<html></html>") == "an HTML page without a main text"
 
 
-def test_html_that_breaks_parsers() -> None:
+def test_html_that_breaks_parsers_yields_a_row_or_a_reject() -> None:
     deep = page("<div>" * 50_000 + f"<p>{SENTENCE}</p>")
     wild = page("<p>\x01\x02 &#0; &#xFFFFFFFF; <a <b><![CDATA[x]]> " + SENTENCE * 5)
     for text in (deep, wild):
         assert len(chunk_of(source_of("a.html", text))) == 1
 
 
-def test_a_page_without_a_suffix_is_html_and_one_named_csv_is_refused() -> None:
+def test_a_page_without_a_suffix_is_html_and_one_named_csv_is_an_error() -> None:
     assert record_of("article", page(ARTICLE))["title"] == "Der Titel"
     with pytest.raises(UserError, match=r"^a\.csv is an HTML page, not csv"):
         source_of("a.csv", page(ARTICLE))
@@ -229,14 +229,14 @@ def test_a_page_without_a_suffix_is_html_and_one_named_csv_is_refused() -> None:
 def test_documents_that_are_too_large_or_empty_are_rejected(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(document, "MAX_DOCUMENT", 2 << 20)
-    monkeypatch.setattr(document, "MAX_HTML", 1 << 20)
+    monkeypatch.setattr(document, "MAX_DOCUMENT_BYTES", 2 << 20)
+    monkeypatch.setattr(document, "MAX_HTML_BYTES", 1 << 20)
     assert reason_of("a.txt", "x" * (2 << 20) + "y") == "a document of over 2 MiB"
     assert reason_of("a.html", page("x" * (1 << 20))) == "a document of over 1 MiB"
     assert reason_of("b.txt", "\ufeff \n ") == "a document without text"
 
 
-def test_the_reference_is_the_summary(folder: Path) -> None:
+def test_the_reference_file_becomes_the_reference_summary(folder: Path) -> None:
     (folder / "summary").mkdir()
     (folder / "summary/a.txt").write_text("Kurz für Kinder.\n", "utf-8")
     record = record_of("a.txt", SENTENCE, references=LocalFile(folder / "summary/a.txt"))
@@ -244,7 +244,7 @@ def test_the_reference_is_the_summary(folder: Path) -> None:
 
 
 @pytest.mark.skipif(not WIKI.exists(), reason="the development data is not here")
-def test_articles_of_a_real_folder_keep_their_text() -> None:
+def test_articles_in_a_real_folder_keep_their_text() -> None:
     paths = sorted(WIKI.glob("*.txt"))
     assert len(paths) == 274
     for path in paths:

@@ -20,7 +20,7 @@ from article_flows.tasks.reading.formats import excel_sheets
 from article_flows.tasks.reading.formats.excel import CELL_LIMIT
 from article_flows.tasks.reading.formats.registry import format_of, read
 
-HEADS: list[Any] = ["id", "title", "text"]
+HEADER: list[Any] = ["id", "title", "text"]
 ROWS: list[list[Any]] = [[1, "Eins", "Ein Text."], [2, "Zwei", "Noch ein Text."]]
 OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 
@@ -54,26 +54,26 @@ def read_all(source: Source) -> list[tuple[int, dict[str, Any]]]:
     return found
 
 
-def test_values_come_as_what_they_are(path: Path) -> None:
-    heads = ["int", "float", "text", "moment", "day", "clock", "bool", "error", "none"]
+def test_values_keep_their_types(path: Path) -> None:
+    header = ["int", "float", "text", "moment", "day", "clock", "bool", "error", "none"]
     moment, day = datetime(2020, 1, 2, 3, 4, 5), date(2020, 1, 2)
     row = [7, 1.5, "x", moment, day, time(3, 4), True, "=1/0", None]
-    ((number, record),) = read_all(source_of(workbook(path, News=[heads, row])))
+    ((number, record),) = read_all(source_of(workbook(path, News=[header, row])))
     assert number == 2
     assert type(record["int"]) is int
     assert record == dict(
-        zip(heads[:7], [7, 1.5, "x", moment, day, time(3, 4), True], strict=True),
+        zip(header[:7], [7, 1.5, "x", moment, day, time(3, 4), True], strict=True),
         error=None,
         none=None,
     )
 
 
-def test_heads_below_titles_and_rows_between_empty_ones(path: Path) -> None:
+def test_a_header_below_titles_and_rows_between_empty_rows_are_found(path: Path) -> None:
     rows: list[list[Any]] = [
         ["Export of 2024"],
         [],
-        ["made by", "somebody"],
-        HEADS,
+        ["made by", "someone"],
+        HEADER,
         [],
         ROWS[0],
         [],
@@ -88,7 +88,7 @@ def test_heads_below_titles_and_rows_between_empty_ones(path: Path) -> None:
     assert (source.facts["header_row"], source.facts["sheets"]) == ("4", "News")
 
 
-def test_heads_that_nobody_knows_are_the_first_wide_row(path: Path) -> None:
+def test_a_header_of_unknown_names_is_the_first_wide_row(path: Path) -> None:
     rows: list[list[Any]] = [
         ["Export"],
         ["fnord", "foo", "bar"],
@@ -99,21 +99,21 @@ def test_heads_that_nobody_knows_are_the_first_wide_row(path: Path) -> None:
     ]
 
 
-def test_a_table_that_does_not_begin_at_the_corner(path: Path) -> None:
+def test_a_table_that_does_not_start_in_the_corner_is_read(path: Path) -> None:
     book = openpyxl.Workbook()
     sheet = book.active
-    for row, cells in enumerate([HEADS, *ROWS], start=5):
+    for row, cells in enumerate([HEADER, *ROWS], start=5):
         for column, cell in enumerate(cells, start=3):
             sheet.cell(row, column, cell)
     book.save(path)
     found = read_all(source_of(path))
     assert found == [
-        (6, dict(zip(HEADS, ROWS[0], strict=True))),
-        (7, dict(zip(HEADS, ROWS[1], strict=True))),
+        (6, dict(zip(HEADER, ROWS[0], strict=True))),
+        (7, dict(zip(HEADER, ROWS[1], strict=True))),
     ]
 
 
-def test_heads_that_are_missing_or_twice_hide_no_cell(path: Path) -> None:
+def test_missing_or_repeated_header_cells_hide_no_values(path: Path) -> None:
     rows: list[list[Any]] = [["text", None, "text"], ["a", "b", "c"], ["d", None, "f", "far"]]
     assert [record for _, record in read_all(source_of(workbook(path, News=rows)))] == [
         {"text": "a", "column_2": "b", "text_2": "c", "column_4": None},
@@ -121,7 +121,7 @@ def test_heads_that_are_missing_or_twice_hide_no_cell(path: Path) -> None:
     ]
 
 
-def test_without_heads_all_rows_are_rows(path: Path) -> None:
+def test_without_a_header_all_rows_are_data(path: Path) -> None:
     rows: list[list[Any]] = [[1, "Ein Text. " * 20], [2, "Noch ein Text. " * 20]]
     source = source_of(workbook(path, News=rows))
     assert [(n, list(record)) for n, record in read_all(source)] == [
@@ -131,10 +131,10 @@ def test_without_heads_all_rows_are_rows(path: Path) -> None:
     assert source.facts["header_row"] == "none"
 
 
-def test_sheets_of_the_same_columns_are_read_and_the_others_told(path: Path) -> None:
+def test_sheets_with_the_same_columns_are_read_and_the_others_reported(path: Path) -> None:
     notes: list[list[Any]] = [["who", "what"], ["me", "made this"]]
-    sheets = {"Notes": notes, "2019": [HEADS, *ROWS], "Empty": [], "2020": [HEADS, *ROWS]}
-    workbook(path, **sheets, Secret=[HEADS, *ROWS])
+    sheets = {"Notes": notes, "2019": [HEADER, *ROWS], "Empty": [], "2020": [HEADER, *ROWS]}
+    workbook(path, **sheets, Secret=[HEADER, *ROWS])
     book = openpyxl.load_workbook(path)
     book["Secret"].sheet_state = "hidden"
     book.save(path)
@@ -147,12 +147,12 @@ def test_sheets_of_the_same_columns_are_read_and_the_others_told(path: Path) -> 
         (6, "2020", 2),
     ]
     assert source.facts["sheets"] == "2019, 2020"
-    passed = "Empty (empty), Secret (hidden), Notes (other columns)"
-    assert source.facts["sheets_passed_over"] == passed
+    skipped = "Empty (empty), Secret (hidden), Notes (other columns)"
+    assert source.facts["sheets_passed_over"] == skipped
 
 
-def test_cells_as_long_as_excel_holds_are_told(path: Path) -> None:
-    rows: list[list[Any]] = [HEADS, [1, "x", "y" * CELL_LIMIT], [2, "x", "y" * (CELL_LIMIT - 1)]]
+def test_cells_at_the_length_limit_of_excel_are_reported(path: Path) -> None:
+    rows: list[list[Any]] = [HEADER, [1, "x", "y" * CELL_LIMIT], [2, "x", "y" * (CELL_LIMIT - 1)]]
     source = source_of(workbook(path, News=rows))
     assert len(read_all(source)[0][1]["text"]) == CELL_LIMIT
     assert source.facts["cut_cells"].startswith("1 of exactly 32,767 characters")
@@ -165,7 +165,7 @@ _TEXT = st.text(st.characters(codec="utf-8", categories=("L", "N", "P", "Zs")), 
 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 10**9), _TEXT), min_size=1, max_size=20))
-def test_every_row_comes_back(
+def test_every_row_is_read_back(
     tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[int, str]]
 ) -> None:
     path = tmp_path_factory.mktemp("x") / "a.xlsx"
@@ -181,15 +181,15 @@ def error_of(path: Path) -> str:
     return str(error.value)
 
 
-def test_workbooks_without_a_table(path: Path) -> None:
-    workbook(path, One=[], Two=[["only heads"]])
+def test_a_workbook_without_a_table_is_an_error(path: Path) -> None:
+    workbook(path, One=[], Two=[["only a header"]])
     assert error_of(path) == (
-        "a.xlsx has no sheet with a row of heads and rows below it (One (empty), Two (empty))"
+        "a.xlsx has no sheet with a header row and rows below it (One (empty), Two (empty))"
     )
 
 
-def test_what_cannot_be_read_as_a_workbook(path: Path, tmp_path: Path) -> None:
-    workbook(path, News=[HEADS, *ROWS])
+def test_a_damaged_workbook_is_an_error(path: Path, tmp_path: Path) -> None:
+    workbook(path, News=[HEADER, *ROWS])
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
     assert error_of(path).startswith("a.xlsx (workbook) cannot be read as Excel: ")
@@ -199,13 +199,13 @@ def test_what_cannot_be_read_as_a_workbook(path: Path, tmp_path: Path) -> None:
     assert error_of(old).startswith("a.xls (workbook) cannot be read as Excel: ")
 
 
-def test_a_password_is_named(path: Path) -> None:
+def test_a_password_is_reported(path: Path) -> None:
     path.write_bytes(OLE + bytes(1000) + "EncryptedPackage".encode("utf-16-le") + bytes(1000))
     assert source_of(path).format == "excel"
     assert error_of(path).startswith("a.xlsx is protected by a password; save it without one")
 
 
-def test_a_sheet_of_libreoffice(tmp_path: Path) -> None:
+def test_a_libreoffice_sheet_is_read(tmp_path: Path) -> None:
     cell = '<table:table-cell office:value-type="string"><text:p>{}</text:p></table:table-cell>'
     rows = "".join(
         f"<table:table-row>{''.join(cell.format(each) for each in row)}</table:table-row>"
@@ -226,15 +226,15 @@ def test_a_sheet_of_libreoffice(tmp_path: Path) -> None:
     assert read_all(source_of(path)) == [(2, {"title": "Eins", "text": "Ein Text."})]
 
 
-def test_damage_gives_rows_or_one_line(path: Path) -> None:
-    workbook(path, News=[HEADS, *ROWS * 20])
+def test_damage_yields_rows_or_a_one_line_error(path: Path) -> None:
+    workbook(path, News=[HEADER, *ROWS * 20])
     with zipfile.ZipFile(path) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
-    chance = random.Random(5)
+    rng = random.Random(5)
     for name in [each for each in members if each.startswith("xl/")] * 4:
         content = bytearray(members[name])
         for _ in range(4):
-            content[chance.randrange(len(content))] = ord(chance.choice(string.printable))
+            content[rng.randrange(len(content))] = ord(rng.choice(string.printable))
         with zipfile.ZipFile(path, "w") as archive:
             for each, whole in members.items():
                 archive.writestr(each, content if each == name else whole)
@@ -249,15 +249,17 @@ def rows_or_error(path: Path) -> int | str:
         return str(error)
 
 
-def test_a_workbook_that_is_too_large(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    workbook(path, News=[HEADS, *ROWS])
+def test_a_workbook_that_is_too_large_is_an_error(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workbook(path, News=[HEADER, *ROWS])
     monkeypatch.setattr(excel_sheets, "MAX_FILE", 1000)
-    assert "workbooks over 0 MiB are not read" in error_of(path)
+    assert "may have at most 0 MiB; save it as CSV" in error_of(path)
 
 
 def bomb(path: Path, declared: int | None = None) -> None:
-    """A workbook whose sheet unpacks to 8 MiB, or says that it comes to `declared` bytes."""
-    workbook(path, News=[HEADS, *ROWS])
+    """Write a workbook with a member of 8 MiB that declares `declared` bytes."""
+    workbook(path, News=[HEADER, *ROWS])
     with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("xl/worksheets/bomb.xml", bytes(8 << 20))
     if declared is not None:
@@ -266,7 +268,7 @@ def bomb(path: Path, declared: int | None = None) -> None:
 
 
 @pytest.mark.parametrize("declared", [None, 1000])
-def test_a_bomb_is_refused_whatever_size_it_says(
+def test_a_decompression_bomb_is_rejected_whatever_size_it_declares(
     path: Path, monkeypatch: pytest.MonkeyPatch, declared: int | None
 ) -> None:
     bomb(path, declared)
@@ -275,9 +277,9 @@ def test_a_bomb_is_refused_whatever_size_it_says(
 
 
 def sparse(path: Path, far: str) -> Path:
-    """A workbook with rows in columns A to C and one cell far out, which does not tell its size."""
+    """Write a workbook with a table in columns A to C, one stray cell and no dimensions."""
     book = openpyxl.Workbook()
-    for row in (HEADS, *ROWS):
+    for row in (HEADER, *ROWS):
         book.active.append(row)
     book.active[far] = "far"
     book.save(path)
@@ -289,22 +291,22 @@ def sparse(path: Path, far: str) -> Path:
     return path
 
 
-def test_a_cell_far_out_is_refused(path: Path) -> None:
+def test_a_cell_far_from_the_table_is_an_error(path: Path) -> None:
     error = error_of(sparse(path, "XFD1048576"))
     assert "takes over 2048 MiB of memory" in error
-    assert "delete what is far out" in error
+    assert "delete stray cells far from the table" in error
 
 
-def test_more_cells_than_are_read_are_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sheet_of_too_many_cells_is_an_error(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(excel_sheets, "MAX_CELLS", 1000)
-    assert "goes over 1,000 cells from its first to its last" in error_of(sparse(path, "Z100"))
+    assert "spans over 1,000 cells" in error_of(sparse(path, "Z100"))
 
 
-def test_a_cell_at_the_edge_costs_no_row(path: Path) -> None:
+def test_a_cell_in_the_last_column_loses_no_row(path: Path) -> None:
     assert [record["id"] for _, record in read_all(source_of(sparse(path, "XFD2")))] == [1, 2]
 
 
-def test_other_files_in_zips_are_named(tmp_path: Path) -> None:
+def test_other_zip_files_are_reported_by_kind(tmp_path: Path) -> None:
     for member, message in (("word/document.xml", "a Word file"), ("a.csv", "a ZIP archive")):
         sink = io.BytesIO()
         with zipfile.ZipFile(sink, "w") as archive:

@@ -78,7 +78,7 @@ def written(folder: Path, content: str | bytes) -> Path:
     return path
 
 
-def test_rss_entries_are_rows_with_their_fullest_text(tmp_path: Path) -> None:
+def test_rss_entries_become_rows_with_their_longest_text(tmp_path: Path) -> None:
     records, rejects, source = load(written(tmp_path, RSS))
     assert records[0] == {
         "id": "id-1",
@@ -103,7 +103,7 @@ def test_rss_entries_are_rows_with_their_fullest_text(tmp_path: Path) -> None:
     assert source.facts["feed"] == "rss20"
 
 
-def test_a_text_that_is_there_twice_is_no_description(tmp_path: Path) -> None:
+def test_a_summary_equal_to_the_content_is_not_a_description(tmp_path: Path) -> None:
     same = RSS.replace("Short.", "&lt;p&gt;The whole text.&lt;/p&gt;")
     (record, _), _, _ = load(written(tmp_path, same))
     assert "description" not in record
@@ -123,7 +123,9 @@ def test_json_feeds_keep_summaries_and_attachments(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
-def test_atom_links_are_resolved_by_the_feeds_own_base(tmp_path: Path, encoding: str) -> None:
+def test_atom_links_are_resolved_against_the_base_of_the_feed(
+    tmp_path: Path, encoding: str
+) -> None:
     path = written(tmp_path, ATOM.encode(encoding))
     (record,), _, _ = load(path)
     assert record["url"] == "http://example.org/x/pont"
@@ -133,7 +135,7 @@ def test_atom_links_are_resolved_by_the_feeds_own_base(tmp_path: Path, encoding:
     assert format_of(LocalFile(path), "feed.xml") == "feed"
 
 
-def test_json_feeds_of_both_versions(tmp_path: Path) -> None:
+def test_json_feeds_of_both_versions_are_read(tmp_path: Path) -> None:
     path = written(tmp_path, json.dumps(JSON_FEED, indent=1))
     records, rejects, source = load(path)
     assert records[0] == {
@@ -150,38 +152,38 @@ def test_json_feeds_of_both_versions(tmp_path: Path) -> None:
     assert [each.reason for each in rejects] == [
         "no text, only a title",
         "no text",
-        "no JSON object",
+        "not a JSON object",
     ]
     assert source.facts["feed"] == "JSON feed 1.1"
     assert format_of(LocalFile(path), "feed.xml") == "feed"
 
 
-def test_an_ill_formed_feed_gives_what_can_be_read_of_it(tmp_path: Path) -> None:
+def test_a_malformed_feed_is_read_as_far_as_possible(tmp_path: Path) -> None:
     records, _, source = load(written(tmp_path, RSS.replace("</channel></rss>", "")))
     assert len(records) == 2
-    assert "rss20, ill-formed (" in source.facts["feed"]
+    assert "rss20, malformed (" in source.facts["feed"]
 
 
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("<html><body>Not here</body></html>", "is no feed that can be read"),
-        ("", "is no feed that can be read"),
-        ('{"version": "https://jsonfeed.org/version/1", "items": [', "broken JSON"),
+        ("<html><body>Not here</body></html>", "cannot be read as a feed"),
+        ("", "cannot be read as a feed"),
+        ('{"version": "https://jsonfeed.org/version/1", "items": [', "invalid JSON"),
         ('{"version": "https://jsonfeed.org/version/1", "items": 3}', "without a list of items"),
     ],
 )
-def test_what_is_no_feed_is_refused(tmp_path: Path, content: str, words: str) -> None:
+def test_a_file_that_is_not_a_feed_is_an_error(tmp_path: Path, content: str, words: str) -> None:
     with pytest.raises(UserError, match=words):
         load(written(tmp_path, content))
 
 
-def test_a_feed_is_never_taken_for_a_path_or_an_address_and_entities_stay_small(
+def test_a_feed_is_never_opened_as_a_path_or_url_and_entities_are_not_expanded(
     tmp_path: Path,
 ) -> None:
     (tmp_path / "secret").write_text("secret")
     for content in (str(tmp_path / "secret"), "http://127.0.0.1:9/"):
-        with pytest.raises(UserError, match="no feed"):
+        with pytest.raises(UserError, match="cannot be read as a feed"):
             load(written(tmp_path, content))
     levels = "".join(f'<!ENTITY e{at} "{f"&e{at - 1};" * 10}">' for at in range(1, 12))
     laughs = (
@@ -194,7 +196,7 @@ def test_a_feed_is_never_taken_for_a_path_or_an_address_and_entities_stay_small(
     assert len(records) + len(rejects) == 1
 
 
-def test_what_is_a_feed() -> None:
+def test_feeds_are_detected() -> None:
     for content in (RSS, ATOM, '<x:rss xmlns:x="y"/>', "<!DOCTYPE rss [<!ENTITY a 'b>'>]><rss>"):
         assert looks_like_feed(content.encode())
         assert looks_like_feed(content.encode("utf-16"))
@@ -206,7 +208,7 @@ def test_what_is_a_feed() -> None:
 
 
 @given(st.binary(max_size=300) | st.text(alphabet="<>/&;![]- \"'=rsfedchanlitm\0\n", max_size=300))
-def test_any_bytes_are_judged(data: bytes | str) -> None:
+def test_detection_never_fails(data: bytes | str) -> None:
     head = data.encode() if isinstance(data, str) else data
     assert looks_like_feed(head) in (True, False)
     assert looks_like_feed(b"<!DOCTYPE " + head) in (True, False)
@@ -214,23 +216,23 @@ def test_any_bytes_are_judged(data: bytes | str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not FEEDS.exists(), reason="the development data is not here")
-def test_all_of_feedparsers_own_feeds_are_read_or_refused_with_a_reason() -> None:
-    became: Counter[str] = Counter()
+def test_feeds_of_the_feedparser_test_suite_are_read_or_rejected_with_a_reason() -> None:
+    counts: Counter[str] = Counter()
     for path in sorted(FEEDS.rglob("*.*")):
         kind = path.relative_to(FEEDS).parts[0]
         try:
             records, rejects, source = load(path)
         except UserError:
-            became[f"{kind} refused"] += 1
+            counts[f"{kind} rejected"] += 1
             continue
         assert source.facts["feed"]
         assert all(record["text"] for record in records)
         assert all(each.reason for each in rejects)
-        became[f"{kind} rows"] += len(records)
-        became[f"{kind} rejects"] += len(rejects)
+        counts[f"{kind} rows"] += len(records)
+        counts[f"{kind} rejects"] += len(rejects)
         if kind == "wellformed":
             assert looks_like_feed(path.read_bytes()), path
-    # Entries of these: 704 have a text. Seven are channels of nothing but a title or a date.
-    assert became["wellformed rows"] > 690
-    assert became["wellformed refused"] == 7
-    assert became["json rows"] == 2
+    # 704 entries have a text. Seven channels contain only a title or a date.
+    assert counts["wellformed rows"] > 690
+    assert counts["wellformed rejected"] == 7
+    assert counts["json rows"] == 2

@@ -33,7 +33,7 @@ def kind(name: str, content: bytes | str) -> str:
     return format_of(LocalFile(Path(name)), name)
 
 
-def test_constants_are_columns_of_rows_that_have_none_of_that_name() -> None:
+def test_constants_become_columns_unless_the_row_has_that_column() -> None:
     constants = (("lang", "en"), ("year", "2020"))
     Path("a.jsonl").write_bytes(b'{"body": "x", "year": 1999}\n\n{"body": "y"}\n')
     source = Source(LocalFile(Path("a.jsonl")), "a.jsonl", "jsonl", constants=constants)
@@ -52,7 +52,7 @@ def test_constants_are_columns_of_rows_that_have_none_of_that_name() -> None:
 
 
 @pytest.mark.parametrize("name", ["a.txt", "a.csv", "a.jsonl", "a.json", "a.dat", "a.html"])
-def test_content_goes_before_a_suffix_that_lies(name: str) -> None:
+def test_content_overrides_a_wrong_suffix(name: str) -> None:
     pq.write_table(pa.table({"body": ["x"]}), "table")
     assert kind(name, Path("table").read_bytes()) == "parquet"
     assert kind(name, LINE * 2) == "jsonl"
@@ -78,13 +78,13 @@ def test_content_goes_before_a_suffix_that_lies(name: str) -> None:
         "<b>bold</b> words, and more\n",
     ],
 )
-def test_what_is_named_as_text_is_a_document(name: str, text: str) -> None:
+def test_text_files_are_documents(name: str, text: str) -> None:
     assert kind(name, text) == "document"
     assert kind(name, text.encode("utf-16-le")) == "document"
 
 
 @pytest.mark.parametrize("name", ["article", "a.php", "a.html", "a.txt"])
-def test_a_page_of_html_is_a_document(name: str) -> None:
+def test_an_html_page_is_a_document(name: str) -> None:
     assert kind(name, PAGE) == "document"
     assert kind(name, b"\xef\xbb\xbf" + PAGE) == "document"
     assert kind(name, b'<?xml version="1.0"?>\n<html xmlns="x"><p>t</p></html>') == "document"
@@ -102,20 +102,20 @@ def test_a_page_of_html_is_a_document(name: str) -> None:
         ("a.md", b"\x89PNG\r\n\x1a\n" + bytes(50), "a.md is a PNG image"),
         ("a.parquet", b"PARE" + bytes(50), "a.parquet is encrypted Parquet; decrypt it first"),
         ("a.orc", b"ORC\x08\0\xff", "a.orc is ORC; convert it to Parquet"),
-        ("a.txt", bytes(range(256)) * 9, "a.txt is not document inside"),
-        ("a.feather", b"nothing of the kind", "a.feather is not arrow inside"),
-        ("a.dat", b"Just words.", "a.dat is in a format that is not known; these can be read: .pa"),
+        ("a.txt", bytes(range(256)) * 9, "a.txt does not contain document data"),
+        ("a.feather", b"nothing of the kind", "a.feather does not contain arrow data"),
+        ("a.dat", b"Just words.", "a.dat has an unknown format; these can be read: .pa"),
         ("a.txt", b" \n", "a.txt is empty"),
     ],
 )
-def test_what_cannot_be_read_is_named(name: str, content: bytes, message: str) -> None:
+def test_unsupported_files_are_reported_by_kind(name: str, content: bytes, message: str) -> None:
     with pytest.raises(UserError) as error:
         kind(name, content)
     assert str(error.value).startswith(message)
     assert "\n" not in str(error.value)
 
 
-def test_formats_of_names() -> None:
+def test_formats_are_found_by_suffix_and_name() -> None:
     suffixes = [suffix for each in FORMATS.values() for suffix in each.suffixes]
     assert len(set(suffixes)) == len(suffixes)
     named = {name: format_of_suffix(name) for name in ("A.CSV", "x.tar.parquet", "a", "a.xyz")}
@@ -126,5 +126,5 @@ def test_formats_of_names() -> None:
         "a.xyz": None,
     }
     assert format_named("csv") == "csv"
-    with pytest.raises(UserError, match=r"^word is not a format that can be read; say one of parq"):
+    with pytest.raises(UserError, match=r"^word is not a supported format; use one of parq"):
         format_named("word")

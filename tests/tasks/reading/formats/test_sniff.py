@@ -1,4 +1,4 @@
-"""Tables without a header in files that are named as text, or not at all."""
+"""Tables without a header in files with a text suffix or none."""
 
 from pathlib import Path
 
@@ -49,7 +49,7 @@ DOCUMENTS = {
 
 
 @pytest.mark.parametrize("lines", TABLES.values(), ids=TABLES)
-def test_tables_without_a_header(tmp_path: Path, lines: list[str]) -> None:
+def test_tables_without_a_header_are_csv(tmp_path: Path, lines: list[str]) -> None:
     assert format_in(tmp_path, lines, "table.txt") == "csv"
     assert format_in(tmp_path, lines, "table") == "csv"
     source = Source(LocalFile(tmp_path / "table"), "table", "csv")
@@ -60,12 +60,12 @@ def test_tables_without_a_header(tmp_path: Path, lines: list[str]) -> None:
 
 
 @pytest.mark.parametrize("lines", DOCUMENTS.values(), ids=DOCUMENTS)
-def test_texts_stay_documents(tmp_path: Path, lines: list[str]) -> None:
+def test_prose_logs_and_code_stay_documents(tmp_path: Path, lines: list[str]) -> None:
     assert format_in(tmp_path, lines, "text.txt") == "document"
 
 
 @pytest.mark.skipif(not CSL.exists(), reason="the development data is not here")
-def test_csl_by_another_name(tmp_path: Path) -> None:
+def test_a_table_without_a_known_suffix_is_detected(tmp_path: Path) -> None:
     path = tmp_path / "csl.txt"
     path.write_bytes(CSL.read_bytes())
     assert format_of(LocalFile(path), "csl.txt") == "csv"

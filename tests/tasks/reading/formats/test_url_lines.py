@@ -30,13 +30,13 @@ SPIEGEL = ["http://www.spiegel.de/politik/0,1518,12,00.html", f"{A},b"]
         (["no url, at all", "nor here, I fear"], ["no url, at all", "nor here, I fear"]),
     ],
 )
-def test_the_url_of_a_line(lines: list[str], urls: list[str | None]) -> None:
+def test_the_url_in_each_line_is_found(lines: list[str], urls: list[str | None]) -> None:
     find = url_finder("\n".join(lines))
     assert [find(line) for line in lines if not line.startswith("#")] == urls
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
-def test_a_table_of_urls_is_fetched(tmp_path: Path, encoding: str) -> None:
+def test_the_urls_of_a_table_are_fetched(tmp_path: Path, encoding: str) -> None:
     with Site({"/a": page("A"), "/b": page("B")}) as site:
         lines = ["url,section", f"{site.url('/a')},News", "", f"{site.url('/b')},Sport"]
         path = tmp_path / "list.csv"

@@ -69,7 +69,7 @@ def test_a_list_of_urls_is_fetched(tmp_path: Path, encoding: str) -> None:
     assert "8,192 characters" in rejects[7].reason
 
 
-def test_lines_that_are_no_urls_are_rejects(tmp_path: Path) -> None:
+def test_lines_without_a_url_are_rejected(tmp_path: Path) -> None:
     lines = ["http://10.0.0.1/a"] * 1 + [f"http://10.0.0.{each}/" for each in range(2, 20)]
     path = write(tmp_path, "a.urls", "\n".join([*lines, "www.example.org/a"]))
     rows, rejects = load(path)
@@ -79,7 +79,7 @@ def test_lines_that_are_no_urls_are_rejects(tmp_path: Path) -> None:
     assert "not an http" in rejects[20].reason
 
 
-def test_what_is_a_list_of_urls() -> None:
+def test_lists_of_urls_are_detected() -> None:
     assert looks_like_urls(b"https://a.org/x\n")
     assert looks_like_urls(b"# c\nurl\nhttps://a.org/x\nhttps://a.org/y\n")
     assert is_surely_urls("https://a.org/x\r\nhttps://a.org/y".encode("utf-16"))
@@ -89,7 +89,7 @@ def test_what_is_a_list_of_urls() -> None:
     assert not looks_like_urls(b"Text.\nhttps://a.org/x\nMore text.\nEven more.\n")
 
 
-def test_a_sitemap_gives_its_pages_and_their_dates(tmp_path: Path) -> None:
+def test_a_sitemap_yields_its_pages_with_their_dates(tmp_path: Path) -> None:
     with Site({"/a": page("A", date=""), "/b": page("B")}) as site:
         content = urlset((site.url("/a"), "2019-03-01"), (site.url("/b"), "2019-03-02"), ("", ""))
         rows, rejects = load(write(tmp_path, "sitemap.xml", content), site)
@@ -99,7 +99,7 @@ def test_a_sitemap_gives_its_pages_and_their_dates(tmp_path: Path) -> None:
     assert len(rows) + len(rejects) == 3
 
 
-def test_an_index_gives_the_pages_of_all_its_sitemaps(tmp_path: Path) -> None:
+def test_a_sitemap_index_yields_the_pages_of_all_its_sitemaps(tmp_path: Path) -> None:
     with Site() as site:
         pages = {f"/{each}": page(each) for each in "abcd"}
         doctype = '<!DOCTYPE urlset [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]>'
@@ -129,12 +129,12 @@ def test_an_index_gives_the_pages_of_all_its_sitemaps(tmp_path: Path) -> None:
         "a sitemap that does not exist (404)",
     ):
         assert words in reasons, words
-    # The cut one's page, which is one that was there before, comes before its end does.
+    # The page in the truncated sitemap repeats an earlier one; it is yielded before the error.
     assert len(rejects) == 7
     assert sorted({*rows, *rejects}) == list(range(1, 12))
 
 
-def test_sitemaps_too_deep_too_long_or_too_large_end(
+def test_sitemaps_that_are_too_deep_too_long_or_too_large_are_errors(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from article_flows.tasks.reading.web import sitemap as web_sitemap
@@ -157,7 +157,7 @@ def test_sitemaps_too_deep_too_long_or_too_large_end(
             load(tmp_path / "many.xml")
 
 
-def test_a_sitemap_that_is_cut_gives_what_is_before(tmp_path: Path) -> None:
+def test_a_truncated_sitemap_yields_the_pages_before_the_truncation(tmp_path: Path) -> None:
     with Site({"/a": page("A")}) as site:
         content = urlset((site.url("/a"), ""), (site.url("/b"), ""))[:-40]
         place = LocalFile(write(tmp_path, "cut.xml", content))
@@ -168,7 +168,7 @@ def test_a_sitemap_that_is_cut_gives_what_is_before(tmp_path: Path) -> None:
             next(chunks)
 
 
-def test_what_is_a_sitemap() -> None:
+def test_sitemaps_are_detected() -> None:
     assert looks_like_sitemap(urlset().encode())
     assert looks_like_sitemap(b"\xef\xbb\xbf<!-- <rss> -->\n" + index().encode())
     assert looks_like_sitemap(urlset().encode("utf-16"))

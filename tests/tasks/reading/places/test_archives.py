@@ -73,7 +73,7 @@ def test_each_file_of_a_zip_is_a_source(method: int) -> None:
     assert [texts["x.zip/2020/b.csv"], texts["x.zip/c.jsonl.gz"]] == [["x"], ["Some text"]]
     assert [(each.name, each.reason) for each in sources.skipped] == [
         ("x.zip/README.md", "not a data file"),
-        ("x.zip/empty.dat", "is empty: there is no article in it"),
+        ("x.zip/empty.dat", "is empty: it contains no articles"),
         ("x.zip/__MACOSX/2020/._a.jsonl", HIDDEN_REASON),
         ("x.zip/.hidden.jsonl", HIDDEN_REASON),
         ("x.zip/_SUCCESS", HIDDEN_REASON),

@@ -82,7 +82,7 @@ def test_objects_are_found_like_files(object_store: ObjectStoreServer, prefix: s
     assert sources[3].constants == (("lang", "de"),)
     assert [each.reason for each in sources.skipped] == [
         "not a data file",
-        "is empty: there is no article in it",
+        "is empty: it contains no articles",
         HIDDEN_REASON,
         HIDDEN_REASON,
     ]

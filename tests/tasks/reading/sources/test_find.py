@@ -193,10 +193,10 @@ def test_content_decides_if_the_suffix_is_wrong_or_ambiguous() -> None:
             "x.jsonl.gz is compressed twice (gzip, gzip)",
         ),
         ("x.xlsx", b"PK\x03\x04", "x.xlsx is a ZIP archive or an Office file"),
-        ("x.csv", b"\0\1\2" * 100, "x.csv is not csv inside; these can be read: .parquet"),
+        ("x.csv", b"\0\1\2" * 100, "x.csv does not contain csv data; these can be read: .parquet"),
         ("x.csv", bytes(range(256)) * 9, "x.csv is not csv inside"),
         ("x.parquet", "nothing of the kind", "x.parquet is not parquet inside"),
-        ("x.dat", "nothing of the kind", "x.dat is in a format that is not known"),
+        ("x.dat", "nothing of the kind", "x.dat has an unknown format"),
         ("x.jsonl", "", "x.jsonl is empty"),
     ],
 )

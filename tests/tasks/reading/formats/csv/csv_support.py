@@ -10,7 +10,7 @@ from article_flows.tasks.reading.formats.csv.reader import read_csv
 
 @dataclass
 class Table:
-    """All that a reader has yielded."""
+    """Everything that a reader has yielded."""
 
     records: list[Record] = field(default_factory=list)
     rows: list[int] = field(default_factory=list)

@@ -29,7 +29,9 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
 @pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
-def test_the_header_tells_the_delimiter(path: Path, delimiter: str, line_end: str) -> None:
+def test_the_delimiter_is_inferred_from_the_header(
+    path: Path, delimiter: str, line_end: str
+) -> None:
     lines = [["id", "body"], ["1", '"a, b; c"'], ["2", '"two\nlines ""quoted"""'], [""], ["3", "d"]]
     chunk = read_all(path, line_end.join(delimiter.join(line) for line in lines))
     assert chunk.records == [
@@ -44,7 +46,7 @@ def test_the_header_tells_the_delimiter(path: Path, delimiter: str, line_end: st
 @pytest.mark.parametrize(
     "encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32", "gb18030", "big5", "utf-16-be"]
 )
-def test_encodings(path: Path, encoding: str) -> None:
+def test_encodings_are_detected(path: Path, encoding: str) -> None:
     chinese = (
         CHINESE if encoding != "big5" else "我們今天在臺灣的圖書館裡閱讀關於歷史與文化的文章。"
     )
@@ -54,14 +56,14 @@ def test_encodings(path: Path, encoding: str) -> None:
     assert chunk.records == [{"id": str(n), "body": chinese * 20} for n in range(20)]
 
 
-def test_an_encoding_that_shows_late(path: Path) -> None:
+def test_an_encoding_is_detected_from_characters_far_into_the_file(path: Path) -> None:
     text = "id,body\n" + "".join(f"{n},{'plain ' * 1000}\n" for n in range(300))
     chunk = read_all(path, text.encode() + (f"x,{CHINESE * 30}".replace(",以", "以")).encode("gbk"))
     assert chunk.records[-1]["body"].startswith("疫情期间")
     assert len(chunk.records) == 301
 
 
-def test_bad_bytes_reject_their_row_only(path: Path) -> None:
+def test_invalid_bytes_reject_their_row_only(path: Path) -> None:
     rows = [f"{n},Zürich {CHINESE[:5]}".encode() for n in range(9)]
     rows[4] = b"4,caf\xe9"
     chunk = read_all(path, b"\n".join([b"id,body", *rows]))
@@ -80,7 +82,7 @@ def test_a_wrong_number_of_fields_rejects_the_row_only(path: Path) -> None:
     ]
 
 
-def test_a_quote_never_closed_does_not_swallow_the_rows_after_it(path: Path) -> None:
+def test_an_unclosed_quote_does_not_swallow_the_rows_after_it(path: Path) -> None:
     chunk = read_all(path, 'a,b,c\n1,2,3\n4,"open,6\n7,8,9\n10,11,12\n')
     assert [record["a"] for record in chunk.records] == ["1", "7", "10"]
     (reject,) = chunk.rejects
@@ -88,13 +90,13 @@ def test_a_quote_never_closed_does_not_swallow_the_rows_after_it(path: Path) -> 
     assert reject.reason == "broken quotes: a quote is not closed"
 
 
-def test_a_quote_closed_by_a_later_row_costs_one_row(path: Path) -> None:
+def test_a_quote_closed_by_a_later_row_rejects_one_row(path: Path) -> None:
     chunk = read_all(path, 'a,b,c\n4,"open,6\n7,"eight, or so",9\n10,"two\nlines",12\n')
     assert [record["a"] for record in chunk.records] == ["7", "10"]
     assert [reject.row for reject in chunk.rejects] == [2]
 
 
-def test_the_rest_of_a_broken_row_goes_with_it(path: Path) -> None:
+def test_all_lines_of_a_broken_row_are_one_reject(path: Path) -> None:
     chunk = read_all(path, 'a,b,c\n1,"he said "x" and\nleft\nthe room",3\n4,5,6\n')
     assert [record["a"] for record in chunk.records] == ["4"]
     (reject,) = chunk.rejects
@@ -102,7 +104,7 @@ def test_the_rest_of_a_broken_row_goes_with_it(path: Path) -> None:
     assert reject.reason.startswith("broken quotes (lines 2 to 4)")
 
 
-def test_stray_quotes(path: Path) -> None:
+def test_stray_quotes_stay_in_the_text(path: Path) -> None:
     chunk = read_all(path, 'a,b\n1,5" disk\n2,"x" y\n3,say ""hi""\n')
     assert [record["b"] for record in chunk.records] == ['5" disk', "x y", 'say ""hi""']
 
@@ -112,17 +114,17 @@ def test_quotes_in_a_tsv_are_part_of_the_text(path: Path) -> None:
     assert [record["b"] for record in chunk.records] == ['"open', '"To be" or not', 'a "b"\tc']
 
 
-def test_a_swallowing_quote_stops_at_the_longest_field(
+def test_an_unclosed_quote_stops_at_the_field_limit(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(csv_rows, "MAX_FIELD", 1000)
+    monkeypatch.setattr(csv_rows, "MAX_FIELD_CHARS", 1000)
     chunk = read_all(path, 'a,b\n1,"open\n' + "2,x\n" * 1000)
     assert len(chunk.records) == 1000
     assert chunk.rejects[0].row == 2
 
 
-def test_a_line_without_end_is_rejected(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(csv_rows, "MAX_LINE", 1000)
+def test_a_line_over_the_limit_is_rejected(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(csv_rows, "MAX_LINE_CHARS", 1000)
     chunk = read_all(path, "a,b\n1,2\n3," + "x" * 5000 + "\n4,5\n")
     assert [record["a"] for record in chunk.records] == ["1", "4"]
     assert [(each.row, each.reason) for each in chunk.rejects] == [
@@ -130,7 +132,7 @@ def test_a_line_without_end_is_rejected(path: Path, monkeypatch: pytest.MonkeyPa
     ]
 
 
-def test_headers(path: Path) -> None:
+def test_headers_are_read_and_their_names_made_unique(path: Path) -> None:
     assert read_all(path, "sep=;\na;b\n1;2").records == [{"a": "1", "b": "2"}]
     assert read_all(path, "\n\na,a,,\n1,2,3,4").records == [
         {"a": "1", "a_2": "2", "column_3": "3", "column_4": "4"}
@@ -141,13 +143,13 @@ def test_headers(path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "\n\n", "\ufeff"])
-def test_an_empty_file_is_said_to_be_empty(path: Path, content: str) -> None:
+def test_an_empty_file_is_an_error(path: Path, content: str) -> None:
     with pytest.raises(UserError, match=r"^articles\.csv is empty"):
         read_all(path, content)
 
 
 @pytest.mark.parametrize("end", [b'"9","x","\x1b$B\x01"\r\n"10","y","good"\r\n', b'"9","\x1b$'])
-def test_damaged_mail_encoding_spoils_no_row_before_it(path: Path, end: bytes) -> None:
+def test_a_damaged_iso_2022_sequence_rejects_no_row_before_it(path: Path, end: bytes) -> None:
     rows = "".join(f"{n},題{n},橋の建設が決まりました。\r\n" for n in range(9_000))
     content = f"id,title,body\r\n{rows}".encode("iso2022_jp")
     chunk = read_all(path, content + end)
@@ -158,7 +160,7 @@ def test_damaged_mail_encoding_spoils_no_row_before_it(path: Path, end: bytes) -
 @given(rows=st.lists(st.tuples(st.text("abc", min_size=1), CELLS, CELLS)))
 @example(rows=[("a", "", "\x1b$")])
 @example(rows=[("a", "\x1b\x80", "\x1b$")])
-def test_what_csv_writes_comes_back(
+def test_rows_written_by_the_csv_module_are_read_back(
     tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str, str]]
 ) -> None:
     text = io.StringIO(newline="")
@@ -169,8 +171,10 @@ def test_what_csv_writes_comes_back(
 
 
 @pytest.mark.parametrize("last", ['the end",9', "no end\n"])
-def test_a_huge_field_costs_one_row(path: Path, monkeypatch: pytest.MonkeyPatch, last: str) -> None:
-    monkeypatch.setattr(csv_rows, "MAX_FIELD", 1000)
+def test_a_huge_field_rejects_one_row(
+    path: Path, monkeypatch: pytest.MonkeyPatch, last: str
+) -> None:
+    monkeypatch.setattr(csv_rows, "MAX_FIELD_CHARS", 1000)
     huge = '"' + "words; of a text that has, commas, and more\n" * 100 + last
     chunk = read_all(path, f'id,n\n1,2\n{huge}\n3,4\n5,"6\n7"\n')
     assert [record["id"] for record in chunk.records] == ["1", "3", "5"]
@@ -180,8 +184,10 @@ def test_a_huge_field_costs_one_row(path: Path, monkeypatch: pytest.MonkeyPatch,
     assert len(reject.raw) <= 2000
 
 
-def test_a_row_of_too_many_lines_costs_one_row(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(csv_rows, "MAX_LINES", 10)
+def test_a_row_of_too_many_lines_rejects_one_row(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(csv_rows, "MAX_ROW_LINES", 10)
     chunk = read_all(path, 'id,n\n1,2\n2,"' + "\n" * 11 + '"\n3,4\n')
     assert [record["id"] for record in chunk.records] == ["1", "3"]
     assert [(each.row, each.reason) for each in chunk.rejects] == [
@@ -189,10 +195,10 @@ def test_a_row_of_too_many_lines_costs_one_row(path: Path, monkeypatch: pytest.M
     ]
 
 
-def test_a_quoted_line_without_end_keeps_its_neighbours(
+def test_rows_around_a_quoted_line_over_the_limit_are_kept(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(csv_rows, "MAX_LINE", 1000)
+    monkeypatch.setattr(csv_rows, "MAX_LINE_CHARS", 1000)
     chunk = read_all(path, 'id,n\n1,2\n2,"' + "x" * 5000 + '"\n3,"4\n' + "y" * 2000 + '"\r\n5,6\n')
     assert [record["id"] for record in chunk.records] == ["1", "5"]
     assert [(each.row, each.reason) for each in chunk.rejects] == [
@@ -201,18 +207,20 @@ def test_a_quoted_line_without_end_keeps_its_neighbours(
     ]
 
 
-def test_a_header_whose_quotes_do_not_match_is_said(path: Path) -> None:
-    with pytest.raises(UserError, match=r"^articles\.csv has no header that can be read \(line 2"):
+def test_a_header_with_unbalanced_quotes_is_an_error(path: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"^articles\.csv has a header that cannot be read \(line 2"
+    ):
         read_all(path, '\n"a" b,c\n1,2\n')
 
 
-def test_a_first_row_longer_than_the_sample(path: Path) -> None:
+def test_a_first_row_longer_than_the_sample_is_read(path: Path) -> None:
     body = "A long text, with commas.\n" * 20_000
     chunk = read_all(path, f'1,"{body}"\n2,"{body}"\n3,"{body}"\n')
     assert [record["column_2"] for record in chunk.records] == [body] * 3
 
 
-def test_each_row_with_broken_quotes_is_a_reject_of_its_own(path: Path) -> None:
+def test_each_row_with_broken_quotes_is_rejected_separately(path: Path) -> None:
     junk = [f'{n},t,"The council, it is said, met. " x"y' for n in range(20)]
     unclosed = [f'{n},t,"The council met' for n in range(20, 30)]
     chunk = read_all(path, "\n".join(["id,title,body", "a,b,c", *junk, *unclosed, 'd,e,"f"\n']))
@@ -221,51 +229,51 @@ def test_each_row_with_broken_quotes_is_a_reject_of_its_own(path: Path) -> None:
     assert not any("lines" in each.reason for each in chunk.rejects)
 
 
-def test_the_lines_of_a_broken_row_stay_one_reject(path: Path) -> None:
+def test_continuation_lines_of_a_broken_row_stay_in_its_reject(path: Path) -> None:
     text = 'id,title,body\n1,t,"a" b"c\nand, so "on" it, goes, on\nto the end"\n2,t,c\n'
     chunk = read_all(path, text)
     assert [each.row for each in chunk.rejects] == [2]
     assert chunk.records == [{"id": "2", "title": "t", "body": "c"}]
 
 
-def test_a_header_longer_than_the_sample_is_read_whole(path: Path) -> None:
+def test_a_header_longer_than_the_sample_is_read_completely(path: Path) -> None:
     names = [f"a column with a long name, {n:05}" for n in range(15_000)]
     with path.open("w", newline="") as file:
         csv.writer(file).writerows([names, ["x"] * len(names)])
-    assert path.stat().st_size > csv_sniff.SAMPLE
+    assert path.stat().st_size > csv_sniff.SAMPLE_CHARS
     assert read_table(path).records == [dict.fromkeys(names, "x")]
 
 
-def test_too_many_columns_are_one_error(path: Path) -> None:
+def test_too_many_columns_are_an_error(path: Path) -> None:
     names = ",".join(f"c{n}" for n in range(100_000))
     path.write_text(f"{names}\n{names}\n")
-    with pytest.raises(UserError, match="has 100,000 columns, and tables of more than 16,384 are"):
+    with pytest.raises(UserError, match="has 100,000 columns, but tables may have at most 16,384"):
         read_table(path)
 
 
 ROWS = b'a,"two\nlines"\r\n', b'b,"a ""quoted"" word"\n', "c,疫\n".encode()
 
 
-def test_good_rows_go_on_after_odd_ones(path: Path) -> None:
-    odd = b'x,"open\ny,5" disk\nz\nw,caf\xe9\n'
-    table = read_all(path, b"id,body\n" + b"".join(ROWS) * 100 + odd + ROWS[1] * 500)
+def test_good_rows_are_read_after_broken_ones(path: Path) -> None:
+    broken = b'x,"open\ny,5" disk\nz\nw,caf\xe9\n'
+    table = read_all(path, b"id,body\n" + b"".join(ROWS) * 100 + broken + ROWS[1] * 500)
     assert [reject.row for reject in table.rejects] == [402, 404, 405]
     assert len(table.records) + len(table.rejects) == 300 + 4 + 500
     assert table.rows[:4] == [2, 4, 5, 6]
 
 
-def test_every_encoding_gives_the_same_rows(path: Path) -> None:
+def test_every_encoding_yields_the_same_rows(path: Path) -> None:
     text = "id,body\r\n"
     text += '1,"疫情期间主流媒体的传播\r\n策略研究"\r\n2,以人民日报抖音号为例\r\n' * 30
-    wanted = read_all(path, text)
-    assert len(wanted.records) == 60
+    expected = read_all(path, text)
+    assert len(expected.records) == 60
     for encoding in ("gb18030", "utf-16", "utf-8-sig", "utf-32"):
         table = read_all(path, text.encode(encoding), encoding)
-        assert (table.records, table.rows) == (wanted.records, wanted.rows)
+        assert (table.records, table.rows) == (expected.records, expected.rows)
         assert table.facts["encoding"] == encoding
 
 
-def test_bytes_that_are_wrong_in_their_encoding_spoil_one_row(path: Path) -> None:
+def test_invalid_bytes_in_any_encoding_reject_one_row(path: Path) -> None:
     row = "1,疫情期间主流媒体的传播策略研究\n".encode("gb18030")
     content = b"id,body\n" + row * 30 + b"2,\xff\xff\n" + row * 3
     table = read_all(path, content, "gb18030")
@@ -289,16 +297,16 @@ def test_every_line_is_accounted_for(
     assert {"id": "3", "body": "4"} in table.records
 
 
-def test_a_long_file_is_read_as_it_comes_and_closed_when_it_is_left(path: Path) -> None:
+def test_a_long_file_is_streamed_and_closed_when_reading_stops(path: Path) -> None:
     path.write_bytes(b"id,body\n" + ROWS[0] * 10_000)
     opened: list[BinaryIO] = []
 
-    class WatchedPlace(LocalFile):
+    class WatchedFile(LocalFile):
         def open(self) -> BinaryIO:
             opened.append(super().open())
             return opened[-1]
 
-    chunks = read_csv(Source(WatchedPlace(path), "a.csv", "csv"), 10)
+    chunks = read_csv(Source(WatchedFile(path), "a.csv", "csv"), 10)
     assert len(next(chunks)) == 10
     assert opened[0].tell() < path.stat().st_size
     assert isinstance(chunks, Generator)

@@ -1,4 +1,4 @@
-"""Which dialect a CSV file is in, and whether it has a header: told by its rows."""
+"""The dialect and the header of a CSV file are inferred from its rows."""
 
 import json
 from pathlib import Path
@@ -19,7 +19,7 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("mark", [*",;\t|:^~ \x1f\x01\x1e¦"])
-def test_any_delimiter(path: Path, mark: str) -> None:
+def test_any_delimiter_is_inferred(path: Path, mark: str) -> None:
     rows = [f'{n}{mark}"{TEXT}{n}"{mark}word{n}' for n in range(6)]
     table = read_all(path, "\n".join([f"id{mark}body{mark}note", *rows]))
     assert table.records == [
@@ -27,13 +27,13 @@ def test_any_delimiter(path: Path, mark: str) -> None:
     ]
 
 
-def test_rows_tell_the_delimiter_where_the_header_does_not(path: Path) -> None:
+def test_rows_decide_the_delimiter_if_the_header_does_not(path: Path) -> None:
     table = read_all(path, "name, first, last;text\n1;one, two\n2;a\n3;b, c, d, e\n")
     assert table.facts["delimiter"] == ";"
     assert table.records[0] == {"name, first, last": "1", "text": "one, two"}
 
 
-def test_one_column_of_text_with_commas(path: Path) -> None:
+def test_one_column_of_text_with_commas_stays_one_column(path: Path) -> None:
     table = read_all(path, "body\nHello, world; it is\nOne\nTwo, three, four\n")
     assert [record["body"] for record in table.records] == [
         "Hello, world; it is",
@@ -43,19 +43,19 @@ def test_one_column_of_text_with_commas(path: Path) -> None:
     assert table.facts["delimiter"] == "none"
 
 
-def test_single_quotes(path: Path) -> None:
+def test_single_quotes_are_detected(path: Path) -> None:
     table = read_all(path, "id,body\n1,'It''s, well,\nold'\n2,'b, c'\n3,'\"d\"'\n")
     assert [record["body"] for record in table.records] == ["It's, well,\nold", "b, c", '"d"']
     assert table.facts["quote"] == "'"
 
 
-def test_apostrophes_are_no_quotes(path: Path) -> None:
+def test_apostrophes_are_not_quotes(path: Path) -> None:
     table = read_all(path, "id,body\n1,'Tis the season\n2,'Twas the night\n3,the boys'\n")
     assert table.records[0]["body"] == "'Tis the season"
     assert "quote" not in table.facts
 
 
-def test_backslash_escapes(path: Path) -> None:
+def test_backslash_escapes_are_detected(path: Path) -> None:
     content = r"""id,body
 1,"He said \"no\", and left"
 2,"a path: C:\new\"
@@ -78,13 +78,13 @@ def test_backslashes_that_escape_nothing_are_text(path: Path) -> None:
     assert "escape" not in table.facts
 
 
-def test_comments_above_the_table_are_passed_over(path: Path) -> None:
+def test_comments_above_the_table_are_skipped(path: Path) -> None:
     table = read_all(path, "# exported, by x\n# 2020\n\nid,body,n\n1,a,x\n2,#b,y\n#3,c,z\n")
     assert [record["id"] for record in table.records] == ["1", "2", "#3"]
     assert table.rows == [5, 6, 7]
 
 
-def test_a_header_that_starts_with_a_hash_is_no_comment(path: Path) -> None:
+def test_a_header_that_starts_with_a_hash_is_not_a_comment(path: Path) -> None:
     assert read_all(path, "#id,body\n1,a\n2,b\n").records[0] == {"#id": "1", "body": "a"}
 
 
@@ -104,7 +104,7 @@ def test_hashes_in_one_column_are_text(path: Path) -> None:
         [f"a{n}\t{TEXT * 3}" for n in range(1)],
     ],
 )
-def test_a_file_without_header(path: Path, rows: list[str]) -> None:
+def test_a_file_without_a_header_gets_numbered_columns(path: Path, rows: list[str]) -> None:
     table = read_all(path, "\n".join(rows))
     assert table.facts["header"] == "none"
     assert [list(record.values()) for record in table.records] == [row.split("\t") for row in rows]
@@ -123,14 +123,14 @@ def test_a_file_without_header(path: Path, rows: list[str]) -> None:
         ["url,what", *(f"https://example.org/{n},x" for n in range(4))],
     ],
 )
-def test_a_file_with_header(path: Path, rows: list[str]) -> None:
+def test_a_header_is_detected(path: Path, rows: list[str]) -> None:
     table = read_all(path, "\n".join(rows))
     assert "header" not in table.facts
     assert list(table.records[0]) == rows[0].split(",")
     assert len(table.records) == len(rows) - 1
 
 
-def test_rejects_of_a_file_without_header(path: Path) -> None:
+def test_rejects_in_a_file_without_a_header_refer_to_the_first_rows(path: Path) -> None:
     rows = [f"https://example.org/{n},word {n}" for n in range(5)]
     table = read_all(path, "\n".join([*rows, "x"]))
     assert [(each.row, each.reason) for each in table.rejects] == [
@@ -139,7 +139,7 @@ def test_rejects_of_a_file_without_header(path: Path) -> None:
 
 
 @needs_dev
-def test_a_real_file_without_header() -> None:
+def test_a_real_file_without_a_header_is_read() -> None:
     table = read_table(DEV / "csl" / "ts_dev.tsv")
     assert (len(table.records), table.rejects) == (1000, [])
     assert list(table.records[0]) == ["column_1", "column_2", "column_3"]
@@ -151,10 +151,10 @@ def test_a_real_file_without_header() -> None:
 @pytest.mark.parametrize(
     "answer", sorted((DEV / "nasty/csv_spectrum/json").glob("*.json")), ids=lambda path: path.stem
 )
-def test_csv_spectrum(path: Path, answer: Path, line_end: str) -> None:
+def test_csv_spectrum_is_read_correctly(path: Path, answer: Path, line_end: str) -> None:
     content = (answer.parent.parent / "csvs" / f"{answer.stem}.csv").read_bytes().decode()
     table = read_all(path, content.replace("\r\n", "\n").replace("\n", line_end))
-    # The copy at hand of the files `*_crlf.csv` has lost its \r, but in the answers.
+    # Our copies of `*_crlf.csv` lack the \r that the expected results contain.
     wanted = [
         {name: cell.replace("\r\n", "\n").replace("\n", line_end) for name, cell in row.items()}
         for row in json.loads(answer.read_text())
@@ -165,7 +165,7 @@ def test_csv_spectrum(path: Path, answer: Path, line_end: str) -> None:
 
 @needs_dev
 @pytest.mark.parametrize("encoding", ["gb18030", "utf16_bom"])
-def test_real_files_in_other_encodings(encoding: str) -> None:
+def test_real_files_in_other_encodings_are_read(encoding: str) -> None:
     folder = DEV / "nasty" / "derived_from_real"
     wanted = read_table(folder / "gcdt_zh_utf8_bom.csv")
     assert (len(wanted.records), wanted.rejects) == (39, [])

@@ -29,16 +29,14 @@ PAGE = [{"body": f"Text {number}."} for number in range(5)]
         ),
     ],
 )
-def test_a_list_beside_objects_is_where_the_articles_are(
-    document: dict[str, Any], place: str
-) -> None:
+def test_a_list_beside_objects_contains_the_articles(document: dict[str, Any], place: str) -> None:
     text = json.dumps(document).encode()
     assert str(layout_of(text, whole=True)) == f"{Shape.LIST} in {place}"
     cut = text[: text.rindex(b'": "') + 6]
     assert str(layout_of(cut, whole=False)) == f"{Shape.LIST} in {place}"
 
 
-def test_of_objects_with_long_lists_the_lists_are_the_articles() -> None:
+def test_long_lists_in_objects_contain_the_articles() -> None:
     layout = layout_of(json.dumps({each: {"docs": PAGE} for each in "abc"}).encode(), whole=True)
     assert str(layout) == f"{Shape.LIST} in a.docs"
     assert layout.ignored == ("b.docs", "c.docs")
@@ -53,11 +51,11 @@ def test_of_objects_with_long_lists_the_lists_are_the_articles() -> None:
         {"articles": dict.fromkeys("abc", ARTICLE), "meta": {"n": 3}},
     ],
 )
-def test_objects_by_key_are_alike(document: dict[str, Any]) -> None:
+def test_objects_by_key_must_be_alike(document: dict[str, Any]) -> None:
     assert layout_of(json.dumps(document).encode(), whole=True).shape is Shape.MEMBERS
 
 
-def test_objects_by_key_may_be_cut() -> None:
+def test_objects_by_key_may_be_truncated() -> None:
     text = json.dumps({str(key): ARTICLE for key in range(40)}).encode()
     assert {layout_of(text[:end], whole=False).shape for end in range(200, len(text))} == {
         Shape.MEMBERS
@@ -67,5 +65,5 @@ def test_objects_by_key_may_be_cut() -> None:
 @pytest.mark.parametrize(
     "document", [{"meta": {"v": 1}, "article": ARTICLE}, {"meta": {"v": 1}, "links": {"v": 2}}]
 )
-def test_two_objects_of_any_kind_are_no_rows(document: dict[str, Any]) -> None:
+def test_two_unrelated_objects_are_not_rows(document: dict[str, Any]) -> None:
     assert layout_of(json.dumps(document).encode(), whole=True).shape is Shape.VALUES

@@ -29,14 +29,14 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "articles.jsonl"
 
 
-def test_bom_crlf_blank_lines_and_no_last_line_end(path: Path) -> None:
+def test_bom_crlf_blank_lines_and_a_missing_last_newline_are_accepted(path: Path) -> None:
     chunk = read_all(path, b'\xef\xbb\xbf{"a": 1}\r\n\r\n  \n{"b": "\xc3\xa9"}')
     assert chunk.records == [{"a": 1}, {"b": "é"}]
     assert chunk.rows == [1, 4]
     assert chunk.rejects == []
 
 
-def test_utf16_as_powershell_writes_it(path: Path) -> None:
+def test_utf16_as_written_by_powershell_is_read(path: Path) -> None:
     chunk = read_all(path, '{"body": "Zürich 你好"}\r\n{"body": "\u0a0d"}\r\n'.encode("utf-16"))
     assert chunk.records == [{"body": "Zürich 你好"}, {"body": "\u0a0d"}]
 
@@ -57,9 +57,7 @@ def test_utf16_as_powershell_writes_it(path: Path) -> None:
         (b'{"a":' * 100_000, "nested too deeply"),
     ],
 )
-def test_a_broken_line_is_rejected_and_its_neighbours_are_kept(
-    path: Path, line: bytes, reason: str
-) -> None:
+def test_a_broken_line_is_rejected_alone(path: Path, line: bytes, reason: str) -> None:
     chunk = read_all(path, '{"n": "é"}\n'.encode() + line + b'\n{"n": 3}\n')
     assert chunk.records == [{"n": "é"}, {"n": 3}]
     assert chunk.rows == [1, 3]
@@ -81,7 +79,9 @@ def test_a_broken_line_is_rejected_and_its_neighbours_are_kept(
         ("cp1252", "Le café où l’été déjà…"),
     ],
 )
-def test_other_encodings_without_a_mark(path: Path, encoding: str, body: str) -> None:
+def test_other_encodings_without_a_byte_order_mark_are_detected(
+    path: Path, encoding: str, body: str
+) -> None:
     lines = [json.dumps({"n": n, "body": body if n > 200 else "x"}) for n in range(205)]
     lines = [
         line if n <= 200 else f'{{"n": {n}, "body": "{body}"}}' for n, line in enumerate(lines)
@@ -98,13 +98,15 @@ def test_a_json_text_sequence_is_numbered_by_record(path: Path) -> None:
     assert [each.row for each in chunk.rejects] == [3]
 
 
-def test_a_cut_last_line_is_said_to_be_cut(path: Path) -> None:
+def test_a_truncated_last_line_is_reported_as_truncated(path: Path) -> None:
     chunk = read_all(path, b'{"n": 1}\n{"n": ')
     assert chunk.records == [{"n": 1}]
     assert "the file ends within this line" in chunk.rejects[0].reason
 
 
-def test_a_line_without_end_is_skipped_unread(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_line_over_the_limit_is_skipped_in_bounded_memory(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(lines_reader, "MAX_ELEMENT", 100)
     long = b'{"body": "' + b"x" * 3_000_000 + b'"}'
     chunk = read_all(path, b'{"n": 1}\n' + long + b'\n{"n": 3}\n' + long)
@@ -115,12 +117,12 @@ def test_a_line_without_end_is_skipped_unread(path: Path, monkeypatch: pytest.Mo
     ]
 
 
-def test_lone_surrogates_and_large_integers_survive(path: Path) -> None:
+def test_lone_surrogates_and_large_integers_are_kept(path: Path) -> None:
     chunk = read_all(path, b'{"a": "x\\ud800y"}\n{"id": 12345678901234567890123}\n{"f": 1e300}\n')
     assert chunk.records == [{"a": "x\ud800y"}, {"id": 12345678901234567890123}, {"f": 1e300}]
 
 
-def test_chunks_end_at_their_rows_and_at_their_bytes(path: Path) -> None:
+def test_chunks_have_limited_rows_and_bytes(path: Path) -> None:
     rows = [{"n": n, "body": "x" * 3_000_000} for n in range(6)]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     source = Source(LocalFile(path), "articles.jsonl", "jsonl")
@@ -129,19 +131,19 @@ def test_chunks_end_at_their_rows_and_at_their_bytes(path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"\n \r\n", b"\xef\xbb\xbf"])
-def test_an_empty_file_is_said_to_be_empty(path: Path, content: bytes) -> None:
+def test_an_empty_file_is_an_error(path: Path, content: bytes) -> None:
     with pytest.raises(UserError, match=r"^articles\.jsonl is empty"):
         read_all(path, content)
 
 
-def test_a_file_that_is_gone_is_named(path: Path) -> None:
+def test_a_missing_file_is_an_error(path: Path) -> None:
     with pytest.raises(UserError, match=r"^articles\.jsonl cannot be read: No such file"):
         list(read_jsonl(Source(LocalFile(path), "articles.jsonl", "jsonl")))
 
 
 @pytest.mark.skipif(not REAL.exists(), reason="the development data is not here")
 @pytest.mark.parametrize("kind", ["bom_crlf", "broken_lines", "truncated_last_line"])
-def test_real_articles_that_were_spoilt(path: Path, kind: str) -> None:
+def test_corrupted_real_articles_are_rejected_one_by_one(path: Path, kind: str) -> None:
     rows = [json.loads(line) for line in DEMO.read_bytes().splitlines()]
     originals = {row["id"]: row["body"] for row in rows}
     spoilt = (REAL / f"gum_{kind}.jsonl").read_bytes()
@@ -163,7 +165,7 @@ def test_a_line_of_millions_of_values_is_rejected(path: Path) -> None:
     assert [each.reason for each in chunk.rejects] == ["it has more than 2,000,000 values"]
 
 
-def test_a_line_within_a_block_is_not_over_the_limit(
+def test_long_lines_within_one_block_are_rejected(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lines_reader, "MAX_ELEMENT", 100)

@@ -25,7 +25,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def read_all(path: Path, content: bytes) -> tuple[RecordChunk, str, dict[str, str]]:
-    """All rows, the message of the error that ended them if any, and the facts."""
+    """Return all rows, the message of a final error if any, and the facts."""
     path.write_bytes(content)
     source = Source(LocalFile(path), path.name, "json")
     everything, error = RecordChunk(), ""
@@ -84,7 +84,7 @@ def read_all(path: Path, content: bytes) -> tuple[RecordChunk, str, dict[str, st
     ],
 )
 @pytest.mark.parametrize("indent", [None, 2])
-def test_layouts(
+def test_layouts_are_inferred(
     path: Path, document: Any, layout: str, rows: list[dict[str, Any]], indent: int | None
 ) -> None:
     chunk, error, facts = read_all(path, json.dumps(document, indent=indent).encode())
@@ -93,7 +93,7 @@ def test_layouts(
     assert facts == {"layout": layout, "encoding": "utf-8"} | ignored
 
 
-def test_objects_one_after_the_other(path: Path) -> None:
+def test_concatenated_objects_are_rows(path: Path) -> None:
     content = b'{"a": 1}\n{"a": 2} {"a": 3},\n\n{\n  "a": 4\n}\x1e{"a": [{"b": 1}]}\n'
     chunk, error, _ = read_all(path, content)
     assert [each["a"] for each in chunk.records] == [1, 2, 3, 4, [{"b": 1}]]
@@ -128,7 +128,7 @@ def test_a_broken_element_is_rejected_alone(
         content = f"[{separator.join([good[0], good[1], broken, good[2], good[3]])}]"
         chunk, error, _ = read_all(path, content.encode())
         if broken == '{"a": 1}}':
-            # The list itself seems to end here: nothing after it can be trusted.
+            # The list itself seems to end here, so the rest is not read.
             assert [each["a"] for each in chunk.records][:2] == [0, 1]
             assert chunk.rejects or error
             continue
@@ -140,7 +140,7 @@ def test_a_broken_element_is_rejected_alone(
         assert error == ""
 
 
-def test_a_file_cut_anywhere_gives_its_whole_elements(path: Path) -> None:
+def test_a_file_truncated_anywhere_yields_its_complete_elements(path: Path) -> None:
     rows = [{"id": number, "body": 'b"\\]},{é' * number} for number in range(5)]
     content = json.dumps({"data": rows}, ensure_ascii=False).encode()
     ends = [content.index(f'{{"id": {number}'.encode()) - 2 for number in range(1, 5)]
@@ -157,17 +157,17 @@ def test_a_file_cut_anywhere_gives_its_whole_elements(path: Path) -> None:
 @pytest.mark.parametrize(
     "content", [b'[{"a": 1}] x', b'[{"a": 1}][{"a": 2}]', b'{"d": [{"a": 1}]}}']
 )
-def test_what_comes_after_the_document_is_rejected(path: Path, content: bytes) -> None:
+def test_text_after_the_document_is_rejected(path: Path, content: bytes) -> None:
     chunk, error, _ = read_all(path, content)
     assert chunk.records == [{"a": 1}]
     assert "after the end of the document" in chunk.rejects[0].reason
     assert error == ""
 
 
-def test_a_list_larger_than_the_head_and_what_comes_after_it(
+def test_a_list_larger_than_the_head_is_read_and_members_after_it_are_reported(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reader, "HEAD", 1000)
+    monkeypatch.setattr(reader, "HEAD_BYTES", 1000)
     monkeypatch.setattr(text_encoding, "_BLOCK", 100)
     rows = [{"id": number, "refs": [{"x": "y"}], "body": "text " * 9} for number in range(500)]
     document = {"tags": [{"t": n} for n in range(30)], "data": rows, "more": [{"z": {}}] * 600}
@@ -175,7 +175,7 @@ def test_a_list_larger_than_the_head_and_what_comes_after_it(
     assert (chunk.records, chunk.rejects, error) == (rows, [], "")
 
 
-def test_an_element_that_is_too_large_is_passed_over(
+def test_an_element_that_is_too_large_is_skipped(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(elements, "MAX_ELEMENT", 3 << 20)
@@ -189,12 +189,12 @@ def test_an_element_that_is_too_large_is_passed_over(
 
 
 @pytest.mark.parametrize("content", [b"", b" \n", b"\xef\xbb\xbf"])
-def test_an_empty_file_is_said_to_be_empty(path: Path, content: bytes) -> None:
-    assert read_all(path, content)[1] == "articles.json is empty: there is no article in it"
+def test_an_empty_file_is_an_error(path: Path, content: bytes) -> None:
+    assert read_all(path, content)[1] == "articles.json is empty: it contains no articles"
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-32-be", "gb18030"])
-def test_encodings(path: Path, encoding: str) -> None:
+def test_encodings_are_detected(path: Path, encoding: str) -> None:
     rows = [{"id": n, "body": "疫情期间，以信息技术为支撑的公共卫生信息系统。"} for n in range(9)]
     content = json.dumps(rows, ensure_ascii=False).encode(encoding)
     chunk, error, facts = read_all(path, content)
@@ -213,7 +213,7 @@ def test_memory_does_not_grow_with_a_single_line(path: Path) -> None:
     chunks = read_json(Source(LocalFile(path), "articles.json", "json"))
     assert sum(chunk.num_rows for chunk in chunks) == 40_001
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    assert grown < 100 << 10  # KiB, of a file of 190 MiB
+    assert grown < 100 << 10  # KiB; the file has 190 MiB
 
 
 VALUES = st.recursive(
@@ -226,12 +226,12 @@ VALUES = st.recursive(
 ROWS = st.lists(st.dictionaries(st.text(min_size=1, max_size=5), VALUES, min_size=1), min_size=1)
 
 
-# The machine may be busy.
+# No deadline: the machine may be busy.
 @settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(
     rows=ROWS, indent=st.sampled_from([None, 1]), escaped=st.booleans(), block=st.integers(1, 99)
 )
-def test_any_rows_come_back(
+def test_any_rows_are_read_back(
     tmp_path_factory: pytest.TempPathFactory,
     rows: list[dict[str, Any]],
     indent: int | None,
@@ -249,12 +249,14 @@ def test_any_rows_come_back(
 
 @settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(content=st.lists(st.sampled_from([*'[]{}",:\\1a \n', '"a"', '{"a":1}']), max_size=40))
-def test_nothing_crashes_it(tmp_path_factory: pytest.TempPathFactory, content: list[str]) -> None:
+def test_no_content_crashes_the_reader(
+    tmp_path_factory: pytest.TempPathFactory, content: list[str]
+) -> None:
     read_all(tmp_path_factory.mktemp("json") / "articles.json", "".join(content).encode())
 
 
 @pytest.mark.parametrize("large", ['"' + "x" * 9_000 + '"', "[" + "[]," * 3_000 + "[]]"])
-def test_the_list_behind_a_large_member_is_found(
+def test_a_list_after_a_large_member_is_found(
     path: Path, monkeypatch: pytest.MonkeyPatch, large: str
 ) -> None:
     make_small(monkeypatch)
@@ -269,12 +271,12 @@ def test_the_list_behind_a_large_member_is_found(
 
 def make_small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(text_encoding, "_BLOCK", 300)
-    monkeypatch.setattr(reader, "HEAD", 1_000)
+    monkeypatch.setattr(reader, "HEAD_BYTES", 1_000)
     monkeypatch.setattr(values, "MAX_ELEMENT", 4_000)
 
 
 @pytest.mark.parametrize("piece", [b"1,", b'"\\\\\\"",', b"[],", b"[{}],"])
-def test_memory_does_not_grow_with_what_is_passed_over(
+def test_memory_does_not_grow_with_skipped_members(
     path: Path, monkeypatch: pytest.MonkeyPatch, piece: bytes
 ) -> None:
     make_small(monkeypatch)
@@ -292,7 +294,7 @@ def test_memory_does_not_grow_with_what_is_passed_over(
     assert largest < 10_000
 
 
-def test_a_large_object_without_a_list_is_one_reject(
+def test_a_large_object_without_a_list_is_rejected(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_small(monkeypatch)
@@ -302,10 +304,10 @@ def test_a_large_object_without_a_list_is_one_reject(
     chunk, _, _ = read_all(path, large[:-5].encode())
     assert "the file ends within this element" in chunk.rejects[0].reason
     _, error, _ = read_all(path, large[:-10].encode() + b'!!! "data": [{"a": 1}]}')
-    assert "is not JSON from there on" in error
+    assert "is not JSON after them" in error
 
 
-def test_an_element_over_the_limit_is_rejected_where_its_end_is_known_too(
+def test_an_element_over_the_limit_is_rejected_even_if_its_end_is_known(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(elements, "MAX_ELEMENT", 2_000)
@@ -322,27 +324,27 @@ def test_an_element_of_millions_of_values_is_rejected(path: Path) -> None:
     assert [each.reason for each in chunk.rejects] == ["it has more than 2,000,000 values"]
 
 
-def test_commas_in_text_are_no_values(path: Path) -> None:
+def test_commas_in_text_do_not_count_as_values(path: Path) -> None:
     rows = [{"a": "," * 5_000_000}, {"a": 2}]
     assert read_all(path, json.dumps(rows).encode())[0].records == rows
 
 
-def test_columns_of_millions_of_values_are_refused(path: Path) -> None:
+def test_columns_of_millions_of_values_are_an_error(path: Path) -> None:
     rows = "[1]," * 1_100_000 + "[1]"
     error = read_all(path, f'{{"columns": ["a"], "data": [{rows}]}}'.encode())[1]
     assert "holds columns, not rows" in error
     assert "more than 2,000,000 values" in error
 
 
-def test_a_list_of_many_broken_elements_is_not_read_again_for_each(
+def test_a_list_of_many_broken_elements_is_not_rescanned_for_each(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     end, passed = BracketScan.end, [0]
 
     def counted(scan: BracketScan, *arguments: int) -> int | None:
-        before = scan.place
+        before = scan.position
         found = end(scan, *arguments)
-        passed[0] += scan.place - before
+        passed[0] += scan.position - before
         return found
 
     monkeypatch.setattr(BracketScan, "end", counted)

@@ -29,5 +29,5 @@ LONG = b'{"id": 1, "body": "' + b"x" * 70_000
         (b"plain text", False, False),
     ],
 )
-def test_documents_and_lines_are_told_apart(head: bytes, json: bool, jsonl: bool) -> None:
+def test_documents_and_lines_are_distinguished(head: bytes, json: bool, jsonl: bool) -> None:
     assert (looks_like_json(head), looks_like_jsonl(head)) == (json, jsonl)

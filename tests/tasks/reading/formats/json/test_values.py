@@ -27,12 +27,12 @@ needs_suite = pytest.mark.skipif(not SUITE.exists(), reason="the development dat
         (b'{"a": 1} 2', "unexpected content after document at character 10"),
     ],
 )
-def test_what_is_no_json_is_refused_with_its_reason(text: bytes, reason: str) -> None:
+def test_invalid_json_is_rejected_with_a_reason(text: bytes, reason: str) -> None:
     with pytest.raises(NotJsonError, match=reason):
         parse_json(text)
 
 
-def test_what_is_json_comes_exactly() -> None:
+def test_valid_json_is_parsed_exactly() -> None:
     assert parse_json(b'{"a": 1, "a": 2}') == {"a": 2}
     assert parse_json(b'{"id": 12345678901234567890123}') == {"id": 12345678901234567890123}
     assert parse_json(b'["\\ud800x"]') == ["\ud800x"]
@@ -40,7 +40,7 @@ def test_what_is_json_comes_exactly() -> None:
 
 
 @needs_suite
-def test_the_json_test_suite_is_told_apart() -> None:
+def test_the_json_test_suite_is_accepted_and_rejected_correctly() -> None:
     good = {case.name for case in SUITE.iterdir() if _refusal(case.read_bytes()) is None}
     every = {case.name for case in SUITE.iterdir()}
     assert sum(name.startswith("y_") for name in good) > 90
@@ -49,7 +49,7 @@ def test_the_json_test_suite_is_told_apart() -> None:
 
 
 def _refusal(text: bytes) -> str | None:
-    """Why a text is not JSON; None if it is."""
+    """Return why a text is not JSON, or None if it is."""
     try:
         parse_json(text)
     except NotJsonError as error:
@@ -59,13 +59,13 @@ def _refusal(text: bytes) -> str | None:
 
 @needs_suite
 @pytest.mark.parametrize("format_name", ["", "json", "jsonl"])
-def test_the_json_test_suite_through_the_front_door(format_name: str) -> None:
+def test_the_json_test_suite_is_handled_by_the_readers(format_name: str) -> None:
     for case in sorted(SUITE.iterdir()):
         chunk, error = _read(case, format_name)
         reasons = [each.reason for each in chunk.rejects] + [error] * bool(error)
         if case.name.startswith("n_"):
             assert reasons, case.name
-            # A list that is cut after its first element: what is whole is kept, the cut is told.
+            # A list truncated after its first element: the element is kept, the rest rejected.
             assert not chunk.records or case.name == "n_array_unclosed_with_object_inside.json"
         elif case.name.startswith("y_") and format_name != "jsonl":
             assert not any("not JSON" in each or "cut" in each for each in reasons), case.name
