@@ -20,7 +20,7 @@ def reserve_bytes(max_in_flight: int) -> int:
     return min(max(max_in_flight * _PER_REQUEST, _LEAST), _MOST)
 
 
-class Reserve:
+class DiskReserve:
     """A file that only takes up room, until it is released. Safe to use from several threads.
 
     What a killed run left of the same path is taken over.

@@ -16,10 +16,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
-from article_flows.tasks.journal.disk_reserve import Reserve
+from article_flows.tasks.journal.disk_reserve import DiskReserve
 from article_flows.tasks.journal.format import MAGIC, encode_records
-from article_flows.tasks.journal.leftovers import SUFFIX, WithLeftovers, leftovers_in
-from article_flows.tasks.storage.base import FULL, unwritable
+from article_flows.tasks.journal.leftovers import SUFFIX, JournalSet, leftovers_in
+from article_flows.tasks.storage.base import DISK_FULL_ERRNOS, unwritable_error
 from article_flows.tasks.storage.local import LocalStorage, sync
 
 logger = logging.getLogger(__name__)
@@ -166,7 +166,7 @@ class Journal:
         self._size += len(records)
 
 
-class JournalFolder(WithLeftovers):
+class JournalFolder(JournalSet):
     """The journals of a run, one a batch, and what earlier runs left beside them.
 
     As a context manager it holds the reserve and runs the thread that syncs them.
@@ -183,7 +183,7 @@ class JournalFolder(WithLeftovers):
         self._folder = folder
         self._run = run
         self._lake = lake or str(folder)
-        self._reserve = Reserve(folder / "reserve", reserve)
+        self._reserve = DiskReserve(folder / "reserve", reserve)
         self._open: dict[str, Journal] = {}
         self._unsafe: set[str] = set()
         self._ending = threading.Event()
@@ -193,7 +193,7 @@ class JournalFolder(WithLeftovers):
         try:
             self._reserve.take()
         except OSError as error:
-            raise unwritable(self._lake, error) from error
+            raise unwritable_error(self._lake, error) from error
         self._syncing.start()
         return self
 
@@ -233,9 +233,9 @@ class JournalFolder(WithLeftovers):
 
     def _make_room(self, error: OSError) -> bool:
         """Give the reserve to what is in flight, and have nothing more sent."""
-        if error.errno not in FULL:
+        if error.errno not in DISK_FULL_ERRNOS:
             return False
-        self.on_trouble(str(unwritable(self._lake, error)))
+        self.on_trouble(str(unwritable_error(self._lake, error)))
         return self._reserve.release()
 
     def _sync_often(self) -> None:

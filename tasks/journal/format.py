@@ -44,7 +44,7 @@ def encode_records(payloads: Iterable[bytes]) -> bytes:
     )
 
 
-class Journaled(NamedTuple):
+class JournalContents(NamedTuple):
     """What a journal holds.
 
     Attributes:
@@ -58,13 +58,13 @@ class Journaled(NamedTuple):
     end: End
 
 
-def read_journal(content: bytes) -> Journaled:
+def read_journal(content: bytes) -> JournalContents:
     """Read the bytes of a journal, from its beginning."""
     if not content.startswith(MAGIC):
         rest = content.rstrip(b"\0")
         if rest and not MAGIC.startswith(rest):
-            return Journaled([], len(rest), End.FOREIGN)
-        return Journaled([], len(rest), End.CUT if content else End.WHOLE)
+            return JournalContents([], len(rest), End.FOREIGN)
+        return JournalContents([], len(rest), End.CUT if content else End.WHOLE)
     records: list[bytes] = []
     start, size = len(MAGIC), len(content)
     while start < size:
@@ -79,8 +79,8 @@ def read_journal(content: bytes) -> Journaled:
                 continue
         rest = content[start:].rstrip(b"\0")
         cut = start + len(rest) < ends and not _holds_a_record(rest)
-        return Journaled(records, len(rest), End.CUT if cut else End.DAMAGED)
-    return Journaled(records, 0, End.WHOLE)
+        return JournalContents(records, len(rest), End.CUT if cut else End.DAMAGED)
+    return JournalContents(records, 0, End.WHOLE)
 
 
 def _checksum(payload: bytes) -> int:

@@ -109,7 +109,7 @@ def leftovers_in(storage: Storage, folder: str = "") -> list[Leftover]:
     return [Leftover(storage, file.name) for file in files if file.name.endswith(SUFFIX)]
 
 
-class WithLeftovers:
+class JournalSet:
     """What the journals of a run are, wherever they lie.
 
     Attributes:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Self
 
 from article_flows.tasks.journal.format import MAGIC, encode_records
-from article_flows.tasks.journal.leftovers import SUFFIX, Leftover, WithLeftovers
+from article_flows.tasks.journal.leftovers import SUFFIX, Leftover, JournalSet
 from article_flows.tasks.journal.spool import JournalSpool
 from article_flows.tasks.storage.base import Storage
 
@@ -42,7 +42,7 @@ class ObjectJournal:
         self._journals.append(self._batch, payloads)
 
 
-class ObjectJournals(WithLeftovers):
+class ObjectJournals(JournalSet):
     """The journals of a run in an object store, and what earlier runs left there.
 
     As a context manager it runs the thread that writes them.

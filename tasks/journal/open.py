@@ -9,7 +9,7 @@ from article_flows.tasks.journal.file_journal import Journal, JournalFolder
 from article_flows.tasks.journal.leftovers import SUFFIX, Leftover, leftovers_in
 from article_flows.tasks.journal.object_journal import ObjectJournal, ObjectJournals
 from article_flows.tasks.journal.spool import spool_folder
-from article_flows.tasks.storage.base import Storage, unwritable
+from article_flows.tasks.storage.base import Storage, unwritable_error
 from article_flows.tasks.storage.local import LocalStorage
 
 BatchJournal: TypeAlias = Journal | ObjectJournal
@@ -36,7 +36,7 @@ def open_journals(
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise unwritable(storage.root, error) from error
+        raise unwritable_error(storage.root, error) from error
     reserve = reserve_bytes(max_in_flight) if max_in_flight else 0
     return JournalFolder(folder, run_name, reserve=reserve, lake=storage.root)
 

@@ -18,11 +18,11 @@ import pyarrow as pa
 
 from article_flows.tasks.lake.key_columns import keys_of, read_key_batches
 from article_flows.tasks.lake.lake import STAGING, Lake
-from article_flows.tasks.lake.merge_log import note_merge, replace_parts
+from article_flows.tasks.lake.merge_log import note_merge, complete_merge
 from article_flows.tasks.lake.parts import Part, PartWriter, part_name
 from article_flows.tasks.lake.sorted_keys import Flags, Keys, count_flags
 
-MOST_BYTES = 64 << 20
+MAX_PART_BYTES = 64 << 20
 """A part of this size is not merged any more."""
 
 _FEWEST = 8
@@ -32,7 +32,7 @@ each time that its table grows eightfold, as in a log-structured merge tree."""
 _SMALLEST_TIER = 64 << 10
 _ROWS_AT_ONCE = 2_000
 
-ADDED = ("reference_summary", "flags")
+ADDED_COLUMNS = ("reference_summary", "flags")
 """Columns of articles that lakes of earlier versions have not until they are upgraded."""
 _UPGRADED = f"{STAGING}/schemas"
 """Folder with a file for each folder of parts that was looked through."""
@@ -99,19 +99,19 @@ def rewrite_parts(
         note = note_merge(lake.storage, home, old, kept.name if kept.rows else None)
         if kept.rows:
             kept.commit()
-        replace_parts(lake.storage, note)
+        complete_merge(lake.storage, note)
 
 
 def _choose(parts: list[Part]) -> list[Part]:
     """Parts of one size tier that make a part of at most MOST_BYTES; none if they are few."""
     tiers: dict[int, list[Part]] = defaultdict(list)
     for part in parts:
-        if part.size < MOST_BYTES / 2:
+        if part.size < MAX_PART_BYTES / 2:
             tiers[_tier(part.size)].append(part)
     for _, tier in sorted(tiers.items()):
         if len(tier) >= _FEWEST:
             sizes = itertools.accumulate(part.size for part in tier)
-            fitting = sum(size <= MOST_BYTES for size in sizes)
+            fitting = sum(size <= MAX_PART_BYTES for size in sizes)
             return tier[: max(fitting, 2)]
     return []
 
@@ -143,14 +143,14 @@ def upgrade_parts(lake: Lake, folder: str, schema: pa.Schema, row_group: int) ->
 
 
 def is_earlier(schema: pa.Schema, now: pa.Schema, required: Collection[str] = ()) -> bool:
-    """Tell whether a part's schema is what a table's was before `ADDED` were.
+    """Tell whether a part's schema is what a table's was before `ADDED_COLUMNS` were.
 
     Args:
         schema: of the part.
         now: of the table; a column of articles may be ``article_<name>`` in it.
         required: columns of the table that are always there.
     """
-    may_lack = {f"{prefix}{name}" for prefix in ("", "article_") for name in ADDED} - {*required}
+    may_lack = {f"{prefix}{name}" for prefix in ("", "article_") for name in ADDED_COLUMNS} - {*required}
     left = [field for field in now if field.name in schema.names or field.name not in may_lack]
     return bool(schema.equals(pa.schema(left), check_metadata=False))
 

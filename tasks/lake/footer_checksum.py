@@ -26,7 +26,7 @@ _TAIL = 64 << 10
 """Bytes that are read at once from the end: most footers with what follows."""
 
 
-def seal_footer(path: Path) -> None:
+def append_footer_checksum(path: Path) -> None:
     """Put a checksum behind the footer of a Parquet file."""
     with path.open("r+b") as file:
         size = file.seek(-_END.size, 2)

@@ -23,11 +23,11 @@ from pathlib import PurePosixPath
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from article_flows.tasks.lake.merge_log import read_notes, replaced_parts
+from article_flows.tasks.lake.merge_log import read_notes, hidden_parts
 from article_flows.tasks.lake.parts import ROW_GROUP, Part, PartWriter
 from article_flows.tasks.locks.lock import locked
 from article_flows.tasks.storage import scratch
-from article_flows.tasks.storage.base import Storage, unwritable
+from article_flows.tasks.storage.base import Storage, unwritable_error
 from article_flows.tasks.storage.open import open_storage
 
 STAGING = "_staging"
@@ -73,7 +73,7 @@ class Lake:
         """The committed parts below a folder of the lake, in order of name."""
         files = [file for file in self.storage.list(folder) if _is_part(file.name)]
         notes = read_notes(self.storage, folder) if files else []
-        gone = replaced_parts(notes, {file.name for file in files})
+        gone = hidden_parts(notes, {file.name for file in files})
         return [Part(self.storage, *file) for file in files if file.name not in gone]
 
     def has_articles(self) -> bool:
@@ -110,7 +110,7 @@ class Lake:
             if not error.errno:
                 raise
             where = str(self) if self.storage.folder else tempfile.gettempdir()
-            raise unwritable(where, error) from error
+            raise unwritable_error(where, error) from error
 
     def write_part(self, folder: str, name: str, table: pa.Table) -> Part:
         """Write one table as one part and commit it."""

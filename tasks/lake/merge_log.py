@@ -20,7 +20,7 @@ from article_flows.tasks.storage.base import Storage
 NOTES = "_staging/merges"
 
 
-class Note(NamedTuple):
+class MergeNote(NamedTuple):
     """What a merge is about: parts, and the part that replaces them (None: nothing is left)."""
 
     name: str
@@ -28,21 +28,21 @@ class Note(NamedTuple):
     new: str | None
 
 
-def note_merge(storage: Storage, folder: str, old: Iterable[str], new: str | None) -> Note:
+def note_merge(storage: Storage, folder: str, old: Iterable[str], new: str | None) -> MergeNote:
     """Leave a note of a merge that begins."""
-    note = Note(f"{NOTES}/{folder}/{secrets.token_hex(8)}.json", list(old), new)
+    note = MergeNote(f"{NOTES}/{folder}/{secrets.token_hex(8)}.json", list(old), new)
     storage.write(note.name, orjson.dumps({"old": note.old, "new": note.new}))
     return note
 
 
-def replace_parts(storage: Storage, note: Note) -> None:
+def complete_merge(storage: Storage, note: MergeNote) -> None:
     """Remove the parts of a merge whose new part is there, then its note."""
     for name in note.old:
         storage.delete(name)
     storage.delete(note.name)
 
 
-def read_notes(storage: Storage, folder: str) -> list[Note]:
+def read_notes(storage: Storage, folder: str) -> list[MergeNote]:
     """The notes of merges below a folder that have not ended.
 
     Raises:
@@ -52,7 +52,7 @@ def read_notes(storage: Storage, folder: str) -> list[Note]:
     for file in storage.list(f"{NOTES}/{folder}"):
         try:
             document = orjson.loads(storage.read(file.name))
-            notes.append(Note(file.name, document["old"], document["new"]))
+            notes.append(MergeNote(file.name, document["old"], document["new"]))
         except FileNotFoundError:
             continue  # that merge has ended
         except (ValueError, KeyError, TypeError) as error:
@@ -64,7 +64,7 @@ def read_notes(storage: Storage, folder: str) -> list[Note]:
     return notes
 
 
-def replaced_parts(notes: Iterable[Note], names: set[str]) -> set[str]:
+def hidden_parts(notes: Iterable[MergeNote], names: set[str]) -> set[str]:
     """Of the parts that were listed, those that a new part among them replaces."""
     ended = [note for note in notes if note.new is None or note.new in names]
     return {name for note in ended for name in note.old if name != note.new}
@@ -79,7 +79,7 @@ def finish_merges(storage: Storage, folder: str) -> int:
     names = {file.name for file in storage.list(folder)} if notes else set()
     for note in notes:
         if note.new is None or note.new in names:
-            replace_parts(storage, note)
+            complete_merge(storage, note)
         else:
             storage.delete(note.name)
     return len(notes)

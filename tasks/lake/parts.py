@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from article_flows.tasks.common.errors import UserError
-from article_flows.tasks.lake.footer_checksum import read_footer, seal_footer
+from article_flows.tasks.lake.footer_checksum import read_footer, append_footer_checksum
 from article_flows.tasks.storage.base import Storage
 
 _COMPRESSION = "zstd"
@@ -183,7 +183,7 @@ class PartWriter:
     def commit(self) -> None:
         """Make the part durable, then visible, under its final name."""
         self._parquet.close()
-        seal_footer(self._staged)
+        append_footer_checksum(self._staged)
         self._storage.publish(self._staged, self.name)
 
     def abandon(self) -> None:

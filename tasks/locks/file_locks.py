@@ -21,8 +21,8 @@ import secrets
 from pathlib import Path
 
 from article_flows.tasks.common.errors import UserError
-from article_flows.tasks.locks.waiting import LockHolder, LockObstacle, LockRequest, obtain
-from article_flows.tasks.storage.base import unwritable
+from article_flows.tasks.locks.waiting import LockHolder, LockBusy, LockRequest, acquire
+from article_flows.tasks.storage.base import unwritable_error
 
 _FOLDER = Path("_staging", "locks")
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
@@ -39,17 +39,17 @@ def lock_file(wanted: LockRequest, lake: Path) -> FileLock:
     """
     path = lake / _FOLDER / f"{wanted.name}.lock"
     try:
-        return obtain(wanted, lambda: _attempt(wanted, path), "a killed run's lock goes with it")
+        return acquire(wanted, lambda: _attempt(wanted, path), "a killed run's lock goes with it")
     except OSError as error:
         if error.errno in _NO_LOCKS:
             raise UserError(
                 f"lake {wanted.root}: its file system has no file locks ({error.strerror}); mount "
                 "it with them, or choose another --lake"
             ) from error
-        raise unwritable(wanted.root, error) from error
+        raise unwritable_error(wanted.root, error) from error
 
 
-def _attempt(wanted: LockRequest, path: Path) -> FileLock | LockObstacle:
+def _attempt(wanted: LockRequest, path: Path) -> FileLock | LockBusy:
     """Lock the file now, or say who has."""
     descriptor = _open(wanted, path)
     try:
@@ -57,7 +57,7 @@ def _attempt(wanted: LockRequest, path: Path) -> FileLock | LockObstacle:
         return FileLock(wanted, path, descriptor)
     except BlockingIOError:
         os.close(descriptor)
-        return LockObstacle(_holders(path))
+        return LockBusy(_holders(path))
     except BaseException:
         os.close(descriptor)
         raise
@@ -139,4 +139,4 @@ def _holders(path: Path) -> tuple[LockHolder, ...]:
                 holders.pop(note.get("gone"), None)
                 if (holder := LockHolder.from_json(line)) is not None:
                     holders[note.get("key")] = holder
-    return tuple(holder for holder in reversed(holders.values()) if not holder.has_died)
+    return tuple(holder for holder in reversed(holders.values()) if not holder.is_dead)

@@ -33,7 +33,7 @@ def held_locks(storage: Storage) -> dict[str, HeldLock]:
     if storage.folder is not None:
         return _held_files(storage.folder / LOCKS)
     leases = _exclusive_leases(storage)
-    return {name: HeldLock(name, each.holder) for name, each in leases if not each.holder.has_died}
+    return {name: HeldLock(name, each.holder) for name, each in leases if not each.holder.is_dead}
 
 
 class LockWatch:
@@ -71,7 +71,7 @@ class LockWatch:
             now = _exclusive_leases(self._storage)
             same = [each for each in self._leases if each in now]
             left = self._timing.expiry_s - (self._timing.clock() - self._began)
-            if left <= 0 or all(entry.holder.has_died for _, entry in same):
+            if left <= 0 or all(entry.holder.is_dead for _, entry in same):
                 return same
             time.sleep(min(left, self._timing.poll_s[1]))
 

@@ -34,7 +34,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from article_flows.tasks.common.errors import StorageUnavailable, UserError
-from article_flows.tasks.locks.waiting import LockHolder, LockObstacle, LockRequest, obtain
+from article_flows.tasks.locks.waiting import LockHolder, LockBusy, LockRequest, acquire
 from article_flows.tasks.storage.object_store import UPLOADS, ObjectStorage
 from article_flows.tasks.storage.retries import WriteConflict
 
@@ -258,9 +258,9 @@ def take_lease(wanted: LockRequest, storage: ObjectStorage) -> Lease:
         f"the lock of a killed run is taken over at once on its own machine, else after "
         f"{wanted.timing.expiry_s:.0f} s"
     )
-    held = obtain(wanted, LeaseCandidate(wanted, storage).attempt, remedy)
+    held = acquire(wanted, LeaseCandidate(wanted, storage).attempt, remedy)
     try:
-        _see_that_conditions_count(wanted, storage)
+        _verify_conditional_writes(wanted, storage)
     except BaseException:
         held.release()
         raise
@@ -268,7 +268,7 @@ def take_lease(wanted: LockRequest, storage: ObjectStorage) -> Lease:
     return held
 
 
-def _see_that_conditions_count(wanted: LockRequest, storage: ObjectStorage) -> None:
+def _verify_conditional_writes(wanted: LockRequest, storage: ObjectStorage) -> None:
     """Write the lock's object, which is there, as if it were not: that must be refused."""
     with contextlib.suppress(WriteConflict):
         storage.write_version(f"{LOCKS}/{wanted.name}.json", b"{}", None)
@@ -278,7 +278,7 @@ def _see_that_conditions_count(wanted: LockRequest, storage: ObjectStorage) -> N
         )
 
 
-class _Seen(NamedTuple):
+class _Observation(NamedTuple):
     """Another's last beat, since when it has been that, and whether there was one before."""
 
     beat: int
@@ -295,19 +295,19 @@ class LeaseCandidate:
         self._token = secrets.token_hex(8)
         self._entry: LeaseEntry | None = None
         self._began = 0.0
-        self._seen: dict[str, _Seen] = {}
+        self._seen: dict[str, _Observation] = {}
         self._looked = wanted.timing.clock()
 
-    def attempt(self) -> Lease | LockObstacle:
+    def attempt(self) -> Lease | LockBusy:
         """Take the lock if nobody but the dead is in the way; never waits."""
         for _ in range(_MOST_TRIES):
             try:
                 return self._try(LockState.read(self._storage, self._wanted.name))
             except WriteConflict:
                 continue  # another was first: look again
-        return LockObstacle((), undecided=True)
+        return LockBusy((), undecided=True)
 
-    def _try(self, state: LockState) -> Lease | LockObstacle:
+    def _try(self, state: LockState) -> Lease | LockBusy:
         wanted, storage = self._wanted, self._storage
         alive, dead = self._judge(state)
         rivals = [
@@ -315,7 +315,7 @@ class LeaseCandidate:
         ]
         if rivals:
             holders = tuple(state.holders[token].holder for token in rivals)
-            return LockObstacle(
+            return LockBusy(
                 holders, undecided=not any(self._seen[each].alive for each in rivals)
             )
         if self._token not in state.holders or state.holders[self._token] != self._entry:
@@ -347,12 +347,12 @@ class LeaseCandidate:
         dead = [
             token
             for token, each in others.items()
-            if now - self._seen[token].since >= timing.expiry_s or each.holder.has_died
+            if now - self._seen[token].since >= timing.expiry_s or each.holder.is_dead
         ]
         return [token for token in others if token not in dead], dead
 
-    def _look(self, token: str, beat: int, now: float) -> _Seen:
+    def _look(self, token: str, beat: int, now: float) -> _Observation:
         before = self._seen.get(token)
         if before is None or before.beat != beat:
-            return _Seen(beat, now, alive=before is not None)
+            return _Observation(beat, now, alive=before is not None)
         return before

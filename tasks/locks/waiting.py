@@ -24,7 +24,7 @@ _STATE, _STARTED = 0, 19
 """Fields of /proc/<pid>/stat behind the name, which may hold anything: proc_pid_stat(5)."""
 
 
-def awake_or_not() -> float:
+def suspend_aware_clock() -> float:
     """Seconds since some moment; those that the machine slept count, and nobody sets them.
 
     Linux leaves suspended time out of its monotonic clock, hence CLOCK_BOOTTIME; macOS counts it
@@ -42,20 +42,20 @@ class Timing:
         expiry_s: seconds without one after which its lock is taken over. A holder is sure of its
             lock for half of it, so a heartbeat may come that late.
         poll_s: the shortest and the longest pause between two looks of one who waits, in seconds.
-        clock: seconds since some moment, as `awake_or_not`.
+        clock: seconds since some moment, as `suspend_aware_clock`.
     """
 
     heartbeat_s: float = 10.0
     expiry_s: float = 45.0
     poll_s: tuple[float, float] = (0.5, 3.0)
-    clock: Callable[[], float] = awake_or_not
+    clock: Callable[[], float] = suspend_aware_clock
 
 
 TIMING = Timing()
 
 
 @cache
-def this_machine() -> str:
+def machine_id() -> str:
     """This boot of this machine, and the space of process ids in it; empty if that is not told.
 
     Two containers of one machine may have the same name and number, and are told apart.
@@ -92,11 +92,11 @@ class LockHolder(NamedTuple):
     started: str
 
     @classmethod
-    def this_run(cls, label: str, shared: bool) -> LockHolder:
+    def current_process(cls, label: str, shared: bool) -> LockHolder:
         """This process, from now on."""
         since = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
         name, pid = " ".join(label.split()), os.getpid()
-        return cls(socket.gethostname(), pid, since, name, shared, this_machine(), started(pid))
+        return cls(socket.gethostname(), pid, since, name, shared, machine_id(), started(pid))
 
     def to_json(self) -> bytes:
         """What `from_json` reads, in one line."""
@@ -112,9 +112,9 @@ class LockHolder(NamedTuple):
             return None
 
     @property
-    def has_died(self) -> bool:
+    def is_dead(self) -> bool:
         """Whether it was a process of this machine that is no more; False where nobody can tell."""
-        here = bool(self.machine) and self.machine == this_machine()
+        here = bool(self.machine) and self.machine == machine_id()
         return here and started(self.pid) != self.started
 
     def __str__(self) -> str:
@@ -122,7 +122,7 @@ class LockHolder(NamedTuple):
         return f"{label}process {self.pid} on {self.host}, since {self.since}"
 
 
-class LockObstacle(NamedTuple):
+class LockBusy(NamedTuple):
     """Why a lock cannot be had now.
 
     Attributes:
@@ -148,10 +148,10 @@ class LockRequest:
 
     def holder(self) -> LockHolder:
         """How this run presents itself if it gets the lock now."""
-        return LockHolder.this_run(self.label, self.shared)
+        return LockHolder.current_process(self.label, self.shared)
 
 
-def obtain(wanted: LockRequest, attempt: Callable[[], T | LockObstacle], remedy: str) -> T:
+def acquire(wanted: LockRequest, attempt: Callable[[], T | LockBusy], remedy: str) -> T:
     """Attempt it again and again until it succeeds or the patience is at an end.
 
     An undecided obstacle is looked at for two expiries at least, however short the patience: else
@@ -167,7 +167,7 @@ def obtain(wanted: LockRequest, attempt: Callable[[], T | LockObstacle], remedy:
     """
     timing = wanted.timing
     started, told = timing.clock(), False
-    while isinstance(outcome := attempt(), LockObstacle):
+    while isinstance(outcome := attempt(), LockBusy):
         waited = timing.clock() - started
         patience = wanted.wait_s
         if outcome.undecided:
@@ -184,7 +184,7 @@ def obtain(wanted: LockRequest, attempt: Callable[[], T | LockObstacle], remedy:
     return outcome
 
 
-def _taken(wanted: LockRequest, obstacle: LockObstacle) -> str:
+def _taken(wanted: LockRequest, obstacle: LockBusy) -> str:
     """That, and by whom, a lock is held."""
     reading = bool(obstacle.holders) and all(holder.shared for holder in obstacle.holders)
     line = f"lake {wanted.root}: another run is {'reading' if reading else 'writing'} {wanted.name}"

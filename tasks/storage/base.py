@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol
 
 from article_flows.tasks.common.errors import StorageUnavailable, UserError
 
-FULL = (errno.ENOSPC, errno.EDQUOT)
+DISK_FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT)
 """What a write fails with when there is no room left, on the disk or for this user."""
 
 
@@ -79,9 +79,9 @@ class Storage(Protocol):
         ...
 
 
-def unwritable(root: str, error: OSError) -> UserError:
+def unwritable_error(root: str, error: OSError) -> UserError:
     """What to say, and do, about a lake that cannot be written."""
-    if error.errno in FULL:
+    if error.errno in DISK_FULL_ERRNOS:
         return StorageUnavailable(
             f"lake {root}: the disk is full; free some space, then run again: what was answered "
             "is kept"

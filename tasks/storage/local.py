@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from article_flows.tasks.common.errors import UserError
-from article_flows.tasks.storage.base import StoredFile, unwritable
+from article_flows.tasks.storage.base import StoredFile, unwritable_error
 from article_flows.tasks.storage.scratch import Scratch
 
 
@@ -35,7 +35,7 @@ class LocalStorage:
                 try:
                     self._scratch = Scratch(self.folder / "_staging" / "parts")
                 except OSError as error:
-                    raise unwritable(self.root, error) from error
+                    raise unwritable_error(self.root, error) from error
             return self._scratch.folder
 
     def list(self, folder: str) -> list[StoredFile]:
@@ -95,7 +95,7 @@ class LocalStorage:
         try:
             operation()
         except OSError as error:
-            raise unwritable(self.root, error) from error
+            raise unwritable_error(self.root, error) from error
 
 
 def _replace(staged: Path, path: Path) -> None:

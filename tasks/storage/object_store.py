@@ -23,9 +23,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
 from article_flows.tasks.common.errors import UserError
-from article_flows.tasks.storage.base import StoredFile, unwritable
+from article_flows.tasks.storage.base import StoredFile, unwritable_error
 from article_flows.tasks.storage.retries import PATIENCE_S, Retries
-from article_flows.tasks.storage.scratch import Scratch, sweep, temporary_parent
+from article_flows.tasks.storage.scratch import Scratch, sweep, user_scratch_root
 from article_flows.tasks.storage.uri import Address, list_objects, open_store
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ UPLOADS = "_staging/uploads"
 _AT_ONCE = 4
 """Requests of one large upload that are under way at once; each is 5 MiB."""
 
-READ_BYTES = 1 << 20
+READ_BUFFER_BYTES = 1 << 20
 """Bytes that are read at once at least: a store takes as long for a few as for these."""
 
 
@@ -85,11 +85,11 @@ class ObjectStorage:
         with self._lock:
             if self._scratch is None:
                 try:
-                    parent = temporary_parent()
+                    parent = user_scratch_root()
                     sweep(parent)
                     self._scratch = Scratch(parent)
                 except OSError as error:
-                    raise unwritable(self.root, error) from error
+                    raise unwritable_error(self.root, error) from error
             return self._scratch.folder
 
     def list(self, folder: str) -> list[StoredFile]:
@@ -112,7 +112,7 @@ class ObjectStorage:
 
     def open(self, name: str) -> Any:
         """A file for reading here and there."""
-        return io.BufferedReader(ObjectFile(self._store, name, self._retries), READ_BYTES)
+        return io.BufferedReader(ObjectFile(self._store, name, self._retries), READ_BUFFER_BYTES)
 
     def write(self, name: str, content: bytes) -> None:
         """Write a small file whole."""

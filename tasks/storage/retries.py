@@ -42,7 +42,7 @@ _QUERY = re.compile(r"(?<=[^\s?])\?[^\s?]*")
 """The query of a URL, in which Azure's keys are."""
 
 
-def in_one_line(error: Exception) -> str:
+def one_line_message(error: Exception) -> str:
     """What an error of obstore says, without its source in Rust."""
     said = str(error).partition("\n\nDebug source")[0]
     return " ".join(_QUERY.sub("", said).split())[:300]
@@ -111,7 +111,7 @@ class Retries:
                 # Servers disagree on which is which: some answer 409 where others answer 412.
                 raise WriteConflict(what) from error
             except (OSError, BaseError) as error:
-                said = in_one_line(error)
+                said = one_line_message(error)
                 if _NO_BUCKET.search(str(error)):
                     raise BucketNotFound(
                         f"{self._place}: there is no bucket {self._bucket}; make it, or mend the "

@@ -47,7 +47,7 @@ def remove_scratch() -> None:
         scratch.remove()
 
 
-def temporary_parent() -> Path:
+def user_scratch_root() -> Path:
     """A folder of this user's among the machine's temporary ones, for the scratch of processes.
 
     Raises:

@@ -16,7 +16,7 @@ from obstore.store import from_url
 
 from article_flows.tasks.common.errors import UserError
 from article_flows.tasks.storage.base import StoredFile
-from article_flows.tasks.storage.retries import Retries, in_one_line
+from article_flows.tasks.storage.retries import Retries, one_line_message
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, ObjectStore, RetryConfig
@@ -157,7 +157,7 @@ def open_store(address: Address) -> ObjectStore:
     try:
         return from_url(url, config=config, client_options=client, retry_config=_RETRY)
     except (BaseError, ValueError) as error:
-        raise UserError(f"{address.noun} {address.uri}: {in_one_line(error)}") from error
+        raise UserError(f"{address.noun} {address.uri}: {one_line_message(error)}") from error
 
 
 def _keys_of_profile() -> dict[str, str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from article_flows.tasks.common.errors import UserError
-from article_flows.tasks.journal.disk_reserve import Reserve, reserve_bytes
+from article_flows.tasks.journal.disk_reserve import DiskReserve, reserve_bytes
 from article_flows.tasks.journal.file_journal import Journal, JournalFolder
 from article_flows.tasks.journal.format import MAGIC, encode_records
 from tests.tasks.journal.journal_support import leftover_of, records_of
@@ -152,7 +152,7 @@ def test_a_file_system_that_cannot_allocate_is_filled(
         raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
 
     monkeypatch.setattr("article_flows.tasks.journal.disk_reserve.os.posix_fallocate", unsupported)
-    reserve = Reserve(tmp_path / "reserve", 3 << 19)
+    reserve = DiskReserve(tmp_path / "reserve", 3 << 19)
     reserve.take()
     assert (tmp_path / "reserve").stat().st_blocks * 512 >= 3 << 19
     assert [reserve.release(), reserve.release()] == [True, False]

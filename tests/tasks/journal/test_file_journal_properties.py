@@ -11,7 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from article_flows.tasks.journal.file_journal import Journal
-from article_flows.tasks.journal.format import MAGIC, End, Journaled, encode_records, read_journal
+from article_flows.tasks.journal.format import MAGIC, End, JournalContents, encode_records, read_journal
 from tests.tasks.journal.journal_support import leftover_of, records_of
 
 PAYLOADS = st.lists(st.binary(max_size=40), max_size=6)
@@ -26,12 +26,12 @@ def bytes_of(payloads: list[bytes]) -> bytes:
     return MAGIC + encode_records(payloads)
 
 
-def read(content: bytes) -> tuple[list[bytes], Journaled]:
+def read(content: bytes) -> tuple[list[bytes], JournalContents]:
     found = read_journal(content)
     return found.records, found
 
 
-def accounted(content: bytes, found: Journaled) -> int:
+def accounted(content: bytes, found: JournalContents) -> int:
     """Bytes up to the end of the last record that was read, and those that were left out."""
     read_whole = len(bytes_of(found.records)) if content.startswith(MAGIC) else 0
     return read_whole + found.left_out

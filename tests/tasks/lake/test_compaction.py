@@ -90,7 +90,7 @@ def test_a_part_grows_up_to_its_bound(lake: Lake, monkeypatch: pytest.MonkeyPatc
     for number in range(30):
         write(lake, f"p{number:02}", *range(100 * number, 100 * number + 100))
     size = lake.parts(TABLE)[0].size
-    monkeypatch.setattr("article_flows.tasks.lake.compaction.MOST_BYTES", 5 * size)
+    monkeypatch.setattr("article_flows.tasks.lake.compaction.MAX_PART_BYTES", 5 * size)
     merge_small_parts(lake, TABLE, SCHEMA, 100)
     assert max(part.size for part in lake.parts(TABLE)) <= 6 * size
     assert 6 <= len(lake.parts(TABLE)) < 30

@@ -9,7 +9,7 @@ import pytest
 
 from article_flows.tasks.common.errors import UserError
 from article_flows.tasks.lake.lake import Lake
-from article_flows.tasks.lake.merge_log import note_merge, replace_parts
+from article_flows.tasks.lake.merge_log import note_merge, complete_merge
 from article_flows.tasks.lake.parts import part_name
 from tests.tasks.summarize.job_support import at, files_no_longer_than
 
@@ -106,7 +106,7 @@ def test_parts_that_are_merged_are_there_before_or_after_and_never_with_what_rep
     assert names_of(lake, lake.articles) == [*old, other]
     lake.write_part(lake.articles, "a.parquet", TABLE)
     assert names_of(lake, lake.articles) == ["articles/a.parquet", other]
-    replace_parts(lake.storage, note)
+    complete_merge(lake.storage, note)
     assert names_of(lake, lake.articles) == ["articles/a.parquet", other]
     assert files_of(lake) == ["articles/a.parquet", other]
 

@@ -11,7 +11,7 @@ import pytest
 from article_flows.tasks.checks.verify import verify_lake
 from article_flows.tasks.common.article_schema import ARTICLES_SCHEMA
 from article_flows.tasks.enriched.upkeep import finish_upkeep
-from article_flows.tasks.lake.compaction import ADDED, is_earlier, upgrade_parts
+from article_flows.tasks.lake.compaction import ADDED_COLUMNS, is_earlier, upgrade_parts
 from article_flows.tasks.lake.lake import Lake
 from article_flows.tasks.lake.parts import ROW_GROUP
 from article_flows.tasks.lake.superseded import tidy_articles
@@ -32,9 +32,9 @@ def old(tmp_path: Path) -> Lake:
     for folder in (lake.articles, lake.summaries, lake.superseded):
         for part in lake.parts(folder):
             table = pq.read_table(at(lake, part.name))
-            if set(ADDED) <= set(table.schema.names):
+            if set(ADDED_COLUMNS) <= set(table.schema.names):
                 home, _, name = part.name.rpartition("/")
-                lake.write_part(home, name, table.drop_columns(list(ADDED)))
+                lake.write_part(home, name, table.drop_columns(list(ADDED_COLUMNS)))
     shutil.rmtree(at(lake, "_staging/schemas"), ignore_errors=True)
     return lake
 
@@ -44,14 +44,14 @@ def schemas(lake: Lake, folder: str) -> list[list[str]]:
 
 
 def without_added(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{name: row[name] for name in row if name not in ADDED} for row in rows]
+    return [{name: row[name] for name in row if name not in ADDED_COLUMNS} for row in rows]
 
 
 def test_the_sample_is_an_old_one(old: Lake) -> None:
     assert set(map(tuple, schemas(old, old.articles))) == {tuple(ARTICLES_SCHEMA.names[:11])}
     for folder in (old.summaries, f"{old.superseded}/{old.articles}"):
         assert schemas(old, folder)
-        assert not any(set(ADDED) & set(names) for names in schemas(old, folder))
+        assert not any(set(ADDED_COLUMNS) & set(names) for names in schemas(old, folder))
 
 
 def test_a_load_upgrades_the_articles(old: Lake) -> None:
@@ -62,7 +62,7 @@ def test_a_load_upgrades_the_articles(old: Lake) -> None:
 
     rows = rows_of(old, old.articles)
     assert without_added(rows[:-1]) == before
-    assert all(row[name] is None for row in rows[:-1] for name in ADDED)
+    assert all(row[name] is None for row in rows[:-1] for name in ADDED_COLUMNS)
     assert rows[-1]["reference_summary"] == "Somebody's words."
     for folder in (old.articles, f"{old.superseded}/{old.articles}"):
         assert set(map(tuple, schemas(old, folder))) == {tuple(ARTICLES_SCHEMA.names)}

@@ -17,7 +17,7 @@ from article_flows.tasks.storage.scratch import (
     ownerless,
     remove_scratch,
     sweep,
-    temporary_parent,
+    user_scratch_root,
 )
 
 ROOT = Path(__file__).parents[3]
@@ -122,10 +122,10 @@ def test_the_machines_temporary_folder_for_scratch_is_this_users_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    parent = temporary_parent()
-    assert parent == temporary_parent() == tmp_path / f"article-flows-{os.getuid()}"
+    parent = user_scratch_root()
+    assert parent == user_scratch_root() == tmp_path / f"article-flows-{os.getuid()}"
     assert parent.stat().st_mode & 0o077 == 0
     parent.rmdir()
     parent.symlink_to(tmp_path)
     with pytest.raises(PermissionError, match="another user's"):
-        temporary_parent()
+        user_scratch_root()
