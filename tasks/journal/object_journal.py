@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Self
 
 from article_flows.tasks.journal.format import MAGIC, encode_records
-from article_flows.tasks.journal.leftovers import SUFFIX, Leftover, JournalSet
+from article_flows.tasks.journal.leftovers import SUFFIX, JournalSet, Leftover
 from article_flows.tasks.journal.spool import JournalSpool
 from article_flows.tasks.storage.base import Storage
 

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from article_flows.tasks.lake.key_columns import keys_of, read_key_batches
 from article_flows.tasks.lake.lake import STAGING, Lake
-from article_flows.tasks.lake.merge_log import note_merge, complete_merge
+from article_flows.tasks.lake.merge_log import complete_merge, note_merge
 from article_flows.tasks.lake.parts import Part, PartWriter, part_name
 from article_flows.tasks.lake.sorted_keys import Flags, Keys, count_flags
 
@@ -150,7 +150,9 @@ def is_earlier(schema: pa.Schema, now: pa.Schema, required: Collection[str] = ()
         now: of the table; a column of articles may be ``article_<name>`` in it.
         required: columns of the table that are always there.
     """
-    may_lack = {f"{prefix}{name}" for prefix in ("", "article_") for name in ADDED_COLUMNS} - {*required}
+    may_lack = {f"{prefix}{name}" for prefix in ("", "article_") for name in ADDED_COLUMNS} - {
+        *required
+    }
     left = [field for field in now if field.name in schema.names or field.name not in may_lack]
     return bool(schema.equals(pa.schema(left), check_metadata=False))
 

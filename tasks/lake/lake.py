@@ -23,7 +23,7 @@ from pathlib import PurePosixPath
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from article_flows.tasks.lake.merge_log import read_notes, hidden_parts
+from article_flows.tasks.lake.merge_log import hidden_parts, read_notes
 from article_flows.tasks.lake.parts import ROW_GROUP, Part, PartWriter
 from article_flows.tasks.locks.lock import locked
 from article_flows.tasks.storage import scratch

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from article_flows.tasks.common.errors import UserError
-from article_flows.tasks.lake.footer_checksum import read_footer, append_footer_checksum
+from article_flows.tasks.lake.footer_checksum import append_footer_checksum, read_footer
 from article_flows.tasks.storage.base import Storage
 
 _COMPRESSION = "zstd"

@@ -21,7 +21,7 @@ import secrets
 from pathlib import Path
 
 from article_flows.tasks.common.errors import UserError
-from article_flows.tasks.locks.waiting import LockHolder, LockBusy, LockRequest, acquire
+from article_flows.tasks.locks.waiting import LockBusy, LockHolder, LockRequest, acquire
 from article_flows.tasks.storage.base import unwritable_error
 
 _FOLDER = Path("_staging", "locks")

@@ -34,7 +34,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from article_flows.tasks.common.errors import StorageUnavailable, UserError
-from article_flows.tasks.locks.waiting import LockHolder, LockBusy, LockRequest, acquire
+from article_flows.tasks.locks.waiting import LockBusy, LockHolder, LockRequest, acquire
 from article_flows.tasks.storage.object_store import UPLOADS, ObjectStorage
 from article_flows.tasks.storage.retries import WriteConflict
 
@@ -315,9 +315,7 @@ class LeaseCandidate:
         ]
         if rivals:
             holders = tuple(state.holders[token].holder for token in rivals)
-            return LockBusy(
-                holders, undecided=not any(self._seen[each].alive for each in rivals)
-            )
+            return LockBusy(holders, undecided=not any(self._seen[each].alive for each in rivals))
         if self._token not in state.holders or state.holders[self._token] != self._entry:
             holding = {token: state.holders[token] for token in alive}
             lost = state.lost | {state.holders[token].session for token in dead}

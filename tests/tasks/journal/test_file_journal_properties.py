@@ -11,7 +11,13 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from article_flows.tasks.journal.file_journal import Journal
-from article_flows.tasks.journal.format import MAGIC, End, JournalContents, encode_records, read_journal
+from article_flows.tasks.journal.format import (
+    MAGIC,
+    End,
+    JournalContents,
+    encode_records,
+    read_journal,
+)
 from tests.tasks.journal.journal_support import leftover_of, records_of
 
 PAYLOADS = st.lists(st.binary(max_size=40), max_size=6)

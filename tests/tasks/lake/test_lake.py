@@ -9,7 +9,7 @@ import pytest
 
 from article_flows.tasks.common.errors import UserError
 from article_flows.tasks.lake.lake import Lake
-from article_flows.tasks.lake.merge_log import note_merge, complete_merge
+from article_flows.tasks.lake.merge_log import complete_merge, note_merge
 from article_flows.tasks.lake.parts import part_name
 from tests.tasks.summarize.job_support import at, files_no_longer_than
 
