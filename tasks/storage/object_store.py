@@ -161,8 +161,8 @@ class ObjectStorage:
                 self._retries.call(f"write {name}", lambda: self._store.copy(upload, name))
             except FileNotFoundError as error:
                 raise UserError(
-                    f"lake {self.root}: {name} was not committed: another run took over the lake "
-                    "while this one was paused or disconnected; this run stops: run again"
+                    f"lake {self.root}: {name} was not committed: another run has taken over the "
+                    "lake while this one was paused or disconnected; this run stops: run again"
                 ) from error
             finally:
                 with contextlib.suppress(UserError):
