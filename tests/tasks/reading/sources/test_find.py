@@ -214,7 +214,7 @@ def test_specs_without_a_file_are_reported() -> None:
     )
     for url in ("http://[::1/a", "http://host:99999/a", "https:///a", "http://user:hidden@/a"):
         assert "hidden" not in error_of(url)
-    assert error_of("s3://[bucket/a").startswith("source: the address is no URI")
+    assert error_of("s3://[bucket/a").startswith("source: the address is not a URI")
     assert error_of("x" * 5_000).endswith("cannot be read: File name too long")
     assert "no source is given" in error_of()
     Path("empty").mkdir()
