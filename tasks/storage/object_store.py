@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
 from article_flows.tasks.common.errors import UserError
+from article_flows.tasks.common.raw_files import RawReadOnlyFile
 from article_flows.tasks.storage.base import StoredFile, unwritable_error
 from article_flows.tasks.storage.retries import PATIENCE_S, Retries
 from article_flows.tasks.storage.scratch import Scratch, sweep, user_scratch_root
@@ -200,7 +201,7 @@ def _version(result: Any) -> UpdateVersion:
     return version
 
 
-class ObjectFile(io.RawIOBase):
+class ObjectFile(RawReadOnlyFile):
     """A seekable, unbuffered reader of one object: every read is a request, so wrap it in a buffer.
 
     Args:
@@ -214,25 +215,10 @@ class ObjectFile(io.RawIOBase):
     """
 
     def __init__(self, store: ObjectStore, name: str, retries: Retries) -> None:
+        super().__init__(retries.call(f"read {name}", lambda: store.head(name)["size"]))
         self._store = store
         self._name = name
         self._retries = retries
-        self._position = 0
-        self._size = retries.call(f"read {name}", lambda: store.head(name)["size"])
-
-    def readable(self) -> bool:
-        """Return True."""
-        return True
-
-    def seekable(self) -> bool:
-        """Return True."""
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Set the position of the next read; return it."""
-        bases = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}
-        self._position = bases[whence] + offset
-        return self._position
 
     def readall(self) -> bytes:
         """Return the rest of the object, in one request."""

@@ -133,7 +133,9 @@ def test_an_unavailable_source_is_not_reported_as_an_unavailable_lake(
     monkeypatch.setattr("article_flows.tasks.storage.retries.FIRST_PATIENCE_S", 0.1)
     uri = object_store.uri(f"{prefix}/a.jsonl") + "&force_virtual_addressing=false"
     with object_store.away():
-        assert error_of(uri).startswith(f"source s3://{BUCKET}: cannot find {prefix}/a.jsonl, for")
+        assert error_of(uri).startswith(
+            f"source s3://{BUCKET}: cannot find {prefix}/a.jsonl, after"
+        )
     system, path = pafs.FileSystem.from_uri(object_store.uri(prefix))
     system.delete_file(f"{path}/a.jsonl")
     with pytest.raises(UserError, match=r"a\.jsonl cannot be read"):
@@ -148,6 +150,6 @@ def test_invalid_uris_are_reported(object_store: ObjectStoreServer, prefix: str)
     assert error_of(missing) == "s3://no-such-bucket does not exist; correct the bucket's name"
     assert "matches no object" in error_of(object_store.uri(f"{prefix}/*.csv"))
     assert error_of("s3://key:secret@bucket/a").startswith(
-        "source s3://bucket/a: the address holds"
+        "source s3://bucket/a: the address contains"
     )
     assert "unknown option colour" in error_of("s3://bucket/a?colour=red")

@@ -194,8 +194,8 @@ def test_content_decides_if_the_suffix_is_wrong_or_ambiguous() -> None:
         ),
         ("x.xlsx", b"PK\x03\x04", "x.xlsx is a ZIP archive or an Office file"),
         ("x.csv", b"\0\1\2" * 100, "x.csv does not contain csv data; these can be read: .parquet"),
-        ("x.csv", bytes(range(256)) * 9, "x.csv is not csv inside"),
-        ("x.parquet", "nothing of the kind", "x.parquet is not parquet inside"),
+        ("x.csv", bytes(range(256)) * 9, "x.csv does not contain csv data"),
+        ("x.parquet", "nothing of the kind", "x.parquet does not contain parquet data"),
         ("x.dat", "nothing of the kind", "x.dat has an unknown format"),
         ("x.jsonl", "", "x.jsonl is empty"),
     ],
@@ -241,7 +241,7 @@ def test_options_apply_to_each_source() -> None:
             ("intranet",),
             "csv",
         )
-    with pytest.raises(UserError, match="doc is not a format"):
+    with pytest.raises(UserError, match="doc is not a supported format"):
         find_sources(["d"], SourceOptions(format="doc"))
 
 
