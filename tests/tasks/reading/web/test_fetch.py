@@ -288,8 +288,8 @@ def test_closing_cancels_requests_that_hang() -> None:
 
 
 def test_a_worker_that_dies_or_hangs_only_loses_its_page(monkeypatch: pytest.MonkeyPatch) -> None:
-    from article_flows.tasks.reading.web import extract as fetch_extract
-    from article_flows.tasks.reading.web import fetch as fetching
+    from article_flows.tasks.reading.web import extract
+    from article_flows.tasks.reading.web import fetch as fetch_module
     from article_flows.tasks.reading.web.extract import ExtractionPool
 
     class Impatient(ExtractionPool):
@@ -297,10 +297,10 @@ def test_a_worker_that_dies_or_hangs_only_loses_its_page(monkeypatch: pytest.Mon
             super().__init__(count, timeout_s=0.0001)
 
     with Site({"/a": page("A"), "/b": page("B")}) as site:
-        monkeypatch.setattr(fetching, "ExtractionPool", Impatient)
+        monkeypatch.setattr(fetch_module, "ExtractionPool", Impatient)
         found = fetch(numbered(site, "/a", "/b"), site)
         assert all("not found in 0.0001 s" in reason(found[row]) for row in (1, 2))
         monkeypatch.undo()
-        monkeypatch.setattr(fetch_extract, "_WORKER", "import sys; sys.exit(1)")
+        monkeypatch.setattr(extract, "_WORKER", "import sys; sys.exit(1)")
         found = fetch(numbered(site, "/a", "/b"), site)
         assert all("trafilatura crashes on" in reason(found[row]) for row in (1, 2))
