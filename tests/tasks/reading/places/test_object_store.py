@@ -131,7 +131,7 @@ def test_a_source_that_goes_away_is_no_lake_that_is_down(
     monkeypatch.setattr("article_flows.tasks.storage.retries.FIRST_PATIENCE_S", 0.1)
     uri = object_store.uri(f"{prefix}/a.jsonl") + "&force_virtual_addressing=false"
     with object_store.away():
-        assert error_of(uri).startswith(f"source s3://{BUCKET}: cannot find {prefix}/a.jsonl, for")
+        assert error_of(uri).startswith(f"source s3://{BUCKET}: cannot find {prefix}/a.jsonl after")
     system, path = pafs.FileSystem.from_uri(object_store.uri(prefix))
     system.delete_file(f"{path}/a.jsonl")
     with pytest.raises(UserError, match=r"a\.jsonl cannot be read"):
@@ -146,6 +146,6 @@ def test_addresses_that_lead_nowhere(object_store: ObjectStoreServer, prefix: st
     assert error_of(missing) == "s3://no-such-bucket does not exist; mend the bucket's name"
     assert "matches no object" in error_of(object_store.uri(f"{prefix}/*.csv"))
     assert error_of("s3://key:secret@bucket/a").startswith(
-        "source s3://bucket/a: the address holds"
+        "source s3://bucket/a: the address contains"
     )
     assert "unknown option colour" in error_of("s3://bucket/a?colour=red")
