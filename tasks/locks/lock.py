@@ -71,8 +71,9 @@ def locked(
         >>> from tempfile import TemporaryDirectory
         >>> from article_flows.tasks.storage.local import LocalStorage
         >>> with TemporaryDirectory() as folder:
-        ...     with locked(LocalStorage(folder), "articles") as lock:
-        ...         lock.still_held()
+        ...     with locked(LocalStorage(folder), "articles"):
+        ...         print("nothing else writes articles now")
+        nothing else writes articles now
     """
     request = LockRequest(storage.root, name, shared, label, wait_s, on_wait, timing)
     lock: Lock

@@ -28,7 +28,7 @@ class Storage(Protocol):
     """The file operations that a lake needs. Safe to use from several threads.
 
     Every method raises UserError if the user has to fix something (a missing bucket, a missing
-    permission), and StorageUnavailable if the storage fails for longer than its retry limit.
+    permission), and StorageUnavailable if the storage fails for longer than its retry timeout.
     """
 
     @property

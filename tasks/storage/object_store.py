@@ -59,7 +59,7 @@ class ObjectStorage:
     Args:
         uri: the lake's URI (see `Address`), for instance
             ``s3://bucket/prefix?endpoint_override=localhost:9000&scheme=http``.
-        patience_s: how long to retry a failing operation, in seconds.
+        retry_timeout_s: how long to retry a failing operation, in seconds.
 
     Attributes:
         session: the unique name of this storage's folder of uploads.
@@ -71,12 +71,12 @@ class ObjectStorage:
 
     folder: Path | None = None
 
-    def __init__(self, uri: str, patience_s: float = PATIENCE_S) -> None:
+    def __init__(self, uri: str, retry_timeout_s: float = PATIENCE_S) -> None:
         self.root = uri
         self.session = secrets.token_hex(8)
         self.fences: list[Fence] = []
         self._address = Address.parse(uri)
-        self._retries = Retries(uri, patience_s)
+        self._retries = Retries(uri, retry_timeout_s)
         self._store = open_store(self._address)
         self._scratch: Scratch | None = None
         self._lock = threading.Lock()

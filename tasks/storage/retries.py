@@ -63,15 +63,15 @@ class Retries:
 
     Args:
         uri: the storage as the user wrote it, for messages.
-        patience_s: how long to retry an operation, in seconds.
+        retry_timeout_s: how long to retry an operation, in seconds.
         noun: what messages call the storage's content ("lake", "source").
     """
 
-    def __init__(self, uri: str, patience_s: float = PATIENCE_S, noun: str = "lake") -> None:
+    def __init__(self, uri: str, retry_timeout_s: float = PATIENCE_S, noun: str = "lake") -> None:
         self._label = f"{noun} {uri}"
         self._bucket = urlsplit(uri).netloc
-        self._patience_s = patience_s
-        self._first_patience_s = min(FIRST_PATIENCE_S, patience_s)
+        self._retry_timeout_s = retry_timeout_s
+        self._first_timeout_s = min(FIRST_PATIENCE_S, retry_timeout_s)
         self._has_responded = False
         self._lock = threading.RLock()
         self._failing: set[object] = set()
@@ -98,7 +98,7 @@ class Retries:
             FileNotFoundError: the object does not exist.
             WriteConflict: the condition of a conditional write does not hold.
             UserError: the operation fails in a way that a retry cannot fix.
-            StorageUnavailable: it has failed for longer than the retry limit.
+            StorageUnavailable: it has failed for longer than the retry timeout.
         """
         operation_id = object()
         responded = False
@@ -136,10 +136,10 @@ class Retries:
                     ) from error
                 elapsed_s = time.monotonic() - started
                 self._record_failure(operation_id, f"cannot {action} now ({reason}); retrying")
-                limit_s = self._patience_s if self._has_responded else self._first_patience_s
+                limit_s = self._retry_timeout_s if self._has_responded else self._first_timeout_s
                 if elapsed_s >= limit_s:
                     raise StorageUnavailable(
-                        f"{self._label}: cannot {action}, after {elapsed_s:.0f} s of retries: "
+                        f"{self._label}: cannot {action} after {elapsed_s:.0f} s of retries: "
                         f"{reason}; when the storage is back, run again: answers received so far "
                         "are kept"
                     ) from error

@@ -28,7 +28,7 @@ def prefix() -> str:
 
 @pytest.fixture
 def storage(object_store: ObjectStoreServer, prefix: str) -> ObjectStorage:
-    return ObjectStorage(object_store.uri(prefix), patience_s=60.0)
+    return ObjectStorage(object_store.uri(prefix), retry_timeout_s=60.0)
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +38,7 @@ def short_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def impatient(uri: str) -> ObjectStorage:
-    return ObjectStorage(uri, patience_s=0.5)
+    return ObjectStorage(uri, retry_timeout_s=0.5)
 
 
 def publish(storage: ObjectStorage, name: str, content: bytes) -> None:
@@ -106,7 +106,7 @@ def test_a_failed_upload_leaves_no_object_or_a_complete_one(
     operation: str,
     share: float,
 ) -> None:
-    storage = ObjectStorage(object_store.uri(prefix), patience_s=0.0)
+    storage = ObjectStorage(object_store.uri(prefix), retry_timeout_s=0.0)
     object_store.fail(share, seed=5, operations=[operation], faults=[fault])  # type: ignore[list-item]  # a Literal
     failed = False
     try:
@@ -200,7 +200,7 @@ def test_an_outage_is_reported_and_retried_until_the_limit(
     storage.watch(reported.append)
     with object_store.away(kind):
         with pytest.raises(
-            StorageUnavailable, match=r"cannot write b, after \d+ s of retries: .*run again"
+            StorageUnavailable, match=r"cannot write b after \d+ s of retries: .*run again"
         ):
             storage.write("b", b"2")
         with pytest.raises(StorageUnavailable, match="cannot read a"):

@@ -58,11 +58,11 @@ def test_an_operation_is_retried_until_it_succeeds_and_the_listener_is_notified_
 
 
 def test_a_lasting_failure_is_given_up_with_a_one_line_message() -> None:
-    retries = Retries("s3://bucket/lake", patience_s=0.0)
+    retries = Retries("s3://bucket/lake", retry_timeout_s=0.0)
     with pytest.raises(StorageUnavailable) as caught:
         retries.call("write a", Flaky(1, OSError("curlCode: 7,\n  Could not connect")))
     assert str(caught.value) == (
-        "lake s3://bucket/lake: cannot write a, after 0 s of retries: curlCode: 7, Could not "
+        "lake s3://bucket/lake: cannot write a after 0 s of retries: curlCode: 7, Could not "
         "connect; when the storage is back, run again: answers received so far are kept"
     )
 
@@ -71,14 +71,14 @@ def test_error_messages_contain_no_key_of_a_url() -> None:
     url = "https://account.blob.core.windows.net/container/a?sv=2025&sig=hidden%3D"
     error = GenericError(f"Error performing GET {url} in 1ms - HTTP error\n\nDebug source: {url}")
     with pytest.raises(StorageUnavailable) as caught:
-        Retries("place", patience_s=0.0).call("read a", Flaky(1, error))
+        Retries("place", retry_timeout_s=0.0).call("read a", Flaky(1, error))
     assert "account.blob.core.windows.net/container/a in 1ms - HTTP error;" in str(caught.value)
     assert "hidden" not in str(caught.value)
 
 
 def test_an_outage_lasts_after_an_operation_is_given_up_until_the_storage_responds() -> None:
     clock = iter(range(0, 10_000, 30))
-    retries = Retries("place", patience_s=60.0)
+    retries = Retries("place", retry_timeout_s=60.0)
     listener = Listener(retries)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(

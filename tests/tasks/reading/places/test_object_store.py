@@ -133,9 +133,7 @@ def test_an_unavailable_source_is_not_reported_as_an_unavailable_lake(
     monkeypatch.setattr("article_flows.tasks.storage.retries.FIRST_PATIENCE_S", 0.1)
     uri = object_store.uri(f"{prefix}/a.jsonl") + "&force_virtual_addressing=false"
     with object_store.away():
-        assert error_of(uri).startswith(
-            f"source s3://{BUCKET}: cannot find {prefix}/a.jsonl, after"
-        )
+        assert error_of(uri).startswith(f"source s3://{BUCKET}: cannot find {prefix}/a.jsonl after")
     system, path = pafs.FileSystem.from_uri(object_store.uri(prefix))
     system.delete_file(f"{path}/a.jsonl")
     with pytest.raises(UserError, match=r"a\.jsonl cannot be read"):
