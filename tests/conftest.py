@@ -1,4 +1,4 @@
-"""What tests share: Prefect's environment (before it is imported), and one test server."""
+"""Shared fixtures: Prefect's environment (set before it is imported), servers, scheduling."""
 
 import os
 import shutil
@@ -14,20 +14,20 @@ PREFECT_HOME = tempfile.mkdtemp(prefix="prefect-home-")
 os.environ["PREFECT_HOME"] = PREFECT_HOME
 os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
 os.environ["DO_NOT_TRACK"] = "1"
-# A developer's own server must never see the tests' runs.
+# The tests' runs must never reach a developer's own server.
 for variable in ("PREFECT_API_URL", "PREFECT_API_KEY", "PREFECT_PROFILE"):
     os.environ.pop(variable, None)
 
-# A shell has what it starts in the background ignore SIGINT, and that what it starts in turn.
+# A shell makes its background jobs ignore SIGINT, and their child processes inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-import pytest  # noqa: E402  # Prefect reads its environment when it is imported, so that is first
+import pytest  # noqa: E402  # Prefect reads the environment above when it is imported
 from xdist.scheduler.loadscope import LoadScopeScheduling  # noqa: E402
 
 from tests.object_store import ObjectStoreServer  # noqa: E402
 
-_ONE_SERVER = (
+_PREFECT_SERVER_FILES = (
     "tests/benchmarks/test_ways.py",
     "tests/examples/test_examples.py",
     "tests/flows/cli/test_app.py",
@@ -46,33 +46,33 @@ _ONE_SERVER = (
 _SHARED = {
     "tests/test_deployments.py": "deployments",
     "tests/test_kill.py": "kill",
-    **dict.fromkeys(_ONE_SERVER, "prefect_server"),
+    **dict.fromkeys(_PREFECT_SERVER_FILES, "prefect_server"),
 }
-"""Files whose tests share a Prefect server, which takes long to start on a busy machine."""
+"""Scheduling groups of files that share a server, since servers are slow to start."""
 
 
-class BySharedServer(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no annotations there
-    """Hands out test by test, or file by file, but those that share a server to one worker.
+class BySharedServer(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no annotations
+    """Distributes single tests or files, but sends tests that share a server to the same worker.
 
-    xdist's own groups do that by a suffix of the test's id, which pytest 9.2 does not show it.
+    xdist's own groups rely on a suffix of the test id, which pytest 9.2 does not pass to xdist.
     """
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
-        alone = nodeid if self.config.getvalue("dist") == "loadgroup" else file
-        return _SHARED.get(file, alone)
+        default = nodeid if self.config.getvalue("dist") == "loadgroup" else file
+        return _SHARED.get(file, default)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling | None:
-    """Schedule ``--dist loadgroup``, for slow tests, and ``loadfile``, for fast ones, so."""
-    ours = config.getvalue("dist") in ("loadgroup", "loadfile")
-    return BySharedServer(config, log) if ours else None
+    """Use `BySharedServer` for ``--dist loadgroup`` (slow tests) and ``loadfile`` (fast ones)."""
+    is_supported = config.getvalue("dist") in ("loadgroup", "loadfile")
+    return BySharedServer(config, log) if is_supported else None
 
 
 @pytest.fixture(scope="session")
 def database(pytestconfig: pytest.Config) -> Path:
-    """A database for Prefect's servers to copy."""
+    """Return a prepared database for Prefect servers to copy."""
     from tests.prefect_database import prefect_database
 
     assert pytestconfig.cache is not None
@@ -81,17 +81,17 @@ def database(pytestconfig: pytest.Config) -> Path:
 
 @pytest.fixture(scope="session")
 def prefect_server(database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Run a Prefect server on a temporary database, once for the session."""
+    """Run a Prefect server on a temporary database, once per session."""
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
     from prefect.testing import utilities
 
     from tests.prefect_database import with_database
 
-    # For the temporary servers that the command line starts.
+    # For the temporary servers started by the command line.
     with_database(Path(PREFECT_HOME), database)
     folder = tmp_path_factory.mktemp("prefect-server")
     shutil.copyfile(database, folder / "prefect-test.db")
-    # Each flow run that ends waits up to a second for the thread that sends its heartbeats.
+    # With heartbeats, the end of a flow run waits up to a second for the heartbeat thread.
     no_heartbeats = temporary_settings(updates={PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None})
     with (
         mock.patch.object(utilities, "mkdtemp", return_value=str(folder)),
@@ -103,7 +103,7 @@ def prefect_server(database: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture(scope="session")
 def object_store() -> Iterator[ObjectStoreServer]:
-    """Run an S3 server, once for the session; its keys are in the environment meanwhile."""
+    """Run an S3 server, once per session, with its keys in the environment."""
     with ObjectStoreServer() as store, pytest.MonkeyPatch.context() as patch:
         for name, value in store.environment().items():
             patch.setenv(name, value)
@@ -112,7 +112,7 @@ def object_store() -> Iterator[ObjectStoreServer]:
 
 @pytest.fixture(autouse=True)
 def object_store_recovers(request: pytest.FixtureRequest) -> Iterator[None]:
-    """End the faults that a test began in the object store: it is the session's."""
+    """End the faults that a test started in the object store, which the session shares."""
     yield
     if "object_store" in request.fixturenames:
         request.getfixturevalue("object_store").recover()
@@ -120,14 +120,14 @@ def object_store_recovers(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture
 def no_thread_is_left() -> Iterator[None]:
-    """Fail a test that leaves a thread of an `EventLoopTaskRunner` behind."""
+    """Fail a test that leaves an `EventLoopTaskRunner` thread behind."""
     yield
     names = [thread.name for thread in threading.enumerate()]
     assert not [name for name in names if name.startswith("EventLoopTaskRunner")]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print what tests have measured and recorded as a figure."""
+    """Print the figures that tests have recorded."""
     for report in terminalreporter.stats.get("passed", []):
         for name, value in report.user_properties:
             if name == "figure":

@@ -1,7 +1,7 @@
-"""A real S3-speaking server on loopback, in its own process, with faults and outages.
+"""An S3 server on loopback, in its own process, that can simulate faults and outages.
 
-moto keeps the bucket; pyarrow, boto3 or any other client may speak to it. Lakes get at it by
-`ObjectStoreServer.uri`, with the keys of `environment()` in their environment.
+moto implements the API, so any S3 client works. Lakes use `ObjectStoreServer.uri`, with
+`environment()` in their environment.
 """
 
 import json
@@ -17,15 +17,15 @@ ROOT = Path(__file__).parents[1]
 BUCKET = "bucket"
 ACCESS_KEY = "test-key-id"
 SECRET_KEY = "test-secret"
-# How a single request fails. "applied": the store does what was asked, then answers 500.
+# How a single request fails. "applied": the store applies the request, then responds 500.
 Fault = Literal["slow_down", "internal", "reset", "applied"]
-# How all do. "refused": nobody listens. "silent": taken, and not answered while it lasts.
+# How all requests fail. "refused": nothing listens. "silent": accepted, but without a response.
 Outage = Literal["refused", "reset", "unavailable", "silent"]
 Operation = Literal["GET", "HEAD", "LIST", "PUT", "COPY", "DELETE", "MULTIPART"]
 
 
 class ObjectStoreServer:
-    """One bucket behind an S3 API; as a context manager it runs from enter to exit."""
+    """One bucket behind an S3 API; runs as a context manager."""
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
@@ -49,16 +49,16 @@ class ObjectStoreServer:
 
     @property
     def endpoint(self) -> str:
-        """Host and port."""
+        """The host and port."""
         return f"127.0.0.1:{self.port}"
 
     def uri(self, prefix: str = "lake") -> str:
-        """A folder of the bucket as article-flows, and pyarrow.fs, are given it."""
+        """Return the URI of a folder in the bucket, for article-flows and pyarrow.fs."""
         options = f"endpoint_override={self.endpoint}&scheme=http&region=us-east-1"
         return f"s3://{BUCKET}/{prefix}?{options}"
 
     def environment(self) -> dict[str, str]:
-        """The variables that a client of the store needs; the fixture sets them."""
+        """Return the environment variables that clients need; the fixture sets them."""
         return {
             "AWS_ACCESS_KEY_ID": ACCESS_KEY,
             "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
@@ -75,17 +75,17 @@ class ObjectStoreServer:
         operations: Iterable[Operation] = get_args(Operation),
         faults: Iterable[Fault] = get_args(Fault),
     ) -> None:
-        """Fail a share of the requests of some operations; 0 ends it, 1 fails every one."""
+        """Fail a share of the requests, from 0 (none) to 1 (all)."""
         kinds = sorted(faults)
-        self._ask("fail", share=share, seed=seed, operations=sorted(operations), kinds=kinds)
+        self._send("fail", share=share, seed=seed, operations=sorted(operations), kinds=kinds)
 
     def outage(self, on: bool, kind: Outage = "refused") -> None:
-        """Begin or end an outage; what is in the bucket stays."""
-        self._ask("outage", kind=kind if on else None)
+        """Start or end an outage; the objects remain."""
+        self._send("outage", kind=kind if on else None)
 
     @contextmanager
     def away(self, kind: Outage = "refused") -> Iterator[None]:
-        """An outage for the length of a block."""
+        """Simulate an outage within a block."""
         self.outage(True, kind)
         try:
             yield
@@ -93,43 +93,43 @@ class ObjectStoreServer:
             self.outage(False)
 
     def latency(self, seconds: float) -> None:
-        """Answer each request so much later."""
-        self._ask("latency", seconds=seconds)
+        """Delay each response."""
+        self._send("latency", seconds=seconds)
 
     def conflicts(self, status: Literal[409, 412]) -> None:
-        """Answer so where a condition of a write is not met; servers differ in that."""
-        self._ask("conflicts", status=status)
+        """Set the status of failed conditional writes, which differs between real stores."""
+        self._send("conflicts", status=status)
 
     def counts(self) -> dict[str, int]:
-        """How many requests of each operation came, failed ones too."""
-        counts: dict[str, int] = self._ask("tell")["counts"]
+        """Return the number of requests by operation, including failed ones."""
+        counts: dict[str, int] = self._send("state")["counts"]
         return counts
 
     def faults(self) -> dict[str, int]:
-        """How many requests were failed, in each way."""
-        faults: dict[str, int] = self._ask("tell")["faults"]
+        """Return the number of failed requests by fault."""
+        faults: dict[str, int] = self._send("state")["faults"]
         return faults
 
     def keys(self, prefix: str = "") -> list[str]:
-        """The names of all objects that begin so, in order; from the store's own memory."""
-        return [key for key in self._ask("tell")["keys"] if key.startswith(prefix)]
+        """Return the sorted names of objects with a prefix, read from the server's memory."""
+        return [key for key in self._send("state")["keys"] if key.startswith(prefix)]
 
     def uploads(self) -> list[str]:
-        """The names of the multipart uploads that were begun and neither ended nor aborted."""
-        uploads: list[str] = self._ask("tell")["uploads"]
+        """Return the names of multipart uploads that were neither completed nor aborted."""
+        uploads: list[str] = self._send("state")["uploads"]
         return uploads
 
     def recover(self) -> None:
-        """End all faults and count from nothing; the objects stay."""
+        """End all faults and reset the counts; the objects remain."""
         self.fail(0.0)
         self.latency(0.0)
         self.conflicts(412)
         self.outage(False)
-        self._ask("forget")
+        self._send("reset_counts")
 
-    def _ask(self, what: str, **details: Any) -> dict[str, Any]:
+    def _send(self, command: str, **arguments: Any) -> dict[str, Any]:
         assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps({"do": what, **details}) + "\n")
+        self._process.stdin.write(json.dumps({"command": command, **arguments}) + "\n")
         self._process.stdin.flush()
         return self._reply()
 

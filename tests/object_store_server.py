@@ -1,7 +1,7 @@
-"""The process behind `tests.object_store`: moto's S3 over HTTP/1.1, made to fail on command.
+"""The server process of `tests.object_store`: moto's S3 over HTTP/1.1, with simulated faults.
 
-One JSON object a line comes in on standard input, one goes out on standard output for each; it
-ends with its standard input, so that no test leaves it behind.
+It reads commands from standard input and writes replies to standard output, one JSON object per
+line. It ends when its standard input closes, so no test leaves it behind.
 """
 
 import io
@@ -19,18 +19,18 @@ from typing import Any, ClassVar
 from urllib.parse import unquote_to_bytes
 
 from tests.object_store import ACCESS_KEY
-from tests.object_store_state import Answer, Store, error, operation_of
+from tests.object_store_state import Response, Store, error, operation_of
 
 
 class Reset(Exception):
-    """The connection is to be reset, without an answer."""
+    """Reset the connection instead of responding."""
 
 
 class Handler(BaseHTTPRequestHandler):
-    """A connection of a client."""
+    """Serves one client connection."""
 
     protocol_version = "HTTP/1.1"
-    wbufsize = -1  # head and body in one packet: no waiting for delayed acknowledgements
+    wbufsize = -1  # one packet for head and body, so that no delayed acknowledgement slows it down
     store: ClassVar[Store]
     open_now: ClassVar[set[socket.socket]]
 
@@ -43,29 +43,29 @@ class Handler(BaseHTTPRequestHandler):
         super().finish()
 
     def handle_expect_100(self) -> bool:
-        going_on = super().handle_expect_100()
+        accepted = super().handle_expect_100()
         self.wfile.flush()
-        return going_on
+        return accepted
 
     def serve(self) -> None:
-        """Answer a request, or fail it as is told."""
+        """Respond to a request, or simulate a fault."""
         body = self._body()
         copies = "x-amz-copy-source" in self.headers
         fault = self.store.fault(operation_of(self.command, self.path, copies))
         time.sleep(self.store.latency)
         try:
-            self._answer(*self._outcome(fault, body))
+            self._respond(*self._outcome(fault, body))
         except (Reset, ConnectionError):
             self.close_connection = True
             reset(self.connection)
 
     def __getattr__(self, name: str) -> Any:
-        """Every method of HTTP is served in one place."""
+        """Serve every HTTP method by `serve`."""
         if name.startswith("do_"):
             return self.serve
         raise AttributeError(name)
 
-    def _outcome(self, fault: str | None, body: bytes) -> Answer:
+    def _outcome(self, fault: str | None, body: bytes) -> Response:
         if fault == "silent":
             self.store.outage_ended.wait()
         if fault in ("reset", "refused", "silent"):
@@ -73,17 +73,17 @@ class Handler(BaseHTTPRequestHandler):
         if fault is None or fault == "applied":
             if f"Credential={ACCESS_KEY}/" not in self.headers.get("Authorization", ""):
                 return error("key")
-            answer = self.store.call(self._environ(body))
-            return error("applied") if fault else answer
+            response = self.store.call(self._environ(body))
+            return error("applied") if fault else response
         return error(fault)
 
-    def _answer(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
+    def _respond(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
         self.send_response(status, responses.get(status))
         for name, value in headers:
             if name.lower() not in ("connection", "transfer-encoding", "content-length"):
                 self.send_header(name, value)
-        told = {name.lower(): value for name, value in headers}.get("content-length")
-        length = told if self.command == "HEAD" and told else str(len(body))
+        stated = {name.lower(): value for name, value in headers}.get("content-length")
+        length = stated if self.command == "HEAD" and stated else str(len(body))
         if status != 204:
             self.send_header("Content-Length", length)
         self.end_headers()
@@ -92,7 +92,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
 
     def _body(self) -> bytes:
-        """Read the whole body, so that the connection can be used again whatever is answered."""
+        """Read the whole body, so that the connection remains usable after any response."""
         if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
             return self.rfile.read(int(self.headers.get("Content-Length", 0)))
         chunks = []
@@ -105,13 +105,13 @@ class Handler(BaseHTTPRequestHandler):
 
     def _environ(self, body: bytes) -> dict[str, Any]:
         path, _, query = self.path.partition("?")
-        named = {
+        headers = {
             "HTTP_" + name.upper().replace("-", "_"): value
             for name, value in self.headers.items()
             if name.lower() != "transfer-encoding"
         }
         return {
-            **named,
+            **headers,
             "CONTENT_LENGTH": str(len(body)),
             "CONTENT_TYPE": self.headers.get("Content-Type", ""),
             "PATH_INFO": unquote_to_bytes(path).decode("latin-1"),
@@ -134,7 +134,7 @@ class Handler(BaseHTTPRequestHandler):
         }
 
     def log_message(self, *_: Any) -> None:
-        """Say nothing: a test's output is its own."""
+        """Log nothing, to keep the output of tests clean."""
 
 
 def reset(connection: socket.socket) -> None:
@@ -144,27 +144,27 @@ def reset(connection: socket.socket) -> None:
 
 
 class Listener(ThreadingHTTPServer):
-    """The server while it listens; several may have the port, one after another."""
+    """The listening server; several can use the port, one after another."""
 
     daemon_threads = True
     request_queue_size = 512
     allow_reuse_port = True
 
     def server_bind(self) -> None:
-        """Bind without asking a name server who we are, as `HTTPServer` does."""
+        """Bind without the DNS lookup that `HTTPServer` does."""
         socketserver.TCPServer.server_bind(self)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that goes away is no error of ours."""
+        """Ignore errors of clients that disconnect."""
         if not isinstance(sys.exc_info()[1], OSError):
             super().handle_error(request, client_address)
 
 
 class Port:
-    """A loopback port that refuses connections while it is closed, and stays ours."""
+    """A loopback port that refuses connections while it is closed, but remains reserved."""
 
     def __init__(self, store: Store) -> None:
-        # A socket that is bound and does not listen: nobody else is given the port meanwhile.
+        # A socket that is bound but not listening reserves the port.
         self.holder = socket.socket()
         self.holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         self.holder.bind(("127.0.0.1", 0))
@@ -174,14 +174,14 @@ class Port:
         self.listener: Listener | None = None
 
     def open(self) -> None:
-        """Listen, if we do not."""
+        """Start listening, unless it already does."""
         if self.listener is None:
             self.listener = Listener(("127.0.0.1", self.number), self.handler)
             serve = self.listener.serve_forever
             threading.Thread(target=serve, args=(0.02,), daemon=True).start()
 
     def close(self) -> None:
-        """Refuse connections, and end those that there are."""
+        """Refuse new connections and close the existing ones."""
         if self.listener is not None:
             self.listener.shutdown()
             self.listener.server_close()
@@ -190,33 +190,33 @@ class Port:
             try:
                 connection.shutdown(socket.SHUT_RDWR)
             except OSError:
-                continue  # it was closed in this moment
+                continue  # already closed
 
 
-def obey(command: dict[str, Any], store: Store, port: Port) -> dict[str, Any]:
-    """Do what the test says; returns what it may want to know."""
-    match command.pop("do"):
+def execute(arguments: dict[str, Any], store: Store, port: Port) -> dict[str, Any]:
+    """Execute a command of `ObjectStoreServer`, and return its reply."""
+    match arguments.pop("command"):
         case "fail":
-            store.fail(**command)
+            store.fail(**arguments)
         case "outage":
-            store.set_outage(command["kind"])
-            if command["kind"] == "refused":
+            store.set_outage(arguments["kind"])
+            if arguments["kind"] == "refused":
                 port.close()
             else:
                 port.open()
         case "latency":
-            store.latency = command["seconds"]
+            store.latency = arguments["seconds"]
         case "conflicts":
-            store.conflict_status = command["status"]
-        case "forget":
-            store.forget()
+            store.conflict_status = arguments["status"]
+        case "reset_counts":
+            store.reset_counts()
         case _:
             return store.state()
     return {}
 
 
 def main() -> None:
-    """Serve until standard input ends."""
+    """Serve until standard input is closed."""
     replies = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     store = Store()
@@ -224,7 +224,7 @@ def main() -> None:
     port.open()
     print(json.dumps({"port": port.number}), file=replies)
     for line in sys.stdin:
-        print(json.dumps(obey(json.loads(line), store, port)), file=replies)
+        print(json.dumps(execute(json.loads(line), store, port)), file=replies)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What `tests.object_store_server` knows: the bucket, the faults that are on, the counts."""
+"""The state of `tests.object_store_server`: the bucket, the simulated faults, the counts."""
 
 import random
 import threading
@@ -20,18 +20,18 @@ _ERRORS = {
     "applied": (500, "InternalError", "We encountered an internal error. Please try again."),
     "key": (403, "InvalidAccessKeyId", "The AWS Access Key Id you provided does not exist."),
 }
-Answer = tuple[int, list[tuple[str, str]], bytes]
+Response = tuple[int, list[tuple[str, str]], bytes]
 
 
-def error(kind: str) -> Answer:
-    """The answer of a store that fails."""
+def error(kind: str) -> Response:
+    """Return the error response of a fault."""
     status, code, message = _ERRORS[kind]
     body = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>{message}</Message></Error>"
     return status, [("Content-Type", "application/xml")], body.encode()
 
 
 def operation_of(method: str, target: str, copies: bool) -> str:
-    """Which operation a request is, in `tests.object_store`'s words."""
+    """Return the `tests.object_store.Operation` of a request."""
     url = urlsplit(target)
     parameters = parse_qs(url.query, keep_blank_values=True)
     if parameters.keys() & {"uploads", "uploadId"}:
@@ -44,7 +44,7 @@ def operation_of(method: str, target: str, copies: bool) -> str:
 
 
 class Store:
-    """What the requests share: moto's application, the faults that are on, the counts."""
+    """The state shared by all requests, including moto's application."""
 
     def __init__(self) -> None:
         self.app = cast(Callable[..., Iterable[bytes]], create_backend_app("s3"))
@@ -61,13 +61,13 @@ class Store:
     def fail(
         self, share: float, seed: int, operations: Iterable[str], kinds: Iterable[str]
     ) -> None:
-        """Have a share of some operations fail in one of some ways."""
+        """Fail a share of the given operations, each with one of the given faults."""
         with self.lock:
             self.share, self.random = share, random.Random(seed)
             self.operations, self.kinds = frozenset(operations), sorted(kinds)
 
     def fault(self, operation: str) -> str | None:
-        """How a request is to fail, if it is to."""
+        """Count a request, and return its fault, or None if it should succeed."""
         with self.lock:
             self.counts[operation] += 1
             if self.outage is not None:
@@ -80,7 +80,7 @@ class Store:
             return kind
 
     def set_outage(self, kind: str | None) -> None:
-        """Fail every request in one way, or none."""
+        """Start an outage of a kind, or end it with None."""
         with self.lock:
             self.outage = kind
         if kind == "silent":
@@ -88,26 +88,26 @@ class Store:
         else:
             self.outage_ended.set()
 
-    def forget(self) -> None:
-        """Count from nothing."""
+    def reset_counts(self) -> None:
+        """Reset the counts of requests and faults."""
         with self.lock:
             self.counts.clear()
             self.faults.clear()
 
-    def call(self, environ: dict[str, Any]) -> Answer:
-        """Have moto answer; one request at a time, so that conditional ones are atomic."""
-        begun: list[tuple[int, list[tuple[str, str]]]] = []
+    def call(self, environ: dict[str, Any]) -> Response:
+        """Let moto respond, one request at a time, so that conditional writes are atomic."""
+        started: list[tuple[int, list[tuple[str, str]]]] = []
 
         def start_response(status: str, headers: list[tuple[str, str]], *_: Any) -> None:
-            begun.append((int(status.split()[0]), headers))
+            started.append((int(status.split()[0]), headers))
 
         with self.lock:
             body = b"".join(self.app(environ, start_response))
-        status, headers = begun[0]
+        status, headers = started[0]
         return (self.conflict_status if status == 412 else status), headers, body
 
     def state(self) -> dict[str, Any]:
-        """What is in the bucket, and what was asked."""
+        """Return the contents of the bucket and the counts."""
         with self.lock:
             bucket = s3_backends[DEFAULT_ACCOUNT_ID]["aws"].buckets[BUCKET]
             return {

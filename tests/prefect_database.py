@@ -1,4 +1,4 @@
-"""A database of Prefect's server that has its tables: to make one takes longer than to serve it."""
+"""A prepared database for Prefect servers: creating one takes longer than starting a server."""
 
 import fcntl
 import os
@@ -11,9 +11,9 @@ import prefect
 
 
 def prefect_database(folder: Path) -> Path:
-    """The database in a folder that all test processes share; the first that asks makes it.
+    """Return the database in a folder that all test processes share; the first caller creates it.
 
-    Its name has Prefect's version: another one has other tables.
+    Its name contains Prefect's version, since other versions have other tables.
     """
     database = folder / f"{prefect.__version__}.db"
     with (folder / "lock").open("w") as lock:
@@ -38,7 +38,7 @@ def prefect_database(folder: Path) -> Path:
 
 
 def with_database(home: Path, database: Path) -> Path:
-    """A Prefect home, made if it is not there, whose server finds its tables."""
+    """Create a Prefect home with a copy of a database, and return it."""
     home.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(database, home / "prefect.db")
     return home

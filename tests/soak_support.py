@@ -1,4 +1,4 @@
-"""What the soak tests share: a run of 5,000 articles that is killed again and again."""
+"""Support for soak tests: a run over 5,000 articles that is killed repeatedly."""
 
 import random
 import subprocess
@@ -15,12 +15,12 @@ SEED = 20
 
 
 def slow_endpoint() -> MockEndpoint:
-    """An endpoint that takes 0.2 s an answer: 5,000 of them, 64 at once, take 16 s."""
+    """Return an endpoint with a latency of 0.2 s: 5,000 requests, 64 at a time, take 16 s."""
     return CannedEndpoint(Faults.parse(["latency=fixed:0.2"]))
 
 
 class Soak:
-    """A run that is killed again and again, and what it has cost."""
+    """A run that is killed repeatedly, and its costs."""
 
     def __init__(self, tmp_path: Path, endpoint: MockEndpoint, lake: str) -> None:
         self.endpoint = endpoint
@@ -35,21 +35,24 @@ class Soak:
 
     @property
     def changes(self) -> dict[str, str]:
-        """What a run has in its environment."""
+        """The environment variables of a run."""
         return {"ARTICLE_FLOWS_SPOOL": str(self.spool)}
 
     def start(self) -> "subprocess.Popen[str]":
         return start_cli(*self.command, **self.changes)
 
     def kill(self, moments: random.Random, share: float) -> None:
-        """Start it, and kill it when more answers have come, up to a share of all.
+        """Start the run, and kill it at a random moment.
 
-        With a share of 0 at any moment from its start on, before the first answer or after.
+        Args:
+            moments: the random generator.
+            share: kill it after at most this share of all answers; 0 to kill it within the first
+                five seconds, perhaps before the first answer.
         """
         process = self.start()
-        wanted = self.endpoint.stats()["answered"] + moments.uniform(0.2, 1.0) * share * ARTICLES
+        target = self.endpoint.stats()["answered"] + moments.uniform(0.2, 1.0) * share * ARTICLES
         deadline = time.monotonic() + 120
-        while share and self.endpoint.stats()["answered"] < wanted:
+        while share and self.endpoint.stats()["answered"] < target:
             if process.poll() is not None or time.monotonic() > deadline:
                 break
             time.sleep(0.04)
@@ -57,8 +60,8 @@ class Soak:
         process.kill()
         process.communicate()
 
-    def end(self) -> dict[str, object]:
-        """Let it come to its end; what it says."""
+    def finish(self) -> dict[str, object]:
+        """Run to the end, and return the report."""
         completed = run_cli(*self.command, **self.changes)
         assert completed.returncode == 0, completed.stderr
         return only_json(completed)
@@ -71,9 +74,9 @@ class Soak:
         return twice
 
 
-def assert_all_well(soak: Soak, told: dict[str, object]) -> None:
+def assert_complete(soak: Soak, report: dict[str, object]) -> None:
     verified = soak.verify()
     assert verified.returncode == 0, verified.stdout + verified.stderr
-    assert (told["articles"], told["left"], told["failed"]) == (ARTICLES, 0, 0)
-    again = soak.end()
+    assert (report["articles"], report["left"], report["failed"]) == (ARTICLES, 0, 0)
+    again = soak.finish()
     assert (again["calls"], again["reused"]) == (0, ARTICLES)

@@ -1,4 +1,4 @@
-"""What tests of whole flows share: little datasets, the command line as a process, tables."""
+"""Support for tests of whole flows: small data sets, the command line, tables."""
 
 import io
 import os
@@ -20,7 +20,7 @@ DEMO = ROOT / "data" / "articles.jsonl"
 
 
 def write_articles(path: Path, count: int, start: int = 0) -> Path:
-    """Write articles that are all different, short, and in real sentences."""
+    """Write distinct, short articles of real sentences."""
     rows = [
         {
             "id": f"a{number}",
@@ -35,12 +35,12 @@ def write_articles(path: Path, count: int, start: int = 0) -> Path:
 
 
 def read_rows(folder: str | Path) -> pd.DataFrame:
-    """Read a table of the lake as a user would; no rows where there is no folder."""
+    """Read a table of the lake as a user would; empty if the folder does not exist."""
     return pd.read_parquet(folder) if Path(folder).is_dir() else pd.DataFrame()
 
 
 def cli_environment(**changes: str) -> dict[str, str]:
-    """The environment for the command line: the session's Prefect server, and no key."""
+    """Return the environment of the command line: the session's Prefect server, and no key."""
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith("OPENAI_")
     }
@@ -49,7 +49,7 @@ def cli_environment(**changes: str) -> dict[str, str]:
 
 
 def start_cli(*arguments: str | Path, **changes: str) -> "subprocess.Popen[str]":
-    """Start `article-flows` as its own process."""
+    """Start `article-flows` in its own process."""
     command = [str(Path(sys.executable).with_name("article-flows")), *map(str, arguments)]
     return subprocess.Popen(
         command,
@@ -62,14 +62,14 @@ def start_cli(*arguments: str | Path, **changes: str) -> "subprocess.Popen[str]"
 
 
 def run_cli(*arguments: str | Path, **changes: str) -> "subprocess.CompletedProcess[str]":
-    """Run `article-flows` to its end."""
+    """Run `article-flows` in its own process, to the end."""
     with start_cli(*arguments, **changes) as process:
         out, err = process.communicate(timeout=180)
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
 def call_cli(*arguments: str | Path) -> "subprocess.CompletedProcess[str]":
-    """Run `article-flows` in this process: for what ends before Prefect is needed."""
+    """Run `article-flows` in this process, for commands that end before Prefect is needed."""
     out, err = io.StringIO(), io.StringIO()
     with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as ended:
         main([str(argument) for argument in arguments])
@@ -79,7 +79,7 @@ def call_cli(*arguments: str | Path) -> "subprocess.CompletedProcess[str]":
 
 
 def only_json(completed: "subprocess.CompletedProcess[str]") -> dict[str, Any]:
-    """The one line of JSON that must be all of standard output."""
+    """Parse standard output, which must be one line of JSON."""
     lines = completed.stdout.splitlines()
     assert len(lines) == 1, completed.stdout + completed.stderr
     document: dict[str, Any] = orjson.loads(lines[0])

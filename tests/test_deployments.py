@@ -1,4 +1,4 @@
-"""The deployments as operators run them: a real server, `prefect deploy --all`, a real worker."""
+"""The deployments on a real Prefect server: `prefect deploy --all`, then a real worker."""
 
 import os
 import socket
@@ -18,15 +18,13 @@ import yaml
 from tests.prefect_database import with_database
 from tests.support import ROOT
 
-# One server and one worker serve them all.
-
 T = TypeVar("T")
 BIN = Path(sys.executable).parent
 DEPLOYMENTS = ["ingest-articles", "summarize-articles", "article-pipeline"]
 
 
 class Server:
-    """A Prefect server of the test's own, with a home, a worker and an API client."""
+    """A Prefect server for this test, with its own home, worker and API client."""
 
     def __init__(self, home: Path) -> None:
         with socket.socket() as probe:
@@ -45,7 +43,7 @@ class Server:
         self._processes: list[subprocess.Popen[bytes]] = []
 
     def start(self, *command: str) -> None:
-        """Start a command that runs until the end of the test, away from the repository."""
+        """Start a command outside the repository; it runs until the end of the test."""
         log = (self.home / f"{'-'.join(command[:3])}.log").open("wb")
         self._processes.append(
             subprocess.Popen(
@@ -69,21 +67,21 @@ class Server:
         ).stdout
 
     def post(self, path: str, body: dict[str, Any] | list[Any]) -> Any:
-        """Call the server's API, again while its SQLite is busy, as Prefect's client does."""
+        """Call the server's API, and retry while its SQLite is busy, as Prefect's client does."""
 
-        def answer() -> httpx.Response | None:
+        def attempt() -> httpx.Response | None:
             response = self.api.post(path, json=body)
             return None if response.status_code == httpx.codes.SERVICE_UNAVAILABLE else response
 
-        return wait_for(answer).raise_for_status().json()
+        return wait_for(attempt).raise_for_status().json()
 
     def deployment(self, name: str) -> dict[str, Any]:
-        """A deployment by its name, which is also its flow's."""
+        """Return a deployment by its name, which is also the name of its flow."""
         found = self.api.get(f"/deployments/name/{name}/{name}").raise_for_status().json()
         return dict(found)
 
     def ended_run(self, flow_run_id: str) -> dict[str, Any]:
-        """Wait until a flow run has ended."""
+        """Wait for a flow run to end, and return it."""
 
         def ended() -> dict[str, Any] | None:
             run = self.api.get(f"/flow_runs/{flow_run_id}").raise_for_status().json()
@@ -92,25 +90,25 @@ class Server:
         return wait_for(ended)
 
     def stop(self) -> None:
-        """End everything that was started."""
+        """Stop all processes."""
         for process in reversed(self._processes):
             process.terminate()
         for process in self._processes:
             try:
                 process.wait(timeout=30)
             except subprocess.TimeoutExpired:
-                # How soon Prefect's worker ends is not what is tested here.
+                # How fast Prefect's worker stops is not under test.
                 process.kill()
                 process.wait()
 
 
-def wait_for(look: Callable[[], T | None], seconds: float = 120) -> T:
-    """Look again and again until there is something."""
+def wait_for(probe: Callable[[], T | None], seconds: float = 120) -> T:
+    """Poll until a probe returns something."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         try:
-            if (found := look()) is not None:
-                return found
+            if (result := probe()) is not None:
+                return result
         except httpx.ConnectError:
             pass
         time.sleep(0.5)
@@ -119,7 +117,7 @@ def wait_for(look: Callable[[], T | None], seconds: float = 120) -> T:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, database: Path) -> Iterator[Server]:
-    """A server with everything deployed and a worker that runs it."""
+    """A server with all deployments and a worker, shared by all tests."""
     server = Server(tmp_path_factory.mktemp("operator"))
     with_database(server.home / ".prefect", database)
     try:
@@ -134,7 +132,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, database: Path) -> Iterator
 
 
 @pytest.mark.slow
-def test_bootstrap_creates_pool_and_limit_and_can_be_run_again(server: Server) -> None:
+def test_bootstrap_creates_pool_and_limit_and_can_be_repeated(server: Server) -> None:
     assert "already exists" in server.run("article-flows", "bootstrap")
     pool = server.api.get("/work_pools/article-flows").raise_for_status().json()
     limit = server.api.get("/concurrency_limits/tag/article-flows-llm").raise_for_status().json()
@@ -144,7 +142,9 @@ def test_bootstrap_creates_pool_and_limit_and_can_be_run_again(server: Server) -
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", DEPLOYMENTS)
-def test_deployment_is_apart_and_has_no_folder_in_it(server: Server, name: str) -> None:
+def test_a_deployment_runs_once_at_a_time_and_names_no_local_folder(
+    server: Server, name: str
+) -> None:
     deployment = server.deployment(name)
     assert deployment["global_concurrency_limit"]["limit"] == 1
     assert deployment["concurrency_options"]["collision_strategy"] == "ENQUEUE"
@@ -164,7 +164,7 @@ def test_summarize_is_scheduled_nightly(server: Server) -> None:
 
 
 @pytest.mark.slow
-def test_run_with_default_parameters_enriches_the_demo(server: Server) -> None:
+def test_a_run_with_default_parameters_enriches_the_demo(server: Server) -> None:
     deployment = server.deployment("article-pipeline")
     created = server.post(f"/deployments/{deployment['id']}/create_flow_run", {})
 
@@ -180,7 +180,7 @@ def test_run_with_default_parameters_enriches_the_demo(server: Server) -> None:
 
 
 @pytest.mark.slow
-def test_run_from_a_schedule_completes(server: Server) -> None:
+def test_a_scheduled_run_completes(server: Server) -> None:
     deployment = server.deployment("summarize-articles")
     soon = (datetime.now(UTC) + timedelta(seconds=5)).isoformat()
     schedule = {"interval": 86_400, "anchor_date": soon, "timezone": "UTC"}
@@ -207,7 +207,7 @@ def test_run_from_a_schedule_completes(server: Server) -> None:
     assert run["state_type"] == "COMPLETED", run["state"]
 
 
-def test_prefect_yaml_names_no_folder() -> None:
+def test_prefect_yaml_names_no_local_folder() -> None:
     document = yaml.safe_load((ROOT / "prefect.yaml").read_text())
     assert document["pull"] == []
     assert [each["name"] for each in document["deployments"]] == DEPLOYMENTS

@@ -1,4 +1,4 @@
-"""A run that is killed, or interrupted, and started again: as if nothing had happened."""
+"""A run that is killed or interrupted and started again gives the same result."""
 
 import fcntl
 import os
@@ -39,7 +39,7 @@ IN_FLIGHT = 16
 
 @pytest.fixture
 def endpoint() -> Iterator[MockEndpoint]:
-    """An endpoint that takes 0.25 s an answer: 400 of them, 16 at once, take over 6 s."""
+    """An endpoint with a latency of 0.25 s: 400 requests, 16 at a time, take over 6 s."""
     with MockEndpoint(Faults.parse(["latency=fixed:0.25"])) as endpoint:
         yield endpoint
 
@@ -53,9 +53,9 @@ def command(tmp_path: Path, endpoint: MockEndpoint) -> list[str]:
     ]
 
 
-def wait_for(there: Callable[[], bool], process: "subprocess.Popen[str]") -> None:
+def wait_for(condition: Callable[[], bool], process: "subprocess.Popen[str]") -> None:
     deadline = time.monotonic() + 120
-    while not there():
+    while not condition():
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.04)
@@ -65,28 +65,28 @@ def wait_for_answers(endpoint: MockEndpoint, count: int, process: "subprocess.Po
     wait_for(lambda: endpoint.stats()["answered"] >= count, process)
 
 
-def assert_all_there_once(told: dict[str, object]) -> None:
-    table = read_rows(str(told["table"]))
+def assert_every_article_once(report: dict[str, object]) -> None:
+    table = read_rows(str(report["table"]))
     assert len(table) == ARTICLES
     assert table["article_id"].nunique() == ARTICLES
     assert table["summary"].notna().all()
 
 
-def test_interrupted_runs_report_and_keep_what_was_in_flight(
+def test_interrupted_runs_report_and_keep_answers_in_flight(
     command: list[str], endpoint: MockEndpoint
 ) -> None:
-    # Early, so that even a machine that stops for seconds has not come to the end by itself.
+    # Early, so that the run is not over even if the machine stalls for seconds.
     for answers, number, status in ((1, signal.SIGINT, 130), (6, signal.SIGTERM, 143)):
         process = start_cli(*command)
         wait_for_answers(endpoint, answers * IN_FLIGHT, process)
         process.send_signal(number)
         assert_reported(process, number, status, endpoint)
 
-    assert_all_there_once(only_json(run_cli(*command)))
+    assert_every_article_once(only_json(run_cli(*command)))
     assert endpoint.stats()["answered_twice"] == 0
 
 
-def test_a_second_signal_does_not_wait_for_what_is_in_flight(tmp_path: Path) -> None:
+def test_a_second_signal_does_not_wait_for_requests_in_flight(tmp_path: Path) -> None:
     source = write_articles(tmp_path / "articles.jsonl", 3)
     with MockEndpoint(Faults.parse(["latency=fixed:600"])) as endpoint:
         process = start_cli(
@@ -105,7 +105,7 @@ def test_a_second_signal_does_not_wait_for_what_is_in_flight(tmp_path: Path) -> 
     assert errors.count("\n") == 1, errors
 
 
-def test_a_signal_while_articles_are_loaded_is_one_clear_line(tmp_path: Path) -> None:
+def test_a_signal_during_a_load_is_reported_in_one_line(tmp_path: Path) -> None:
     source = write_articles(tmp_path / "articles.jsonl", 100_000)
     lake = tmp_path / "lake"
     process = start_cli("ingest", source, "--lake", lake)
@@ -116,7 +116,7 @@ def test_a_signal_while_articles_are_loaded_is_one_clear_line(tmp_path: Path) ->
     assert (process.returncode, out, errors) == (143, "", said)
 
 
-def test_run_of_a_deployment_that_is_cancelled_in_the_ui(
+def test_a_deployment_run_can_be_cancelled_in_the_ui(
     command: list[str], endpoint: MockEndpoint, tmp_path: Path
 ) -> None:
     settings = {
@@ -147,16 +147,16 @@ def test_run_of_a_deployment_that_is_cancelled_in_the_ui(
 
     assert run.state is not None
     assert run.state.is_cancelled(), log
-    told = [state.message or "" for state in states if state.is_cancelled()]
-    assert "interrupted by SIGTERM" in told[0], log
+    messages = [state.message or "" for state in states if state.is_cancelled()]
+    assert "interrupted by SIGTERM" in messages[0], log
     answered = len(read_rows(Path(command[3]) / "summaries"))
     assert answered == endpoint.stats()["answered"] < ARTICLES
-    assert f"{answered} answered, {ARTICLES - answered} left" in told[0]
-    assert_all_there_once(only_json(run_cli(*command)))
+    assert f"{answered} answered, {ARTICLES - answered} left" in messages[0]
+    assert_every_article_once(only_json(run_cli(*command)))
     assert endpoint.stats()["answered_twice"] == 0
 
 
-def test_the_temporary_server_goes_after_kill_and_outlives_a_signal_to_the_group(
+def test_the_temporary_server_ends_after_a_kill_and_survives_a_signal_to_the_group(
     command: list[str], endpoint: MockEndpoint
 ) -> None:
     process = start_in_terminal(command)
@@ -174,10 +174,10 @@ def test_the_temporary_server_goes_after_kill_and_outlives_a_signal_to_the_group
     assert not server.is_running()
 
 
-def test_ctrl_c_in_a_terminal_spares_the_servers_beside_it(
+def test_ctrl_c_in_a_terminal_does_not_reach_the_temporary_server(
     command: list[str], endpoint: MockEndpoint
 ) -> None:
-    """Ctrl-C reaches all that a terminal runs; Prefect's own temporary server must outlive it."""
+    """Ctrl-C reaches all processes of a terminal, but the temporary server must survive it."""
     controller, terminal = pty.openpty()
     process = start_in_terminal(command, terminal)
     os.close(terminal)
@@ -188,12 +188,12 @@ def test_ctrl_c_in_a_terminal_spares_the_servers_beside_it(
 
 
 def start_in_terminal(command: list[str], terminal: int | None = None) -> "subprocess.Popen[str]":
-    """Start the command line where no Prefect server is set, in a session of its own."""
+    """Start the command line in its own session, without a Prefect server configured."""
 
-    def own_session() -> None:
+    def start_session() -> None:
         os.setsid()
         if terminal is not None:
-            # What is typed there reaches the group.
+            # Makes it the controlling terminal, whose Ctrl-C reaches the process group.
             fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
     environment = cli_environment()
@@ -206,7 +206,7 @@ def start_in_terminal(command: list[str], terminal: int | None = None) -> "subpr
         stderr=subprocess.PIPE,
         text=True,
         cwd=ROOT,
-        preexec_fn=own_session,
+        preexec_fn=start_session,
     )
 
 
@@ -225,11 +225,11 @@ def assert_reported(
     status: int,
     endpoint: MockEndpoint,
 ) -> None:
-    """A run that was interrupted has told what it did, and took in all that was paid for."""
+    """Assert that an interrupted run has reported its work, and kept all that was paid for."""
     out, errors = process.communicate(timeout=120)
     assert process.returncode == status, errors
-    told = orjson.loads(out)
-    assert told["answered"] + told["reused"] == endpoint.stats()["distinct"] < ARTICLES
-    assert told["answered"] + told["reused"] + told["left"] == ARTICLES
-    assert told["stopped"].startswith(f"interrupted by {number.name}: ")
-    assert errors == f"article-flows: {told['stopped']}\n"
+    report = orjson.loads(out)
+    assert report["answered"] + report["reused"] == endpoint.stats()["distinct"] < ARTICLES
+    assert report["answered"] + report["reused"] + report["left"] == ARTICLES
+    assert report["stopped"].startswith(f"interrupted by {number.name}: ")
+    assert errors == f"article-flows: {report['stopped']}\n"

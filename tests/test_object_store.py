@@ -1,4 +1,4 @@
-"""The object store that other tests rely on: a real S3 API, which fails when it is told to."""
+"""The S3 server that other tests rely on: its API, faults and outages."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +10,7 @@ from tests.object_store import ACCESS_KEY, BUCKET, SECRET_KEY, ObjectStoreServer
 
 
 def client(store: ObjectStoreServer, **options: object) -> S3FileSystem:
-    """A client that does not try again and soon gives up."""
+    """Return a client without retries and with short timeouts."""
     return S3FileSystem(
         access_key=ACCESS_KEY,
         secret_key=SECRET_KEY,
@@ -30,22 +30,22 @@ def write(files: S3FileSystem, name: str, content: bytes = b"text") -> None:
 
 
 def write_all(files: S3FileSystem, folder: str, count: int) -> list[bool]:
-    """Write small objects, one request each; which of them went well."""
+    """Write small objects, one request each; return which writes succeeded."""
 
-    def written(number: int) -> bool:
+    def succeeds(number: int) -> bool:
         try:
             write(files, f"{folder}/{number}")
         except OSError:
             return False
         return True
 
-    return [written(number) for number in range(count)]
+    return [succeeds(number) for number in range(count)]
 
 
-def test_a_uri_is_all_that_pyarrow_needs(object_store: ObjectStoreServer) -> None:
+def test_pyarrow_needs_only_the_uri(object_store: ObjectStoreServer) -> None:
     files, root = FileSystem.from_uri(object_store.uri("uri/lake"))
     name = f"{root}/summaries/language=zh/一 篇+1%.bin"
-    content = bytes(range(256)) * 40_000  # two parts of an upload
+    content = bytes(range(256)) * 40_000  # uploaded in two parts
     with files.open_output_stream(name) as stream:
         stream.write(content)
 
@@ -65,7 +65,7 @@ def test_a_uri_is_all_that_pyarrow_needs(object_store: ObjectStoreServer) -> Non
     assert files.get_file_info(name).type == FileType.NotFound
 
 
-def test_every_request_is_counted_by_operation(object_store: ObjectStoreServer) -> None:
+def test_requests_are_counted_by_operation(object_store: ObjectStoreServer) -> None:
     files = client(object_store, allow_delayed_open=True)
     write(files, "counts/a")
     files.open_input_stream(f"{BUCKET}/counts/a").read()
@@ -82,7 +82,7 @@ def test_every_request_is_counted_by_operation(object_store: ObjectStoreServer) 
     assert object_store.counts()["MULTIPART"] >= 4
 
 
-def test_wrong_keys_and_missing_buckets_are_refused(object_store: ObjectStoreServer) -> None:
+def test_wrong_keys_and_missing_buckets_are_rejected(object_store: ObjectStoreServer) -> None:
     address = {"endpoint_override": object_store.endpoint, "scheme": "http", "region": "us-east-1"}
     stranger = S3FileSystem(access_key="other", secret_key="other", **address)
     with pytest.raises(OSError, match="INVALID_ACCESS_KEY_ID"):
@@ -91,25 +91,25 @@ def test_wrong_keys_and_missing_buckets_are_refused(object_store: ObjectStoreSer
         client(object_store).open_output_stream("nobody/a").close()
 
 
-def test_a_share_of_the_requests_fails_and_the_seed_says_which(
+def test_the_seed_determines_which_requests_fail(
     object_store: ObjectStoreServer,
 ) -> None:
     files = client(object_store, allow_delayed_open=True)
-    went_well = []
+    outcomes = []
     for folder in ("first", "second"):
         object_store.fail(0.2, seed=7, operations=["PUT"])
-        went_well.append(write_all(files, f"share/{folder}", 100))
-    assert went_well[0] == went_well[1]
+        outcomes.append(write_all(files, f"share/{folder}", 100))
+    assert outcomes[0] == outcomes[1]
     faults = object_store.faults()
     assert set(faults) == {"slow_down", "internal", "reset", "applied"}
-    assert went_well[0].count(False) * 2 == sum(faults.values())
+    assert outcomes[0].count(False) * 2 == sum(faults.values())
     assert 20 <= sum(faults.values()) <= 60
-    # What was applied although it was answered with an error is there.
+    # Writes that were applied despite their error response are kept.
     kept = len(object_store.keys("share/"))
     assert kept == 200 - sum(faults.values()) + faults["applied"]
 
 
-def test_retries_of_the_client_get_over_a_few_faults(object_store: ObjectStoreServer) -> None:
+def test_client_retries_overcome_a_few_faults(object_store: ObjectStoreServer) -> None:
     files, root = FileSystem.from_uri(object_store.uri("retries"))
     object_store.fail(0.05, seed=3, faults=["slow_down", "internal", "reset"])
     for number in range(30):
@@ -120,7 +120,7 @@ def test_retries_of_the_client_get_over_a_few_faults(object_store: ObjectStoreSe
 
 
 @pytest.mark.parametrize("kind", ["refused", "reset", "unavailable", "silent"])
-def test_an_outage_fails_all_and_forgets_nothing(
+def test_an_outage_fails_all_requests_and_loses_no_object(
     object_store: ObjectStoreServer, kind: Outage
 ) -> None:
     files = client(object_store, allow_delayed_open=True)
@@ -137,7 +137,7 @@ def test_an_outage_fails_all_and_forgets_nothing(
     ]
 
 
-def test_only_one_of_many_wins_a_conditional_write(object_store: ObjectStoreServer) -> None:
+def test_only_one_of_several_conditional_writes_succeeds(object_store: ObjectStoreServer) -> None:
     import boto3
     from botocore.exceptions import ClientError
 
@@ -148,10 +148,10 @@ def test_only_one_of_many_wins_a_conditional_write(object_store: ObjectStoreServ
         aws_secret_access_key=SECRET_KEY,
         region_name="us-east-1",
     )
-    together = threading.Barrier(8)
+    barrier = threading.Barrier(8)
 
-    def won(number: int) -> bool:
-        together.wait()
+    def succeeds(number: int) -> bool:
+        barrier.wait()
         try:
             service.put_object(
                 Bucket=BUCKET, Key="race/lock", Body=str(number).encode(), IfNoneMatch="*"
@@ -163,4 +163,4 @@ def test_only_one_of_many_wins_a_conditional_write(object_store: ObjectStoreServ
         return True
 
     with ThreadPoolExecutor(8) as pool:
-        assert list(pool.map(won, range(8))).count(True) == 1
+        assert list(pool.map(succeeds, range(8))).count(True) == 1

@@ -1,4 +1,4 @@
-"""Prefect's server dies or hangs in the middle of a run, which asks on, commits, reports, ends."""
+"""If Prefect's server dies or hangs during a run, the run still completes, commits and reports."""
 
 import os
 import signal
@@ -25,11 +25,11 @@ pytestmark = pytest.mark.slow
 
 ARTICLES = 600
 BIN = Path(sys.executable).parent
-AWAY_S = 30.0
+OUTAGE_S = 30.0
 
 
 class Server:
-    """A Prefect server that can be killed, and started again where it was."""
+    """A Prefect server that can be killed and restarted on the same port."""
 
     def __init__(self, home: Path) -> None:
         with socket.socket() as probe:
@@ -40,7 +40,7 @@ class Server:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it and wait until it answers."""
+        """Start the server, and wait until it responds."""
         self._process = subprocess.Popen(
             [str(BIN / "prefect"), "server", "start", "--port", str(self.port), "--no-ui"],
             env={**os.environ, "PREFECT_HOME": str(self._home), "PREFECT_API_URL": self.url},
@@ -49,27 +49,27 @@ class Server:
             process_group=0,
         )
         deadline = time.monotonic() + 120
-        while not self._answers():
+        while not self._responds():
             assert time.monotonic() < deadline
             time.sleep(0.5)
 
     def kill(self) -> None:
-        """`kill -9`, with all that it started."""
+        """Kill the server and its child processes."""
         process, self._process = self._process, None
         if process is not None:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
     def hang(self) -> None:
-        """Have it take connections and answer nothing, with all that it started."""
+        """Suspend the server: it accepts connections but does not respond."""
         assert self._process is not None
         os.killpg(self._process.pid, signal.SIGSTOP)
 
     def post(self, path: str, body: Any) -> Any:
-        """Ask its API."""
+        """Call the API."""
         return httpx.post(f"{self.url}{path}", json=body, timeout=30).raise_for_status().json()
 
-    def _answers(self) -> bool:
+    def _responds(self) -> bool:
         try:
             return httpx.get(f"{self.url}/health", timeout=5).is_success
         except httpx.TransportError:
@@ -87,7 +87,7 @@ def server(tmp_path: Path, database: Path) -> Iterator[Server]:
 
 @pytest.fixture
 def endpoint() -> Iterator[MockEndpoint]:
-    """An endpoint that takes 0.5 s an answer: 600 of them, 16 at once, take 19 s."""
+    """An endpoint with a latency of 0.5 s: 600 requests, 16 at a time, take 19 s."""
     with MockEndpoint(Faults.parse(["latency=fixed:0.5"])) as endpoint:
         yield endpoint
 
@@ -111,7 +111,7 @@ def wait_for_answers(endpoint: MockEndpoint, count: int, process: "subprocess.Po
         time.sleep(0.02)
 
 
-def ended(process: "subprocess.Popen[str]") -> "subprocess.CompletedProcess[str]":
+def wait_for_end(process: "subprocess.Popen[str]") -> "subprocess.CompletedProcess[str]":
     out, errors = process.communicate(timeout=180)
     return subprocess.CompletedProcess(process.args, process.returncode, out, errors)
 
@@ -120,46 +120,48 @@ def assert_all_answered_once(
     completed: "subprocess.CompletedProcess[str]", endpoint: MockEndpoint
 ) -> None:
     assert completed.returncode == 0, completed.stderr
-    told = only_json(completed)
-    table = read_rows(told["table"])
-    assert told["answered"] == ARTICLES
+    report = only_json(completed)
+    table = read_rows(report["table"])
+    assert report["answered"] == ARTICLES
     assert len(table) == table["article_id"].nunique() == ARTICLES
     assert table["summary"].notna().all()
     assert endpoint.stats()["answered_twice"] == 0
 
 
-def test_a_server_that_comes_back_knows_how_the_run_ended(
+def test_a_server_that_comes_back_learns_how_the_run_ended(
     tmp_path: Path, server: Server, endpoint: MockEndpoint
 ) -> None:
     process = start_run(tmp_path, server, endpoint, in_flight=6)
     wait_for_answers(endpoint, ARTICLES // 6, process)
     server.kill()
-    time.sleep(AWAY_S)
+    time.sleep(OUTAGE_S)
     server.start()
-    completed = ended(process)
+    completed = wait_for_end(process)
 
     assert_all_answered_once(completed, endpoint)
     states = {run["name"]: run["state_type"] for run in server.post("/flow_runs/filter", {})}
     assert set(states.values()) == {"COMPLETED"}, states
 
 
-@pytest.mark.parametrize("goes_away", [Server.kill, Server.hang])
-def test_a_server_that_is_gone_for_good_is_not_waited_for(
+@pytest.mark.parametrize("disable", [Server.kill, Server.hang])
+def test_a_run_does_not_wait_for_a_server_that_is_gone_for_good(
     tmp_path: Path,
     server: Server,
     endpoint: MockEndpoint,
-    goes_away: Callable[[Server], None],
+    disable: Callable[[Server], None],
 ) -> None:
     process = start_run(tmp_path, server, endpoint, in_flight=16)
     wait_for_answers(endpoint, ARTICLES // 3, process)
-    goes_away(server)
-    killed = time.monotonic()
+    disable(server)
+    disabled = time.monotonic()
     while endpoint.stats()["answered"] < ARTICLES:
         assert process.poll() is None, process.communicate()
         time.sleep(0.1)
     answered = time.monotonic()
-    completed = ended(process)
-    print(f"{answered - killed:.1f} s of asking, {time.monotonic() - answered:.1f} s to the end")
+    completed = wait_for_end(process)
+    print(
+        f"{answered - disabled:.1f} s of requests, {time.monotonic() - answered:.1f} s to the end"
+    )
 
     assert_all_answered_once(completed, endpoint)
     (line,) = completed.stderr.splitlines()
@@ -167,7 +169,7 @@ def test_a_server_that_is_gone_for_good_is_not_waited_for(
     assert verify_lake(Lake(str(tmp_path / "lake"))).problems == []
 
 
-def test_a_server_that_goes_away_while_articles_are_loaded_leaves_the_asking_to_be_done(
+def test_a_run_whose_server_dies_during_the_load_still_summarizes(
     tmp_path: Path, server: Server, endpoint: MockEndpoint
 ) -> None:
     with Lake(str(tmp_path / "lake")).locked("articles"):
@@ -177,7 +179,7 @@ def test_a_server_that_goes_away_while_articles_are_loaded_leaves_the_asking_to_
             assert time.monotonic() < deadline
             time.sleep(0.5)
         server.kill()
-    completed = ended(process)
+    completed = wait_for_end(process)
 
     assert_all_answered_once(completed, endpoint)
     assert completed.stderr.splitlines()[-1].startswith(

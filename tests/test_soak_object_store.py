@@ -1,4 +1,4 @@
-"""The same promise in an object store, which fails, and on machines that are lost."""
+"""The soak test in an object store with failing requests, and with lost machines."""
 
 import random
 import shutil
@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 
 from tests.object_store import ObjectStoreServer
-from tests.soak_support import ARTICLES, IN_FLIGHT, SEED, Soak, assert_all_well, slow_endpoint
+from tests.soak_support import ARTICLES, IN_FLIGHT, SEED, Soak, assert_complete, slow_endpoint
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 
 GROUP_COMMIT = 500
-"""Answers that an object store may lack when the machine is lost: half a second of this run's."""
+"""Answers that may be lost with a machine: those of one group commit, half a second of this run."""
 
 
-def test_five_kills_in_an_object_store_that_fails(
+def test_five_kills_in_a_failing_object_store(
     tmp_path: Path,
     object_store: ObjectStoreServer,
     record_property: Callable[[str, object], None],
@@ -30,11 +30,11 @@ def test_five_kills_in_an_object_store_that_fails(
                 object_store.fail(failing, seed=SEED)
             soak.kill(moments, share=1 / kills if kill else 0.0)
             if kill % 2:
-                # The next run is on another machine: what this one kept on its disk is gone.
+                # The next run is on another machine, without the local spool of this one.
                 shutil.rmtree(soak.spool, ignore_errors=True)
                 lost += 1
-        told = soak.end()
-        assert_all_well(soak, told)
+        report = soak.finish()
+        assert_complete(soak, report)
         twice = soak.paid_twice()
     assert sum(object_store.faults().values()) > 0
     allowed = kills * IN_FLIGHT + lost * GROUP_COMMIT

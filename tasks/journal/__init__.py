@@ -1,1 +1,1 @@
-"""Every outcome on disk before its part is committed."""
+"""Write-ahead journals: every outcome is on disk before its part is committed."""

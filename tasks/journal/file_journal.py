@@ -1,9 +1,9 @@
-"""Journals: every outcome on disk the moment it arrives, until its part is committed.
+"""Write-ahead journals in a local folder: they hold every outcome until its part is committed.
 
-Records are written with a system call as they come, so a killed process loses none of them; a
-thread makes them durable a few times a second, so a power cut loses at most ``SYNC_EVERY_S``.
-What a full disk has no room for is kept and tried again; `journal_reserve` makes room for it.
-The bytes are in `journal_format`.
+Each append is a system call, so a killed process loses no record. A thread syncs the files several
+times a second, so a power failure loses the records of at most ``SYNC_EVERY_S`` seconds. Records
+that do not fit on a full disk stay in memory and are written again; `disk_reserve.py` frees space
+for them. `format.py` defines the bytes.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
-from article_flows.tasks.journal.disk_reserve import Reserve
+from article_flows.tasks.journal.disk_reserve import DiskReserve
 from article_flows.tasks.journal.format import MAGIC, encode_records
-from article_flows.tasks.journal.leftovers import SUFFIX, WithLeftovers, leftovers_in
-from article_flows.tasks.storage.base import FULL, unwritable
+from article_flows.tasks.journal.leftovers import SUFFIX, JournalSet, leftovers_in
+from article_flows.tasks.storage.base import DISK_FULL_ERRNOS, unwritable_error
 from article_flows.tasks.storage.local import LocalStorage, sync
 
 logger = logging.getLogger(__name__)
@@ -31,14 +31,14 @@ class Journal:
     """One append-only file of payloads.
 
     Args:
-        path: where; nothing may be there yet.
-        make_room: called when a write has failed; True if it is worth trying again at once.
+        path: the file, which must not exist yet.
+        make_room: called when a write fails; returns whether to retry it immediately.
 
     Attributes:
-        dirty: whether something is written that a power cut could still take.
+        dirty: whether a power failure could lose something that was written.
 
     Raises:
-        OSError: the file cannot be opened or written.
+        OSError: the file exists, or cannot be created or written.
     """
 
     def __init__(self, path: Path, make_room: Callable[[OSError], bool] = lambda _: False) -> None:
@@ -48,51 +48,51 @@ class Journal:
         self._closed = False
         self._torn = False
         self._new = True
-        self._waiting: list[bytes] = []
-        # Two locks, so that the event loop that appends never waits for a sync to end.
+        self._pending: list[bytes] = []
+        # Two locks, so that the event loop, which appends, never waits for a sync.
         self._appending = threading.Lock()
         self._syncing = threading.Lock()
         self._size = 0
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
         try:
-            self._write_if_need_be_twice(MAGIC)
+            self._write_with_retry(MAGIC)
         except OSError:
             os.close(self._descriptor)
             raise
 
     @property
     def name(self) -> str:
-        """How the user finds it."""
+        """The path, for messages."""
         return str(self.path)
 
     @property
     def unsynced(self) -> int:
-        """How many payloads wait because they could not be written."""
-        return len(self._waiting)
+        """Number of payloads that could not be written yet."""
+        return len(self._pending)
 
     def append(self, *payloads: bytes) -> None:
         """Write payloads with one system call; on return they survive the death of this process.
 
         Raises:
-            OSError: the disk is full or gone: what could not be written is kept, and tried again
-                with the next append, sync and close, in order. Or the journal is closed.
+            OSError: the journal is closed, or the disk is full or gone. Payloads that could not be
+                written are kept; the next append, sync and close retry them, in order.
         """
         with self._appending:
             if self._closed:
                 raise OSError(f"{self.path}: is closed")
-            self._waiting.extend(payloads)
-            self._write_waiting()
+            self._pending.extend(payloads)
+            self._write_pending()
 
     def sync(self) -> None:
-        """Make what is written survive a power cut; what waits is tried again first.
+        """Write pending payloads, then make all of them survive a power failure.
 
         Raises:
             OSError: the disk is full or gone.
         """
         with self._syncing:
-            if self._waiting:
+            if self._pending:
                 with self._appending:
-                    self._write_waiting()
+                    self._write_pending()
             if self.dirty and not self._closed:
                 self.dirty = False
                 try:
@@ -105,41 +105,45 @@ class Journal:
                     raise
 
     def close(self, *, discard: bool = False) -> int:
-        """Close the file; ``discard`` removes it, once its outcomes are committed.
+        """Close the file.
 
-        Gives how many payloads still could not be written, and are lost.
+        Args:
+            discard: whether to delete the file, because its outcomes are committed.
+
+        Returns:
+            The number of payloads that could not be written and are lost.
         """
         lost = 0
         with self._syncing, self._appending:
             if not self._closed:
                 if not discard:
                     with contextlib.suppress(OSError):
-                        self._write_waiting()
-                    lost = len(self._waiting)
-                self._waiting.clear()
+                        self._write_pending()
+                    lost = len(self._pending)
+                self._pending.clear()
                 self._closed = True
                 os.close(self._descriptor)
         if discard:
             self.path.unlink(missing_ok=True)
         return lost
 
-    def _write_waiting(self) -> None:
-        """Write all that waits at once, or as much of it as there is room for."""
-        waiting = self._waiting
-        if not waiting or self._closed:
+    def _write_pending(self) -> None:
+        """Write all pending payloads at once, or if that fails, as many as there is space for."""
+        pending = self._pending
+        if not pending or self._closed:
             return
         try:
-            self._write_if_need_be_twice(encode_records(waiting))
-            waiting.clear()
+            self._write_with_retry(encode_records(pending))
+            pending.clear()
         except OSError:
-            while len(waiting) > 1:
-                self._write(encode_records(waiting[:1]))
-                del waiting[0]
+            while len(pending) > 1:
+                self._write(encode_records(pending[:1]))
+                del pending[0]
             raise
         finally:
             self.dirty = True
 
-    def _write_if_need_be_twice(self, records: bytes) -> None:
+    def _write_with_retry(self, records: bytes) -> None:
         try:
             self._write(records)
         except OSError as error:
@@ -148,13 +152,13 @@ class Journal:
             self._write(records)
 
     def _write(self, records: bytes) -> None:
-        """Write records whole or not at all."""
+        """Write all bytes or none: a failed write is undone, now or before the next one."""
         if self._torn:
             os.ftruncate(self._descriptor, self._size)
         self._torn = True
         view = memoryview(records)
         try:
-            # A full disk takes a piece, and says that it is full only when asked for the rest.
+            # A disk that fills up writes a part first, and fails only when given the rest.
             while view:
                 view = view[os.write(self._descriptor, view) :]
         except OSError:
@@ -166,16 +170,16 @@ class Journal:
         self._size += len(records)
 
 
-class JournalFolder(WithLeftovers):
-    """The journals of a run, one a batch, and what earlier runs left beside them.
+class JournalFolder(JournalSet):
+    """The journals of a run, one per batch, and the leftovers of earlier runs in the same folder.
 
-    As a context manager it holds the reserve and runs the thread that syncs them.
+    As a context manager, it holds the disk reserve and runs the thread that syncs the journals.
 
     Args:
-        folder: where they lie.
+        folder: the folder of the journals.
         run: the run's name.
-        reserve: bytes of disk to set aside for the answers in flight when the disk fills up.
-        lake: the lake as the user names it.
+        reserve: bytes to reserve for the answers in flight when the disk fills up.
+        lake: the lake as the user wrote it, for messages.
     """
 
     def __init__(self, folder: Path, run: str, *, reserve: int = 0, lake: str = "") -> None:
@@ -183,44 +187,44 @@ class JournalFolder(WithLeftovers):
         self._folder = folder
         self._run = run
         self._lake = lake or str(folder)
-        self._reserve = Reserve(folder / "reserve", reserve)
+        self._reserve = DiskReserve(folder / "reserve", reserve)
         self._open: dict[str, Journal] = {}
-        self._unsafe: set[str] = set()
-        self._ending = threading.Event()
-        self._syncing = threading.Thread(target=self._sync_often, name="journal-sync", daemon=True)
+        self._sync_failed: set[str] = set()
+        self._stopping = threading.Event()
+        self._syncer = threading.Thread(target=self._sync_loop, name="journal-sync", daemon=True)
 
     def __enter__(self) -> Self:
         try:
-            self._reserve.take()
+            self._reserve.allocate()
         except OSError as error:
-            raise unwritable(self._lake, error) from error
-        self._syncing.start()
+            raise unwritable_error(self._lake, error) from error
+        self._syncer.start()
         return self
 
-    def __exit__(self, *problem: object) -> None:
-        self._ending.set()
-        self._syncing.join()
+    def __exit__(self, *exc_info: object) -> None:
+        self._stopping.set()
+        self._syncer.join()
         self._reserve.release()
         self._sync_all()
         for journal in list(self._open.values()):
             if lost := journal.close():
                 logger.error(
-                    "%s: %d answers could not be written; those that are in no part of the table "
-                    "are asked for again",
+                    "%s: %d answers could not be written; those not in the table yet will be "
+                    "requested again",
                     journal.name,
                     lost,
                 )
 
     @property
     def unsynced(self) -> int:
-        """How many payloads wait because they could not be written."""
+        """Number of payloads that could not be written yet."""
         return sum(journal.unsynced for journal in list(self._open.values()))
 
     def open(self, batch: str) -> Journal:
-        """The journal of a batch: a new one, or the one that its earlier try left open.
+        """Return the journal of a batch: a new one, or the one open from an earlier attempt.
 
         Raises:
-            OSError: it cannot be written.
+            OSError: the journal cannot be created.
         """
         if batch not in self._open:
             path = self._folder / f"{self._run}-{batch}{SUFFIX}"
@@ -228,28 +232,30 @@ class JournalFolder(WithLeftovers):
         return self._open[batch]
 
     def discard(self, batch: str) -> None:
-        """Remove a batch's journal: its outcomes are committed."""
+        """Delete the journal of a batch whose outcomes are committed."""
         self._open.pop(batch).close(discard=True)
 
     def _make_room(self, error: OSError) -> bool:
-        """Give the reserve to what is in flight, and have nothing more sent."""
-        if error.errno not in FULL:
+        """If the disk is full, report it, so that the run stops, and release the reserve."""
+        if error.errno not in DISK_FULL_ERRNOS:
             return False
-        self.on_trouble(str(unwritable(self._lake, error)))
+        self.on_trouble(str(unwritable_error(self._lake, error)))
         return self._reserve.release()
 
-    def _sync_often(self) -> None:
-        while not self._ending.wait(SYNC_EVERY_S):
+    def _sync_loop(self) -> None:
+        while not self._stopping.wait(SYNC_EVERY_S):
             self._sync_all()
 
     def _sync_all(self) -> None:
         for journal in list(self._open.values()):
             try:
                 journal.sync()
-                self._unsafe.discard(journal.name)
+                self._sync_failed.discard(journal.name)
             except OSError as error:
-                # A journal that is no longer durable must not end the syncing of the others.
+                # One journal that cannot be synced must not stop the syncing of the others.
                 self._make_room(error)
-                if journal.name not in self._unsafe:
-                    logger.warning("%s: not safe from a power cut (%s)", journal.name, error)
-                self._unsafe.add(journal.name)
+                if journal.name not in self._sync_failed:
+                    logger.warning(
+                        "%s: a power failure could lose answers (%s)", journal.name, error
+                    )
+                self._sync_failed.add(journal.name)

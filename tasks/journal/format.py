@@ -1,9 +1,9 @@
-"""The bytes of a journal: how records are framed, and what stands at the end of them.
+"""The file format of journals: framed records with checksums.
 
-The 8 bytes ``AFJRNL01``, then records of a 4-byte length, a 4-byte CRC-32 of the length and the
-payload (both little-endian), and the payload. Reading stops at the first record that is cut or
-damaged: what is behind it cannot be trusted to begin where it seems to. The CRC takes in the
-length, so that the zeros that a power cut can leave at the end are no record.
+The 8 bytes ``AFJRNL01``, then records of a 4-byte length, a 4-byte CRC-32 of length and payload
+(both little-endian), and the payload. Reading stops at the first truncated or damaged record, since
+the start of any later record is uncertain. The CRC covers the length, so the zeros that a power
+failure can leave at the end of a file are not a valid record.
 """
 
 from __future__ import annotations
@@ -18,17 +18,19 @@ MAGIC = b"AFJRNL01"
 _FRAME = struct.Struct("<II")
 _LENGTH = struct.Struct("<I")
 
-_LOOKED_THROUGH = 1 << 20
-"""Bytes behind a record that seems cut in which another one is looked for: one whose length is
-damaged reaches past the end, too. A third of a second in the worst case."""
+_SEARCHED_BYTES = 1 << 20
+"""Bytes after an apparently truncated record that are searched for another record: a record with a
+damaged length can also seem to end after the file. Takes a third of a second at worst."""
 
 
 class End(Enum):
     """How a journal ends.
 
-    WHOLE: behind its last record. CUT: within a record, or in zeros: the usual end after a kill
-    or a power cut. DAMAGED: something else follows, or the record is there and is not what was
-    written. FOREIGN: it is not a journal of this version at all.
+    Attributes:
+        WHOLE: after its last record.
+        CUT: within a record, or with zeros, as usual after a kill or a power failure.
+        DAMAGED: a record is corrupt, or other bytes follow.
+        FOREIGN: the file is not a journal of this version.
     """
 
     WHOLE = "whole"
@@ -38,19 +40,28 @@ class End(Enum):
 
 
 def encode_records(payloads: Iterable[bytes]) -> bytes:
-    """Payloads as records, to be written behind ``MAGIC`` or behind other records."""
+    """Return payloads as records, to be appended to ``MAGIC`` or to other records.
+
+    Example:
+        >>> content = MAGIC + encode_records([b"one", b"two"])
+        >>> read_journal(content).records
+        [b'one', b'two']
+        >>> truncated = read_journal(content[:-1])
+        >>> truncated.records, truncated.left_out
+        ([b'one'], 10)
+    """
     return b"".join(
         [_FRAME.pack(len(payload), _checksum(payload)) + payload for payload in payloads]
     )
 
 
-class Journaled(NamedTuple):
-    """What a journal holds.
+class JournalContents(NamedTuple):
+    """The parsed content of a journal.
 
     Attributes:
-        records: its payloads, up to its end or to the first cut or damaged record.
-        left_out: bytes behind them that are no zeros at the end.
-        end: how it ends.
+        records: the payloads before the end or the first truncated or damaged record.
+        left_out: the number of bytes after these records, without zeros at the end.
+        end: how the journal ends.
     """
 
     records: list[bytes]
@@ -58,38 +69,38 @@ class Journaled(NamedTuple):
     end: End
 
 
-def read_journal(content: bytes) -> Journaled:
-    """Read the bytes of a journal, from its beginning."""
+def read_journal(content: bytes) -> JournalContents:
+    """Parse the bytes of a journal."""
     if not content.startswith(MAGIC):
         rest = content.rstrip(b"\0")
         if rest and not MAGIC.startswith(rest):
-            return Journaled([], len(rest), End.FOREIGN)
-        return Journaled([], len(rest), End.CUT if content else End.WHOLE)
+            return JournalContents([], len(rest), End.FOREIGN)
+        return JournalContents([], len(rest), End.CUT if content else End.WHOLE)
     records: list[bytes] = []
     start, size = len(MAGIC), len(content)
     while start < size:
-        ends = size + 1
+        end = size + 1
         if start + _FRAME.size <= size:
             length, checksum = _FRAME.unpack_from(content, start)
-            ends = start + _FRAME.size + length
-            payload = content[start + _FRAME.size : ends]
-            if ends <= size and _checksum(payload) == checksum:
+            end = start + _FRAME.size + length
+            payload = content[start + _FRAME.size : end]
+            if end <= size and _checksum(payload) == checksum:
                 records.append(payload)
-                start = ends
+                start = end
                 continue
         rest = content[start:].rstrip(b"\0")
-        cut = start + len(rest) < ends and not _holds_a_record(rest)
-        return Journaled(records, len(rest), End.CUT if cut else End.DAMAGED)
-    return Journaled(records, 0, End.WHOLE)
+        cut = start + len(rest) < end and not _contains_record(rest)
+        return JournalContents(records, len(rest), End.CUT if cut else End.DAMAGED)
+    return JournalContents(records, 0, End.WHOLE)
 
 
 def _checksum(payload: bytes) -> int:
     return zlib.crc32(payload, zlib.crc32(_LENGTH.pack(len(payload))))
 
 
-def _holds_a_record(rest: bytes) -> bool:
-    """Whether a whole record begins anywhere behind the first byte."""
-    for start in range(1, min(len(rest), _LOOKED_THROUGH) - _FRAME.size):
+def _contains_record(rest: bytes) -> bool:
+    """Return whether a complete record starts anywhere after the first byte."""
+    for start in range(1, min(len(rest), _SEARCHED_BYTES) - _FRAME.size):
         length, checksum = _FRAME.unpack_from(rest, start)
         payload = start + _FRAME.size
         if length <= len(rest) - payload and (

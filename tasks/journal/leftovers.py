@@ -1,8 +1,8 @@
-"""What earlier runs left: journals of theirs, read once more and removed, or set aside to look at.
+"""Journals left by earlier runs: recovered once and deleted, or set aside for the user.
 
-A journal that is no journal of this version is renamed to ``*.unreadable``; one that is damaged
-before its end, once what is readable is committed, to ``*.damaged``. Neither is read again, and
-neither is removed: what is in them was paid for.
+A file that is not a journal of this version is renamed to ``*.unreadable``. A journal that is
+damaged before its end is renamed to ``*.damaged`` once its readable records are committed. Neither
+is read again, and neither is deleted, since its content was paid for.
 """
 
 from __future__ import annotations
@@ -19,11 +19,16 @@ logger = logging.getLogger(__name__)
 SUFFIX = ".journal"
 UNREADABLE, DAMAGED = ".unreadable", ".damaged"
 SET_ASIDE = (UNREADABLE, DAMAGED)
-"""What the names of journals end with that somebody should look at."""
+"""Suffixes of journals that the user should look at."""
 
 
 class Leftover:
-    """A journal of an earlier run: in the lake, or in a folder of this machine."""
+    """A journal of an earlier run.
+
+    Args:
+        storage: the lake's storage, or the folder of the local spool.
+        file: the journal's name there.
+    """
 
     def __init__(self, storage: Storage, file: str) -> None:
         self._storage = storage
@@ -32,48 +37,51 @@ class Leftover:
 
     @property
     def name(self) -> str:
-        """How the user finds it."""
+        """The journal's path or URI, for messages."""
         return self._storage.location(self._file)
 
     def records(self) -> Iterator[bytes]:
-        """Its payloads up to its end or to the first cut or damaged record.
+        """Yield the payloads before the end or the first truncated or damaged record.
 
         Raises:
-            UserError: it cannot be read.
+            UserError: the file cannot be read.
         """
         try:
-            found = read_journal(self._storage.read(self._file))
+            contents = read_journal(self._storage.read(self._file))
         except FileNotFoundError:
-            return  # whoever committed it has removed it
+            return  # another run has committed and deleted it
         except OSError as error:
             raise UserError(
                 f"{self.name}: answers of an earlier run cannot be read ({error.strerror}); "
-                "mend its permissions or move it out of the way, then run again"
+                "fix its permissions or move it out of the way, then run again"
             ) from error
-        self._end = found.end, found.left_out
-        yield from found.records
+        self._end = contents.end, contents.left_out
+        yield from contents.records
 
     def end(self) -> tuple[End, int]:
-        """How it ends, and how many bytes cannot be read; as of one without a record if it went."""
+        """Return how the journal ends and its number of unreadable bytes.
+
+        A journal that is gone counts as an empty one.
+        """
         if self._end is None:
             for _ in self.records():
                 pass
         return self._end or (End.WHOLE, 0)
 
     def set_aside_if_foreign(self) -> bool:
-        """Rename it, with a warning, if it is no journal of this version; True if so."""
+        """If this is not a journal of this version, rename it, log a warning, and return True."""
         if self.end()[0] is not End.FOREIGN:
             return False
         logger.warning(
-            "%s: not a journal of this version, so nothing in it was taken in; if another version "
-            "of article-flows wrote it, rename it back to *%s and run that version; else remove it",
+            "%s: not a journal of this version, so it was not recovered; if another version of "
+            "article-flows wrote it, rename it back to *%s and run that version; else remove it",
             self._set_aside(UNREADABLE),
             SUFFIX,
         )
         return True
 
     def discard(self) -> None:
-        """Remove it: its outcomes are committed. One that is damaged is set aside instead."""
+        """Delete the journal, since its outcomes are committed; set it aside if it is damaged."""
         if self.set_aside_if_foreign():
             return
         end, left_out = self.end()
@@ -81,40 +89,40 @@ class Leftover:
             self._storage.delete(self._file)
             return
         logger.warning(
-            "%s: damaged: %d bytes were left out, and the articles in them asked about again; "
-            "check the disk, and remove the file when you have looked at it",
+            "%s: damaged: %d bytes were skipped, and the articles in them are requested again; "
+            "check the disk, and remove the file once you have inspected it",
             self._set_aside(DAMAGED),
             left_out,
         )
 
     def _set_aside(self, suffix: str) -> str:
-        """Rename it to a name that nothing has yet; gives how the user finds it."""
+        """Rename the journal to an unused name; return its path or URI."""
         storage, file = self._storage, self._file
-        taken = {each.name for each in storage.list(file.rpartition("/")[0])}
-        aside, number = file + suffix, 1
-        while aside in taken:
+        existing = {each.name for each in storage.list(file.rpartition("/")[0])}
+        new_name, number = file + suffix, 1
+        while new_name in existing:
             number += 1
-            aside = f"{file}.{number}{suffix}"
+            new_name = f"{file}.{number}{suffix}"
         if storage.folder is not None:
-            storage.publish(storage.folder / file, aside)
+            storage.publish(storage.folder / file, new_name)
         else:
-            storage.write(aside, storage.read(file))
+            storage.write(new_name, storage.read(file))
             storage.delete(file)
-        return storage.location(aside)
+        return storage.location(new_name)
 
 
 def leftovers_in(storage: Storage, folder: str = "") -> list[Leftover]:
-    """The journals below a folder of a storage, in order of name."""
+    """Return the journals below a folder of a storage, sorted by name."""
     files = storage.list(folder)
     return [Leftover(storage, file.name) for file in files if file.name.endswith(SUFFIX)]
 
 
-class WithLeftovers:
-    """What the journals of a run are, wherever they lie.
+class JournalSet:
+    """Base class of the journals of a run, local or in an object store.
 
     Attributes:
-        leftovers: what earlier runs left.
-        on_trouble: told, in any thread, why nothing more may be paid for.
+        leftovers: the journals of earlier runs.
+        on_trouble: called, in any thread, with the reason why the run must stop sending requests.
     """
 
     def __init__(self, leftovers: list[Leftover]) -> None:
@@ -122,11 +130,11 @@ class WithLeftovers:
         self.on_trouble: Callable[[str], None] = logger.warning
 
     def set_aside_foreign(self) -> None:
-        """Set aside, with a warning, what earlier runs left that is no journal of this version."""
+        """Set aside the leftovers that are not journals of this version, with a warning."""
         self.leftovers = [left for left in self.leftovers if not left.set_aside_if_foreign()]
 
     def discard_leftovers(self) -> None:
-        """Remove what earlier runs left: it is committed by now. Damaged ones are set aside."""
+        """Delete the leftovers, which are committed by now; set damaged ones aside."""
         for leftover in self.leftovers:
             leftover.discard()
         self.leftovers = []

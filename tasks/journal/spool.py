@@ -1,8 +1,8 @@
-"""The spool: records on this machine's disk until an object store has them.
+"""`JournalSpool`: keeps records on the local disk until they are written to the object store.
 
-A record is in it before the event loop turns again, so that a killed process loses none; it goes
-when the object that holds it is there. When the store stays away it is what is left of a run, and
-the next run on this machine takes it in.
+A record is spooled before `ObjectJournal.append` returns, so a killed process loses none; it is
+removed once an object contains it. If the store stays unavailable, the spool is all that remains of
+a run, and the next run on this machine recovers it.
 """
 
 from __future__ import annotations
@@ -21,35 +21,39 @@ from article_flows.tasks.journal.leftovers import SUFFIX
 logger = logging.getLogger(__name__)
 
 SPOOL_VARIABLE = "ARTICLE_FLOWS_SPOOL"
-"""Environment variable: the folder for spools, instead of ``~/.article-flows/spool``."""
+"""Environment variable with the folder of the spools; default ``~/.article-flows/spool``."""
 
 
 def spool_folder(root: str, table_name: str) -> Path:
-    """Where this machine keeps the records of a table of a lake in an object store."""
+    """Return the local spool folder for a table of a lake in an object store."""
     base = os.environ.get(SPOOL_VARIABLE) or "~/.article-flows/spool"
     lake = hashlib.sha256(root.rstrip("/").encode()).hexdigest()[:16]
     return Path(base).expanduser() / lake / table_name
 
 
 class JournalSpool:
-    """Files of records, one a group commit. The caller sees to it that threads take turns.
+    """Local files of records, one per group commit. Not thread-safe.
 
-    Where the folder cannot be written, it says so once and keeps nothing.
+    If the folder cannot be written, it logs one warning and keeps nothing.
+
+    Args:
+        folder: the `spool_folder`.
+        run: the run's name.
 
     Attributes:
-        broken: whether it could not be written.
+        failed: whether the folder could not be written.
     """
 
     def __init__(self, folder: Path, run: str) -> None:
         self.folder = folder
-        self.broken = False
+        self.failed = False
         self._run = run
         self._numbers = itertools.count()
         self._journal: Journal | None = None
 
     def append(self, payloads: Sequence[bytes]) -> None:
-        """Write records to the file of the group that gathers."""
-        if self.broken:
+        """Write records to the file of the current group."""
+        if self.failed:
             return
         try:
             if self._journal is None:
@@ -58,24 +62,24 @@ class JournalSpool:
                 self._journal = Journal(self.folder / name)
             self._journal.append(*payloads)
         except OSError as error:
-            self.broken = True
+            self.failed = True
             logger.warning(
-                "%s: cannot be written (%s): answers are in memory only until the lake has them, "
-                "about half a second; set %s to a folder that can be written",
+                "%s: cannot be written (%s): answers are only in memory until they reach the lake, "
+                "about half a second; set %s to a writable folder",
                 self.folder,
                 error.strerror or error,
                 SPOOL_VARIABLE,
             )
 
-    def cut(self) -> list[Path]:
-        """End the file of the group that gathered; the next record begins another."""
+    def rotate(self) -> list[Path]:
+        """Close the file of the current group, and return it; the next record starts a new one."""
         journal, self._journal = self._journal, None
         if journal is None:
             return []
         journal.close()
         return [journal.path]
 
-    def tidy(self) -> None:
-        """Remove the folder if it is empty now."""
+    def remove_if_empty(self) -> None:
+        """Remove the folder if it is empty."""
         with contextlib.suppress(OSError):
             self.folder.rmdir()

@@ -1,8 +1,7 @@
-"""Compaction: small parts become large ones, and rows that are current no longer leave the table.
+"""Compaction: merge small parts, move superseded rows out of a table, add new columns to old parts.
 
-Tables of an earlier version get their new columns, as nulls. All of it means to write parts anew
-without losing or doubling a row, whatever happens meanwhile (`merge_log.py`). Rows that leave go
-to the folder of the same name below ``superseded/``.
+All of these rewrite parts. `merge_log.py` ensures that a crash neither loses nor duplicates a row.
+Rows that leave a table are moved to the folder of the same name below ``superseded/``.
 """
 
 from __future__ import annotations
@@ -18,53 +17,59 @@ import pyarrow as pa
 
 from article_flows.tasks.lake.key_columns import keys_of, read_key_batches
 from article_flows.tasks.lake.lake import STAGING, Lake
-from article_flows.tasks.lake.merge_log import note_merge, replace_parts
+from article_flows.tasks.lake.merge_log import complete_merge, note_merge
 from article_flows.tasks.lake.parts import Part, PartWriter, part_name
 from article_flows.tasks.lake.sorted_keys import Flags, Keys, count_flags
 
-MOST_BYTES = 64 << 20
-"""A part of this size is not merged any more."""
+MAX_PART_BYTES = 64 << 20
+"""Largest size of a merged part, in bytes."""
 
-_FEWEST = 8
-"""Parts of about the same size that are worth merging: every row is written again about once for
-each time that its table grows eightfold, as in a log-structured merge tree."""
+_MIN_PARTS = 8
+"""Least number of parts of similar size to merge. As in a log-structured merge tree, each row is
+rewritten about once per eightfold growth of its table."""
 
-_SMALLEST_TIER = 64 << 10
-_ROWS_AT_ONCE = 2_000
+_SMALLEST_TIER_BYTES = 64 << 10
+_BATCH_ROWS = 2_000
 
-ADDED = ("reference_summary", "flags")
-"""Columns of articles that lakes of earlier versions have not until they are upgraded."""
-_UPGRADED = f"{STAGING}/schemas"
-"""Folder with a file for each folder of parts that was looked through."""
+ADDED_COLUMNS = ("reference_summary", "flags")
+"""Columns of articles that lakes of earlier versions lack until they are upgraded."""
+_UPGRADE_MARKERS = f"{STAGING}/schemas"
+"""Folder with a marker file for each folder of parts that was upgraded."""
 
 Stale = Callable[[pa.RecordBatch], Flags]
-"""Says of each row of a batch whether it has to leave the table."""
+"""Returns for each row of a batch whether it must leave the table."""
 
 
 def merge_small_parts(lake: Lake, folder: str, schema: pa.Schema, row_group: int) -> int:
-    """Merge a folder's small parts, where there are enough; returns how many were replaced.
+    """Merge a folder's small parts if there are enough; return the number of merged parts.
 
-    To be called by the only writer of the folder, while nobody relies on a part's name.
+    The caller must be the folder's only writer, and no other run may rely on its parts' names.
     """
-    replaced = 0
-    while chosen := _choose(lake.parts(folder)):
-        rewrite_parts(lake, chosen, schema, row_group)
-        replaced += len(chosen)
-    return replaced
+    merged = 0
+    while parts := _parts_to_merge(lake.parts(folder)):
+        rewrite_parts(lake, parts, schema, row_group)
+        merged += len(parts)
+    return merged
 
 
 def retire_rows(
-    lake: Lake, part: Part, schema: pa.Schema, row_group: int, gone: Callable[[Keys], Flags]
+    lake: Lake, part: Part, schema: pa.Schema, row_group: int, is_stale: Callable[[Keys], Flags]
 ) -> int:
-    """Move rows out of a part to ``superseded/``; returns how many.
+    """Move rows from a part to ``superseded/``; return their number.
 
-    ``gone`` says by their identities (id and content) which rows have to leave. To be called by the
-    only writer of the part's folder, while nobody relies on its name.
+    The caller must be the folder's only writer, and no other run may rely on the part's name.
+
+    Args:
+        lake: the lake.
+        part: the part.
+        schema: the schema of its table.
+        row_group: rows per row group of the parts to write.
+        is_stale: returns which rows to move, by their keys (id and content).
     """
-    found = sum(count_flags(gone(stretch.keys)) for stretch in read_key_batches(part))
-    if found:
-        rewrite_parts(lake, [part], schema, row_group, lambda batch: gone(keys_of(batch)))
-    return found
+    count = sum(count_flags(is_stale(batch.keys)) for batch in read_key_batches(part))
+    if count:
+        rewrite_parts(lake, [part], schema, row_group, lambda rows: is_stale(keys_of(rows)))
+    return count
 
 
 def rewrite_parts(
@@ -72,87 +77,89 @@ def rewrite_parts(
     parts: list[Part],
     schema: pa.Schema,
     row_group: int,
-    stale: Stale | None = None,
+    is_stale: Stale | None = None,
 ) -> None:
-    """Write the rows of some parts of a folder as one new part, but for those that have to leave.
+    """Rewrite some parts of a folder as one new part, and move stale rows to ``superseded/``.
 
-    ``stale`` is shown all rows, some at a time, in their order. To be called as ``retire_rows``.
+    The same conditions apply as for `retire_rows`. ``is_stale`` sees all rows in order, in batches.
     """
-    home, _, first = parts[0].name.rpartition("/")
-    with contextlib.ExitStack() as abandoned:
-        kept, left = (
+    folder, _, first = parts[0].name.rpartition("/")
+    with contextlib.ExitStack() as cleanup:
+        kept, retired = (
             PartWriter(lake.storage, name, schema, row_group)
-            for name in (f"{home}/{part_name()}", f"{lake.superseded}/{home}/{first}")
+            for name in (f"{folder}/{part_name()}", f"{lake.superseded}/{folder}/{first}")
         )
-        abandoned.callback(kept.abandon)
-        abandoned.callback(left.abandon)
+        cleanup.callback(kept.abort)
+        cleanup.callback(retired.abort)
         for rows in _batches(parts):
-            goes = np.zeros(rows.num_rows, np.bool_) if stale is None else stale(rows)
-            for writer, flags in ((kept, ~goes), (left, goes)):
-                if flags.any():
-                    chosen = rows if flags.all() else rows.filter(pa.array(flags))
-                    writer.write_table(pa.Table.from_batches([chosen]))
-        # In this order a crash leaves a row in both places at worst, which the next run mends.
-        if left.rows:
-            left.commit()
+            stale = np.zeros(rows.num_rows, np.bool_) if is_stale is None else is_stale(rows)
+            for writer, mask in ((kept, ~stale), (retired, stale)):
+                if mask.any():
+                    selected = rows if mask.all() else rows.filter(pa.array(mask))
+                    writer.write_table(pa.Table.from_batches([selected]))
+        # In this order, a crash at worst leaves a row in both places, which the next run repairs.
+        if retired.rows:
+            retired.commit()
         old = [part.name for part in parts]
-        note = note_merge(lake.storage, home, old, kept.name if kept.rows else None)
+        note = note_merge(lake.storage, folder, old, kept.name if kept.rows else None)
         if kept.rows:
             kept.commit()
-        replace_parts(lake.storage, note)
+        complete_merge(lake.storage, note)
 
 
-def _choose(parts: list[Part]) -> list[Part]:
-    """Parts of one size tier that make a part of at most MOST_BYTES; none if they are few."""
+def _parts_to_merge(parts: list[Part]) -> list[Part]:
+    """Return parts of one size tier that fit into one part; empty if no tier has enough."""
     tiers: dict[int, list[Part]] = defaultdict(list)
     for part in parts:
-        if part.size < MOST_BYTES / 2:
+        if part.size < MAX_PART_BYTES / 2:
             tiers[_tier(part.size)].append(part)
     for _, tier in sorted(tiers.items()):
-        if len(tier) >= _FEWEST:
+        if len(tier) >= _MIN_PARTS:
             sizes = itertools.accumulate(part.size for part in tier)
-            fitting = sum(size <= MOST_BYTES for size in sizes)
+            fitting = sum(size <= MAX_PART_BYTES for size in sizes)
             return tier[: max(fitting, 2)]
     return []
 
 
 def _tier(size: int) -> int:
-    return int(math.log(max(size, _SMALLEST_TIER) / _SMALLEST_TIER, _FEWEST))
+    ratio = max(size, _SMALLEST_TIER_BYTES) / _SMALLEST_TIER_BYTES
+    return int(math.log(ratio, _MIN_PARTS))
 
 
 def _batches(parts: Iterable[Part]) -> Iterator[pa.RecordBatch]:
     for part in parts:
         with part.open() as file:
-            yield from file.iter_batches(_ROWS_AT_ONCE)
+            yield from file.iter_batches(_BATCH_ROWS)
 
 
 def upgrade_parts(lake: Lake, folder: str, schema: pa.Schema, row_group: int) -> int:
-    """Write those parts of a folder anew that lack columns of its schema; returns how many.
+    """Rewrite the parts of a folder that lack columns of the schema; return their number.
 
-    Looks into each part once in the life of a lake, and for each schema. To be called by the only
-    writer of the folder, while nobody relies on a part's name.
+    Each part is inspected once per schema in the life of a lake. The same conditions apply as for
+    `merge_small_parts`.
     """
-    mark = f"{_UPGRADED}/{folder.replace('/', '.')}-{len(schema)}"
-    if any(file.name == mark for file in lake.storage.list(_UPGRADED)):
+    marker = f"{_UPGRADE_MARKERS}/{folder.replace('/', '.')}-{len(schema)}"
+    if any(file.name == marker for file in lake.storage.list(_UPGRADE_MARKERS)):
         return 0
     old = [part for part in lake.parts(folder) if _lacks_columns(part, schema)]
     for part in old:
         rewrite_parts(lake, [part], schema, row_group)
-    lake.storage.write(mark, b"looked through\n")  # an empty object may be a folder
+    lake.storage.write(marker, b"looked through\n")  # an empty object could be a folder marker
     return len(old)
 
 
 def is_earlier(schema: pa.Schema, now: pa.Schema, required: Collection[str] = ()) -> bool:
-    """Tell whether a part's schema is what a table's was before `ADDED` were.
+    """Return whether a part's schema is the table's schema without some of `ADDED_COLUMNS`.
 
     Args:
-        schema: of the part.
-        now: of the table; a column of articles may be ``article_<name>`` in it.
-        required: columns of the table that are always there.
+        schema: the part's schema.
+        now: the table's schema; it may contain a column of articles as ``article_<name>``.
+        required: the columns of the table that no part may lack.
     """
-    may_lack = {f"{prefix}{name}" for prefix in ("", "article_") for name in ADDED} - {*required}
-    left = [field for field in now if field.name in schema.names or field.name not in may_lack]
-    return bool(schema.equals(pa.schema(left), check_metadata=False))
+    added = {f"{prefix}{name}" for prefix in ("", "article_") for name in ADDED_COLUMNS}
+    optional = added - {*required}
+    expected = [each for each in now if each.name in schema.names or each.name not in optional]
+    return bool(schema.equals(pa.schema(expected), check_metadata=False))
 
 
 def _lacks_columns(part: Part, schema: pa.Schema) -> bool:

@@ -1,4 +1,8 @@
-"""Keys from Arrow columns: a whole stretch of a part at once."""
+"""Compute row keys from Arrow columns, a batch of rows at a time.
+
+A row's key identifies its id and content, in 16 bytes. Callers compare keys to find rows that are
+known, changed or missing.
+"""
 
 from __future__ import annotations
 
@@ -21,15 +25,19 @@ from article_flows.tasks.lake.sorted_keys import (
 )
 
 KEY_BATCH_ROWS = 8_192
-"""Rows that are looked at together: enough for NumPy, and about a MB."""
+"""Rows per key batch: enough for NumPy to be fast, in about 1 MB."""
 
 _HASH = re.compile(f"[0-9a-fA-F]{{{2 * KEY_BYTES}}}")
 
 
 class KeyBatch(NamedTuple):
-    """Some rows of a part: the first one's number, keys of their texts, tags of their ids.
+    """The keys of consecutive rows of a part.
 
-    ``columns`` holds the columns that were read, in Arrow.
+    Attributes:
+        first: the number of the first row in the part.
+        texts: the `text_keys` of the rows.
+        tags: the `id_tags` of the rows.
+        columns: the columns that were read, in Arrow.
     """
 
     first: int
@@ -39,17 +47,22 @@ class KeyBatch(NamedTuple):
 
     @property
     def keys(self) -> Keys:
-        """Identities of the rows."""
+        """The `row_keys` of the rows."""
         return row_keys(self.texts, self.tags)
 
 
 def read_key_batches(
     part: Part, more_columns: Sequence[str] = (), rows: int = KEY_BATCH_ROWS
 ) -> Iterator[KeyBatch]:
-    """Read article_id, content_hash and other columns of a part, some rows at a time.
+    """Read a part in batches.
+
+    Args:
+        part: the part.
+        more_columns: columns to read in addition to ``article_id`` and ``content_hash``.
+        rows: rows per batch.
 
     Raises:
-        UserError: the part cannot be read, or a content hash is none.
+        UserError: the part cannot be read, or contains an invalid content hash.
     """
     first = 0
     columns = ["article_id", "content_hash", *more_columns]
@@ -66,24 +79,32 @@ def read_key_batches(
 
 
 def read_parts(parts: Iterable[Part], more_columns: Sequence[str] = ()) -> Iterator[KeyBatch]:
-    """Read many parts, one after another; see `read_key_batches`."""
+    """Read several parts in batches; see `read_key_batches`."""
     for part in parts:
         yield from read_key_batches(part, more_columns)
 
 
 def keys_of(rows: pa.RecordBatch | pa.Table) -> Keys:
-    """The identities (id and content) of rows."""
+    """Return the keys of rows that have ``article_id`` and ``content_hash``."""
     return row_keys(text_keys(rows["content_hash"]), id_tags(rows["article_id"]))
 
 
 def text_keys(hashes: pa.Array | pa.ChunkedArray) -> Keys:
-    """Content hashes (32 hex digits each) as keys; raises ValueError if one is something else."""
+    """Return content hashes as keys.
+
+    Raises:
+        ValueError: a hash is not 32 hex digits.
+
+    Example:
+        >>> text_keys(pa.array(["00000000000000010000000000000002"]))
+        Keys(high=array([1], dtype=uint64), low=array([2], dtype=uint64))
+    """
     texts = hashes.to_pylist()
     try:
         content = bytes.fromhex("".join(texts))
     except (TypeError, ValueError):
-        content = b""  # one is null, or no hex
-    # White space is passed over by fromhex.
+        content = b""  # a hash is null or not hexadecimal
+    # Lengths are checked one by one, since fromhex skips white space.
     if len(content) != KEY_BYTES * len(texts) or any(len(text) != 2 * KEY_BYTES for text in texts):
         bad = next(text for text in texts if text is None or not _HASH.fullmatch(text))
         raise ValueError(f"content_hash {bad} is not {2 * KEY_BYTES} hex digits")
@@ -91,22 +112,22 @@ def text_keys(hashes: pa.Array | pa.ChunkedArray) -> Keys:
 
 
 def row_keys(texts: Keys, tags: Words) -> Keys:
-    """Identities of rows (id and content) from their texts' keys and their ids' tags."""
+    """Return the keys of rows (id and content) from `text_keys` and `id_tags`."""
     return Keys(texts.high ^ tags, texts.low)
 
 
 def id_tags(ids: pa.Array | pa.ChunkedArray) -> Words:
-    """A 64-bit hash of each id, good for this process only; a null is an empty id.
+    """Return a 64-bit hash of each id, valid in this process only; null counts as an empty id.
 
-    Python's own (SipHash), which takes a secret of the process: nobody can make up ids whose tags
-    are equal, as long as ``PYTHONHASHSEED`` is not set.
+    This is Python's own hash (SipHash) with its per-process secret, so colliding ids cannot be
+    constructed as long as ``PYTHONHASHSEED`` is not set.
     """
     tags = np.array([hash(each or "") for each in ids.to_pylist()], np.int64)
     return tags.view(np.uint64)
 
 
 def texts_among(keys: Iterable[Keys], texts: Iterable[str]) -> set[str]:
-    """Return those of some content hashes whose keys are among many others."""
-    wanted = list(texts)
-    found = found_in(keys, keys_of_bytes([bytes.fromhex(text) for text in wanted]))
-    return {text for text, is_there in zip(wanted, found, strict=True) if is_there}
+    """Return the content hashes in ``texts`` that occur in ``keys``."""
+    hashes = list(texts)
+    found = found_in(keys, keys_of_bytes([bytes.fromhex(each) for each in hashes]))
+    return {each for each, is_present in zip(hashes, found, strict=True) if is_present}

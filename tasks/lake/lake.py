@@ -1,14 +1,14 @@
-"""The lake: where each table lies, and how a part gets into it whole or not at all.
+"""`Lake`: the tables of a lake, and the atomic commit of parts into them.
 
-    <lake>/articles/                        canonical articles, one row an article
+    <lake>/articles/                        canonical articles, one row per article
     <lake>/rejects/                         source rows that could not be used, with the reason
     <lake>/summaries/<recipe>/<table_id>/   enriched rows; a new table for each recipe hash
     <lake>/failures/<recipe>/<table_id>/    articles without an answer, with the reason
-    <lake>/superseded/                      rows of all of these that are current no longer
-    <lake>/_staging/                        what is not committed; never read as a table
+    <lake>/superseded/                      rows removed from any of these tables
+    <lake>/_staging/                        uncommitted files; never read as a table
 
-The lake may be a folder or a place in an object store (`base.py`). Names of folders and
-parts are relative to it.
+A lake is a local folder or a prefix in an object store. Names of folders and parts are relative to
+it.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from pathlib import PurePosixPath
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from article_flows.tasks.lake.merge_log import read_notes, replaced_parts
+from article_flows.tasks.lake.merge_log import hidden_parts, read_notes
 from article_flows.tasks.lake.parts import ROW_GROUP, Part, PartWriter
 from article_flows.tasks.locks.lock import locked
 from article_flows.tasks.storage import scratch
-from article_flows.tasks.storage.base import Storage, unwritable
+from article_flows.tasks.storage.base import Storage, unwritable_error
 from article_flows.tasks.storage.open import open_storage
 
 STAGING = "_staging"
-_FOOTERS = 8
-"""Parts whose footer is remembered: the batches under way are of neighbouring parts."""
+_CACHED_FOOTERS = 8
+"""Number of part footers to cache: concurrent batches belong to neighbouring parts."""
 
 
 class Lake:
@@ -42,13 +42,20 @@ class Lake:
         root: a folder, or a URI such as ``s3://bucket/prefix``.
 
     Attributes:
-        storage: where its files are.
-        locked: holds the lake's lock of a name; see `locked`.
-        footer: gives that of a part by its name; the last ones are remembered, as a part never
-            changes under its name.
+        storage: the storage of its files.
+        locked: holds a named lock of the lake; see `locked`.
+        footer: returns the footer of a part by its name, cached, since parts never change.
 
     Raises:
-        UserError: the URI is of a store that is not supported, or the root is a file.
+        UserError: the store is not supported, or the root is a file.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     lake = Lake(folder)
+        ...     part = lake.write_part("articles", "a.parquet", pa.table({"id": ["x", "y"]}))
+        ...     part.rows(), [part.name for part in lake.parts("articles")]
+        (2, ['articles/a.parquet'])
     """
 
     articles = "articles"
@@ -60,32 +67,32 @@ class Lake:
     def __init__(self, root: str | PathLike[str]) -> None:
         self.storage = open_storage(str(root))
         self.locked = partial(locked, self.storage)
-        self.footer = lru_cache(_FOOTERS)(partial(_footer, self.storage))
+        self.footer = lru_cache(_CACHED_FOOTERS)(partial(_read_footer, self.storage))
 
     def __str__(self) -> str:
         return self.storage.root
 
     def location(self, name: str) -> str:
-        """How a user names a folder or a part of the lake, to pandas say."""
+        """Return the path or URI by which pandas or pyarrow can open a folder or part."""
         return self.storage.location(name)
 
     def parts(self, folder: str) -> list[Part]:
-        """The committed parts below a folder of the lake, in order of name."""
+        """Return the committed parts below a folder, sorted by name."""
         files = [file for file in self.storage.list(folder) if _is_part(file.name)]
         notes = read_notes(self.storage, folder) if files else []
-        gone = replaced_parts(notes, {file.name for file in files})
-        return [Part(self.storage, *file) for file in files if file.name not in gone]
+        hidden = hidden_parts(notes, {file.name for file in files})
+        return [Part(self.storage, *file) for file in files if file.name not in hidden]
 
     def has_articles(self) -> bool:
-        """Whether anything was ever loaded."""
+        """Return whether any article was ever loaded."""
         return bool(self.storage.list(self.articles))
 
     def part(self, name: str) -> Part:
-        """A part by its name."""
+        """Return a part by its name, without checking that it exists; its ``size`` is 0."""
         return Part(self.storage, name, 0)
 
     def sweep(self) -> None:
-        """Remove the unfinished parts that writers left which were killed."""
+        """Delete the unfinished parts of killed processes."""
         if self.storage.folder is not None:
             scratch.sweep(self.storage.folder / STAGING / "parts")
 
@@ -93,7 +100,13 @@ class Lake:
     def part_writer(
         self, folder: str, name: str, schema: pa.Schema, row_group: int = ROW_GROUP
     ) -> Iterator[PartWriter]:
-        """Write one part in pieces; it is committed at a clean end and dropped on an exception.
+        """Write a part in pieces; commit it at the end, or discard it on an exception.
+
+        Args:
+            folder: the table's folder in the lake.
+            name: the part's file name; see `part_name`.
+            schema: the schema of the part.
+            row_group: rows per row group.
 
         Raises:
             UserError: the lake cannot be written, or its disk is full.
@@ -104,27 +117,28 @@ class Lake:
                 yield writer
                 writer.commit()
             except BaseException:
-                writer.abandon()
+                writer.abort()
                 raise
         except OSError as error:
             if not error.errno:
                 raise
-            where = str(self) if self.storage.folder else tempfile.gettempdir()
-            raise unwritable(where, error) from error
+            # For an object store, the part is prepared in the temporary directory.
+            root = str(self) if self.storage.folder else tempfile.gettempdir()
+            raise unwritable_error(root, error) from error
 
     def write_part(self, folder: str, name: str, table: pa.Table) -> Part:
-        """Write one table as one part and commit it."""
+        """Write a table as one part, commit it, and return it."""
         with self.part_writer(folder, name, table.schema) as writer:
             writer.write_table(table)
         return self.part(writer.name)
 
 
-def _footer(storage: Storage, name: str) -> pq.FileMetaData:
+def _read_footer(storage: Storage, name: str) -> pq.FileMetaData:
     with Part(storage, name, 0).open() as file:
         return file.metadata
 
 
 def _is_part(name: str) -> bool:
-    """Whether a file is a part: what begins with _ or a dot is not, to any reader of Parquet."""
+    """Return whether a file is a part; Parquet readers ignore names that start with _ or a dot."""
     path = PurePosixPath(name)
     return path.suffix == ".parquet" and not any(each[0] in "_." for each in path.parts)

@@ -1,9 +1,9 @@
-"""Merges: parts replaced by one new part, so that a crash at any moment loses and doubles nothing.
+"""Replace parts by one new part so that a crash neither loses nor duplicates a row.
 
-A merge first leaves a note under ``_staging/merges/`` that names the parts and their replacement;
-then the new part appears, the old ones go, and the note goes last. Whoever reads the table through
-`Lake.parts` takes the new part as soon as it is there, and not the old ones; the next
-run finishes what was left half done.
+A merge first writes a note below ``_staging/merges/`` that names the old parts and the new one.
+Then it commits the new part, deletes the old parts, and finally deletes the note. `Lake.parts`
+returns the new part as soon as it exists, and from then on hides the old ones. The next run
+completes or reverts an interrupted merge.
 """
 
 from __future__ import annotations
@@ -20,66 +20,72 @@ from article_flows.tasks.storage.base import Storage
 NOTES = "_staging/merges"
 
 
-class Note(NamedTuple):
-    """What a merge is about: parts, and the part that replaces them (None: nothing is left)."""
+class MergeNote(NamedTuple):
+    """The note of a merge.
+
+    Attributes:
+        name: the note's file name in the lake.
+        old: the names of the parts to replace.
+        new: the name of the part that replaces them, or None if no row remains.
+    """
 
     name: str
     old: list[str]
     new: str | None
 
 
-def note_merge(storage: Storage, folder: str, old: Iterable[str], new: str | None) -> Note:
-    """Leave a note of a merge that begins."""
-    note = Note(f"{NOTES}/{folder}/{secrets.token_hex(8)}.json", list(old), new)
+def note_merge(storage: Storage, folder: str, old: Iterable[str], new: str | None) -> MergeNote:
+    """Write the note of a merge, before its new part is committed."""
+    note = MergeNote(f"{NOTES}/{folder}/{secrets.token_hex(8)}.json", list(old), new)
     storage.write(note.name, orjson.dumps({"old": note.old, "new": note.new}))
     return note
 
 
-def replace_parts(storage: Storage, note: Note) -> None:
-    """Remove the parts of a merge whose new part is there, then its note."""
+def complete_merge(storage: Storage, note: MergeNote) -> None:
+    """Delete the old parts of a merge whose new part is committed, then its note."""
     for name in note.old:
         storage.delete(name)
     storage.delete(note.name)
 
 
-def read_notes(storage: Storage, folder: str) -> list[Note]:
-    """The notes of merges below a folder that have not ended.
+def read_notes(storage: Storage, folder: str) -> list[MergeNote]:
+    """Return the notes of unfinished merges below a folder.
 
     Raises:
-        UserError: one is damaged.
+        UserError: a note is damaged.
     """
     notes = []
     for file in storage.list(f"{NOTES}/{folder}"):
         try:
             document = orjson.loads(storage.read(file.name))
-            notes.append(Note(file.name, document["old"], document["new"]))
+            notes.append(MergeNote(file.name, document["old"], document["new"]))
         except FileNotFoundError:
-            continue  # that merge has ended
+            continue  # the merge has completed since
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(
                 f"{storage.location(file.name)}: the note of a merge is damaged ({error}); put it "
-                "back from a backup, or see with `article-flows verify` which rows are there "
-                "twice, and remove it"
+                "back from a backup, or check with `article-flows verify` which rows are "
+                "duplicated, and remove it"
             ) from error
     return notes
 
 
-def replaced_parts(notes: Iterable[Note], names: set[str]) -> set[str]:
-    """Of the parts that were listed, those that a new part among them replaces."""
-    ended = [note for note in notes if note.new is None or note.new in names]
-    return {name for note in ended for name in note.old if name != note.new}
+def hidden_parts(notes: Iterable[MergeNote], names: set[str]) -> set[str]:
+    """Return the old parts of merges whose new part is among the listed names."""
+    committed = [note for note in notes if note.new is None or note.new in names]
+    return {name for note in committed for name in note.old if name != note.new}
 
 
 def finish_merges(storage: Storage, folder: str) -> int:
-    """Finish, or take back, the merges that a killed run left; returns how many there were.
+    """Complete or revert the merges that a killed run left; return their number.
 
-    To be called by the only writer of the folder.
+    The caller must be the folder's only writer.
     """
     notes = read_notes(storage, folder)
     names = {file.name for file in storage.list(folder)} if notes else set()
     for note in notes:
         if note.new is None or note.new in names:
-            replace_parts(storage, note)
+            complete_merge(storage, note)
         else:
             storage.delete(note.name)
     return len(notes)

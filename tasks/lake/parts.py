@@ -1,4 +1,4 @@
-"""Parts: the immutable Parquet files that tables are made of, read and written."""
+"""Parts: the immutable Parquet files of a table, and how to read and write them."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from article_flows.tasks.common.errors import UserError
-from article_flows.tasks.lake.footer_checksum import read_footer, seal_footer
+from article_flows.tasks.lake.footer_checksum import append_footer_checksum, read_footer
 from article_flows.tasks.storage.base import Storage
 
 _COMPRESSION = "zstd"
 ROW_GROUP = 500
-"""Rows in a row group: the largest batch, so that to read a batch is to read little else."""
+"""Rows per row group: the size of the largest batch, so that reading a batch reads little else."""
 
 
 def part_name(prefix: str = "part") -> str:
-    """A name for a new part: unique, and in the order of time when sorted."""
+    """Return a unique name for a new part; names sort by time of creation."""
     now = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
     return f"{prefix}-{now}-{secrets.token_hex(4)}.parquet"
 
@@ -42,32 +42,39 @@ class Part:
         return self.storage.location(self.name)
 
     def open(self, metadata: pq.FileMetaData | None = None) -> PartFile:
-        """For reading; raises UserError if it is damaged or cannot be read."""
+        """Open the part for reading.
+
+        Args:
+            metadata: the part's footer, if it is known; saves reading it.
+
+        Raises:
+            UserError: the part is damaged, missing or cannot be read.
+        """
         return PartFile(self, metadata)
 
     def rows(self) -> int:
-        """The number of its rows, from its footer."""
+        """Return the number of rows, from the footer."""
         with self.open() as file:
             return file.num_rows
 
 
 class PartFile:
-    """An open part. Whatever is wrong with it comes as a UserError that names it.
+    """An open part; every error while reading it is a UserError that names the part.
 
-    Pages and footer have checksums, which are compared with what is read.
+    The checksums of pages and footer are verified.
 
     Raises:
-        UserError: the part is damaged, or is gone.
+        UserError: the part is damaged, missing or cannot be read.
     """
 
     def __init__(self, part: Part, metadata: pq.FileMetaData | None = None) -> None:
         self._part = part
-        with self._named():
+        with self._errors_named():
             self._source = part.storage.open(part.name)
             self._file = pq.ParquetFile(
                 self._source,
                 metadata=metadata or read_footer(self._source),
-                # On an object store a few large reads are faster; a disk needs no second copy.
+                # Few large reads are faster on an object store; on a disk they only cost memory.
                 pre_buffer=part.storage.folder is None,
                 page_checksum_verification=True,
             )
@@ -75,7 +82,7 @@ class PartFile:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *problem: object) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         self._source.close()
 
     @property
@@ -85,33 +92,33 @@ class PartFile:
 
     @property
     def num_rows(self) -> int:
-        """Rows of the part."""
+        """The number of rows."""
         return int(self._file.metadata.num_rows)
 
     @property
     def schema(self) -> pa.Schema:
-        """The schema of its rows."""
+        """The Arrow schema."""
         return self._file.schema_arrow
 
     def read(self, columns: Sequence[str] | None = None) -> pa.Table:
-        """All rows."""
-        with self._named():
+        """Read all rows."""
+        with self._errors_named():
             return self._file.read(columns, use_threads=False)
 
     def read_row_groups(
         self, groups: Sequence[int], columns: Sequence[str] | None = None
     ) -> pa.Table:
-        """The rows of some row groups."""
-        with self._named():
+        """Read the rows of some row groups."""
+        with self._errors_named():
             return self._file.read_row_groups(groups, columns, use_threads=False)
 
     def iter_batches(self, rows: int, columns: Sequence[str] | None = None) -> Iterator[Any]:
-        """Record batches of so many rows, one after another."""
-        with self._named():
+        """Read the rows in record batches of at most ``rows`` rows."""
+        with self._errors_named():
             yield from self._file.iter_batches(rows, columns=columns, use_threads=False)
 
     @contextmanager
-    def _named(self) -> Iterator[None]:
+    def _errors_named(self) -> Iterator[None]:
         try:
             yield
         except FileNotFoundError as error:
@@ -119,7 +126,7 @@ class PartFile:
         except (pa.ArrowException, OSError, ValueError) as error:
             if isinstance(error, OSError) and error.errno:
                 why = error.strerror or error
-                raise UserError(f"{self._part}: cannot be read ({why}); mend that") from error
+                raise UserError(f"{self._part}: cannot be read ({why}); fix that") from error
             reason = " ".join(str(error).split())[:300]
             raise UserError(
                 f"{self._part}: the part is damaged ({reason}); put it back from a backup, or "
@@ -128,17 +135,20 @@ class PartFile:
 
 
 class PartMissing(UserError):
-    """A part that was listed is no longer there: small parts have been merged meanwhile."""
+    """A listed part no longer exists, because a merge has replaced it."""
 
 
 def group_starts(footer: pq.FileMetaData) -> npt.NDArray[np.int64]:
-    """The number of the first row of each row group of a part, and of its rows."""
+    """Return the number of the first row of each row group, followed by the number of rows."""
     sizes = [footer.row_group(i).num_rows for i in range(footer.num_row_groups)]
     return np.concatenate(([0], np.cumsum(sizes, dtype=np.int64)))
 
 
 def with_columns(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """The columns of a schema in its order; those that a table lacks, as earlier parts do, null."""
+    """Return a table with a schema's columns in order; columns that it lacks are null.
+
+    Parts of earlier versions lack columns.
+    """
     columns = [
         table[each.name] if each.name in table.schema.names else pa.nulls(len(table), each.type)
         for each in schema
@@ -147,13 +157,16 @@ def with_columns(table: pa.Table, schema: pa.Schema) -> pa.Table:
 
 
 class PartWriter:
-    """Streams tables of one schema into a part that is not yet visible.
+    """Writes tables of one schema to a new part, which is invisible until `commit`.
 
     Args:
-        storage: where the part goes.
-        name: of the part, folders of the lake included.
-        schema: of its rows.
-        row_group: rows in a row group.
+        storage: the lake's storage.
+        name: the part's name, including its folder in the lake.
+        schema: the part's schema.
+        row_group: rows per row group.
+
+    Attributes:
+        rows: the number of rows written so far.
     """
 
     def __init__(
@@ -170,26 +183,30 @@ class PartWriter:
         )
 
     def write_table(self, table: pa.Table) -> None:
-        """Append a table, columns that it lacks as nulls; raises ArrowInvalid for other types."""
+        """Append a table; columns that it lacks are null.
+
+        Raises:
+            pyarrow.ArrowInvalid: a column cannot be cast to its type in the schema.
+        """
         table = with_columns(table, self._schema).cast(self._schema)
         self._parquet.write_table(table, row_group_size=self._row_group)
         self.rows += table.num_rows
 
     @property
     def size(self) -> int:
-        """Bytes that are on the disk by now."""
+        """The number of bytes on disk so far."""
         return self._staged.stat().st_size
 
     def commit(self) -> None:
-        """Make the part durable, then visible, under its final name."""
+        """Finish the part and publish it under its final name, durably."""
         self._parquet.close()
-        seal_footer(self._staged)
+        append_footer_checksum(self._staged)
         self._storage.publish(self._staged, self.name)
 
-    def abandon(self) -> None:
-        """Drop what was written."""
-        # Closing writes the footer, which fails again where the disk is full; the first error says
-        # what is wrong, and the file goes either way.
+    def abort(self) -> None:
+        """Discard the part."""
+        # Closing writes the footer, which fails again if the disk is full. The first error already
+        # says what is wrong, and the file is deleted in any case.
         with contextlib.suppress(OSError, pa.ArrowException):
             self._parquet.close()
         self._staged.unlink(missing_ok=True)

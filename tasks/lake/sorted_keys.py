@@ -1,7 +1,8 @@
-"""Millions of 16-byte keys, each with a value if wanted, in sorted NumPy columns.
+"""Compact sets and maps of millions of 16-byte keys, in sorted NumPy columns.
 
-A Python set of `bytes` takes about 90 bytes a key: 9 GB for a hundred million articles. Here a key
-is two 64-bit integers. New keys come as blocks, which merge so that few, ever larger ones remain.
+A Python set of `bytes` takes about 90 bytes per key: 9 GB for a hundred million articles. Here, a
+key is two 64-bit integers. Each insertion adds a sorted block, and blocks are merged so that few,
+increasingly large ones remain.
 """
 
 from __future__ import annotations
@@ -18,49 +19,56 @@ Words = npt.NDArray[np.uint64]
 Flags = npt.NDArray[np.bool_]
 Rows = npt.NDArray[np.intp]
 _Block = list[Words]
-"""Columns of the same length, in the order of the first: high, low and, if there are, values."""
+"""Columns of equal length, sorted by the first: high, low and, in a map, values."""
 
 KEY_BYTES = 16
-_AT_ONCE = 65_536
-"""How many keys of an iterable are taken in at once."""
-_SHELF_BITS = 3
-_SHELVES = 1 << _SHELF_BITS
-_SHELF_ENDS = np.arange(1, _SHELVES, dtype=np.uint64) << np.uint64(64 - _SHELF_BITS)
+_UPDATE_KEYS = 65_536
+"""Keys of an iterable that `KeySet.update` adds at a time."""
+_SHARD_BITS = 3
+_SHARDS = 1 << _SHARD_BITS
+_SHARD_ENDS = np.arange(1, _SHARDS, dtype=np.uint64) << np.uint64(64 - _SHARD_BITS)
 
 
 def count_flags(flags: Flags) -> int:
-    """How many are true."""
+    """Return the number of true values."""
     return int(np.count_nonzero(flags))
 
 
 class Keys(NamedTuple):
-    """A column of 16-byte keys: the first and the last eight bytes of each as numbers."""
+    """A column of 16-byte keys.
+
+    Attributes:
+        high: the first eight bytes of each key, as a big-endian number.
+        low: the last eight bytes of each key, as a big-endian number.
+    """
 
     high: Words
     low: Words
 
     def take(self, rows: Rows | Flags) -> Keys:
-        """The keys of some rows."""
+        """Return the keys of some rows, given by their numbers or by a mask."""
         return Keys(self.high[rows], self.low[rows])
 
 
 def keys_of_buffer(content: bytes) -> Keys:
-    """Return the keys that are in a buffer, one after another."""
+    """Return the keys in a buffer of concatenated keys."""
     words = np.frombuffer(content, ">u8").reshape(-1, 2)
     return Keys(words[:, 0].astype(np.uint64), words[:, 1].astype(np.uint64))
 
 
 def keys_of_bytes(keys: Sequence[bytes]) -> Keys:
-    """Return keys as columns; raises ValueError if one is not of 16 bytes."""
+    """Return keys as columns; raise ValueError if one does not have 16 bytes."""
     if any(len(key) != KEY_BYTES for key in keys):
-        raise ValueError(f"a key is {KEY_BYTES} bytes")
+        raise ValueError(f"a key must have {KEY_BYTES} bytes")
     return keys_of_buffer(b"".join(keys))
 
 
 class Order(NamedTuple):
-    """Rows in the order of their keys, and what equal keys there are among them.
+    """The sort order of keys, with their duplicates.
 
-    ``first[row]`` is the first row that has the key of ``row``.
+    Attributes:
+        rows: the row numbers, sorted by key.
+        first: for each row, the first row with the same key.
     """
 
     rows: Rows
@@ -68,13 +76,13 @@ class Order(NamedTuple):
 
     @property
     def is_first(self) -> Flags:
-        """True for each row that has the key of no row before it."""
-        flags: Flags = self.first == np.arange(len(self.first))
-        return flags
+        """For each row, whether no earlier row has the same key."""
+        is_first: Flags = self.first == np.arange(len(self.first))
+        return is_first
 
 
 def order_of(keys: Keys) -> Order:
-    """Sort keys, equal ones in the order of their rows."""
+    """Return the stable sort order of keys."""
     rows = np.argsort(keys.high, kind="stable")
     high = keys.high[rows]
     first = np.arange(len(rows))
@@ -88,92 +96,102 @@ def order_of(keys: Keys) -> Order:
 
 
 class SortedKeys:
-    """A growing set of keys, with a 64-bit value for each if ``valued``.
+    """A growing set of keys, or a map from keys to 64-bit values. Not thread-safe.
 
-    It takes 16 bytes a key (24 with values), and little more while it grows: keys lie on shelves
-    by their first bits, and only the blocks of one shelf merge at a time.
+    Takes 16 bytes per key (24 with values), and little more while it grows: keys are sharded by
+    their first bits, and only the blocks of one shard are merged at a time.
+
+    Args:
+        valued: whether each key has a value.
     """
 
     def __init__(self, *, valued: bool = False) -> None:
         self._columns = 3 if valued else 2
-        self._shelves: list[list[_Block]] = [[] for _ in range(_SHELVES)]
+        self._shards: list[list[_Block]] = [[] for _ in range(_SHARDS)]
 
     def __len__(self) -> int:
-        return sum(len(block[0]) for shelf in self._shelves for block in shelf)
+        return sum(len(block[0]) for shard in self._shards for block in shard)
 
     def contains(self, keys: Keys, order: Order) -> Flags:
-        """Return for each key whether it is in the set; ``order`` is that of the keys."""
+        """Return for each key whether it is in the set; ``order`` is the `order_of` the keys."""
         return self.find(keys, order)[0]
 
     def find(self, keys: Keys, order: Order) -> tuple[Flags, Words]:
-        """Return for each key whether it is in the set, and its value (0 without one)."""
+        """Return for each key whether it is in the set, and its value (0 if it has none)."""
         found = np.zeros(len(keys.high), np.bool_)
         values = np.zeros(len(keys.high), np.uint64)
-        # Neighbours in the order look at neighbours in memory: several times as fast.
-        for shelf, rows in self._by_shelf(keys.high, order.rows):
-            for block in shelf:
-                hits, places = _places(block, keys.take(rows))
+        # Sorted lookups access neighbouring memory, which is several times as fast.
+        for shard, rows in self._by_shard(keys.high, order.rows):
+            for block in shard:
+                hits, positions = _find_in_block(block, keys.take(rows))
                 found[rows[hits]] = True
                 if len(block) > 2:
-                    values[rows[hits]] = block[2][places]
+                    values[rows[hits]] = block[2][positions]
         return found, values
 
     def insert(self, keys: Keys, values: Words | None = None) -> None:
-        """Add keys in any order; they must differ from each other and from those of the set."""
+        """Add keys, in any order; they must be distinct and not in the set yet."""
         columns = [*keys] if values is None else [*keys, values]
         if len(columns) != self._columns:
-            raise ValueError("every key of the set has a value, or none has")
-        for shelf, rows in self._by_shelf(keys.high, np.argsort(keys.high, kind="stable")):
+            raise ValueError("either every key has a value or none has")
+        for shard, rows in self._by_shard(keys.high, np.argsort(keys.high, kind="stable")):
             if not len(rows):
                 continue
             block = [column[rows] for column in columns]
-            while shelf and len(shelf[-1][0]) < 2 * len(block[0]):
-                block = _merged(shelf.pop(), block)
-            shelf.append(block)
+            while shard and len(shard[-1][0]) < 2 * len(block[0]):
+                block = _merge_blocks(shard.pop(), block)
+            shard.append(block)
 
-    def _by_shelf(self, high: Words, rows: Rows) -> Iterator[tuple[list[_Block], Rows]]:
-        """Each shelf, and which of some rows in the order of their keys belong there."""
-        bounds = np.searchsorted(high[rows], _SHELF_ENDS)
-        return zip(self._shelves, np.split(rows, bounds), strict=True)
+    def _by_shard(self, high: Words, rows: Rows) -> Iterator[tuple[list[_Block], Rows]]:
+        """Pair each shard with its rows; ``rows`` must be sorted by key."""
+        bounds = np.searchsorted(high[rows], _SHARD_ENDS)
+        return zip(self._shards, np.split(rows, bounds), strict=True)
 
 
-def _places(block: _Block, keys: Keys) -> tuple[Rows, Rows]:
-    """Which of some keys are in a block, and where."""
+def _find_in_block(block: _Block, keys: Keys) -> tuple[Rows, Rows]:
+    """Return the rows of the keys that are in a block, and their positions in the block."""
     high, low = keys
-    places = np.searchsorted(block[0], high, side="left")
-    places[places == len(block[0])] = 0
-    same_high = block[0][places] == high
-    found = same_high & (block[1][places] == low)
-    # Only keys that share their first half with another need a second look.
+    positions = np.searchsorted(block[0], high, side="left")
+    positions[positions == len(block[0])] = 0
+    same_high = block[0][positions] == high
+    found = same_high & (block[1][positions] == low)
+    # Several keys of the block may share the same first half; the sought one may follow.
     for index in np.flatnonzero(same_high & ~found):
         end = np.searchsorted(block[0], high[index], side="right")
-        same = np.flatnonzero(block[1][places[index] : end] == low[index])
+        same = np.flatnonzero(block[1][positions[index] : end] == low[index])
         if len(same):
             found[index] = True
-            places[index] += same[0]
+            positions[index] += same[0]
     hits = np.flatnonzero(found)
-    return hits, places[hits]
+    return hits, positions[hits]
 
 
-def _merged(older: _Block, newer: _Block) -> _Block:
-    """One block of two; empties both, so that each column goes as soon as it is merged."""
-    places = np.searchsorted(older[0], newer[0], side="right") + np.arange(len(newer[0]))
-    stays = np.ones(len(older[0]) + len(newer[0]), np.bool_)
-    stays[places] = False
+def _merge_blocks(older: _Block, newer: _Block) -> _Block:
+    """Merge two blocks; empties both, so that each column is freed as soon as it is merged."""
+    positions = np.searchsorted(older[0], newer[0], side="right") + np.arange(len(newer[0]))
+    from_older = np.ones(len(older[0]) + len(newer[0]), np.bool_)
+    from_older[positions] = False
     merged = []
     while older:
-        column = np.empty(len(stays), np.uint64)
-        column[places] = newer.pop(0)
-        column[stays] = older.pop(0)
+        column = np.empty(len(from_older), np.uint64)
+        column[positions] = newer.pop(0)
+        column[from_older] = older.pop(0)
         merged.append(column)
     return merged
 
 
 class KeySet:
-    """A set of 16-byte keys, compact, for millions; safe to share between threads.
+    """A compact set of millions of 16-byte keys, safe to share between threads.
 
-    At rest it takes 16 bytes a key, and half as much again while it grows. Made for keys that come
-    by the hundred and more: one by one they take about 0.1 ms each.
+    Takes 16 bytes per key, and half as much again while it grows. Efficient for additions of
+    hundreds of keys at a time; single keys take about 0.1 ms each.
+
+    Example:
+        >>> keys = KeySet([b"sixteen bytes..."])
+        >>> b"sixteen bytes..." in keys, b"another key....." in keys
+        (True, False)
+        >>> keys.add_many([b"sixteen bytes...", b"another key....."]).tolist()
+        [False, True]
     """
 
     def __init__(self, keys: Iterable[bytes] = ()) -> None:
@@ -189,10 +207,10 @@ class KeySet:
         return bool(self.contains_keys(keys_of_bytes([key]))[0])
 
     def update(self, keys: Iterable[bytes]) -> None:
-        """Add all keys, a bounded number at a time."""
-        rest = iter(keys)
-        while some := list(islice(rest, _AT_ONCE)):
-            self.add_many(some)
+        """Add all keys of an iterable, a bounded number at a time."""
+        iterator = iter(keys)
+        while chunk := list(islice(iterator, _UPDATE_KEYS)):
+            self.add_many(chunk)
 
     def contains_keys(self, keys: Keys) -> Flags:
         """Return for each key whether it is in the set."""
@@ -201,11 +219,11 @@ class KeySet:
             return self._keys.contains(keys, order)
 
     def add_many(self, keys: Sequence[bytes]) -> Flags:
-        """Add keys; return for each whether it is new (of equal ones only the first is)."""
+        """Add keys; return for each whether it is new (only the first of equal keys is)."""
         return self.add_keys(keys_of_bytes(keys))
 
     def add_keys(self, keys: Keys) -> Flags:
-        """The same for keys in columns."""
+        """Add keys given as columns; see `add_many`."""
         order = order_of(keys)
         with self._lock:
             new = ~self._keys.contains(keys, order) & order.is_first
@@ -213,10 +231,10 @@ class KeySet:
         return new
 
 
-def found_in(keys: Iterable[Keys], wanted: Keys) -> Flags:
-    """Return for each wanted key whether it is among many others; holds no more than are wanted."""
-    asked, found = KeySet(), KeySet()
-    asked.add_keys(wanted)
-    for some in keys:
-        found.add_keys(some.take(asked.contains_keys(some)))
-    return found.contains_keys(wanted)
+def found_in(keys: Iterable[Keys], queries: Keys) -> Flags:
+    """Return for each query whether it occurs in ``keys``; needs memory only for the queries."""
+    requested, found = KeySet(), KeySet()
+    requested.add_keys(queries)
+    for batch in keys:
+        found.add_keys(batch.take(requested.contains_keys(batch)))
+    return found.contains_keys(queries)

@@ -1,8 +1,8 @@
-"""Articles that are current no longer: known at once, and out of the table when nobody reads it.
+"""Superseded rows of articles: marked by tombstones at once, and moved out of the table later.
 
-A load lists the rows that it replaces below ``_staging/superseded/``. From then on no run takes
-them for articles. They leave ``articles/`` for ``superseded/articles/`` as soon as nobody relies
-on the parts that they are in.
+A load writes tombstones for the rows that it replaces, as parts below ``_staging/superseded/``.
+From then on, every run ignores these rows. They are moved from ``articles/`` to
+``superseded/articles/`` once no run relies on the parts that contain them.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from article_flows.tasks.lake.parts import ROW_GROUP, Part
 from article_flows.tasks.lake.sorted_keys import Flags, Keys, KeySet
 
 ARTICLE_PARTS = "articles-parts"
-"""Lock on the parts of articles: shared by who relies on them, exclusive for who replaces some."""
+"""Name of the lock on the parts of articles: shared by readers, exclusive to replace parts."""
 
-_ROWS_AT_ONCE = 1_000
-"""Rows that are read together with their texts."""
+_BATCH_ROWS = 1_000
+"""Rows per batch when articles are read with their texts."""
 
 LISTS = f"{STAGING}/superseded"
 LIST_SCHEMA = pa.schema(
@@ -34,15 +34,24 @@ LIST_SCHEMA = pa.schema(
 
 
 def list_superseded(lake: Lake, name: str, rows: pa.Table) -> None:
-    """Have rows of articles (of LIST_SCHEMA) be current no longer from now on."""
+    """Mark article rows as superseded.
+
+    Args:
+        lake: the lake.
+        name: a unique name for the tombstones.
+        rows: the part, id and content hash of each row, in `LIST_SCHEMA`.
+    """
     lake.write_part(LISTS, f"{name}.parquet", rows)
 
 
 class Superseded:
-    """The rows of articles that are listed as current no longer.
+    """The tombstones of superseded article rows.
+
+    Args:
+        lakes: the lakes to read tombstones from.
 
     Raises:
-        UserError: a list is damaged.
+        UserError: a part with tombstones is damaged.
     """
 
     def __init__(self, *lakes: Lake) -> None:
@@ -58,54 +67,68 @@ class Superseded:
         return sum(map(len, self._rows.values()))
 
     def among(self, part: str, rows: Keys) -> Flags:
-        """Which of some rows of a part, by their keys, are current no longer."""
+        """Return which rows of a part, given by their keys, are superseded."""
         if part not in self._rows:
             return np.zeros(len(rows.high), np.bool_)
         return self._rows[part].contains_keys(rows)
 
     def retire(self, lake: Lake) -> int:
-        """Move them out of the table; returns how many. Needs the exclusive lock."""
+        """Move superseded rows out of the table, and delete the tombstones.
+
+        Needs the exclusive lock `ARTICLE_PARTS`.
+
+        Returns:
+            The number of rows moved.
+        """
         moved = 0
         for part in lake.parts(lake.articles):
             if part.name in self._rows:
-                gone = self._rows[part.name].contains_keys
-                moved += retire_rows(lake, part, ARTICLES_SCHEMA, ROW_GROUP, gone)
+                is_superseded = self._rows[part.name].contains_keys
+                moved += retire_rows(lake, part, ARTICLES_SCHEMA, ROW_GROUP, is_superseded)
         for each in self._lists:
             lake.storage.delete(each.name)
         return moved
 
     def _add(self, rows: pa.Table) -> None:
         for part in pc.unique(rows["part"]).to_pylist():
-            of_part = rows.filter(pc.equal(rows["part"], part))
-            self._rows.setdefault(part, KeySet()).add_keys(keys_of(of_part))
+            part_rows = rows.filter(pc.equal(rows["part"], part))
+            self._rows.setdefault(part, KeySet()).add_keys(keys_of(part_rows))
 
 
 def current_articles(lake: Lake, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    """The current rows of articles, some at a time, with article_id, content_hash and others."""
-    for _, stretch, current in current_key_batches(lake, columns, _ROWS_AT_ONCE):
-        yield stretch.columns.filter(pa.array(current))
+    """Yield the current rows of articles in batches.
+
+    Args:
+        lake: the lake.
+        columns: columns to read in addition to ``article_id`` and ``content_hash``.
+    """
+    for _, batch, current in current_key_batches(lake, columns, _BATCH_ROWS):
+        yield batch.columns.filter(pa.array(current))
 
 
 def current_key_batches(
     lake: Lake, columns: Sequence[str] = (), rows: int = KEY_BATCH_ROWS
 ) -> Iterator[tuple[Part, KeyBatch, Flags]]:
-    """All rows of articles, some at a time, and which of them are current."""
+    """Yield all rows of articles in batches, each with its part and a mask of the current rows."""
     superseded = Superseded(lake)
     for part in lake.parts(lake.articles):
-        for stretch in read_key_batches(part, columns, rows):
-            yield part, stretch, ~superseded.among(part.name, stretch.keys)
+        for batch in read_key_batches(part, columns, rows):
+            yield part, batch, ~superseded.among(part.name, batch.keys)
 
 
 def current_rows(lake: Lake) -> KeySet:
-    """The keys (id and content) of all articles; 16 bytes each."""
-    current = KeySet()
-    for _, stretch, flags in current_key_batches(lake):
-        current.add_keys(stretch.keys.take(flags))
-    return current
+    """Return the keys (id and content) of all current articles; 16 bytes each."""
+    keys = KeySet()
+    for _, batch, current in current_key_batches(lake):
+        keys.add_keys(batch.keys.take(current))
+    return keys
 
 
 def tidy_articles(lake: Lake) -> None:
-    """Take superseded rows out of the table and merge its small parts; needs the exclusive lock."""
+    """Move superseded rows out of the articles table, and merge its small parts.
+
+    Needs the exclusive lock `ARTICLE_PARTS`.
+    """
     finish_merges(lake.storage, lake.articles)
     Superseded(lake).retire(lake)
     for folder in (lake.articles, f"{lake.superseded}/{lake.articles}"):

@@ -1,13 +1,13 @@
-"""Locks of a lake in a folder of this machine: the kernel's, on a file below ``_staging/locks``.
+"""Locks of a lake in a local folder: ``flock`` on a file below ``_staging/locks``.
 
-Such a lock goes when its process dies, however it dies, and holds between threads as between
-processes.
+The kernel releases such a lock when its process dies, however it dies. It excludes other threads as
+well as other processes.
 
-**Network file systems.** NFS passes these locks on to its server, so they hold between machines;
-a machine that died loses its own when the server notices. Mounts that keep locks to themselves
-(NFS with ``nolock`` or ``local_lock``, most FUSE file systems, some of SMB's) exclude only runs of
-one machine: there, write a lake from one machine at a time, or give the lake by its store's own
-URI. Where there are no locks at all, `lock_file` says so.
+**Network file systems.** NFS forwards these locks to its server, so they exclude other machines;
+the server releases the locks of a dead machine when it notices. Mounts that keep locks local (NFS
+with ``nolock`` or ``local_lock``, most FUSE and some SMB file systems) exclude only runs on the
+same machine: there, write a lake from one machine at a time, or use the URI of the underlying
+store. If a file system has no locks at all, `lock_file` raises an error.
 """
 
 from __future__ import annotations
@@ -21,104 +21,106 @@ import secrets
 from pathlib import Path
 
 from article_flows.tasks.common.errors import UserError
-from article_flows.tasks.locks.waiting import LockHolder, LockObstacle, LockRequest, obtain
-from article_flows.tasks.storage.base import unwritable
+from article_flows.tasks.locks.waiting import LockBusy, LockHolder, LockRequest, acquire
+from article_flows.tasks.storage.base import unwritable_error
 
 _FOLDER = Path("_staging", "locks")
-_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
-_NO_WRITING = (errno.EROFS, errno.EACCES, errno.EPERM)
-_MOST_NOTES = 64 * 1024
-"""Bytes of readers' notes after which they are begun anew; a note is about 150."""
+_LOCKS_UNSUPPORTED = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+_NOT_WRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM)
+_MAX_NOTES_BYTES = 64 * 1024
+"""Size at which the readers' notes in a lock file are truncated; a note has about 150 bytes."""
 
 
-def lock_file(wanted: LockRequest, lake: Path) -> FileLock:
-    """Wait for a lock of a lake in a folder.
+def lock_file(request: LockRequest, lake: Path) -> FileLock:
+    """Wait for a lock of a lake in a local folder.
 
     Raises:
         UserError: another run holds it, the lake cannot be written, or has no file locks.
     """
-    path = lake / _FOLDER / f"{wanted.name}.lock"
+    path = lake / _FOLDER / f"{request.name}.lock"
+    remedy = "a killed run's lock is released at once"
     try:
-        return obtain(wanted, lambda: _attempt(wanted, path), "a killed run's lock goes with it")
+        return acquire(request, lambda: _attempt(request, path), remedy)
     except OSError as error:
-        if error.errno in _NO_LOCKS:
+        if error.errno in _LOCKS_UNSUPPORTED:
             raise UserError(
-                f"lake {wanted.root}: its file system has no file locks ({error.strerror}); mount "
+                f"lake {request.root}: its file system has no file locks ({error.strerror}); mount "
                 "it with them, or choose another --lake"
             ) from error
-        raise unwritable(wanted.root, error) from error
+        raise unwritable_error(request.root, error) from error
 
 
-def _attempt(wanted: LockRequest, path: Path) -> FileLock | LockObstacle:
-    """Lock the file now, or say who has."""
-    descriptor = _open(wanted, path)
+def _attempt(request: LockRequest, path: Path) -> FileLock | LockBusy:
+    """Try to lock the file without waiting."""
+    descriptor = _open(request, path)
+    mode = fcntl.LOCK_SH if request.shared else fcntl.LOCK_EX
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_NB | (fcntl.LOCK_SH if wanted.shared else fcntl.LOCK_EX))
-        return FileLock(wanted, path, descriptor)
+        fcntl.flock(descriptor, fcntl.LOCK_NB | mode)
+        return FileLock(request, path, descriptor)
     except BlockingIOError:
         os.close(descriptor)
-        return LockObstacle(_holders(path))
+        return LockBusy(_holders(path))
     except BaseException:
         os.close(descriptor)
         raise
 
 
-def _open(wanted: LockRequest, path: Path) -> int:
+def _open(request: LockRequest, path: Path) -> int:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
     except OSError as error:
-        if not wanted.shared or error.errno not in _NO_WRITING:
+        if not request.shared or error.errno not in _NOT_WRITABLE:
             raise
-    # To share a lock asks only for a file that can be read.
+    # A shared lock needs only a readable file.
     return os.open(path, os.O_RDONLY)
 
 
 class FileLock:
-    """A file that the kernel locks for us, and in it notes that say who we are.
+    """A locked file, which contains notes that name its holders.
 
-    One who holds it alone writes its note over what is there; those who share it append theirs,
-    and again when they have gone. A descriptor's close gives the lock up.
+    An exclusive holder replaces the file's content with its note. Shared holders append one note
+    when they acquire the lock and one when they release it. Closing the descriptor releases it.
     """
 
-    def __init__(self, wanted: LockRequest, path: Path, descriptor: int) -> None:
-        self._wanted = wanted
+    def __init__(self, request: LockRequest, path: Path, descriptor: int) -> None:
+        self._request = request
         self._path = path
         self._descriptor = descriptor
         self._key = secrets.token_hex(8)
-        self._note = _line(key=self._key, **wanted.holder()._asdict())
-        if not wanted.shared:
+        self._note = _line(key=self._key, **request.holder()._asdict())
+        if not request.shared:
             os.ftruncate(descriptor, 0)
             os.write(descriptor, self._note)
             return
-        # A full disk, or a lake that we may only read, costs others a name in a message.
+        # If the disk is full or the file is read-only, messages of other runs just lack our name.
         with contextlib.suppress(OSError):
-            if os.fstat(descriptor).st_size > _MOST_NOTES:
+            if os.fstat(descriptor).st_size > _MAX_NOTES_BYTES:
                 os.ftruncate(descriptor, 0)
             os.write(descriptor, self._note)
 
     @property
     def is_sure(self) -> bool:
-        """The kernel gives it to nobody else while this process lives."""
+        """Always True: the kernel keeps the lock for us while this process lives."""
         return True
 
     def still_held(self) -> None:
-        """Make sure that nobody has removed or replaced the file; see `Lock`."""
-        if self._wanted.shared:
-            return  # the kernel sees to it, and others may have begun the notes anew
+        """Raise UserError if the lock file was removed or replaced; see `Lock`."""
+        if self._request.shared:
+            return  # other readers may have truncated the notes
         with contextlib.suppress(FileNotFoundError):
             if self._path.read_bytes() == self._note:
                 return
         raise UserError(
-            f"lake {self._wanted.root}: {_FOLDER / self._path.name} was removed or replaced, so "
-            f"another run may be writing {self._wanted.name}; this one stops: run again, nothing "
+            f"lake {self._request.root}: {_FOLDER / self._path.name} was removed or replaced, so "
+            f"another run may be writing {self._request.name}; this run stops: run again, nothing "
             "is paid for twice"
         )
 
     def release(self) -> None:
-        """Give it up, and leave no note that names us."""
+        """Release the lock, and withdraw our note."""
         with contextlib.suppress(OSError):
-            if self._wanted.shared:
+            if self._request.shared:
                 os.write(self._descriptor, _line(gone=self._key))
             else:
                 os.ftruncate(self._descriptor, 0)
@@ -130,7 +132,7 @@ def _line(**fields: object) -> bytes:
 
 
 def _holders(path: Path) -> tuple[LockHolder, ...]:
-    """Who holds a file by the notes in it, the latest first; without those known to be dead."""
+    """Return the holders named in a lock file, the latest first, without dead ones."""
     holders: dict[str, LockHolder] = {}
     with contextlib.suppress(OSError):
         for line in path.read_bytes().splitlines():
@@ -139,4 +141,4 @@ def _holders(path: Path) -> tuple[LockHolder, ...]:
                 holders.pop(note.get("gone"), None)
                 if (holder := LockHolder.from_json(line)) is not None:
                     holders[note.get("key")] = holder
-    return tuple(holder for holder in reversed(holders.values()) if not holder.has_died)
+    return tuple(holder for holder in reversed(holders.values()) if not holder.is_dead)

@@ -1,4 +1,4 @@
-"""Who holds the locks of a lake, found out without taking one: for those who only look."""
+"""Find out who holds the locks of a lake without acquiring one, for read-only commands."""
 
 from __future__ import annotations
 
@@ -15,104 +15,105 @@ from article_flows.tasks.storage.object_store import ObjectStorage
 
 
 class HeldLock(NamedTuple):
-    """A lock that a run holds alone; ``by`` is None where that is not told."""
+    """An exclusively held lock; ``holder`` is None if it is unknown."""
 
     name: str
-    by: LockHolder | None
+    holder: LockHolder | None
 
     def __str__(self) -> str:
-        return str(self.by) if self.by else "a run that does not say who it is"
+        return str(self.holder) if self.holder else "an unknown run"
 
 
 def held_locks(storage: Storage) -> dict[str, HeldLock]:
-    """The locks that are held alone now, by name.
+    """Return the exclusively held locks, by name.
 
-    On an object store one that was killed is taken to hold its lock; only time can tell, or
-    `LockWatch`. A killed process of this machine is known at once.
+    On an object store, a killed run on another machine still counts as a holder: only waiting for
+    its heartbeat reveals its death (see `LockWatch`). Killed processes of this machine are excluded
+    at once.
     """
     if storage.folder is not None:
         return _held_files(storage.folder / LOCKS)
     leases = _exclusive_leases(storage)
-    return {name: HeldLock(name, each.holder) for name, each in leases if not each.holder.has_died}
+    return {name: HeldLock(name, each.holder) for name, each in leases if not each.holder.is_dead}
 
 
 class LockWatch:
-    """The locks that were held while something was looked at, and those that nobody holds.
+    """Observes the locks of a lake while it is inspected.
 
     Args:
-        storage: the lake's.
-        timing: how often holders give a sign of life, and when they are dead; for tests.
+        storage: the lake's storage.
+        timing: heartbeat interval and expiry; for tests.
     """
 
     def __init__(self, storage: Storage, timing: Timing = TIMING) -> None:
         self._storage = storage
         self._timing = timing
-        self._began = timing.clock()
+        self._started = timing.clock()
         self._leases = _exclusive_leases(storage) if storage.folder is None else []
         self._held = held_locks(storage)
 
     def end(self) -> tuple[dict[str, HeldLock], list[HeldLock]]:
-        """The locks held at the beginning or now, and those of the dead.
+        """Stop observing; return the locks held at the start or now, and the stale ones.
 
-        On an object store a holder is dead if it gives no sign of life for ``timing.expiry_s``;
-        the wait for one ends as soon as all have given it. One that is shared stops no run, and
-        goes with the next that wants the lock alone.
+        On an object store, a lease is stale if its holder sent no heartbeat for
+        ``timing.expiry_s``; this waits until every holder has sent one or has expired. Shared
+        leases are ignored: they stop no reader, and the next run that requests the lock exclusively
+        removes stale ones.
         """
         held = self._held | held_locks(self._storage)
         if self._storage.folder is not None:
             return held, []
-        stale = [HeldLock(name, each.holder) for name, each in self._unmoved()]
-        dead = {each.name for each in stale}
-        return {name: each for name, each in held.items() if name not in dead}, stale
+        stale = [HeldLock(name, each.holder) for name, each in self._wait_for_stale_leases()]
+        stale_names = {each.name for each in stale}
+        return {name: each for name, each in held.items() if name not in stale_names}, stale
 
-    def _unmoved(self) -> list[tuple[str, LeaseEntry]]:
-        """The leases that are as they were at the beginning, once that is long enough ago."""
+    def _wait_for_stale_leases(self) -> list[tuple[str, LeaseEntry]]:
         while True:
-            now = _exclusive_leases(self._storage)
-            same = [each for each in self._leases if each in now]
-            left = self._timing.expiry_s - (self._timing.clock() - self._began)
-            if left <= 0 or all(entry.holder.has_died for _, entry in same):
-                return same
-            time.sleep(min(left, self._timing.poll_s[1]))
+            current = _exclusive_leases(self._storage)
+            unchanged = [each for each in self._leases if each in current]
+            remaining_s = self._timing.expiry_s - (self._timing.clock() - self._started)
+            if remaining_s <= 0 or all(entry.holder.is_dead for _, entry in unchanged):
+                return unchanged
+            time.sleep(min(remaining_s, self._timing.poll_s[1]))
 
 
 def _held_files(folder: Path) -> dict[str, HeldLock]:
     held = {}
     for path in sorted(folder.glob("*.lock")):
-        note = _note_of_holder(path)
+        note = _exclusive_note(path)
         if note is not None:
             held[path.stem] = HeldLock(path.stem, LockHolder.from_json(note))
     return held
 
 
-def _note_of_holder(path: Path) -> bytes | None:
-    """What the one that holds a file alone has written there last; None if nobody does."""
+def _exclusive_note(path: Path) -> bytes | None:
+    """Return the note of a lock file's exclusive holder; None if there is no such holder."""
     try:
         descriptor = os.open(path, os.O_RDONLY)
     except OSError:
         return None
     try:
-        # Whoever gives it up clears its note. So the kernel is asked only about a lock that is
-        # held or was a killed run's, and a run about to take one does not find us in its way.
+        # A released lock has no note. So the kernel is asked only about locks that are held or that
+        # belonged to a killed run, and our probe never gets in the way of a run that acquires one.
         lines = os.pread(descriptor, os.fstat(descriptor).st_size, 0).splitlines()
         if lines:
             fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return lines[-1]
     except OSError:
-        return None  # a file system without locks: no run can hold one there
+        return None  # the file system has no locks, so no run can hold one
     finally:
         os.close(descriptor)
     return None
 
 
 def _exclusive_leases(storage: Storage) -> list[tuple[str, LeaseEntry]]:
-    """The leases on an object store that are held alone, each with the name of its lock."""
-    leases = cast(ObjectStorage, storage)
-    names = [file.name.removeprefix(f"{LOCKS}/") for file in leases.list(LOCKS)]
+    """Return the exclusive leases on an object store, each with the name of its lock."""
+    object_storage = cast(ObjectStorage, storage)
+    names = [file.name.removeprefix(f"{LOCKS}/") for file in object_storage.list(LOCKS)]
     return [
         (lock, entry)
         for lock in (name.removesuffix(".json") for name in names if "/" not in name)
-        for entry in LockState.read(leases, lock).holders.values()
+        for entry in LockState.read(object_storage, lock).holders.values()
         if not entry.holder.shared
     ]

@@ -1,24 +1,26 @@
-"""Locks of a lake on an object store: leases, all entries of one object that is only ever replaced
-on the condition that it is still the version that was read (compare-and-swap).
+"""Locks of a lake on an object store: leases with heartbeats, fenced against paused holders.
 
-The object ``_staging/locks/<name>.json`` lists its **holders**: one who holds the lock alone, or
-several who share it. Who wants the lock adds itself if nobody is in the way, and who gives it up
-removes itself; the object stays. A **heartbeat** is a write of the holder's entry with the next
-beat. If the entry is gone, somebody took the holder for dead, and another run may have come and
-even ended since: the lease is lost and does not come back.
+Each lock is one object, ``_staging/locks/<name>.json``, which lists its **holders**: one exclusive
+holder or several shared ones. It is only ever written by compare-and-swap: a write succeeds only if
+the object is still the version that was read. A run acquires the lock by adding its entry if no
+conflicting holder is listed, and releases it by removing the entry; the object itself remains. A
+**heartbeat** rewrites the holder's entry with an incremented counter. If a holder finds its entry
+missing, another run considered it dead, and may have acquired and even released the lock since: the
+lease is lost and is never regained.
 
-A holder is **dead** to those who wait if it was a process of their own machine that is there no
-more, or if the beat they see has not changed for `Timing.expiry_s` of their own clock (which does
-not stop while a machine sleeps; clocks of two machines are never compared). Who waits begins to
-count anew after a gap in what it has itself seen: an outage of the store that both notice costs
-the holder nothing.
+A waiting run considers a holder **dead** if it was a process of the same machine that no longer
+exists, or if its counter has not changed for `Timing.expiry_s` of the waiting run's own clock. That
+clock does not stop while the machine sleeps, and clocks of different machines are never compared.
+After a gap in its own observations, a waiting run restarts that count, so an outage of the store
+that affects both runs does not cost the holder its lease.
 
-**Takeover.** One write removes the dead, adds the new holder, and notes the dead's sessions. Then
-the new holder deletes what these sessions have uploaded and not committed, and only then goes on;
-if it dies in between, the next finds the note. `object_store.py` has the other half: nothing
-is committed but by a copy of an upload that was there before the lease was last renewed.
+**Takeover.** A single write removes the dead holders, adds the new one, and records the sessions of
+the dead ones as lost. Before anything else, the new holder deletes the uncommitted uploads of the
+lost sessions; if it dies before that, the next holder finds the record. `object_store.py` has the
+other half of the fence: a commit is always a copy of an upload that existed before the lease was
+last renewed.
 
-The claims of earlier versions, folders of objects below ``_staging/locks/``, are not looked at.
+Locks of earlier versions, folders of objects below ``_staging/locks/``, are ignored.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from article_flows.tasks.common.errors import StorageUnavailable, UserError
-from article_flows.tasks.locks.waiting import LockHolder, LockObstacle, LockRequest, obtain
+from article_flows.tasks.locks.waiting import LockBusy, LockHolder, LockRequest, acquire
 from article_flows.tasks.storage.object_store import UPLOADS, ObjectStorage
 from article_flows.tasks.storage.retries import WriteConflict
 
@@ -43,23 +45,24 @@ if TYPE_CHECKING:
 
 LOCKS = "_staging/locks"
 
-_RELEASE_S = 10.0
-"""Seconds to wait for the end of a lease; where the storage is away it expires."""
+_RELEASE_TIMEOUT_S = 10.0
+"""How long to wait until a lease is released, in seconds; if the storage is down, it expires."""
 
-_MOST_TRIES = 5
-"""Looks at a lock that others take meanwhile, before a pause."""
+_MAX_ACQUIRE_CONFLICTS = 5
+"""Write conflicts in a row after which an attempt to acquire the lock is given up for now."""
 
-_MOST_CONFLICTS, _CONFLICT_S = 50, 0.1
-"""Writes in a row that another's came before, and the longest pause between two, in seconds."""
+_MAX_RENEW_CONFLICTS, _MAX_CONFLICT_PAUSE_S = 50, 0.1
+"""Write conflicts in a row after which a renewal fails, and the longest pause between two, in
+seconds."""
 
 
 class LeaseEntry(NamedTuple):
-    """One holder in a lock's object.
+    """The entry of one holder in a lock's object.
 
     Attributes:
-        beat: how many heartbeats it has given.
-        session: of its storage, which names its uploads.
-        holder: who it is, and whether it shares the lock.
+        beat: the number of heartbeats so far.
+        session: the `ObjectStorage.session` of the holder, which names its uploads.
+        holder: the run, and whether it shares the lock.
     """
 
     beat: int
@@ -69,12 +72,12 @@ class LeaseEntry(NamedTuple):
 
 @dataclass(frozen=True)
 class LockState:
-    """What a lock's object says.
+    """The content of a lock's object.
 
     Attributes:
-        holders: by token.
-        lost: sessions that have lost the lock, and whose uploads may still be there.
-        version: of the object; None if there is none.
+        holders: entries by the unique token of each acquisition.
+        lost: sessions that lost the lock and may still have uncommitted uploads.
+        version: the object's version, or None if it does not exist.
     """
 
     holders: Mapping[str, LeaseEntry] = field(default_factory=dict)
@@ -83,7 +86,7 @@ class LockState:
 
     @classmethod
     def read(cls, storage: ObjectStorage, name: str) -> Self:
-        """Read it; what cannot be understood has no holders."""
+        """Read a lock's object; one that cannot be parsed has no holders."""
         try:
             content, version = storage.read_version(f"{LOCKS}/{name}.json")
         except FileNotFoundError:
@@ -99,7 +102,11 @@ class LockState:
             return cls(version=version)
 
     def write(self, storage: ObjectStorage, name: str) -> Self:
-        """Write it if the object is still the version that was read; Conflict if it is not."""
+        """Write the object if it still has ``version``, and return the new state.
+
+        Raises:
+            WriteConflict: another run has written it.
+        """
         holders = {
             token: (entry.beat, entry.session, entry.holder._asdict())
             for token, entry in self.holders.items()
@@ -110,176 +117,184 @@ class LockState:
 
 
 class Lease:
-    """A lock on an object store: `keep_alive`, ask `still_held` or `prove`, `release` it.
+    """An acquired lock on an object store; see `Lock`.
 
     Args:
-        wanted: the lock.
-        storage: where it is.
-        token: ours in ``state``.
-        state: of the lock as we wrote it.
-        began: when that write began, by the lock's clock.
+        request: the lock.
+        storage: the lake's storage.
+        token: the key of our entry in ``state``.
+        state: the lock's object as we wrote it.
+        written_at: the clock's time just before that write.
     """
 
     def __init__(
         self,
-        wanted: LockRequest,
+        request: LockRequest,
         storage: ObjectStorage,
         token: str,
         state: LockState,
-        began: float,
+        written_at: float,
     ) -> None:
-        self._wanted = wanted
+        self._request = request
         self._storage = storage
         self._token = token
         self._state = state
         self._entry = state.holders[token]
-        self._swept = state.lost
-        self._sure_since = began
+        self._lost_sessions = state.lost
+        self._renewed_at = written_at
         self._lost = False
-        self._renewing = threading.Lock()
-        self._over = threading.Event()
-        self._heart: threading.Thread | None = None
+        self._renewal = threading.Lock()
+        self._released = threading.Event()
+        self._heartbeat: threading.Thread | None = None
 
     @property
     def is_sure(self) -> bool:
-        """Whether nobody can have taken us for dead yet; a look at a clock."""
-        elapsed = self._wanted.timing.clock() - self._sure_since
-        return not self._lost and elapsed < self._wanted.timing.expiry_s / 2
+        """Whether no other run can have considered us dead yet; only looks at the clock."""
+        elapsed = self._request.timing.clock() - self._renewed_at
+        return not self._lost and elapsed < self._request.timing.expiry_s / 2
 
-    def sweep(self) -> None:
-        """Delete what those who have lost the lock had uploaded and not committed."""
-        for session in self._swept:
+    def delete_lost_uploads(self) -> None:
+        """Delete the uncommitted uploads of the sessions that lost the lock."""
+        for session in self._lost_sessions:
             for file in self._storage.list(f"{UPLOADS}/{session}"):
                 self._storage.delete(file.name)
 
     def renew(self) -> None:
-        """Give a heartbeat, and find out whether the lock has been ours all the time."""
-        began = self._wanted.timing.clock()
+        """Send a heartbeat, and note whether the lease was lost."""
+        started_at = self._request.timing.clock()
         self._entry = self._entry._replace(beat=self._entry.beat + 1)
         if self._replace_entry(self._entry):
-            self._sure_since = began
+            self._renewed_at = started_at
         else:
             self._lost = True
 
-    def prove(self) -> None:
-        """Make sure, by a heartbeat, that nobody had taken the lock over when this was called."""
-        asked = self._wanted.timing.clock()
-        with self._renewing:
-            # A heartbeat that began since proves it for all who wait here.
-            if not self._lost and self._sure_since <= asked:
+    def confirm(self) -> None:
+        """Confirm by a heartbeat that the lease was held when this was called; see `Fence`."""
+        called_at = self._request.timing.clock()
+        with self._renewal:
+            # A heartbeat that started since this call, for another thread, confirms it as well.
+            if not self._lost and self._renewed_at <= called_at:
                 self.renew()
         if self._lost:
             raise UserError(
-                f"lake {self._wanted.root}: another run has taken {self._wanted.name} over while "
-                "this one was paused or cut off; this one stops: run again (what it had in flight "
-                "or not yet written down may be paid for twice)"
+                f"lake {self._request.root}: another run has taken over {self._request.name} while "
+                "this one was paused or disconnected; this run stops: run again (answers in flight "
+                "or not yet saved may be paid for twice)"
             )
 
     def still_held(self) -> None:
-        """Make sure that nobody has taken the lock over; see `Lock`."""
+        """Check that no other run has taken over the lock; see `Lock`."""
         if not self.is_sure:
-            self.prove()
+            self.confirm()
             if not self.is_sure:
-                raise self._too_slow()
+                raise self._too_slow_error()
 
     def keep_alive(self) -> None:
-        """Begin to give heartbeats, from a thread of its own.
+        """Start the heartbeat thread.
 
-        From here on nothing is published without a lock that is held alone.
+        An exclusive lease also becomes a fence: from now on, the storage publishes files only while
+        it is held.
         """
-        if not self._wanted.shared:
+        if not self._request.shared:
             self._storage.fences.append(self)
-        name = f"lock-{self._wanted.name}"
-        self._heart = threading.Thread(target=self._live, name=name, daemon=True)
-        self._heart.start()
+        name = f"lock-{self._request.name}"
+        self._heartbeat = threading.Thread(target=self._send_heartbeats, name=name, daemon=True)
+        self._heartbeat.start()
 
     def release(self) -> None:
-        """Give it up; where the storage is away, after a while without it."""
-        if self._heart is None:
-            self._withdraw()
+        """Release the lock; if the storage is down, stop waiting for it after 10 seconds."""
+        if self._heartbeat is None:
+            self._remove_entry()
             return
         if self in self._storage.fences:
             self._storage.fences.remove(self)
-        self._over.set()
-        self._heart.join(_RELEASE_S)
+        self._released.set()
+        self._heartbeat.join(_RELEASE_TIMEOUT_S)
 
-    def _live(self) -> None:
-        while not self._lost and not self._over.wait(self._wanted.timing.heartbeat_s):
-            # Whatever it is, `still_held` meets it too, and tells those who can stop the run.
-            with contextlib.suppress(Exception), self._renewing:
+    def _send_heartbeats(self) -> None:
+        while not self._lost and not self._released.wait(self._request.timing.heartbeat_s):
+            # If an error persists, `still_held` raises it in a thread that can stop the run.
+            with contextlib.suppress(Exception), self._renewal:
                 self.renew()
-        self._over.wait()
-        self._withdraw()
+        self._released.wait()
+        self._remove_entry()
 
-    def _withdraw(self) -> None:
-        """Remove our entry; one that stays is taken for dead in the end."""
-        with contextlib.suppress(UserError), self._renewing:
+    def _remove_entry(self) -> None:
+        # If this fails, the entry expires.
+        with contextlib.suppress(UserError), self._renewal:
             self._replace_entry(None)
 
     def _replace_entry(self, entry: LeaseEntry | None) -> bool:
-        """Replace our entry, or remove it; return whether it was still there."""
-        name = self._wanted.name
-        for _ in range(_MOST_CONFLICTS):
+        """Replace or remove our entry; return whether it was still listed."""
+        name = self._request.name
+        for _ in range(_MAX_RENEW_CONFLICTS):
             if self._token not in self._state.holders:
                 return False
             if self._state.holders[self._token] == entry:
-                return True  # our write was applied, and not acknowledged
+                return True  # our previous write was applied but not acknowledged
             holders = dict(self._state.holders)
             if entry is None:
                 del holders[self._token]
             else:
                 holders[self._token] = entry
-            changed = replace(self._state, holders=holders, lost=self._state.lost - self._swept)
+            lost = self._state.lost - self._lost_sessions  # their uploads are deleted
+            changed = replace(self._state, holders=holders, lost=lost)
             try:
                 self._state = changed.write(self._storage, name)
             except WriteConflict:
-                # Others share the lock, or it is no longer ours.
+                # Another shared holder wrote first, or the lease is lost.
                 self._state = LockState.read(self._storage, name)
-                time.sleep(random.uniform(0, _CONFLICT_S))
+                time.sleep(random.uniform(0, _MAX_CONFLICT_PAUSE_S))
             else:
                 return True
-        raise self._too_slow()
+        raise self._too_slow_error()
 
-    def _too_slow(self) -> StorageUnavailable:
+    def _too_slow_error(self) -> StorageUnavailable:
         return StorageUnavailable(
-            f"lake {self._wanted.root}: the storage is too slow to hold the lock of "
-            f"{self._wanted.name}; run again when it is faster: what was answered is kept"
+            f"lake {self._request.root}: the storage is too slow to hold the lock of "
+            f"{self._request.name}; run again when it is faster: answers received so far are kept"
         )
 
 
-def take_lease(wanted: LockRequest, storage: ObjectStorage) -> Lease:
-    """Wait for a lock, and keep it alive.
+def take_lease(request: LockRequest, storage: ObjectStorage) -> Lease:
+    """Wait for a lock, acquire it, and start its heartbeat.
 
     Raises:
         UserError: another run holds it, or the lake cannot be written.
-        StorageUnavailable: the storage does not answer.
+        StorageUnavailable: the storage does not respond.
     """
     remedy = (
         f"the lock of a killed run is taken over at once on its own machine, else after "
-        f"{wanted.timing.expiry_s:.0f} s"
+        f"{request.timing.expiry_s:.0f} s"
     )
-    held = obtain(wanted, LeaseCandidate(wanted, storage).attempt, remedy)
+    lease = acquire(request, LeaseCandidate(request, storage).attempt, remedy)
     try:
-        _see_that_conditions_count(wanted, storage)
+        _verify_conditional_writes(request, storage)
     except BaseException:
-        held.release()
+        lease.release()
         raise
-    held.keep_alive()
-    return held
+    lease.keep_alive()
+    return lease
 
 
-def _see_that_conditions_count(wanted: LockRequest, storage: ObjectStorage) -> None:
-    """Write the lock's object, which is there, as if it were not: that must be refused."""
+def _verify_conditional_writes(request: LockRequest, storage: ObjectStorage) -> None:
+    """Check that the store refuses to create the lock's object, which exists."""
     with contextlib.suppress(WriteConflict):
-        storage.write_version(f"{LOCKS}/{wanted.name}.json", b"{}", None)
+        storage.write_version(f"{LOCKS}/{request.name}.json", b"{}", None)
         raise UserError(
-            f"lake {wanted.root}: its store ignores the conditions of writes (If-None-Match), so "
-            "no lock holds there; use a store that knows them, or a folder"
+            f"lake {request.root}: its store ignores conditional writes (If-None-Match), so locks "
+            "do not work there; use a store that supports them, or a folder"
         )
 
 
-class _Seen(NamedTuple):
-    """Another's last beat, since when it has been that, and whether there was one before."""
+class _Observation(NamedTuple):
+    """What is known of another holder.
+
+    Attributes:
+        beat: its last heartbeat.
+        since: when that heartbeat was first seen, by our clock.
+        alive: whether it has sent a heartbeat since it was first seen.
+    """
 
     beat: int
     since: float
@@ -287,72 +302,74 @@ class _Seen(NamedTuple):
 
 
 class LeaseCandidate:
-    """One who wants a lock, and what it has seen of those who have it."""
+    """A run that tries to acquire a lock, with its observations of the current holders."""
 
-    def __init__(self, wanted: LockRequest, storage: ObjectStorage) -> None:
-        self._wanted = wanted
+    def __init__(self, request: LockRequest, storage: ObjectStorage) -> None:
+        self._request = request
         self._storage = storage
         self._token = secrets.token_hex(8)
         self._entry: LeaseEntry | None = None
-        self._began = 0.0
-        self._seen: dict[str, _Seen] = {}
-        self._looked = wanted.timing.clock()
+        self._written_at = 0.0
+        self._observed: dict[str, _Observation] = {}
+        self._observed_at = request.timing.clock()
 
-    def attempt(self) -> Lease | LockObstacle:
-        """Take the lock if nobody but the dead is in the way; never waits."""
-        for _ in range(_MOST_TRIES):
+    def attempt(self) -> Lease | LockBusy:
+        """Acquire the lock unless a holder that may be alive conflicts with it; never wait."""
+        for _ in range(_MAX_ACQUIRE_CONFLICTS):
             try:
-                return self._try(LockState.read(self._storage, self._wanted.name))
+                return self._attempt(LockState.read(self._storage, self._request.name))
             except WriteConflict:
-                continue  # another was first: look again
-        return LockObstacle((), undecided=True)
+                continue  # another run wrote first
+        return LockBusy((), undecided=True)
 
-    def _try(self, state: LockState) -> Lease | LockObstacle:
-        wanted, storage = self._wanted, self._storage
-        alive, dead = self._judge(state)
+    def _attempt(self, state: LockState) -> Lease | LockBusy:
+        request, storage = self._request, self._storage
+        alive, dead = self._observe(state)
         rivals = [
-            token for token in alive if not (wanted.shared and state.holders[token].holder.shared)
+            token for token in alive if not (request.shared and state.holders[token].holder.shared)
         ]
         if rivals:
             holders = tuple(state.holders[token].holder for token in rivals)
-            return LockObstacle(
-                holders, undecided=not any(self._seen[each].alive for each in rivals)
-            )
+            seen_alive = any(self._observed[token].alive for token in rivals)
+            return LockBusy(holders, undecided=not seen_alive)
+        # Our entry is already there if an earlier write was applied but not acknowledged.
         if self._token not in state.holders or state.holders[self._token] != self._entry:
-            holding = {token: state.holders[token] for token in alive}
+            remaining = {token: state.holders[token] for token in alive}
             lost = state.lost | {state.holders[token].session for token in dead}
-            self._began = wanted.timing.clock()
-            self._entry = LeaseEntry(0, storage.session, wanted.holder())
-            state = replace(state, holders={**holding, self._token: self._entry}, lost=lost)
-            state = state.write(storage, wanted.name)
-        lease = Lease(wanted, storage, self._token, state, self._began)
-        self._token = secrets.token_hex(8)  # a lease that was lost must not come back with the next
+            self._written_at = request.timing.clock()
+            self._entry = LeaseEntry(0, storage.session, request.holder())
+            state = replace(state, holders={**remaining, self._token: self._entry}, lost=lost)
+            state = state.write(storage, request.name)
+        lease = Lease(request, storage, self._token, state, self._written_at)
+        self._token = secrets.token_hex(8)  # a later lease must not revive one that was lost
         try:
-            lease.sweep()
+            lease.delete_lost_uploads()
         except BaseException:
             lease.release()
             raise
         return lease
 
-    def _judge(self, state: LockState) -> tuple[list[str], list[str]]:
-        """Tell the other holders that may be alive from those that are dead."""
-        timing = self._wanted.timing
+    def _observe(self, state: LockState) -> tuple[list[str], list[str]]:
+        """Return the tokens of other holders that may be alive, and of those that are dead."""
+        timing = self._request.timing
         now = timing.clock()
-        # What we did not see for a while may be the storage's fault, or our own sleep.
-        if now - self._looked > timing.expiry_s / 2:
-            self._seen.clear()
-        self._looked = now
+        # Heartbeats may have been missed because the store was down or this machine was asleep.
+        if now - self._observed_at > timing.expiry_s / 2:
+            self._observed.clear()
+        self._observed_at = now
         others = {token: each for token, each in state.holders.items() if token != self._token}
-        self._seen = {token: self._look(token, each.beat, now) for token, each in others.items()}
+        self._observed = {
+            token: self._observe_beat(token, each.beat, now) for token, each in others.items()
+        }
         dead = [
             token
             for token, each in others.items()
-            if now - self._seen[token].since >= timing.expiry_s or each.holder.has_died
+            if now - self._observed[token].since >= timing.expiry_s or each.holder.is_dead
         ]
         return [token for token in others if token not in dead], dead
 
-    def _look(self, token: str, beat: int, now: float) -> _Seen:
-        before = self._seen.get(token)
-        if before is None or before.beat != beat:
-            return _Seen(beat, now, alive=before is not None)
-        return before
+    def _observe_beat(self, token: str, beat: int, now: float) -> _Observation:
+        previous = self._observed.get(token)
+        if previous is None or previous.beat != beat:
+            return _Observation(beat, now, alive=previous is not None)
+        return previous

@@ -1,7 +1,7 @@
-"""Locks of a lake: one writer of a table at a time, many readers of what nobody may delete.
+"""`locked`: named locks of a lake, exclusive for a writer or shared by readers.
 
-In a folder of this machine a lock is the kernel's (`file_locks.py`), on an object store it is a
-lease (`lease.py`).
+In a local folder, a lock is a file lock (`file_locks.py`); on an object store, a lease
+(`lease.py`).
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from article_flows.tasks.storage.base import Storage
 
 
 class Lock(Protocol):
-    """A lock that is held, as far as anybody can know."""
+    """An acquired lock. A lease may be lost without notice; see `still_held`."""
 
     @property
     def is_sure(self) -> bool:
-        """Whether nobody can have taken it over; costs no request, so to be asked at any time."""
+        """Whether no other run can have taken the lock over yet; costs no request."""
         ...
 
     def still_held(self) -> None:
-        """Make sure that it is still ours; cheap, so to be called before each commit.
+        """Check that the lock is still held; cheap enough to call before each commit.
 
         Raises:
-            UserError: it is not. What this run has not committed it must not commit.
-            StorageUnavailable: the storage does not say.
+            UserError: the lock is lost. This run must not commit anything more.
+            StorageUnavailable: the storage does not respond.
         """
         ...
 
     def release(self) -> None:
-        """Give it up."""
+        """Release the lock."""
         ...
 
 
@@ -47,38 +47,46 @@ def locked(
     label: str = "",
     timing: Timing = TIMING,
 ) -> Iterator[Lock]:
-    """Hold the lake's lock of that name.
+    """Hold a named lock of a lake.
 
-    A lock of a killed run blocks nobody for ever. In a folder it is gone with its process; on an
-    object store others see within ``timing.expiry_s`` that it is dead, and so may wait that long
-    even with ``wait_s=0``, to tell a dead holder from a living one.
+    The lock of a killed run never blocks others for good. In a local folder, the kernel releases it
+    with the process. On an object store, other runs detect a dead holder within
+    ``timing.expiry_s``, and may wait that long even with ``wait_s=0``, since only its missing
+    heartbeats distinguish a dead holder from a live one.
 
     Args:
-        storage: where the lake lies.
-        name: what is locked, such as a table; a file name.
-        shared: hold it with others who share it, rather than alone.
-        wait_s: seconds to wait for a living holder to end.
-        on_wait: told once, in one line, who is waited for.
-        label: the flow run's name, for those who wait for us.
-        timing: how often things are done; for tests.
+        storage: the lake's storage.
+        name: the lock's name, such as a table's; must be valid as a file name.
+        shared: whether to share the lock with other shared holders.
+        wait_s: how long to wait for a live holder to release it, in seconds.
+        on_wait: called once, with a one-line message that names the holder, if the lock is busy.
+        label: the flow run's name, shown to runs that wait for this one.
+        timing: heartbeat and polling intervals; for tests.
 
     Raises:
-        UserError: another run holds it, or the lake cannot be written or has no locks.
-        StorageUnavailable: the storage does not answer.
+        UserError: another run holds the lock, or the lake cannot be written or has no locks.
+        StorageUnavailable: the storage does not respond.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from article_flows.tasks.storage.local import LocalStorage
+        >>> with TemporaryDirectory() as folder:
+        ...     with locked(LocalStorage(folder), "articles"):
+        ...         print("nothing else writes articles now")
+        nothing else writes articles now
     """
-    wanted = LockRequest(storage.root, name, shared, label, wait_s, on_wait, timing)
+    request = LockRequest(storage.root, name, shared, label, wait_s, on_wait, timing)
     lock: Lock
     if storage.folder is not None:
-        from article_flows.tasks.locks.file_locks import (
-            lock_file,  # one of the two is all that a run needs
-        )
+        # Imported here because a run needs only one of the two.
+        from article_flows.tasks.locks.file_locks import lock_file
 
-        lock = lock_file(wanted, storage.folder)
+        lock = lock_file(request, storage.folder)
     else:
         from article_flows.tasks.locks.lease import take_lease
         from article_flows.tasks.storage.object_store import ObjectStorage
 
-        lock = take_lease(wanted, cast(ObjectStorage, storage))
+        lock = take_lease(request, cast(ObjectStorage, storage))
     try:
         yield lock
     finally:

@@ -1,4 +1,4 @@
-"""Who holds a lock of a lake, and how to wait for it; the same for folders and object stores."""
+"""Lock requests, lock holders, and waiting for a lock: shared by file locks and leases."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ T = TypeVar("T")
 
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 _STATE, _STARTED = 0, 19
-"""Fields of /proc/<pid>/stat behind the name, which may hold anything: proc_pid_stat(5)."""
+"""Fields of /proc/<pid>/stat after the process name, which may contain any character
+(proc_pid_stat(5))."""
 
 
-def awake_or_not() -> float:
-    """Seconds since some moment; those that the machine slept count, and nobody sets them.
+def suspend_aware_clock() -> float:
+    """Return the seconds of a monotonic clock that does not stop while the machine sleeps.
 
-    Linux leaves suspended time out of its monotonic clock, hence CLOCK_BOOTTIME; macOS counts it
+    Linux excludes suspended time from its monotonic clock, hence CLOCK_BOOTTIME; macOS includes it
     in its CLOCK_MONOTONIC, though not in Python's `time.monotonic`.
     """
     return time.clock_gettime(_CLOCK)
@@ -35,30 +36,30 @@ def awake_or_not() -> float:
 
 @dataclass(frozen=True)
 class Timing:
-    """How often things are done about locks.
+    """The intervals of lock operations.
 
     Attributes:
-        heartbeat_s: seconds from one sign of life of a holder to its next, on an object store.
-        expiry_s: seconds without one after which its lock is taken over. A holder is sure of its
-            lock for half of it, so a heartbeat may come that late.
-        poll_s: the shortest and the longest pause between two looks of one who waits, in seconds.
-        clock: seconds since some moment, as `awake_or_not`.
+        heartbeat_s: seconds between two heartbeats of a lease's holder.
+        expiry_s: seconds without a heartbeat after which a lease may be taken over. A holder relies
+            on its lease for half of that after a heartbeat, so the next one may be that late.
+        poll_s: shortest and longest pause between two attempts of a waiting run, in seconds.
+        clock: returns monotonic seconds; see `suspend_aware_clock`.
     """
 
     heartbeat_s: float = 10.0
     expiry_s: float = 45.0
     poll_s: tuple[float, float] = (0.5, 3.0)
-    clock: Callable[[], float] = awake_or_not
+    clock: Callable[[], float] = suspend_aware_clock
 
 
 TIMING = Timing()
 
 
 @cache
-def this_machine() -> str:
-    """This boot of this machine, and the space of process ids in it; empty if that is not told.
+def machine_id() -> str:
+    """Return an id of the current boot and process id namespace; empty if unavailable.
 
-    Two containers of one machine may have the same name and number, and are told apart.
+    It distinguishes two containers on one machine, which may have the same host name.
     """
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
@@ -67,10 +68,10 @@ def this_machine() -> str:
         return ""
 
 
-def started(pid: int) -> str:
-    """When a process of this machine began, in ticks of its clock; empty if there is none.
+def process_start_time(pid: int) -> str:
+    """Return the start time of a process in clock ticks since boot; empty if there is none.
 
-    Process ids come again, with other beginnings. One that is dead and not yet buried is none.
+    It distinguishes processes that reuse an id. A zombie counts as no process.
     """
     try:
         stat = Path(f"/proc/{pid}/stat").read_bytes()
@@ -81,7 +82,17 @@ def started(pid: int) -> str:
 
 
 class LockHolder(NamedTuple):
-    """A run as it presents itself to those who wait for it."""
+    """A run that holds a lock, as shown to runs that wait for it.
+
+    Attributes:
+        host: the host name.
+        pid: the process id.
+        since: when it acquired the lock, as text.
+        label: the flow run's name, or empty.
+        shared: whether it shares the lock.
+        machine: the `machine_id` of its machine.
+        started: the `process_start_time` of its process.
+    """
 
     host: str
     pid: int
@@ -92,19 +103,20 @@ class LockHolder(NamedTuple):
     started: str
 
     @classmethod
-    def this_run(cls, label: str, shared: bool) -> LockHolder:
-        """This process, from now on."""
+    def current_process(cls, label: str, shared: bool) -> LockHolder:
+        """Return this process as a holder from now on."""
         since = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
         name, pid = " ".join(label.split()), os.getpid()
-        return cls(socket.gethostname(), pid, since, name, shared, this_machine(), started(pid))
+        start = process_start_time(pid)
+        return cls(socket.gethostname(), pid, since, name, shared, machine_id(), start)
 
     def to_json(self) -> bytes:
-        """What `from_json` reads, in one line."""
+        """Return one line of JSON for `from_json`."""
         return json.dumps(self._asdict()).encode()
 
     @classmethod
     def from_json(cls, content: bytes) -> LockHolder | None:
-        """Who wrote this; None for what is no holder's."""
+        """Parse the output of `to_json`; return None if it is not a holder's."""
         try:
             fields = json.loads(content)
             return cls(*(fields[name] for name in cls._fields))
@@ -112,22 +124,22 @@ class LockHolder(NamedTuple):
             return None
 
     @property
-    def has_died(self) -> bool:
-        """Whether it was a process of this machine that is no more; False where nobody can tell."""
-        here = bool(self.machine) and self.machine == this_machine()
-        return here and started(self.pid) != self.started
+    def is_dead(self) -> bool:
+        """Whether it is known to be dead: a former process of this machine; else False."""
+        is_local = bool(self.machine) and self.machine == machine_id()
+        return is_local and process_start_time(self.pid) != self.started
 
     def __str__(self) -> str:
         label = f"flow run {self.label}, " if self.label else ""
         return f"{label}process {self.pid} on {self.host}, since {self.since}"
 
 
-class LockObstacle(NamedTuple):
-    """Why a lock cannot be had now.
+class LockBusy(NamedTuple):
+    """The result of an attempt to acquire a lock that is not available.
 
     Attributes:
-        holders: the runs in the way, as far as they are known.
-        undecided: they may be dead, or about to withdraw: only time can tell.
+        holders: the conflicting holders, as far as they are known.
+        undecided: whether all of them may be dead, or about to release the lock.
     """
 
     holders: tuple[LockHolder, ...]
@@ -136,7 +148,7 @@ class LockObstacle(NamedTuple):
 
 @dataclass(frozen=True)
 class LockRequest:
-    """A lock that somebody wants, and how much; the arguments of `locked`."""
+    """The arguments of `locked`."""
 
     root: str
     name: str
@@ -147,57 +159,57 @@ class LockRequest:
     timing: Timing
 
     def holder(self) -> LockHolder:
-        """How this run presents itself if it gets the lock now."""
-        return LockHolder.this_run(self.label, self.shared)
+        """Return this run as a holder that acquires the lock now."""
+        return LockHolder.current_process(self.label, self.shared)
 
 
-def obtain(wanted: LockRequest, attempt: Callable[[], T | LockObstacle], remedy: str) -> T:
-    """Attempt it again and again until it succeeds or the patience is at an end.
+def acquire(request: LockRequest, attempt: Callable[[], T | LockBusy], remedy: str) -> T:
+    """Repeat an attempt until it succeeds or ``request.wait_s`` has passed.
 
-    An undecided obstacle is looked at for two expiries at least, however short the patience: else
-    the lock of a killed run would stop for ever those who do not wait.
+    While it is undecided whether the holders are alive, this waits for at least two expiries,
+    however small ``wait_s`` is: otherwise the lock of a killed run would block impatient runs
+    forever.
 
     Args:
-        wanted: what is wanted.
-        attempt: one attempt, without waiting.
-        remedy: how the lock of a killed run goes away, for the message.
+        request: the requested lock.
+        attempt: tries to acquire it, without waiting.
+        remedy: how the lock of a killed run is released, for the error message.
 
     Raises:
-        Locked: somebody still holds it when the patience is at an end.
+        Locked: another run still holds the lock.
     """
-    timing = wanted.timing
-    started, told = timing.clock(), False
-    while isinstance(outcome := attempt(), LockObstacle):
-        waited = timing.clock() - started
-        patience = wanted.wait_s
+    timing = request.timing
+    started, notified = timing.clock(), False
+    while isinstance(outcome := attempt(), LockBusy):
+        waited_s = timing.clock() - started
+        limit_s = request.wait_s
         if outcome.undecided:
-            patience = max(patience, 2 * timing.expiry_s)
-        if waited >= patience:
+            limit_s = max(limit_s, 2 * timing.expiry_s)
+        if waited_s >= limit_s:
             raise Locked(
-                f"{_taken(wanted, outcome)}; wait for it to end, then run again: nothing is paid "
-                f"for twice ({remedy})"
+                f"{_describe_holders(request, outcome)}; wait for it to end, then run again: "
+                f"nothing is paid for twice ({remedy})"
             )
-        if outcome.holders and not told and wanted.on_wait is not None:
-            told = True
-            wanted.on_wait(f"{_taken(wanted, outcome)}; {_plan(wanted)}")
-        time.sleep(min(random.uniform(*timing.poll_s), max(0.0, patience - waited)))
+        if outcome.holders and not notified and request.on_wait is not None:
+            notified = True
+            request.on_wait(f"{_describe_holders(request, outcome)}; {_describe_wait(request)}")
+        time.sleep(min(random.uniform(*timing.poll_s), max(0.0, limit_s - waited_s)))
     return outcome
 
 
-def _taken(wanted: LockRequest, obstacle: LockObstacle) -> str:
-    """That, and by whom, a lock is held."""
-    reading = bool(obstacle.holders) and all(holder.shared for holder in obstacle.holders)
-    line = f"lake {wanted.root}: another run is {'reading' if reading else 'writing'} {wanted.name}"
-    if not obstacle.holders:
+def _describe_holders(request: LockRequest, busy: LockBusy) -> str:
+    reading = bool(busy.holders) and all(holder.shared for holder in busy.holders)
+    verb = "reading" if reading else "writing"
+    line = f"lake {request.root}: another run is {verb} {request.name}"
+    if not busy.holders:
         return line
-    more = f", and {len(obstacle.holders) - 1} more" if len(obstacle.holders) > 1 else ""
-    return f"{line} ({obstacle.holders[0]}{more})"
+    more = f", and {len(busy.holders) - 1} more" if len(busy.holders) > 1 else ""
+    return f"{line} ({busy.holders[0]}{more})"
 
 
-def _plan(wanted: LockRequest) -> str:
-    """What one who finds a lock taken does about it."""
-    if wanted.wait_s <= 0:
-        return f"seeing whether it is alive, for {wanted.timing.expiry_s:.0f} s at most"
-    if math.isinf(wanted.wait_s):
+def _describe_wait(request: LockRequest) -> str:
+    if request.wait_s <= 0:
+        return f"checking whether it is alive, for {request.timing.expiry_s:.0f} s at most"
+    if math.isinf(request.wait_s):
         return "waiting for it to end"
-    return f"waiting for it to end, for {wanted.wait_s:,.0f} s at most"
+    return f"waiting for it to end, for {request.wait_s:,.0f} s at most"

@@ -1,1 +1,1 @@
-"""From whatever a user points at to raw rows: places, formats, encodings."""
+"""Read raw rows from the sources that a user names: byte sources, formats, encodings."""

@@ -1,7 +1,7 @@
-"""Where a lake's files lie: a folder of this machine, or a bucket of an object store.
+"""The `Storage` protocol: the files of a lake, in a local folder or an object store.
 
-Names are relative to the lake, with ``/`` between folders. A file appears whole under its name or
-not at all, and never changes afterwards but by being replaced whole.
+File names are relative to the lake, with ``/`` between folders. A file becomes visible only when
+it is complete, and changes only by being replaced as a whole.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Any, NamedTuple, Protocol
 
 from article_flows.tasks.common.errors import StorageUnavailable, UserError
 
-FULL = (errno.ENOSPC, errno.EDQUOT)
-"""What a write fails with when there is no room left, on the disk or for this user."""
+DISK_FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT)
+"""Error numbers of a write that finds no space, on the disk or in the user's quota."""
 
 
 class StoredFile(NamedTuple):
@@ -25,68 +25,68 @@ class StoredFile(NamedTuple):
 
 
 class Storage(Protocol):
-    """What a lake asks of the place where its files lie. Safe to use from several threads.
+    """The file operations that a lake needs. Safe to use from several threads.
 
-    Every method raises UserError where the user has to mend something (no such bucket, no
-    permission), StorageUnavailable where the storage does not answer for longer than its patience.
+    Every method raises UserError if the user has to fix something (a missing bucket, a missing
+    permission), and StorageUnavailable if the storage fails for longer than its retry timeout.
     """
 
     @property
     def root(self) -> str:
-        """The place as the user names it; no secret in it."""
+        """The path or URI as the user wrote it; contains no secret."""
         ...
 
     @property
     def folder(self) -> Path | None:
-        """Where the lake is on this machine; None for an object store."""
+        """The lake's local folder, or None for an object store."""
         ...
 
     @property
     def scratch(self) -> Path:
-        """A folder of this machine for files that are about to be published."""
+        """A local folder for files that are being prepared for `publish`."""
         ...
 
     def list(self, folder: str) -> list[StoredFile]:
-        """All files below a folder, in order of name; none if there is no such folder."""
+        """Return all files below a folder, sorted by name; empty if the folder does not exist."""
         ...
 
     def read(self, name: str) -> bytes:
-        """A whole small file; raises FileNotFoundError if there is none."""
+        """Return the content of a small file; raise FileNotFoundError if it does not exist."""
         ...
 
     def open(self, name: str) -> Any:
-        """A file for reading here and there, as pyarrow takes it; raises FileNotFoundError."""
+        """Open a file for random access by pyarrow; raise FileNotFoundError if it is missing."""
         ...
 
     def write(self, name: str, content: bytes) -> None:
-        """Write a small file: whole and durable on return, or not at all."""
+        """Write a small file atomically; it is durable on return."""
         ...
 
     def publish(self, staged: Path, name: str) -> None:
-        """Make a file of ``scratch`` a file of the lake, whole and durable; it leaves scratch."""
+        """Move a file from ``scratch`` into the lake atomically; it is durable on return."""
         ...
 
     def delete(self, name: str) -> None:
-        """Remove a file; one that is not there is no error."""
+        """Delete a file; do nothing if it does not exist."""
         ...
 
     def location(self, name: str) -> str:
-        """How a user names a file or folder of the lake to pandas or pyarrow."""
+        """Return the path or URI by which pandas or pyarrow can open a file or folder."""
         ...
 
     def watch(self, listener: Callable[[bool], None]) -> None:
-        """Have a listener told when the storage stops answering (True) and answers again."""
+        """Call a listener with True when the storage stops responding, and with False after."""
         ...
 
 
-def unwritable(root: str, error: OSError) -> UserError:
-    """What to say, and do, about a lake that cannot be written."""
-    if error.errno in FULL:
+def unwritable_error(root: str, error: OSError) -> UserError:
+    """Return the error to raise, with its remedy, when a lake cannot be written."""
+    if error.errno in DISK_FULL_ERRNOS:
         return StorageUnavailable(
-            f"lake {root}: the disk is full; free some space, then run again: what was answered "
-            "is kept"
+            f"lake {root}: the disk is full; free some space, then run again: answers received "
+            "so far are kept"
         )
     return UserError(
         f"lake {root}: cannot be written ({error.strerror or error}); "
-        "choose another --lake or mend its permissions"
+        "choose another --lake or fix its permissions"
     )

@@ -1,4 +1,4 @@
-"""A lake in a folder of this machine."""
+"""`LocalStorage`: a lake in a local folder."""
 
 from __future__ import annotations
 
@@ -12,12 +12,21 @@ from typing import Any
 import pyarrow as pa
 
 from article_flows.tasks.common.errors import UserError
-from article_flows.tasks.storage.base import StoredFile, unwritable
+from article_flows.tasks.storage.base import StoredFile, unwritable_error
 from article_flows.tasks.storage.scratch import Scratch
 
 
 class LocalStorage:
-    """A lake in a folder of this machine; see `Storage`."""
+    """A lake in a local folder; see `Storage`.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     storage = LocalStorage(folder)
+        ...     storage.write("articles/a.txt", b"hello")
+        ...     storage.list("articles")
+        [StoredFile(name='articles/a.txt', size=5)]
+    """
 
     def __init__(self, root: str) -> None:
         self.root = root
@@ -29,38 +38,38 @@ class LocalStorage:
 
     @property
     def scratch(self) -> Path:
-        """A folder of this machine for files that are about to be published."""
+        """A folder on the lake's own file system, so that `publish` is a rename."""
         with self._lock:
             if self._scratch is None:
                 try:
                     self._scratch = Scratch(self.folder / "_staging" / "parts")
                 except OSError as error:
-                    raise unwritable(self.root, error) from error
+                    raise unwritable_error(self.root, error) from error
             return self._scratch.folder
 
     def list(self, folder: str) -> list[StoredFile]:
-        """All files below a folder, in order of name."""
+        """Return all files below a folder, sorted by name."""
         files = []
-        for where, _, names in os.walk(self.folder / folder, onerror=self._unreadable):
+        for directory, _, names in os.walk(self.folder / folder, onerror=self._raise_unreadable):
             for name in names:
-                path = Path(where, name)
+                path = Path(directory, name)
                 try:
                     size = path.stat().st_size
                 except FileNotFoundError:
-                    continue  # it went while we looked
+                    continue  # deleted since os.walk listed it
                 files.append(StoredFile(path.relative_to(self.folder).as_posix(), size))
         return sorted(files)
 
     def read(self, name: str) -> bytes:
-        """A whole small file."""
+        """Return the content of a small file."""
         return (self.folder / name).read_bytes()
 
     def open(self, name: str) -> Any:
-        """A file for reading here and there."""
+        """Open a file for random access."""
         return pa.OSFile(str(self.folder / name))
 
     def write(self, name: str, content: bytes) -> None:
-        """Write a small file whole."""
+        """Write a small file atomically."""
         staged = self.scratch / f"{secrets.token_hex(4)}-{Path(name).name}"
         try:
             self._attempt(lambda: staged.write_bytes(content))
@@ -69,37 +78,37 @@ class LocalStorage:
             staged.unlink(missing_ok=True)
 
     def publish(self, staged: Path, name: str) -> None:
-        """Make a file of scratch a file of the lake."""
-        self._attempt(lambda: _replace(staged, self.folder / name))
+        """Move a file from ``scratch`` into the lake."""
+        self._attempt(lambda: _move_durably(staged, self.folder / name))
 
     def delete(self, name: str) -> None:
-        """Remove a file, if it is there."""
+        """Delete a file, if it exists."""
         self._attempt(lambda: (self.folder / name).unlink(missing_ok=True))
 
     def location(self, name: str) -> str:
-        """How a user names a file or folder of the lake."""
+        """Return the path of a file or folder."""
         return str(self.folder / name)
 
     def watch(self, listener: Callable[[bool], None]) -> None:
-        """A disk that does not answer does not return either: there is nothing to tell."""
+        """Do nothing: calls to an unresponsive disk block, so there is nothing to report."""
 
-    def _unreadable(self, error: OSError) -> None:
-        # What cannot be listed must not pass for empty: it would be loaded and paid for again.
+    def _raise_unreadable(self, error: OSError) -> None:
+        # An unreadable folder must not look empty: its articles would be loaded and paid for again.
         if not isinstance(error, FileNotFoundError):
             raise UserError(
                 f"lake {self.root}: {error.filename} cannot be read ({error.strerror}); "
-                "mend its permissions, or choose another --lake"
+                "fix its permissions, or choose another --lake"
             ) from error
 
     def _attempt(self, operation: Callable[[], object]) -> None:
         try:
             operation()
         except OSError as error:
-            raise unwritable(self.root, error) from error
+            raise unwritable_error(self.root, error) from error
 
 
-def _replace(staged: Path, path: Path) -> None:
-    """Make a file durable, then visible under its final name."""
+def _move_durably(staged: Path, path: Path) -> None:
+    """Sync a file, then rename it, then sync every folder that gained an entry."""
     sync(staged)
     new = [folder for folder in path.parents if not folder.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -109,7 +118,7 @@ def _replace(staged: Path, path: Path) -> None:
 
 
 def sync(path: Path) -> None:
-    """Make a file, or what a folder lists, survive a power cut."""
+    """Make a file's content, or a folder's entries, survive a power failure."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

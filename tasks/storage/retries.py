@@ -1,4 +1,7 @@
-"""Storage that fails now and then: try again with backoff, and tell who pays for answers."""
+"""`Retries`: retry storage operations with backoff, and notify listeners of outages.
+
+Listeners stop paying for model responses that could not be stored.
+"""
 
 from __future__ import annotations
 
@@ -19,37 +22,36 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 PATIENCE_S = 180.0
-"""Seconds for which an operation is tried again before it is given up."""
+"""How long to retry an operation, in seconds."""
 
 FIRST_PATIENCE_S = 30.0
-"""The same for a storage that has never answered: its address is wrong, more likely than not."""
+"""How long to retry, in seconds, if the storage never responded: its address is probably wrong."""
 
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 10.0
+_INITIAL_BACKOFF_S, _MAX_BACKOFF_S = 0.2, 10.0
 
 _NO_BUCKET = re.compile(
     r"NoSuchBucket|ContainerNotFound|specified (bucket|container) does not exist", re.IGNORECASE
 )
-_FOR_GOOD = re.compile(
+_PERMANENT = re.compile(
     r"status code: (301|401|403|501)\b"
-    # A request that arrived late or cut is answered with 400 too.
+    # Status 400 also covers requests that arrived late or truncated, which a retry can fix.
     r"|status code: 400\b(?!.*(RequestTimeout|IncompleteBody|BadDigest))",
     re.DOTALL,
 )
-"""What obstore's errors say where to try again is no use."""
-
+"""Matches obstore's messages for errors that a retry cannot fix."""
 
 _QUERY = re.compile(r"(?<=[^\s?])\?[^\s?]*")
-"""The query of a URL, in which Azure's keys are."""
+"""The query string of a URL; Azure's contains signatures, which must not be shown."""
 
 
-def in_one_line(error: Exception) -> str:
-    """What an error of obstore says, without its source in Rust."""
-    said = str(error).partition("\n\nDebug source")[0]
-    return " ".join(_QUERY.sub("", said).split())[:300]
+def one_line_message(error: Exception) -> str:
+    """Return an obstore error's message in one line, without its Rust debug output or secrets."""
+    message = str(error).partition("\n\nDebug source")[0]
+    return " ".join(_QUERY.sub("", message).split())[:300]
 
 
 class WriteConflict(Exception):
-    """An object is not as a write demanded: it exists, or is another version by now."""
+    """A conditional write failed: the object exists, or its version has changed."""
 
 
 class BucketNotFound(UserError):
@@ -57,100 +59,110 @@ class BucketNotFound(UserError):
 
 
 class Retries:
-    """Tries operations on one storage again, and knows whether it is in trouble.
+    """Retries the operations on one storage, and tracks whether it is failing.
 
     Args:
-        place: the storage as the user names it, for messages.
-        patience_s: seconds for which an operation is tried again.
-        noun: what is kept there, as messages call it.
+        uri: the storage as the user wrote it, for messages.
+        retry_timeout_s: how long to retry an operation, in seconds.
+        noun: what messages call the storage's content ("lake", "source").
     """
 
-    def __init__(self, place: str, patience_s: float = PATIENCE_S, noun: str = "lake") -> None:
-        self._place = f"{noun} {place}"
-        self._bucket = urlsplit(place).netloc
-        self._patience_s = patience_s
-        self._first_patience_s = min(FIRST_PATIENCE_S, patience_s)
-        self._reached = False
+    def __init__(self, uri: str, retry_timeout_s: float = PATIENCE_S, noun: str = "lake") -> None:
+        self._label = f"{noun} {uri}"
+        self._bucket = urlsplit(uri).netloc
+        self._retry_timeout_s = retry_timeout_s
+        self._first_timeout_s = min(FIRST_PATIENCE_S, retry_timeout_s)
+        self._has_responded = False
         self._lock = threading.RLock()
-        # Operations that fail now, and whether one was given up since the storage last answered.
         self._failing: set[object] = set()
-        self._down = self._in_trouble = False
+        # Whether an operation was given up since the storage last responded.
+        self._gave_up = False
+        self._reported_failing = False
         self._listeners: list[Callable[[bool], None]] = []
 
     def watch(self, listener: Callable[[bool], None]) -> None:
-        """Have a listener told of trouble (True) and of its end (False), in whatever thread."""
+        """Call a listener with True when operations begin to fail and with False when they recover.
+
+        It is called in the thread of the operation.
+        """
         self._listeners.append(listener)
 
-    def call(self, what: str, operation: Callable[[], T]) -> T:
-        """Return the result of an operation that is safe to do twice.
+    def call(self, action: str, operation: Callable[[], T]) -> T:
+        """Run an idempotent operation until it succeeds, and return its result.
+
+        Args:
+            action: what the operation does, for messages: "read articles/a.parquet".
+            operation: may run several times.
 
         Raises:
-            FileNotFoundError: as the operation.
-            Conflict: the object is not as the operation demanded.
-            UserError: it fails in a way that does not pass.
-            StorageUnavailable: it has failed for longer than the patience.
+            FileNotFoundError: the object does not exist.
+            WriteConflict: the condition of a conditional write does not hold.
+            UserError: the operation fails in a way that a retry cannot fix.
+            StorageUnavailable: it has failed for longer than the retry timeout.
         """
         operation_id = object()
-        answered = False
+        responded = False
         try:
-            result = self._until_it_works(what, operation, operation_id)
-            answered = True
+            result = self._retry(action, operation, operation_id)
+            responded = True
         except (FileNotFoundError, WriteConflict, UserError) as error:
-            answered = not isinstance(error, StorageUnavailable)
+            responded = not isinstance(error, StorageUnavailable)
             raise
         finally:
-            self._ends(operation_id, answered)
+            self._record_end(operation_id, responded)
         return result
 
-    def _until_it_works(self, what: str, operation: Callable[[], T], operation_id: object) -> T:
-        started, longest = time.monotonic(), _FIRST_PAUSE_S
+    def _retry(self, action: str, operation: Callable[[], T], operation_id: object) -> T:
+        started, backoff_s = time.monotonic(), _INITIAL_BACKOFF_S
         while True:
             try:
                 return operation()
             except (AlreadyExistsError, PreconditionError) as error:
-                # Servers disagree on which is which: some answer 409 where others answer 412.
-                raise WriteConflict(what) from error
+                # Servers disagree on the status of a failed condition: some send 409, others 412.
+                raise WriteConflict(action) from error
             except (OSError, BaseError) as error:
-                said = in_one_line(error)
+                reason = one_line_message(error)
                 if _NO_BUCKET.search(str(error)):
                     raise BucketNotFound(
-                        f"{self._place}: there is no bucket {self._bucket}; make it, or mend the "
+                        f"{self._label}: there is no bucket {self._bucket}; create it, or fix the "
                         "address"
                     ) from error
                 if isinstance(error, FileNotFoundError):
                     raise
-                if _FOR_GOOD.search(str(error)):
+                if _PERMANENT.search(str(error)):
                     raise UserError(
-                        f"{self._place}: cannot {what}: {said}; mend the address, or the keys and "
-                        "rights in this environment"
+                        f"{self._label}: cannot {action}: {reason}; fix the address, or the keys "
+                        "and permissions in this environment"
                     ) from error
                 elapsed_s = time.monotonic() - started
-                self._fails(operation_id, f"cannot {what} now ({said}); trying again")
-                if elapsed_s >= (self._patience_s if self._reached else self._first_patience_s):
+                self._record_failure(operation_id, f"cannot {action} now ({reason}); retrying")
+                limit_s = self._retry_timeout_s if self._has_responded else self._first_timeout_s
+                if elapsed_s >= limit_s:
                     raise StorageUnavailable(
-                        f"{self._place}: cannot {what}, for {elapsed_s:.0f} s: {said}; when "
-                        "the storage is back, run again: what was answered is kept"
+                        f"{self._label}: cannot {action} after {elapsed_s:.0f} s of retries: "
+                        f"{reason}; when the storage is back, run again: answers received so far "
+                        "are kept"
                     ) from error
-                time.sleep(random.uniform(longest / 4, longest))
-                longest = min(_LONGEST_PAUSE_S, 2 * longest)
+                time.sleep(random.uniform(backoff_s / 4, backoff_s))
+                backoff_s = min(_MAX_BACKOFF_S, 2 * backoff_s)
 
-    def _fails(self, operation_id: object, said: str) -> None:
+    def _record_failure(self, operation_id: object, message: str) -> None:
         with self._lock:
             self._failing.add(operation_id)
-            self._tell(said)
+            self._notify(message)
 
-    def _ends(self, operation_id: object, answered: bool) -> None:
+    def _record_end(self, operation_id: object, responded: bool) -> None:
         with self._lock:
-            self._reached |= answered
-            self._down = not answered and (self._down or operation_id in self._failing)
+            self._has_responded |= responded
+            self._gave_up = not responded and (self._gave_up or operation_id in self._failing)
             self._failing.discard(operation_id)
-            self._tell("answers again")
+            self._notify("responds again")
 
-    def _tell(self, said: str) -> None:
-        # Under the lock, or two threads could tell the end before the beginning.
-        in_trouble = self._down or bool(self._failing)
-        if in_trouble != self._in_trouble:
-            self._in_trouble = in_trouble
-            logger.warning("%s: %s", self._place, said)
+    def _notify(self, message: str) -> None:
+        # Called with the lock held, or two threads could report a recovery before its outage.
+        failing = self._gave_up or bool(self._failing)
+        if failing != self._reported_failing:
+            self._reported_failing = failing
+            logger.warning("%s: %s", self._label, message)
             for listener in list(self._listeners):
-                listener(in_trouble)
+                listener(failing)

@@ -1,4 +1,4 @@
-"""Scratch folders: where one process writes what is not published yet, and who may clean up."""
+"""Scratch folders: private folders for files that are not published yet, and their cleanup."""
 
 from __future__ import annotations
 
@@ -17,56 +17,59 @@ _in_use: weakref.WeakSet[Scratch] = weakref.WeakSet()
 
 
 class Scratch:
-    """A new folder below a given one, which goes when its owner does.
+    """A new folder that is removed with this object.
 
-    The owner holds a lock on a file in it, which the kernel frees when the process dies: so a
-    folder without an owner is known without looking at any clock.
+    The process holds a file lock inside the folder. The kernel releases the lock when the process
+    dies, so an abandoned folder is recognized without any timeout.
+
+    Args:
+        parent: the folder to create it in.
 
     Attributes:
-        remove: call it to have the folder go now.
+        remove: removes the folder immediately.
 
     Raises:
-        OSError: the folder cannot be made.
+        OSError: the folder cannot be created.
     """
 
     def __init__(self, parent: Path) -> None:
         self.folder = parent / secrets.token_hex(6)
         self.folder.mkdir(parents=True)
-        making = self.folder / f"{_LOCK}-in-the-making"
-        descriptor = os.open(making, os.O_RDWR | os.O_CREAT, 0o644)
+        unnamed = self.folder / f"{_LOCK}-in-the-making"
+        descriptor = os.open(unnamed, os.O_RDWR | os.O_CREAT, 0o644)
         fcntl.flock(descriptor, fcntl.LOCK_EX)
-        # Under its name it is never seen free.
-        making.rename(self.folder / _LOCK)
+        # Renamed only once it is locked, so that no other process ever sees it unlocked.
+        unnamed.rename(self.folder / _LOCK)
         self.remove = weakref.finalize(self, _remove, self.folder, descriptor, os.getpid())
         _in_use.add(self)
 
 
 def remove_scratch() -> None:
-    """Remove this process's scratch folders, before an exit that runs no finalizers."""
+    """Remove this process's scratch folders; call it before an exit that skips finalizers."""
     for scratch in list(_in_use):
         scratch.remove()
 
 
-def temporary_parent() -> Path:
-    """A folder of this user's among the machine's temporary ones, for the scratch of processes.
+def user_scratch_root() -> Path:
+    """Return this user's folder in the machine's temporary directory; create it if needed.
 
     Raises:
-        OSError: it cannot be made, or is another user's.
+        OSError: it cannot be created, or belongs to another user.
     """
     parent = Path(tempfile.gettempdir(), f"article-flows-{os.getuid()}")
     parent.mkdir(mode=0o700, exist_ok=True)
     if parent.is_symlink() or parent.stat().st_uid != os.getuid():
-        raise PermissionError(errno.EPERM, f"{parent} is another user's; set TMPDIR")
+        raise PermissionError(errno.EPERM, f"{parent} belongs to another user; set TMPDIR")
     return parent
 
 
 def ownerless(parent: Path) -> list[Path]:
-    """The folders of owners that have died; those in use or in the making are not among them."""
+    """Return the scratch folders whose processes have died."""
     return [folder for folder in _folders(parent) if not _owned(folder)]
 
 
 def sweep(parent: Path) -> None:
-    """Remove what owners that have died left behind."""
+    """Remove the scratch folders whose processes have died."""
     for folder in ownerless(parent):
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -79,11 +82,11 @@ def _owned(folder: Path) -> bool:
     try:
         descriptor = os.open(folder / _LOCK, os.O_RDONLY)
     except OSError:
-        # Its owner has made the folder and not yet the lock; or died between, and left nothing; or
-        # is another user, who has to clean up.
+        # Its owner has not created the lock yet, or died before it did and left the folder empty,
+        # or is another user, who has to clean up.
         return True
     try:
-        # Shared, so that two who look do not take each other for the owner.
+        # A shared lock, so that two processes that check do not take each other for the owner.
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError:
         return True
@@ -94,7 +97,7 @@ def _owned(folder: Path) -> bool:
 
 def _remove(folder: Path, descriptor: int, owner: int) -> None:
     if os.getpid() != owner:
-        return  # a fork of the owner, whose folder this is not
+        return  # a forked child, which does not own the folder
     with contextlib.suppress(OSError):
         os.close(descriptor)
     shutil.rmtree(folder, ignore_errors=True)

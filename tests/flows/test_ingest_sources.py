@@ -112,7 +112,7 @@ def test_an_unavailable_source_is_reported_and_the_others_are_loaded(tmp_path: P
     assert report.stored == 5
     errors = {each.source: str(each.error) for each in report.broken}
     assert set(errors) == {url, str(broken)}
-    assert "has an error of its server (503)" in errors[url]
+    assert "has a server error (503)" in errors[url]
     assert "not read" in report.line()
     assert tries_of(run)["find-sources"] == 3
     assert alone.is_failed()
@@ -127,7 +127,7 @@ def test_a_missing_source_is_requested_once(tmp_path: Path) -> None:
             settings(tmp_path / "lake", site.url("/a.jsonl")), return_state=True
         )
     assert state.is_failed()
-    assert "is not there (404)" in str(state.message)
+    assert "does not exist (404)" in str(state.message)
     assert site.asked["/a.jsonl"] == 1
 
 

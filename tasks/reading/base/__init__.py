@@ -1,1 +1,1 @@
-"""What all readers share: byte sources, streams, rows, encodings."""
+"""Shared by all readers: byte sources, streams, rows, encodings."""

@@ -1,4 +1,4 @@
-"""Where the bytes of a source are: every kind of place opens the same way."""
+"""The protocol that every kind of byte source implements, and local files, the simplest kind."""
 
 from __future__ import annotations
 
@@ -9,24 +9,21 @@ from typing import BinaryIO, Protocol
 
 
 class ByteSource(Protocol):
-    """Something that can be read from its start as often as one likes; hashable and small.
+    """Bytes that can be read from the start any number of times; hashable and small.
 
-    What inherits from it explicitly needs no `open_seekable` of its own where `open` will do.
-
-    Attributes:
-        file_name: the last part of its name, whose suffix may tell a format: ``a.csv``.
+    A class that inherits from it explicitly gets an `open_seekable` that calls `open`.
     """
 
     @property
     def file_name(self) -> str:
-        """The last part of its name."""
+        """The last part of its name, whose suffix may indicate the format: ``a.csv``."""
 
     @property
     def identity(self) -> str:
-        """The same for two places that are one: a file that two patterns match comes once."""
+        """Equal for two sources of the same bytes, so that a file is loaded only once."""
 
     def open(self) -> BinaryIO:
-        """Open it for reading, buffered; ``seek(0)`` always works, other seeks on plain files only.
+        """Open it for buffered reading; only ``seek(0)`` is guaranteed to work.
 
         Raises:
             OSError: it cannot be read.
@@ -34,16 +31,17 @@ class ByteSource(Protocol):
         """
 
     def open_seekable(self) -> BinaryIO:
-        """The same with any seeks at a fair price, for formats that begin at their end.
+        """Open it for random access, for formats that are read from their end.
 
-        What can only be streamed is copied to a temporary file first, which goes with the handle.
+        A source that can only be streamed is first copied to a temporary file, which is deleted
+        when the handle is closed.
         """
         return self.open()
 
 
 @dataclass(frozen=True)
 class LocalFile(ByteSource):
-    """A file of this machine."""
+    """A file on this machine."""
 
     path: Path
 
@@ -54,7 +52,7 @@ class LocalFile(ByteSource):
 
     @property
     def identity(self) -> str:
-        """The path without links."""
+        """The path with symbolic links resolved."""
         return os.path.realpath(self.path)
 
     def open(self) -> BinaryIO:

@@ -1,4 +1,4 @@
-"""Which legacy encoding a text is in that says nothing of it: told by the letters it would have."""
+"""Guess the legacy encoding of undeclared text from the letters that it would decode to."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ import numpy.typing as npt
 _ESCAPED = re.compile("[\udc80-\udcff]")
 _NOT_ASCII = re.compile("[^\x00-\x7f]")
 _NOT_ASCII_RUN = re.compile("[^\x00-\x7f]+")
-_RUN = re.compile(rb"[\x80-\xff]+")
-_BESIDE_ASCII = re.compile(rb"[A-Za-z][\x80-\xff]+|[\x80-\xff]+[A-Za-z]")
-_WITHIN_WORD = re.compile(rb"(?<=[A-Za-z])[\x80-\xff](?=[A-Za-z])")
+_HIGH_BYTES = re.compile(rb"[\x80-\xff]+")
+_BESIDE_ASCII_LETTER = re.compile(rb"[A-Za-z][\x80-\xff]+|[\x80-\xff]+[A-Za-z]")
+_WITHIN_ASCII_WORD = re.compile(rb"(?<=[A-Za-z])[\x80-\xff](?=[A-Za-z])")
 _ISO_2022_JP = re.compile(rb"\x1b\$[@B]")
-_SAMPLE = 64 << 10
-_WIDE_SAMPLE = 16 << 10
+_SAMPLE_BYTES = 64 << 10
+_MULTIBYTE_SAMPLE_BYTES = 16 << 10
 
-_WIDE = ("cp949", "euc_jp", "cp932", "gb18030", "big5hkscs")
-"""The multi-byte encodings of East Asia, each the superset that files really use (as WHATWG's)."""
-_ENOUGH = 0.9
-"""The share of usual characters over which text is taken to be in one of `_WIDE`.
+_MULTIBYTE = ("cp949", "euc_jp", "cp932", "gb18030", "big5hkscs")
+"""The East Asian multi-byte encodings, each the superset that files really use (as in WHATWG)."""
+_MIN_COMMON_SHARE = 0.9
+"""The share of common characters from which text is taken to be in one of `_MULTIBYTE`.
 
-Real articles have 0.96 and more in their own encoding; European text read as one has 0.6 at most.
+Measured: at least 0.96 for real articles in their own encoding, at most 0.6 for European text.
 """
 
 _LATIN1 = (
@@ -64,7 +64,7 @@ _VIETNAMESE = (
 )
 
 _LATIN: tuple[tuple[str, tuple[str, ...]], ...] = (
-    # Where two score the same the first is taken: Windows' encodings are by far the usual ones.
+    # The first of equal scores wins, and Windows encodings are by far the most common.
     ("cp1252", _LATIN1),
     ("cp1250", _LATIN2),
     ("cp1254", _TURKISH),
@@ -77,7 +77,7 @@ _LATIN: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("cp852", _LATIN2),
 )
 _OTHER_SCRIPTS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    # Greek and Hebrew use less of the table than Cyrillic, which would fit them too.
+    # Hebrew and Greek go first: they use fewer code points than Cyrillic, which fits them too.
     ("cp1255", _HEBREW),
     ("cp1253", _GREEK),
     ("cp1251", _CYRILLIC),
@@ -92,33 +92,40 @@ _OTHER_SCRIPTS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("mac_cyrillic", _CYRILLIC),
 )
 _PUNCTUATION = frozenset("“”‘’„‚«»‹›–—…•·°§©®™€£¥×½¼¾²³¹ªº´№\u00a0")
-_NEVER_WITHIN = frozenset("“”„‚«»‹›•£¥€½¼¾¿¡¹²³ªº´§©®™°№")
+_NEVER_WITHIN_WORD = frozenset("“”„‚«»‹›•£¥€½¼¾¿¡¹²³ªº´§©®™°№")
 
 
 def guess_encoding(sample: bytes) -> str:
-    """Return the likeliest encoding of bytes that are not all ASCII; the ends may cut a character.
+    """Return the likeliest encoding of a sample that is not all ASCII.
 
-    UTF-8 where nearly all that is not ASCII decodes, as a few bad bytes are damage, no encoding.
-    Otherwise the encoding of East Asia, or the one of a single byte, in which most of it would be
-    letters that some language really uses; cp1252 where nothing tells.
+    UTF-8 if nearly all non-ASCII characters decode: a few bad bytes are damage. Otherwise the
+    East Asian or single-byte encoding in which most of the sample would be letters that a language
+    really uses; cp1252 if there is no evidence. The sample may begin or end within a character.
+
+    Example:
+        >>> guess_encoding("Правительство объявило о новой программе".encode("koi8_r"))
+        'koi8_r'
     """
     if is_iso_2022_jp(sample):
         return "iso2022_jp"
     if _is_utf8(sample):
         return "utf-8"
-    piece = _piece(sample)
-    wide = [(_usual_share(piece, encoding), encoding) for encoding in _WIDE]
-    share, encoding = max(wide, key=lambda each: each[0])
-    if share >= _ENOUGH:
+    piece = _evidence(sample)
+    multibyte = [(_common_share(piece, encoding), encoding) for encoding in _MULTIBYTE]
+    share, encoding = max(multibyte, key=lambda each: each[0])
+    if share >= _MIN_COMMON_SHARE:
         return encoding
-    # Where Latin letters with accents are, ASCII letters are beside them.
-    beside = len(_BESIDE_ASCII.findall(piece))
-    candidates = _LATIN if 2 * beside > len(_RUN.findall(piece)) else _OTHER_SCRIPTS + _LATIN
-    return max(candidates, key=lambda each: _letters(piece, *each))[0]
+    # Accented Latin letters are next to ASCII letters; letters of other scripts are not.
+    is_latin = 2 * len(_BESIDE_ASCII_LETTER.findall(piece)) > len(_HIGH_BYTES.findall(piece))
+    candidates = _LATIN if is_latin else _OTHER_SCRIPTS + _LATIN
+    return max(candidates, key=lambda each: _letter_score(piece, *each))[0]
 
 
 def is_iso_2022_jp(sample: bytes) -> bool:
-    """Tell the encoding of Japanese mail, which is all ASCII; the end may cut a character."""
+    """Return whether a sample is in the encoding of Japanese mail, all of whose bytes are ASCII.
+
+    The sample may end within a character.
+    """
     if not sample.isascii() or not _ISO_2022_JP.search(sample):
         return False
     try:
@@ -129,44 +136,45 @@ def is_iso_2022_jp(sample: bytes) -> bool:
 
 
 def _is_utf8(sample: bytes) -> bool:
-    # Not final: the sample's last character may be cut.
+    # Not final, as the sample may end within a character.
     text, _ = codecs.utf_8_decode(sample, "surrogateescape", False)
     bad = len(_ESCAPED.findall(text))
     good = len(_NOT_ASCII.findall(text)) - bad
     return bad <= max(3, good // 10) and good >= bad
 
 
-def _piece(sample: bytes) -> bytes:
-    """The sample's part that tells: from a little before its first byte that is not ASCII."""
+def _evidence(sample: bytes) -> bytes:
+    """Return the part of the sample that starts shortly before its first non-ASCII byte."""
     first = next((at for at, byte in enumerate(sample) if byte > 0x7F), 0)
     start = sample.rfind(b"\n", 0, first) + 1
-    return sample[max(start, first - 1024) :][:_SAMPLE]
+    return sample[max(start, first - 1024) :][:_SAMPLE_BYTES]
 
 
-def _usual_share(piece: bytes, encoding: str) -> float:
-    """The share of characters that are usual in the languages of a multi-byte encoding.
+def _common_share(piece: bytes, encoding: str) -> float:
+    """Return the share of characters that are common in the languages of a multi-byte encoding.
 
-    0 unless most stand beside another: European text read so has them one by one.
+    0 unless most are next to another one: European text decoded this way has isolated ones.
     """
-    text = piece[: _WIDE_SAMPLE - 1].decode(encoding, "replace")[:-1]
+    text = piece[: _MULTIBYTE_SAMPLE_BYTES - 1].decode(encoding, "replace")[:-1]
     runs = _NOT_ASCII_RUN.findall(text)
-    wide = "".join(runs)
-    if not wide or sum(len(run) for run in runs if len(run) > 1) < 0.6 * len(wide):
+    characters = "".join(runs)
+    in_runs = sum(len(run) for run in runs if len(run) > 1)
+    if not characters or in_runs < 0.6 * len(characters):
         return 0.0
-    usual = sum(map(_usual(encoding).__contains__, wide)) / len(wide)
-    kana = sum("\u3041" <= char <= "\u30fe" for char in wide) / len(wide)
+    common = sum(map(_common_characters(encoding).__contains__, characters)) / len(characters)
+    kana = sum("\u3041" <= char <= "\u30fe" for char in characters) / len(characters)
     if encoding in ("cp932", "euc_jp"):
-        # Japanese is never long without kana; Chinese read as Japanese has none.
-        return usual if kana > 0.1 else usual / 2
-    return usual * (1 - kana)
+        # Japanese text of any length has kana; Chinese text decoded as Japanese has none.
+        return common if kana > 0.1 else common / 2
+    return common * (1 - kana)
 
 
 @cache
-def _usual(encoding: str) -> frozenset[str]:
-    """The characters that text in an encoding is made of: its standard's first level.
+def _common_characters(encoding: str) -> frozenset[str]:
+    """Return the first-level characters and the punctuation of an encoding's standard.
 
     GB 2312 rows 16 to 55, Big5 A440 to C67E, JIS X 0208 rows 16 to 47 with kana, KS X 1001's
-    Hangul; each with the punctuation before them.
+    Hangul; each with the punctuation rows before them.
     """
     rows = {
         "gb18030": ("gb2312", (0xA1, 0xA3), (0xB0, 0xD7)),
@@ -181,19 +189,19 @@ def _usual(encoding: str) -> frozenset[str]:
     return frozenset("".join(cell.decode(codec, "ignore") for cell in cells)) | _PUNCTUATION
 
 
-def _letters(piece: bytes, encoding: str, alphabets: tuple[str, ...]) -> float:
-    """How many of the bytes beyond ASCII are what one language has: capitals count half.
+def _letter_score(piece: bytes, encoding: str, alphabets: tuple[str, ...]) -> float:
+    """Return how many non-ASCII bytes decode to letters of the best matching alphabet.
 
-    Encodings of Cyrillic differ in which half is capitals, and texts are nearly all small. A
-    quotation mark within a word is none.
+    Capitals count half, because Cyrillic encodings differ in which half of the table is capitals
+    and most letters are lowercase. A symbol such as a quotation mark within a word does not count.
     """
     counts = np.bincount(np.frombuffer(piece, np.uint8), minlength=256)
-    within = np.frombuffer(b"".join(_WITHIN_WORD.findall(piece)), np.uint8)
-    inner = np.bincount(within, minlength=256)
+    within_words = np.frombuffer(b"".join(_WITHIN_ASCII_WORD.findall(piece)), np.uint8)
+    counts_within_words = np.bincount(within_words, minlength=256)
     scores = []
     for alphabet in alphabets:
-        usual, quotes = _weights(encoding, alphabet)
-        scores.append(float(counts @ usual - inner @ quotes))
+        weights, penalties = _weights(encoding, alphabet)
+        scores.append(float(counts @ weights - counts_within_words @ penalties))
     return max(scores)
 
 
@@ -201,15 +209,15 @@ def _letters(piece: bytes, encoding: str, alphabets: tuple[str, ...]) -> float:
 def _weights(
     encoding: str, alphabet: str
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """What each byte counts, and what is taken from it within a word."""
-    usual, quotes = np.zeros(256), np.zeros(256)
+    """Return the weight of each byte value, and the penalty for it within an ASCII word."""
+    weights, penalties = np.zeros(256), np.zeros(256)
     capitals = alphabet.upper()
     for byte in range(0x80, 0x100):
         char = bytes((byte,)).decode(encoding, "ignore")
         if not char:
             continue
-        usual[byte] = (
+        weights[byte] = (
             1.0 if char in alphabet or char in _PUNCTUATION else 0.5 if char in capitals else 0.0
         )
-        quotes[byte] = 1.0 if char in _NEVER_WITHIN else 0.0
-    return usual, quotes
+        penalties[byte] = 1.0 if char in _NEVER_WITHIN_WORD else 0.0
+    return weights, penalties

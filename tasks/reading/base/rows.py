@@ -1,4 +1,4 @@
-"""What every reader is given and what it yields: sources in, chunks of raw rows out."""
+"""The interface of every reader: it takes a source and yields chunks of raw rows."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -9,26 +9,26 @@ from article_flows.tasks.common.errors import UserError
 from article_flows.tasks.reading.base.byte_source import ByteSource
 
 BATCH_ROWS = 1_000
-"""Rows in a chunk, unless the caller says otherwise."""
+"""Default number of rows in a chunk."""
 CHUNK_BYTES = 8 << 20
-"""A chunk ends early at about this many bytes of raw text, so that long rows stay few."""
+"""A chunk ends early at about this many bytes of raw text, to bound memory when rows are long."""
 EXCERPT_CHARS = 2_000
-"""How much of a rejected row's raw text is kept."""
+"""Characters of a rejected row's raw text that are kept."""
 
 Record = dict[str, Any]
-"""One raw row: column name to whatever Python value the format gives."""
+"""One raw row: column names to Python values as the format provides them."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """One file to read: where it is, what the user called it, and in which format it is.
+    """One file to read: its bytes, its name as shown to the user, and its format.
 
     Attributes:
-        encoding: of its text, where the user has said it; empty: to be found out.
-        allow_hosts: private hosts that may be fetched from, for URLs found in the source.
-        constants: columns that the place itself tells, as ``lang=en/part.parquet`` does.
-        references: a file whose text is the reference summary of the document that this one is.
-        facts: what its reader has found out and a user wants to see: ``encoding``, ``delimiter``.
+        encoding: text encoding that the user has set; empty to detect it.
+        allow_hosts: private hosts that URLs found in the source may be fetched from.
+        constants: columns whose values are part of the path, as in ``lang=en/part.parquet``.
+        references: the file with the reference summary of this document.
+        facts: what the reader has detected, for reports: ``encoding``, ``delimiter``.
     """
 
     place: ByteSource
@@ -43,7 +43,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """A row that could not be taken: its 1-based number, why, and the start of its raw text."""
+    """A rejected row: its 1-based number, the reason, and the start of its raw text."""
 
     row: int
     reason: str
@@ -52,7 +52,7 @@ class Reject:
 
 @dataclass(slots=True)
 class Row:
-    """A row that could be read: its 1-based number, its columns, and its raw size in bytes."""
+    """A row that was read: its 1-based number, its columns, and its raw size in bytes."""
 
     number: int
     record: Record
@@ -61,10 +61,10 @@ class Row:
 
 @dataclass(slots=True)
 class RecordChunk:
-    """Some rows of a source, in order: `records[i]` is row `rows[i]`; `rejects` lie between them.
+    """Consecutive rows of a source: `records[i]` is row number `rows[i]`, `rejects` are the others.
 
-    Records are dicts, not Arrow columns: rows of one JSON Lines file may differ in their keys and
-    types, which no Arrow schema can hold.
+    Records are dicts, not Arrow columns, because rows of one JSON Lines file may differ in their
+    keys and types, which no Arrow schema can represent.
     """
 
     records: list[Record] = field(default_factory=list)
@@ -76,20 +76,26 @@ class RecordChunk:
 
     @property
     def num_rows(self) -> int:
-        """Rows that could be read."""
+        """Number of rows that were read, without rejects."""
         return len(self.records)
 
     def head(self, rows: int) -> list[Record]:
-        """The first records."""
+        """Return the first records."""
         return self.records[:rows]
 
 
 Reader = Callable[[Source, int], Iterator[RecordChunk]]
-"""Reads a source, some rows at a time; raises UserError for a file that it cannot go on with."""
+"""Reads a source in chunks of at most the given rows; raises UserError if it cannot continue."""
 
 
 def in_chunks(rows: Iterable[Row | Reject], batch_rows: int) -> Iterator[RecordChunk]:
-    """Gather rows into chunks; what came before an error is yielded before it is raised."""
+    """Group rows into chunks; if `rows` raises, yield the rows before the error first.
+
+    Example:
+        >>> rows = [Row(1, {"body": "a"}, 1), Reject(2, "empty", ""), Row(3, {"body": "b"}, 1)]
+        >>> [(chunk.rows, len(chunk.rejects)) for chunk in in_chunks(rows, batch_rows=2)]
+        [([1], 1), ([3], 0)]
+    """
     chunk, size = RecordChunk(), 0
     try:
         for row in rows:
@@ -113,22 +119,22 @@ def in_chunks(rows: Iterable[Row | Reject], batch_rows: int) -> Iterator[RecordC
 
 @contextmanager
 def opened(source: Source) -> Iterator[BinaryIO]:
-    """Open a source for reading, see `ByteSource.open`; raise UserError if it cannot be read."""
-    with _told(source), source.place.open() as file:
+    """Open a source as a stream (see `ByteSource.open`); raise UserError if reading fails."""
+    with _os_error_as_user_error(source), source.place.open() as file:
         yield file
 
 
 @contextmanager
 def opened_seekable(source: Source) -> Iterator[BinaryIO]:
-    """Open a source for reading here and there; raise UserError if it cannot be opened."""
-    with _told(source):
+    """Open a source for random access; raise UserError if it cannot be opened."""
+    with _os_error_as_user_error(source):
         file = source.place.open_seekable()
     with file:
         yield file
 
 
 @contextmanager
-def _told(source: Source) -> Iterator[None]:
+def _os_error_as_user_error(source: Source) -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -136,11 +142,16 @@ def _told(source: Source) -> Iterator[None]:
 
 
 def unique_names(names: Iterable[str]) -> list[str]:
-    """Name unnamed columns by their place and number repeated names: no column hides another."""
+    """Name unnamed columns by position and number repeated names.
+
+    Example:
+        >>> unique_names(["title", "", "title"])
+        ['title', 'column_2', 'title_2']
+    """
     taken: set[str] = set()
     result = []
-    for place, raw in enumerate(names, start=1):
-        base = raw.strip() or f"column_{place}"
+    for position, raw in enumerate(names, start=1):
+        base = raw.strip() or f"column_{position}"
         name, number = base, 1
         while name in taken:
             number += 1

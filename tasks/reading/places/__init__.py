@@ -1,1 +1,1 @@
-"""Where bytes are: archives, compressed files, object stores, the web."""
+"""The kinds of byte sources: archives, compressed files, object stores, the web, pipes."""

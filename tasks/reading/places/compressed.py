@@ -1,4 +1,4 @@
-"""Files in compressed form: told by their first bytes, unpacked on the way, bombs refused."""
+"""Detect compressed files, decompress them as streams, and refuse decompression bombs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import PurePath
-from typing import Any, BinaryIO, Protocol, cast
+from typing import BinaryIO, Protocol, cast
 
 from article_flows.tasks.common.errors import UserError
 from article_flows.tasks.reading.base.byte_source import ByteSource
@@ -22,12 +22,12 @@ else:
     from backports import zstd
 
 MAX_EXPANSION = 50
-"""Unpacked over packed size beyond which a file is no data: text of articles gives 3 to 10,
-repetitive JSON 20 to 30, a file of zeros in gzip 1,000."""
+"""Ratio of decompressed to compressed size above which a file is a bomb. Articles have 3 to 10,
+repetitive JSON 20 to 30, zeros in gzip 1,000."""
 MIN_BOMB_BYTES = 1 << 30
-"""Up to this unpacked size a file may be of any expansion."""
-DECODER_BYTES = 256 << 20
-"""Memory that an .xz may ask for; its strongest usual setting (-9) takes 65 MB."""
+"""Decompressed size up to which any ratio is accepted."""
+MAX_DECODER_BYTES = 256 << 20
+"""Memory that decompressing an .xz may take; the highest usual preset (-9) takes 65 MB."""
 
 _ZSTD = re.compile(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18")
 _SUFFIXES = {
@@ -42,7 +42,7 @@ _TAR_SUFFIXES = (".tgz", ".tbz2", ".txz", ".tzst")
 
 
 class Decoder(Protocol):
-    """What `bz2` and `lzma` call a decompressor: one member of a file."""
+    """The interface of the decompressors of `bz2` and `lzma`, for one member of a file."""
 
     @property
     def eof(self) -> bool:
@@ -50,22 +50,26 @@ class Decoder(Protocol):
 
     @property
     def needs_input(self) -> bool:
-        """Whether there is nothing more to give without more input."""
+        """Whether no more output is available without more input."""
 
     @property
     def unused_data(self) -> bytes:
-        """What came behind the member."""
+        """Input after the end of the member."""
 
     def decompress(self, data: bytes, max_length: int) -> bytes:
-        """Give at most so many bytes."""
+        """Return at most `max_length` bytes."""
 
 
 @dataclass
 class Meter:
-    """A file that is unpacked, how much of it was read, and how much has come of that.
+    """Counts the bytes read from a compressed file and the bytes decompressed from it.
 
     Attributes:
-        limit: bytes to read at most.
+        file: the compressed file.
+        name: its name, for messages.
+        limit: number of bytes after which `read` reports the end of the file.
+        taken: bytes that were read.
+        given: bytes that were decompressed.
     """
 
     file: BinaryIO
@@ -75,7 +79,7 @@ class Meter:
     given: int = 0
 
     def read(self, size: int) -> bytes:
-        """The next bytes, none at the end or limit."""
+        """Read up to `size` bytes; none at the end or the limit."""
         if self.limit is not None:
             size = min(size, self.limit - self.taken)
         data = self.file.read(size) if size else b""
@@ -83,7 +87,11 @@ class Meter:
         return data
 
     def count(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
-        """Pass on what is unpacked; raises UserError when it is a bomb, or cannot go on."""
+        """Pass on and count the decompressed bytes of the file.
+
+        Raises:
+            UserError: the file is truncated, corrupt, or a decompression bomb.
+        """
         try:
             for piece in pieces:
                 self.given += len(piece)
@@ -94,31 +102,36 @@ class Meter:
                 f"{self.name} ends in the middle of its compressed data, after {self.given:,} "
                 "unpacked bytes; get a complete copy"
             ) from error
-        except Damaged as error:
+        except CorruptData as error:
             raise UserError(
                 f"{self.name} is damaged: {error}, after {self.given:,} unpacked bytes; "
-                "get a good copy"
+                "get an intact copy"
             ) from error
 
 
-class Damaged(Exception):
-    """Compressed data is not such, or gives something else than was packed."""
+class CorruptData(Exception):
+    """Compressed data is invalid, or decompresses to something other than what was compressed."""
 
 
 def refuse_bomb(name: str, packed: int, unpacked: int) -> None:
-    """Raise UserError for what is blown up beyond anything that text could be."""
+    """Raise UserError if the expansion is greater than that of any text; sizes in bytes."""
     if unpacked > MIN_BOMB_BYTES and unpacked > MAX_EXPANSION * packed:
         raise UserError(
-            f"{name} unpacks to more than {MAX_EXPANSION} times its size ({packed:,} bytes give "
-            f"{unpacked:,} or more), as no text does; unpack it yourself if that is right"
+            f"{name} unpacks to more than {MAX_EXPANSION} times its size ({packed:,} bytes to at "
+            f"least {unpacked:,}), unlike any text; if that is correct, unpack it yourself"
         )
 
 
-def members(meter: Meter, new: Callable[[], Decoder]) -> Iterator[bytes]:
-    """Unpack all members of a compressed file, one behind the other, in bounded pieces."""
+def members(meter: Meter, make_decoder: Callable[[], Decoder]) -> Iterator[bytes]:
+    """Decompress all concatenated members of a file, in blocks of at most `PIECE_BYTES`.
+
+    Raises:
+        EOFError: the file ends within a member.
+        CorruptData: the file cannot be decompressed.
+    """
     data, first = meter.read(PIECE_BYTES), True
     while data:
-        decoder = new()
+        decoder = make_decoder()
         while not decoder.eof:
             if decoder.needs_input and not data:
                 data = meter.read(PIECE_BYTES)
@@ -128,7 +141,7 @@ def members(meter: Meter, new: Callable[[], Decoder]) -> Iterator[bytes]:
                 yield piece
             data = b""
         data, first = decoder.unused_data.lstrip(b"\0"), False
-        # Archivers fill up to whole blocks with NULs.
+        # Some archivers pad files with NULs to whole blocks.
         while not data and (more := meter.read(PIECE_BYTES)):
             data = more.lstrip(b"\0")
 
@@ -137,25 +150,26 @@ def _decompress(decoder: Decoder, data: bytes, first: bool) -> bytes:
     try:
         return decoder.decompress(data, PIECE_BYTES)
     except (zlib.error, OSError, lzma.LZMAError, zstd.ZstdError, ValueError) as error:
-        said = re.sub(r"^Error -?\d+ while decompressing data: ", "", str(error))
-        if any(mark in said for mark in ("header check", "not supported by", "frame descriptor")):
-            said = "no compressed data" if first else "something else follows its compressed data"
-        elif "data check" in said or "CRC" in said:
-            said = "its checksum is wrong"
-        raise Damaged(" ".join(said.split()) or "its compressed data cannot be read") from error
+        reason = re.sub(r"^Error -?\d+ while decompressing data: ", "", str(error))
+        if any(mark in reason for mark in ("header check", "not supported by", "frame descriptor")):
+            reason = "it is not compressed" if first else "other data follows its compressed data"
+        elif "data check" in reason or "CRC" in reason:
+            reason = "its checksum is wrong"
+        reason = " ".join(reason.split()) or "its compressed data cannot be read"
+        raise CorruptData(reason) from error
 
 
 CODECS: dict[str, Callable[[], Decoder]] = {
     "gzip": lambda: Inflater(31),
     "zstd": zstd.ZstdDecompressor,
     "bzip2": bz2.BZ2Decompressor,
-    "xz": lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=DECODER_BYTES),
+    "xz": lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=MAX_DECODER_BYTES),
 }
-"""By name, what unpacks one member of a file."""
+"""Names of compressions to factories of decoders for one member."""
 
 
 def codec_of(head: bytes) -> str | None:
-    """Name the compression of a file by its first bytes, at least 10 of them."""
+    """Return the name of the compression of a file by its first bytes, at least 10 of them."""
     if head.startswith(b"\x1f\x8b\x08"):
         return "gzip"
     if _ZSTD.match(head):
@@ -166,7 +180,7 @@ def codec_of(head: bytes) -> str | None:
 
 
 def unpacked_name(file_name: str) -> str:
-    """What a file is called once it is unpacked: ``a.csv`` for ``a.csv.gz``."""
+    """Return a file's name after decompression: ``a.csv`` for ``a.csv.gz``."""
     path = PurePath(file_name)
     if path.suffix.lower() in _TAR_SUFFIXES:
         return f"{path.stem}.tar"
@@ -174,18 +188,18 @@ def unpacked_name(file_name: str) -> str:
 
 
 def codec_of_suffix(file_name: str) -> str | None:
-    """Name the compression that a file's name tells, if any."""
+    """Return the name of the compression that a file's suffix indicates, if any."""
     return _SUFFIXES.get(PurePath(file_name).suffix.lower())
 
 
 @dataclass(frozen=True)
 class CompressedFile:
-    """A compressed file, whose bytes are those that were packed.
+    """The decompressed content of a compressed file.
 
     Attributes:
-        place: the packed file.
-        codec: one of `CODECS`.
-        name: what the user calls it, for messages.
+        place: the compressed file.
+        codec: a key of `CODECS`.
+        name: as shown to the user, for messages.
     """
 
     place: ByteSource
@@ -194,23 +208,23 @@ class CompressedFile:
 
     @property
     def file_name(self) -> str:
-        """The name without the suffix of the compression."""
+        """The file name without the suffix of the compression."""
         return unpacked_name(self.place.file_name)
 
     @property
     def identity(self) -> str:
-        """That of the packed file."""
+        """The identity of the compressed file."""
         return self.place.identity
 
     def open(self) -> BinaryIO:
         """Open it as a stream."""
-        return cast(BinaryIO, StreamedFile(self.place.open(), self._pieces))
+        return cast(BinaryIO, StreamedFile(self.place.open(), self._decompress))
 
     def open_seekable(self) -> BinaryIO:
-        """Unpack it to a temporary file."""
+        """Decompress it to a temporary file."""
         with self.open() as file:
             return spooled(file, self.name)
 
-    def _pieces(self, packed: Any) -> Iterator[bytes]:
+    def _decompress(self, packed: BinaryIO) -> Iterator[bytes]:
         meter = Meter(packed, self.name)
         return meter.count(members(meter, CODECS[self.codec]))

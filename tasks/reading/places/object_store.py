@@ -1,4 +1,4 @@
-"""Objects in a store (S3 and what speaks it, Google's, Azure's): found, and read in place."""
+"""List and read the objects of an S3-compatible, Google Cloud or Azure object store."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 from article_flows.tasks.common.errors import SourceUnavailable, StorageUnavailable, UserError
 from article_flows.tasks.reading.base.byte_source import ByteSource
-from article_flows.tasks.reading.base.streams import PIECE_BYTES, StreamedFile, as_is
+from article_flows.tasks.reading.base.streams import PIECE_BYTES, StreamedFile, read_blocks
 from article_flows.tasks.storage.base import StoredFile
 from article_flows.tasks.storage.object_store import ObjectFile
 from article_flows.tasks.storage.retries import PATIENCE_S, BucketNotFound, Retries
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 SCHEMES = ("s3", "gs", "gcs", "abfs", "abfss")
-"""How the URI of an object begins, before ``://``."""
+"""The supported schemes of object URIs."""
 
 
 class SourceRetries(Retries):
-    """Tries again as for a lake; a source that stays away is no lake that is down."""
+    """The retries of a lake's storage, but with errors that do not blame the lake."""
 
     def call(self, what: str, operation: Callable[[], T]) -> T:
-        """As `Retries.call`, but SourceUnavailable for a store that stays away."""
+        """Call `Retries.call`, but raise SourceUnavailable if the store stays unavailable."""
         try:
             return super().call(what, operation)
         except StorageUnavailable as error:
@@ -48,7 +48,7 @@ class _Bucket(NamedTuple):
 
 @lru_cache(maxsize=64)
 def _bucket(uri: str) -> _Bucket:
-    """Open a bucket by its URI with options, once for all objects in it."""
+    """Open a bucket by its URI and options; all objects in it share the connection."""
     address = Address.parse(uri, "source")
     try:
         store = open_store(address)
@@ -59,11 +59,11 @@ def _bucket(uri: str) -> _Bucket:
 
 @dataclass(frozen=True)
 class BucketFile(ByteSource):
-    """An object.
+    """An object in a bucket.
 
     Attributes:
-        bucket: its bucket's URI, with options.
-        key: its name in the bucket, not quoted.
+        bucket: URI of the bucket, with options.
+        key: the object's key, not percent-encoded.
     """
 
     bucket: str
@@ -71,7 +71,7 @@ class BucketFile(ByteSource):
 
     @property
     def file_name(self) -> str:
-        """The last part of its key."""
+        """The last part of the key."""
         return PurePosixPath(self.key).name
 
     @property
@@ -80,47 +80,55 @@ class BucketFile(ByteSource):
         return f"{self.bucket}#{self.key}"
 
     def open(self) -> BinaryIO:
-        """Open it as a stream; what fails is tried again.
+        """Open it as a stream; failed requests are retried.
 
         Raises:
-            FileNotFoundError: there is no such object (any more).
-            UserError: it may not be read, or its store stays away.
+            FileNotFoundError: the object does not exist, or no longer.
+            UserError: access is denied, or the store stays unavailable.
         """
-        return cast(BinaryIO, StreamedFile(cast(BinaryIO, self._file()), as_is))
+        return cast(BinaryIO, StreamedFile(cast(BinaryIO, self._raw_file()), read_blocks))
 
     def open_seekable(self) -> BinaryIO:
-        """Open it for reading here and there."""
-        return cast(BinaryIO, io.BufferedReader(self._file(), PIECE_BYTES))
+        """Open it for random access by range requests."""
+        return cast(BinaryIO, io.BufferedReader(self._raw_file(), PIECE_BYTES))
 
-    def _file(self) -> ObjectFile:
+    def _raw_file(self) -> ObjectFile:
         store, retries = _bucket(self.bucket)
         return ObjectFile(store, self.key, retries)
 
 
 class FoundObject(NamedTuple):
-    """An object that a spec means: where, what the user calls it, its path below the spec."""
+    """An object that a spec matches.
 
-    place: BucketFile
+    Attributes:
+        name: as shown to the user.
+        below: its path relative to the spec.
+        size: in bytes.
+    """
+
+    file: BucketFile
     name: str
     below: str
     size: int
 
 
 def find_objects(spec: str) -> tuple[list[FoundObject], bool]:
-    """List the objects that a URI means, in order of their keys, and tell whether it is just one.
+    """List the objects that a URI matches, sorted by key, and whether it names a single object.
 
-    The URI is an object's, a prefix's, or has ``*`` or ``[…]`` in it; a ``?`` begins its options.
+    Args:
+        spec: URI of an object or a prefix, or one with wildcards (``*``, ``**``, ``[…]``). A ``?``
+            starts its options.
 
     Raises:
-        UserError: the URI is wrong, leads to nothing, or its store does not answer.
+        UserError: the URI is invalid, matches nothing, or the store is unavailable.
     """
     address = Address.parse(spec, "source")
     quoted = urlsplit(spec).path.strip("/")
     parts = urlsplit(spec)
     root = f"{parts.scheme}://{parts.netloc}"
     uri = f"{root}?{address.query}" if address.query else root
-    fixed = re.match(r"(?:[^*[]*/)?(?=[^/]*[*[])|.*", quoted)
-    prefix = "/".join(filter(None, unquote(fixed[0] if fixed else quoted).split("/")))
+    literal = re.match(r"(?:[^*[]*/)?(?=[^/]*[*[])|.*", quoted)
+    prefix = "/".join(filter(None, unquote(literal[0] if literal else quoted).split("/")))
     pattern = _pattern(quoted) if re.search(r"[*[]", quoted) else None
     listed, single = _list(uri, prefix, root, is_pattern=pattern is not None)
     found = []
@@ -130,13 +138,13 @@ def find_objects(spec: str) -> tuple[list[FoundObject], bool]:
             name = f"{root}/{key}"
             found.append(FoundObject(BucketFile(uri, key), name, below, size))
     if not found:
-        reason = "matches no object" if pattern else "holds no object with data"
-        raise UserError(f"{root}/{quoted} {reason}; name an object, or a prefix of some")
-    return sorted(found, key=lambda each: each.place.key), single
+        reason = "matches no object" if pattern else "contains no object with data"
+        raise UserError(f"{root}/{quoted} {reason}; give the URI of an object or a prefix")
+    return sorted(found, key=lambda each: each.file.key), single
 
 
 def _list(uri: str, prefix: str, root: str, *, is_pattern: bool) -> tuple[list[StoredFile], bool]:
-    """List the object of that name, or those below a prefix, and tell whether it is just one."""
+    """List the object with this key or the objects below this prefix, and whether it is a key."""
     store, retries = _bucket(uri)
     what = prefix or "the bucket"
     try:
@@ -146,14 +154,14 @@ def _list(uri: str, prefix: str, root: str, *, is_pattern: bool) -> tuple[list[S
                 return [StoredFile(prefix, size)], True
         found = retries.call(f"list {what}", lambda: list_objects(store, prefix))
     except BucketNotFound as error:
-        raise UserError(f"{root} does not exist; mend the bucket's name") from error
+        raise UserError(f"{root} does not exist; correct the bucket's name") from error
     if not found:
-        raise UserError(f"{root}/{prefix} does not exist; name an object, or a prefix of some")
+        raise UserError(f"{root}/{prefix} does not exist; give the URI of an object or a prefix")
     return found, False
 
 
 def _pattern(quoted: str) -> re.Pattern[str]:
-    """A pattern of keys: ``*`` stays within a folder, ``**`` does not."""
+    """Compile a glob for keys: ``*`` does not match a slash, ``**`` does."""
     regex = ""
     parts = [unquote(part) for part in quoted.split("/") if part]
     for number, part in enumerate(parts, start=1):
@@ -161,7 +169,7 @@ def _pattern(quoted: str) -> re.Pattern[str]:
         if part == "**":
             regex += ".*" if last else "(?:.*/)?"
             continue
-        # fnmatch gives (?s:…)\Z, and lets * and ? go over slashes.
+        # fnmatch returns (?s:…)\Z, and its * matches slashes.
         body = fnmatch.translate(part).removeprefix("(?s:").removesuffix(r")\Z")
         regex += body.replace(".*", "[^/]*") + ("" if last else "/")
     return re.compile(regex, re.DOTALL)

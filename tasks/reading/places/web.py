@@ -1,4 +1,4 @@
-"""A file on the web, downloaded once for all that is to be read of it."""
+"""A file on the web, which is downloaded once and then read from a temporary copy."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from urllib.parse import unquote, urlsplit
 from yarl import URL
 
 from article_flows.tasks.reading.base.byte_source import ByteSource
-from article_flows.tasks.reading.base.streams import Spool, temporary_file
-from article_flows.tasks.reading.places.spools import SPOOLS
-from article_flows.tasks.reading.web.addresses import shown
+from article_flows.tasks.reading.base.streams import TemporaryCopy, temporary_file
+from article_flows.tasks.reading.places.spools import SPOOL_CACHE
+from article_flows.tasks.reading.web.addresses import redacted_url
 from article_flows.tasks.reading.web.download import download
 
 
 @dataclass(frozen=True)
 class WebFile(ByteSource):
-    """What an http or https URL gives.
+    """The file at an http or https URL.
 
     Attributes:
-        url: as the user typed it; may hold a password or a signature, so it is never shown.
-        allow_hosts: private hosts that may be fetched from after a redirect; the URL's own host,
-            which the user has named, always is.
+        url: as the user typed it; never shown, because it may contain a password or a signature.
+        allow_hosts: private hosts that redirects may lead to; the URL's own host is always
+            allowed, because the user has named it.
     """
 
     url: str
@@ -41,27 +41,27 @@ class WebFile(ByteSource):
 
     @property
     def name(self) -> str:
-        """The URL without what may be secret in it."""
-        return shown(self.url)
+        """The URL without its possibly secret parts."""
+        return redacted_url(self.url)
 
     def open(self) -> BinaryIO:
-        """Open the copy of it; the first time, download it.
+        """Open the copy; the first call downloads it.
 
         Raises:
             UserError: it cannot be fetched, leads to a private address, or is too large for the
                 temporary disk.
         """
-        return SPOOLS.open(self, self._fetch)
+        return SPOOL_CACHE.open(self, self._download)
 
-    def _fetch(self) -> BinaryIO:
+    def _download(self) -> BinaryIO:
         file = temporary_file()
         try:
-            # Host and port: a redirect to another service of the same machine is refused.
-            own = URL(self.url)
-            hosts = (*self.allow_hosts, f"{own.host}:{own.port}")
-            # It writes, seeks and cuts: all of a file that a download needs.
-            spool = Spool(file, self.name)
-            download(self.url, spool, allow_hosts=hosts)  # type: ignore[arg-type]
+            # With the port, so that a redirect to another service on the same host is refused.
+            url = URL(self.url)
+            hosts = (*self.allow_hosts, f"{url.host}:{url.port}")
+            copy = TemporaryCopy(file, self.name)
+            # It has the methods of a file that a download calls: write, seek, tell, truncate.
+            download(self.url, copy, allow_hosts=hosts)  # type: ignore[arg-type]
         except BaseException:
             file.close()
             raise

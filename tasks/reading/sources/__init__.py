@@ -1,1 +1,1 @@
-"""From what the user names to files and their formats."""
+"""Resolve the sources that the user names to files and their formats."""

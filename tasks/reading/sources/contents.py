@@ -1,4 +1,4 @@
-"""What a file that was found holds: itself, what was packed in it, or the files of an archive."""
+"""Expand found files: decompress compressed files, and list the files in archives."""
 
 from __future__ import annotations
 
@@ -16,110 +16,117 @@ from article_flows.tasks.reading.places.archives import (
 )
 from article_flows.tasks.reading.places.compressed import CompressedFile, codec_of, codec_of_suffix
 from article_flows.tasks.reading.places.spools import SpooledFile
-from article_flows.tasks.reading.sources.files import HIDDEN, Listed, Skipped, is_hidden
+from article_flows.tasks.reading.sources.files import (
+    HIDDEN_REASON,
+    FoundFile,
+    Skipped,
+    is_hidden,
+)
 
 _HEAD_BYTES = 512
 _ARCHIVE_SUFFIXES = (".zip", ".tar", ".7z", ".rar")
 
 
-def contents(listed: Listed, within: str = "") -> Iterator[Listed | Skipped]:
-    """Look into a file: yield it, unpacked where it is packed, or each file of an archive.
+def expand(found: FoundFile, within: str = "") -> Iterator[FoundFile | Skipped]:
+    """Yield a file, decompressed if it is compressed, or each file in an archive.
 
-    A file in an object store is not looked into where its name tells what it is. The reasons of
-    what cannot be read go behind its name.
+    Remote files whose suffix indicates a format are not opened. The reason of a skipped file is
+    the rest of a sentence that begins with its name.
 
     Args:
-        listed: the file.
-        within: the name of the archive that it is in.
+        found: the file.
+        within: name of the archive that contains it; empty if it is not in one.
     """
-    if listed.remote and (known := _by_name(listed)) is not None:
+    if found.remote and (known := _by_suffix(found)) is not None:
         yield known
         return
     try:
-        yield from _looked_into(listed, within)
+        yield from _by_content(found, within)
     except UserError as error:
-        yield unreadable(listed.name, error, should=True)
+        yield unreadable(found.name, error, expected=True)
     except OSError as error:
-        said = f"cannot be read: {error.strerror or error}"
-        yield Skipped(listed.name, said, should=_should_be_data(listed.place.file_name))
+        reason = f"cannot be read: {error.strerror or error}"
+        yield Skipped(found.name, reason, expected=_is_data_by_suffix(found.file.file_name))
 
 
-def unreadable(name: str, error: UserError, *, should: bool) -> Skipped:
-    """A file that cannot be read, with what an error says, to go behind its name."""
+def unreadable(name: str, error: UserError, *, expected: bool) -> Skipped:
+    """Return the skipped file for an error in reading it."""
     is_away = isinstance(error, SourceUnavailable)
-    said = str(error)
-    if said.startswith(name):
-        reason = said.removeprefix(name).removeprefix(":").strip()
+    reason = str(error)
+    if reason.startswith(name):
+        reason = reason.removeprefix(name).removeprefix(":").strip()
     else:
-        reason = f"fails: {said}"
-    return Skipped(name, reason, is_away, should or is_away)
+        reason = f"fails: {reason}"
+    return Skipped(name, reason, is_away, expected or is_away)
 
 
-def _by_name(listed: Listed) -> Listed | None:
-    file_name = listed.place.file_name
+def _by_suffix(found: FoundFile) -> FoundFile | None:
+    file_name = found.file.file_name
     if format_of_suffix(file_name):
-        return listed
+        return found
     codec = codec_of_suffix(file_name)
     if codec is None:
         return None
-    packed = CompressedFile(listed.place, codec, listed.name)
-    return listed._replace(place=packed) if format_of_suffix(packed.file_name) else None
+    unpacked = CompressedFile(found.file, codec, found.name)
+    return found._replace(file=unpacked) if format_of_suffix(unpacked.file_name) else None
 
 
-def _looked_into(listed: Listed, within: str) -> Iterator[Listed | Skipped]:
-    """Unpack one compression and one archive, in either order of each other."""
-    place = listed.place
-    if isinstance(place, LocalFile) and not stat.S_ISREG(place.path.stat().st_mode):
-        yield Skipped(listed.name, "is no ordinary file")
+def _by_content(found: FoundFile, within: str) -> Iterator[FoundFile | Skipped]:
+    """Undo at most one compression and one archive, in either order."""
+    file = found.file
+    if isinstance(file, LocalFile) and not stat.S_ISREG(file.path.stat().st_mode):
+        yield Skipped(found.name, "is not a regular file")
         return
-    head = _head(place)
+    head = _head(file)
     if codec := codec_of(head):
-        place = CompressedFile(place, codec, listed.name)
-        head = _head(place)
-        if again := codec_of(head):
-            raise UserError(f"{listed.name} is packed twice ({codec}, {again}); unpack it once")
-    kind = archive_kind(head, place.file_name)
+        file = CompressedFile(file, codec, found.name)
+        head = _head(file)
+        if inner_codec := codec_of(head):
+            codecs = f"{codec}, {inner_codec}"
+            raise UserError(f"{found.name} is compressed twice ({codecs}); unpack it once")
+    kind = archive_kind(head, file.file_name)
     if kind and (within or (kind == "zip" and codec)):
-        raise UserError(f"{listed.name} is an archive in {within or 'a packed file'}; unpack it")
+        outer = within or "a compressed file"
+        raise UserError(f"{found.name} is an archive in {outer}; unpack it")
     members: list[Member] | None = None
     if kind == "zip":
-        members = zip_members(place, listed.name)
+        members = zip_members(file, found.name)
     elif kind == "tar":
         if codec:
-            place = SpooledFile(place, listed.name, _version(listed.place))
-        members = tar_members(place, listed.name)
+            file = SpooledFile(file, found.name, _version(found.file))
+        members = tar_members(file, found.name)
     if members is None:
-        yield listed._replace(place=place)
+        yield found._replace(file=file)
         return
     if not members:
-        raise UserError(f"{listed.name} is an archive without files; give one with data in it")
-    folder = listed.below.rpartition("/")[0]
+        raise UserError(f"{found.name} is an archive without files; give one with data in it")
+    folder = found.below.rpartition("/")[0]
     for member in members:
-        name = f"{listed.name}/{member.path}".rstrip("/")
+        name = f"{found.name}/{member.path}".rstrip("/")
         if is_hidden(member.path):
-            yield Skipped(name, HIDDEN)
-        elif member.place is None:
-            should = not member.path or _should_be_data(member.path)
-            yield Skipped(name, member.reason, should=should)
+            yield Skipped(name, HIDDEN_REASON)
+        elif member.file is None:
+            expected = not member.path or _is_data_by_suffix(member.path)
+            yield Skipped(name, member.reason, expected=expected)
         else:
             below = f"{folder}/{member.path}".lstrip("/")
-            yield from contents(Listed(member.place, name, below), within=listed.name)
+            yield from expand(FoundFile(member.file, name, below), within=found.name)
 
 
-def _head(place: ByteSource) -> bytes:
-    with place.open() as file:
+def _head(byte_source: ByteSource) -> bytes:
+    with byte_source.open() as file:
         return file.read(_HEAD_BYTES)
 
 
-def _should_be_data(path: str) -> bool:
+def _is_data_by_suffix(path: str) -> bool:
     file_name = path.rpartition("/")[2]
     codec = codec_of_suffix(file_name) is not None
     return codec or format_of_suffix(file_name) is not None or file_name.endswith(_ARCHIVE_SUFFIXES)
 
 
-def _version(place: ByteSource) -> str:
-    """Another one when a local file has been written again."""
-    if not isinstance(place, LocalFile):
+def _version(file: ByteSource) -> str:
+    """Return a text that changes when a local file is overwritten."""
+    if not isinstance(file, LocalFile):
         return ""
-    status = place.path.stat()
+    status = file.path.stat()
     return f"{status.st_mtime_ns}-{status.st_size}-{status.st_ino}"

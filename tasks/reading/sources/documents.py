@@ -1,4 +1,4 @@
-"""Which files are articles, which are their summaries or notes about them; their categories."""
+"""Distinguish articles from summaries and notes among documents, and infer their categories."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from article_flows.tasks.reading.places.compressed import (
     codec_of_suffix,
     unpacked_name,
 )
-from article_flows.tasks.reading.sources.files import Listed
+from article_flows.tasks.reading.sources.files import FoundFile
 
 FOLDER_CATEGORY = "folder_category"
-"""The column of the category that a document's folder tells; any other goes before it."""
-SUMMARY = "a summary, by "
+"""The column with a document's folder as its category; other category columns take precedence."""
+SUMMARY_REASON = "a summary, by "
 BY_FOLDER = "its folder's name; name the folder to load it as articles"
-NOTE = "a text beside tables: taken for a note about them; name the file to load it"
+NOTE_REASON = "a text beside tables: taken for a note about them; name the file to load it"
 
 _NOT_DATA = re.compile(
     r"(licen[cs]e|copying|notice|readme|changelog|contributing|authors|makefile)\b.*"
@@ -32,7 +32,7 @@ _NOT_DATA = re.compile(
     re.IGNORECASE,
 )
 _METADATA = {"datapackage.json", "dataset_info.json", "dataset_infos.json", "dataset_dict.json"}
-"""What Frictionless Data and Hugging Face put beside data to describe it."""
+"""Files with which Frictionless Data and Hugging Face describe data."""
 _PROGRAMS = re.compile(
     r".*\.(pyi?|pyc|ipynb|rmd|r|jl|sh|bash|bat|ps1|m?js|cjs|tsx?|jsx|s?css|java|scala|kt|swift|c"
     r"|h|cc|cpp|hpp|go|rs|rb|php|pm|lua|sql|cfg|ini|toml|ya?ml|lock|xsd|dtd|xslt?|map|cff|bib)"
@@ -41,24 +41,23 @@ _PROGRAMS = re.compile(
     r"|(md5|sha\d+|check)-?sums?(\.txt)?",
     re.IGNORECASE,
 )
-_NO_TABLES = {DOCUMENT, "feed", "sitemap", "urls"}
-"""Formats that may well be beside documents without these being about them."""
-_MOST_NOTES = 10
-_SUMMARIES = re.compile("summar(y|ies)|abstract|highlight|reference|tl;?dr")
-_FEWEST_PAIRS, _FEWEST_NAMED = 5, 2
-"""Files from which two folders are compared: by their lengths alone, or by a name that tells."""
+_NOT_TABLES = {DOCUMENT, "feed", "sitemap", "urls"}
+"""Formats that documents in the same folder are not notes about."""
+_MAX_NOTES = 10
+_SUMMARY_FOLDER = re.compile("summar(y|ies)|abstract|highlight|reference|tl;?dr")
+_MIN_PAIRS, _MIN_PAIRS_NAMED = 5, 2
+"""Minimum numbers of pairs to compare two folders: by length alone, or if one is named so."""
 _NEARLY_ALL = 0.9
 _FAR_SHORTER = 0.5
-_MOST_FOLDERS = 100
-"""Folders beyond which their names are no categories."""
-_SETS = set("train training test testing dev devel val valid validation eval raw clean".split())
-_NO_LETTERS = re.compile(r"[\W\d_]+")
+_MAX_CATEGORIES = 100
+_SPLITS = set("train training test testing dev devel val valid validation eval raw clean".split())
+_NON_LETTERS = re.compile(r"[\W\d_]+")
 
 
-def reason_of_name(file_name: str) -> str:
-    """Return why a file's name shows that it is no data: README, LICENSE, code; else empty."""
+def not_data_reason(file_name: str) -> str:
+    """Return why a file is not data by its name (README, LICENSE, code); empty if it may be."""
     if _PROGRAMS.fullmatch(file_name):
-        return "a program, or what belongs to one, not data"
+        return "part of a program, not data"
     if file_name.lower() in _METADATA:
         return "not a data file"
     known = format_of_suffix(file_name)
@@ -67,74 +66,77 @@ def reason_of_name(file_name: str) -> str:
     return "not a data file" if _NOT_DATA.fullmatch(file_name) else ""
 
 
-def notes_among(files: Sequence[Listed]) -> set[Listed]:
-    """Find the documents that are about the tables in their folder.
+def find_notes(files: Sequence[FoundFile]) -> set[FoundFile]:
+    """Return the documents that are notes about the tables in their folder.
 
-    Where there are many, and more than tables, they are articles, and a table is their index.
+    If a folder has many documents, and more of them than tables, they are not notes but articles,
+    and a table is their index.
     """
-    tables = Counter(each.folder for each in files if each.format not in _NO_TABLES)
+    tables = Counter(each.folder for each in files if each.format not in _NOT_TABLES)
     texts = [each for each in files if each.format == DOCUMENT and each.folder in tables]
     count = Counter(each.folder for each in texts)
-    return {each for each in texts if count[each.folder] <= max(_MOST_NOTES, tables[each.folder])}
+    return {each for each in texts if count[each.folder] <= max(_MAX_NOTES, tables[each.folder])}
 
 
-def summaries_among(documents: Sequence[Listed], spec: str) -> References | None:
-    """Find the documents that are summaries of others: in a folder beside theirs, named alike.
+def find_summaries(documents: Sequence[FoundFile], spec: str) -> References | None:
+    """Return the documents that are reference summaries of others, or None if there are none.
 
-    The folder has to be named for it (``Summaries/business/001.txt`` beside
-    ``News/business/001.txt``), and its texts have to be shorter. Of just two folders one of which
-    has far shorter texts, the user has to say what they are.
+    They have the same names in a neighboring folder that is named for summaries
+    (``Summaries/business/001.txt`` beside ``News/business/001.txt``), and are shorter.
 
     Raises:
-        UserError: two folders look like articles and their summaries, but neither is named so.
+        UserError: there are just two folders, which look like articles and their summaries, but
+            neither is named so; the user has to decide.
     """
-    pairs: list[tuple[str, Listed]] = []
-    asked = ""
-    for folders in _siblings(documents).values():
-        named = [name for name in folders if _SUMMARIES.search(name.lower())]
+    pairs: list[tuple[str, FoundFile]] = []
+    question = ""
+    for folders in _sibling_folders(documents).values():
+        named = [name for name in folders if _SUMMARY_FOLDER.search(name.lower())]
         others = [name for name in folders if name not in named]
         for name, other in ((name, other) for name in named for other in others):
-            common = _common(folders[other], folders[name], at_least=_FEWEST_NAMED)
-            if common and _ratio(common) < 1:
+            common = _common(folders[other], folders[name], at_least=_MIN_PAIRS_NAMED)
+            if common and _length_ratio(common) < 1:
                 pairs += ((long.below, short) for long, short in common)
         if not named and len(folders) == 2:
-            asked = asked or _question(folders, spec)
-    if asked and not pairs:
-        raise UserError(asked)
+            question = question or _question(folders, spec)
+    if question and not pairs:
+        raise UserError(question)
     return References(pairs, BY_FOLDER, exact=True) if pairs else None
 
 
-_Files = Mapping[str, Listed]
-"""The files of a folder by their paths below it, without suffixes."""
+_Folder = Mapping[str, FoundFile]
+"""The files below a folder by their paths relative to it, without suffixes."""
 
 
-def _siblings(documents: Iterable[Listed]) -> dict[str, dict[str, dict[str, Listed]]]:
-    """The files by the folder that several folders are in, by the folder's name, by their path."""
-    found: dict[str, dict[str, dict[str, Listed]]] = defaultdict(lambda: defaultdict(dict))
+def _sibling_folders(
+    documents: Iterable[FoundFile],
+) -> dict[str, dict[str, dict[str, FoundFile]]]:
+    """Return the documents by parent folder, by the name of the folder in it, by relative path."""
+    found: dict[str, dict[str, dict[str, FoundFile]]] = defaultdict(lambda: defaultdict(dict))
     for each in documents:
-        parts = _plain(each.below).split("/")
+        parts = _without_suffixes(each.below).split("/")
         for depth in range(len(parts) - 1):
             parent, rest = "/".join(parts[:depth]), "/".join(parts[depth + 1 :])
             found[parent][parts[depth]][rest] = each
     return found
 
 
-def _common(one: _Files, other: _Files, at_least: float) -> list[tuple[Listed, Listed]]:
-    """Pairs of files with the same names, if nearly all files of the second are in one."""
+def _common(one: _Folder, other: _Folder, at_least: float) -> list[tuple[FoundFile, FoundFile]]:
+    """Return pairs of files with the same names, if nearly all of the second folder have one."""
     names = one.keys() & other.keys()
     enough = len(names) >= max(at_least, _NEARLY_ALL * len(other))
     return [(one[name], other[name]) for name in names] if enough else []
 
 
-def _question(folders: Mapping[str, _Files], spec: str) -> str:
+def _question(folders: Mapping[str, _Folder], spec: str) -> str:
     """Return what to ask the user if two folders look like articles and summaries; else empty."""
-    (one, other) = folders.items()
-    most = max(len(one[1]), len(other[1]))
-    common = _common(one[1], other[1], at_least=max(_FEWEST_PAIRS, _NEARLY_ALL * most))
-    ratio = _ratio(common) if common else 1.0
+    one, other = folders.values()
+    most = max(len(one), len(other))
+    common = _common(one, other, at_least=max(_MIN_PAIRS, _NEARLY_ALL * most))
+    ratio = _length_ratio(common) if common else 1.0
     if _FAR_SHORTER <= ratio <= 1 / _FAR_SHORTER:
         return ""
-    long, short = (_folder(*each) for each in ((one, other) if ratio < 1 else (other, one)))
+    long, short = map(_folder_name, (one, other) if ratio < 1 else (other, one))
     return (
         f"{spec}: {len(common)} files of {short} have the names of longer ones of {long}; if "
         f"they are their summaries, load {quote(long)} --references {quote(short)}; if all are "
@@ -142,96 +144,107 @@ def _question(folders: Mapping[str, _Files], spec: str) -> str:
     )
 
 
-def _folder(name: str, files: _Files) -> str:
-    """A folder as the user would say it."""
+def _folder_name(files: _Folder) -> str:
+    """Return the name of a folder as shown to the user."""
     path, first = next(iter(files.items()))
     return "/".join(first.name.split("/")[: -1 - path.count("/")])
 
 
-def _ratio(pairs: list[tuple[Listed, Listed]]) -> float:
-    """How long the second texts are, against the first; 1 unless nearly all tend to one side."""
+def _length_ratio(pairs: list[tuple[FoundFile, FoundFile]]) -> float:
+    """Return the median length of the second texts relative to the first.
+
+    1 unless nearly all second texts are shorter, or nearly all are longer.
+    """
     ratios = [(_size(b) + 1) / (_size(a) + 1) for a, b in pairs]
     middle = median(ratios)
     same_side = sum((each < 1) == (middle < 1) for each in ratios)
     return middle if same_side >= _NEARLY_ALL * len(ratios) else 1.0
 
 
-def _size(listed: Listed) -> int:
-    """Bytes of a file as it is stored, where that costs nothing; else 0."""
-    place = listed.place.place if isinstance(listed.place, CompressedFile) else listed.place
-    if isinstance(place, LocalFile):
-        return place.path.stat().st_size
-    return place.size if isinstance(place, ZipMember | TarMember) else listed.size
+def _size(found: FoundFile) -> int:
+    """Return the stored size in bytes if it is known without a request; else 0."""
+    file = found.file.place if isinstance(found.file, CompressedFile) else found.file
+    if isinstance(file, LocalFile):
+        return file.path.stat().st_size
+    return file.size if isinstance(file, ZipMember | TarMember) else found.size
 
 
-def categories_of(documents: Sequence[Listed]) -> dict[str, str]:
-    """Return the categories of documents whose folders name one: ``business/``, ``sport/``.
+def infer_categories(documents: Sequence[FoundFile]) -> dict[str, str]:
+    """Infer the categories of documents from folder names such as ``business/`` and ``sport/``.
 
-    A folder's name is a category if there are other folders beside it, each with several files
-    of the same suffix, and their names are neither numbers, parts of a data set (``train``,
-    ``test``) nor as short as language codes.
+    A folder's name is a category if there are other folders beside it, typically with several
+    files, all with a suffix in common, and their names are neither numbers, splits of a dataset
+    (``train``, ``test``) nor as short as language codes.
 
     Returns:
-        The folder's name by the document's.
+        Categories by the names of documents.
     """
-    tree = _siblings(documents)
+    tree = _sibling_folders(documents)
     are_categories = {parent: _are_categories(folders) for parent, folders in tree.items()}
-    found = {}
+    categories = {}
     for each in documents:
         parts = each.below.split("/")[:-1]
         levels = (depth for depth in reversed(range(len(parts))))
         depth = next((n for n in levels if are_categories["/".join(parts[:n])]), None)
         if depth is not None:
-            found[each.name] = parts[depth]
-    return found
+            categories[each.name] = parts[depth]
+    return categories
 
 
-def _are_categories(folders: Mapping[str, _Files]) -> bool:
-    names = [_NO_LETTERS.sub("", name).casefold() for name in folders]
-    if not 2 <= len(folders) <= _MOST_FOLDERS or len(set(names)) < len(names):
+def _are_categories(folders: Mapping[str, _Folder]) -> bool:
+    names = [_NON_LETTERS.sub("", name).casefold() for name in folders]
+    if not 2 <= len(folders) <= _MAX_CATEGORIES or len(set(names)) < len(names):
         return False
-    if not _SETS.isdisjoint(names) or all(len(name) <= 2 and name.isascii() for name in names):
+    if not _SPLITS.isdisjoint(names) or all(len(name) <= 2 and name.isascii() for name in names):
         return False
     if not all(names) or any(name.startswith("_") or "=" in name for name in folders):
         return False
     suffixes = [{_suffix(each) for each in files.values()} for files in folders.values()]
-    several = median(map(len, folders.values())) >= _FEWEST_NAMED
+    several = median(map(len, folders.values())) >= _MIN_PAIRS_NAMED
     return several and bool(set.intersection(*suffixes))
 
 
-def _suffix(listed: Listed) -> str:
-    return PurePosixPath(listed.place.file_name).suffix.lower()
+def _suffix(found: FoundFile) -> str:
+    return PurePosixPath(found.file.file_name).suffix.lower()
 
 
 class References:
-    """Files that hold the reference summaries of others, which have the same names.
+    """Files with the reference summaries of articles, matched by name.
 
     Args:
         files: each with its path, which is that of its article, or the end of it.
-        spec: what tells that they are, for messages.
-        exact: the paths are the articles' own.
+        spec: why these are summaries, for messages: an option, or the folder's name.
+        exact: the paths are complete, so only equal paths match.
+
+    Attributes:
+        identities: the identities of the files.
+
+    Raises:
+        UserError: there are no files.
     """
 
-    def __init__(self, files: Iterable[tuple[str, Listed]], spec: str, exact: bool = False) -> None:
+    def __init__(
+        self, files: Iterable[tuple[str, FoundFile]], spec: str, exact: bool = False
+    ) -> None:
         self.spec = spec
         self._exact = exact
         self._by_path: dict[str, ByteSource] = {}
         self._by_name: dict[str, ByteSource | None] = {}
         self.identities: set[str] = set()
         for below, each in files:
-            self.identities.add(each.place.identity)
-            path = _plain(below)
+            self.identities.add(each.file.identity)
+            path = _without_suffixes(below)
             name = path.rpartition("/")[2]
-            codec = codec_of_suffix(each.place.file_name)
-            place = CompressedFile(each.place, codec, each.name) if codec else each.place
-            self._by_path[path] = place
-            self._by_name[name] = None if name in self._by_name else place
+            codec = codec_of_suffix(each.file.file_name)
+            file = CompressedFile(each.file, codec, each.name) if codec else each.file
+            self._by_path[path] = file
+            self._by_name[name] = None if name in self._by_name else file
         if not self._by_path:
-            raise UserError(f"{spec}: holds no file; name the folder of the summaries")
+            raise UserError(f"{spec}: contains no file; name the folder of the summaries")
 
-    def of(self, listed: Listed) -> ByteSource | None:
-        """The file of the same name, in the same subfolder if there are several; or None."""
-        path = _plain(listed.below)
+    def of(self, article: FoundFile) -> ByteSource | None:
+        """Return the file with the same name, in the same subfolder if the name is not unique."""
+        path = _without_suffixes(article.below)
         if self._exact or path in self._by_path:
             return self._by_path.get(path)
         parts = path.split("/")
@@ -240,7 +253,7 @@ class References:
         return found or self._by_name.get(parts[-1])
 
 
-def _plain(below: str) -> str:
-    """A path without the suffixes of compression and format: a.html may go with a.txt."""
+def _without_suffixes(below: str) -> str:
+    """Return a path without suffixes of compression and format, as a.html may match a.txt."""
     path = PurePosixPath(below)
     return str(path.with_name(PurePosixPath(unpacked_name(path.name)).stem))

@@ -1,4 +1,4 @@
-"""From what the user names (files, folders, globs, URIs, `demo`) to the files to read, in order."""
+"""Find the files to read for the sources that the user names; called before every load."""
 
 from __future__ import annotations
 
@@ -15,38 +15,38 @@ from article_flows.tasks.reading.formats.registry import (
     known_suffixes,
 )
 from article_flows.tasks.reading.places.compressed import CompressedFile
-from article_flows.tasks.reading.sources.contents import contents, unreadable
+from article_flows.tasks.reading.sources.contents import expand, unreadable
 from article_flows.tasks.reading.sources.documents import (
     FOLDER_CATEGORY,
-    NOTE,
-    SUMMARY,
+    NOTE_REASON,
+    SUMMARY_REASON,
     References,
-    categories_of,
-    notes_among,
-    reason_of_name,
-    summaries_among,
+    find_notes,
+    find_summaries,
+    infer_categories,
+    not_data_reason,
 )
 from article_flows.tasks.reading.sources.files import (
-    HIDDEN,
-    Listed,
+    HIDDEN_REASON,
+    FoundFile,
     Skipped,
-    listed_by,
-    partitions,
+    list_files,
+    partition_values,
     printable_name,
-    shown_spec,
+    redacted_spec,
 )
 
 
 @dataclass(frozen=True)
 class SourceOptions:
-    """What the user says of all sources of a load.
+    """Options that apply to all sources of a load.
 
     Attributes:
-        encoding: of their text; empty: to be found out.
+        encoding: text encoding; empty to detect it.
         allow_hosts: private hosts that may be fetched from.
-        format: a name from `FORMATS`; empty: to be found out of each.
-        references: a folder (or prefix) whose files hold the reference summaries of the documents
-            that have the same names.
+        format: a key of `FORMATS`; empty to detect it for each file.
+        references: a folder (or prefix) with the reference summaries of the documents of the same
+            names.
     """
 
     encoding: str = ""
@@ -56,10 +56,11 @@ class SourceOptions:
 
 
 class Sources(list[Source]):
-    """The files to read, in order, and what was passed over on the way.
+    """The files to read, in order.
 
-    ``skipped`` are files that are no data; ``broken`` are such as should be, by their names, and
-    cannot be read.
+    Attributes:
+        skipped: files that are not data.
+        broken: sources, and files that are data by their names, that cannot be read.
     """
 
     def __init__(
@@ -74,160 +75,171 @@ class Sources(list[Source]):
 
 
 def find_sources(specs: list[str], options: SourceOptions = SourceOptions()) -> Sources:
-    """Find the files that specs mean, unpacked: see `listed_by`.
+    """Find the files that specs name.
 
-    Files come in the order of the specs, those of a folder or glob in order of name; a file
-    named twice comes once. A spec that leads to nothing is in `.broken`, if another leads to some.
-    Files in archives are sources of their own. Files that are no data, and hidden ones, are in
-    `.skipped`.
+    Compressed files are decompressed, and each file in an archive is a source.
+
+    Args:
+        specs: see `list_files`.
+        options: options for all sources.
+
+    Returns:
+        The files in the order of the specs, those of a folder or glob sorted by name, without
+        duplicates. Specs without a readable file are in `broken`, hidden files and files that are
+        not data in `skipped`.
 
     Raises:
-        UserError: no spec leads to a file that can be read (SourceUnavailable: just now), an
-            option is wrong, or two folders look like articles and their summaries.
+        UserError: no spec has a readable file (SourceUnavailable if a later attempt may succeed),
+            an option is invalid, or two folders look like articles and their summaries.
+
+    Example:
+        >>> [(source.name, source.format) for source in find_sources(["demo"])]
+        [('demo', 'jsonl')]
     """
     if not specs:
-        raise UserError("no source is given; name a file, a folder or a glob, or say demo")
+        raise UserError("no source is given; give a file, a folder, a glob, or the word demo")
     if options.format:
         format_named(options.format)
-    finding = _Finding(options)
+    search = _Search(options)
     for spec in specs:
-        finding.add(spec)
-    found, references = finding.found, finding.references
+        search.add(spec)
+    found, references = search.found, search.references
     if not found:
         first = next((each for each in found.broken if each.away), found.broken[0])
         raise (SourceUnavailable if first.away else UserError)(first.reason)
     if references and not any(source.references for source in found):
         raise UserError(
-            f"{references.spec}: none of its files is named as one of the sources; "
+            f"{references.spec}: none of its files has the name of a source; "
             "each summary needs the name of its article's file"
         )
     skipped = sorted(dict.fromkeys(found.skipped), key=_rank)
-    return Sources(_once(found), skipped, dict.fromkeys(found.broken))
+    return Sources(_unique(found), skipped, dict.fromkeys(found.broken))
 
 
 def _rank(skipped: Skipped) -> int:
-    """Return a key that sorts summaries behind other files, and hidden files behind both."""
-    return 2 if skipped.reason == HIDDEN else int(skipped.reason.startswith(SUMMARY))
+    """Return a key that sorts summaries after other files, and hidden files last."""
+    return 2 if skipped.reason == HIDDEN_REASON else int(skipped.reason.startswith(SUMMARY_REASON))
 
 
-def _once(sources: Iterable[Source]) -> Iterator[Source]:
-    """Leave out what comes again; number names that do, as of URLs that differ in their query."""
-    seen: set[str] = set()
+def _unique(sources: Iterable[Source]) -> Iterator[Source]:
+    """Remove duplicates, and number equal names, as of URLs that differ only in their query."""
+    identities: set[str] = set()
     names: dict[str, int] = {}
     for source in sources:
-        place = source.place.identity
-        if place not in seen:
-            seen.add(place)
+        identity = source.place.identity
+        if identity not in identities:
+            identities.add(identity)
             name = printable_name(source.name)
             names[name] = names.get(name, 0) + 1
-            again = f" ({names[name]})" if names[name] > 1 else ""
-            yield replace(source, name=f"{name}{again}")
+            number = f" ({names[name]})" if names[name] > 1 else ""
+            yield replace(source, name=f"{name}{number}")
 
 
-class _Finding:
-    """Sorts the files of one spec after the other into those to read and those to skip."""
+class _Search:
+    """Sorts the files of the specs into those to read, to skip, and broken ones."""
 
     def __init__(self, options: SourceOptions) -> None:
         self.found = Sources()
         self.options = options
         self.references: References | None = None
         if options.references:
-            listed, _ = listed_by(options.references, options.allow_hosts)
-            files = ((each.below, each) for each in listed if not each.hidden)
-            self.references = References(files, f"--references {options.references}")
+            files, _ = list_files(options.references, options.allow_hosts)
+            visible = ((each.below, each) for each in files if not each.hidden)
+            self.references = References(visible, f"--references {options.references}")
 
     def add(self, spec: str) -> None:
-        """Add what a spec leads to, or itself as a broken one if that is nothing.
+        """Add the files of a spec, or the spec itself as broken if it has none.
 
         Raises:
-            UserError: two folders may be articles and summaries.
+            UserError: two folders look like articles and their summaries.
         """
         try:
-            listed, alone = listed_by(spec, self.options.allow_hosts)
+            files, single = list_files(spec, self.options.allow_hosts)
         except UserError as error:
             away = isinstance(error, SourceUnavailable)
-            self.found.broken.append(Skipped(shown_spec(spec), str(error), away))
+            self.found.broken.append(Skipped(redacted_spec(spec), str(error), away))
             return
-        usable: list[Listed] = []
+        readable: list[FoundFile] = []
         broken: list[Skipped] = []
         skipped: list[Skipped] = []
-        for each in self._looked_into(listed, alone=alone):
-            if isinstance(each, Listed):
-                usable.append(each)
-            # What is in an archive that is named was not named itself: it is as in a folder.
-            elif each.should or (alone and any(each.name == file.name for file in listed)):
+        for each in self._expanded(files, single=single):
+            if isinstance(each, FoundFile):
+                readable.append(each)
+            # Files in a named archive are not named themselves, just as those in a folder.
+            elif each.expected or (single and any(each.name == file.name for file in files)):
                 broken.append(replace(each, reason=f"{each.name} {each.reason}"))
             else:
                 skipped.append(each)
-        passed_over = self._take(usable, spec)
-        if not broken and len(passed_over) == len(usable):
-            first = "".join(f"; {each.name}: {each.reason}" for each in (skipped + passed_over)[:1])
-            reason = f"holds no file that can be read ({known_suffixes()}){first}"
-            broken.append(Skipped(shown_spec(spec), f"{shown_spec(spec)} {reason}"))
+        excluded = self._add_sources(readable, spec)
+        if not broken and len(excluded) == len(readable):
+            first = "".join(f"; {each.name}: {each.reason}" for each in (skipped + excluded)[:1])
+            reason = f"contains no file that can be read ({known_suffixes()}){first}"
+            broken.append(Skipped(redacted_spec(spec), f"{redacted_spec(spec)} {reason}"))
         self.found.broken += broken
-        self.found.skipped += skipped + passed_over
+        self.found.skipped += skipped + excluded
 
-    def _take(self, files: list[Listed], spec: str) -> list[Skipped]:
-        """Make sources of files, but for notes about others and summaries: those are returned."""
-        passed_over = dict.fromkeys(notes_among(files), NOTE)
-        documents = [each for each in files if each.format == DOCUMENT and each not in passed_over]
-        references = self.references or summaries_among(documents, spec)
+    def _add_sources(self, files: list[FoundFile], spec: str) -> list[Skipped]:
+        """Add files as sources, except notes and summaries, which are returned."""
+        excluded = dict.fromkeys(find_notes(files), NOTE_REASON)
+        documents = [each for each in files if each.format == DOCUMENT and each not in excluded]
+        references = self.references or find_summaries(documents, spec)
         if references is not None:
-            summaries = (each for each in documents if each.place.identity in references.identities)
-            passed_over |= dict.fromkeys(summaries, f"{SUMMARY}{references.spec}")
-        categories = categories_of([each for each in documents if each not in passed_over])
+            summaries = (each for each in documents if each.file.identity in references.identities)
+            excluded |= dict.fromkeys(summaries, f"{SUMMARY_REASON}{references.spec}")
+        categories = infer_categories([each for each in documents if each not in excluded])
         for each in files:
-            if each not in passed_over:
+            if each not in excluded:
                 self.found.append(self._source(each, references, categories.get(each.name)))
-        return [Skipped(each.name, passed_over[each]) for each in files if each in passed_over]
+        return [Skipped(each.name, excluded[each]) for each in files if each in excluded]
 
-    def _looked_into(self, files: list[Listed], *, alone: bool) -> Iterator[Listed | Skipped]:
-        """Give the files with their formats, and why others are not to be read.
+    def _expanded(self, files: list[FoundFile], *, single: bool) -> Iterator[FoundFile | Skipped]:
+        """Yield the readable files with their formats, and the others with reasons.
 
-        `alone`: the user has named the very file, so it is what he says it is.
+        `single`: the user has named this very file, so its name does not exclude it.
         """
         for file in files:
-            if reason := self._passed_over(file, alone=alone):
+            if reason := self._exclusion_reason(file, single=single):
                 yield Skipped(file.name, reason)
                 continue
-            for each in contents(file):
+            for each in expand(file):
                 if isinstance(each, Skipped):
                     yield each
-                elif each.name != file.name and (reason := reason_of_name(each.place.file_name)):
+                elif each.name != file.name and (reason := not_data_reason(each.file.file_name)):
                     yield Skipped(each.name, reason)
                 else:
                     yield self._with_format(each)
 
-    def _passed_over(self, file: Listed, *, alone: bool) -> str:
-        """Why a file is not to be looked into; empty if it is."""
-        if file.hidden:
-            return HIDDEN
-        if self.references and file.place.identity in self.references.identities:
-            return f"{SUMMARY}{self.references.spec}"
-        return "" if alone else reason_of_name(file.place.file_name)
+    def _exclusion_reason(self, found: FoundFile, *, single: bool) -> str:
+        if found.hidden:
+            return HIDDEN_REASON
+        if self.references and found.file.identity in self.references.identities:
+            return f"{SUMMARY_REASON}{self.references.spec}"
+        return "" if single else not_data_reason(found.file.file_name)
 
-    def _with_format(self, listed: Listed) -> Listed | Skipped:
-        named = format_of_suffix(listed.place.file_name)
+    def _with_format(self, found: FoundFile) -> FoundFile | Skipped:
+        by_suffix = format_of_suffix(found.file.file_name)
         if self.options.format:
-            return listed._replace(format=self.options.format)
-        if listed.remote and named:
-            return listed._replace(format=named.name)
+            return found._replace(format=self.options.format)
+        if found.remote and by_suffix:
+            return found._replace(format=by_suffix.name)
         try:
-            return listed._replace(format=format_of(listed.place, listed.name))
+            return found._replace(format=format_of(found.file, found.name))
         except UserError as error:
-            is_empty = str(error).startswith(f"{listed.name} is empty")
-            return unreadable(listed.name, error, should=named is not None and not is_empty)
+            is_empty = str(error).startswith(f"{found.name} is empty")
+            return unreadable(found.name, error, expected=by_suffix is not None and not is_empty)
 
-    def _source(self, file: Listed, references: References | None, category: str | None) -> Source:
-        place = file.place
+    def _source(
+        self, found: FoundFile, references: References | None, category: str | None
+    ) -> Source:
+        file = found.file
         folder = ((FOLDER_CATEGORY, category),) if category else ()
         return Source(
-            place,
-            file.name,
-            file.format,
+            file,
+            found.name,
+            found.format,
             encoding=self.options.encoding,
             allow_hosts=self.options.allow_hosts,
-            constants=(*partitions(file.below), *folder),
-            references=references.of(file) if references and file.format == DOCUMENT else None,
-            facts={"compression": place.codec} if isinstance(place, CompressedFile) else {},
+            constants=(*partition_values(found.below), *folder),
+            references=references.of(found) if references and found.format == DOCUMENT else None,
+            facts={"compression": file.codec} if isinstance(file, CompressedFile) else {},
         )

@@ -1,1 +1,1 @@
-"""HTTP: politely, within bounds, never into private networks."""
+"""Polite and bounded HTTP downloads that never reach private networks."""

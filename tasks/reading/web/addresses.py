@@ -1,7 +1,7 @@
-"""Which addresses may be fetched from: URLs found in data must not reach what is private.
+"""Protection against server-side request forgery (SSRF) by URLs found in data and redirects.
 
-A dataset is written by strangers, and so is every redirect. Without this guard one line of it
-could make us fetch ``http://169.254.169.254/`` and store the cloud's credentials as an article.
+Without it, one line of an untrusted dataset could make us fetch ``http://169.254.169.254/`` and
+store the cloud's credentials as an article.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from yarl import URL
 from article_flows.tasks.common.errors import UserError
 
 USER = r"^(\s*[A-Za-z][A-Za-z0-9+.-]{0,20}://)[^/?#@\s]*@"
-"""What is in front of a URL's host, as a pattern of `re` and RE2: all but group 1 is a secret."""
+"""Pattern (`re` and RE2) of a URL up to its host: group 1 is the scheme, the rest credentials."""
 ANY_HOST = "*"
-"""In a list of allowed hosts: all hosts are trusted, and proxies of the environment are used."""
+"""In a list of allowed hosts: trust all hosts, and use the environment's proxies for them."""
 
 _NETWORKS = "192.0.0.0/24 192.88.99.0/24 2001::/23 2001:db8::/32 2002::/16 3fff::/20"
 _SPECIAL = tuple(map(ipaddress.ip_network, _NETWORKS.split()))
-"""What is not public though `is_global` of Python 3.11 or the rule for IPv6 lets it pass.
+"""Networks that are not public, but pass `is_global` of Python 3.11 or the test for IPv6.
 
 IETF protocol assignments, former 6to4 relays; Teredo, benchmarking, ORCHIDs, documentation, 6to4
 (which embeds any IPv4 address). Source: IANA's registries of special-purpose addresses.
@@ -34,21 +34,25 @@ _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
 class PrivateAddress(UserError):
-    """A URL leads to an address that only a user may name."""
+    """A URL leads to an address that may only be fetched from if the user allows it."""
 
     def __init__(self, address: str, host: str) -> None:
         super().__init__(
-            f"leads to the private address {address}; if that is meant, allow it by "
+            f"leads to the private address {address}; if that is intended, allow it with "
             f"--allow-host {host}"
         )
 
 
 def is_public(address: str) -> bool:
-    """Tell whether an IP address is one of the public internet.
+    """Return whether an IP address is on the public internet.
 
-    Private, loopback, link-local, shared (CGNAT), multicast, reserved and documentation addresses
-    are not, nor is an IPv6 address that has one of them inside (mapped, NAT64), nor are the
-    tunnels 6to4 and Teredo, whose other end can be anywhere.
+    Not public: private, loopback, link-local, shared (CGNAT), multicast, reserved and
+    documentation addresses; IPv6 addresses that embed one of these (mapped, NAT64); and the
+    tunnels 6to4 and Teredo, which may lead anywhere.
+
+    Example:
+        >>> is_public("8.8.8.8"), is_public("::ffff:10.0.0.1")
+        (True, False)
     """
     try:
         parsed = ipaddress.ip_address(address.partition("%")[0])
@@ -65,32 +69,34 @@ def is_public(address: str) -> bool:
 
 
 def web_url(text: str) -> URL:
-    """Parse a URL that a page can be fetched from.
+    """Parse an http or https URL.
 
-    Raises UserError, without the URL's text, for what is no http or https URL with a host.
+    Raises:
+        UserError: the text is not such a URL with a host. The message is the rest of a sentence
+            that begins with the URL, and does not contain it.
     """
     try:
         url = URL(text.strip())
-        # Parts of a URL are parsed when they are asked for: a bad port shows here.
-        usable = url.absolute and bool(url.host) and url.port != 0
-        usable = usable and not any(each.isspace() for each in url.host or "")
+        # yarl parses lazily: an invalid port raises here.
+        has_host = url.absolute and bool(url.host) and url.port != 0
+        has_host = has_host and not any(each.isspace() for each in url.host or "")
     except (ValueError, TypeError):
-        raise UserError("is no valid URL") from None
+        raise UserError("is not a valid URL") from None
     if url.scheme not in ("http", "https"):
-        named = f"{url.scheme}:" if url.scheme else "no http:// in front"
-        raise UserError(f"is no http or https URL ({named})")
-    if not usable:
+        scheme = f"{url.scheme}:" if url.scheme else "it does not start with http://"
+        raise UserError(f"is not an http or https URL ({scheme})")
+    if not has_host:
         raise UserError("is a URL without a host")
     return url
 
 
-def without_user(url: str) -> str:
-    """Return a URL, or what should be one, without the user and password in front of its host."""
+def without_credentials(url: str) -> str:
+    """Return a URL, even an invalid one, without the user and password before its host."""
     return re.sub(USER, r"\1", url)
 
 
-def shown(url: URL | str) -> str:
-    """Return a URL for messages: without what may be secret in it (user, password, query)."""
+def redacted_url(url: URL | str) -> str:
+    """Return a URL for messages, without its possibly secret parts (user, password, query)."""
     try:
         url = URL(url) if isinstance(url, str) else url
         bare = url.with_user(None) if url.user or url.password else url
@@ -100,29 +106,32 @@ def shown(url: URL | str) -> str:
 
 
 class AllowedHosts:
-    """The hosts that a user trusts by name: ``intranet``, ``intranet:8080`` or `ANY_HOST`."""
+    """The set of hosts that a user trusts: ``intranet``, ``intranet:8080`` or `ANY_HOST`."""
 
     def __init__(self, hosts: Collection[str] = ()) -> None:
-        self._hosts = frozenset(_plain_host(host) for host in hosts)
+        self._hosts = frozenset(_normalized_host(host) for host in hosts)
 
     def __contains__(self, url: URL) -> bool:
-        host = _plain_host(url.host or "")
+        host = _normalized_host(url.host or "")
         return not self._hosts.isdisjoint({host, f"{host}:{url.port}", ANY_HOST})
 
 
-def _plain_host(text: str) -> str:
-    """A host as it is compared: IPv6 without brackets, names without a dot at their end."""
+def _normalized_host(text: str) -> str:
+    """Return a host in lower case, IPv6 without brackets, names without a trailing dot."""
     text = text.strip().lower().removeprefix("http://").removeprefix("https://").rstrip("/")
     if text.startswith("["):
         text = text[1:].replace("]", "", 1)
     return text.rstrip(".")
 
 
-def check_literal(url: URL) -> None:
-    """Refuse a host that is a private address as it stands: no name is resolved for those.
+def check_literal_host(url: URL) -> None:
+    """Check a host that is an IP address, which `PublicResolver` is never called for.
 
-    Knows the forms that the C library takes for an address: ``127.1``, ``0x7f000001``.
-    Raises PrivateAddress, or UserError for an odd form of a public address.
+    Recognizes every form that the C library accepts: ``127.1``, ``0x7f000001``.
+
+    Raises:
+        PrivateAddress: the host is a private address.
+        UserError: it is a public address in an unusual form.
     """
     host = (url.host or "").rstrip(".")
     if host.lower() == "localhost" or host.lower().endswith(".localhost"):
@@ -135,16 +144,16 @@ def check_literal(url: URL) -> None:
         except (OSError, ValueError):
             return
         if is_public(address):
-            raise UserError(f"has the address {address} in an unusual form; write it so") from None
+            raise UserError(f"has the address {address} in an unusual form; use that") from None
     if not is_public(address):
         raise PrivateAddress(address, host)
 
 
 class PublicResolver(AbstractResolver):
-    """Resolves names to their public addresses only, at the moment of connecting.
+    """A resolver that returns public addresses only.
 
-    The check is on the very addresses that aiohttp then connects to: a name that is public when
-    looked at and private when connected to (DNS rebinding) does not get by.
+    aiohttp connects to exactly the addresses that were checked, so a name that resolves to a public
+    address first and to a private one later (DNS rebinding) is refused.
     """
 
     def __init__(self) -> None:
@@ -153,16 +162,18 @@ class PublicResolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
-        """Resolve a name.
+        """Resolve a host name to its public addresses.
 
-        Raises PrivateAddress if it has private addresses only, OSError if it has none.
+        Raises:
+            PrivateAddress: all of its addresses are private.
+            OSError: it has none.
         """
-        found = await self._resolver.resolve(host, port, family)
-        public = [each for each in found if is_public(each["host"])]
-        if found and not public:
-            raise PrivateAddress(found[0]["host"], host)
+        resolved = await self._resolver.resolve(host, port, family)
+        public = [each for each in resolved if is_public(each["host"])]
+        if resolved and not public:
+            raise PrivateAddress(resolved[0]["host"], host)
         return public
 
     async def close(self) -> None:
-        """Nothing to release."""
+        """Close the wrapped resolver."""
         await self._resolver.close()

@@ -1,4 +1,4 @@
-"""In which encoding a web page says it is, as browsers understand it."""
+"""The declared encoding of web pages, interpreted as browsers do (WHATWG Encoding Standard)."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _META = re.compile(
 )
 _XML = re.compile(rb"""^\s*<\?xml[^>]{0,200}?encoding\s*=\s*["']([\w.:-]{2,40})""")
 _HEAD_BYTES = 8 << 10
-"""How much of a page is searched; browsers take 1 KiB, real pages need more."""
-_BYTES_PER_WRONG = 1000
-"""A page with more that cannot be decoded is not in the encoding that it says."""
-# Labels of single-byte encodings that mean another one on the web, and labels that Python lacks
+"""Bytes searched for a declaration; browsers search 1 KiB, real pages need more."""
+_MIN_BYTES_PER_ERROR = 1000
+"""A page with more frequent decoding errors is not in the encoding that it declares."""
+# Single-byte labels that mean another encoding on the web, and labels unknown to Python
 # (https://encoding.spec.whatwg.org/#names-and-labels).
 _WEB_CODECS = SUPERSETS | {
     "ascii": "cp1252",
@@ -28,21 +28,24 @@ _WEB_ALIASES = {"windows-874": "cp874", "windows-949": "cp949"}
 
 
 def page_encoding(page: bytes, header: str = "") -> str:
-    """Return the encoding that a page or its `header` declares; empty if none fits.
+    """Return the declared encoding of a page; empty if none fits or it has a byte order mark.
 
-    It is empty for a page with a byte order mark. Bytes that are valid UTF-8 are taken for it
-    whatever is declared: text of other encodings hardly ever is, and wrong declarations are
-    common.
+    Valid UTF-8 is UTF-8 regardless of the declaration: text in other encodings hardly ever is
+    valid UTF-8, and wrong declarations are common.
+
+    Args:
+        page: its content.
+        header: the charset of the Content-Type header, if any.
     """
     if bom_encoding(page):
         return ""
     if b"\x1b$" not in page and _is_utf8(page):
         return "utf-8"
-    for label in (header, _label_in(page)):
+    for label in (header, _declared_label(page)):
         codec = _codec_of(label)
         if codec:
-            wrong = page.decode(codec, "replace").count("\ufffd")
-            if wrong <= 1 + len(page) // _BYTES_PER_WRONG:
+            errors = page.decode(codec, "replace").count("\ufffd")
+            if errors <= 1 + len(page) // _MIN_BYTES_PER_ERROR:
                 return codec
     return ""
 
@@ -55,14 +58,14 @@ def _is_utf8(page: bytes) -> bool:
     return True
 
 
-def _label_in(page: bytes) -> str:
+def _declared_label(page: bytes) -> str:
     head = page[:_HEAD_BYTES]
     found = _META.search(head) or _XML.search(head)
     return found[1].decode("ascii", "ignore") if found else ""
 
 
 def _codec_of(label: str) -> str:
-    """Return Python's name of the encoding that a label means on the web; empty if none."""
+    """Return Python's codec for an encoding label on the web; empty if the label is unknown."""
     label = label.strip().strip("\"'").lower()
     label = _WEB_ALIASES.get(label, label.removeprefix("x-"))
     try:
@@ -70,5 +73,5 @@ def _codec_of(label: str) -> str:
         name = codecs.lookup(label).name
     except (LookupError, ValueError):
         return ""
-    # What says so in ASCII is not in UTF-16.
+    # A declaration that was readable as ASCII is not in UTF-16.
     return "utf-8" if name.startswith("utf-16") else _WEB_CODECS.get(name, name)

@@ -1,8 +1,8 @@
-"""How anything is fetched from the web: guarded hop by hop, decoded within bounds.
+"""The HTTP client for pages, files and robots.txt: checks each redirect and limits body sizes.
 
-Hosts that a user has named are reached as everything else on the machine reaches them, through
-the environment's proxies if there are. All others are reached at public addresses only and never
-through a proxy, as a proxy resolves names itself and would get by the guard.
+Hosts that the user has named are reached as usual, through the environment's proxies. All others
+are reached at public addresses only and never through a proxy, because a proxy resolves names
+itself, which would bypass the address check.
 """
 
 from __future__ import annotations
@@ -27,52 +27,52 @@ from article_flows.tasks.reading.base.streams import Inflater
 from article_flows.tasks.reading.web.addresses import (
     AllowedHosts,
     PublicResolver,
-    check_literal,
+    check_literal_host,
     web_url,
 )
 
 AGENT = "article-flows"
-"""The name by which robots.txt speaks of us."""
-CONNECT_S = 15.0
-"""Seconds for a name to be resolved and a connection to be made, TLS included."""
-READ_S = 60.0
-"""Seconds without a byte after which a server is taken for gone."""
-MAX_HOPS = 10
-"""Redirects that are followed; browsers follow 20, honest sites need 3."""
+"""Our name in robots.txt files and in the User-Agent header."""
+CONNECT_TIMEOUT_S = 15.0
+"""Seconds for resolving a name and connecting, including TLS."""
+READ_TIMEOUT_S = 60.0
+"""Seconds without a byte after which a request fails."""
+MAX_REDIRECTS = 10
+"""Redirects that are followed; browsers follow 20, legitimate sites need 3."""
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-# Response headers grow with cookies: aiohttp's 8 KiB fail on real sites.
-_HEADER_BYTES = 32 << 10
-_DECODED_AT_ONCE = 256 << 10
+# Cookies make response headers large: aiohttp's default of 8 KiB fails on real sites.
+_MAX_HEADER_BYTES = 32 << 10
+_BLOCK_BYTES = 256 << 10
 
 _TEMPORARY_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524})
-_STATUS_WORDS = {
-    401: "asks for a password (401)",
+_STATUS_REASONS = {
+    401: "requires a password (401)",
     403: "is forbidden (403)",
-    404: "is not there (404)",
+    404: "does not exist (404)",
     410: "is gone (410)",
-    429: "says that there were too many requests (429)",
+    429: "has received too many requests (429)",
     451: "is withheld for legal reasons (451)",
 }
-LONGEST_WAIT_S = 60.0
-"""Seconds that a server's Retry-After is followed at most."""
+MAX_RETRY_AFTER_S = 60.0
+"""Upper limit for the wait that a server requests with Retry-After, in seconds."""
 
 BeforeHop = Callable[[URL], Awaitable[None]]
-"""Asked before each request of a chain of redirects; raises `WebFailure` to end it."""
+"""Called before each request of a chain of redirects; raises `WebFailure` to refuse it."""
 
 
 def user_agent() -> str:
-    """Return what we call ourselves: name, version, and what it does."""
+    """Return the User-Agent header."""
     return f"{AGENT}/{version(AGENT)} (loads articles that its user has listed; obeys robots.txt)"
 
 
 class WebClient:
-    """Fetches from the web in one event loop; enter it to open it.
+    """An HTTP client for one event loop; use it as an async context manager.
 
     Args:
         allow_hosts: private hosts that may be fetched from: ``host`` or ``host:port``.
-        connections: most that are open at once.
-        total_s: seconds a whole answer may take, redirects not counted; None: as long as it comes.
-        read_s: seconds without a byte.
+        connections: limit of open connections; 0 for none.
+        total_s: timeout of one response, without redirects before it, in seconds; None for none.
+        read_s: timeout between two reads, in seconds.
     """
 
     def __init__(
@@ -80,12 +80,12 @@ class WebClient:
         allow_hosts: Collection[str] = (),
         connections: int = 100,
         total_s: float | None = None,
-        read_s: float = READ_S,
+        read_s: float = READ_TIMEOUT_S,
     ) -> None:
         self._allowed = AllowedHosts(allow_hosts)
         self._connections = connections
         self._timeout = aiohttp.ClientTimeout(
-            total=total_s, connect=None, sock_connect=CONNECT_S, sock_read=read_s
+            total=total_s, connect=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=read_s
         )
         self._sessions: dict[bool, aiohttp.ClientSession] = {}
 
@@ -109,96 +109,102 @@ class WebClient:
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": user_agent()},
-            max_line_size=_HEADER_BYTES,
-            max_field_size=_HEADER_BYTES,
+            max_line_size=_MAX_HEADER_BYTES,
+            max_field_size=_MAX_HEADER_BYTES,
         )
 
     @asynccontextmanager
     async def get(
         self, url: str, headers: dict[str, str], before_hop: BeforeHop | None = None
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Ask for a URL, follow its redirects, give the answer before its body is read.
+        """Request a URL, follow redirects, and yield the response before its body is read.
 
-        Raises WebFailure for what keeps it from being fetched, statuses from 400 on included.
+        Raises:
+            WebFailure: the URL cannot be fetched; includes statuses from 400.
         """
-        chain: set[str] = set()
-        with told_failures():
+        visited: set[str] = set()
+        with as_web_failure():
             target = web_url(url).with_fragment(None)
         while True:
-            chain.add(str(target))
+            visited.add(str(target))
             if before_hop:
                 await before_hop(target)
             trusted = target in self._allowed
-            with told_failures("" if trusted else _proxy_hint(), redirected=len(chain) > 1):
+            with as_web_failure("" if trusted else _proxy_hint(), redirected=len(visited) > 1):
                 if not trusted:
-                    check_literal(target)
+                    check_literal_host(target)
                 response = await self._sessions[trusted].get(
                     target, headers=headers, allow_redirects=False
                 )
             async with response:
                 if response.status not in _REDIRECTS or "Location" not in response.headers:
                     if response.status >= 400:
-                        raise failure_of_status(response.status, response.headers)
+                        raise failure_for_status(response.status, response.headers)
                     yield response
                     return
-                target = _next_hop(response, chain)
+                target = _redirect_target(response, visited)
 
 
-def _next_hop(response: aiohttp.ClientResponse, chain: Collection[str]) -> URL:
+def _redirect_target(response: aiohttp.ClientResponse, visited: Collection[str]) -> URL:
     try:
         location = URL(response.headers["Location"].strip())
         target = web_url(str(response.url.join(location))).with_fragment(None)
     except ValueError as error:
-        raise WebFailure("redirects to what is no valid URL") from error
+        raise WebFailure("redirects to an invalid URL") from error
     except UserError as error:
-        raise WebFailure(f"redirects to what {error}") from error
-    if str(target) in chain:
+        raise WebFailure(f"redirects to a location that {error}") from error
+    if str(target) in visited:
         raise WebFailure("redirects in a circle")
-    if len(chain) > MAX_HOPS:
-        raise WebFailure(f"redirects more than {MAX_HOPS} times")
+    if len(visited) > MAX_REDIRECTS:
+        raise WebFailure(f"redirects more than {MAX_REDIRECTS} times")
     return target
 
 
 def _proxy_hint() -> str:
-    """What to say where a host is not reached and proxies are set that were not used."""
+    """Return the end of a message about an unreachable host, if proxies are set but not used."""
     if not getproxies_environment().keys() - {"no"}:
         return ""
     return (
-        "; proxies of the environment are used only for hosts that are named: --allow-host NAME, "
+        "; proxies of the environment are only used for named hosts: --allow-host NAME, "
         "or --allow-host '*' for all"
     )
 
 
-async def decoded(
+async def decoded_body(
     response: aiohttp.ClientResponse, max_bytes: int, as_sent: bool = False
 ) -> AsyncIterator[bytes]:
-    """Stream an answer's body, unpacked unless `as_sent`; never more than 256 KiB in a piece.
+    """Stream the body of a response in blocks of at most 256 KiB.
 
-    Raises WebFailure when it breaks off, comes to more than `max_bytes` unpacked (a small body may
-    unpack to a thousand times its size), or is packed in a way that was not asked for.
+    Args:
+        response: a response whose body was not read yet.
+        max_bytes: limit after decompression: bodies can expand a thousandfold.
+        as_sent: do not decompress it.
+
+    Raises:
+        WebFailure: the body is truncated or too large, or its coding was not requested.
     """
     coding = response.headers.get("Content-Encoding", "").strip().lower()
-    unpack: _Unpacker | None = None
+    decompress: _Decompressor | None = None
     if coding in ("gzip", "x-gzip", "deflate") and not as_sent:
-        unpack = _Unpacker(is_gzip=coding != "deflate")
+        decompress = _Decompressor(is_gzip=coding != "deflate")
     elif coding not in ("", "identity") and not as_sent:
-        raise WebFailure(f"is encoded as {coding[:40]}, which was not asked for")
+        raise WebFailure(f"is encoded as {coding[:40]}, which was not requested")
     size = 0
-    with told_failures():
+    with as_web_failure():
         async for packed in response.content.iter_any():
-            for piece in unpack(packed) if unpack else (packed,):
+            for piece in decompress(packed) if decompress else (packed,):
                 size += len(piece)
                 if size > max_bytes:
                     raise WebFailure(f"has more than {max_bytes:,} bytes")
                 yield piece
-    if unpack and size and not unpack.complete:
-        raise WebFailure("broke off within its compressed body", temporary=True)
+    if decompress and size and not decompress.complete:
+        raise WebFailure("ended in the middle of its compressed body", temporary=True)
 
 
-class _Unpacker:
-    """Unpacks gzip (of several members too) and deflate (with and without zlib's header).
+class _Decompressor:
+    """Decompresses gzip with any number of members, and deflate with or without a zlib header.
 
-    aiohttp does so too, but passes over that a body is cut.
+    Unlike aiohttp's, it detects truncated bodies.
     """
 
     def __init__(self, *, is_gzip: bool) -> None:
@@ -219,9 +225,9 @@ class _Unpacker:
                     return
                 self._member = Inflater(31)
             try:
-                piece = self._member.decompress(packed, _DECODED_AT_ONCE)
+                piece = self._member.decompress(packed, _BLOCK_BYTES)
             except zlib.error:
-                raise WebFailure("has a broken compressed body") from None
+                raise WebFailure("has a corrupt compressed body") from None
             packed = self._member.unused_data
             if piece:
                 yield piece
@@ -229,13 +235,14 @@ class _Unpacker:
 
 @dataclass(eq=False)
 class WebFailure(Exception):
-    """Why a URL was not fetched, as the rest of a sentence that begins with it.
+    """The reason why a URL was not fetched.
 
     Attributes:
-        temporary: a later attempt may do better.
-        wait_s: seconds to wait before it, where the server has said so.
-        status: of the HTTP answer, where it was one.
-        unreachable: the host of the URL was not connected to, whatever was to be had of it.
+        reason: the rest of a sentence that begins with the URL.
+        temporary: a later attempt may succeed.
+        wait_s: seconds to wait before the next attempt, if the server has requested it.
+        status: HTTP status; 0 if there was no response.
+        unreachable: no connection to the URL's own host was made.
     """
 
     reason: str
@@ -248,51 +255,60 @@ class WebFailure(Exception):
         return self.reason
 
 
-def failure_of_status(status: int, headers: Mapping[str, str]) -> WebFailure:
-    """Return what a status from 400 on means."""
-    words = _STATUS_WORDS.get(status) or (
-        f"has an error of its server ({status})" if status >= 500 else f"is refused ({status})"
+def failure_for_status(status: int, headers: Mapping[str, str]) -> WebFailure:
+    """Return the failure for an HTTP status from 400."""
+    reason = _STATUS_REASONS.get(status) or (
+        f"has a server error ({status})" if status >= 500 else f"is refused ({status})"
     )
-    return WebFailure(words, status in _TEMPORARY_STATUS, _retry_after(headers), status)
+    return WebFailure(reason, status in _TEMPORARY_STATUS, _retry_after(headers), status)
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Read Retry-After, seconds or a date; None where there is none that can be read."""
+    """Return the seconds in Retry-After, a number or a date (RFC 9110 §10.2.3); None if invalid."""
     value = headers.get("Retry-After", "").strip()
     if value.isascii() and value.isdigit():
-        return min(float(value[:9]), LONGEST_WAIT_S)
+        return min(float(value[:9]), MAX_RETRY_AFTER_S)
     try:
         moment = parsedate_to_datetime(value)
     except (ValueError, TypeError):
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    return min(max(0.0, (moment - datetime.now(UTC)).total_seconds()), LONGEST_WAIT_S)
+    return min(max(0.0, (moment - datetime.now(UTC)).total_seconds()), MAX_RETRY_AFTER_S)
 
 
-def pause_s(
-    failure: WebFailure, attempt: int, attempts: int, base_s: float, longest_s: float
+def retry_delay_s(
+    failure: WebFailure, attempt: int, attempts: int, base_s: float, max_s: float
 ) -> float:
-    """Return seconds to wait before attempt `attempt` + 1 (from 1).
+    """Return the seconds to wait before the next attempt.
 
-    The server's word if it gave one, else exponential backoff with full jitter, so that many
-    clients that failed together do not come back together.
+    The wait that the server has requested, with jitter; else exponential backoff with full jitter
+    (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/).
+
+    Args:
+        failure: why the last attempt failed.
+        attempt: number of the last attempt, from 1.
+        attempts: maximum number of attempts.
+        base_s: initial backoff, in seconds.
+        max_s: maximum backoff, in seconds.
 
     Raises:
-        WebFailure: the one that is given, if there is to be no other attempt.
+        WebFailure: `failure`, if there should be no other attempt.
     """
     if not failure.temporary or attempt >= attempts:
         failure.reason += f" ({attempt} attempts)" if attempt > 1 else ""
         raise failure
-    backoff = random.uniform(0, min(longest_s, base_s * 2 ** (attempt - 1)))
+    backoff = random.uniform(0, min(max_s, base_s * 2 ** (attempt - 1)))
     return backoff if failure.wait_s is None else failure.wait_s + random.uniform(0, base_s)
 
 
 @contextmanager
-def told_failures(hint: str = "", redirected: bool = False) -> Iterator[None]:
-    """Turn the client's errors into `WebFailure`; `hint` ends those of connecting.
+def as_web_failure(hint: str = "", redirected: bool = False) -> Iterator[None]:
+    """Turn errors of the client into `WebFailure`.
 
-    `redirected`: to another host, perhaps; the one of the URL was reached.
+    Args:
+        hint: appended to the reason if connecting fails.
+        redirected: the request follows a redirect, so the URL's own host was reached.
     """
     try:
         yield
@@ -307,27 +323,27 @@ def _failure_of(error: Exception, hint: str) -> WebFailure:
         case UserError():
             return WebFailure(str(error), unreachable=True)
         case aiohttp.ConnectionTimeoutError():
-            words = f"cannot be connected to in time{hint}"
-            return WebFailure(words, temporary=True, unreachable=True)
+            reason = f"cannot be connected to in time{hint}"
+            return WebFailure(reason, temporary=True, unreachable=True)
         case TimeoutError():
-            return WebFailure("does not answer in time", temporary=True)
+            return WebFailure("did not respond in time", temporary=True)
         case aiohttp.InvalidURL():
-            return WebFailure("is no valid URL")
+            return WebFailure("is not a valid URL")
         case aiohttp.ClientConnectorDNSError():
-            words = f"has a host whose name is not known{hint}"
-            return WebFailure(words, temporary=True, unreachable=True)
+            reason = f"has an unknown host name{hint}"
+            return WebFailure(reason, temporary=True, unreachable=True)
         case aiohttp.ClientConnectorCertificateError():
-            return WebFailure("has a certificate that is not valid", unreachable=True)
+            return WebFailure("has an invalid certificate", unreachable=True)
         case aiohttp.ClientConnectorError():
             untrusted = isinstance(error.os_error, ssl.SSLError)
-            words = error.strerror or type(error.os_error).__name__
-            words = f"cannot be connected to: {words}{hint}"
-            return WebFailure(words, temporary=not untrusted, unreachable=True)
+            cause = error.strerror or type(error.os_error).__name__
+            reason = f"cannot be connected to: {cause}{hint}"
+            return WebFailure(reason, temporary=not untrusted, unreachable=True)
         case aiohttp.ServerDisconnectedError() | aiohttp.ClientOSError():
-            return WebFailure("broke the connection", temporary=True)
+            return WebFailure("closed the connection", temporary=True)
         case aiohttp.ClientPayloadError():
-            return WebFailure("broke off within its body", temporary=True)
+            return WebFailure("ended in the middle of its body", temporary=True)
         case aiohttp.ClientResponseError():
-            return WebFailure("answers something that is no HTTP", temporary=True)
-    words = getattr(error, "strerror", None) or type(error).__name__
-    return WebFailure(f"fails on the way: {words}", temporary=True)
+            return WebFailure("sent an invalid HTTP response", temporary=True)
+    cause = getattr(error, "strerror", None) or type(error).__name__
+    return WebFailure(f"failed in transit: {cause}", temporary=True)

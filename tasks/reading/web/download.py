@@ -1,4 +1,4 @@
-"""Download one file from the web: in any thread, resumed where it breaks, within bounds."""
+"""Download a file from the web, with resumption after failures and a size limit."""
 
 from __future__ import annotations
 
@@ -10,43 +10,48 @@ from typing import Any, BinaryIO
 import aiohttp
 
 from article_flows.tasks.common.errors import SourceUnavailable, UserError
-from article_flows.tasks.reading.web.addresses import shown
-from article_flows.tasks.reading.web.client import WebClient, WebFailure, decoded, pause_s
+from article_flows.tasks.reading.web.addresses import redacted_url
+from article_flows.tasks.reading.web.client import (
+    WebClient,
+    WebFailure,
+    decoded_body,
+    retry_delay_s,
+)
 
 MAX_BYTES = 64 << 30
-"""The largest file that is downloaded unless the caller says otherwise."""
+"""Default size limit of a download, in bytes."""
 ATTEMPTS = 5
-"""Requests that may fail one after another; one that got a piece further is not counted."""
-BASE_PAUSE_S = 0.5
-LONGEST_PAUSE_S = 30.0
-"""The backoff's start and end: five attempts give a server about ten seconds on average."""
+"""Maximum number of consecutive failures; resuming with enough progress resets the count."""
+BASE_DELAY_S = 0.5
+MAX_DELAY_S = 30.0
+"""Range of the backoff in seconds; five attempts wait about ten seconds on average."""
 _PROGRESS_BYTES = 1 << 20
 
 
 def download(
     url: str, into: BinaryIO, *, allow_hosts: Collection[str] = (), max_bytes: int = MAX_BYTES
 ) -> None:
-    """Download a file to where `into` stands; blocks, in any thread.
+    """Download a file; blocks, and works in any thread.
 
-    A download that breaks off is resumed where the server can, else begun again.
+    An interrupted download is resumed if the server supports it, else restarted.
 
     Args:
-        url: http or https.
-        into: can seek and be truncated.
-        allow_hosts: private hosts that may be fetched from, see `addresses.py`. A host
-            that the user has named as the source belongs in it.
-        max_bytes: of the unpacked body.
+        url: an http or https URL.
+        into: file to write to from its current position; must support seek and truncate.
+        allow_hosts: private hosts that may be fetched from (see `addresses.py`); should include a
+            host that the user has named as the source.
+        max_bytes: size limit of the decompressed body.
 
     Raises:
-        UserError: it cannot be fetched (SourceUnavailable: just now); the message has no query,
-            user or password of the URL.
+        UserError: the file cannot be fetched (SourceUnavailable if a later attempt may succeed).
+            The message contains no query, user or password of the URL.
         OSError: `into` cannot be written.
     """
     _run_blocking(_Download(url, into, max_bytes).run(allow_hosts))
 
 
 def _run_blocking(work: Coroutine[Any, Any, None]) -> None:
-    """Run a coroutine to its end in an event loop of its own, though this thread may have one."""
+    """Run a coroutine in a new event loop, in another thread if this one is running a loop."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -57,7 +62,7 @@ def _run_blocking(work: Coroutine[Any, Any, None]) -> None:
 
 
 class _Download:
-    """One file on its way: what is there already, and how to go on from it."""
+    """The state of one download: the bytes written so far, and the validator to resume it."""
 
     def __init__(self, url: str, into: BinaryIO, max_bytes: int) -> None:
         self._url = url
@@ -78,14 +83,16 @@ class _Download:
                     resumed = bool(before) and self._written >= before + _PROGRESS_BYTES
                     failures = 1 if resumed else failures + 1
                     try:
-                        pause = pause_s(failure, failures, ATTEMPTS, BASE_PAUSE_S, LONGEST_PAUSE_S)
+                        delay_s = retry_delay_s(
+                            failure, failures, ATTEMPTS, BASE_DELAY_S, MAX_DELAY_S
+                        )
                     except WebFailure as last:
                         kind = SourceUnavailable if last.temporary else UserError
-                        raise kind(f"{shown(self._url)} {last.reason}") from failure
-                    await asyncio.sleep(pause)
+                        raise kind(f"{redacted_url(self._url)} {last.reason}") from failure
+                    await asyncio.sleep(delay_s)
 
     async def _attempt(self, client: WebClient) -> None:
-        # Packed bodies cannot be resumed, and files worth it are packed themselves.
+        # Encoded bodies cannot be resumed, and large files are usually compressed anyway.
         headers = {"Accept-Encoding": "identity"}
         if self._written and self._validator:
             headers |= {"Range": f"bytes={self._written}-", "If-Range": self._validator}
@@ -94,15 +101,15 @@ class _Download:
                 await self._save(response)
         except WebFailure as failure:
             if failure.status == 416 and "Range" in headers:
-                self._begin_again()
-                raise WebFailure("has changed on the way", temporary=True) from failure
+                self._restart()
+                raise WebFailure("changed during the download", temporary=True) from failure
             raise
 
     async def _save(self, response: aiohttp.ClientResponse) -> None:
         if response.status != 206 or not self._continues(response):
-            self._begin_again()
+            self._restart()
         if response.status == 206 and not self._written:
-            raise WebFailure("sends a part of the file that was not asked for", temporary=True)
+            raise WebFailure("sent a part of the file that was not requested", temporary=True)
         self._validator = _validator(response)
         declared = response.content_length
         if declared is not None and self._written + declared > self._max_bytes:
@@ -112,17 +119,17 @@ class _Download:
             self._written += len(piece)
 
     def _continues(self, response: aiohttp.ClientResponse) -> bool:
-        wanted = f"bytes {self._written}-"
-        return response.headers.get("Content-Range", "").strip().startswith(wanted)
+        expected = f"bytes {self._written}-"
+        return response.headers.get("Content-Range", "").strip().startswith(expected)
 
-    def _begin_again(self) -> None:
+    def _restart(self) -> None:
         self._into.seek(self._start)
         self._into.truncate()
         self._written = 0
 
 
 def _validator(response: aiohttp.ClientResponse) -> str:
-    """Return what tells that a file is still the same; empty where it cannot be resumed."""
+    """Return the If-Range validator (RFC 9110 §13.1.5); empty if the file cannot be resumed."""
     coding = response.headers.get("Content-Encoding", "identity").lower()
     if coding != "identity" or response.headers.get("Accept-Ranges", "").lower() == "none":
         return ""
@@ -133,8 +140,7 @@ def _validator(response: aiohttp.ClientResponse) -> str:
 
 
 def _pieces(response: aiohttp.ClientResponse, max_bytes: int) -> AsyncIterator[bytes]:
-    """Return the body's pieces, unpacked; ``a.csv.gz`` sent as gzip is kept as the file it is."""
-    packed = response.headers.get("Content-Encoding", "").strip().lower() in ("gzip", "x-gzip")
-    if packed and response.url.path.lower().endswith((".gz", ".tgz")):
-        return decoded(response, max_bytes, as_sent=True)
-    return decoded(response, max_bytes)
+    """Return the decoded body, except that a ``.gz`` file sent with gzip coding stays as it is."""
+    is_gzip = response.headers.get("Content-Encoding", "").strip().lower() in ("gzip", "x-gzip")
+    is_gzip_file = is_gzip and response.url.path.lower().endswith((".gz", ".tgz"))
+    return decoded_body(response, max_bytes, as_sent=is_gzip_file)

@@ -1,4 +1,4 @@
-"""Fetch many articles from the web: politely, within bounds, every URL accounted for."""
+"""Fetch many articles from the web, politely and with bounded memory; used by URL lists."""
 
 from __future__ import annotations
 
@@ -17,38 +17,43 @@ from yarl import URL
 
 from article_flows.tasks.common.errors import UserError
 from article_flows.tasks.reading.base.rows import EXCERPT_CHARS, Reject, Row
-from article_flows.tasks.reading.web.addresses import web_url, without_user
-from article_flows.tasks.reading.web.client import WebClient, WebFailure, decoded, pause_s
-from article_flows.tasks.reading.web.extract import PLAIN_TYPES, Page, Workers
+from article_flows.tasks.reading.web.addresses import web_url, without_credentials
+from article_flows.tasks.reading.web.client import (
+    WebClient,
+    WebFailure,
+    decoded_body,
+    retry_delay_s,
+)
+from article_flows.tasks.reading.web.extract import PLAIN_TYPES, ExtractionPool, Page
 from article_flows.tasks.reading.web.robots import Site
 
 Entry = tuple[int, str] | tuple[int, str, str] | Reject
-"""A row's number, its URL and its date if that is known; or a row that is none, passed on."""
+"""A row's number, its URL, and its date if known; or a row that is already rejected."""
 
 _HTML_TYPES = frozenset({"text/html", "application/xhtml+xml"})
 _HEADERS = {
     "Accept": "text/html,application/xhtml+xml,text/plain;q=0.8,*/*;q=0.1",
     "Accept-Encoding": "gzip, deflate",
 }
-_LONGEST_PAUSE_S = 30.0
-_KEPT_SITES = 10_000
-_ROBOTS_AT_ONCE = 32
+_MAX_DELAY_S = 30.0
+_CACHED_SITES = 10_000
+_ROBOTS_SLOTS = 32
 
 
 @dataclass(frozen=True)
 class FetchLimits:
-    """How hard the web is worked, and what is taken from it.
+    """Limits of concurrency, sizes and times.
 
     Attributes:
-        concurrent: pages on their way, or in memory, at once.
-        per_host: of one host.
-        window: URLs that are looked at ahead, so that one slow host does not hold up others.
-        page_s: seconds for a page; each redirect has as many.
-        page_bytes: of a page, unpacked.
-        attempts: requests for a page before it is given up.
-        base_pause_s: the backoff's start in seconds; it doubles each time, with full jitter.
-        workers: processes that take texts out of pages; about 100 MB each.
-        robots: ask for robots.txt and obey it.
+        concurrent: pages in flight or in memory.
+        per_host: pages in flight per host.
+        window: URLs that are read ahead, so that a slow host does not block the others.
+        page_s: timeout for a page, in seconds; applies to each redirect separately.
+        page_bytes: size of a page after decompression, in bytes.
+        attempts: maximum number of requests for a page.
+        base_pause_s: initial backoff in seconds; doubles with each attempt, with full jitter.
+        workers: processes that extract articles from pages; about 100 MB each.
+        robots: fetch robots.txt files and obey them.
     """
 
     concurrent: int = 64
@@ -68,179 +73,186 @@ def fetch_articles(
     allow_hosts: Collection[str] = (),
     limits: FetchLimits | None = None,
 ) -> Generator[Row | Reject, None, None]:
-    """Fetch pages and take the articles out of them, in any order, each URL exactly once.
+    """Fetch pages and extract their articles, each URL exactly once, in order of completion.
 
-    A row has ``url`` (as given, without its fragment), ``text`` and what is known of ``title``,
-    ``author``, ``date`` (else that of its entry), ``language``, ``category``, ``sitename``,
-    ``description`` and ``canonical_url``. A URL that was there before is a reject, so that the
-    numbers add up. Closing the generator ends all requests.
+    Closing the generator cancels all requests. Memory grows by about 170 bytes per URL, to
+    recognize duplicates.
 
-    `urls` are read at most `FetchLimits.window` ahead. About 170 bytes are kept for each URL, to
-    tell those that come again.
+    Args:
+        urls: the entries to fetch, read at most `FetchLimits.window` ahead.
+        allow_hosts: private hosts that may be fetched from.
+        limits: limits of concurrency, sizes and times.
+
+    Yields:
+        One result per entry. A row has ``url`` (as given, without its fragment), ``text`` and,
+        if known, ``title``, ``author``, ``date`` (of the page, else of the entry), ``language``,
+        ``category``, ``sitename``, ``description`` and ``canonical_url``. Failures and duplicate
+        URLs are rejects.
 
     Raises:
-        UserError: or whatever else `urls` raises, after the articles of the URLs before it.
+        UserError: or any other error of `urls`, after the results of the entries before it.
     """
     limits = limits or FetchLimits()
-    entries, error, due = iter(urls), None, 0
-    with _Run(allow_hosts, limits) as run:
-        is_end = False
-        while due or not is_end:
-            # One for each result that is taken, and more where there is no result to take yet.
-            while due < limits.window and not is_end:
+    entries, error, pending = iter(urls), None, 0
+    with _FetchRun(allow_hosts, limits) as run:
+        exhausted = False
+        while pending or not exhausted:
+            # Start one entry per result, and more as long as no result is available.
+            while pending < limits.window and not exhausted:
                 try:
-                    run.begin(next(entries))
-                    due += 1
+                    run.start(next(entries))
+                    pending += 1
                 except StopIteration:
-                    is_end = True
-                except Exception as raised:  # Raised again once all before it is told.
-                    is_end, error = True, raised
+                    exhausted = True
+                except Exception as raised:  # Raised below, after the pending results.
+                    exhausted, error = True, raised
                 if run.has_result:
                     break
-            if due:
-                yield run.result()
-                due -= 1
+            if pending:
+                yield run.next_result()
+                pending -= 1
     if error is not None:
         raise error
 
 
-class _Run:
-    """Fetches in the event loop of a thread of its own, which ends with it."""
+class _FetchRun:
+    """Fetches entries in an event loop, which runs in a thread of its own until the run exits."""
 
     def __init__(self, allow_hosts: Collection[str], limits: FetchLimits) -> None:
         self._limits = limits
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="fetching", daemon=True)
         self._results: queue.SimpleQueue[Row | Reject] = queue.SimpleQueue()
-        self._seen: dict[bytes, int] = {}
-        # One of it is held for each page that is on its way or in memory.
-        self._room = asyncio.Semaphore(limits.concurrent)
-        # Not limited by the pool: waiting in it would count against a page's time.
+        self._first_rows: dict[bytes, int] = {}
+        # One slot is held for each page in flight, and until the result is taken.
+        self._page_slots = asyncio.Semaphore(limits.concurrent)
+        # Unlimited, because waiting for a connection would count against the page's timeout.
         self._client = WebClient(
             tuple(allow_hosts), connections=0, total_s=limits.page_s, read_s=limits.page_s
         )
-        self._workers = Workers(limits.workers)
-        asks, at_once = self._client if limits.robots else None, asyncio.Semaphore(_ROBOTS_AT_ONCE)
-        self._site = lru_cache(_KEPT_SITES)(
-            lambda origin: Site(origin, limits.per_host, asks, at_once)
+        self._extraction = ExtractionPool(limits.workers)
+        robots_client = self._client if limits.robots else None
+        robots_slots = asyncio.Semaphore(_ROBOTS_SLOTS)
+        self._site = lru_cache(_CACHED_SITES)(
+            lambda origin: Site(origin, limits.per_host, robots_client, robots_slots)
         )
 
     def __enter__(self) -> Self:
         self._thread.start()
-        self._in_loop(self._client.__aenter__())
+        self._run_in_loop(self._client.__aenter__())
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._in_loop(self._end())
+        self._run_in_loop(self._shutdown())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
-        # It does not wait for threads that look up names.
+        # Does not wait for threads that resolve host names.
         self._loop.close()
 
-    def begin(self, entry: Entry) -> None:
-        """Have an entry turned into a result, some time."""
-        asyncio.run_coroutine_threadsafe(self._account(entry), self._loop)
+    def start(self, entry: Entry) -> None:
+        """Schedule an entry in the event loop."""
+        asyncio.run_coroutine_threadsafe(self._process(entry), self._loop)
 
     @property
     def has_result(self) -> bool:
-        """Whether `result` has not to wait."""
+        """Whether `next_result` returns immediately."""
         return not self._results.empty()
 
-    def result(self) -> Row | Reject:
-        """Wait for what has become of any of the entries."""
+    def next_result(self) -> Row | Reject:
+        """Wait for the next result of any entry."""
         result = self._results.get()
-        self._loop.call_soon_threadsafe(self._room.release)
+        self._loop.call_soon_threadsafe(self._page_slots.release)
         return result
 
-    def _in_loop(self, work: Coroutine[Any, Any, object]) -> None:
+    def _run_in_loop(self, work: Coroutine[Any, Any, object]) -> None:
         asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
-    async def _end(self) -> None:
-        left = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in left:
+    async def _shutdown(self) -> None:
+        unfinished = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in unfinished:
             task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
-        self._workers.close()
+        await asyncio.gather(*unfinished, return_exceptions=True)
+        self._extraction.close()
         await self._client.__aexit__()
         await self._loop.shutdown_asyncgens()
 
-    async def _account(self, entry: Entry) -> None:
-        """Turn an entry into one result, whatever happens."""
-        result = entry if isinstance(entry, Reject) else await self._fetched(*entry)
+    async def _process(self, entry: Entry) -> None:
+        """Turn an entry into exactly one result."""
+        result = entry if isinstance(entry, Reject) else await self._row_or_reject(*entry)
         if isinstance(result, Reject):
-            await self._room.acquire()
+            await self._page_slots.acquire()
         self._results.put(result)
 
-    async def _fetched(self, number: int, text: str, date: str = "") -> Row | Reject:
+    async def _row_or_reject(self, number: int, text: str, date: str = "") -> Row | Reject:
         try:
             record = await self._article(self._new_url(number, text))
         except WebFailure as failure:
             reason = failure.reason
         except Exception as error:
-            # One odd page must not end a run of a day; the reason says what to report.
-            reason = f"fails in an unforeseen way: {type(error).__name__}: {error}"[:200]
+            # A single page must not end a long run; the reason says what to report.
+            reason = f"fails with an unexpected error: {type(error).__name__}: {error}"[:200]
         else:
             size = len(record["text"])
             if date:
                 record.setdefault("date", date)
-            # What is behind # is a place in the page, and is not sent to the server.
-            address = without_user(text.strip().partition("#")[0])
+            # The fragment is a position in the page, and is not sent to the server.
+            address = without_credentials(text.strip().partition("#")[0])
             return Row(number, {"url": address, **record}, size)
-        return Reject(number, reason, without_user(text[:EXCERPT_CHARS]))
+        return Reject(number, reason, without_credentials(text[:EXCERPT_CHARS]))
 
     def _new_url(self, number: int, text: str) -> URL:
-        """Parse a URL that has not been there; raises WebFailure for others."""
+        """Parse a URL; raise WebFailure if it is invalid or a duplicate."""
         try:
             url = web_url(text).with_fragment(None)
         except UserError as error:
             raise WebFailure(str(error)) from error
         key = blake2b(str(url).encode("utf-8", "surrogatepass"), digest_size=12).digest()
-        first = self._seen.setdefault(key, number)
+        first = self._first_rows.setdefault(key, number)
         if first != number:
             raise WebFailure(f"is the same URL as in row {first}")
         return url
 
     async def _article(self, url: URL) -> dict[str, Any]:
-        """Return the columns of the article at a URL; raises WebFailure if there is none.
+        """Return the columns of the article at a URL; raise WebFailure if there is none.
 
-        An article that is returned holds one of the room.
+        When it returns, a page slot is still held.
         """
         site = self._site(url.origin())
         async with site.slots:
             for attempt in count(1):
                 await site.wait_turn()
-                await self._room.acquire()
+                await self._page_slots.acquire()
                 try:
                     return await self._attempt(url)
                 except BaseException as error:
-                    self._room.release()
+                    self._page_slots.release()
                     if not isinstance(error, WebFailure):
                         raise
                     limits = self._limits
-                    pause = pause_s(
-                        error, attempt, limits.attempts, limits.base_pause_s, _LONGEST_PAUSE_S
+                    delay_s = retry_delay_s(
+                        error, attempt, limits.attempts, limits.base_pause_s, _MAX_DELAY_S
                     )
                     if error.wait_s is not None:
-                        site.hold(pause)
-                await asyncio.sleep(pause)
+                        site.hold(delay_s)
+                await asyncio.sleep(delay_s)
         raise AssertionError("the last attempt returns or raises")
 
     async def _attempt(self, url: URL) -> dict[str, Any]:
-        async with self._client.get(str(url), _HEADERS, self._before_hop) as response:
-            page = await _page(response, self._limits.page_bytes)
-        return await self._workers.article_of(page)
+        async with self._client.get(str(url), _HEADERS, self._check_robots) as response:
+            page = await _read_page(response, self._limits.page_bytes)
+        return await self._extraction.extract(page)
 
-    async def _before_hop(self, url: URL) -> None:
+    async def _check_robots(self, url: URL) -> None:
         (await self._site(url.origin()).rules()).check(url)
 
 
-async def _page(response: aiohttp.ClientResponse, max_bytes: int) -> Page:
-    kind = response.content_type.lower() if "Content-Type" in response.headers else ""
-    if kind and kind not in _HTML_TYPES and kind not in PLAIN_TYPES:
-        raise WebFailure(f"is {kind[:60]}, not a page of text")
+async def _read_page(response: aiohttp.ClientResponse, max_bytes: int) -> Page:
+    content_type = response.content_type.lower() if "Content-Type" in response.headers else ""
+    if content_type and content_type not in _HTML_TYPES and content_type not in PLAIN_TYPES:
+        raise WebFailure(f"is {content_type[:60]}, not a page of text")
     if (response.content_length or 0) > max_bytes:
         raise WebFailure(f"has more than {max_bytes:,} bytes")
     body = bytearray()
-    async for piece in decoded(response, max_bytes):
+    async for piece in decoded_body(response, max_bytes):
         body += piece
-    return Page(str(response.url), kind, response.charset or "", bytes(body))
+    return Page(str(response.url), content_type, response.charset or "", bytes(body))

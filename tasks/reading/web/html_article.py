@@ -1,4 +1,4 @@
-"""Articles of web pages: the main text without menus and footers, and what the page says of it."""
+"""Extract the article of an HTML page: its main text, without menus and footers, and metadata."""
 
 import re
 from collections.abc import Iterator
@@ -11,21 +11,19 @@ from lxml import etree
 from article_flows.tasks.reading.base.rows import Record
 
 EXCERPT_HTML = 4096
-"""Bytes of a page that are looked at for what it is."""
-LEAST_PARAGRAPH = 60
-"""Characters of the shortest text that is taken for a paragraph where no main text is found."""
-LEAST_MAIN = 200
-"""Characters of a main text that is taken without a look at whether it is but a menu."""
+"""Bytes at the start of a file by which it is recognized as HTML."""
+MIN_PARAGRAPH_CHARS = 60
+"""Length of the shortest text that counts as a paragraph if no main text is found."""
+MIN_MAIN_TEXT_CHARS = 200
+"""Length below which a main text is checked for being only a menu."""
 _BLOCKS = tuple(
     "address article blockquote body br center dd div dl dt fieldset figcaption figure "
     "h1 h2 h3 h4 h5 h6 hr li main ol p pre section table td th tr ul".split()
 )
-# A character that HTML gives no meaning, where a line end is but a space.
-_BREAK = "\u2029"
-_NOT_TEXT = ("script", "style", "noscript", "template", "nav", "header", "footer", "aside", "form")
-
-
-_DATE_HEADS = (
+# Not a line break, which is only a space in HTML; this character has no meaning there.
+_BLOCK_BREAK = "\u2029"
+_BOILERPLATE = tuple("script style noscript template nav header footer aside form".split())
+_DATE_NAMES = (
     "article:published_time",
     "og:article:published_time",
     "datepublished",
@@ -37,23 +35,32 @@ _DATE_HEADS = (
     "parsely-pub-date",
     "sailthru.date",
 )
-_JSON_LD = re.compile(r'"datePublished"\s*:\s*"([^"\\]{8,40})"')
-_TIME_OF_DAY = re.compile(r"\d{4}-?\d\d-?\d\d[T ]\d\d:?\d\d")
+_JSON_LD_DATE = re.compile(r'"datePublished"\s*:\s*"([^"\\]{8,40})"')
+_WITH_TIME_OF_DAY = re.compile(r"\d{4}-?\d\d-?\d\d[T ]\d\d:?\d\d")
+_XML_DECLARATION = re.compile(r"^\s*<\?xml[^>]*\?>")
+# No date is better than one guessed from anywhere in the page.
+_DATES = {"extensive_search": False, "original_date": True}
 
 
 class NotAnArticle(Exception):
-    """A page that has no main text; the message says why, for the row's reject."""
+    """A page has no main text; the message becomes the reason of a reject."""
 
 
 def html_article(html: str, facts: dict[str, str], url: str | None = None) -> Record:
-    """Return the article in a page: ``title``, ``text`` and author, date, url, language… if told.
+    """Return the article of a page: ``title``, ``text``, and if known author, date, language….
 
-    The main text is trafilatura's choice; where it finds none, the paragraphs of the body are
-    taken, and `facts` says so. `url` is where the page is from, if that is known. Raises
-    NotAnArticle if there is nothing but menus and the like.
+    trafilatura selects the main text. If it finds none, the paragraphs of the body are used.
+
+    Args:
+        html: the page.
+        facts: gets ``main_text`` if no main text was found.
+        url: of the page, if known.
+
+    Raises:
+        NotAnArticle: the page has nothing but menus and the like.
     """
-    tree = parsed_html(html)
-    record = article_in(tree, url)
+    tree = parse_html(html)
+    record = extract_from_tree(tree, url)
     if "text" not in record:
         record["text"] = _paragraphs(tree)
         facts["main_text"] = "not found; the page's paragraphs are taken"
@@ -62,12 +69,12 @@ def html_article(html: str, facts: dict[str, str], url: str | None = None) -> Re
     return record
 
 
-def parsed_html(html: str) -> Any:
-    """Return a page's tree, as trafilatura reads it; that of what is no page is empty."""
-    # Its import takes longer than all the rest of a command that reads no page.
+def parse_html(html: str) -> Any:
+    """Return the lxml tree of a page as trafilatura parses it; an empty one if it is not HTML."""
+    # Imported late: it takes longer than a whole command that reads no page.
     from trafilatura import load_html
 
-    html = _DECLARED_ENCODING.sub("", html, count=1)
+    html = _XML_DECLARATION.sub("", html, count=1)
     try:
         tree = load_html(html)
         if tree is None:
@@ -78,13 +85,13 @@ def parsed_html(html: str) -> Any:
     return tree
 
 
-def article_in(tree: Any, url: str | None = None) -> Record:
-    """Return what a page's tree says of its article; without ``text`` if it has no main text."""
-    found = _extracted(tree, url)
+def extract_from_tree(tree: Any, url: str | None = None) -> Record:
+    """Return the known columns of the article in a page's tree; no ``text`` without main text."""
+    found = _extract(tree, url)
     text = (found.get("text") or "").strip()
-    if len(text) < LEAST_MAIN and not _says_something(tree):
+    if len(text) < MIN_MAIN_TEXT_CHARS and not _has_text_outside_menus(tree):
         text = ""
-    told = {
+    columns = {
         "title": found.get("title") or _title(tree),
         "text": text,
         "author": found.get("author"),
@@ -96,15 +103,10 @@ def article_in(tree: Any, url: str | None = None) -> Record:
         "categories": found.get("categories"),
         "tags": found.get("tags"),
     }
-    return {name: value for name, value in told.items() if value}
+    return {name: value for name, value in columns.items() if value}
 
 
-_DECLARED_ENCODING = re.compile(r"^\s*<\?xml[^>]*\?>")
-# A date that was guessed from anywhere in the page is worse than none.
-_DATES = {"extensive_search": False, "original_date": True}
-
-
-def _extracted(tree: Any, url: str | None) -> dict[str, Any]:
+def _extract(tree: Any, url: str | None) -> dict[str, Any]:
     from trafilatura import bare_extraction
 
     try:
@@ -118,23 +120,23 @@ def _extracted(tree: Any, url: str | None) -> dict[str, Any]:
     return found if isinstance(found, dict) else found.as_dict()
 
 
-def _says_something(tree: Any) -> bool:
-    """Tell whether a page has text that is neither a link nor in a menu or the like."""
-    outside = " and ".join(f"not(ancestor::{tag})" for tag in (*_NOT_TEXT, "a", "head"))
+def _has_text_outside_menus(tree: Any) -> bool:
+    """Return whether a page has text that is neither a link nor boilerplate."""
+    outside = " and ".join(f"not(ancestor::{tag})" for tag in (*_BOILERPLATE, "a", "head"))
     return bool(tree.xpath(f"boolean(//text()[normalize-space() and {outside}])"))
 
 
 def _paragraphs(tree: Any) -> str:
-    """The text of the body, block by block; "" if none of them is as long as a paragraph."""
-    for element in list(tree.iter(*_NOT_TEXT, etree.Comment)):
+    """Return the text of the body, a block per line; empty if no block is a paragraph's length."""
+    for element in list(tree.iter(*_BOILERPLATE, etree.Comment)):
         element.drop_tree()
     for element in tree.iter(*_BLOCKS):
-        element.text = f"{_BREAK}{element.text or ''}"
-        element.tail = f"{_BREAK}{element.tail or ''}"
+        element.text = f"{_BLOCK_BREAK}{element.text or ''}"
+        element.tail = f"{_BLOCK_BREAK}{element.tail or ''}"
     body = tree.find("body")
-    lines = str((tree if body is None else body).text_content()).split(_BREAK)
+    lines = str((tree if body is None else body).text_content()).split(_BLOCK_BREAK)
     blocks = [text for line in lines if (text := " ".join(line.split()))]
-    return "\n".join(blocks) if any(len(text) >= LEAST_PARAGRAPH for text in blocks) else ""
+    return "\n".join(blocks) if any(len(text) >= MIN_PARAGRAPH_CHARS for text in blocks) else ""
 
 
 def _title(tree: Any) -> str | None:
@@ -142,7 +144,7 @@ def _title(tree: Any) -> str | None:
 
 
 def _language(tree: Any) -> str | None:
-    """Return what the page says of its language; BCP 47's first part with its region."""
+    """Return the page's declared language as a BCP 47 tag."""
     for path in (
         "/html/@lang",
         "/html/@*[local-name()='lang']",
@@ -157,7 +159,7 @@ def _language(tree: Any) -> str | None:
 
 
 def _article_url(url: str | None) -> str | None:
-    """The page's address; none if it is the site's front page, which all its pages may say."""
+    """Return the declared URL, unless it is the site's home page, which some declare everywhere."""
     if not url:
         return None
     parts = urlsplit(url)
@@ -165,37 +167,37 @@ def _article_url(url: str | None) -> str | None:
 
 
 def _published(tree: Any, day: str | None) -> str | None:
-    """Return when a page was published, with the time of day if the page says one of that day.
+    """Return a page's date of publication, with the time of day if the page has one for that day.
 
     Args:
-        tree: of lxml, with the page's heads and scripts still in it.
-        day: the one that was found (``2024-05-06``); None: only what names itself the date of
-            publication counts, not any time in the page.
+        tree: the page's lxml tree, including its head and scripts.
+        day: the date that trafilatura found (``2024-05-06``). If None, only explicit dates of
+            publication are used, not the page's time elements.
     """
-    said = list(_of_heads(tree))
+    declared = list(_declared_dates(tree))
     if day is None:
-        return next(filter(_TIME_OF_DAY.match, said), said[0] if said else None)
-    moments = [*said, *_of_times(tree)]
-    of_day = [each for each in moments if each.startswith((day, day.replace("-", "")))]
-    return next(filter(_TIME_OF_DAY.match, of_day), of_day[0] if of_day else day)
+        return next(filter(_WITH_TIME_OF_DAY.match, declared), declared[0] if declared else None)
+    candidates = [*declared, *_time_elements(tree)]
+    same_day = [each for each in candidates if each.startswith((day, day.replace("-", "")))]
+    return next(filter(_WITH_TIME_OF_DAY.match, same_day), same_day[0] if same_day else day)
 
 
-def _of_heads(tree: Any) -> Iterator[str]:
-    """What meta elements and JSON-LD say."""
+def _declared_dates(tree: Any) -> Iterator[str]:
+    """Yield the dates of publication in meta elements and JSON-LD."""
     for meta in tree.iter("meta"):
         name = meta.get("property") or meta.get("name") or meta.get("itemprop") or ""
-        if name.lower() in _DATE_HEADS and (said := (meta.get("content") or "").strip()):
-            yield str(said)
+        if name.lower() in _DATE_NAMES and (date := (meta.get("content") or "").strip()):
+            yield str(date)
     for script in tree.iter("script"):
         if "ld+json" in (script.get("type") or "").lower():
-            yield from map(str.strip, _JSON_LD.findall(script.text or ""))
+            yield from map(str.strip, _JSON_LD_DATE.findall(script.text or ""))
 
 
-def _of_times(tree: Any) -> Iterator[str]:
-    """What is in the page's time elements; those that are marked as its date come first."""
-    times = sorted(tree.iter("time"), key=lambda each: not _is_marked(each))
-    return (said for time in times if (said := (time.get("datetime") or "").strip()))
+def _time_elements(tree: Any) -> Iterator[str]:
+    """Return the dates of time elements; those marked as date of publication come first."""
+    times = sorted(tree.iter("time"), key=lambda each: not _is_publication_date(each))
+    return (date for time in times if (date := (time.get("datetime") or "").strip()))
 
 
-def _is_marked(time: Any) -> bool:
+def _is_publication_date(time: Any) -> bool:
     return time.get("pubdate") is not None or time.get("itemprop") == "datePublished"

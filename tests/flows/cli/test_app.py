@@ -40,7 +40,7 @@ def lake(tmp_path: Path) -> str:
         (["run", "no-such-file.csv"], 1, "no-such-file.csv does not exist"),
         (["summarize", "--lake", "no-such-lake"], 1, "no articles"),
         (["run", "demo", "--lake", "ftp://bucket/lake"], 1, "s3://, gs:// or abfs://"),
-        (["run", "demo", "--lake", "s3://id:key@bucket/lake"], 1, "the address holds a key"),
+        (["run", "demo", "--lake", "s3://id:key@bucket/lake"], 1, "the address contains a key"),
     ],
 )
 def test_a_usage_error_is_one_clear_line(arguments: list[str], status: int, words: str) -> None:

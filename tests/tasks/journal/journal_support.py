@@ -1,4 +1,4 @@
-"""What the tests of journals in an object store share: a store over a folder, and looks at it."""
+"""Support for tests of journals: a fake object store over a folder, and helpers to inspect it."""
 
 import threading
 import time
@@ -21,7 +21,12 @@ FOLDER = f"_staging/journals/{TABLE}"
 
 
 class FolderAsObjects:
-    """A store of objects over a folder: no append, no rename, and faults as they are asked for."""
+    """An object store over a folder, without append and rename.
+
+    Attributes:
+        fault: raised by every operation, unless it is None.
+        hold: operations wait while it is cleared.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.root = f"s3://bucket/{folder.name}"
@@ -31,25 +36,25 @@ class FolderAsObjects:
         self.hold.set()
         self._local = LocalStorage(str(folder))
 
-    def _answer(self) -> None:
+    def _respond(self) -> None:
         self.hold.wait()
         if self.fault:
             raise self.fault
 
     def list(self, folder: str) -> list[StoredFile]:
-        self._answer()
+        self._respond()
         return [file for file in self._local.list(folder) if "/parts/" not in file.name]
 
     def read(self, name: str) -> bytes:
-        self._answer()
+        self._respond()
         return self._local.read(name)
 
     def write(self, name: str, content: bytes) -> None:
-        self._answer()
+        self._respond()
         self._local.write(name, content)
 
     def delete(self, name: str) -> None:
-        self._answer()
+        self._respond()
         self._local.delete(name)
 
     def location(self, name: str) -> str:
@@ -80,7 +85,7 @@ def until(condition: Callable[[], bool]) -> None:
         if condition():
             return
         time.sleep(0.005)
-    pytest.fail("it never came")
+    pytest.fail("timed out")
 
 
 def objects(store: FolderAsObjects) -> list[str]:
@@ -104,5 +109,5 @@ def leftover_of(path: Path) -> Leftover:
 
 
 def records_of(path: Path) -> list[bytes]:
-    """The records of a journal file."""
+    """Return the records of a journal file."""
     return read_journal(path.read_bytes()).records

@@ -1,4 +1,4 @@
-"""A journal gives back what was written up to where it was cut, and nothing that was not."""
+"""Journals in a local folder: appends survive, full disks are handled, leftovers are recovered."""
 
 import errno
 import os
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from article_flows.tasks.common.errors import UserError
-from article_flows.tasks.journal.disk_reserve import Reserve, reserve_bytes
+from article_flows.tasks.journal.disk_reserve import DiskReserve, reserve_bytes
 from article_flows.tasks.journal.file_journal import Journal, JournalFolder
 from article_flows.tasks.journal.format import MAGIC, encode_records
 from tests.tasks.journal.journal_support import leftover_of, records_of
@@ -31,7 +31,7 @@ def names(journals: JournalFolder) -> list[str]:
     return [Path(leftover.name).name for leftover in journals.leftovers]
 
 
-def test_what_the_disk_has_no_room_for_is_written_when_it_has_in_order(tmp_path: Path) -> None:
+def test_records_that_did_not_fit_are_written_in_order_once_there_is_space(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "one.journal")
     journal.append(b"before")
     size = journal.path.stat().st_size
@@ -40,7 +40,7 @@ def test_what_the_disk_has_no_room_for_is_written_when_it_has_in_order(tmp_path:
             with pytest.raises(OSError, match="too large"):
                 journal.append(*more)
         assert journal.unsynced == 2
-        # Whole records only, even while the disk is full.
+        # The file contains complete records only, even while the disk is full.
         assert records_of(journal.path) == [b"before", b"fits"]
     journal.append(b"last")
     assert journal.unsynced == 0
@@ -48,28 +48,26 @@ def test_what_the_disk_has_no_room_for_is_written_when_it_has_in_order(tmp_path:
     assert records_of(journal.path) == [b"before", b"fits", b"x" * 1000, b"after", b"last"]
 
 
-@pytest.mark.parametrize("room_by", ["sync", "close", "never"])
-def test_what_could_not_be_written_is_tried_again_at_sync_and_at_the_end(
-    tmp_path: Path, room_by: str
-) -> None:
+@pytest.mark.parametrize("space_at", ["sync", "close", "never"])
+def test_unwritten_records_are_retried_by_sync_and_close(tmp_path: Path, space_at: str) -> None:
     journal = Journal(tmp_path / "one.journal")
     with files_no_longer_than(journal.path.stat().st_size + 20):
         with pytest.raises(OSError, match="too large"):
             journal.append(b"x" * 1000)
-        if room_by == "never":
+        if space_at == "never":
             with pytest.raises(OSError, match="too large"):
                 journal.sync()
             assert journal.close() == 1
-    if room_by == "sync":
+    if space_at == "sync":
         journal.sync()
         assert journal.unsynced == 0
-    if room_by != "never":
+    if space_at != "never":
         assert journal.close() == 0
-    assert len(records_of(journal.path)) == (room_by != "never")
+    assert len(records_of(journal.path)) == (space_at != "never")
 
 
 class FullDisk:
-    """Stands in for os.write: the files of a folder may have so many bytes in all."""
+    """Replaces os.write by one that limits the total size of the files in a folder."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path, *, free: int) -> None:
         self._folder = folder
@@ -87,12 +85,12 @@ class FullDisk:
         return sum(path.stat().st_size for path in self._folder.iterdir())
 
 
-def test_a_full_disk_gives_its_reserve_to_what_is_in_flight(
+def test_a_full_disk_releases_its_reserve_for_answers_in_flight(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told: list[str] = []
+    reported: list[str] = []
     with JournalFolder(tmp_path, "run", reserve=1 << 20, lake="the-lake") as journals:
-        journals.on_trouble = told.append
+        journals.on_trouble = reported.append
         reserve = tmp_path / "reserve"
         assert reserve.stat().st_blocks * 512 >= 1 << 20
         one, two = journals.open("000001"), journals.open("000002")
@@ -102,8 +100,8 @@ def test_a_full_disk_gives_its_reserve_to_what_is_in_flight(
             one.append(b"%d" % number * 100)
             two.append(b"%d" % number * 100)
         assert not reserve.exists()
-        assert len(told) == 1
-        assert told[0].startswith("lake the-lake: the disk is full; free some space")
+        assert len(reported) == 1
+        assert reported[0].startswith("lake the-lake: the disk is full; free some space")
         assert journals.unsynced == 0
         disk = FullDisk(monkeypatch, tmp_path, free=250)
         with pytest.raises(OSError, match="No space left"):
@@ -116,7 +114,7 @@ def test_a_full_disk_gives_its_reserve_to_what_is_in_flight(
     assert sorted(path.name for path in tmp_path.iterdir()) == [one.path.name, two.path.name]
 
 
-def test_what_is_lost_at_the_end_is_said(
+def test_answers_lost_at_the_end_are_logged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     with JournalFolder(tmp_path, "run", reserve=1) as journals:
@@ -127,43 +125,43 @@ def test_what_is_lost_at_the_end_is_said(
     assert "2 answers could not be written" in caplog.text
 
 
-def test_without_room_for_the_reserve_nothing_begins(tmp_path: Path) -> None:
+def test_a_run_does_not_start_without_space_for_the_reserve(tmp_path: Path) -> None:
     journals = JournalFolder(tmp_path, "run", reserve=1 << 20, lake="the-lake")
     with (
         files_no_longer_than(1 << 19),
         pytest.raises(UserError, match="lake the-lake: cannot be written"),
         journals,
     ):
-        pytest.fail("it began")
+        pytest.fail("it started")
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
     ("in_flight", "megabytes"), [(1, 1), (64, 1), (1_000, 15.625), (100_000, 64)]
 )
-def test_the_reserve_is_for_what_may_be_in_flight(in_flight: int, megabytes: float) -> None:
+def test_the_reserve_grows_with_the_requests_in_flight(in_flight: int, megabytes: float) -> None:
     assert reserve_bytes(in_flight) == megabytes * (1 << 20)
 
 
-def test_a_file_system_that_cannot_allocate_is_filled(
+def test_the_reserve_works_on_a_file_system_without_fallocate(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def unsupported(*_: int) -> None:
         raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
 
     monkeypatch.setattr("article_flows.tasks.journal.disk_reserve.os.posix_fallocate", unsupported)
-    reserve = Reserve(tmp_path / "reserve", 3 << 19)
-    reserve.take()
+    reserve = DiskReserve(tmp_path / "reserve", 3 << 19)
+    reserve.allocate()
     assert (tmp_path / "reserve").stat().st_blocks * 512 >= 3 << 19
     assert [reserve.release(), reserve.release()] == [True, False]
     assert list(tmp_path.iterdir()) == []
 
 
-def test_append_after_close_raises_and_writes_to_no_other_file(tmp_path: Path) -> None:
+def test_append_after_close_fails_and_writes_to_no_other_file(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "one.journal")
     journal.append(b"one")
     journal.close()
-    # The kernel gives the number of the closed descriptor to the next file.
+    # The kernel reuses the number of the closed descriptor for the next file.
     others = [(tmp_path / f"other{number}").open("wb") for number in range(5)]
     with pytest.raises(OSError, match="is closed"):
         journal.append(b"two")
@@ -175,7 +173,7 @@ def test_append_after_close_raises_and_writes_to_no_other_file(tmp_path: Path) -
     assert records_of(journal.path) == [b"one"]
 
 
-def test_a_folder_tells_what_earlier_runs_left_and_keeps_its_own_unless_discarded(
+def test_leftovers_of_earlier_runs_are_found_and_own_journals_are_kept_unless_discarded(
     tmp_path: Path,
 ) -> None:
     journal_of(tmp_path / "earlier-000001.journal", [b"left"])
@@ -193,7 +191,7 @@ def test_a_folder_tells_what_earlier_runs_left_and_keeps_its_own_unless_discarde
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_is_appended_is_made_durable_soon_even_if_a_sync_fails(
+def test_appended_records_are_synced_soon_even_if_a_sync_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     with JournalFolder(tmp_path, "run") as journals:
@@ -216,7 +214,7 @@ def test_what_is_appended_is_made_durable_soon_even_if_a_sync_fails(
     assert "the disk is gone" in caplog.text
 
 
-def test_what_earlier_runs_left_is_removed_or_set_aside(
+def test_leftovers_are_deleted_or_set_aside(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     whole = MAGIC + encode_records([b"one", b"two", b"three"])
@@ -254,18 +252,18 @@ def test_what_earlier_runs_left_is_removed_or_set_aside(
         "foreign.journal.unreadable": files["foreign.journal"],
     }
     caplog.clear()
-    # They are told of once, and never read again.
+    # They are reported once and never read again.
     assert JournalFolder(tmp_path, "next").leftovers == []
 
 
-def test_a_file_set_aside_takes_the_place_of_no_other(tmp_path: Path) -> None:
+def test_setting_a_file_aside_overwrites_no_other(tmp_path: Path) -> None:
     for content in (b"rubbish 1", b"rubbish 2", b"rubbish 3"):
         (tmp_path / "a.journal").write_bytes(content)
         assert leftover_of(tmp_path / "a.journal").set_aside_if_foreign()
     assert sorted(path.read_bytes()[-1:] for path in tmp_path.iterdir()) == [b"1", b"2", b"3"]
 
 
-def test_a_leftover_that_is_gone_has_no_records_and_one_that_cannot_be_read_is_told(
+def test_a_missing_leftover_is_empty_and_an_unreadable_one_fails(
     tmp_path: Path,
 ) -> None:
     gone = leftover_of(tmp_path / "gone.journal")
@@ -277,7 +275,7 @@ def test_a_leftover_that_is_gone_has_no_records_and_one_that_cannot_be_read_is_t
         list(leftover_of(tmp_path / "odd.journal").records())
 
 
-def test_a_journal_is_never_written_over_another(tmp_path: Path) -> None:
+def test_a_journal_never_overwrites_another(tmp_path: Path) -> None:
     path = tmp_path / "one.journal"
     written = journal_of(path, [b"one"])
     with pytest.raises(FileExistsError):

@@ -1,4 +1,4 @@
-"""A real disk that fills up in the middle of a run: what was paid for is there in the next run."""
+"""A real disk that fills up during a run: the next run has every answer that was paid for."""
 
 import asyncio
 import json
@@ -35,7 +35,7 @@ _CHILD = "from tests.tasks.journal.test_full_disk import _child; _child()"
 
 @cache
 def _unshare() -> list[str] | None:
-    """How to get a mount namespace of one's own here, if there is a way."""
+    """Return a command prefix that creates a mount namespace, or None if that is not allowed."""
     for options in (["--mount"], ["--user", "--map-root-user", "--mount"]):
         command = ["unshare", *options, "sh", "-c", _MOUNT, "sh"]
         try:
@@ -47,26 +47,26 @@ def _unshare() -> list[str] | None:
 
 
 def on_a_small_disk(disk: Path, scenario: str, base_url: str) -> dict[str, Any]:
-    """Run a scenario in a process that has a disk of 4 MB of its own at a folder."""
+    """Run a scenario in a process with its own 4 MB disk mounted at a folder."""
     if (unshare := _unshare()) is None:
         pytest.skip("a small disk needs mount namespaces (unshare --mount), which are not allowed")
     disk.mkdir()
     command = [*unshare, str(disk), sys.executable, "-c", _CHILD, scenario, str(disk), base_url]
     child = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert child.returncode == 0, child.stderr
-    told: dict[str, Any] = json.loads(child.stdout.splitlines()[-1])
-    return told
+    outcome: dict[str, Any] = json.loads(child.stdout.splitlines()[-1])
+    return outcome
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("parts_have_room", [True, False])
-def test_a_disk_that_fills_up_costs_no_answer_that_was_paid_for(
+def test_no_paid_answer_is_lost_when_the_disk_fills_up(
     tmp_path: Path, parts_have_room: bool
 ) -> None:
-    asked = endpoint(latency="fixed:0.02")
+    mock = endpoint(latency="fixed:0.02")
     scenario = "full" if parts_have_room else "fuller"
-    told = on_a_small_disk(tmp_path / "disk", scenario, asked.base_url)
-    first, second = told["first"], told["second"]
+    outcome = on_a_small_disk(tmp_path / "disk", scenario, mock.base_url)
+    first, second = outcome["first"], outcome["second"]
     assert "the disk is full; free some space, then run again" in first["stopped"]
     assert first["reserve"] == 1 << 20
     assert 0 < first["calls"] < ARTICLES
@@ -76,20 +76,20 @@ def test_a_disk_that_fills_up_costs_no_answer_that_was_paid_for(
     else:
         assert (first["answered"], first["broken"]) == (0, 1)
         assert second["recovered"] == first["calls"]
-    # Of nothing that was paid for anything is lost, and nothing is paid for twice.
+    # Nothing that was paid for is lost, and nothing is paid for twice.
     assert second["ids"] == sorted(f"a{n}" for n in range(ARTICLES))
-    assert first["calls"] + second["calls"] == asked.stats()["calls"] == ARTICLES
-    assert paid_twice(asked) == 0
+    assert first["calls"] + second["calls"] == mock.stats()["calls"] == ARTICLES
+    assert paid_twice(mock) == 0
     assert second["staged"] == []
 
 
 @pytest.mark.slow
-def test_a_disk_that_is_full_is_told_before_anything_is_paid_for(tmp_path: Path) -> None:
-    asked = endpoint()
-    told = on_a_small_disk(tmp_path / "disk", "full before", asked.base_url)
-    assert "the disk is full; free some space, then run again" in told["error"]
-    assert told["answered"] == ARTICLES
-    assert asked.stats()["calls"] == ARTICLES
+def test_a_full_disk_is_reported_before_anything_is_paid_for(tmp_path: Path) -> None:
+    mock = endpoint()
+    outcome = on_a_small_disk(tmp_path / "disk", "full before", mock.base_url)
+    assert "the disk is full; free some space, then run again" in outcome["error"]
+    assert outcome["answered"] == ARTICLES
+    assert mock.stats()["calls"] == ARTICLES
 
 
 def _child() -> None:
@@ -117,9 +117,9 @@ def _fills_up(settings: SummarizeSettings, disk: Path, scenario: str) -> dict[st
         _fill_up(disk)
         return commit(self, *args, **options)
 
-    Journal.append = filling_append  # type: ignore[method-assign]  # the disk fills up meanwhile
+    Journal.append = filling_append  # type: ignore[method-assign]  # fills the disk first
     if scenario == "fuller":
-        Job.commit = filling_commit  # type: ignore[method-assign]  # and once more
+        Job.commit = filling_commit  # type: ignore[method-assign]  # fills the disk again
     with open_job(settings, "first") as job:
         (reserve,) = disk.rglob("reserve")
         size = reserve.stat().st_size
@@ -131,7 +131,7 @@ def _fills_up(settings: SummarizeSettings, disk: Path, scenario: str) -> dict[st
             "answered": sum(each.answered for each in results if isinstance(each, Counts)),
             "broken": sum(isinstance(each, StorageUnavailable) for each in results),
         }
-    Journal.append, Job.commit = append, commit  # type: ignore[method-assign]  # it is over
+    Journal.append, Job.commit = append, commit  # type: ignore[method-assign]  # restores both
     _free(disk)
     ran = run(settings)
     second = {

@@ -1,4 +1,4 @@
-"""A journal in an object store loses one group commit at most, and nothing where it was."""
+"""Journals in an object store: group commits, the local spool, and outages of the store."""
 
 import time
 from pathlib import Path
@@ -26,13 +26,13 @@ from tests.tasks.journal.journal_support import (
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FolderAsObjects:
     monkeypatch.setenv(SPOOL_VARIABLE, str(tmp_path / "spool"))
-    # Tests must not wait; how often is no part of what they are about.
+    # Short intervals, so that tests need not wait.
     monkeypatch.setattr("article_flows.tasks.journal.object_journal.SYNC_EVERY_S", 0.02)
     monkeypatch.setattr("article_flows.tasks.journal.object_journal._RETRY_S", 0.02)
     return FolderAsObjects(tmp_path / "lake")
 
 
-def test_what_is_appended_is_an_object_soon_and_is_no_longer_in_the_spool(
+def test_appended_records_soon_move_from_the_spool_to_an_object(
     store: FolderAsObjects,
 ) -> None:
     with journals_of(store) as journals:
@@ -53,12 +53,12 @@ def test_what_is_appended_is_an_object_soon_and_is_no_longer_in_the_spool(
     assert in_spool(store) == []
 
 
-def test_an_object_goes_when_all_batches_in_it_are_committed(store: FolderAsObjects) -> None:
+def test_an_object_is_deleted_once_all_its_batches_are_committed(store: FolderAsObjects) -> None:
     with journals_of(store) as journals:
         store.hold.clear()
         for batch in ("000001", "000002"):
             journals.open(batch).append(batch.encode())
-        # All but what the thread has taken by now become one object.
+        # All records that the thread has not taken yet become one object.
         store.hold.set()
         until(lambda: journals.unsynced == 0)
         journals.open("000003").append(b"000003")
@@ -71,12 +71,12 @@ def test_an_object_goes_when_all_batches_in_it_are_committed(store: FolderAsObje
     assert in_spool(store) == []
 
 
-def test_what_is_committed_before_it_is_written_is_not_written(store: FolderAsObjects) -> None:
+def test_records_committed_before_their_group_are_not_written(store: FolderAsObjects) -> None:
     with journals_of(store) as journals:
         store.hold.clear()
-        journals.open("000001").append(b"in the hands of the thread")
+        journals.open("000001").append(b"taken by the thread")
         time.sleep(0.05)
-        journals.open("000001").append(b"waits")
+        journals.open("000001").append(b"pending")
         journals.open("000002").append(b"of another batch")
         journals.discard("000001")
         store.hold.set()
@@ -87,7 +87,7 @@ def test_what_is_committed_before_it_is_written_is_not_written(store: FolderAsOb
     assert in_spool(store) == []
 
 
-def test_many_bytes_are_written_without_waiting(
+def test_a_large_group_is_written_immediately(
     store: FolderAsObjects, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("article_flows.tasks.journal.object_journal.SYNC_EVERY_S", 3600.0)
@@ -106,7 +106,7 @@ def test_append_never_waits_for_the_store(store: FolderAsObjects) -> None:
         for number in range(100):
             journal.append(b"%d" % number)
         assert journals.unsynced == 100
-        # It is safe from the death of this process all the same.
+        # The spool protects them from the death of this process.
         assert records(find_spooled(store)) == [b"%d" % number for number in range(100)]
         store.hold.set()
         until(lambda: journals.unsynced == 0)
@@ -117,21 +117,21 @@ def test_append_never_waits_for_the_store(store: FolderAsObjects) -> None:
     "fault",
     [StorageUnavailable("lake s3://bucket: away"), UserError("no bucket"), ValueError("odd")],
 )
-def test_a_store_that_stays_away_stops_the_run_and_the_next_takes_all_in(
+def test_an_outage_stops_the_run_and_the_next_run_recovers_all_records(
     store: FolderAsObjects, fault: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
-    told: list[str] = []
+    reported: list[str] = []
     with journals_of(store) as journals:
-        journals.on_trouble = told.append
+        journals.on_trouble = reported.append
         journal = journals.open("000001")
         journal.append(b"before")
         until(lambda: journals.unsynced == 0)
         store.fault = fault
         journal.append(b"one")
-        until(lambda: bool(told))
+        until(lambda: bool(reported))
         journal.append(b"two")
         journals.open("000002").append(b"three")
-    assert told == [str(fault)]
+    assert reported == [str(fault)]
     assert "3 answers are kept in" in caplog.text
     assert str(spool_folder(store.root, TABLE)) in caplog.text
     store.fault = None
@@ -143,23 +143,23 @@ def test_a_store_that_stays_away_stops_the_run_and_the_next_takes_all_in(
     assert in_spool(store) == []
 
 
-def test_a_store_that_comes_back_gets_what_has_gathered(store: FolderAsObjects) -> None:
-    told: list[str] = []
+def test_pending_records_are_written_when_the_store_recovers(store: FolderAsObjects) -> None:
+    reported: list[str] = []
     with journals_of(store) as journals:
-        journals.on_trouble = told.append
+        journals.on_trouble = reported.append
         store.fault = StorageUnavailable("away")
         journal = journals.open("000001")
         for number in range(5):
             journal.append(b"%d" % number)
-            until(lambda: bool(told))
+            until(lambda: bool(reported))
         store.fault = None
         until(lambda: journals.unsynced == 0)
         until(lambda: in_spool(store) == [])
     assert records(find_leftovers(store, TABLE)) == [b"0", b"1", b"2", b"3", b"4"]
-    assert told == ["away"]
+    assert reported == ["away"]
 
 
-def test_a_write_that_took_place_and_was_said_to_have_failed_leaves_no_rubbish(
+def test_an_object_whose_write_seemed_to_fail_is_deleted_as_well(
     store: FolderAsObjects, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write, failures = store.write, [StorageUnavailable("away")]
@@ -178,7 +178,7 @@ def test_a_write_that_took_place_and_was_said_to_have_failed_leaves_no_rubbish(
     assert objects(store) == []
 
 
-def test_without_a_spool_it_says_so_and_goes_on(
+def test_a_run_continues_with_a_warning_if_the_spool_cannot_be_written(
     store: FolderAsObjects,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -200,7 +200,7 @@ def test_without_a_spool_it_says_so_and_goes_on(
     assert "1 answers could not be written (away)" in messages[-1]
 
 
-def test_what_is_no_journal_is_set_aside_and_what_is_damaged_too(
+def test_foreign_and_damaged_journals_are_set_aside(
     store: FolderAsObjects, caplog: pytest.LogCaptureFixture
 ) -> None:
     whole = MAGIC + encode_records([b"one", b"two", b"three"])
@@ -221,7 +221,7 @@ def test_what_is_no_journal_is_set_aside_and_what_is_damaged_too(
     assert journals_of(store).leftovers == []
 
 
-def test_a_lake_in_a_folder_gets_files_in_it_and_a_reserve(tmp_path: Path) -> None:
+def test_a_local_lake_gets_journal_files_and_a_disk_reserve(tmp_path: Path) -> None:
     storage = LocalStorage(str(tmp_path / "lake"))
     folder = tmp_path / "lake" / FOLDER
     assert find_leftovers(storage, TABLE) == []
@@ -233,7 +233,7 @@ def test_a_lake_in_a_folder_gets_files_in_it_and_a_reserve(tmp_path: Path) -> No
     assert records(find_leftovers(storage, TABLE)) == [b"one"]
 
 
-def test_a_lake_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_a_lake_that_cannot_be_written_fails(tmp_path: Path) -> None:
     (tmp_path / "_staging").touch()
     with pytest.raises(UserError, match="cannot be written"):
         open_journals(LocalStorage(str(tmp_path)), TABLE, "run")

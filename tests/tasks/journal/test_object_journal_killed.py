@@ -1,4 +1,4 @@
-"""Killed at any point, a run leaves a prefix of its records, one group commit short at most."""
+"""A run killed at any point leaves a prefix of its records, missing at most one group commit."""
 
 import itertools
 import os
@@ -24,14 +24,14 @@ from tests.tasks.journal.journal_support import (
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FolderAsObjects:
     monkeypatch.setenv(SPOOL_VARIABLE, str(tmp_path / "spool"))
-    # Tests must not wait; how often is no part of what they are about.
+    # Short intervals, so that tests need not wait.
     monkeypatch.setattr("article_flows.tasks.journal.object_journal.SYNC_EVERY_S", 0.02)
     monkeypatch.setattr("article_flows.tasks.journal.object_journal._RETRY_S", 0.02)
     return FolderAsObjects(tmp_path / "lake")
 
 
 def killed_while_writing(store: FolderAsObjects, acknowledged: Path, seed: int) -> None:
-    """Append records of two batches in a child process, and kill it (-9) somewhere."""
+    """Append records of two batches in a child process, and kill it (-9) at a random moment."""
     child = os.fork()
     if child == 0:
         with journals_of(store) as journals, acknowledged.open("wb", buffering=0) as log:
@@ -39,7 +39,7 @@ def killed_while_writing(store: FolderAsObjects, acknowledged: Path, seed: int) 
             for number in itertools.count():
                 batch = f"{rng.randrange(2):06d}"
                 journals.open(batch).append(b"%s %d" % (batch.encode(), number))
-                # Appended, and how many of those are in the store.
+                # The number of records appended, and the number of those in the store.
                 log.write(b"%d %d\n" % (number + 1, number + 1 - journals.unsynced))
                 time.sleep(0.001)
         os._exit(0)
@@ -51,7 +51,7 @@ def killed_while_writing(store: FolderAsObjects, acknowledged: Path, seed: int) 
 
 @pytest.mark.parametrize("machine_is_lost", [False, True])
 @pytest.mark.parametrize("seed", range(4))
-def test_killed_anywhere_one_group_commit_is_missing_at_most(
+def test_a_killed_run_loses_at_most_one_group_commit(
     store: FolderAsObjects, tmp_path: Path, seed: int, machine_is_lost: bool
 ) -> None:
     acknowledged = tmp_path / "acknowledged"
@@ -63,7 +63,7 @@ def test_killed_anywhere_one_group_commit_is_missing_at_most(
             path.unlink()
     read = [record.split() for record in dict.fromkeys(records(find_leftovers(store, TABLE)))]
     numbers = sorted(int(number) for _, number in read)
-    # A prefix: of all, and so of each batch.
+    # A prefix of all records, and so of each batch.
     assert numbers == list(range(len(numbers)))
-    # The child may have been killed between an append and its note of it.
+    # The child may have been killed between an append and logging it.
     assert (stored if machine_is_lost else appended) <= len(numbers) <= appended + 1

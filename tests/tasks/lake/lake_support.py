@@ -1,4 +1,4 @@
-"""A small lake that has everything in it, for tests that look at lakes or damage them."""
+"""A small sample lake with every kind of content, for tests that inspect or damage lakes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from article_flows.tasks.summarize.open_job import open_table
 from tests.tasks.summarize.job_support import POISON, article, asking, at, endpoint, fill, run
 
 RECIPE = "digest"
-"""A shipped recipe with a list and an enum among its fields."""
+"""A built-in recipe whose fields include a list and an enum."""
 CHANGED, REFUSED, UNASKED = "a1", "bad", "new"
 ARTICLES, ANSWERS = 8, 6
 
@@ -27,30 +27,30 @@ def _folder() -> tempfile.TemporaryDirectory[str]:
 
 
 def copy_full_lake(to: Path) -> Lake:
-    """The sample as a lake of one's own, without the scratch folders of those who made it."""
+    """Copy the sample lake, without the scratch folders of the runs that created it."""
     shutil.copytree(full_lake(), to, ignore=shutil.ignore_patterns("parts"))
     return Lake(to)
 
 
 def copy_to_store(lake: Lake, uri: str) -> Lake:
-    """A lake of a folder as one in an object store, where locks are no files."""
-    there = Lake(uri)
+    """Copy a local lake to an object store, without its lock files."""
+    copy = Lake(uri)
     for path in sorted(at(lake).rglob("*")):
         name = path.relative_to(at(lake)).as_posix()
         if path.is_file() and not name.startswith("_staging/locks"):
-            there.storage.write(name, path.read_bytes())
-    return there
+            copy.storage.write(name, path.read_bytes())
+    return copy
 
 
 @functools.cache
 def full_lake() -> Path:
-    """Where the sample is; to be copied, not changed.
+    """Return the folder of the sample lake, which tests must copy rather than change.
 
-    Six articles have their answer, one of them has been changed since its first one; one was
-    refused; one was loaded after the last run. Nothing is under way.
+    Six articles have an answer, and one of them has changed since its first answer. One article was
+    refused, and one was loaded after the last run. No run is in progress.
     """
     lake = Lake(Path(_folder().name, "lake"))
-    # With what is not filled in otherwise.
+    # With values in columns that are otherwise null.
     rows = [article(f"a{n}", author="Ann", note=f"seen {n}") for n in range(ANSWERS)]
     fill(lake, [*rows, article(REFUSED, f"It is {POISON}. Nobody may read it.")])
     _run(lake)
@@ -68,10 +68,10 @@ def _run(lake: Lake) -> None:
 
 
 def settings_of(lake: Lake) -> SummarizeSettings:
-    """The settings of the sample's runs."""
+    """Return the settings of the sample's runs."""
     return asking(lake, endpoint().base_url, recipe=RECIPE, price_in=1.0, price_out=2.0)
 
 
 def table_of(lake: Lake) -> EnrichedTable:
-    """The sample's enriched table."""
+    """Return the sample's enriched table."""
     return open_table(settings_of(lake))[0]

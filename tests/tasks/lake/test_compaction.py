@@ -1,4 +1,4 @@
-"""Small parts become large ones; whatever dies on the way, each row is there once."""
+"""Compaction merges small parts; wherever it dies, every row exists exactly once."""
 
 import shutil
 from collections.abc import Callable
@@ -38,7 +38,7 @@ def write(lake: Lake, name: str, *numbers: int, folder: str = TABLE) -> None:
 
 
 def numbers_in(lake: Lake, folder: str = TABLE) -> list[int]:
-    """The rows as the project reads them: by `Lake.parts`."""
+    """Return the rows as this project reads them: from `Lake.parts`."""
     found = []
     for part in lake.parts(folder):
         with part.open() as file:
@@ -48,8 +48,8 @@ def numbers_in(lake: Lake, folder: str = TABLE) -> list[int]:
     return sorted(found)
 
 
-def numbers_anybody_sees(lake: Lake, folder: str = TABLE) -> list[int]:
-    """The rows as any reader of Parquet sees them."""
+def numbers_by_pyarrow(lake: Lake, folder: str = TABLE) -> list[int]:
+    """Return the rows as any Parquet reader sees them."""
     table = ds.dataset(at(lake, folder)).to_table()
     assert table.schema == SCHEMA
     return sorted(int(text, 16) for text in table["content_hash"].to_pylist())
@@ -60,25 +60,25 @@ def lake(tmp_path: Path) -> Lake:
     return Lake(tmp_path / "lake")
 
 
-def test_few_parts_are_left_alone(lake: Lake) -> None:
+def test_few_parts_are_not_merged(lake: Lake) -> None:
     for number in range(7):
         write(lake, f"p{number}", number)
     assert merge_small_parts(lake, TABLE, SCHEMA, 100) == 0
     assert len(lake.parts(TABLE)) == 7
 
 
-def test_many_become_one_and_its_rows_are_the_same(lake: Lake) -> None:
+def test_many_parts_become_one_with_the_same_rows(lake: Lake) -> None:
     for number in range(20):
         write(lake, f"p{number:02}", 2 * number, 2 * number + 1)
     assert merge_small_parts(lake, TABLE, SCHEMA, 100) == 20
     assert len(lake.parts(TABLE)) == 1
-    assert numbers_in(lake) == numbers_anybody_sees(lake) == list(range(40))
+    assert numbers_in(lake) == numbers_by_pyarrow(lake) == list(range(40))
     with lake.parts(TABLE)[0].open() as file:
         assert file.read()["note"].null_count == 40
     assert merge_small_parts(lake, TABLE, SCHEMA, 100) == 0
 
 
-def test_parts_of_other_tables_stay_where_they_are(lake: Lake) -> None:
+def test_parts_of_other_tables_are_not_merged(lake: Lake) -> None:
     for number in range(9):
         write(lake, f"p{number}", number)
         write(lake, f"p{number}", number, folder="summaries/s/other")
@@ -86,18 +86,18 @@ def test_parts_of_other_tables_stay_where_they_are(lake: Lake) -> None:
     assert len(lake.parts("summaries/s/other")) == 9
 
 
-def test_a_part_grows_up_to_its_bound(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_merged_part_has_a_maximum_size(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(30):
         write(lake, f"p{number:02}", *range(100 * number, 100 * number + 100))
     size = lake.parts(TABLE)[0].size
-    monkeypatch.setattr("article_flows.tasks.lake.compaction.MOST_BYTES", 5 * size)
+    monkeypatch.setattr("article_flows.tasks.lake.compaction.MAX_PART_BYTES", 5 * size)
     merge_small_parts(lake, TABLE, SCHEMA, 100)
     assert max(part.size for part in lake.parts(TABLE)) <= 6 * size
     assert 6 <= len(lake.parts(TABLE)) < 30
     assert numbers_in(lake) == list(range(3000))
 
 
-def test_a_merge_that_dies_anywhere_loses_and_doubles_nothing(lake: Lake) -> None:
+def test_a_merge_that_dies_anywhere_neither_loses_nor_duplicates_rows(lake: Lake) -> None:
     for number in range(9):
         write(lake, f"p{number}", number)
     pristine = at(lake).with_name("pristine")
@@ -106,17 +106,17 @@ def test_a_merge_that_dies_anywhere_loses_and_doubles_nothing(lake: Lake) -> Non
     for _ in at_every_change(lake, lambda dying: merge_small_parts(dying, TABLE, SCHEMA, 100)):
         deaths += 1
         assert numbers_in(lake) == list(range(9))
-        assert set(numbers_anybody_sees(lake)) == set(range(9))
+        assert set(numbers_by_pyarrow(lake)) == set(range(9))
         finish_merges(lake.storage, TABLE)
-        assert numbers_in(lake) == numbers_anybody_sees(lake) == list(range(9))
+        assert numbers_in(lake) == numbers_by_pyarrow(lake) == list(range(9))
         assert lake.storage.list("_staging/merges") == []
         shutil.rmtree(at(lake))
         shutil.copytree(pristine, at(lake))
-    # The note, the new part, the nine old ones, the note again.
+    # Write the note and the new part; delete the nine old parts and the note.
     assert deaths == 12
 
 
-def test_rows_that_leave_are_kept_elsewhere(lake: Lake) -> None:
+def test_retired_rows_are_kept_below_superseded(lake: Lake) -> None:
     write(lake, "p", 1, 2, 3)
     stale = stale_numbers(2, 3)
     assert retire_rows(lake, lake.parts(TABLE)[0], SCHEMA, 100, stale) == 2
@@ -125,14 +125,14 @@ def test_rows_that_leave_are_kept_elsewhere(lake: Lake) -> None:
     assert retire_rows(lake, lake.parts(TABLE)[0], SCHEMA, 100, stale) == 0
 
 
-def test_a_part_of_which_nothing_stays_is_gone(lake: Lake) -> None:
+def test_a_part_without_remaining_rows_is_deleted(lake: Lake) -> None:
     write(lake, "p", 1, 2)
     retire_rows(lake, lake.parts(TABLE)[0], SCHEMA, 100, stale_numbers(1, 2))
     assert lake.parts(TABLE) == []
     assert numbers_in(lake, f"superseded/{TABLE}") == [1, 2]
 
 
-def test_retiring_that_dies_anywhere_loses_nothing_and_can_be_done_again(lake: Lake) -> None:
+def test_retiring_that_dies_anywhere_loses_nothing_and_can_be_repeated(lake: Lake) -> None:
     write(lake, "p", 1, 2, 3)
     pristine = at(lake).with_name("pristine")
     shutil.copytree(at(lake), pristine)
@@ -154,6 +154,6 @@ def test_retiring_that_dies_anywhere_loses_nothing_and_can_be_done_again(lake: L
 
 
 def stale_numbers(*numbers: int) -> Callable[[Keys], Flags]:
-    gone = KeySet()
-    gone.add_keys(keys_of(rows(*numbers)))
-    return gone.contains_keys
+    stale = KeySet()
+    stale.add_keys(keys_of(rows(*numbers)))
+    return stale.contains_keys

@@ -1,4 +1,4 @@
-"""A part gets into the lake whole or not at all, and one process at a time writes a table."""
+"""A part is committed to a lake atomically, and one process at a time writes a table."""
 
 import os
 from pathlib import Path
@@ -9,7 +9,7 @@ import pytest
 
 from article_flows.tasks.common.errors import UserError
 from article_flows.tasks.lake.lake import Lake
-from article_flows.tasks.lake.merge_log import note_merge, replace_parts
+from article_flows.tasks.lake.merge_log import complete_merge, note_merge
 from article_flows.tasks.lake.parts import part_name
 from tests.tasks.summarize.job_support import at, files_no_longer_than
 
@@ -22,7 +22,7 @@ def lake(tmp_path: Path) -> Lake:
 
 
 def files_of(lake: Lake) -> list[str]:
-    """All files of a lake but those by which the owner of a scratch folder is known."""
+    """Return all files of a lake except the lock files of scratch folders."""
     names = [path.relative_to(at(lake)) for path in at(lake).rglob("*") if path.is_file()]
     return sorted(name.as_posix() for name in names if name.name != ".lock")
 
@@ -31,7 +31,7 @@ def names_of(lake: Lake, folder: str) -> list[str]:
     return [part.name for part in lake.parts(folder)]
 
 
-def test_a_part_is_there_only_once_it_is_whole(lake: Lake) -> None:
+def test_a_part_is_invisible_until_it_is_complete(lake: Lake) -> None:
     with lake.part_writer(lake.articles, "part-1.parquet", TABLE.schema) as writer:
         writer.write_table(TABLE)
         writer.write_table(TABLE)
@@ -44,7 +44,7 @@ def test_a_part_is_there_only_once_it_is_whole(lake: Lake) -> None:
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
-def test_a_writer_that_raises_midway_leaves_nothing(lake: Lake, error: type[BaseException]) -> None:
+def test_a_writer_that_raises_leaves_no_file(lake: Lake, error: type[BaseException]) -> None:
     def write() -> None:
         with lake.part_writer(lake.articles, "part-1.parquet", TABLE.schema) as writer:
             writer.write_table(TABLE)
@@ -55,7 +55,7 @@ def test_a_writer_that_raises_midway_leaves_nothing(lake: Lake, error: type[Base
     assert files_of(lake) == []
 
 
-def test_a_disk_that_is_full_leaves_nothing_and_says_so(lake: Lake) -> None:
+def test_a_full_disk_is_reported_and_leaves_no_file(lake: Lake) -> None:
     noise = pa.table({"text": [os.urandom(200_000).hex()]})
     with files_no_longer_than(4096), pytest.raises(UserError, match=r"cannot be written \(.*large"):
         lake.write_part(lake.articles, "part-1.parquet", noise)
@@ -64,14 +64,14 @@ def test_a_disk_that_is_full_leaves_nothing_and_says_so(lake: Lake) -> None:
     assert files_of(lake) == []
 
 
-def test_a_part_of_the_same_name_replaces_the_first(lake: Lake) -> None:
+def test_a_part_with_the_same_name_replaces_the_first(lake: Lake) -> None:
     lake.write_part(lake.articles, "part-1.parquet", TABLE)
     lake.write_part(lake.articles, "part-1.parquet", TABLE.slice(1))
     (part,) = lake.parts(lake.articles)
     assert pq.read_table(str(part)).to_pylist() == [{"id": "b", "n": 2}]
 
 
-def test_a_table_of_another_schema_is_refused(lake: Lake) -> None:
+def test_a_table_with_another_schema_is_rejected(lake: Lake) -> None:
     def write() -> None:
         with lake.part_writer(lake.articles, "part-1.parquet", TABLE.schema) as writer:
             writer.write_table(pa.table({"id": ["a"], "n": ["not a number"]}))
@@ -89,7 +89,7 @@ def test_part_names_are_unique_and_sort_by_time() -> None:
     assert all(name.startswith("part-") and name.endswith(".parquet") for name in names)
 
 
-def test_what_no_reader_takes_for_a_part_is_none(lake: Lake) -> None:
+def test_files_that_parquet_readers_ignore_are_not_parts(lake: Lake) -> None:
     (folder := at(lake, "articles")).mkdir(parents=True)
     for name in ("a.parquet", "_b.parquet", ".c.parquet", "d.parquet.crc", "_x/e.parquet"):
         (folder / name).parent.mkdir(exist_ok=True)
@@ -97,7 +97,7 @@ def test_what_no_reader_takes_for_a_part_is_none(lake: Lake) -> None:
     assert names_of(lake, lake.articles) == ["articles/a.parquet"]
 
 
-def test_parts_that_are_merged_are_there_before_or_after_and_never_with_what_replaces_them(
+def test_a_reader_sees_either_the_merged_part_or_the_old_ones_and_never_both(
     lake: Lake,
 ) -> None:
     old = [lake.write_part(lake.articles, f"{name}.parquet", TABLE).name for name in "bc"]
@@ -106,18 +106,18 @@ def test_parts_that_are_merged_are_there_before_or_after_and_never_with_what_rep
     assert names_of(lake, lake.articles) == [*old, other]
     lake.write_part(lake.articles, "a.parquet", TABLE)
     assert names_of(lake, lake.articles) == ["articles/a.parquet", other]
-    replace_parts(lake.storage, note)
+    complete_merge(lake.storage, note)
     assert names_of(lake, lake.articles) == ["articles/a.parquet", other]
     assert files_of(lake) == ["articles/a.parquet", other]
 
 
 @pytest.mark.parametrize("root", ["hdfs://host/lake", "http://host/lake", "memory://lake"])
-def test_a_store_that_is_not_supported_is_refused(root: str) -> None:
+def test_an_unsupported_store_is_rejected(root: str) -> None:
     with pytest.raises(UserError, match="is not supported; give a folder, or a URI"):
         Lake(root)
 
 
-def test_a_root_that_is_or_lies_below_a_file_is_refused(tmp_path: Path) -> None:
+def test_a_root_that_is_a_file_or_below_one_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="give a folder"):
         Lake(tmp_path / "file")
@@ -125,14 +125,14 @@ def test_a_root_that_is_or_lies_below_a_file_is_refused(tmp_path: Path) -> None:
         Lake(tmp_path / "file" / "lake").write_part("articles", "a.parquet", TABLE)
 
 
-def test_to_look_at_a_lake_does_not_make_it(lake: Lake) -> None:
+def test_reading_a_lake_does_not_create_it(lake: Lake) -> None:
     assert lake.parts(lake.articles) == []
     assert not lake.has_articles()
     lake.sweep()
     assert not at(lake).exists()
 
 
-def test_the_lock_excludes_another_holder_and_no_other_lock(lake: Lake) -> None:
+def test_a_lock_excludes_other_holders_but_not_other_locks(lake: Lake) -> None:
     with lake.locked("a-table"):
         with pytest.raises(UserError, match="a-table"), lake.locked("a-table"):
             pass

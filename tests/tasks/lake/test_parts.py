@@ -1,4 +1,4 @@
-"""A part gives the rows that were written, or an error that names it; never other rows."""
+"""A part returns the rows that were written or an error that names it, never other rows."""
 
 import errno
 from collections.abc import Callable
@@ -24,7 +24,7 @@ COLUMNS = ["article_id", "content_hash"]
 
 
 def table(rows: int = 12) -> pa.Table:
-    """Articles with strings, moments and nulls; not so many that a part of them is large."""
+    """Return articles with strings, timestamps and nulls; few enough for a small part."""
     empty = dict.fromkeys(ARTICLES_SCHEMA.names)
     moment = datetime(2024, 1, 2, tzinfo=UTC)
     return pa.Table.from_pylist(
@@ -51,13 +51,13 @@ def written(lake: Lake) -> Part:
 
 @cache
 def content() -> bytes:
-    """The bytes of a part."""
+    """Return the bytes of a part."""
     with TemporaryDirectory() as folder:
         lake = Lake(folder)
         return at(lake, written(lake).name).read_bytes()
 
 
-def footer_starts(part: bytes) -> int:
+def footer_start(part: bytes) -> int:
     return len(part) - 8 - int.from_bytes(part[-8:-4], "little")
 
 
@@ -90,7 +90,7 @@ def read_whole(part: Part) -> pa.Table:
         return file.read()
 
 
-WAYS: list[Callable[[Part], pa.Table]] = [
+READERS: list[Callable[[Part], pa.Table]] = [
     read_whole,
     read_by_columns,
     read_by_groups,
@@ -98,94 +98,94 @@ WAYS: list[Callable[[Part], pa.Table]] = [
 ]
 
 
-def assert_never_other_rows(
-    lake: Lake, damaged: bytes | bytearray, way: Callable[[Part], pa.Table]
+def assert_original_rows_or_error(
+    lake: Lake, damaged: bytes | bytearray, read: Callable[[Part], pa.Table]
 ) -> None:
     at(lake, NAME).write_bytes(damaged)
     try:
-        rows = way(lake.part(NAME))
+        rows = read(lake.part(NAME))
     except UserError as error:
-        said = str(error)
+        message = str(error)
     else:
         assert rows.equals(table().select(rows.schema.names))
-        assert rows.schema.names == (ARTICLES_SCHEMA.names if way is read_whole else COLUMNS)
+        assert rows.schema.names == (ARTICLES_SCHEMA.names if read is read_whole else COLUMNS)
         return
-    assert said.startswith(f"{at(lake, NAME)}: ")
-    assert "\n" not in said
+    assert message.startswith(f"{at(lake, NAME)}: ")
+    assert "\n" not in message
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_what_was_written_is_read(lake: Lake, way: Callable[[Part], pa.Table]) -> None:
+@pytest.mark.parametrize("read", READERS)
+def test_written_rows_are_read_back(lake: Lake, read: Callable[[Part], pa.Table]) -> None:
     at(lake, NAME).write_bytes(content())
-    rows = way(lake.part(NAME))
+    rows = read(lake.part(NAME))
     assert rows.equals(table().select(rows.schema.names))
 
 
 @settings(max_examples=400, deadline=None)
-@given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7), way=st.sampled_from(WAYS))
-def test_a_bit_that_flips_anywhere_is_noticed_or_makes_no_difference(
-    lake: Lake, place: float, bit: int, way: Callable[[Part], pa.Table]
+@given(
+    position=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7), read=st.sampled_from(READERS)
+)
+def test_a_flipped_bit_is_detected_or_makes_no_difference(
+    lake: Lake, position: float, bit: int, read: Callable[[Part], pa.Table]
 ) -> None:
     damaged = bytearray(content())
-    damaged[int(place * len(damaged))] ^= 1 << bit
-    assert_never_other_rows(lake, damaged, way)
+    damaged[int(position * len(damaged))] ^= 1 << bit
+    assert_original_rows_or_error(lake, damaged, read)
 
 
 @settings(max_examples=200, deadline=None)
 @given(
     start=st.floats(0, 1, exclude_max=True),
     noise=st.binary(min_size=1, max_size=600),
-    way=st.sampled_from(WAYS),
+    read=st.sampled_from(READERS),
 )
-@example(start=0.0, noise=bytes(600), way=read_whole)
-def test_a_stretch_that_is_overwritten_is_noticed_or_makes_no_difference(
-    lake: Lake, start: float, noise: bytes, way: Callable[[Part], pa.Table]
+@example(start=0.0, noise=bytes(600), read=read_whole)
+def test_overwritten_bytes_are_detected_or_make_no_difference(
+    lake: Lake, start: float, noise: bytes, read: Callable[[Part], pa.Table]
 ) -> None:
     first = int(start * len(content()))
     damaged = bytearray(content())
     damaged[first : first + len(noise)] = noise[: len(damaged) - first]
-    assert_never_other_rows(lake, damaged, way)
+    assert_original_rows_or_error(lake, damaged, read)
 
 
 @pytest.mark.slow
-def test_no_byte_of_the_footer_may_change_unseen(lake: Lake) -> None:
-    """Each of them: it is the footer that has the names, the types and where the rows are."""
+def test_a_change_of_any_footer_byte_is_detected(lake: Lake) -> None:
+    """The footer contains the names, types and positions of the columns."""
     part = content()
-    for place in range(footer_starts(part), len(part)):
-        for bit in (place % 8, (place + 3) % 8):
+    for position in range(footer_start(part), len(part)):
+        for bit in (position % 8, (position + 3) % 8):
             damaged = bytearray(part)
-            damaged[place] ^= 1 << bit
-            assert_never_other_rows(lake, damaged, read_whole)
+            damaged[position] ^= 1 << bit
+            assert_original_rows_or_error(lake, damaged, read_whole)
 
 
 @settings(max_examples=60, deadline=None)
 @given(length=st.floats(0, 1, exclude_max=True))
 @example(length=0.0)
-def test_a_part_that_was_cut_is_named(lake: Lake, length: float) -> None:
+def test_a_truncated_part_is_named(lake: Lake, length: float) -> None:
     at(lake, NAME).write_bytes(content()[: int(length * len(content()))])
     with pytest.raises(UserError, match=r"p\.parquet: the part is damaged \(.*put it back"):
         read_by_columns(lake.part(NAME))
 
 
-@pytest.mark.parametrize(
-    "place", ["page data", "footer", "length of the footer", "magic at the end"]
-)
-def test_damage_is_named_wherever_it_is(lake: Lake, place: str) -> None:
+@pytest.mark.parametrize("region", ["page data", "footer", "footer length", "trailing magic"])
+def test_damage_anywhere_names_the_part(lake: Lake, region: str) -> None:
     part = bytearray(content())
     column = pq.ParquetFile(pa.BufferReader(content())).metadata.row_group(1).column(0)
-    at_byte = {
+    position = {
         "page data": column.dictionary_page_offset + column.total_compressed_size - 3,
-        "footer": footer_starts(content()) + 30,
-        "length of the footer": len(part) - 8,
-        "magic at the end": len(part) - 2,
-    }[place]
-    part[at_byte] ^= 0x10
+        "footer": footer_start(content()) + 30,
+        "footer length": len(part) - 8,
+        "trailing magic": len(part) - 2,
+    }[region]
+    part[position] ^= 0x10
     at(lake, NAME).write_bytes(part)
     with pytest.raises(UserError, match=r"p\.parquet: the part is damaged"):
         read_by_columns(lake.part(NAME))
 
 
-def test_a_part_that_is_gone_or_cannot_be_read_is_told_from_one_that_is_damaged(
+def test_missing_and_unreadable_parts_are_not_reported_as_damaged(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at(lake, NAME).unlink(missing_ok=True)
@@ -200,7 +200,9 @@ def test_a_part_that_is_gone_or_cannot_be_read_is_told_from_one_that_is_damaged(
         lake.part(NAME).open()
 
 
-def test_pages_and_footer_have_checksums_and_any_reader_takes_the_part(lake: Lake) -> None:
+def test_pages_and_footer_have_checksums_and_any_parquet_reader_accepts_the_part(
+    lake: Lake,
+) -> None:
     at(lake, NAME).write_bytes(content())
     assert content()[-16:-12] == b"FtrC"
     assert pq.read_table(at(lake, NAME)).equals(table())
@@ -212,36 +214,36 @@ def test_pages_and_footer_have_checksums_and_any_reader_takes_the_part(lake: Lak
         pq.ParquetFile(pa.BufferReader(damaged), page_checksum_verification=True).read()
 
 
-def test_a_part_of_another_tool_has_no_checksums_and_is_read(lake: Lake) -> None:
+def test_a_part_written_by_another_tool_without_checksums_can_be_read(lake: Lake) -> None:
     pq.write_table(table(), at(lake, NAME), write_page_checksum=False)
     assert read_whole(lake.part(NAME)).equals(table())
 
 
-def test_a_large_footer_is_read_whole(lake: Lake) -> None:
+def test_a_large_footer_is_read_completely(lake: Lake) -> None:
     with lake.part_writer("articles", "p.parquet", ARTICLES_SCHEMA, row_group=1) as writer:
         writer.write_table(table(120))
     part = lake.part(NAME)
-    assert len(at(lake, NAME).read_bytes()) - footer_starts(at(lake, NAME).read_bytes()) > 70_000
+    assert len(at(lake, NAME).read_bytes()) - footer_start(at(lake, NAME).read_bytes()) > 70_000
     with part.open() as file:
         assert file.metadata.num_row_groups == 120
         assert file.read().equals(table(120))
 
 
-def test_a_footer_that_was_kept_is_not_read_again(lake: Lake) -> None:
+def test_a_known_footer_is_not_read_again(lake: Lake) -> None:
     at(lake, NAME).write_bytes(content())
     with lake.part(NAME).open() as file:
-        kept = file.metadata
-    without_end = content()[: footer_starts(content())]
+        footer = file.metadata
+    without_end = content()[: footer_start(content())]
     at(lake, NAME).write_bytes(without_end)
-    with lake.part(NAME).open(kept) as file:
+    with lake.part(NAME).open(footer) as file:
         assert file.read(COLUMNS).equals(table().select(COLUMNS))
 
 
-def test_a_writer_that_is_abandoned_leaves_nothing(tmp_path: Path) -> None:
+def test_an_aborted_writer_leaves_no_file(tmp_path: Path) -> None:
     lake = Lake(tmp_path / "lake")
     writer = PartWriter(lake.storage, NAME, ARTICLES_SCHEMA)
     writer.write_table(table())
     assert [path.suffix for path in lake.storage.scratch.iterdir() if path.name != ".lock"]
-    writer.abandon()
+    writer.abort()
     assert [path.name for path in lake.storage.scratch.iterdir()] == [".lock"]
     assert lake.parts(lake.articles) == []

@@ -1,4 +1,4 @@
-"""A lake of the version before, with fewer columns, goes on as if nothing had been added."""
+"""Lakes of the previous version, with fewer columns, remain usable."""
 
 import shutil
 from pathlib import Path
@@ -11,30 +11,24 @@ import pytest
 from article_flows.tasks.checks.verify import verify_lake
 from article_flows.tasks.common.article_schema import ARTICLES_SCHEMA
 from article_flows.tasks.enriched.upkeep import finish_upkeep
-from article_flows.tasks.lake.compaction import ADDED, is_earlier, upgrade_parts
+from article_flows.tasks.lake.compaction import ADDED_COLUMNS, is_earlier, upgrade_parts
 from article_flows.tasks.lake.lake import Lake
 from article_flows.tasks.lake.parts import ROW_GROUP
 from article_flows.tasks.lake.superseded import tidy_articles
-from benchmarks.endpoints import MockEndpoint
 from tests.tasks.lake.lake_support import ANSWERS, UNASKED, copy_full_lake, settings_of, table_of
-from tests.tasks.summarize.job_support import article, at, endpoint, fill, ids_of, rows_of, run
-
-
-@pytest.fixture
-def asked() -> MockEndpoint:
-    return endpoint()
+from tests.tasks.summarize.job_support import article, at, fill, ids_of, rows_of, run
 
 
 @pytest.fixture
 def old(tmp_path: Path) -> Lake:
-    """A lake with everything in it, as the version before has left it."""
+    """The sample lake as the previous version would have written it."""
     lake = copy_full_lake(tmp_path / "lake")
     for folder in (lake.articles, lake.summaries, lake.superseded):
         for part in lake.parts(folder):
             table = pq.read_table(at(lake, part.name))
-            if set(ADDED) <= set(table.schema.names):
+            if set(ADDED_COLUMNS) <= set(table.schema.names):
                 home, _, name = part.name.rpartition("/")
-                lake.write_part(home, name, table.drop_columns(list(ADDED)))
+                lake.write_part(home, name, table.drop_columns(list(ADDED_COLUMNS)))
     shutil.rmtree(at(lake, "_staging/schemas"), ignore_errors=True)
     return lake
 
@@ -44,32 +38,32 @@ def schemas(lake: Lake, folder: str) -> list[list[str]]:
 
 
 def without_added(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{name: row[name] for name in row if name not in ADDED} for row in rows]
+    return [{name: row[name] for name in row if name not in ADDED_COLUMNS} for row in rows]
 
 
-def test_the_sample_is_an_old_one(old: Lake) -> None:
+def test_the_fixture_lacks_the_added_columns(old: Lake) -> None:
     assert set(map(tuple, schemas(old, old.articles))) == {tuple(ARTICLES_SCHEMA.names[:11])}
     for folder in (old.summaries, f"{old.superseded}/{old.articles}"):
         assert schemas(old, folder)
-        assert not any(set(ADDED) & set(names) for names in schemas(old, folder))
+        assert not any(set(ADDED_COLUMNS) & set(names) for names in schemas(old, folder))
 
 
-def test_a_load_upgrades_the_articles(old: Lake) -> None:
+def test_a_load_upgrades_the_articles_table(old: Lake) -> None:
     before = rows_of(old, old.articles)
 
-    fill(old, [article("z", reference_summary="Somebody's words.")])
+    fill(old, [article("z", reference_summary="A human's words.")])
     tidy_articles(old)
 
     rows = rows_of(old, old.articles)
     assert without_added(rows[:-1]) == before
-    assert all(row[name] is None for row in rows[:-1] for name in ADDED)
-    assert rows[-1]["reference_summary"] == "Somebody's words."
+    assert all(row[name] is None for row in rows[:-1] for name in ADDED_COLUMNS)
+    assert rows[-1]["reference_summary"] == "A human's words."
     for folder in (old.articles, f"{old.superseded}/{old.articles}"):
         assert set(map(tuple, schemas(old, folder))) == {tuple(ARTICLES_SCHEMA.names)}
     assert verify_lake(old).problems == []
 
 
-def test_articles_of_an_old_lake_are_known_and_can_be_replaced(old: Lake) -> None:
+def test_articles_of_an_old_lake_are_recognized_and_can_be_replaced(old: Lake) -> None:
     before = ids_of(old, old.articles)
 
     fill(old, [article(UNASKED), article("a2", "A new version. It has two sentences.")])
@@ -80,8 +74,8 @@ def test_articles_of_an_old_lake_are_known_and_can_be_replaced(old: Lake) -> Non
 
 
 @pytest.mark.parametrize("loaded_first", [False, True])
-def test_a_run_asks_only_what_is_new_and_upgrades_its_table(
-    old: Lake, asked: MockEndpoint, loaded_first: bool
+def test_a_run_requests_only_new_articles_and_upgrades_its_table(
+    old: Lake, loaded_first: bool
 ) -> None:
     table = table_of(old)
     before = rows_of(old, table.folder)
@@ -107,11 +101,11 @@ def test_a_run_asks_only_what_is_new_and_upgrades_its_table(
     assert run(settings_of(old)).counts.answered == 0
 
 
-def test_an_old_lake_is_no_damaged_one(old: Lake) -> None:
+def test_an_old_lake_has_no_problems(old: Lake) -> None:
     assert verify_lake(old).problems == []
 
 
-def test_parts_are_looked_through_once(tmp_path: Path) -> None:
+def test_parts_are_upgraded_once_per_schema(tmp_path: Path) -> None:
     lake, table = Lake(tmp_path), pa.table({"a": [1, 2], "c": ["x", "y"]})
     wide = pa.schema([("a", pa.int64()), ("b", pa.string()), ("c", pa.string())])
     lake.write_part("t", "part-1.parquet", table)
@@ -134,7 +128,7 @@ def test_parts_are_looked_through_once(tmp_path: Path) -> None:
     assert upgrade_parts(lake, "t", wider, ROW_GROUP) == 2
 
 
-def test_a_part_with_a_column_of_its_own_is_left_alone(tmp_path: Path) -> None:
+def test_a_part_with_an_unknown_column_is_not_upgraded(tmp_path: Path) -> None:
     lake = Lake(tmp_path)
     lake.write_part("t", "part-1.parquet", pa.table({"a": [1], "theirs": ["x"]}))
 
@@ -143,16 +137,16 @@ def test_a_part_with_a_column_of_its_own_is_left_alone(tmp_path: Path) -> None:
     assert [part.name for part in lake.parts("t")] == ["t/part-1.parquet"]
 
 
-def test_what_is_an_earlier_schema() -> None:
+def test_schemas_of_earlier_versions_are_recognized() -> None:
     def of(*names: str) -> pa.Schema:
         return pa.schema([(name, pa.string()) for name in names])
 
     now = of("id", "reference_summary", "article_flags", "flags", "end")
-    recipes_own = ("flags",)
-    assert is_earlier(now, now, recipes_own)
-    assert is_earlier(of("id", "flags", "end"), now, recipes_own)
-    assert is_earlier(of("id", "article_flags", "flags", "end"), now, recipes_own)
-    assert not is_earlier(of("id", "reference_summary", "end"), now, recipes_own)
-    assert not is_earlier(of("flags", "end"), now, recipes_own)
-    assert not is_earlier(of("id", "end", "flags"), now, recipes_own)
-    assert not is_earlier(of("id", "flags", "end", "more"), now, recipes_own)
+    recipe_columns = ("flags",)
+    assert is_earlier(now, now, recipe_columns)
+    assert is_earlier(of("id", "flags", "end"), now, recipe_columns)
+    assert is_earlier(of("id", "article_flags", "flags", "end"), now, recipe_columns)
+    assert not is_earlier(of("id", "reference_summary", "end"), now, recipe_columns)
+    assert not is_earlier(of("flags", "end"), now, recipe_columns)
+    assert not is_earlier(of("id", "end", "flags"), now, recipe_columns)
+    assert not is_earlier(of("id", "flags", "end", "more"), now, recipe_columns)

@@ -1,3 +1,5 @@
+"""`KeySet` behaves like a set, in little memory and between threads."""
+
 import threading
 import tracemalloc
 from hashlib import blake2b
@@ -14,7 +16,7 @@ KEYS = st.one_of(st.tuples(HALVES, HALVES).map(b"".join), st.binary(min_size=16,
 
 
 @given(steps=st.lists(st.lists(KEYS, max_size=12), max_size=12), probes=st.lists(KEYS))
-def test_behaves_as_a_set(steps: list[list[bytes]], probes: list[bytes]) -> None:
+def test_a_key_set_behaves_like_a_set(steps: list[list[bytes]], probes: list[bytes]) -> None:
     keys, model = KeySet(), set[bytes]()
     for step in steps:
         new = []
@@ -28,7 +30,7 @@ def test_behaves_as_a_set(steps: list[list[bytes]], probes: list[bytes]) -> None
 
 
 @given(st.lists(KEYS))
-def test_add_and_update_tell_what_is_new(given_keys: list[bytes]) -> None:
+def test_add_many_returns_which_keys_are_new(given_keys: list[bytes]) -> None:
     one, all_at_once, model = KeySet(), KeySet(), set[bytes]()
     for key in given_keys:
         assert one.add_many([key]).tolist() == [key not in model]
@@ -37,7 +39,7 @@ def test_add_and_update_tell_what_is_new(given_keys: list[bytes]) -> None:
     assert len(one) == len(all_at_once) == len(model)
 
 
-def test_takes_16_bytes_a_key_and_little_more_while_it_grows() -> None:
+def test_a_key_set_takes_16_bytes_per_key_and_little_more_while_it_grows() -> None:
     count, at_once = 200_000, 5_000
     tracemalloc.start()
     try:
@@ -53,27 +55,27 @@ def test_takes_16_bytes_a_key_and_little_more_while_it_grows() -> None:
         tracemalloc.stop()
     assert len(keys) == count
     assert held < 17 * count
-    # The keys on their way in are Python's, and a shelf of eight merges at a time.
+    # The keys being added are Python objects, and one of eight shards is merged at a time.
     assert peak < 20 * count + 150 * at_once
 
 
-def test_a_key_added_by_many_threads_is_new_once() -> None:
+def test_a_key_added_by_several_threads_is_new_only_once() -> None:
     keys = KeySet()
-    wanted = [blake2b(b"%d" % n, digest_size=16).digest() for n in range(200)]
+    expected = [blake2b(b"%d" % n, digest_size=16).digest() for n in range(200)]
     new: list[int] = []
 
     def add() -> None:
-        new.append(sum(int(keys.add_many([key])[0]) for key in wanted))
+        new.append(sum(int(keys.add_many([key])[0]) for key in expected))
 
     threads = [threading.Thread(target=add) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sum(new) == len(keys) == len(wanted)
+    assert sum(new) == len(keys) == len(expected)
 
 
 @pytest.mark.parametrize("keys", [[b"short"], [b"a" * 15, b"b" * 17]])
-def test_refuses_keys_of_another_size(keys: list[bytes]) -> None:
+def test_keys_of_another_size_are_rejected(keys: list[bytes]) -> None:
     with pytest.raises(ValueError, match="16 bytes"):
         KeySet(keys)

@@ -1,4 +1,4 @@
-"""What the tests of leases share: stores without a network, processes driven step by step."""
+"""Support for tests of leases: stores without a network, and threads driven step by step."""
 
 import fcntl
 import hashlib
@@ -24,8 +24,8 @@ QUICK = Timing(heartbeat_s=0.02, expiry_s=1.0, poll_s=(0.01, 0.03))
 PATIENT = Timing(heartbeat_s=0.02, expiry_s=60, poll_s=(0.01, 0.03))
 
 
-class Unused(ObjectStorage):
-    """What a lock must not ask of a storage."""
+class LockOnlyStorage(ObjectStorage):
+    """An object storage without the operations that locks must not use."""
 
     def __init__(self) -> None:
         self.root = "s3://bucket/lake"
@@ -55,11 +55,11 @@ def version_of(content: bytes) -> "UpdateVersion":
     return {"e_tag": hashlib.sha256(content).hexdigest(), "version": None}
 
 
-class FolderAsObjects(Unused):
-    """A folder that processes share as if it were a bucket: whole objects, written on a condition.
+class FolderAsObjects(LockOnlyStorage):
+    """A local folder that processes share as if it were a bucket with conditional writes.
 
     Attributes:
-        before: called with each operation and name before it happens; to pause it, or raise.
+        before: called with the operation and the name before each operation; may pause or raise.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -82,24 +82,24 @@ class FolderAsObjects(Unused):
         return content, version_of(content)
 
     def write_version(
-        self, name: str, content: bytes, before: "UpdateVersion | None"
+        self, name: str, content: bytes, expected: "UpdateVersion | None"
     ) -> "UpdateVersion":
         self.before("write", name)
         self.path.mkdir(parents=True, exist_ok=True)
         with (self.path / "mutex").open("w") as mutex:
             fcntl.flock(mutex, fcntl.LOCK_EX)
             try:
-                there = version_of(self._files.read(name))
+                current = version_of(self._files.read(name))
             except FileNotFoundError:
-                there = None
-            if there != before:
+                current = None
+            if current != expected:
                 raise WriteConflict(name)
             self._files.write(name, content)
         return version_of(content)
 
 
 class Failing:
-    """Makes operations of a store fail while it is told to."""
+    """Makes the chosen operations of a store fail."""
 
     def __init__(self, storage: FolderAsObjects, error: UserError) -> None:
         self.operations: set[str] = set()
@@ -112,34 +112,35 @@ class Failing:
 
 
 def leave_lock(storage: ObjectStorage, name: str, *, shared: bool = False) -> None:
-    """Leave the lock of a run of another machine, which gives no heartbeat."""
+    """Write the lock of a run on another machine that sends no heartbeats."""
     holder = LockHolder("elsewhere", 7, "today", "lost-owl", shared, "another boot", "1")
     state = LockState({"0f1e": LeaseEntry(3, "a-session", holder)})
     state.write(storage, name)
 
 
 def holders(storage: ObjectStorage, name: str = "articles") -> int:
-    """How many hold a lock, or did when they died."""
+    """Return the number of holders that a lock's object lists, dead ones included."""
     return len(LockState.read(storage, name).holders)
 
 
-class Objects(Unused):
-    """A store in memory whose operations, and looks at whose clock, happen when a test lets them.
+class InMemoryObjects(LockOnlyStorage):
+    """An in-memory store whose operations wait for the test, in threads that `start` has started.
 
     Attributes:
-        objects: what it holds.
-        now: its clock, in seconds.
+        objects: contents by name.
+        now: the time of its clock, in seconds.
+        clock_takes_turns: whether reading the clock also waits for the test.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.objects: dict[str, bytes] = {}
         self.now = 0.0
-        self.by_clock = False
+        self.clock_takes_turns = False
         self._turns = threading.local()
 
     def clock(self) -> float:
-        if self.by_clock:
+        if self.clock_takes_turns:
             self.turn()
         return self.now
 
@@ -163,23 +164,23 @@ class Objects(Unused):
             raise FileNotFoundError(name) from None
 
     def write_version(
-        self, name: str, content: bytes, before: "UpdateVersion | None"
+        self, name: str, content: bytes, expected: "UpdateVersion | None"
     ) -> "UpdateVersion":
         self.turn()
-        there = version_of(self.objects[name]) if name in self.objects else None
-        if there != before:
+        current = version_of(self.objects[name]) if name in self.objects else None
+        if current != expected:
             raise WriteConflict(name)
         self.objects[name] = content
         return version_of(content)
 
     def turn(self) -> None:
-        """Have whoever is driven step by step wait for its next turn."""
+        """Wait for the next step, if this thread is driven step by step."""
         turn = getattr(self._turns, "turn", None)
         if turn is not None:
             turn.wait()
 
     def start(self, script: Callable[[], None]) -> "Stepped":
-        """Run a script in a thread of its own, up to its first operation."""
+        """Run a script in its own thread, up to its first operation."""
 
         def run(turn: Stepped) -> None:
             self._turns.turn = turn
@@ -187,8 +188,8 @@ class Objects(Unused):
 
         return Stepped(run)
 
-    def wanted(self, *, shared: bool = False) -> LockRequest:
-        """A lock that one wants who does not wait."""
+    def request(self, *, shared: bool = False) -> LockRequest:
+        """Return a request for the lock without waiting."""
         timing = Timing(expiry_s=EXPIRY_S, clock=self.clock)
         return LockRequest(self.root, "articles", shared, "", 0.0, None, timing)
 
@@ -198,7 +199,7 @@ class _Aborted(BaseException):
 
 
 class Stepped:
-    """A thread that stops before each operation until it is let go on."""
+    """A thread that stops before each operation until `step` is called."""
 
     def __init__(self, run: Callable[["Stepped"], None]) -> None:
         self.ended = False
@@ -211,7 +212,7 @@ class Stepped:
         self._stopped.acquire()
 
     def step(self) -> None:
-        """Let it do one operation, and what follows, up to its next."""
+        """Let it perform one operation and continue up to the next one."""
         if not self.ended:
             self._go.release()
             self._stopped.acquire()
@@ -219,13 +220,13 @@ class Stepped:
             raise self.error
 
     def abort(self) -> None:
-        """End it where it stands, as if it were killed."""
+        """End it where it is, as if it were killed."""
         self._aborted = True
         self._go.release()
         self._thread.join()
 
     def wait(self) -> None:
-        """For the store: stop here."""
+        """Stop until the next step; called by the store."""
         if not self._aborted:
             self._stopped.release()
             self._go.acquire()
@@ -244,8 +245,8 @@ class Stepped:
 
 
 @contextmanager
-def stepped(store: Objects, scripts: list[Callable[[], None]]) -> Iterator[list[Stepped]]:
-    """Scripts that run step by step; what is left of them is killed at the end."""
+def stepped(store: InMemoryObjects, scripts: list[Callable[[], None]]) -> Iterator[list[Stepped]]:
+    """Run scripts step by step; kill those still running at the end."""
     running = [store.start(script) for script in scripts]
     try:
         yield running

@@ -1,4 +1,4 @@
-"""A holder that another run has overtaken commits nothing, wherever it was paused."""
+"""A holder whose lease was taken over commits nothing, wherever it was paused."""
 
 import os
 import signal
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[3]
 QUICK = Timing(heartbeat_s=0.2, expiry_s=2.0, poll_s=(0.05, 0.1))
 LARGE = 11 << 20
-"""Bytes of an upload of several requests."""
+"""Bytes that take several requests to upload."""
 COMMIT = """
 import os, signal, sys
 from article_flows.tasks.common.errors import UserError
@@ -45,7 +45,7 @@ with locked(storage, "articles", label="brave-fox", timing=QUICK):
 
 
 class Pausing(ObjectStorage):
-    """Stops its process once, at some moment of a commit."""
+    """Stops its process once, at a chosen moment of a commit."""
 
     def __init__(self, uri: str, moment: str) -> None:
         super().__init__(uri)
@@ -57,7 +57,7 @@ class Pausing(ObjectStorage):
                 _, content = given
                 if moment == "before the upload":
                     storage.pause()
-                result = real.put(*given, **options)  # type: ignore[arg-type]  # as it came
+                result = real.put(*given, **options)  # type: ignore[arg-type]  # forwarded
                 if moment == "after the upload" and isinstance(content, Path):
                     storage.pause()
                 return result
@@ -70,7 +70,7 @@ class Pausing(ObjectStorage):
             def __getattr__(self, name: str) -> object:
                 return getattr(real, name)
 
-        self._store = Store()  # type: ignore[assignment]  # a store as far as a commit sees it
+        self._store = Store()  # type: ignore[assignment]  # has the methods that a commit needs
 
     def pause(self) -> None:
         if not self.paused:
@@ -86,7 +86,7 @@ def publish(storage: ObjectStorage, name: str, content: bytes) -> None:
 
 @contextmanager
 def stopped_holder(uri: str, moment: str, size: int = 10) -> Iterator["subprocess.Popen[str]"]:
-    """A process that has the lock, and is stopped in the middle of a commit."""
+    """Run a process that holds the lock and is stopped in the middle of a commit."""
     process = subprocess.Popen(
         [sys.executable, "-c", COMMIT, uri, moment, str(size)],
         stdout=subprocess.PIPE,
@@ -102,7 +102,7 @@ def stopped_holder(uri: str, moment: str, size: int = 10) -> Iterator["subproces
         process.communicate()
 
 
-def said_by(process: "subprocess.Popen[str]") -> str:
+def resume(process: "subprocess.Popen[str]") -> str:
     process.send_signal(signal.SIGCONT)
     out, _ = process.communicate(timeout=60)
     return out
@@ -119,7 +119,7 @@ MOMENTS = ["before the upload", "after the upload", "after the last heartbeat"]
 @pytest.mark.parametrize("status", [409, 412])
 @pytest.mark.parametrize("size", [10, LARGE])
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_a_holder_that_was_stopped_for_longer_than_its_lease_cannot_commit(
+def test_a_holder_paused_for_longer_than_its_lease_cannot_commit(
     object_store: ObjectStoreServer, uri: str, moment: str, size: int, status: Literal[409, 412]
 ) -> None:
     object_store.conflicts(status)
@@ -128,7 +128,7 @@ def test_a_holder_that_was_stopped_for_longer_than_its_lease_cannot_commit(
         stopped_holder(uri, moment, size) as process,
         locked(storage, "articles", timing=QUICK) as lock,
     ):
-        assert "another run has taken" in said_by(process)
+        assert "another run has taken" in resume(process)
         lock.still_held()
         publish(storage, "articles/ours.parquet", b"ours")
     names = [file.name for file in storage.list("articles")]
@@ -137,34 +137,34 @@ def test_a_holder_that_was_stopped_for_longer_than_its_lease_cannot_commit(
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_a_holder_that_was_stopped_and_not_overtaken_commits(uri: str, moment: str) -> None:
+def test_a_paused_holder_that_was_not_taken_over_commits(uri: str, moment: str) -> None:
     with stopped_holder(uri, moment) as process:
-        assert said_by(process) == "committed\n"
+        assert resume(process) == "committed\n"
     names = [file.name for file in ObjectStorage(uri).list("")]
     committed = ["articles/first.parquet", "articles/late.parquet"]
     assert names == ["_staging/locks/articles.json", *committed]
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_what_a_killed_holder_had_uploaded_goes_with_the_next(uri: str, moment: str) -> None:
+def test_the_next_holder_deletes_the_uploads_of_a_killed_one(uri: str, moment: str) -> None:
     storage = ObjectStorage(uri)
     with stopped_holder(uri, moment) as process:
         process.kill()
         process.wait()
         patient = Timing(expiry_s=600, poll_s=QUICK.poll_s)
-        with locked(storage, "articles", timing=patient):  # known at once to be dead
+        with locked(storage, "articles", timing=patient):  # it is known to be dead at once
             assert storage.list(UPLOADS) == []
             publish(storage, "articles/late.parquet", b"ours")
     assert storage.read("articles/late.parquet") == b"ours"
 
 
-def test_a_commit_needs_every_lock_that_is_held_alone(uri: str) -> None:
+def test_a_commit_needs_every_exclusive_lock(uri: str) -> None:
     storage, other = ObjectStorage(uri), ObjectStorage(uri)
     with locked(storage, "articles", timing=QUICK), locked(storage, "parts", timing=QUICK):
         publish(storage, "articles/a.parquet", b"a")
-        # As if it had been taken over: another is in the lock's object.
+        # As if it had been taken over: our entry is missing from the lock's object.
         other.write("_staging/locks/articles.json", b'{"holders": {}, "lost": []}')
-        with pytest.raises(UserError, match="another run has taken articles over"):
+        with pytest.raises(UserError, match="another run has taken over articles"):
             publish(storage, "articles/b.parquet", b"b")
     assert [file.name for file in storage.list("articles")] == ["articles/a.parquet"]
     assert storage.list(UPLOADS) == []
@@ -179,11 +179,11 @@ def test_a_commit_takes_four_requests(object_store: ObjectStoreServer, uri: str)
     ):
         object_store.recover()
         publish(storage, "articles/a.parquet", bytes(1_000_000))
-        # The upload, the heartbeat, the copy, and the end of the upload.
+        # The upload, the heartbeat, the copy, and the deletion of the upload.
         assert object_store.counts() == {"PUT": 2, "COPY": 1, "DELETE": 1}
 
 
-def test_where_a_copy_may_end_late_a_commit_is_an_upload_after_a_heartbeat(
+def test_on_azure_a_commit_is_an_upload_after_a_heartbeat(
     object_store: ObjectStoreServer, uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     storage, other = ObjectStorage(uri), ObjectStorage(uri)
@@ -193,13 +193,13 @@ def test_where_a_copy_may_end_late_a_commit_is_an_upload_after_a_heartbeat(
         publish(storage, "articles/a.parquet", b"a")
         assert object_store.counts() == {"PUT": 2}
         other.write("_staging/locks/articles.json", b'{"holders": {}, "lost": []}')
-        with pytest.raises(UserError, match="another run has taken articles over"):
+        with pytest.raises(UserError, match="another run has taken over articles"):
             publish(storage, "articles/b.parquet", b"b")
     assert [file.name for file in storage.list("articles")] == ["articles/a.parquet"]
 
 
 @pytest.mark.parametrize("status", [409, 412])
-def test_a_version_is_written_once_whatever_the_server_calls_that(
+def test_a_version_is_replaced_once_whatever_status_a_conflict_has(
     object_store: ObjectStoreServer, uri: str, status: Literal[409, 412]
 ) -> None:
     object_store.conflicts(status)

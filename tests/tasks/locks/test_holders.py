@@ -1,4 +1,4 @@
-"""Who holds a lock is told without getting in anybody's way."""
+"""`held_locks` and `LockWatch` find the holders without disturbing any run."""
 
 import os
 from pathlib import Path
@@ -22,7 +22,7 @@ def lake(tmp_path: Path) -> Lake:
     return Lake(tmp_path / "lake")
 
 
-def test_only_a_lock_that_is_held_alone_is_told(lake: Lake) -> None:
+def test_only_exclusive_locks_are_reported(lake: Lake) -> None:
     assert held_locks(lake.storage) == {}
     with lake.locked("table", label="brave-fox"), lake.locked("parts", shared=True):
         held = held_locks(lake.storage)
@@ -42,19 +42,19 @@ def test_a_killed_run_holds_nothing(lake: Lake) -> None:
     assert held_locks(lake.storage) == {}
 
 
-def test_a_lock_that_is_free_is_not_touched(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else a run that takes it in that moment would find us in its way, and fail."""
+def test_a_free_lock_is_not_probed(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise a run that acquires it at that moment would fail because of us."""
     with lake.locked("table"):
         pass
 
-    def nobody_may(*given: object) -> None:
-        pytest.fail("the kernel was asked for a lock")
+    def unexpected(*given: object) -> None:
+        pytest.fail("flock was called")
 
-    monkeypatch.setattr("fcntl.flock", nobody_may)
+    monkeypatch.setattr("fcntl.flock", unexpected)
     assert held_locks(lake.storage) == {}
 
 
-def test_a_lock_that_was_held_at_the_beginning_counts(lake: Lake) -> None:
+def test_a_lock_held_at_the_start_is_reported(lake: Lake) -> None:
     with lake.locked("table"):
         watch = LockWatch(lake.storage)
     with lake.locked("other"):
@@ -63,7 +63,7 @@ def test_a_lock_that_was_held_at_the_beginning_counts(lake: Lake) -> None:
 
 
 @pytest.mark.slow
-def test_leases_of_the_dead_are_told_from_those_of_the_living(
+def test_stale_leases_are_distinguished_from_live_ones(
     object_store: ObjectStoreServer,
 ) -> None:
     lake = Lake(object_store.uri("holders"))
@@ -79,5 +79,5 @@ def test_leases_of_the_dead_are_told_from_those_of_the_living(
         watch = LockWatch(lake.storage, QUICK)
         held, stale = watch.end()
     assert sorted(held) == ["alive"]
-    # A reader stops no run: its lease goes with the next that wants the lock alone.
+    # Shared leases are ignored: the next run that requests the lock exclusively removes them.
     assert [each.name for each in stale] == ["dead"]

@@ -1,4 +1,4 @@
-"""Leases exclude each other however their operations interleave and whoever pauses when."""
+"""Leases exclude each other, however their operations interleave and whenever a run pauses."""
 
 import random
 from collections.abc import Callable, Iterator
@@ -10,28 +10,28 @@ from article_flows.tasks.common.errors import UserError
 from article_flows.tasks.locks.lease import LOCKS, Lease, LeaseCandidate, LockState
 from article_flows.tasks.storage.object_store import UPLOADS
 from article_flows.tasks.storage.retries import WriteConflict
-from tests.tasks.locks.lease_support import EXPIRY_S, Objects, holders, stepped
+from tests.tasks.locks.lease_support import EXPIRY_S, InMemoryObjects, holders, stepped
 
 if TYPE_CHECKING:
     from obstore import UpdateVersion
 
 
 @pytest.fixture(autouse=True)
-def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("article_flows.tasks.locks.lease._CONFLICT_S", 0.0)
+def no_conflict_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("article_flows.tasks.locks.lease._MAX_CONFLICT_PAUSE_S", 0.0)
 
 
 class Record:
-    """Who is sure of which lease, after each step; and that it never is one too many."""
+    """Tracks the leases that runs rely on, and checks after each step that none conflict."""
 
     def __init__(self) -> None:
         self.held: dict[Lease, bool] = {}
-        self.ever = 0
+        self.total = 0
         self.overtaken: set[Lease] = set()
 
     def add(self, lease: Lease, shared: bool) -> None:
         self.held[lease] = shared
-        self.ever += 1
+        self.total += 1
 
     def drop(self, lease: Lease) -> None:
         del self.held[lease]
@@ -39,7 +39,7 @@ class Record:
     def check(self) -> None:
         sure = {lease: shared for lease, shared in self.held.items() if lease.is_sure}
         assert len(sure) <= 1 or all(sure.values())
-        # One that somebody else has had in between is not had again: what was planned is stale.
+        # A lease that was taken over is never relied on again: its plans are stale.
         assert not self.overtaken & set(sure)
         for lease, shared in self.held.items():
             others = {other: theirs for other, theirs in sure.items() if other is not lease}
@@ -48,14 +48,14 @@ class Record:
 
 
 def attempts(
-    store: Objects, record: Record, count: int, beats: int = 0, shared: bool = False
+    store: InMemoryObjects, record: Record, count: int, beats: int = 0, shared: bool = False
 ) -> Callable[[], None]:
-    """A run that tries so many times for the lock; has it for so many beats; gives it up."""
+    """Return a script that tries ``count`` times to hold the lock for ``beats`` heartbeats."""
 
     def script() -> None:
-        contender = LeaseCandidate(store.wanted(shared=shared), store)
+        candidate = LeaseCandidate(store.request(shared=shared), store)
         for _ in range(count):
-            lease = contender.attempt()
+            lease = candidate.attempt()
             if isinstance(lease, Lease):
                 record.add(lease, shared)
                 try:
@@ -74,7 +74,7 @@ def attempts(
 
 
 def orders(lengths: list[int]) -> Iterator[tuple[int, ...]]:
-    """All ways in which processes of so many steps can take turns."""
+    """Yield all interleavings of processes with the given numbers of steps."""
     if not any(lengths):
         yield ()
     for process, length in enumerate(lengths):
@@ -85,12 +85,12 @@ def orders(lengths: list[int]) -> Iterator[tuple[int, ...]]:
 
 @pytest.mark.parametrize("first", [False, True])
 @pytest.mark.parametrize("second", [False, True])
-def test_two_never_both_hold_in_any_order_of_their_operations(first: bool, second: bool) -> None:
-    # A look, a lease, work, the end of the lease: four steps. Instead of work the first gives a
-    # heartbeat. Who finds that another was first looks again, and may do so some times.
+def test_two_runs_never_both_hold_the_lock_in_any_interleaving(first: bool, second: bool) -> None:
+    # Read, acquire, work, release: four steps. The first run sends a heartbeat instead of working.
+    # After a write conflict, a run reads again, which may take it a few more steps.
     most_at_once, held = 0, set()
     for order in orders([6, 5]):
-        store, record = Objects(), Record()
+        store, record = InMemoryObjects(), Record()
         scripts = [
             attempts(store, record, 1, beats=1, shared=first),
             attempts(store, record, 1, shared=second),
@@ -104,23 +104,23 @@ def test_two_never_both_hold_in_any_order_of_their_operations(first: bool, secon
                 while not process.ended:
                     process.step()
                     record.check()
-            held.add(record.ever)
+            held.add(record.total)
     assert most_at_once == (2 if first and second else 1)
-    # Both had it, one after the other, or one had it; never neither.
+    # Both held it, one after the other, or only one did; never neither.
     assert held == ({2} if first and second else {1, 2})
 
 
-def test_no_pause_at_whatever_point_makes_two_holders() -> None:
+def test_no_pause_at_any_point_leads_to_two_holders() -> None:
     taken_over = 0
     for seed in range(60):
         chance = random.Random(seed)
-        store, record = Objects(), Record()
-        store.by_clock = True  # they may be paused before they look at the clock, too
+        store, record = InMemoryObjects(), Record()
+        store.clock_takes_turns = True  # runs may be paused before they read the clock, too
         kinds = [chance.random() < 0.3 for _ in range(chance.randint(2, 3))]
         scripts = [attempts(store, record, 500, 30, shared) for shared in kinds]
         with stepped(store, scripts) as processes:
             for _ in range(chance.randint(3, 8)):
-                # One is paused where it happens to be, while the others and the time go on.
+                # One run pauses wherever it is; the others and the time continue.
                 paused = chance.choice(processes)
                 awake = [process for process in processes if process is not paused]
                 for _ in range(chance.randint(1, 150)):
@@ -128,37 +128,37 @@ def test_no_pause_at_whatever_point_makes_two_holders() -> None:
                     store.now += chance.choice([0.0, 0.0, 1.0, 3.0])
                     record.check()
         taken_over += len(record.overtaken)
-    assert taken_over > 20  # else this has tested nothing
+    assert taken_over > 20  # otherwise the test has tested nothing
 
 
-def test_a_lock_that_another_run_has_had_does_not_come_back() -> None:
-    store = Objects()
-    paused = LeaseCandidate(store.wanted(), store).attempt()
+def test_a_lease_that_was_taken_over_is_never_regained() -> None:
+    store = InMemoryObjects()
+    paused = LeaseCandidate(store.request(), store).attempt()
     assert isinstance(paused, Lease)
-    waiting = LeaseCandidate(store.wanted(), store)
+    waiting = LeaseCandidate(store.request(), store)
     while not isinstance(successor := waiting.attempt(), Lease):
         store.now += EXPIRY_S / 8
     successor.release()
     assert holders(store) == 0
-    with pytest.raises(UserError, match="another run has taken articles over"):
+    with pytest.raises(UserError, match="another run has taken over articles"):
         paused.still_held()
     assert holders(store) == 0
-    with pytest.raises(UserError, match="this one stops: run again"):
+    with pytest.raises(UserError, match="this run stops: run again"):
         paused.still_held()
 
 
-def test_a_lease_whose_object_was_removed_is_no_lock() -> None:
-    store = Objects()
-    lease = LeaseCandidate(store.wanted(), store).attempt()
+def test_a_lease_is_lost_if_its_object_is_deleted() -> None:
+    store = InMemoryObjects()
+    lease = LeaseCandidate(store.request(), store).attempt()
     assert isinstance(lease, Lease)
     store.objects.clear()
-    with pytest.raises(UserError, match="another run has taken articles over"):
-        lease.prove()
+    with pytest.raises(UserError, match="another run has taken over articles"):
+        lease.confirm()
 
 
-def test_a_late_holder_that_nobody_has_followed_keeps_its_lock() -> None:
-    store = Objects()
-    lease = LeaseCandidate(store.wanted(), store).attempt()
+def test_a_late_holder_keeps_its_lease_if_no_other_run_took_it_over() -> None:
+    store = InMemoryObjects()
+    lease = LeaseCandidate(store.request(), store).attempt()
     assert isinstance(lease, Lease)
     (before,) = store.objects.values()
     lease.still_held()
@@ -171,67 +171,67 @@ def test_a_late_holder_that_nobody_has_followed_keeps_its_lock() -> None:
     assert holders(store) == 0
 
 
-def test_a_frozen_machine_notices_before_it_commits_whatever_its_clocks_say() -> None:
-    store = Objects()
-    frozen = LeaseCandidate(store.wanted(), store).attempt()
+def test_a_run_whose_clock_stood_still_notices_the_takeover_before_it_commits() -> None:
+    store = InMemoryObjects()
+    frozen = LeaseCandidate(store.request(), store).attempt()
     assert isinstance(frozen, Lease)
-    waiting = LeaseCandidate(store.wanted(), store)
+    waiting = LeaseCandidate(store.request(), store)
     before = store.now
     while not isinstance(waiting.attempt(), Lease):
         store.now += EXPIRY_S / 8
     store.now = before
     assert frozen.is_sure
-    with pytest.raises(UserError, match="another run has taken articles over"):
-        frozen.prove()
+    with pytest.raises(UserError, match="another run has taken over articles"):
+        frozen.confirm()
 
 
-def test_one_heartbeat_proves_the_lock_for_all_who_ask_meanwhile() -> None:
-    store = Objects()
-    lease = LeaseCandidate(store.wanted(), store).attempt()
+def test_one_heartbeat_confirms_the_lease_for_all_waiting_threads() -> None:
+    store = InMemoryObjects()
+    lease = LeaseCandidate(store.request(), store).attempt()
     assert isinstance(lease, Lease)
     store.now += 1
     before = LockState.read(store, "articles")
-    lease.prove()
-    store.now -= 0.5  # who asked half a second earlier, and had to wait
-    lease.prove()
-    (was,), (now_is,) = (
+    lease.confirm()
+    store.now -= 0.5  # a thread that called half a second earlier and had to wait
+    lease.confirm()
+    (previous,), (current,) = (
         state.holders.values() for state in (before, LockState.read(store, "articles"))
     )
-    assert now_is.beat == was.beat + 1
+    assert current.beat == previous.beat + 1
 
 
-def test_a_write_that_was_applied_and_not_acknowledged_is_ours(
+def test_a_write_that_was_applied_but_not_acknowledged_counts(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    store = Objects()
+    store = InMemoryObjects()
     applied = store.write_version
 
     def unacknowledged(
-        name: str, content: bytes, before: "UpdateVersion | None"
+        name: str, content: bytes, expected: "UpdateVersion | None"
     ) -> "UpdateVersion":
-        applied(name, content, before)
+        applied(name, content, expected)
         raise WriteConflict(name)
 
     monkeypatch.setattr(store, "write_version", unacknowledged)
-    lease = LeaseCandidate(store.wanted(), store).attempt()
+    lease = LeaseCandidate(store.request(), store).attempt()
     assert isinstance(lease, Lease)
-    lease.prove()
+    lease.confirm()
     assert holders(store) == 1
     lease.release()
     assert holders(store) == 0
 
 
-def test_who_takes_a_lock_over_deletes_what_was_not_committed_also_if_the_first_to_died() -> None:
-    store = Objects()
+def test_lost_uploads_are_deleted_even_if_the_first_successor_dies_before_it_does() -> None:
+    store = InMemoryObjects()
     for session in ("a-session", "another-session"):
         store.objects[f"{UPLOADS}/{session}/part"] = b"not committed"
-    assert isinstance(LeaseCandidate(store.wanted(), store).attempt(), Lease)
-    waiting = LeaseCandidate(store.wanted(), store)
-    overtaker, taken = LeaseCandidate(store.wanted(), store), list[Lease]()
+    assert isinstance(LeaseCandidate(store.request(), store).attempt(), Lease)
+    waiting = LeaseCandidate(store.request(), store)
+    successor, taken = LeaseCandidate(store.request(), store), list[Lease]()
     store.session = "second-session"
-    with stepped(store, [lambda: taken.append(take(overtaker, store))]) as (dies_before_it_sweeps,):
+    with stepped(store, [lambda: taken.append(take(successor, store))]) as (dying,):
         while LockState.read(store, "articles").lost != {"a-session"}:
-            dies_before_it_sweeps.step()
+            dying.step()
     assert f"{UPLOADS}/a-session/part" in store.objects
     take(waiting, store)
     assert [name for name in store.objects if name.startswith(UPLOADS)] == [
@@ -239,16 +239,16 @@ def test_who_takes_a_lock_over_deletes_what_was_not_committed_also_if_the_first_
     ]
 
 
-def take(candidate: LeaseCandidate, store: Objects) -> Lease:
+def take(candidate: LeaseCandidate, store: InMemoryObjects) -> Lease:
     while not isinstance(lease := candidate.attempt(), Lease):
         store.now += EXPIRY_S / 8
     return lease
 
 
-def test_who_waits_counts_anew_after_a_gap_in_what_it_saw() -> None:
-    store = Objects()
-    held = LeaseCandidate(store.wanted(), store).attempt()
-    waiting = LeaseCandidate(store.wanted(), store)
+def test_a_waiting_run_restarts_its_count_after_a_gap_in_its_observations() -> None:
+    store = InMemoryObjects()
+    held = LeaseCandidate(store.request(), store).attempt()
+    waiting = LeaseCandidate(store.request(), store)
     waiting.attempt()
     store.now += 2 * EXPIRY_S  # neither could reach the store, or the machine of both slept
     assert not isinstance(waiting.attempt(), Lease)
@@ -256,9 +256,9 @@ def test_who_waits_counts_anew_after_a_gap_in_what_it_saw() -> None:
     held.still_held()
 
 
-def test_what_is_no_lease_is_nobodys() -> None:
-    store = Objects()
-    # Claims of earlier versions, and a lock of one that is yet to come.
+def test_unreadable_lock_objects_have_no_holder() -> None:
+    store = InMemoryObjects()
+    # Locks of earlier versions, and of a future one.
     for name in ("articles/notes.txt", "articles/write-00ff-1.json", "articles.json"):
         store.objects[f"{LOCKS}/{name}"] = b"{}"
-    assert isinstance(LeaseCandidate(store.wanted(), store).attempt(), Lease)
+    assert isinstance(LeaseCandidate(store.request(), store).attempt(), Lease)

@@ -1,4 +1,4 @@
-"""A lock on an object store outlives no killed run, and is lost by no living one."""
+"""Leases between processes: a killed run loses its lease, a live one keeps it."""
 
 import math
 import os
@@ -51,15 +51,15 @@ def storage(tmp_path: Path) -> FolderAsObjects:
     return FolderAsObjects(tmp_path)
 
 
-def none_is_left(storage: FolderAsObjects) -> bool:
-    """Whether all holders go soon: `release` does not wait for them for ever."""
+def all_released(storage: FolderAsObjects) -> bool:
+    """Return whether all holders disappear soon: `release` waits for a limited time only."""
     deadline = time.monotonic() + 30
     while holders(storage) and time.monotonic() < deadline:
         time.sleep(0.005)
     return not holders(storage)
 
 
-def test_a_store_that_is_too_slow_to_hold_a_lock_by_is_named(storage: FolderAsObjects) -> None:
+def test_a_store_too_slow_for_heartbeats_is_reported(storage: FolderAsObjects) -> None:
     now = [0.0]
 
     def take_long(operation: str, name: str) -> None:
@@ -92,19 +92,19 @@ def another_process(storage: FolderAsObjects, folder: Path) -> Iterator["subproc
             process.kill()
 
 
-def test_a_living_holder_is_never_taken_over(storage: FolderAsObjects, tmp_path: Path) -> None:
-    told: list[str] = []
+def test_a_live_holder_is_never_taken_over(storage: FolderAsObjects, tmp_path: Path) -> None:
+    messages: list[str] = []
     with another_process(storage, tmp_path) as process:
         with (
             pytest.raises(UserError) as refused,
-            locked(storage, "articles", timing=PATIENT, on_wait=told.append),
+            locked(storage, "articles", timing=PATIENT, on_wait=messages.append),
         ):
             pass
         with locked(storage, "another-table", timing=QUICK):
             pass
-    assert f"(flow run brave-fox, process {process.pid} on {os.uname().nodename}" in told[0]
-    assert told[0].endswith("; seeing whether it is alive, for 60 s at most")
-    assert len(told) == 1
+    assert f"(flow run brave-fox, process {process.pid} on {os.uname().nodename}" in messages[0]
+    assert messages[0].endswith("; checking whether it is alive, for 60 s at most")
+    assert len(messages) == 1
     assert "run again: nothing is paid for twice (the lock of a killed run is" in str(refused.value)
 
 
@@ -116,10 +116,10 @@ def test_a_killed_holder_expires(storage: FolderAsObjects, tmp_path: Path, wait_
         assert holders(storage) == 1
         with locked(storage, "articles", wait_s=wait_s, timing=QUICK) as lock:
             lock.still_held()
-    assert none_is_left(storage)
+    assert all_released(storage)
 
 
-def test_a_paused_holder_notices(storage: FolderAsObjects, tmp_path: Path) -> None:
+def test_a_paused_holder_notices_the_takeover(storage: FolderAsObjects, tmp_path: Path) -> None:
     with another_process(storage, tmp_path) as process:
         assert process.stdin is not None
         assert process.stdout is not None
@@ -128,13 +128,15 @@ def test_a_paused_holder_notices(storage: FolderAsObjects, tmp_path: Path) -> No
             process.send_signal(signal.SIGCONT)
             process.stdin.write("\n")
             process.stdin.flush()
-            assert "another run has taken articles over" in process.stdout.readline()
+            assert "another run has taken over articles" in process.stdout.readline()
             process.wait()
             lock.still_held()
-    assert none_is_left(storage)
+    assert all_released(storage)
 
 
-def test_one_who_waits_gets_it_when_the_holder_ends(storage: FolderAsObjects) -> None:
+def test_a_waiting_run_acquires_the_lock_when_the_holder_releases_it(
+    storage: FolderAsObjects,
+) -> None:
     ended = threading.Event()
 
     def hold() -> None:
@@ -146,16 +148,16 @@ def test_one_who_waits_gets_it_when_the_holder_ends(storage: FolderAsObjects) ->
     holder = threading.Thread(target=hold)
     holder.start()
     held.wait()
-    told: list[str] = []
+    messages: list[str] = []
 
-    def end_it(line: str) -> None:
-        told.append(line)
+    def end_holder(message: str) -> None:
+        messages.append(message)
         ended.set()
 
-    with locked(storage, "articles", wait_s=60, timing=PATIENT, on_wait=end_it) as lock:
+    with locked(storage, "articles", wait_s=60, timing=PATIENT, on_wait=end_holder) as lock:
         lock.still_held()
     holder.join()
-    assert told[0].endswith("waiting for it to end, for 60 s at most")
+    assert messages[0].endswith("waiting for it to end, for 60 s at most")
 
 
 def test_threads_exclude_each_other(storage: FolderAsObjects, tmp_path: Path) -> None:
@@ -176,7 +178,7 @@ def test_threads_exclude_each_other(storage: FolderAsObjects, tmp_path: Path) ->
     for thread in threads:
         thread.join()
     assert (most, inside) == (1, 0)
-    assert none_is_left(storage)
+    assert all_released(storage)
 
 
 def test_readers_share_and_keep_writers_out(storage: FolderAsObjects, tmp_path: Path) -> None:
@@ -192,10 +194,10 @@ def test_readers_share_and_keep_writers_out(storage: FolderAsObjects, tmp_path: 
         lock.still_held()
     with locked(storage, "articles", timing=PATIENT):
         pass
-    assert none_is_left(storage)
+    assert all_released(storage)
 
 
-def test_a_holder_gives_signs_of_life_and_tidies_up(
+def test_a_holder_sends_heartbeats_and_removes_its_entry(
     storage: FolderAsObjects, tmp_path: Path
 ) -> None:
     beats = threading.Semaphore(0)
@@ -209,10 +211,10 @@ def test_a_holder_gives_signs_of_life_and_tidies_up(
         for _ in range(5):
             beats.acquire()
         assert holders(storage) == 1
-    assert none_is_left(storage)
+    assert all_released(storage)
 
 
-def test_a_holder_outlives_an_outage(storage: FolderAsObjects, tmp_path: Path) -> None:
+def test_a_lease_survives_an_outage(storage: FolderAsObjects, tmp_path: Path) -> None:
     failing = Failing(storage, StorageUnavailable("away"))
     now = [0.0]
     timing = Timing(heartbeat_s=0.01, clock=lambda: now[0])
@@ -223,12 +225,10 @@ def test_a_holder_outlives_an_outage(storage: FolderAsObjects, tmp_path: Path) -
             lock.still_held()
         failing.operations = set()
         lock.still_held()
-    assert none_is_left(storage)
+    assert all_released(storage)
 
 
-def test_a_lease_that_cannot_be_given_up_is_no_error(
-    storage: FolderAsObjects, tmp_path: Path
-) -> None:
+def test_a_failing_release_is_not_an_error(storage: FolderAsObjects, tmp_path: Path) -> None:
     failing = Failing(storage, StorageUnavailable("away"))
     with locked(storage, "articles", timing=QUICK) as lock:
         lock.still_held()
@@ -237,12 +237,12 @@ def test_a_lease_that_cannot_be_given_up_is_no_error(
     assert holders(storage) == 1
     with locked(storage, "articles", timing=QUICK):
         pass
-    assert none_is_left(storage)
+    assert all_released(storage)
 
 
 @pytest.mark.parametrize("operation", ["read", "write"])
 @pytest.mark.parametrize("shared", [True, False])
-def test_without_the_right_to_write_or_read_there_is_no_lock(
+def test_a_lock_needs_permission_to_read_and_write(
     storage: FolderAsObjects, operation: str, shared: bool
 ) -> None:
     failing = Failing(storage, UserError("access denied"))
@@ -254,28 +254,28 @@ def test_without_the_right_to_write_or_read_there_is_no_lock(
         pass
 
 
-def test_a_store_that_ignores_the_conditions_of_writes_has_no_locks(
+def test_a_store_that_ignores_conditional_writes_is_rejected(
     storage: FolderAsObjects, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written = storage.write_version
 
-    def unconditional(name: str, content: bytes, before: object) -> object:
+    def unconditional(name: str, content: bytes, expected: object) -> object:
         try:
-            there = storage.read_version(name)[1]
+            current = storage.read_version(name)[1]
         except FileNotFoundError:
-            there = None
-        return written(name, content, there)
+            current = None
+        return written(name, content, current)
 
     monkeypatch.setattr(storage, "write_version", unconditional)
     with (
-        pytest.raises(UserError, match="ignores the conditions of writes"),
+        pytest.raises(UserError, match="ignores conditional writes"),
         locked(storage, "articles", timing=QUICK),
     ):
         pass
 
 
 @pytest.mark.slow
-def test_a_lock_in_a_real_store(object_store: ObjectStoreServer) -> None:
+def test_leases_work_on_a_real_store(object_store: ObjectStoreServer) -> None:
     quick = Timing(heartbeat_s=0.1, expiry_s=5.0, poll_s=(0.05, 0.1))
     first, second = (open_storage(object_store.uri("locks")) for _ in range(2))
     with locked(first, "articles", label="brave-fox", timing=quick) as lock:

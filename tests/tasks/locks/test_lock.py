@@ -1,4 +1,4 @@
-"""A lock of a folder excludes threads, processes and nothing else, and dies with its holder."""
+"""Locks in a local folder exclude threads and processes, and end with their process."""
 
 import json
 import os
@@ -66,7 +66,7 @@ def another_process(
 
 
 @pytest.mark.parametrize(
-    ("held", "wanted", "obstacle"),
+    ("held_shared", "requested_shared", "conflict"),
     [
         (False, False, "writing"),
         (False, True, "writing"),
@@ -74,19 +74,19 @@ def another_process(
         (True, True, None),
     ],
 )
-def test_who_can_hold_it_together(
-    storage: LocalStorage, held: bool, wanted: bool, obstacle: str | None
+def test_only_shared_holders_can_hold_a_lock_together(
+    storage: LocalStorage, held_shared: bool, requested_shared: bool, conflict: str | None
 ) -> None:
-    with locked(storage, "articles", shared=held) as lock:
+    with locked(storage, "articles", shared=held_shared) as lock:
         lock.still_held()
         take(storage, "another-table")
-        if obstacle is None:
-            take(storage, shared=wanted)
+        if conflict is None:
+            take(storage, shared=requested_shared)
         else:
-            with pytest.raises(UserError, match=f"another run is {obstacle} articles"):
-                take(storage, shared=wanted)
+            with pytest.raises(UserError, match=f"another run is {conflict} articles"):
+                take(storage, shared=requested_shared)
         lock.still_held()
-    take(storage, shared=wanted)
+    take(storage, shared=requested_shared)
 
 
 def test_threads_exclude_each_other(storage: LocalStorage) -> None:
@@ -115,12 +115,14 @@ def test_the_message_says_who_holds_it_and_what_to_do(storage: LocalStorage) -> 
     message = str(refused.value)
     assert message.startswith(f"lake {storage.root}: another run is writing articles (flow run")
     assert f"brave-fox, process {process.pid} on {os.uname().nodename}, since 2" in message
-    assert "run again: nothing is paid for twice (a killed run's lock goes with it)" in message
+    assert (
+        "run again: nothing is paid for twice (a killed run's lock is released at once)" in message
+    )
     assert "\n" not in message
 
 
 @pytest.mark.parametrize("mode", ["alone", "shared"])
-def test_a_killed_holder_holds_nothing(storage: LocalStorage, mode: str) -> None:
+def test_a_killed_holder_loses_its_lock(storage: LocalStorage, mode: str) -> None:
     with another_process(storage, mode) as process:
         with pytest.raises(UserError, match=f"process {process.pid}"):
             take(storage)
@@ -133,7 +135,7 @@ def test_a_killed_holder_holds_nothing(storage: LocalStorage, mode: str) -> None
     assert "more" not in str(refused.value)
 
 
-def test_readers_that_have_gone_are_not_named(storage: LocalStorage) -> None:
+def test_readers_that_released_the_lock_are_not_named(storage: LocalStorage) -> None:
     with locked(storage, "articles", shared=True, label="stays"):
         take(storage, shared=True, label="goes")
         with pytest.raises(UserError, match="flow run stays"):
@@ -147,52 +149,51 @@ def test_readers_that_have_gone_are_not_named(storage: LocalStorage) -> None:
     assert lock_path(storage).read_bytes() == b""
 
 
-def test_readers_notes_do_not_grow_for_ever(storage: LocalStorage) -> None:
+def test_the_notes_of_readers_have_a_size_limit(storage: LocalStorage) -> None:
     for number in range(1000):
         take(storage, shared=True, label=f"reader-{number}")
     assert lock_path(storage).stat().st_size < 70_000
 
 
 @pytest.mark.parametrize("notes", [b"", b"not json\n", b"[1]\n7\n", b'{"key": "a", "host": 3}\n'])
-def test_notes_that_say_nothing_do_no_harm(storage: LocalStorage, notes: bytes) -> None:
+def test_unreadable_notes_are_ignored(storage: LocalStorage, notes: bytes) -> None:
     with locked(storage, "articles"):
         lock_path(storage).write_bytes(notes)
         with pytest.raises(UserError, match="another run is writing articles; wait"):
             take(storage)
 
 
-def test_one_who_waits_is_told_once_and_gets_it(storage: LocalStorage) -> None:
-    told: list[str] = []
+def test_a_waiting_run_is_notified_once_and_acquires_the_lock(storage: LocalStorage) -> None:
+    messages: list[str] = []
 
     with another_process(storage) as process:
 
-        def end_it(line: str) -> None:
-            told.append(line)
+        def kill_holder(message: str) -> None:
+            messages.append(message)
             process.kill()
 
-        take(storage, wait_s=60, on_wait=end_it)
-        assert len(told) == 1
-        assert (
-            f"another run is writing articles (flow run brave-fox, process {process.pid}" in told[0]
-        )
-        assert told[0].endswith("waiting for it to end, for 60 s at most")
+        take(storage, wait_s=60, on_wait=kill_holder)
+        (message,) = messages
+        holder = f"flow run brave-fox, process {process.pid}"
+        assert f"another run is writing articles ({holder}" in message
+        assert message.endswith("waiting for it to end, for 60 s at most")
 
 
-def test_one_who_waits_in_vain_is_refused(storage: LocalStorage) -> None:
-    told: list[str] = []
+def test_a_run_that_waits_in_vain_fails(storage: LocalStorage) -> None:
+    messages: list[str] = []
     with locked(storage, "articles"), pytest.raises(UserError, match="another run is writing"):
-        take(storage, wait_s=0.05, on_wait=told.append)
-    assert len(told) == 1
+        take(storage, wait_s=0.05, on_wait=messages.append)
+    assert len(messages) == 1
 
 
-def test_an_exception_inside_gives_it_up(storage: LocalStorage) -> None:
+def test_an_exception_inside_releases_the_lock(storage: LocalStorage) -> None:
     with pytest.raises(ZeroDivisionError), locked(storage, "articles"):
         raise ZeroDivisionError
     take(storage)
 
 
 @pytest.mark.parametrize("replaced", [True, False])
-def test_a_lock_file_that_is_removed_is_noticed(storage: LocalStorage, replaced: bool) -> None:
+def test_a_removed_lock_file_is_noticed(storage: LocalStorage, replaced: bool) -> None:
     with locked(storage, "articles") as lock:
         lock.still_held()
         lock_path(storage).unlink()
@@ -205,7 +206,7 @@ def test_a_lock_file_that_is_removed_is_noticed(storage: LocalStorage, replaced:
             lock.still_held()
 
 
-def test_a_lake_that_is_no_folder_cannot_be_locked(tmp_path: Path) -> None:
+def test_a_lake_that_is_not_a_folder_cannot_be_locked(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     below = LocalStorage(str(tmp_path / "file" / "lake"))
     with pytest.raises(UserError, match=r"cannot be written \(Not a directory\)"):
@@ -218,22 +219,22 @@ from article_flows.tasks.common.errors import UserError
 from article_flows.tasks.locks.lock import locked
 from article_flows.tasks.storage.local import LocalStorage
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
-said = {}
+outcomes = {}
 for mode, options in json.loads(sys.argv[2]).items():
     try:
         with locked(LocalStorage(sys.argv[1]), "articles", **options) as lock:
             lock.still_held()
-            said[mode] = type(lock).__name__
+            outcomes[mode] = type(lock).__name__
     except UserError as error:
-        said[mode] = str(error)
-print(json.dumps(said))
+        outcomes[mode] = str(error)
+print(json.dumps(outcomes))
 """
 MODES = {"alone": {}, "shared": {"shared": True}}
 
 
 @pytest.fixture
 def public() -> Iterator[LocalStorage]:
-    """A lake that another user may look at, and not write; only root can become another."""
+    """A lake that another user may read but not write; only root can switch to another user."""
     if os.geteuid() != 0:
         pytest.skip("only root can become another user")
     with tempfile.TemporaryDirectory() as folder:
@@ -244,20 +245,20 @@ def public() -> Iterator[LocalStorage]:
 def try_as_nobody(storage: LocalStorage) -> dict[str, str]:
     command = [sys.executable, "-c", READ_ONLY, storage.root, json.dumps(MODES)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
-    said: dict[str, str] = json.loads(done.stdout)
-    return said
+    outcomes: dict[str, str] = json.loads(done.stdout)
+    return outcomes
 
 
-def test_where_it_may_not_write_nobody_locks(public: LocalStorage) -> None:
+def test_a_user_without_write_permission_cannot_create_a_lock(public: LocalStorage) -> None:
     for line in try_as_nobody(public).values():
-        assert line.endswith("choose another --lake or mend its permissions")
+        assert line.endswith("choose another --lake or fix its permissions")
 
 
 def test_a_reader_shares_a_lock_file_that_it_can_only_read(public: LocalStorage) -> None:
     take(public)
-    said = try_as_nobody(public)
-    assert said["shared"] == "FileLock"
-    assert said["alone"].endswith("choose another --lake or mend its permissions")
+    outcomes = try_as_nobody(public)
+    assert outcomes["shared"] == "FileLock"
+    assert outcomes["alone"].endswith("choose another --lake or fix its permissions")
     with locked(public, "articles"):
-        said = try_as_nobody(public)
-    assert "another run is writing articles" in said["shared"]
+        outcomes = try_as_nobody(public)
+    assert "another run is writing articles" in outcomes["shared"]

@@ -1,4 +1,4 @@
-"""A lake whose process dies at a chosen one of its changes, and goes no further."""
+"""A storage that simulates the death of the process at a chosen change."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,54 +9,54 @@ from article_flows.tasks.storage.local import LocalStorage
 
 
 class Died(BaseException):
-    """The process is no more: nothing catches this but the test."""
+    """The simulated death of the process; only the test catches it."""
 
 
 class CrashingStorage(LocalStorage):
-    """A folder in which only so many changes happen; the next one ends it all.
+    """A local storage that allows a number of changes and raises `Died` at the next one.
 
     Args:
         root: the lake's folder.
-        changes: how many files are written, published or deleted before the end.
+        changes: number of writes, publications and deletions before `Died`.
     """
 
     def __init__(self, root: str, changes: int) -> None:
         super().__init__(root)
-        self.left = changes
+        self.changes_left = changes
 
     def write(self, name: str, content: bytes) -> None:
-        """Count as one change, though it publishes."""
-        self._live()
+        """Write a file; counts as one change, although `LocalStorage` would publish as well."""
+        self._count_change()
         path = Path(self.location(name))
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
 
     def publish(self, staged: Path, name: str) -> None:
-        self._live()
+        self._count_change()
         super().publish(staged, name)
 
     def delete(self, name: str) -> None:
-        self._live()
+        self._count_change()
         super().delete(name)
 
-    def _live(self) -> None:
-        if self.left == 0:
+    def _count_change(self) -> None:
+        if self.changes_left == 0:
             raise Died
-        self.left -= 1
+        self.changes_left -= 1
 
 
-def at_every_change(lake: Lake, act: Callable[[Lake], Any]) -> Iterator[int]:
-    """Have an act die before its first change, its second, and so on, until it lives through it.
+def at_every_change(lake: Lake, action: Callable[[Lake], Any]) -> Iterator[int]:
+    """Run an action that dies before its first change, its second, and so on, until it completes.
 
-    Yields after each death, for the test to look at the lake, how many changes were made. What the
-    test does to the lake is there for the next attempt.
+    Yields the number of changes made, after each death, so that the test can look at the lake. The
+    test's own changes to the lake persist until the next attempt.
     """
     changes = 0
     while True:
         dying = Lake(str(lake))
         dying.storage = CrashingStorage(lake.location(""), changes)
         try:
-            act(dying)
+            action(dying)
         except Died:
             yield changes
             changes += 1

@@ -1,4 +1,4 @@
-"""What a lake asks of a storage, asked of a folder and of a bucket of a real S3 server alike."""
+"""The `Storage` protocol, tested on a local folder and on a bucket of a real S3 server."""
 
 import itertools
 import json
@@ -24,7 +24,7 @@ from tests.object_store import ObjectStoreServer
 from tests.tasks.summarize.job_support import files_no_longer_than
 
 LARGE = bytes(range(256)) * (20 << 12)
-"""20 MB: several requests for one object."""
+"""20 MB: uploaded in several requests."""
 ODD = [
     "一篇 文章.bin",
     "50% off.bin",
@@ -41,7 +41,7 @@ ODD = [
 
 @pytest.fixture(params=["folder", "bucket"])
 def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The address of a lake that nothing has."""
+    """The path or URI of an empty lake."""
     if request.param == "folder":
         return str(tmp_path / "一个 lake")
     store: ObjectStoreServer = request.getfixturevalue("object_store")
@@ -54,7 +54,7 @@ def storage(root: str) -> Storage:
 
 
 def names(storage: Storage, folder: str = "") -> list[str]:
-    """The files below a folder without what is staged: where, is each storage's own affair."""
+    """Return the files below a folder without staged ones, whose location is an internal detail."""
     return [file.name for file in storage.list(folder) if not file.name.startswith("_staging/")]
 
 
@@ -64,7 +64,7 @@ def staged(storage: Storage, content: bytes) -> Path:
     return path
 
 
-def test_what_is_written_is_listed_and_read_and_replaced_whole(storage: Storage) -> None:
+def test_a_written_file_is_listed_read_and_replaced(storage: Storage) -> None:
     storage.write("b/one.json", b"1")
     storage.write("a/deep/er/two.json", b"twenty-two")
     storage.write("b/empty.json", b"")
@@ -82,7 +82,7 @@ def test_what_is_written_is_listed_and_read_and_replaced_whole(storage: Storage)
     assert storage.list("b")[1] == StoredFile("b/one.json", 7)
 
 
-def test_what_is_not_there_is_not_found_and_no_error_to_delete(storage: Storage) -> None:
+def test_reading_a_missing_file_fails_and_deleting_it_does_not(storage: Storage) -> None:
     assert storage.list("") == storage.list("articles") == []
     for read in (storage.read, storage.open):
         with pytest.raises(FileNotFoundError):
@@ -92,7 +92,7 @@ def test_what_is_not_there_is_not_found_and_no_error_to_delete(storage: Storage)
     assert storage.list("articles/one") == storage.list("article") == []
 
 
-def test_what_is_deleted_leaves_nothing_that_is_listed(storage: Storage) -> None:
+def test_a_deleted_file_is_no_longer_listed(storage: Storage) -> None:
     storage.write("a/b/one.json", b"1")
     storage.write("a/b/two.json", b"2")
     storage.delete("a/b/one.json")
@@ -103,9 +103,7 @@ def test_what_is_deleted_leaves_nothing_that_is_listed(storage: Storage) -> None
 
 
 @pytest.mark.parametrize("content", [b"", b"small", LARGE], ids=["empty", "small", "large"])
-def test_what_is_published_is_there_whole_and_leaves_scratch(
-    storage: Storage, content: bytes
-) -> None:
+def test_a_published_file_is_complete_and_leaves_scratch(storage: Storage, content: bytes) -> None:
     path = staged(storage, content)
     storage.publish(path, "a/part.bin")
     assert not path.exists()
@@ -117,7 +115,7 @@ def test_what_is_published_is_there_whole_and_leaves_scratch(
 
 
 @pytest.mark.parametrize("name", ODD)
-def test_names_may_have_any_character_that_a_file_name_has(storage: Storage, name: str) -> None:
+def test_names_may_contain_any_character_of_a_file_name(storage: Storage, name: str) -> None:
     storage.write(f"odd/{name}", name.encode())
     storage.publish(staged(storage, name.encode()), f"odd/published/{name}")
     assert storage.list("odd") == sorted(
@@ -136,11 +134,11 @@ def test_names_may_have_any_character_that_a_file_name_has(storage: Storage, nam
     assert names(storage, "odd") == [f"odd/published/{name}"]
 
 
-def test_an_open_file_is_read_here_and_there(storage: Storage) -> None:
+def test_an_open_file_can_be_read_at_any_position(storage: Storage) -> None:
     storage.publish(staged(storage, LARGE), "large.bin")
     with storage.open("large.bin") as file:
         assert file.seek(0, 2) == len(LARGE)
-        # Forwards in steps as the columns of a part are read, backwards, and past the end.
+        # Forwards in steps, as the columns of a part are read; backwards; and past the end.
         for start in [*range(0, len(LARGE), 700_001), 5, len(LARGE) - 3, len(LARGE) + 9, 12]:
             file.seek(start)
             assert file.read(1000) == LARGE[start : start + 1000]
@@ -151,8 +149,8 @@ def test_an_open_file_is_read_here_and_there(storage: Storage) -> None:
 
 
 @pytest.mark.slow
-def test_who_lists_while_parts_are_published_sees_whole_ones_only(storage: Storage) -> None:
-    """Large ones too, which an object store is sent in pieces."""
+def test_a_listing_during_publication_shows_only_complete_files(storage: Storage) -> None:
+    """Including large ones, which reach an object store in several requests."""
     contents = {f"table/{n}.bin": LARGE[: (11 << 20) + n] for n in range(4)}
     contents |= {f"table/small-{n}.bin": bytes(1000 + n) for n in range(20)}
     done, seen = threading.Event(), set[StoredFile]()
@@ -174,18 +172,18 @@ def test_who_lists_while_parts_are_published_sees_whole_ones_only(storage: Stora
             done.set()
         for reader in readers:
             reader.result()
-    whole = {StoredFile(name, len(content)) for name, content in contents.items()}
-    assert seen <= whole
-    assert set(storage.list("table")) == whole
+    complete = {StoredFile(name, len(content)) for name, content in contents.items()}
+    assert seen <= complete
+    assert set(storage.list("table")) == complete
 
 
-def test_several_threads_write_and_read_at_once(storage: Storage) -> None:
+def test_several_threads_can_write_and_read_concurrently(storage: Storage) -> None:
     def work(number: int) -> bool:
         content = json.dumps(["x"] * number).encode()
         storage.write(f"own/{number}.json", content)
         storage.write("shared.json", content)
         storage.publish(staged(storage, content), f"parts/{number}.bin")
-        # Another thread's perhaps, longer or shorter, but whole.
+        # Perhaps another thread's content, of another length, but never a mixture.
         json.loads(storage.read("shared.json"))
         return storage.read(f"own/{number}.json") == content
 
@@ -194,7 +192,7 @@ def test_several_threads_write_and_read_at_once(storage: Storage) -> None:
     assert len(storage.list("own")) == len(storage.list("parts")) == 40
 
 
-def test_a_file_that_is_replaced_by_one_of_another_length_is_read_whole(storage: Storage) -> None:
+def test_a_reader_never_sees_a_mixture_of_a_file_and_its_replacement(storage: Storage) -> None:
     storage.write("a", b"[0]")
     done = threading.Event()
 
@@ -216,18 +214,18 @@ def test_a_file_that_is_replaced_by_one_of_another_length_is_read_whole(storage:
         writer.join()
 
 
-def test_scratch_is_one_folder_that_goes_with_the_storage(storage: Storage) -> None:
+def test_scratch_is_the_same_folder_while_the_storage_exists(storage: Storage) -> None:
     folder = storage.scratch
     assert folder == storage.scratch
     assert folder.is_dir()
     (folder / "left.bin").touch()
     assert names(storage) == []
     del storage
-    # The test's own fixture still holds it.
+    # The test's fixture still refers to the storage.
     assert folder.is_dir()
 
 
-def test_scratch_of_a_storage_that_is_dropped_is_removed(root: str) -> None:
+def test_scratch_is_removed_with_its_storage(root: str) -> None:
     folder = open_storage(root).scratch
     assert not folder.exists()
 
@@ -240,7 +238,7 @@ def test_pandas_and_pyarrow_read_a_table_by_its_location(root: str) -> None:
         lake.write_part(folder, f"part {number}.parquet", table)
     lake.write_part(folder, "gone.parquet", table)
     lake.storage.write(f"{folder}/_recipe.json", b"{}")
-    # Where something was deleted, Arrow leaves an empty object for the folder.
+    # Arrow leaves an empty object for the folder of a deleted file.
     lake.storage.delete(f"{folder}/gone.parquet")
     location = lake.location(folder)
     assert pd.read_parquet(location)["n"].tolist() == [1, 2] * 3
@@ -255,7 +253,7 @@ def local(tmp_path: Path) -> LocalStorage:
     return LocalStorage(str(tmp_path / "lake"))
 
 
-def test_a_file_address_is_that_of_a_folder(tmp_path: Path) -> None:
+def test_a_file_uri_opens_a_local_folder(tmp_path: Path) -> None:
     folder = tmp_path / "一 lake"
     for uri in (folder.as_uri(), f"FILE://localhost{folder.as_uri().removeprefix('file://')}"):
         assert open_storage(uri).folder == folder
@@ -263,13 +261,15 @@ def test_a_file_address_is_that_of_a_folder(tmp_path: Path) -> None:
         open_storage("file://server/share/lake")
 
 
-def test_what_cannot_be_listed_does_not_pass_for_empty(local: LocalStorage) -> None:
+def test_a_folder_that_cannot_be_listed_does_not_look_empty(local: LocalStorage) -> None:
     local.write("articles", b"a file where a folder belongs")
     with pytest.raises(UserError, match=r"articles cannot be read \(Not a directory\)"):
         local.list("articles")
 
 
-def test_a_full_disk_leaves_the_old_file_and_nothing_of_the_new(local: LocalStorage) -> None:
+def test_a_full_disk_keeps_the_old_file_and_leaves_no_trace_of_the_new_one(
+    local: LocalStorage,
+) -> None:
     local.write("a.json", b"old")
     path = staged(local, b"")
     with files_no_longer_than(100), pytest.raises(UserError, match=r"cannot be written \(File too"):
@@ -279,14 +279,14 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_of_the_new(local: LocalStor
 
 
 @pytest.fixture
-def nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def no_files_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     yield
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
-@pytest.mark.usefixtures("nothing_is_left")
-def test_a_bucket_takes_no_place_on_this_machine_beyond_the_storages_life(
+@pytest.mark.usefixtures("no_files_left")
+def test_an_object_storage_leaves_no_local_files_behind(
     object_store: ObjectStoreServer,
 ) -> None:
     bucket = open_storage(object_store.uri("life"))

@@ -1,4 +1,4 @@
-"""A lake in a bucket: whole objects or none, whatever requests fail."""
+"""`ObjectStorage`: objects are complete or absent, whichever requests fail."""
 
 import contextlib
 import os
@@ -18,7 +18,7 @@ from article_flows.tasks.storage.object_store import UPLOADS, ObjectStorage
 from tests.object_store import BUCKET, Fault, ObjectStoreServer, Outage
 
 LARGE = bytes(range(256)) * (20 << 12)
-"""20 MB: several requests for one object."""
+"""20 MB: uploaded in several requests."""
 
 
 @pytest.fixture
@@ -28,17 +28,17 @@ def prefix() -> str:
 
 @pytest.fixture
 def storage(object_store: ObjectStoreServer, prefix: str) -> ObjectStorage:
-    return ObjectStorage(object_store.uri(prefix), patience_s=60.0)
+    return ObjectStorage(object_store.uri(prefix), retry_timeout_s=60.0)
 
 
 @pytest.fixture(autouse=True)
-def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("article_flows.tasks.storage.retries._FIRST_PAUSE_S", 0.01)
-    monkeypatch.setattr("article_flows.tasks.storage.retries._LONGEST_PAUSE_S", 0.2)
+def short_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("article_flows.tasks.storage.retries._INITIAL_BACKOFF_S", 0.01)
+    monkeypatch.setattr("article_flows.tasks.storage.retries._MAX_BACKOFF_S", 0.2)
 
 
 def impatient(uri: str) -> ObjectStorage:
-    return ObjectStorage(uri, patience_s=0.5)
+    return ObjectStorage(uri, retry_timeout_s=0.5)
 
 
 def publish(storage: ObjectStorage, name: str, content: bytes) -> None:
@@ -50,9 +50,9 @@ def publish(storage: ObjectStorage, name: str, content: bytes) -> None:
         staged.unlink(missing_ok=True)
 
 
-@pytest.mark.parametrize("what", ["list", "read", "open", "write", "publish", "delete"])
-def test_wrong_keys_are_told_at_once(
-    object_store: ObjectStoreServer, prefix: str, what: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("operation", ["list", "read", "open", "write", "publish", "delete"])
+def test_wrong_keys_fail_immediately(
+    object_store: ObjectStoreServer, prefix: str, operation: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "unknown")
     storage = ObjectStorage(object_store.uri(prefix))
@@ -64,16 +64,16 @@ def test_wrong_keys_are_told_at_once(
         "publish": lambda: publish(storage, "a", LARGE),
         "delete": lambda: storage.delete("a"),
     }
-    with pytest.raises(UserError, match="mend the address, or the keys and rights") as caught:
-        operations[what]()
+    with pytest.raises(UserError, match="fix the address, or the keys and permissions") as caught:
+        operations[operation]()
     assert not isinstance(caught.value, StorageUnavailable)
     assert "\n" not in str(caught.value)
     assert sum(object_store.counts().values()) <= 3
 
 
-def test_a_bucket_that_does_not_exist_is_no_empty_lake(object_store: ObjectStoreServer) -> None:
+def test_a_missing_bucket_is_not_an_empty_lake(object_store: ObjectStoreServer) -> None:
     uri = object_store.uri().replace(f"s3://{BUCKET}/", "s3://nobody/")
-    with pytest.raises(UserError, match="there is no bucket nobody; make it, or mend the address"):
+    with pytest.raises(UserError, match="there is no bucket nobody; create it, or fix the address"):
         Lake(uri).parts("articles")
     with pytest.raises(UserError, match="there is no bucket nobody"):
         ObjectStorage(uri).write("a", b"1")
@@ -81,7 +81,7 @@ def test_a_bucket_that_does_not_exist_is_no_empty_lake(object_store: ObjectStore
         ObjectStorage(uri).read("a")
 
 
-def test_small_files_take_one_request_and_large_ones_leave_no_trace_of_their_upload(
+def test_a_small_file_takes_one_request_and_a_large_one_leaves_no_upload_behind(
     object_store: ObjectStoreServer, storage: ObjectStorage, prefix: str
 ) -> None:
     before = object_store.counts()
@@ -98,7 +98,7 @@ def test_small_files_take_one_request_and_large_ones_leave_no_trace_of_their_upl
 @pytest.mark.parametrize("fault", ["slow_down", "internal", "reset", "applied"])
 @pytest.mark.parametrize("operation", ["PUT", "MULTIPART", "COPY"])
 @pytest.mark.parametrize("share", [0.5, 1.0])
-def test_an_upload_that_fails_leaves_no_object_or_the_whole_one(
+def test_a_failed_upload_leaves_no_object_or_a_complete_one(
     object_store: ObjectStoreServer,
     prefix: str,
     size: int,
@@ -106,7 +106,7 @@ def test_an_upload_that_fails_leaves_no_object_or_the_whole_one(
     operation: str,
     share: float,
 ) -> None:
-    storage = ObjectStorage(object_store.uri(prefix), patience_s=0.0)
+    storage = ObjectStorage(object_store.uri(prefix), retry_timeout_s=0.0)
     object_store.fail(share, seed=5, operations=[operation], faults=[fault])  # type: ignore[list-item]  # a Literal
     failed = False
     try:
@@ -114,20 +114,20 @@ def test_an_upload_that_fails_leaves_no_object_or_the_whole_one(
     except StorageUnavailable:
         failed = True
     object_store.recover()
-    there = storage.list("part") + [file for file in storage.list("") if file.name == "part"]
-    assert there in ([], [StoredFile("part", size)])
-    assert failed or there
-    assert [file for file in storage.list("") if not file.name.startswith(UPLOADS)] == there
-    # And what is there can be replaced.
+    found = storage.list("part") + [file for file in storage.list("") if file.name == "part"]
+    assert found in ([], [StoredFile("part", size)])
+    assert failed or found
+    assert [file for file in storage.list("") if not file.name.startswith(UPLOADS)] == found
+    # The object can be replaced.
     publish(storage, "part", LARGE[:size])
     assert storage.read("part") == LARGE[:size]
 
 
-# The interrupt may come while a file of the test itself is open.
+# The interrupt may arrive while one of the test's own files is open.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.slow
 @pytest.mark.parametrize("size", [1_000, 20 << 20])
-def test_a_writer_that_is_interrupted_leaves_no_object_or_the_whole_one(
+def test_an_interrupted_writer_leaves_no_object_or_a_complete_one(
     object_store: ObjectStoreServer, storage: ObjectStorage, prefix: str, size: int
 ) -> None:
     class Interrupted(BaseException):
@@ -139,7 +139,7 @@ def test_a_writer_that_is_interrupted_leaves_no_object_or_the_whole_one(
     earlier = signal.signal(signal.SIGALRM, interrupt)
     try:
         for number in range(60):
-            # At another moment each time, from before the first request to after the last.
+            # At a different moment each time, from before the first request to after the last.
             signal.setitimer(signal.ITIMER_REAL, 0.0005 + 0.0005 * number)
             with contextlib.suppress(Interrupted):
                 publish(storage, "part", LARGE[:size])
@@ -156,7 +156,7 @@ def test_a_writer_that_is_interrupted_leaves_no_object_or_the_whole_one(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("share", [0.05, 0.3])
-def test_a_lake_is_right_although_many_requests_fail(
+def test_a_storage_works_although_many_requests_fail(
     object_store: ObjectStoreServer, storage: ObjectStorage, prefix: str, share: float
 ) -> None:
     object_store.fail(share, seed=11)
@@ -175,7 +175,7 @@ def test_a_lake_is_right_although_many_requests_fail(
 
 
 @pytest.mark.slow
-def test_parts_are_read_right_although_many_requests_fail(
+def test_parts_are_read_correctly_although_many_requests_fail(
     object_store: ObjectStoreServer, storage: ObjectStorage, prefix: str
 ) -> None:
     lake = Lake(object_store.uri(prefix))
@@ -191,27 +191,29 @@ def test_parts_are_read_right_although_many_requests_fail(
 
 
 @pytest.mark.parametrize("kind", ["refused", "reset", "unavailable"])
-def test_an_outage_is_told_and_waited_for_and_then_given_up(
+def test_an_outage_is_reported_and_retried_until_the_limit(
     object_store: ObjectStoreServer, prefix: str, kind: Outage
 ) -> None:
     storage = impatient(object_store.uri(prefix))
     storage.write("a", b"1")
-    told: list[bool] = []
-    storage.watch(told.append)
+    reported: list[bool] = []
+    storage.watch(reported.append)
     with object_store.away(kind):
-        with pytest.raises(StorageUnavailable, match=r"cannot write b, for \d+ s: .*run again"):
+        with pytest.raises(
+            StorageUnavailable, match=r"cannot write b after \d+ s of retries: .*run again"
+        ):
             storage.write("b", b"2")
         with pytest.raises(StorageUnavailable, match="cannot read a"):
             storage.open("a")
-    assert told == [True]
+    assert reported == [True]
     assert storage.read("a") == b"1"
-    assert told == [True, False]
+    assert reported == [True, False]
 
 
-def test_a_store_that_never_answers_is_away_too(
+def test_a_store_that_accepts_requests_without_responding_is_unavailable(
     object_store: ObjectStoreServer, prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("article_flows.tasks.storage.uri._SILENCE_S", 1.0)
+    monkeypatch.setattr("article_flows.tasks.storage.uri._READ_TIMEOUT_S", 1.0)
     storage = impatient(object_store.uri(prefix))
     with (
         object_store.away("silent"),
@@ -221,21 +223,21 @@ def test_a_store_that_never_answers_is_away_too(
 
 
 @pytest.mark.slow
-def test_what_was_begun_in_an_outage_is_done_when_it_ends(
+def test_an_operation_started_during_an_outage_completes_when_it_ends(
     object_store: ObjectStoreServer, storage: ObjectStorage
 ) -> None:
-    in_trouble = threading.Event()
-    storage.watch(lambda trouble: in_trouble.set() if trouble else None)
+    failing = threading.Event()
+    storage.watch(lambda is_failing: failing.set() if is_failing else None)
     object_store.outage(True)
     writer = threading.Thread(target=publish, args=(storage, "part", LARGE))
     writer.start()
-    assert in_trouble.wait(60)
+    assert failing.wait(60)
     object_store.outage(False)
     writer.join()
     assert storage.read("part") == LARGE
 
 
-def test_an_outage_while_a_part_is_read_comes_as_what_it_is(
+def test_an_outage_while_a_part_is_read_is_reported_as_unavailable_storage(
     object_store: ObjectStoreServer, prefix: str
 ) -> None:
     lake = Lake(object_store.uri(prefix))
@@ -250,10 +252,10 @@ def test_an_outage_while_a_part_is_read_comes_as_what_it_is(
         lake.part("articles/p.parquet").open()
 
 
-def test_columns_of_a_part_take_few_requests(
+def test_reading_columns_of_a_part_takes_few_requests(
     object_store: ObjectStoreServer, storage: ObjectStorage, prefix: str
 ) -> None:
-    """Arrow makes one for each column of each row group: 160."""
+    """Without a read buffer, Arrow makes one for each column of each row group: 160."""
     lake = Lake(object_store.uri(prefix))
     texts = [os.urandom(200).hex() for _ in range(20_000)]
     table = pa.table({"id": [str(n) for n in range(20_000)], "text": texts, "n": range(20_000)})
@@ -264,10 +266,10 @@ def test_columns_of_a_part_take_few_requests(
     assert object_store.counts().get("GET", 0) - before < 20
 
 
-def test_the_folders_that_earlier_versions_marked_are_not_listed(
+def test_folder_markers_of_earlier_versions_are_not_listed(
     object_store: ObjectStoreServer, storage: ObjectStorage, prefix: str
 ) -> None:
-    """Arrow leaves an empty object ``a/b/`` where it deletes ``a/b/c``."""
+    """Arrow leaves an empty object ``a/b/`` when it deletes ``a/b/c``."""
     files, path = pafs.FileSystem.from_uri(object_store.uri(prefix))
     for folder in ("_staging/merges/articles", "summaries/card/gpt-4.1-mini-0123abcd"):
         files.create_dir(f"{path}/{folder}", recursive=True)

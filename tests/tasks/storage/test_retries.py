@@ -1,4 +1,4 @@
-"""What fails now and then is tried again; what fails for good, or for long, says what to do."""
+"""`Retries`: transient errors are retried; permanent or lasting ones say what to do."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -19,12 +19,12 @@ BUSY = GenericError("Error performing PUT http://host/bucket/a in 1ms, after 3 r
 
 
 @pytest.fixture(autouse=True)
-def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("article_flows.tasks.storage.retries._FIRST_PAUSE_S", 0.0)
+def no_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("article_flows.tasks.storage.retries._INITIAL_BACKOFF_S", 0.0)
 
 
 class Flaky:
-    """An operation that fails some times and then gives a result."""
+    """An operation that fails a number of times, then succeeds."""
 
     def __init__(self, failures: int, error: Exception = BUSY) -> None:
         self.failures = failures
@@ -39,44 +39,46 @@ class Flaky:
 
 
 class Listener:
-    """Notes what it is told."""
+    """Records the notifications of a `Retries`."""
 
     def __init__(self, retries: Retries) -> None:
-        self.told: list[bool] = []
-        retries.watch(self.told.append)
+        self.notified: list[bool] = []
+        retries.watch(self.notified.append)
 
 
 @pytest.mark.parametrize("failures", [0, 1, 2, 3, 40])
-def test_it_is_tried_until_it_works_and_trouble_is_told_once(failures: int) -> None:
+def test_an_operation_is_retried_until_it_succeeds_and_the_listener_is_notified_once(
+    failures: int,
+) -> None:
     retries = Retries("place")
     listener, operation = Listener(retries), Flaky(failures)
     assert retries.call("write a", operation) == "result"
     assert operation.tries == failures + 1
-    assert listener.told == ([True, False] if failures else [])
+    assert listener.notified == ([True, False] if failures else [])
 
 
-def test_after_its_patience_it_gives_up_and_says_so_in_one_line() -> None:
-    retries = Retries("s3://bucket/lake", patience_s=0.0)
+def test_a_lasting_failure_is_given_up_with_a_one_line_message() -> None:
+    retries = Retries("s3://bucket/lake", retry_timeout_s=0.0)
     with pytest.raises(StorageUnavailable) as caught:
         retries.call("write a", Flaky(1, OSError("curlCode: 7,\n  Could not connect")))
     assert str(caught.value) == (
-        "lake s3://bucket/lake: cannot write a, for 0 s: curlCode: 7, Could not connect; when the "
-        "storage is back, run again: what was answered is kept"
+        "lake s3://bucket/lake: cannot write a after 0 s of retries: curlCode: 7, Could not "
+        "connect; when the storage is back, run again: answers received so far are kept"
     )
 
 
-def test_no_key_in_a_url_is_told() -> None:
+def test_error_messages_contain_no_key_of_a_url() -> None:
     url = "https://account.blob.core.windows.net/container/a?sv=2025&sig=hidden%3D"
     error = GenericError(f"Error performing GET {url} in 1ms - HTTP error\n\nDebug source: {url}")
     with pytest.raises(StorageUnavailable) as caught:
-        Retries("place", patience_s=0.0).call("read a", Flaky(1, error))
+        Retries("place", retry_timeout_s=0.0).call("read a", Flaky(1, error))
     assert "account.blob.core.windows.net/container/a in 1ms - HTTP error;" in str(caught.value)
     assert "hidden" not in str(caught.value)
 
 
-def test_trouble_lasts_beyond_what_was_given_up_until_the_storage_answers() -> None:
+def test_an_outage_lasts_after_an_operation_is_given_up_until_the_storage_responds() -> None:
     clock = iter(range(0, 10_000, 30))
-    retries = Retries("place", patience_s=60.0)
+    retries = Retries("place", retry_timeout_s=60.0)
     listener = Listener(retries)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
@@ -84,12 +86,12 @@ def test_trouble_lasts_beyond_what_was_given_up_until_the_storage_answers() -> N
         )
         with pytest.raises(StorageUnavailable):
             retries.call("write a", Flaky(1000))
-    assert listener.told == [True]
+    assert listener.notified == [True]
     assert retries.call("read b", Flaky(0)) == "result"
-    assert listener.told == [True, False]
+    assert listener.notified == [True, False]
 
 
-def test_who_stops_waiting_in_trouble_does_not_end_it() -> None:
+def test_interrupting_an_operation_does_not_end_the_outage() -> None:
     retries = Retries("place")
     listener, tries = Listener(retries), 0
 
@@ -100,15 +102,15 @@ def test_who_stops_waiting_in_trouble_does_not_end_it() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         retries.call("write a", interrupted)
-    assert listener.told == [True]
+    assert listener.notified == [True]
     retries.call("read b", Flaky(0))
-    assert listener.told == [True, False]
+    assert listener.notified == [True, False]
 
 
-def test_trouble_of_one_operation_is_not_ended_by_another() -> None:
+def test_the_success_of_one_operation_does_not_end_the_failure_of_another() -> None:
     retries = Retries("place")
     listener = Listener(retries)
-    failing, go_on = threading.Event(), threading.Event()
+    failing, may_succeed = threading.Event(), threading.Event()
 
     def operations() -> Iterator[Callable[[], str]]:
         yield from [Flaky(1)] * 3
@@ -120,7 +122,7 @@ def test_trouble_of_one_operation_is_not_ended_by_another() -> None:
         attempts += 1
         if attempts == 5:
             failing.set()
-            go_on.wait()
+            may_succeed.wait()
             return "result"
         raise BUSY
 
@@ -129,19 +131,19 @@ def test_trouble_of_one_operation_is_not_ended_by_another() -> None:
     failing.wait()
     for operation in operations():
         retries.call("read b", operation)
-    assert listener.told == [True]
-    go_on.set()
+    assert listener.notified == [True]
+    may_succeed.set()
     thread.join()
-    assert listener.told == [True, False]
+    assert listener.notified == [True, False]
 
 
-ANSWERED = (
+RESPONSE = (
     "Error performing GET http://host/bucket/a in 1ms - Server returned non-2xx status code: "
 )
 
 
 @pytest.mark.parametrize(
-    "said",
+    "reason",
     [
         "403 Forbidden: <Error><Code>InvalidAccessKeyId</Code></Error>",
         "401 Unauthorized: ",
@@ -155,20 +157,20 @@ ANSWERED = (
     ],
 )
 @pytest.mark.parametrize("kind", [GenericError, PermissionDeniedError, None])
-def test_what_does_not_pass_is_told_at_once(said: str, kind: type[Exception] | None) -> None:
-    kind = kind or (FileNotFoundError if said.startswith("404") else UnauthenticatedError)
+def test_a_permanent_error_is_raised_immediately(reason: str, kind: type[Exception] | None) -> None:
+    kind = kind or (FileNotFoundError if reason.startswith("404") else UnauthenticatedError)
     retries = Retries("s3://bucket/lake")
-    error = kind(f"{ANSWERED}{said}\n\nDebug source:\nGeneric {{\n    retries: 0,\n}}")
+    error = kind(f"{RESPONSE}{reason}\n\nDebug source:\nGeneric {{\n    retries: 0,\n}}")
     listener, operation = Listener(retries), Flaky(1000, error)
-    with pytest.raises(UserError, match=r"s3://bucket/lake: .*mend the address") as caught:
+    with pytest.raises(UserError, match=r"s3://bucket/lake: .*fix the address") as caught:
         retries.call("write a", operation)
     assert "\n" not in str(caught.value)
     assert "Debug" not in str(caught.value)
-    assert (operation.tries, listener.told) == (1, [])
+    assert (operation.tries, listener.notified) == (1, [])
 
 
 @pytest.mark.parametrize(
-    "said",
+    "reason",
     [
         "503 Service Unavailable: <Error><Code>SlowDown</Code></Error>",
         "500 Internal Server Error: <Error><Code>InternalError</Code></Error>",
@@ -177,22 +179,22 @@ def test_what_does_not_pass_is_told_at_once(said: str, kind: type[Exception] | N
         "404 Not Found: <Error><Code>NoSuchUpload</Code></Error>",
     ],
 )
-def test_what_may_pass_is_tried_again(said: str) -> None:
-    operation = Flaky(4, GenericError(ANSWERED + said))
+def test_a_transient_error_is_retried(reason: str) -> None:
+    operation = Flaky(4, GenericError(RESPONSE + reason))
     assert Retries("place").call("write a", operation) == "result"
 
 
 @pytest.mark.parametrize("kind", [AlreadyExistsError, PreconditionError])
-def test_a_write_whose_condition_is_not_met_has_an_answer(kind: type[Exception]) -> None:
+def test_a_conflicting_write_is_not_an_outage(kind: type[Exception]) -> None:
     retries = Retries("place")
-    listener, operation = Listener(retries), Flaky(1, kind(f"{ANSWERED}409 WriteConflict: "))
+    listener, operation = Listener(retries), Flaky(1, kind(f"{RESPONSE}409 WriteConflict: "))
     with pytest.raises(WriteConflict):
         retries.call("write a", operation)
-    assert (operation.tries, listener.told) == (1, [])
+    assert (operation.tries, listener.notified) == (1, [])
 
 
-@pytest.mark.parametrize("error", [FileNotFoundError("none"), UserError("mend it"), KeyError("x")])
-def test_what_is_no_failure_of_the_storage_comes_as_it_is(error: Exception) -> None:
+@pytest.mark.parametrize("error", [FileNotFoundError("none"), UserError("fix it"), KeyError("x")])
+def test_other_errors_propagate_unchanged(error: Exception) -> None:
     tries = 0
 
     def operation() -> None:
@@ -206,12 +208,12 @@ def test_what_is_no_failure_of_the_storage_comes_as_it_is(error: Exception) -> N
     assert tries == 1
 
 
-def test_a_storage_that_has_never_answered_is_not_waited_for_as_long(
+def test_a_storage_that_never_responded_is_given_up_earlier(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("article_flows.tasks.storage.retries.FIRST_PATIENCE_S", 0.0)
     with pytest.raises(StorageUnavailable):
         Retries("place").call("list it", Flaky(1))
-    known = Retries("place")
-    known.call("list it", Flaky(0))
-    assert known.call("list it", Flaky(1)) == "result"
+    reached = Retries("place")
+    reached.call("list it", Flaky(0))
+    assert reached.call("list it", Flaky(1)) == "result"

@@ -1,4 +1,4 @@
-"""A scratch folder is its owner's while it lives, and nobody's as soon as it is dead."""
+"""A scratch folder belongs to its process until that process dies."""
 
 import gc
 import os
@@ -17,7 +17,7 @@ from article_flows.tasks.storage.scratch import (
     ownerless,
     remove_scratch,
     sweep,
-    temporary_parent,
+    user_scratch_root,
 )
 
 ROOT = Path(__file__).parents[3]
@@ -34,7 +34,7 @@ sys.stdin.read()
 
 @contextmanager
 def owner(parent: Path) -> Iterator[tuple["subprocess.Popen[str]", Path]]:
-    """A process that has a scratch folder with a file in it, and ends when its input does."""
+    """Run a process that owns a scratch folder with a file, until its input is closed."""
     with subprocess.Popen(
         [sys.executable, "-c", OWN, str(parent)],
         stdin=subprocess.PIPE,
@@ -46,9 +46,9 @@ def owner(parent: Path) -> Iterator[tuple["subprocess.Popen[str]", Path]]:
         yield process, Path(process.stdout.readline().strip())
 
 
-# A clock that was wrong, or jumps, makes files look as old or as new as this.
+# A wrong clock, or one that jumps, can give files such times.
 @pytest.mark.parametrize("moment", [0.0, 1e9, 4e9])
-def test_only_what_a_killed_owner_left_is_swept_whatever_the_clock_says(
+def test_only_folders_of_killed_processes_are_swept_whatever_their_age(
     tmp_path: Path, moment: float
 ) -> None:
     with owner(tmp_path) as (living, kept), owner(tmp_path) as (killed, left):
@@ -65,14 +65,14 @@ def test_only_what_a_killed_owner_left_is_swept_whatever_the_clock_says(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_exit_without_finalizers_can_remove_it_first(tmp_path: Path) -> None:
+def test_scratch_can_be_removed_before_an_exit_without_finalizers(tmp_path: Path) -> None:
     scratch = Scratch(tmp_path)
     (scratch.folder / "file").write_text("content")
     remove_scratch()
     assert list(tmp_path.iterdir()) == []
 
 
-def test_it_goes_with_the_object_and_not_with_a_fork_of_its_owner(tmp_path: Path) -> None:
+def test_scratch_is_removed_with_its_object_but_not_by_a_forked_child(tmp_path: Path) -> None:
     scratch = Scratch(tmp_path)
     child = os.fork()
     if child == 0:
@@ -87,7 +87,7 @@ def test_it_goes_with_the_object_and_not_with_a_fork_of_its_owner(tmp_path: Path
     assert list(tmp_path.iterdir()) == []
 
 
-def test_one_in_the_making_and_what_is_no_folder_are_left_alone(tmp_path: Path) -> None:
+def test_sweep_keeps_folders_without_a_lock_yet_and_stray_files(tmp_path: Path) -> None:
     making, stray = tmp_path / "making", tmp_path / "stray"
     making.mkdir()
     stray.touch()
@@ -97,14 +97,14 @@ def test_one_in_the_making_and_what_is_no_folder_are_left_alone(tmp_path: Path) 
     sweep(tmp_path / "nowhere")
 
 
-def test_who_sweeps_all_the_time_takes_none_from_those_who_begin(tmp_path: Path) -> None:
+def test_concurrent_sweeps_never_remove_a_new_folder(tmp_path: Path) -> None:
     done = threading.Event()
 
-    def sweep_on() -> None:
+    def sweep_repeatedly() -> None:
         while not done.is_set():
             sweep(tmp_path)
 
-    sweepers = [threading.Thread(target=sweep_on) for _ in range(2)]
+    sweepers = [threading.Thread(target=sweep_repeatedly) for _ in range(2)]
     for sweeper in sweepers:
         sweeper.start()
     try:
@@ -118,14 +118,14 @@ def test_who_sweeps_all_the_time_takes_none_from_those_who_begin(tmp_path: Path)
             sweeper.join()
 
 
-def test_the_machines_temporary_folder_for_scratch_is_this_users_alone(
+def test_the_scratch_root_is_private_to_the_user(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    parent = temporary_parent()
-    assert parent == temporary_parent() == tmp_path / f"article-flows-{os.getuid()}"
-    assert parent.stat().st_mode & 0o077 == 0
-    parent.rmdir()
-    parent.symlink_to(tmp_path)
-    with pytest.raises(PermissionError, match="another user's"):
-        temporary_parent()
+    folder = user_scratch_root()
+    assert folder == user_scratch_root() == tmp_path / f"article-flows-{os.getuid()}"
+    assert folder.stat().st_mode & 0o077 == 0
+    folder.rmdir()
+    folder.symlink_to(tmp_path)
+    with pytest.raises(PermissionError, match="another user"):
+        user_scratch_root()

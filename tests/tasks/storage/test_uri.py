@@ -1,4 +1,4 @@
-"""The address of a lake in a bucket: what it may hold, and that no key in it is ever shown."""
+"""Object store URIs: what they may contain, and that a key in one is never shown."""
 
 from pathlib import Path
 from typing import Any
@@ -14,30 +14,28 @@ from tests.object_store import ACCESS_KEY, SECRET_KEY, ObjectStoreServer
 
 
 @pytest.mark.parametrize(
-    ("uri", "said"),
+    ("uri", "message"),
     [
-        ("s3://AKIA:hidden@bucket/lake", "holds a key"),
-        ("s3://hidden@bucket/lake", "holds a key"),
-        ("gs://anonymous:hidden@bucket/lake", "holds a key"),
-        ("abfs://container:hidden@account.dfs.core.windows.net/lake", "holds a key"),
-        ("s3://bucket/lake?secret_key=hidden", "unknown option secret_key; known are region"),
+        ("s3://AKIA:hidden@bucket/lake", "contains a key"),
+        ("s3://hidden@bucket/lake", "contains a key"),
+        ("gs://anonymous:hidden@bucket/lake", "contains a key"),
+        ("abfs://container:hidden@account.dfs.core.windows.net/lake", "contains a key"),
+        ("s3://bucket/lake?secret_key=hidden", "unknown option secret_key; the options are region"),
         ("abfs://c@a.dfs.core.windows.net/x?client_secret=hidden", "unknown option client_secret"),
-        ("s3://bucket/lake?regoin=hidden", "unknown option regoin; known are region"),
+        ("s3://bucket/lake?regoin=hidden", "unknown option regoin; the options are region"),
         ("gs://bucket/lake?region=hidden", "unknown option region"),
         ("s3:///lake", "names no bucket"),
         ("s3://?region=us-east-1", "names no bucket"),
         ("hdfs://user:hidden@host:9000/lake", "hdfs:// is not supported"),
         ("s3://bucket/la#ke", "write %23"),
         ("s3://bucket/lake#", "write %23"),
-        ("s3://[bucket/lake", "is no URI"),
+        ("s3://[bucket/lake", "is not a URI"),
     ],
 )
-def test_an_address_that_will_not_do_is_refused_in_one_line_without_its_key(
-    uri: str, said: str
-) -> None:
+def test_an_invalid_address_is_rejected_in_one_line_without_its_key(uri: str, message: str) -> None:
     with pytest.raises(UserError) as caught:
         Lake(uri)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert "\n" not in str(caught.value)
     assert "hidden" not in str(caught.value)
 
@@ -53,13 +51,16 @@ def test_the_prefix_may_be_quoted_empty_or_end_in_a_slash(object_store: ObjectSt
         storage.delete("x")
 
 
-def test_every_store_has_its_own_form_of_address() -> None:
+def test_addresses_of_every_store_are_parsed() -> None:
     azure = Address.parse("abfss://container@account.dfs.core.windows.net/a/lake/?tenant_id=t")
     assert (azure.store, azure.prefix) == ("abfs", "a/lake")
-    assert azure.below("x") == "abfss://container@account.dfs.core.windows.net/a/lake/x?tenant_id=t"
+    assert (
+        azure.child_uri("x")
+        == "abfss://container@account.dfs.core.windows.net/a/lake/x?tenant_id=t"
+    )
     google = Address.parse("gcs://bucket")
     assert (google.store, google.bucket, google.prefix) == ("gs", "bucket", "")
-    assert google.below("x/y") == "gcs://bucket/x/y"
+    assert google.child_uri("x/y") == "gcs://bucket/x/y"
 
 
 def test_the_options_of_an_address_reach_the_store(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,7 +85,7 @@ def test_the_options_of_an_address_reach_the_store(monkeypatch: pytest.MonkeyPat
     assert "\n" not in str(caught.value)
 
 
-def test_keys_may_be_in_the_credentials_file_of_a_profile(
+def test_keys_are_read_from_a_profile_of_the_credentials_file(
     object_store: ObjectStoreServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keys = f"aws_access_key_id = {ACCESS_KEY}\naws_secret_access_key = {SECRET_KEY}\n"

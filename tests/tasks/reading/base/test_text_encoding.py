@@ -64,19 +64,17 @@ LEGACY = [
 
 @pytest.mark.parametrize(("language", "encoding"), LEGACY)
 @pytest.mark.parametrize("lead", [0, 600_000])
-def test_legacy_encodings_are_told_by_their_letters(
-    language: str, encoding: str, lead: int
-) -> None:
+def test_legacy_encodings_are_guessed_from_letters(language: str, encoding: str, lead: int) -> None:
     text = "plain ascii\n" * (lead // 12) + TEXTS[language] + "\n"
     content = text.encode(encoding)
     file = io.BytesIO(content)
-    told = text_encoding(file, "a.txt")
-    assert content.decode(told) == text
+    encoding = text_encoding(file, "a.txt")
+    assert content.decode(encoding) == text
     assert file.tell() == 0
 
 
 @pytest.mark.parametrize("cut", range(1, 8))
-def test_a_sample_that_ends_within_a_character(cut: int) -> None:
+def test_a_sample_may_end_within_a_character(cut: int) -> None:
     for language, encoding in (("zh", "gb18030"), ("zh", "utf-8"), ("ja", "cp932")):
         file = io.BytesIO(TEXTS[language].encode(encoding)[:-cut])
         assert text_encoding(file, "a.txt") == encoding
@@ -89,7 +87,7 @@ def test_a_few_bad_bytes_do_not_change_the_encoding() -> None:
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
 @pytest.mark.parametrize("language", ["en", "zh"])
-def test_wide_encodings_with_and_without_mark(encoding: str, language: str) -> None:
+def test_utf_16_and_32_are_detected_with_and_without_a_mark(encoding: str, language: str) -> None:
     text = f"id,body\r\n1,{TEXTS[language]}\r\n"
     assert bom_encoding(text.encode(encoding)) == encoding
     for content in (text.encode(encoding), ("\ufeff" + text).encode(encoding)):
@@ -97,7 +95,7 @@ def test_wide_encodings_with_and_without_mark(encoding: str, language: str) -> N
 
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
-def test_wide_encodings_of_characters_whose_lower_byte_is_nul(encoding: str) -> None:
+def test_utf_16_and_32_are_detected_despite_nul_lower_bytes(encoding: str) -> None:
     text = "id,body\n" + "17,一个人。本书，第三天\n18,\u3000中\n" * 20
     assert bom_encoding(text.encode(encoding)) == encoding
 
@@ -105,11 +103,11 @@ def test_wide_encodings_of_characters_whose_lower_byte_is_nul(encoding: str) -> 
 @pytest.mark.parametrize(
     "content", [bytes(range(256)) * 9, b"\x7fELF\x02\x01\x01" + bytes(99), b"a\0b\0\0\0c\0", b"a\0"]
 )
-def test_binary_is_not_taken_for_a_wide_encoding(content: bytes) -> None:
+def test_binary_data_is_not_detected_as_utf_16_or_32(content: bytes) -> None:
     assert bom_encoding(content) in (None, "utf-16-le" if content == b"a\0" else None)
 
 
-def test_what_is_given_wins(tmp_path: Path) -> None:
+def test_the_requested_encoding_takes_precedence(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_bytes(TEXTS["ru"].encode("koi8_r"))
     source = Source(LocalFile(path), "a.txt", "csv", encoding="koi8_r")
@@ -118,7 +116,7 @@ def test_what_is_given_wins(tmp_path: Path) -> None:
         assert source.facts == {"encoding": "koi8_r"}
         assert b"".join(utf8_blocks(file, source)).decode() == TEXTS["ru"]
     for unknown in ("no-such", "base64", "rot13", "a\0b"):
-        with pytest.raises(UserError, match=r"^a\.txt: --encoding .* is not known; say one"):
+        with pytest.raises(UserError, match=r"^a\.txt: --encoding .* is not known; use one"):
             text_encoding(io.BytesIO(b"x"), "a.txt", unknown)
 
 
@@ -133,12 +131,12 @@ def test_what_is_given_wins(tmp_path: Path) -> None:
         ("big5", "裏", "big5hkscs"),
     ],
 )
-def test_a_given_subset_is_read_as_its_superset(given: str, text: str, used: str) -> None:
+def test_a_requested_subset_is_read_as_its_superset(given: str, text: str, used: str) -> None:
     content = text.encode(used)
     assert read_all_text(io.BytesIO(content), "a.txt", given) == (text, used)
 
 
-def test_facts_say_what_is_a_guess(tmp_path: Path) -> None:
+def test_facts_mark_a_guessed_encoding(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     for content, fact in (
         (b"plain", "utf-8"),
@@ -155,7 +153,7 @@ def test_facts_say_what_is_a_guess(tmp_path: Path) -> None:
         assert source.facts == {"encoding": fact}
 
 
-def test_a_whole_text_never_fails_on_its_bytes() -> None:
+def test_undecodable_bytes_are_replaced_in_a_whole_text() -> None:
     text, encoding = read_all_text(io.BytesIO(b"\xef\xbb\xbfcaf\xc3\xa9 \xff!"), "a.txt")
     assert (text, encoding) == ("café \ufffd!", "utf-8-sig")
     with pytest.raises(UserError, match=r"^a\.txt is larger than"):

@@ -75,8 +75,8 @@ def test_lines_without_a_url_are_rejected(tmp_path: Path) -> None:
     rows, rejects = load(path)
     assert not rows
     assert len(rejects) == 20
-    assert "private address 10.0.0.7; if that is meant, allow it" in rejects[7].reason
-    assert "no http" in rejects[20].reason
+    assert "private address 10.0.0.7; if that is intended, allow it" in rejects[7].reason
+    assert "not an http" in rejects[20].reason
 
 
 def test_lists_of_urls_are_detected() -> None:
@@ -123,10 +123,10 @@ def test_a_sitemap_index_yields_the_pages_of_all_its_sitemaps(tmp_path: Path) ->
     for words in (
         "a sitemap that was listed before",
         "a sitemap that has a DOCTYPE",
-        "a sitemap that is no sitemap",
+        "a sitemap that is not a sitemap",
         "a sitemap that is not well-formed XML",
         "a sitemap that leads to the private address 127.0.0.2",
-        "a sitemap that is not there (404)",
+        "a sitemap that does not exist (404)",
     ):
         assert words in reasons, words
     # The page in the truncated sitemap repeats an earlier one; it is yielded before the error.

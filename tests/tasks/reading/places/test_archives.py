@@ -1,4 +1,4 @@
-"""Files in archives are sources; what is wrong with an archive costs what it must, and is told."""
+"""Files in archives are sources; damaged, hostile and unreadable archives are reported."""
 
 import bz2
 import gzip
@@ -14,7 +14,7 @@ import pytest
 
 from article_flows.tasks.common.errors import UserError
 from article_flows.tasks.reading.formats.registry import read
-from article_flows.tasks.reading.sources.files import HIDDEN
+from article_flows.tasks.reading.sources.files import HIDDEN_REASON
 from article_flows.tasks.reading.sources.find import Sources, find_sources
 
 LINE = '{"body": "Some text"}\n'
@@ -74,14 +74,14 @@ def test_each_file_of_a_zip_is_a_source(method: int) -> None:
     assert [(each.name, each.reason) for each in sources.skipped] == [
         ("x.zip/README.md", "not a data file"),
         ("x.zip/empty.dat", "is empty: it contains no articles"),
-        ("x.zip/__MACOSX/2020/._a.jsonl", HIDDEN),
-        ("x.zip/.hidden.jsonl", HIDDEN),
-        ("x.zip/_SUCCESS", HIDDEN),
+        ("x.zip/__MACOSX/2020/._a.jsonl", HIDDEN_REASON),
+        ("x.zip/.hidden.jsonl", HIDDEN_REASON),
+        ("x.zip/_SUCCESS", HIDDEN_REASON),
     ]
     assert sources.broken == []
 
 
-def test_what_is_no_data_in_an_archive_is_passed_over_as_in_a_folder() -> None:
+def test_files_that_are_not_data_are_skipped_in_an_archive() -> None:
     png, pdf = b"\x89PNG\r\n\x1a\n" + bytes(50), b"%PDF-1.7\n\xe2\xe3\xcf\xd3\n"
     office = Path("office.docx")
     zipped({"[Content_Types].xml": "<x/>", "word/document.xml": "<x/>"}, str(office))
@@ -93,10 +93,10 @@ def test_what_is_no_data_in_an_archive_is_passed_over_as_in_a_folder() -> None:
     assert skipped == ["mixed.zip/p.png", "mixed.zip/b.pdf", "mixed.zip/c.docx"]
     assert [each.name for each in sources.broken] == ["mixed.zip/d.csv"]
     zipped({"p.png": png}, "none.zip")
-    assert error_of("none.zip").startswith("none.zip holds no file that can be read")
+    assert error_of("none.zip").startswith("none.zip contains no file that can be read")
 
 
-def test_names_in_archives_are_only_ever_names(tmp_path: Path) -> None:
+def test_paths_in_archives_are_never_written_to(tmp_path: Path) -> None:
     outside = tmp_path.parent / "passwd.jsonl"
     zipped({"../passwd.jsonl": LINE, "/etc/cron.d/x.jsonl": LINE, "C:\\x\n\x1b[31m.jsonl": LINE})
     before = sorted(tmp_path.rglob("*"))
@@ -108,7 +108,7 @@ def test_names_in_archives_are_only_ever_names(tmp_path: Path) -> None:
     assert not outside.exists()
 
 
-def test_a_zip_may_be_told_by_its_content_and_be_in_a_folder_with_partitions() -> None:
+def test_a_zip_is_detected_by_content_and_inherits_partitions() -> None:
     Path("d/lang=en").mkdir(parents=True)
     zipped({"year=2020/a.jsonl": LINE}, "d/lang=en/x.dat")
     (source,) = find_sources(["d"])
@@ -116,7 +116,7 @@ def test_a_zip_may_be_told_by_its_content_and_be_in_a_folder_with_partitions() -
     assert source.constants == (("lang", "en"), ("year", "2020"))
 
 
-def test_office_files_are_no_archives() -> None:
+def test_office_files_are_not_archives() -> None:
     book = openpyxl.Workbook()
     assert book.active is not None
     book.active.append(["title", "body"])
@@ -135,7 +135,7 @@ def set_flag(path: Path, flag: int) -> None:
     path.write_bytes(data)
 
 
-def test_members_that_cannot_be_read_are_told_and_others_go_through() -> None:
+def test_unreadable_members_are_reported_and_others_are_read() -> None:
     set_flag(zipped({"secret.jsonl": LINE, "b.jsonl": LINE, "in.zip": b"PK\3\4" + bytes(600)}), 1)
     sources = find_sources(["x.zip"])
     assert [source.name for source in sources] == ["x.zip/b.jsonl"]
@@ -146,10 +146,10 @@ def test_members_that_cannot_be_read_are_told_and_others_go_through() -> None:
     data = bytearray(zipped({"a.jsonl": LINE}).read_bytes())
     data[data.index(b"PK\1\2") + 10] = 9
     Path("x.zip").write_bytes(data)
-    assert "packed by a method that cannot be read (Deflate64)" in error_of("x.zip")
+    assert "compressed with an unsupported method (Deflate64)" in error_of("x.zip")
 
 
-def test_damaged_zips() -> None:
+def test_damaged_zips_are_reported() -> None:
     data = zipped({"a.jsonl": ROWS}).read_bytes()
     Path("x.zip").write_bytes(data[: len(data) // 2])
     assert error_of("x.zip").startswith("x.zip is a damaged ZIP archive (File is not a zip file)")
@@ -162,15 +162,15 @@ def test_damaged_zips() -> None:
 
 
 def change_directory(path: Path, field: int, value: int) -> None:
-    """Have the directory say something else of the first file: 16 checksum, 20 packed, 24 size."""
+    """Overwrite a field of the first file's entry: 16 checksum, 20 packed size, 24 size."""
     data = bytearray(path.read_bytes())
     struct.pack_into("<I", data, data.index(b"PK\1\2") + field, value)
     path.write_bytes(data)
 
 
-def test_sizes_and_checksums_that_lie() -> None:
+def test_wrong_sizes_and_checksums_are_detected() -> None:
     change_directory(zipped({"a.jsonl": ROWS}), 24, 5_000)
-    assert "it holds more than the 5,000 bytes that its archive says" in error_of("x.zip")
+    assert "it has more than the 5,000 bytes its archive declares" in error_of("x.zip")
     change_directory(zipped({"a.jsonl": ROWS}), 24, 900_000_000)
     assert "x.zip/a.jsonl ends in the middle" in error_of("x.zip")
     change_directory(zipped({"a.jsonl": ROWS}), 16, 1)
@@ -181,7 +181,7 @@ def test_bombs_are_refused_before_anything_is_unpacked(monkeypatch: pytest.Monke
     monkeypatch.setattr("article_flows.tasks.reading.places.compressed.MIN_BOMB_BYTES", 1 << 20)
     zipped({f"{number}.csv": bytes(1 << 19) for number in range(9)})
     assert error_of("x.zip").startswith("x.zip unpacks to more than 50 times its size (")
-    # One that says it is small.
+    # One that declares a small size.
     change_directory(zipped({"a.csv": b"a,b\n" + b"1,2\n" * (1 << 20)}), 24, 1 << 20)
     assert "more than" in error_of("x.zip")
 
@@ -194,7 +194,7 @@ def test_overlapping_files_are_refused() -> None:
     struct.pack_into("<I", broken, second + 42, 0)
     Path("x.zip").write_bytes(broken)
     assert "x.zip is not read: " in error_of("x.zip")
-    assert "lies within" in error_of("x.zip")
+    assert "overlaps with" in error_of("x.zip")
 
 
 @pytest.mark.parametrize(
@@ -225,7 +225,7 @@ def test_each_file_of_a_tar_is_a_source(name: str, pack: Callable[[bytes], bytes
     assert [each.reason for each in sources.broken] == [f"{name}/link.jsonl is a link"]
 
 
-def test_a_cut_tar_gives_the_files_before() -> None:
+def test_a_truncated_tar_gives_the_files_before_its_end() -> None:
     with tarfile.open("x.tar", "w") as archive:
         for path in ("a.jsonl", "b.jsonl"):
             info = tarfile.TarInfo(path)

@@ -1,4 +1,4 @@
-"""Sources in a bucket: found by object, prefix and pattern, read although requests fail."""
+"""Sources in a bucket are found by object, prefix and pattern, and survive failed requests."""
 
 import gzip
 import io
@@ -15,7 +15,7 @@ import pytest
 from article_flows.tasks.common.errors import StorageUnavailable, UserError
 from article_flows.tasks.reading.base.rows import Source
 from article_flows.tasks.reading.formats.registry import read
-from article_flows.tasks.reading.sources.files import HIDDEN
+from article_flows.tasks.reading.sources.files import HIDDEN_REASON
 from article_flows.tasks.reading.sources.find import find_sources
 from tests.object_store import BUCKET, ObjectStoreServer
 
@@ -51,7 +51,7 @@ def error_of(spec: str) -> str:
     return str(error.value)
 
 
-def test_objects_are_found_as_files_are(object_store: ObjectStoreServer, prefix: str) -> None:
+def test_objects_are_found_like_files(object_store: ObjectStoreServer, prefix: str) -> None:
     file = io.BytesIO()
     pq.write_table(pa.table({"body": ["x"]}), file)
     put(
@@ -83,12 +83,12 @@ def test_objects_are_found_as_files_are(object_store: ObjectStoreServer, prefix:
     assert [each.reason for each in sources.skipped] == [
         "not a data file",
         "is empty: it contains no articles",
-        HIDDEN,
-        HIDDEN,
+        HIDDEN_REASON,
+        HIDDEN_REASON,
     ]
 
 
-def test_many_objects_are_listed_without_a_look_into_each(
+def test_objects_with_known_suffixes_are_listed_without_opening_them(
     object_store: ObjectStoreServer, prefix: str
 ) -> None:
     put(object_store, prefix, {f"{number}.jsonl": LINE for number in range(40)})
@@ -97,7 +97,9 @@ def test_many_objects_are_listed_without_a_look_into_each(
     assert object_store.counts().get("GET", 0) == before
 
 
-def test_files_of_an_archive_in_a_bucket(object_store: ObjectStoreServer, prefix: str) -> None:
+def test_files_in_an_archive_in_a_bucket_are_sources(
+    object_store: ObjectStoreServer, prefix: str
+) -> None:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for number in range(3):
@@ -109,7 +111,7 @@ def test_files_of_an_archive_in_a_bucket(object_store: ObjectStoreServer, prefix
     assert [len(bodies(source)) for source in sources] == [1_000, 1_000, 1_000, 2_000]
 
 
-def test_reads_that_fail_are_tried_again(object_store: ObjectStoreServer, prefix: str) -> None:
+def test_failed_reads_are_retried(object_store: ObjectStoreServer, prefix: str) -> None:
     rows = [{"body": os.urandom(1_000).hex()} for _ in range(3_000)]
     lines = b"".join(json.dumps(row).encode() + b"\n" for row in rows)
     put(object_store, prefix, {"a.jsonl": lines})
@@ -122,30 +124,30 @@ def test_reads_that_fail_are_tried_again(object_store: ObjectStoreServer, prefix
         assert file.read() == lines[-10:]
 
 
-def test_a_source_that_goes_away_is_no_lake_that_is_down(
+def test_an_unavailable_source_is_not_reported_as_an_unavailable_lake(
     object_store: ObjectStoreServer, prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(object_store, prefix, {"a.jsonl": LINE})
     (source,) = find_sources([object_store.uri(f"{prefix}/a.jsonl")])
-    # Another option makes another connection, which has no patience yet.
+    # Another option makes a new connection, whose first retries end early.
     monkeypatch.setattr("article_flows.tasks.storage.retries.FIRST_PATIENCE_S", 0.1)
     uri = object_store.uri(f"{prefix}/a.jsonl") + "&force_virtual_addressing=false"
     with object_store.away():
-        assert error_of(uri).startswith(f"source s3://{BUCKET}: cannot find {prefix}/a.jsonl, for")
+        assert error_of(uri).startswith(f"source s3://{BUCKET}: cannot find {prefix}/a.jsonl after")
     system, path = pafs.FileSystem.from_uri(object_store.uri(prefix))
     system.delete_file(f"{path}/a.jsonl")
     with pytest.raises(UserError, match=r"a\.jsonl cannot be read"):
         list(read(source))
 
 
-def test_addresses_that_lead_nowhere(object_store: ObjectStoreServer, prefix: str) -> None:
+def test_invalid_uris_are_reported(object_store: ObjectStoreServer, prefix: str) -> None:
     put(object_store, prefix, {"a.jsonl": LINE})
     uri = object_store.uri(f"{prefix}/none.jsonl")
     assert error_of(uri).startswith(f"s3://{BUCKET}/{prefix}/none.jsonl does not exist")
     missing = uri.replace(f"s3://{BUCKET}/", "s3://no-such-bucket/")
-    assert error_of(missing) == "s3://no-such-bucket does not exist; mend the bucket's name"
+    assert error_of(missing) == "s3://no-such-bucket does not exist; correct the bucket's name"
     assert "matches no object" in error_of(object_store.uri(f"{prefix}/*.csv"))
     assert error_of("s3://key:secret@bucket/a").startswith(
-        "source s3://bucket/a: the address holds"
+        "source s3://bucket/a: the address contains"
     )
     assert "unknown option colour" in error_of("s3://bucket/a?colour=red")

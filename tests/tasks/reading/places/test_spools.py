@@ -1,4 +1,4 @@
-"""Copies that stay for the run: made once, made again when old, let go when there are too many."""
+"""Temporary copies are made once, renewed when they are old, and evicted when they are too many."""
 
 import io
 import os
@@ -11,13 +11,13 @@ from typing import BinaryIO
 import pytest
 
 from article_flows.tasks.reading.base.streams import temporary_file
-from article_flows.tasks.reading.places.spools import Spools
+from article_flows.tasks.reading.places.spools import SpoolCache
 from article_flows.tasks.reading.sources.find import find_sources
 from tests.support import ROOT
 
 
 class Copies:
-    """Makes copies of one content, and counts them."""
+    """Makes and counts copies of one content."""
 
     def __init__(self, content: bytes = b"content") -> None:
         self.made = 0
@@ -34,45 +34,47 @@ def open_files() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
-def test_the_oldest_copy_makes_room_but_those_in_use_stay(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("article_flows.tasks.reading.places.spools.KEPT_BYTES", 20)
-    spools, copies = Spools(), [Copies() for _ in range(4)]
+def test_the_least_recently_used_copy_is_evicted_but_open_handles_work(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("article_flows.tasks.reading.places.spools.MAX_CACHED_BYTES", 20)
+    cache, copies = SpoolCache(), [Copies() for _ in range(4)]
     before = open_files()
-    with spools.open(0, copies[0]) as first:
+    with cache.open(0, copies[0]) as first:
         for key in (1, 2, 3, 1):
-            with spools.open(key, copies[key]) as file:
+            with cache.open(key, copies[key]) as file:
                 assert file.read() == b"content"
         assert first.read() == b"content"
     assert [each.made for each in copies] == [1, 2, 1, 1]
     assert open_files() - before == 2
-    spools.open("pipe", copies[0], pinned=True).close()
+    cache.open("pipe", copies[0], pinned=True).close()
     for key in (2, 3, 2, 3):
-        spools.open(key, copies[key]).close()
-    spools.open("pipe", copies[0], pinned=True).close()
+        cache.open(key, copies[key]).close()
+    cache.open("pipe", copies[0], pinned=True).close()
     assert copies[0].made == 2
 
 
 def test_an_old_copy_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    spools, copies, pinned = Spools(), Copies(), Copies()
+    cache, copies, pinned = SpoolCache(), Copies(), Copies()
     for _ in range(2):
-        spools.open("a", copies).close()
-        spools.open("b", pinned, pinned=True).close()
+        cache.open("a", copies).close()
+        cache.open("b", pinned, pinned=True).close()
     assert copies.made == 1
-    monkeypatch.setattr("article_flows.tasks.reading.places.spools.FRESH_S", -1.0)
-    spools.open("a", copies).close()
-    spools.open("b", pinned, pinned=True).close()
+    monkeypatch.setattr("article_flows.tasks.reading.places.spools.MAX_AGE_S", -1.0)
+    cache.open("a", copies).close()
+    cache.open("b", pinned, pinned=True).close()
     assert (copies.made, pinned.made) == (2, 1)
 
 
-def test_a_copy_that_fails_is_tried_by_the_next() -> None:
-    spools = Spools()
+def test_a_failed_copy_is_retried_by_the_next_open() -> None:
+    cache = SpoolCache()
 
     def fail() -> BinaryIO:
         raise OSError("no")
 
     with pytest.raises(OSError, match="no"):
-        spools.open("a", fail)
-    with spools.open("a", Copies(b"abc")) as file:
+        cache.open("a", fail)
+    with cache.open("a", Copies(b"abc")) as file:
         assert file.seek(-1, io.SEEK_END) == 2
         assert (file.read(), file.seek(1), file.read()) == (b"c", 1, b"bc")
 
@@ -94,7 +96,7 @@ def test_standard_input_is_a_source() -> None:
     assert done.stdout == b"standard input jsonl [{'body': 'x'}, {'body': 'x'}]\n"
 
 
-def test_a_named_pipe_is_a_source_but_none_in_a_folder_is(tmp_path: Path) -> None:
+def test_a_named_pipe_is_a_source_but_not_in_a_folder(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe.csv"
     os.mkfifo(pipe)
     (tmp_path / "a.csv").write_text("id,body\n1,x\n")

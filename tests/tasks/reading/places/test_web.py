@@ -1,4 +1,4 @@
-"""Sources on the web: fetched once, and no secret of their URLs is told."""
+"""Sources on the web are downloaded once, and secrets in their URLs are never shown."""
 
 import gzip
 import io
@@ -19,12 +19,12 @@ LINE = b'{"body": "Some text"}\n'
 
 
 class Site(ThreadingHTTPServer):
-    """Serves some files, and counts what it was asked for."""
+    """Serves some files, and counts the requests by path."""
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
         self.redirects: dict[str, str] = {}
-        self.asked: Counter[str] = Counter()
+        self.requests: Counter[str] = Counter()
         super().__init__(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server_port}"
 
@@ -34,7 +34,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]
-        self.server.asked[path] += 1
+        self.server.requests[path] += 1
         if to := self.server.redirects.get(path):
             self.send_response(302)
             self.send_header("Location", to)
@@ -77,7 +77,7 @@ def error_of(*specs: str) -> str:
     return str(error.value)
 
 
-def test_a_file_is_downloaded_once_for_all_that_is_read_of_it(site: Site) -> None:
+def test_a_file_is_downloaded_once_for_all_reads(site: Site) -> None:
     site.files["/a/b.jsonl"] = LINE * 3
     url = f"{site.url}/a/b.jsonl?signature=secret"
     (source,) = find_sources([url])
@@ -88,17 +88,17 @@ def test_a_file_is_downloaded_once_for_all_that_is_read_of_it(site: Site) -> Non
         other.seek(-4, io.SEEK_END)
         assert other.read() == LINE[-4:]
         assert one.readline() == LINE[5:]
-    assert site.asked["/a/b.jsonl"] == 1
+    assert site.requests["/a/b.jsonl"] == 1
 
 
 def test_many_threads_download_it_once(site: Site) -> None:
     site.files["/a.jsonl"] = LINE * 1_000
-    place = WebFile(f"{site.url}/a.jsonl")
+    file = WebFile(f"{site.url}/a.jsonl")
     contents: list[bytes] = []
 
     def look() -> None:
-        with place.open() as file:
-            contents.append(file.read())
+        with file.open() as handle:
+            contents.append(handle.read())
 
     threads = [threading.Thread(target=look) for _ in range(8)]
     for thread in threads:
@@ -106,10 +106,10 @@ def test_many_threads_download_it_once(site: Site) -> None:
     for thread in threads:
         thread.join()
     assert contents == [LINE * 1_000] * 8
-    assert site.asked["/a.jsonl"] == 1
+    assert site.requests["/a.jsonl"] == 1
 
 
-def test_packed_files_and_archives(site: Site) -> None:
+def test_compressed_files_and_archives_are_read(site: Site) -> None:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
         archive.writestr("x/a.jsonl", LINE)
@@ -127,7 +127,7 @@ def test_urls_that_differ_in_their_query_are_two_sources(site: Site) -> None:
     assert names == [url, f"{url} (2)", f"{url} (3)"]
 
 
-def test_no_secret_is_told(site: Site) -> None:
+def test_messages_contain_no_secret(site: Site) -> None:
     url = f"http://user:hidden@127.0.0.1:{site.server_port}/none.jsonl?signature=hidden"
     assert "hidden" not in (said := error_of(url))
     assert said.startswith(f"{site.url}/none.jsonl ")
@@ -135,7 +135,7 @@ def test_no_secret_is_told(site: Site) -> None:
     assert "hidden" not in error_of("ftp://user:hidden@example.org/a?b=hidden")
 
 
-def test_a_redirect_leads_to_no_private_host_but_an_allowed_one(site: Site) -> None:
+def test_a_redirect_to_a_private_host_is_refused_unless_allowed(site: Site) -> None:
     site.files["/a.jsonl"] = LINE
     site.redirects["/here"] = "/a.jsonl"
     assert bodies(f"{site.url}/here") == ["Some text"]
@@ -143,9 +143,9 @@ def test_a_redirect_leads_to_no_private_host_but_an_allowed_one(site: Site) -> N
         site.redirects["/there"] = f"{other.url}/a.jsonl"
         said = error_of(f"{site.url}/there")
         assert "private address 127.0.0.1" in said
-        assert not other.asked
+        assert not other.requests
 
 
-def test_hosts_that_are_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_host_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("article_flows.tasks.reading.web.download.ATTEMPTS", 1)
     assert error_of("http://127.0.0.1:1/a.jsonl").startswith("http://127.0.0.1:1/a.jsonl ")

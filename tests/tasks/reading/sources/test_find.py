@@ -8,8 +8,8 @@ import pytest
 
 from article_flows.tasks.common.errors import UserError
 from article_flows.tasks.reading.formats.registry import read
-from article_flows.tasks.reading.sources.documents import NOTE
-from article_flows.tasks.reading.sources.files import HIDDEN
+from article_flows.tasks.reading.sources.documents import NOTE_REASON
+from article_flows.tasks.reading.sources.files import HIDDEN_REASON
 from article_flows.tasks.reading.sources.find import SourceOptions, find_sources
 from tests.support import ROOT
 
@@ -42,7 +42,7 @@ def error_of(*specs: str) -> str:
     return str(error.value)
 
 
-def test_a_folder_is_read_below_in_order_without_what_is_no_data() -> None:
+def test_a_folder_is_searched_recursively_and_other_files_are_skipped() -> None:
     for name in ("d/b.jsonl", "d/a/z.csv", "d/a/y.NDJSON", "d/_tmp/x.jsonl", "d/.git/x.jsonl"):
         put(name, "a,b\n1,2\n" if name.endswith("csv") else LINE)
     for name in ("d/LICENSE", "d/README.md", "d/_SUCCESS", "d/.hidden.jsonl", "d/datapackage.json"):
@@ -62,9 +62,9 @@ def test_a_folder_is_read_below_in_order_without_what_is_no_data() -> None:
         ("d/LICENSE", "not a data file"),
         ("d/README.md", "not a data file"),
         ("d/datapackage.json", "not a data file"),
-        ("d/notes.txt", NOTE),
-        *((name, HIDDEN) for name in ("d/.b.jsonl.crc", "d/.git/", "d/.hidden.jsonl")),
-        *((name, HIDDEN) for name in ("d/_SUCCESS", "d/b.jsonl.crc", "d/_tmp/x.jsonl")),
+        ("d/notes.txt", NOTE_REASON),
+        *((name, HIDDEN_REASON) for name in ("d/.b.jsonl.crc", "d/.git/", "d/.hidden.jsonl")),
+        *((name, HIDDEN_REASON) for name in ("d/_SUCCESS", "d/b.jsonl.crc", "d/_tmp/x.jsonl")),
     ]
     assert [(each.name, each.reason) for each in sources.broken] == [
         ("d/gone.jsonl", "d/gone.jsonl cannot be read: No such file or directory"),
@@ -72,7 +72,7 @@ def test_a_folder_is_read_below_in_order_without_what_is_no_data() -> None:
     ]
 
 
-def test_a_blank_file_of_a_folder_is_passed_over_as_an_empty_one_is() -> None:
+def test_blank_and_empty_files_in_a_folder_are_skipped() -> None:
     for name, content in (("d/a.jsonl", LINE), ("d/b.jsonl", ""), ("d/c.jsonl", " \n\n")):
         put(name, content)
     sources = find_sources(["d"])
@@ -81,13 +81,13 @@ def test_a_blank_file_of_a_folder_is_passed_over_as_an_empty_one_is() -> None:
     assert not sources.broken
 
 
-def test_names_are_as_the_user_gave_them(folder: Path) -> None:
+def test_names_start_as_the_user_typed_them(folder: Path) -> None:
     put("d/a.jsonl")
     assert found("./d//a.jsonl") == [("d/a.jsonl", "jsonl")]
     assert found(str(folder / "d")) == [(f"{folder}/d/a.jsonl", "jsonl")]
 
 
-def test_globs() -> None:
+def test_globs_match_files_and_folders() -> None:
     for name in ("d/1.jsonl", "d/2.jsonl", "d/e/3.jsonl", "d/_4.jsonl", "d/LICENSE"):
         put(name)
     assert found("d/*.jsonl") == [("d/1.jsonl", "jsonl"), ("d/2.jsonl", "jsonl")]
@@ -99,7 +99,7 @@ def test_globs() -> None:
     assert found("odd[1].jsonl") == [("odd[1].jsonl", "jsonl")]
 
 
-def test_what_is_hidden_is_read_where_it_is_named() -> None:
+def test_hidden_files_are_read_if_they_are_named() -> None:
     for name in ("d/_4.jsonl", "d/.5.jsonl", "d/_x/6.jsonl", "d/1.jsonl"):
         put(name)
     assert found("d/_4.jsonl", "d/.5.jsonl", "d/_x") == [
@@ -112,19 +112,19 @@ def test_what_is_hidden_is_read_where_it_is_named() -> None:
     assert found("d/**/*.jsonl") == [("d/1.jsonl", "jsonl")]
 
 
-def test_posts_of_jekyll_are_articles() -> None:
+def test_jekyll_posts_are_articles() -> None:
     put("site/_posts/2021-05-06-one.md", "# One\n\nSome prose, which goes on.")
     put("site/_layouts/post.html", "<!doctype html><html><p>{{ content }}</p></html>")
     put("site/_config.yml", "title: A site")
     sources = find_sources(["site"])
     assert [each.name for each in sources] == ["site/_posts/2021-05-06-one.md"]
     assert [(each.name, each.reason) for each in sources.skipped] == [
-        ("site/_config.yml", HIDDEN),
-        ("site/_layouts/post.html", HIDDEN),
+        ("site/_config.yml", HIDDEN_REASON),
+        ("site/_layouts/post.html", HIDDEN_REASON),
     ]
 
 
-def test_code_beside_data_is_passed_over_unless_it_is_named() -> None:
+def test_code_beside_data_is_skipped_unless_it_is_named() -> None:
     put("d/a.jsonl")
     code = {
         "load.py": "import a, b\nfrom c import d, e\n\nx, y = 1, 2\n",
@@ -143,26 +143,26 @@ def test_code_beside_data_is_passed_over_unless_it_is_named() -> None:
     assert [each.name for each in sources] == ["d/a.jsonl"]
     reasons = {each.name.removeprefix("d/"): each.reason for each in sources.skipped}
     assert reasons.keys() == code.keys()
-    assert reasons["load.py"] == "a program, or what belongs to one, not data"
+    assert reasons["load.py"] == "part of a program, not data"
     assert found("d/package.json", "d/requirements.txt") == [
         ("d/package.json", "json"),
         ("d/requirements.txt", "document"),
     ]
 
 
-def test_a_file_named_twice_comes_once(folder: Path) -> None:
+def test_a_file_named_twice_is_read_once(folder: Path) -> None:
     put("d/a.jsonl")
     Path("d/b.jsonl").symlink_to(folder / "d/a.jsonl")
     assert found("d/a.jsonl", "d", str(folder / "d/a.jsonl"), "d/*") == [("d/a.jsonl", "jsonl")]
 
 
-def test_demo() -> None:
+def test_demo_is_the_included_data_unless_it_is_a_folder() -> None:
     assert found("demo") == [("demo", "jsonl")]
     put("demo/mine.jsonl")
     assert found("demo") == [("demo/mine.jsonl", "jsonl")]
 
 
-def test_the_content_decides_where_the_suffix_lies_or_does_not_tell() -> None:
+def test_content_decides_if_the_suffix_is_wrong_or_ambiguous() -> None:
     pq.write_table(pa.table({"body": ["x"]}), "table.jsonl")
     put("lines.csv", LINE * 2)
     put("table.txt", "a\tb\n1\t2\n")
@@ -190,7 +190,7 @@ def test_the_content_decides_where_the_suffix_lies_or_does_not_tell() -> None:
         (
             "x.jsonl.gz",
             gzip.compress(gzip.compress(b"x", mtime=0), mtime=0),
-            "x.jsonl.gz is packed twice (gzip, gzip)",
+            "x.jsonl.gz is compressed twice (gzip, gzip)",
         ),
         ("x.xlsx", b"PK\x03\x04", "x.xlsx is a ZIP archive or an Office file"),
         ("x.csv", b"\0\1\2" * 100, "x.csv does not contain csv data; these can be read: .parquet"),
@@ -200,40 +200,40 @@ def test_the_content_decides_where_the_suffix_lies_or_does_not_tell() -> None:
         ("x.jsonl", "", "x.jsonl is empty"),
     ],
 )
-def test_files_that_cannot_be_read(name: str, content: str | bytes, message: str) -> None:
+def test_unreadable_files_are_reported(name: str, content: str | bytes, message: str) -> None:
     put(name, content)
     assert error_of(name).startswith(message)
 
 
-def test_specs_that_lead_nowhere() -> None:
+def test_specs_without_a_file_are_reported() -> None:
     assert error_of("missing.jsonl").startswith("missing.jsonl does not exist")
     assert error_of("*.jsonl").startswith("*.jsonl matches no file")
     assert error_of("hdfs://host/a.jsonl").startswith("hdfs://host/a.jsonl: hdfs:// is not supp")
     assert error_of("file://host/a.jsonl") == (
-        "file://host/a.jsonl names a host; write file:/// and the path"
+        "file://host/a.jsonl contains a host; use file:/// and the path"
     )
     for url in ("http://[::1/a", "http://host:99999/a", "https:///a", "http://user:hidden@/a"):
         assert "hidden" not in error_of(url)
-    assert error_of("s3://[bucket/a").startswith("source: the address is no URI")
+    assert error_of("s3://[bucket/a").startswith("source: the address is not a URI")
     assert error_of("x" * 5_000).endswith("cannot be read: File name too long")
     assert "no source is given" in error_of()
     Path("empty").mkdir()
     assert error_of("empty").startswith("empty is an empty folder")
     put("docs/README.md")
     message = error_of("docs")
-    assert message.startswith("docs holds no file that can be read")
+    assert message.startswith("docs contains no file that can be read")
     assert message.endswith("docs/README.md: not a data file")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_file_that_may_not_be_read() -> None:
+def test_a_file_without_read_permission_is_reported() -> None:
     put("x.jsonl").chmod(0)
     assert error_of("x.jsonl") == "x.jsonl cannot be read: Permission denied"
 
 
-def test_what_the_user_says_of_all_sources_is_on_each() -> None:
+def test_options_apply_to_each_source() -> None:
     put("d/a.jsonl")
-    put("d/b.dat", "nothing that anybody would know")
+    put("d/b.dat", "nothing of a known format")
     options = SourceOptions(encoding="latin-1", allow_hosts=("intranet",), format="csv")
     for source in find_sources(["d"], options):
         assert (source.encoding, source.allow_hosts, source.format) == (
@@ -245,7 +245,7 @@ def test_what_the_user_says_of_all_sources_is_on_each() -> None:
         find_sources(["d"], SourceOptions(format="doc"))
 
 
-def test_packed_files_are_sources_by_content() -> None:
+def test_compressed_files_are_detected_by_content() -> None:
     packed = gzip.compress(LINE.encode() * 2)
     for name in ("d/a.jsonl.gz", "d/b.gz", "d/c.dat", "d/README.md.gz"):
         put(name, packed)
@@ -269,7 +269,7 @@ def test_packed_files_are_sources_by_content() -> None:
         list(read(source))
 
 
-def test_partitions_are_constants_of_the_files_below_the_spec() -> None:
+def test_partition_folders_become_constant_columns() -> None:
     put("p=0/lang=de/q%2Fr=a%20b/year=__HIVE_DEFAULT_PARTITION__/x.jsonl")
     expected = (("lang", "de"), ("q/r", "a b"))
     assert find_sources(["p=0"])[0].constants == expected
@@ -280,14 +280,14 @@ def test_partitions_are_constants_of_the_files_below_the_spec() -> None:
     assert find_sources(["p=0/lang=de/q%2Fr=a%20b"])[0].constants == ()
 
 
-def test_file_urls(folder: Path) -> None:
+def test_file_urls_are_paths(folder: Path) -> None:
     put("a b.jsonl")
     uri = (folder / "a b.jsonl").as_uri()
     assert "%20" in uri
     assert found(uri, "a b.jsonl") == [(f"{folder}/a b.jsonl", "jsonl")]
 
 
-def test_a_folder_of_texts_is_one_of_articles() -> None:
+def test_a_folder_of_texts_contains_articles() -> None:
     put("d/One.txt", "Some prose, which goes on.\n\nAnd on.")
     put("d/Two.md", "# Two\n\nSome prose, which goes on.")
     put("d/Three.html", "<!doctype html><html><body><p>Some prose.</p></body></html>")
@@ -303,7 +303,7 @@ def test_a_folder_of_texts_is_one_of_articles() -> None:
     ]
     assert [(each.name, each.reason) for each in sources.skipped] == [
         ("d/README.md", "not a data file"),
-        ("d/tables/notes.txt", NOTE),
+        ("d/tables/notes.txt", NOTE_REASON),
     ]
     assert found("d/README.md", "d/tables/notes.txt") == [
         ("d/README.md", "document"),
@@ -311,7 +311,7 @@ def test_a_folder_of_texts_is_one_of_articles() -> None:
     ]
 
 
-def test_many_texts_beside_a_table_are_articles_with_an_index() -> None:
+def test_many_texts_beside_a_table_are_articles_not_notes() -> None:
     put("d/index.csv", "id,title\n1,x\n")
     put("few/links.txt", "https://example.org/a\nhttps://example.org/b\n")
     for number in range(11):
@@ -321,7 +321,7 @@ def test_many_texts_beside_a_table_are_articles_with_an_index() -> None:
     assert ("few/a.txt", "document") in found("few")
 
 
-def test_summaries_of_the_same_names() -> None:
+def test_references_are_matched_by_name() -> None:
     for number in range(9):
         put(f"d/long/{number}.txt", f"Some prose, which goes on. {number}\n\n" * 50)
         put(f"d/short/{number}.html", "<!doctype html><html><p>Short.</p></html>")
@@ -335,13 +335,13 @@ def test_summaries_of_the_same_names() -> None:
             "d/long/only.txt": None,
         }
     put("e/other.txt", "Some prose, which goes on.")
-    with pytest.raises(UserError, match="none of its files is named as one of the sources"):
+    with pytest.raises(UserError, match="none of its files has the name of a source"):
         find_sources(["e"], options)
     with pytest.raises(UserError, match="nowhere does not exist"):
         find_sources(["e"], SourceOptions(references="nowhere"))
 
 
-def test_two_folders_of_the_same_names_are_asked_about_if_one_looks_like_summaries() -> None:
+def test_the_user_is_asked_if_one_of_two_folders_looks_like_summaries() -> None:
     for number in range(9):
         put(f"d/a/{number}.txt", f"Some prose, which goes on. {number}\n\n" * 50)
         put(f"d/b/{number}.txt", f"Short {number}.")
@@ -368,18 +368,18 @@ def categories(*specs: str) -> dict[str, str | None]:
 NINE = "arts business food health politics science sport tech travel".split()
 
 
-def test_nine_folders_of_the_same_names_are_categories() -> None:
+def test_folder_names_are_categories() -> None:
     for number, name in enumerate(NINE):
         put_texts(f"d/{name}", times=20 if number % 2 else 2)
-    told = categories("d")
-    assert len(told) == 9 * 6
-    assert told["d/sport/003.txt"] == "sport"
-    assert set(told.values()) == set(NINE)
+    found = categories("d")
+    assert len(found) == 9 * 6
+    assert found["d/sport/003.txt"] == "sport"
+    assert set(found.values()) == set(NINE)
     assert set(categories("d/*/*.txt").values()) == set(NINE)
     assert set(categories("d/sport").values()) == {None}
 
 
-def test_summaries_in_a_folder_named_so_are_those_of_the_articles_beside_it() -> None:
+def test_a_folder_named_summaries_contains_those_of_the_articles_beside_it() -> None:
     for name in ("business", "sport"):
         put_texts(f"d/News Articles/{name}", times=20)
         put_texts(f"d/Summaries/{name}", times=7)
@@ -410,7 +410,7 @@ def test_summaries_in_a_folder_named_so_are_those_of_the_articles_beside_it() ->
     assert all(each.references for each in find_sources(["d"], given))
 
 
-def test_folders_named_like_summaries_that_are_no_shorter_are_categories() -> None:
+def test_folders_named_like_summaries_are_categories_if_not_shorter() -> None:
     for name in ("abstracts", "essays", "letters"):
         put_texts(f"d/{name}", times=20)
     assert set(categories("d").values()) == {"abstracts", "essays", "letters"}
@@ -426,13 +426,13 @@ def test_folders_named_like_summaries_that_are_no_shorter_are_categories() -> No
         ("lang=de", "lang=en"),
     ],
 )
-def test_folders_that_are_no_categories(names: tuple[str, ...]) -> None:
+def test_numbers_splits_and_language_codes_are_not_categories(names: tuple[str, ...]) -> None:
     for name in names:
         put_texts(f"d/{name}", times=2)
     assert set(categories("d").values()) == {None}
 
 
-def test_the_nearest_folder_that_can_be_one_is_the_category() -> None:
+def test_the_nearest_suitable_folder_is_the_category() -> None:
     for year in ("2020", "2021"):
         for name in ("体育", "财经", "科技"):
             put_texts(f"d/{name}/{year}", times=2)
@@ -444,8 +444,8 @@ def test_the_nearest_folder_that_can_be_one_is_the_category() -> None:
     assert set(categories("f").values()) == {None}
 
 
-@pytest.mark.skipif(not DEV.exists(), reason="the development data is not here")
-def test_klexikon() -> None:
+@pytest.mark.skipif(not DEV.exists(), reason="needs the development data")
+def test_klexikon_needs_its_references_named() -> None:
     klexikon = str(DEV / "klexikon")
     articles = find_sources([f"{klexikon}/wiki"])
     assert {source.format for source in articles} == {"document"}

@@ -6,7 +6,7 @@ from article_flows.tasks.common.errors import UserError
 from article_flows.tasks.reading.sources.find import find_sources
 
 
-def test_what_is_not_there_does_not_stop_the_others(
+def test_a_missing_source_does_not_stop_the_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -21,7 +21,7 @@ def test_what_is_not_there_does_not_stop_the_others(
     reasons = " ".join(each.reason for each in sources.broken)
     assert "nope.csv does not exist" in reasons
     assert "empty is an empty folder" in reasons
-    assert "docs holds no file that can be read" in reasons
+    assert "docs contains no file that can be read" in reasons
     assert "hidden" not in reasons
     with pytest.raises(UserError, match=r"^nope.csv does not exist"):
         find_sources(absent)

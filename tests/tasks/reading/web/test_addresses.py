@@ -13,11 +13,11 @@ from article_flows.tasks.reading.web.addresses import (
     AllowedHosts,
     PrivateAddress,
     PublicResolver,
-    check_literal,
+    check_literal_host,
     is_public,
-    shown,
+    redacted_url,
     web_url,
-    without_user,
+    without_credentials,
 )
 
 PRIVATE = """127.0.0.1 127.9.9.9 10.1.2.3 172.16.0.1 172.31.255.255 192.168.1.1 169.254.169.254
@@ -29,17 +29,19 @@ PUBLIC = "8.8.8.8 1.1.1.1 2606:4700::1111 ::ffff:8.8.8.8 64:ff9b::808:808 100.12
 
 
 @pytest.mark.parametrize("address", PRIVATE)
-def test_private_addresses_are_told(address: str) -> None:
+def test_private_addresses_are_not_public(address: str) -> None:
     assert not is_public(address)
 
 
 @pytest.mark.parametrize("address", PUBLIC)
-def test_public_addresses_are_told(address: str) -> None:
+def test_public_addresses_are_public(address: str) -> None:
     assert is_public(address)
 
 
 @given(st.ip_addresses(v=4))
-def test_an_ipv4_address_inside_an_ipv6_one_is_judged_alike(inner: ipaddress.IPv4Address) -> None:
+def test_an_ipv4_address_embedded_in_ipv6_is_public_if_it_is_public_itself(
+    inner: ipaddress.IPv4Address,
+) -> None:
     for prefix in ("::ffff:", "64:ff9b::"):
         assert is_public(f"{prefix}{inner}") == is_public(str(inner))
     assert not inner.is_private or not is_public(str(inner))
@@ -50,16 +52,16 @@ def test_an_ipv4_address_inside_an_ipv6_one_is_judged_alike(inner: ipaddress.IPv
     "127.0.0.1 127.1 2130706433 0x7f000001 0x7f.1 017700000001 0177.0.0.1 [::1] [::ffff:7f00:1] "
     "localhost LOCALHOST. a.localhost 127.0.0.1. ①②⑦.0.0.1 [fe80::1%25eth0]".split(),
 )
-def test_private_hosts_are_refused_as_they_stand(host: str) -> None:
+def test_private_address_literals_are_refused(host: str) -> None:
     with pytest.raises(PrivateAddress, match=r"leads to the private address .*--allow-host"):
-        check_literal(URL(f"http://{host}:8080/"))
+        check_literal_host(URL(f"http://{host}:8080/"))
 
 
-def test_public_hosts_pass_but_in_odd_forms() -> None:
+def test_public_hosts_pass_except_in_unusual_forms() -> None:
     for host in ("8.8.8.8", "[2606:4700::1111]", "example.org", "10.example.org"):
-        check_literal(URL(f"http://{host}/"))
+        check_literal_host(URL(f"http://{host}/"))
     with pytest.raises(UserError, match=r"8\.8\.8\.8 in an unusual form"):
-        check_literal(URL("http://134744072/"))
+        check_literal_host(URL("http://134744072/"))
 
 
 @pytest.mark.parametrize(
@@ -68,34 +70,37 @@ def test_public_hosts_pass_but_in_odd_forms() -> None:
         ("ftp://x/y", "ftp:"),
         ("file:///etc/passwd", "file:"),
         ("javascript:alert(1)", "javascript:"),
-        ("example.org/a", "no http://"),
-        ("", "no http://"),
+        ("example.org/a", "does not start with http://"),
+        ("", "does not start with http://"),
         ("http:///a", "without a host"),
         ("http://h:0/", "without a host"),
         ("http://a b/", "without a host"),
-        ("http://h:99999/", "no valid URL"),
-        ("http://[::1", "no valid URL"),
+        ("http://h:99999/", "not a valid URL"),
+        ("http://[::1", "not a valid URL"),
     ],
 )
-def test_what_is_no_web_url_is_refused(text: str, words: str) -> None:
+def test_invalid_web_urls_are_refused(text: str, words: str) -> None:
     with pytest.raises(UserError, match=words):
         web_url(text)
 
 
 @given(st.text())
-def test_any_text_is_a_url_or_refused(text: str) -> None:
+def test_any_text_is_parsed_or_refused(text: str) -> None:
     for candidate in (text, f"http://{text}"):
         # Anything but a UserError fails this.
         with suppress(UserError):
             assert web_url(candidate).host
 
 
-def test_messages_show_no_secret_of_a_url() -> None:
-    assert shown("https://ann:secret@example.org/a?token=secret#secret") == "https://example.org/a"
-    assert "secret" not in shown("http://ann:secret@[bad/")
+def test_a_redacted_url_contains_no_secret() -> None:
+    assert (
+        redacted_url("https://ann:secret@example.org/a?token=secret#secret")
+        == "https://example.org/a"
+    )
+    assert "secret" not in redacted_url("http://ann:secret@[bad/")
 
 
-def test_hosts_are_allowed_by_name_with_or_without_a_port() -> None:
+def test_hosts_are_allowed_with_or_without_a_port() -> None:
     allowed = AllowedHosts(["Intranet", "box:8080", "[::1]:9", "10.0.0.1"])
     for url in ("http://intranet/", "https://intranet.:99/", "http://box:8080/", "http://[::1]:9/"):
         assert URL(url) in allowed
@@ -118,13 +123,13 @@ def _resolve(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> list[str]:
     return asyncio.run(resolve())
 
 
-def test_a_name_is_resolved_to_its_public_addresses_only(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_is_resolved_only_to_its_public_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
     assert _resolve(monkeypatch, "10.0.0.1", "8.8.8.8") == ["8.8.8.8"]
     with pytest.raises(PrivateAddress, match=r"10\.0\.0\.1.*--allow-host example\.org"):
         _resolve(monkeypatch, "10.0.0.1")
 
 
-def test_a_url_without_its_user_keeps_all_else() -> None:
-    assert without_user("http://u:p@h.example/a@b?c=d@e") == "http://h.example/a@b?c=d@e"
-    assert without_user("http://h.example/@u") == "http://h.example/@u"
-    assert without_user("u@h.example") == "u@h.example"
+def test_only_credentials_are_removed_from_a_url() -> None:
+    assert without_credentials("http://u:p@h.example/a@b?c=d@e") == "http://h.example/a@b?c=d@e"
+    assert without_credentials("http://h.example/@u") == "http://h.example/@u"
+    assert without_credentials("u@h.example") == "u@h.example"

@@ -18,7 +18,7 @@ DATA = bytes(range(256)) * 4_000
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(download_module, "BASE_PAUSE_S", 0.01)
+    monkeypatch.setattr(download_module, "BASE_DELAY_S", 0.01)
 
 
 def fetch(site: Site, path: str, max_bytes: int = 1 << 30) -> bytes:
@@ -27,7 +27,7 @@ def fetch(site: Site, path: str, max_bytes: int = 1 << 30) -> bytes:
     return into.getvalue()
 
 
-def refusal(site: Site, path: str, allow: bool = True, max_bytes: int = 1 << 30) -> str:
+def error_of(site: Site, path: str, allow: bool = True, max_bytes: int = 1 << 30) -> str:
     with pytest.raises(UserError) as raised:
         download(
             site.url(path),
@@ -40,7 +40,7 @@ def refusal(site: Site, path: str, allow: bool = True, max_bytes: int = 1 << 30)
     return str(raised.value)
 
 
-def test_a_file_comes_whole_to_where_it_shall_begin(tmp_path: Path) -> None:
+def test_a_file_is_written_from_the_current_position(tmp_path: Path) -> None:
     with Site({"/a.csv": body(DATA, "text/csv; charset=gb18030")}) as site:
         with (tmp_path / "a").open("w+b") as into:
             into.write(b"before")
@@ -49,7 +49,7 @@ def test_a_file_comes_whole_to_where_it_shall_begin(tmp_path: Path) -> None:
         assert "article-flows/" in site.requests[0].headers["User-Agent"]
 
 
-async def test_it_works_in_a_thread_that_has_an_event_loop() -> None:
+async def test_a_download_works_in_a_thread_with_a_running_event_loop() -> None:
     with Site({"/a": body(DATA)}) as site:
         assert fetch(site, "/a") == DATA
 
@@ -60,19 +60,21 @@ def test_redirects_are_followed() -> None:
         assert site.asked == {"/a": 1, "/b": 1, "/c": 1}
 
 
-def test_redirects_that_do_not_end_well_are_refused() -> None:
+def test_circular_endless_and_invalid_redirects_are_refused() -> None:
     handlers = {f"/{hop}": redirect(f"/{hop + 1}") for hop in range(20)}
     circle = {"/x": redirect("/y"), "/y": redirect("/x"), "/f": redirect("file:///etc/passwd")}
     with Site({**handlers, **circle}) as site:
-        assert "more than 10 times" in refusal(site, "/0?token=secret")
-        assert "in a circle" in refusal(site, "/x")
-        assert "redirects to what is no http or https URL (file:)" in refusal(site, "/f")
+        assert "more than 10 times" in error_of(site, "/0?token=secret")
+        assert "in a circle" in error_of(site, "/x")
+        assert "redirects to a location that is not an http or https URL (file:)" in error_of(
+            site, "/f"
+        )
         assert site.asked["/x"] == 1
 
 
-def test_a_private_address_is_refused_before_it_is_connected_to() -> None:
+def test_a_private_address_is_refused_before_connecting() -> None:
     with Site({"/a": body(DATA)}) as site:
-        words = refusal(site, "/a?token=secret", allow=False)
+        words = error_of(site, "/a?token=secret", allow=False)
         assert "leads to the private address 127.0.0.1" in words
         assert "--allow-host 127.0.0.1" in words
         assert not site.asked
@@ -83,7 +85,7 @@ def test_a_redirect_to_a_private_address_is_refused(host: str) -> None:
     with Site({"/a": body(DATA)}) as inner:
         port = inner.host.partition(":")[2]
         with Site({"/": redirect(f"http://{host}:{port}/a")}) as outer:
-            assert "leads to the private address" in refusal(outer, "/")
+            assert "leads to the private address" in error_of(outer, "/")
         assert not inner.asked
 
 
@@ -105,7 +107,7 @@ def test_a_public_name_with_a_private_address_is_refused(monkeypatch: pytest.Mon
         assert into.getvalue() == DATA
 
 
-def test_a_proxy_of_the_environment_is_for_named_hosts_only(
+def test_the_environment_proxy_is_used_only_for_named_hosts(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with Site({"/a": body(DATA)}) as proxy:
@@ -116,30 +118,30 @@ def test_a_proxy_of_the_environment_is_for_named_hosts_only(
         download("http://nowhere.invalid/a", into, allow_hosts=["nowhere.invalid"])
         assert into.getvalue() == DATA
         monkeypatch.setattr(download_module, "ATTEMPTS", 1)
-        with pytest.raises(UserError, match=r"not known; proxies .*--allow-host"):
+        with pytest.raises(UserError, match=r"unknown host name; proxies .*--allow-host"):
             download("http://nowhere.invalid/a", io.BytesIO())
         assert proxy.asked.total() == 1
 
 
-def test_failures_that_pass_are_tried_again() -> None:
+def test_temporary_failures_are_retried() -> None:
     with Site({"/a": status(503, 429, 500, then="here", Retry_After="0")}) as site:
         assert fetch(site, "/a") == b"here"
         assert site.asked["/a"] == 4
 
 
-def test_failures_that_stay_are_told() -> None:
+def test_permanent_failures_are_reported() -> None:
     with Site({"/e": status(*[502] * 9), "/g": status(410), "/p": status(401)}) as site:
-        assert "error of its server (502) (5 attempts)" in refusal(site, "/e?k=secret")
-        assert "is not there (404)" in refusal(site, "/none")
-        assert "is gone (410)" in refusal(site, "/g")
-        assert "asks for a password (401)" in refusal(site, "/p")
+        assert "server error (502) (5 attempts)" in error_of(site, "/e?k=secret")
+        assert "does not exist (404)" in error_of(site, "/none")
+        assert "is gone (410)" in error_of(site, "/g")
+        assert "requires a password (401)" in error_of(site, "/p")
         assert site.asked["/none"] == 1
 
 
 def breaking(
     breaks: int, etags: list[str] | None = None, ranges: bool = True
 ) -> "tuple[list[str], object]":
-    """Send half of what is asked for and break the connection, some times."""
+    """Send half of the requested range and break the connection, the first `breaks` times."""
     asked: list[str] = []
 
     async def handler(request: web.Request) -> web.StreamResponse:
@@ -165,7 +167,7 @@ def breaking(
     return asked, handler
 
 
-def test_a_download_that_breaks_is_resumed() -> None:
+def test_an_interrupted_download_is_resumed() -> None:
     asked, handler = breaking(3)
     with Site({"/a": handler}) as site:  # type: ignore[dict-item]  # A handler it is.
         assert fetch(site, "/a") == DATA
@@ -175,33 +177,33 @@ def test_a_download_that_breaks_is_resumed() -> None:
     assert 0 < starts[0] < starts[1] < starts[2]
 
 
-def test_a_file_that_changed_meanwhile_is_begun_again() -> None:
+def test_a_file_that_changes_during_the_download_is_restarted() -> None:
     asked, handler = breaking(1, ['"1"', '"2"'])
     with Site({"/a": handler}) as site:  # type: ignore[dict-item]  # A handler it is.
         assert fetch(site, "/a") == DATA
     assert len(asked) == 2
 
 
-def test_a_server_that_ignores_ranges_is_asked_for_all_again() -> None:
+def test_a_download_restarts_if_the_server_ignores_ranges() -> None:
     _, handler = breaking(1, ranges=False)
     with Site({"/a": handler}) as site:  # type: ignore[dict-item]  # A handler it is.
         assert fetch(site, "/a") == DATA
 
 
-def test_sizes_are_capped_told_or_not() -> None:
+def test_the_size_limit_applies_to_declared_and_undeclared_sizes() -> None:
     async def endless(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
         await response.prepare(request)
         while True:
             await response.write(b"x" * 65536)
 
-    with Site({"/told": body(DATA), "/endless": endless}) as site:
-        assert "more than 1,000 bytes" in refusal(site, "/told", max_bytes=1_000)
-        assert "more than 300,000 bytes" in refusal(site, "/endless", max_bytes=300_000)
-        assert fetch(site, "/told", max_bytes=len(DATA)) == DATA
+    with Site({"/declared": body(DATA), "/endless": endless}) as site:
+        assert "more than 1,000 bytes" in error_of(site, "/declared", max_bytes=1_000)
+        assert "more than 300,000 bytes" in error_of(site, "/endless", max_bytes=300_000)
+        assert fetch(site, "/declared", max_bytes=len(DATA)) == DATA
 
 
-def test_packed_bodies_are_unpacked_within_the_cap() -> None:
+def test_compressed_bodies_are_decompressed_within_the_limit() -> None:
     bomb = gzip.compress(bytes(50_000_000))
     raw = zlib.compressobj(wbits=-15)
     deflated = raw.compress(DATA) + raw.flush()
@@ -216,17 +218,17 @@ def test_packed_bodies_are_unpacked_within_the_cap() -> None:
         "/a.csv.gz": body(gzip.compress(DATA), Content_Encoding="gzip"),
     }
     with Site(dict(handlers)) as site:
-        assert "more than 1,000,000 bytes" in refusal(site, "/bomb", max_bytes=1_000_000)
+        assert "more than 1,000,000 bytes" in error_of(site, "/bomb", max_bytes=1_000_000)
         assert len(fetch(site, "/bomb")) == 50_000_000
         assert fetch(site, "/gzip") == DATA * 2
         assert fetch(site, "/zlib") == fetch(site, "/raw") == DATA
-        assert "broke off within its compressed body" in refusal(site, "/cut")
-        assert "broken compressed body" in refusal(site, "/bad")
-        assert "encoded as compress" in refusal(site, "/odd")
+        assert "ended in the middle of its compressed body" in error_of(site, "/cut")
+        assert "corrupt compressed body" in error_of(site, "/bad")
+        assert "encoded as compress" in error_of(site, "/odd")
         assert gzip.decompress(fetch(site, "/a.csv.gz")) == DATA
 
 
-def test_a_server_that_is_none_or_speaks_no_http_is_told() -> None:
+def test_a_refused_connection_is_reported() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         host = f"127.0.0.1:{unused.getsockname()[1]}"
@@ -234,7 +236,7 @@ def test_a_server_that_is_none_or_speaks_no_http_is_told() -> None:
             download(f"http://{host}/", io.BytesIO(), allow_hosts=[host])
 
 
-def test_an_error_of_our_own_end_is_raised_as_it_is_at_once() -> None:
+def test_a_write_error_is_raised_without_a_retry() -> None:
     class Full(io.BytesIO):
         def write(self, _: object) -> int:
             raise OSError(28, "No space left on device")

@@ -57,7 +57,7 @@ def test_a_page_becomes_its_article() -> None:
         } | {name: found[name] for name in ("sitename",) if name in found}
 
 
-def test_every_url_gives_one_result_whatever_comes_of_it() -> None:
+def test_every_url_gives_exactly_one_result() -> None:
     handlers: dict[str, Handler | str] = {
         "/ok": page("One"),
         "/moved": redirect("/ok2"),
@@ -85,11 +85,11 @@ def test_every_url_gives_one_result_whatever_comes_of_it() -> None:
         assert record(by_path["/moved"])["title"] == "Two"
         assert record(by_path["/moved"])["url"] == site.url("/moved")
         assert record(by_path["/plain"])["text"] == "Nur ein Wort für sich."
-        assert "not there (404)" in reason(by_path["/none"])
+        assert "does not exist (404)" in reason(by_path["/none"])
         assert "application/pdf" in reason(by_path["/pdf"])
         assert "empty page" in reason(by_path["/empty"])
         assert "no main text" in reason(by_path["/bare"])
-        assert "no text" in reason(by_path["/binary"])
+        assert "not text" in reason(by_path["/binary"])
         assert "2,000,000 bytes" in reason(by_path["/bomb"])
         assert "in a circle" in reason(by_path["/loop"])
         assert "elements" in reason(by_path["/many"])
@@ -126,7 +126,7 @@ def test_a_page_is_decoded_by_its_meta_element() -> None:
         assert "совет решил" in str(record(fetch(numbered(site, "/a"), site)[1])["text"])
 
 
-def test_failures_that_pass_are_tried_again_and_those_that_stay_are_told() -> None:
+def test_temporary_failures_are_retried_and_permanent_ones_reported() -> None:
     handlers: dict[str, Handler | str] = {
         "/a": status(503, 429, then=page("A"), Retry_After="0"),
         "/b": status(*[500] * 9),
@@ -138,7 +138,7 @@ def test_failures_that_pass_are_tried_again_and_those_that_stay_are_told() -> No
         assert site.asked["/b"] == 3
 
 
-def test_a_page_that_does_not_come_is_given_up() -> None:
+def test_a_slow_page_times_out() -> None:
     async def slow(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/html"})
         await response.prepare(request)
@@ -150,12 +150,12 @@ def test_a_page_that_does_not_come_is_given_up() -> None:
 
     with Site({"/slow": slow}) as site:
         limits = replace(QUICK, page_s=0.3, attempts=1)
-        assert "does not answer in time" in reason(
+        assert "did not respond in time" in reason(
             fetch(numbered(site, "/slow"), site, limits=limits)[1]
         )
 
 
-def test_robots_are_obeyed_for_redirects_too() -> None:
+def test_robots_txt_is_obeyed_for_redirects_too() -> None:
     rules = body(b"User-agent: *\nDisallow: /private\nDisallow: /*.cgi\n", "text/plain")
     with Site(
         {
@@ -173,23 +173,25 @@ def test_robots_are_obeyed_for_redirects_too() -> None:
         assert record(free[1])["title"] == "B"
 
 
-def test_rules_for_us_by_name_count() -> None:
+def test_robots_txt_rules_for_our_name_apply() -> None:
     rules = b"User-agent: article-flows\nDisallow: /\n\nUser-agent: *\nDisallow:\n"
     with Site({"/robots.txt": body(rules, "text/plain"), "/a": page("A")}) as site:
         assert "disallowed" in reason(fetch(numbered(site, "/a"), site)[1])
 
 
-def test_what_is_wrong_with_the_host_is_not_said_of_its_robots() -> None:
-    private, unknown = "http://127.0.0.1:1/a", "http://nobody.invalid/a"
+def test_an_unreachable_host_is_not_blamed_on_robots_txt() -> None:
+    private, unknown = "http://127.0.0.1:1/a", "http://unknown.invalid/a"
     found = fetch([(1, private), (2, unknown)])
-    assert reason(found[1]).startswith("leads to the private address 127.0.0.1; if that is meant")
-    assert reason(found[2]).startswith("has a host whose name is not known")
+    assert reason(found[1]).startswith(
+        "leads to the private address 127.0.0.1; if that is intended"
+    )
+    assert reason(found[2]).startswith("has an unknown host name")
     with Site({"/robots.txt": redirect("http://10.0.0.1/robots.txt"), "/a": page("A")}) as site:
         found = fetch(numbered(site, "/a"), site)
         assert "its site's robots.txt leads to the private address" in reason(found[1])
 
 
-def test_fragments_are_no_part_of_what_is_fetched_or_compared() -> None:
+def test_fragments_are_neither_requested_nor_compared() -> None:
     with Site({"/a": page("A")}) as site:
         found = fetch(numbered(site, "/a#one", "/a", "/a#two"), site)
         (row,) = (each for each in found.values() if isinstance(each, Row))
@@ -199,14 +201,14 @@ def test_fragments_are_no_part_of_what_is_fetched_or_compared() -> None:
         assert site.asked["/a"] == 1
 
 
-def test_a_host_whose_robots_fail_is_left_alone() -> None:
+def test_nothing_is_fetched_if_robots_txt_fails() -> None:
     with Site({"/robots.txt": status(*[503] * 9, Retry_After="0"), "/a": page("A")}) as site:
         found = fetch(numbered(site, "/a", "/b"), site)
-        assert "its site's robots.txt has an error of its server (503)" in reason(found[1])
+        assert "its site's robots.txt has a server error (503)" in reason(found[1])
         assert site.asked == {"/robots.txt": 2}
 
 
-def test_a_crawl_delay_lies_between_requests() -> None:
+def test_the_crawl_delay_is_kept_between_requests() -> None:
     rules = body(b"User-agent: *\nCrawl-delay: 0.2\n", "text/plain")
     times: list[float] = []
 
@@ -219,7 +221,7 @@ def test_a_crawl_delay_lies_between_requests() -> None:
     assert all(later - first > 0.1 for first, later in pairwise(times))
 
 
-def test_a_host_gets_few_requests_at_once() -> None:
+def test_concurrent_requests_per_host_are_limited() -> None:
     async def slow(_: web.Request) -> web.StreamResponse:
         await asyncio.sleep(0.05)
         return web.Response(text=page("A"), content_type="text/html")
@@ -232,13 +234,13 @@ def test_a_host_gets_few_requests_at_once() -> None:
         assert one.most == two.most == 3
 
 
-def test_urls_are_read_a_window_ahead_only() -> None:
-    given = 0
+def test_urls_are_read_at_most_a_window_ahead() -> None:
+    urls_read = 0
 
     def urls(site: Site) -> Iterator[Entry]:
-        nonlocal given
+        nonlocal urls_read
         for number in range(1, 400):
-            given += 1
+            urls_read += 1
             yield number, site.url(f"/{number}")
 
     with Site() as site:
@@ -246,12 +248,12 @@ def test_urls_are_read_a_window_ahead_only() -> None:
         rows = fetch_articles(urls(site), allow_hosts=[site.host], limits=limits)
         for taken in range(1, 100):
             next(rows)
-            # What is in the window, in the results, and in the hands of the reading thread.
-            assert given <= taken + 20 + 8 + 2
+            # The window, the results, and the one being read.
+            assert urls_read <= taken + 20 + 8 + 2
         rows.close()
 
 
-def test_an_error_of_the_urls_is_raised_after_what_came_before() -> None:
+def test_an_error_of_the_urls_is_raised_after_the_results_before_it() -> None:
     def urls(site: Site) -> Iterator[Entry]:
         yield from numbered(site, "/a", "/b")
         raise UserError("the list is cut")
@@ -264,7 +266,7 @@ def test_an_error_of_the_urls_is_raised_after_what_came_before() -> None:
             next(rows)
 
 
-def test_closing_ends_all_at_once_though_nothing_answers() -> None:
+def test_closing_cancels_requests_that_hang() -> None:
     hanging = threading.Event()
 
     async def hang(_: web.Request) -> web.StreamResponse:
@@ -285,20 +287,20 @@ def test_closing_ends_all_at_once_though_nothing_answers() -> None:
         assert threading.active_count() <= before + 6, names
 
 
-def test_a_worker_that_dies_or_hangs_costs_its_page_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    from article_flows.tasks.reading.web import extract as fetch_extract
-    from article_flows.tasks.reading.web import fetch as fetching
-    from article_flows.tasks.reading.web.extract import Workers
+def test_a_worker_that_dies_or_hangs_only_loses_its_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    from article_flows.tasks.reading.web import extract
+    from article_flows.tasks.reading.web import fetch as fetch_module
+    from article_flows.tasks.reading.web.extract import ExtractionPool
 
-    class Impatient(Workers):
+    class Impatient(ExtractionPool):
         def __init__(self, count: int) -> None:
-            super().__init__(count, page_s=0.0001)
+            super().__init__(count, timeout_s=0.0001)
 
     with Site({"/a": page("A"), "/b": page("B")}) as site:
-        monkeypatch.setattr(fetching, "Workers", Impatient)
+        monkeypatch.setattr(fetch_module, "ExtractionPool", Impatient)
         found = fetch(numbered(site, "/a", "/b"), site)
         assert all("not found in 0.0001 s" in reason(found[row]) for row in (1, 2))
         monkeypatch.undo()
-        monkeypatch.setattr(fetch_extract, "_WORKER", "import sys; sys.exit(1)")
+        monkeypatch.setattr(extract, "_WORKER", "import sys; sys.exit(1)")
         found = fetch(numbered(site, "/a", "/b"), site)
         assert all("trafilatura crashes on" in reason(found[row]) for row in (1, 2))

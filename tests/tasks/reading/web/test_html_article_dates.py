@@ -1,6 +1,6 @@
 import pytest
 
-from article_flows.tasks.reading.web.extract import Page, article_of
+from article_flows.tasks.reading.web.extract import Page, extract_article
 from article_flows.tasks.reading.web.html_article import html_article
 from tests.tasks.reading.web.web_support import page
 
@@ -35,6 +35,6 @@ def test_the_time_of_day_is_kept(heads: str, date: str | None) -> None:
         '<meta property="article:published_time" content="2020-05-04">', heads
     )
     assert html_article(html, {}).get("date") == date
-    fetched = article_of(Page("http://example.org/a", "text/html", "utf-8", html.encode()))
+    fetched = extract_article(Page("http://example.org/a", "text/html", "utf-8", html.encode()))
     assert isinstance(fetched, dict)
     assert fetched.get("date") == date

@@ -1,4 +1,4 @@
-"""A web site on loopback, in a thread of its own, that behaves as a test tells it to."""
+"""A web site on the loopback interface with handlers set by a test; runs in its own thread."""
 
 import asyncio
 import threading
@@ -18,7 +18,7 @@ QUICK = FetchLimits(base_pause_s=0.01, page_s=5.0, workers=1)
 
 
 def page(title: str, words: str = "voted to build the bridge", date: str = "2020-05-04") -> str:
-    """A page with an article in it, between a menu and a footer."""
+    """Return a page with an article between a menu and a footer."""
     paragraphs = "".join(
         f"<p>On day {day} the council of {title} met and {words}, as residents had asked for "
         f"{day + 2} years in letters to the mayor and to the newspaper.</p>"
@@ -35,9 +35,11 @@ def page(title: str, words: str = "voted to build the bridge", date: str = "2020
 
 
 class Site:
-    """Answers `handlers` by path, 404 otherwise; counts what it was asked for.
+    """Responds by the `handlers` of paths, else with 404, and counts requests.
 
-    `most` is how many requests it had at once.
+    Attributes:
+        asked: number of requests by path.
+        most: maximum number of concurrent requests.
     """
 
     def __init__(self, handlers: dict[str, Handler | str] | None = None) -> None:
@@ -107,7 +109,7 @@ class Site:
 
 
 def redirect(target: str) -> Handler:
-    """Answer with a redirect."""
+    """Respond with a redirect."""
 
     async def handler(_: web.Request) -> web.StreamResponse:
         return web.Response(status=302, headers={"Location": target})
@@ -116,7 +118,7 @@ def redirect(target: str) -> Handler:
 
 
 def status(*codes: int, then: str = "", **headers: str) -> Handler:
-    """Answer with these statuses one after another, then with a page."""
+    """Respond with these statuses one after another, then with a page."""
     left = list(codes)
 
     async def handler(_: web.Request) -> web.StreamResponse:
@@ -129,7 +131,7 @@ def status(*codes: int, then: str = "", **headers: str) -> Handler:
 
 
 def body(data: bytes, kind: str = "text/html", **headers: str) -> Handler:
-    """Answer with these bytes."""
+    """Respond with these bytes."""
 
     async def handler(_: web.Request) -> web.StreamResponse:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
