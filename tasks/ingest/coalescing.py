@@ -21,7 +21,7 @@ from article_flows.tasks.reading.base.rows import (
     Reject,
 )
 
-SMALL_ROWS = 20
+MAX_COALESCED_ROWS = 20
 """Chunks of so many rows at most are put together with others."""
 
 
@@ -84,12 +84,12 @@ class CoalescedChunk:
             yield self.reports[owner], told_rejects
 
 
-def coalesced(pieces: Iterable[ChunkPart]) -> Iterator[CoalescedChunk]:
+def coalesce(pieces: Iterable[ChunkPart]) -> Iterator[CoalescedChunk]:
     """Put small pieces with the same columns together, others go as they are; in their order."""
     gathered: list[ChunkPart] = []
     rows = size = 0
     for piece in pieces:
-        small = len(piece.chunk) <= SMALL_ROWS
+        small = len(piece.chunk) <= MAX_COALESCED_ROWS
         full = rows >= BATCH_ROWS or size >= CHUNK_BYTES
         if gathered and (not small or full or gathered[0].columns != piece.columns):
             yield _together(gathered)

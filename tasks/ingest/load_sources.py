@@ -23,7 +23,7 @@ from article_flows.tasks.cleaning.text.to_json import excerpt
 from article_flows.tasks.common.errors import SourceUnavailable, StorageUnavailable, UserError
 from article_flows.tasks.common.text_safety import printable
 from article_flows.tasks.ingest.article_writer import ArticleWriter, article_writer
-from article_flows.tasks.ingest.coalescing import ChunkPart, CoalescedChunk, coalesced
+from article_flows.tasks.ingest.coalescing import ChunkPart, CoalescedChunk, coalesce
 from article_flows.tasks.ingest.load import Load
 from article_flows.tasks.ingest.options import Loading
 from article_flows.tasks.ingest.rejects import RejectWriter, reject_writer
@@ -66,7 +66,7 @@ def ingest_sources(
     """
     away: list[SourceReport] = []
     with reject_writer(load.lake, load.known_rejects) as rejects, article_writer(load) as articles:
-        for bundle in coalesced(_pieces(list(reports), loading, away)):
+        for bundle in coalesce(_pieces(list(reports), loading, away)):
             rows = canonical(bundle.chunk, bundle.columns, bundle.source, loading.rules)
             rows = _far_enough(rows, load, loading)
             _take(rows, bundle, load, (articles, rejects))

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 from article_flows.tasks.cleaning.columns.mapping import Siblings
 from article_flows.tasks.cleaning.columns.options import (
-    Given,
+    ColumnOption,
     parse_column_options,
-    patterns_of_nothing,
+    unmatched_patterns,
 )
 from article_flows.tasks.cleaning.filters.near_duplicates import NearDuplicates
 from article_flows.tasks.cleaning.filters.rules import Rules
@@ -41,7 +41,7 @@ class Loading:
         siblings: all files of the load; None: those that are loaded together.
     """
 
-    columns: Sequence[Given] = ()
+    columns: Sequence[ColumnOption] = ()
     rules: Rules = field(default_factory=Rules)
     near_duplicates: NearDuplicates | None = None
     mirror: bool = False
@@ -63,7 +63,7 @@ def sources_of(settings: IngestSettings) -> Sources:
     )
     sources = find_sources(settings.sources, options)
     given = parse_column_options(settings.columns)
-    if patterns := patterns_of_nothing(given, (source.name for source in sources)):
+    if patterns := unmatched_patterns(given, (source.name for source in sources)):
         raise UserError(f"--column {patterns[0]}: matches none of the sources")
     return sources
 

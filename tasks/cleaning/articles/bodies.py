@@ -11,20 +11,20 @@ import pyarrow.compute as pc
 from article_flows.tasks.cleaning.articles.values import target_values
 from article_flows.tasks.cleaning.columns.fields import strings_of
 from article_flows.tasks.cleaning.columns.guesses import ColumnMap
-from article_flows.tasks.cleaning.filters.rules import Rules, judge
+from article_flows.tasks.cleaning.filters.rules import Rules, rejected_bodies
 from article_flows.tasks.cleaning.text.clean import (
     MAY_CHANGE,
     clean_strings,
     clean_text,
     join_sentences,
 )
-from article_flows.tasks.cleaning.text.html_text import MAY_BE_HTML, html_suspects, text_of_html
+from article_flows.tasks.cleaning.text.html_text import MAY_BE_HTML, html_suspects, html_to_text
 from article_flows.tasks.cleaning.text.mojibake import (
     MAY_BE_MOJIBAKE,
     has_mojibake,
     mojibake_suspects,
 )
-from article_flows.tasks.common.article_schema import HTML, MOJIBAKE, REPLACED, Mask
+from article_flows.tasks.common.article_schema import HTML, MOJIBAKE, REPLACEMENT_CHARACTERS, Mask
 from article_flows.tasks.reading.base.rows import Record
 
 EMPTY_BODY = "empty body"
@@ -53,7 +53,7 @@ def bodies_of(
     empty = pc.match_substring_regex(texts, _INVISIBLE)
     for index in np.flatnonzero(empty).tolist():
         refused.setdefault(index, EMPTY_BODY)
-    for index, reason in judge(texts, rules):
+    for index, reason in rejected_bodies(texts, rules):
         refused.setdefault(index, reason)
     return texts, noticed, refused
 
@@ -71,7 +71,7 @@ def _cleaned(texts: pa.StringArray, rules: Rules) -> tuple[pa.StringArray, dict[
         text = some[index].as_py()
         mojibake[index], replaced[index] = has_mojibake(text), "\ufffd" in text
     noticed = {}
-    for flag, mask in ((HTML, was_html), (MOJIBAKE, mojibake), (REPLACED, replaced)):
+    for flag, mask in ((HTML, was_html), (MOJIBAKE, mojibake), (REPLACEMENT_CHARACTERS, replaced)):
         noticed[flag] = np.zeros(len(texts), np.bool_)
         noticed[flag][np.asarray(odd)] = mask
     return pc.replace_with_mask(texts, odd, some), noticed
@@ -105,7 +105,7 @@ def _without_markup(texts: pa.StringArray, rules: Rules) -> tuple[pa.StringArray
         suspects &= np.asarray(pc.binary_length(texts)) <= _MOST_BYTES_A_SIGN * rules.max_chars
     found = {}
     for index in np.flatnonzero(suspects).tolist():
-        text = text_of_html(texts[index].as_py())
+        text = html_to_text(texts[index].as_py())
         if text is not None:
             found[index] = clean_text(text)
     was_html = np.zeros(len(texts), np.bool_)

@@ -9,8 +9,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from article_flows.tasks.cleaning.articles.bodies import bodies_of
-from article_flows.tasks.cleaning.articles.values import moments, short_texts, summaries
-from article_flows.tasks.cleaning.columns.fields import others, value_at
+from article_flows.tasks.cleaning.articles.values import (
+    publication_dates,
+    reference_summaries,
+    short_texts,
+)
+from article_flows.tasks.cleaning.columns.fields import unused_fields, value_at
 from article_flows.tasks.cleaning.columns.guesses import ColumnMap
 from article_flows.tasks.cleaning.filters.rules import Rules, short_bodies
 from article_flows.tasks.cleaning.language.codes import usual_codes
@@ -24,7 +28,7 @@ from article_flows.tasks.common.article_schema import (
     SHORT,
     UTC_ASSUMED,
     Mask,
-    _hash,
+    hash_of_bytes,
 )
 from article_flows.tasks.reading.base.rows import EXCERPT_CHARS, Record, RecordChunk, Reject
 
@@ -99,14 +103,14 @@ def _batch(
 ) -> pa.RecordBatch:
     made = {name: short_texts(records, columns, name) for name in _SHORT_FIELDS}
     made["body"] = bodies
-    made["published_at"], zone_assumed, unread = moments(records, columns)
+    made["published_at"], zone_assumed, unread = publication_dates(records, columns)
     made["content_hash"] = _hashes(made["title"], bodies)
     made["article_id"] = _ids(made)
     given = usual_codes(made["language"])
     made["language"], detected = _languages(given, bodies, rules)
     made["source"] = pa.repeat(pa.scalar(source, pa.string()), len(records))
     made["extra"] = _extras(records, columns, unread)
-    made["reference_summary"] = summaries(records, columns)
+    made["reference_summary"] = reference_summaries(records, columns)
     noticed = {
         **noticed,
         SHORT: short_bodies(bodies),
@@ -122,7 +126,7 @@ def _batch(
 def _hashes(titles: pa.StringArray, bodies: pa.StringArray) -> pa.StringArray:
     """Return `content_hash` of each row."""
     rows = zip(*(texts.cast(pa.binary()).to_pylist() for texts in (titles, bodies)), strict=True)
-    return pa.array([_hash(title or b"", body) for title, body in rows], pa.string())
+    return pa.array([hash_of_bytes(title or b"", body) for title, body in rows], pa.string())
 
 
 def _ids(made: dict[str, pa.Array]) -> pa.StringArray:
@@ -151,7 +155,7 @@ def _extras(records: Sequence[Record], columns: ColumnMap, unread_dates: Mask) -
     """Return a JSON object of what is in no column used, and the dates that nobody could read."""
     date = columns.templates.get("published_at")
     date_columns = date.columns if date else tuple(filter(None, [columns.get("published_at")]))
-    rests = list(others(records, columns.used))
+    rests = list(unused_fields(records, columns.used))
     for index in np.flatnonzero(unread_dates).tolist():
         rests[index] |= {name: value_at(records[index], name) for name in date_columns}
     return pa.array([to_json(rest) if rest else None for rest in rests], pa.string())

@@ -18,7 +18,7 @@ from article_flows.tasks.cleaning.text.clean import (
     clean_text,
     join_sentences,
 )
-from article_flows.tasks.cleaning.text.html_text import line_of_html
+from article_flows.tasks.cleaning.text.html_text import html_to_line
 from article_flows.tasks.common.article_schema import Mask
 from article_flows.tasks.reading.base.rows import Record
 from article_flows.tasks.reading.web.addresses import USER
@@ -75,11 +75,11 @@ def _without_markup(texts: pa.StringArray) -> pa.StringArray:
     marked = pc.fill_null(pc.match_substring_regex(texts, _MARKUP), pa.scalar(value=False))
     if not pc.any(marked).as_py():
         return texts
-    plain = [clean_text(line_of_html(text)) or None for text in texts.filter(marked).to_pylist()]
+    plain = [clean_text(html_to_line(text)) or None for text in texts.filter(marked).to_pylist()]
     return pc.replace_with_mask(texts, marked, pa.array(plain, pa.string()))
 
 
-def summaries(records: Sequence[Record], columns: ColumnMap) -> pa.StringArray:
+def reference_summaries(records: Sequence[Record], columns: ColumnMap) -> pa.StringArray:
     """Return reference summaries as clean text; of several for one article each has a line."""
     return _clean_or_null(target_values(records, columns, "reference_summary"), _summary)
 
@@ -96,7 +96,9 @@ def _summary(value: Any) -> str | None:
     return "\n".join(clean for text in texts if text and (clean := clean_text(text))) or None
 
 
-def moments(records: Sequence[Record], columns: ColumnMap) -> tuple[pa.TimestampArray, Mask, Mask]:
+def publication_dates(
+    records: Sequence[Record], columns: ColumnMap
+) -> tuple[pa.TimestampArray, Mask, Mask]:
     """Read the dates of publication.
 
     Returns:

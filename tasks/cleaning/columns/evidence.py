@@ -10,7 +10,7 @@ from article_flows.tasks.cleaning.columns.profiles import ColumnProfile
 from article_flows.tasks.cleaning.language.codes import usual_code
 from article_flows.tasks.common.column_names import is_generic, may_be_id, may_be_published
 
-Rule = Callable[[ColumnProfile, ColumnProfile | None], str]
+ColumnCheck = Callable[[ColumnProfile, ColumnProfile | None], str]
 """Looks at a column, and at that of the body if there is one; says why (or why not), or nothing."""
 
 LONG_TEXT = 200
@@ -40,14 +40,14 @@ _LANGUAGES = frozenset(
 
 def rejection_reason(target: str, profile: ColumnProfile, body: ColumnProfile | None) -> str:
     """Say why a column of this name is not the canonical column; empty if it can be."""
-    return _OBJECTIONS[target](profile, body) if profile.values else ""
+    return _REJECTION_CHECKS[target](profile, body) if profile.values else ""
 
 
-def find(
+def find_column(
     target: str, candidates: Iterable[ColumnProfile], body: ColumnProfile | None
 ) -> tuple[ColumnProfile, str] | None:
     """Find a column for a canonical one among those that are free, and say why."""
-    rule = _REASONS.get(target)
+    rule = _CONTENT_CHECKS.get(target)
     if rule is None:
         return None
     for profile in candidates:
@@ -70,43 +70,43 @@ def longest_text(candidates: Iterable[ColumnProfile]) -> ColumnProfile | None:
     return max(fitting, key=lambda each: each.weight, default=None)
 
 
-def _no_text(profile: ColumnProfile, things: str = "text") -> str:
+def _reject_non_text(profile: ColumnProfile, things: str = "text") -> str:
     if profile.is_text:
         return ""
     kinds = {"number": "numbers", "text": "numbers", "list": "lists", "date": "dates"}
     return f"holds no {things} but {kinds.get(profile.type, f'{profile.type} values')}"
 
 
-def _no_body(profile: ColumnProfile, _: ColumnProfile | None) -> str:
+def _reject_body(profile: ColumnProfile, _: ColumnProfile | None) -> str:
     if profile.is_text and profile.is_url:
         return "holds addresses, no text"
     if profile.is_text and profile.date_share > 0.5:
         return "holds dates, no text"
-    return _no_text(profile)
+    return _reject_non_text(profile)
 
 
-def _no_title(profile: ColumnProfile, body: ColumnProfile | None) -> str:
+def _reject_title(profile: ColumnProfile, body: ColumnProfile | None) -> str:
     if profile.is_text and profile.is_url:
         return "holds addresses, no titles"
     if profile.is_text and body is not None and profile.chars > body.chars:
         return f"longer than the body: median {profile.chars:,} characters"
-    return _no_text(profile)
+    return _reject_non_text(profile)
 
 
-def _no_url(profile: ColumnProfile, _: ColumnProfile | None) -> str:
+def _reject_url(profile: ColumnProfile, _: ColumnProfile | None) -> str:
     return "" if profile.is_url else "its values are no URLs"
 
 
-def _no_label(profile: ColumnProfile, _: ColumnProfile | None) -> str:
+def _reject_label(profile: ColumnProfile, _: ColumnProfile | None) -> str:
     """Authors and categories are also records, and lists of them."""
     if profile.type == "nested" or (profile.type == "list" and not profile.texts):
         return ""
     if profile.is_text and profile.weight > _SHORT_TEXT:
         return f"too long: median {profile.chars:,} characters"
-    return _no_text(profile, "names")
+    return _reject_non_text(profile, "names")
 
 
-def _no_date(profile: ColumnProfile, _: ColumnProfile | None) -> str:
+def _reject_date(profile: ColumnProfile, _: ColumnProfile | None) -> str:
     if profile.date_share >= 0.5:
         return ""
     some = [str(value).strip() for value in profile.values[:100]]
@@ -122,14 +122,14 @@ def _no_date(profile: ColumnProfile, _: ColumnProfile | None) -> str:
     return "its numbers are no dates"
 
 
-def _no_language(profile: ColumnProfile, _: ColumnProfile | None) -> str:
+def _reject_language(profile: ColumnProfile, _: ColumnProfile | None) -> str:
     named = profile.share(lambda text: usual_code(text) is not None)
     return "its values name no language" * (named < 0.5)
 
 
-def _no_id(profile: ColumnProfile, body: ColumnProfile | None) -> str:
+def _reject_id(profile: ColumnProfile, body: ColumnProfile | None) -> str:
     if profile.type not in ("text", "number", "mixed"):
-        return _no_text(profile, "ids")
+        return _reject_non_text(profile, "ids")
     if profile.chars > _ID_CHARS:
         return f"too long for an id: median {profile.chars:,} characters"
     # A row that comes twice as a whole may repeat its id.
@@ -141,8 +141,8 @@ def _no_id(profile: ColumnProfile, body: ColumnProfile | None) -> str:
     return ""
 
 
-def _no_summary(profile: ColumnProfile, body: ColumnProfile | None) -> str:
-    if problem := _no_text(profile):
+def _reject_summary(profile: ColumnProfile, body: ColumnProfile | None) -> str:
+    if problem := _reject_non_text(profile):
         return problem
     if body is None:
         return "there is no text that it could be of"
@@ -224,19 +224,19 @@ def _category(profile: ColumnProfile, _: ColumnProfile | None) -> str:
     return f"few different short values: {profile.distinct:,} in {rows:,} rows" * is_label
 
 
-_OBJECTIONS: dict[str, Rule] = {
-    "body": _no_body,
-    "title": _no_title,
-    "url": _no_url,
-    "author": _no_label,
-    "published_at": _no_date,
-    "language": _no_language,
-    "category": _no_label,
-    "article_id": _no_id,
-    "reference_summary": _no_summary,
+_REJECTION_CHECKS: dict[str, ColumnCheck] = {
+    "body": _reject_body,
+    "title": _reject_title,
+    "url": _reject_url,
+    "author": _reject_label,
+    "published_at": _reject_date,
+    "language": _reject_language,
+    "category": _reject_label,
+    "article_id": _reject_id,
+    "reference_summary": _reject_summary,
 }
 """Why a column of a canonical one's name is not that."""
-_REASONS: dict[str, Rule] = {
+_CONTENT_CHECKS: dict[str, ColumnCheck] = {
     "title": _title,
     "url": _url,
     "published_at": _published_at,

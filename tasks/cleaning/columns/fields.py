@@ -11,7 +11,7 @@ from article_flows.tasks.reading.base.rows import Record
 from article_flows.tasks.reading.base.text_encoding import without_surrogates
 
 
-def others(records: Sequence[Record], used: frozenset[str]) -> Iterator[Record]:
+def unused_fields(records: Sequence[Record], used: frozenset[str]) -> Iterator[Record]:
     """Yield what is in none of the used columns of each record."""
     dotted = [name for name in used if "." in name]
     for record in records:

@@ -12,31 +12,31 @@ from typing import Any
 
 from article_flows.tasks.cleaning.columns.evidence import (
     LONG_TEXT,
-    find,
+    find_column,
     longest_text,
     rejection_reason,
 )
 from article_flows.tasks.cleaning.columns.profiles import ColumnProfile, columns_of
 from article_flows.tasks.cleaning.columns.templates import Template, is_template
-from article_flows.tasks.cleaning.dates.to_utc import day_first, is_open
+from article_flows.tasks.cleaning.dates.to_utc import day_first, is_order_ambiguous
 from article_flows.tasks.common.column_names import (
-    ALONE,
-    AMBIGUOUS,
-    NAME,
-    ORDER,
-    OTHERS,
-    PEOPLE,
-    WRAPPERS,
+    AMBIGUOUS_BODY_NAMES,
+    CANONICAL_COLUMNS,
+    FALLBACK_BODY_NAMES,
+    NAME_ALIASES,
+    NON_ARTICLE_COLUMNS,
+    PERSON_COLUMNS,
+    WRAPPER_COLUMNS,
+    columns_named,
     is_known,
-    named,
-    plain,
+    normalized_name,
 )
 from article_flows.tasks.common.errors import UserError
 
-SOME_TEXT = 40
+MIN_FALLBACK_CHARS = 40
 """Characters from which a summary or description is the body, where there is no other text."""
 _FAR_LONGER = 5
-_OF_ARTICLE = ("title", "url", "published_at", "language", "article_id")
+_NEEDS_OWNER_CHECK = ("title", "url", "published_at", "language", "article_id")
 """What publishers, people and pictures have too: an id, a name, an address."""
 _GIVEN = "given with --column"
 
@@ -106,16 +106,16 @@ def guess_columns(
     for target in guess.open:
         _guess_by_contents(guess, target)
     if "body" not in guess.chosen and "body" not in guess.templates:
-        raise UserError(_no_text(guess, names, file))
+        raise UserError(_no_body_message(guess, names, file))
     date_column = guess.chosen.get("published_at")
     dates = profiles[date_column].values if date_column is not None else []
     return ColumnMap(
-        {target: guess.chosen[target] for target in ORDER if target in guess.chosen},
+        {target: guess.chosen[target] for target in CANONICAL_COLUMNS if target in guess.chosen},
         guess.templates,
         guess.reasons,
         guess.notes,
         day_first(dates),
-        is_open(dates),
+        is_order_ambiguous(dates),
     )
 
 
@@ -145,7 +145,7 @@ class _Guess:
     @property
     def open(self) -> list[str]:
         """The canonical columns that are not settled; the body is told before all others."""
-        return [target for target in ORDER[1:] if target not in self.closed]
+        return [target for target in CANONICAL_COLUMNS[1:] if target not in self.closed]
 
     @property
     def filled(self) -> set[str]:
@@ -168,7 +168,7 @@ class _Guess:
 
     def free(self, target: str | Iterable[str]) -> list[str]:
         """The free columns that are called so."""
-        return [name for name in named(list(self.profiles), target) if self.is_free(name)]
+        return [name for name in columns_named(list(self.profiles), target) if self.is_free(name)]
 
     def is_of_article(self, name: str, target: str) -> bool:
         """Tell whether a field of a nested column can say this of the article itself.
@@ -181,8 +181,10 @@ class _Guess:
             return True
         holders = holder.casefold().split(".")
         if target == "article_id":
-            return all(each in WRAPPERS for each in holders)
-        return (OTHERS - PEOPLE if target == "author" else OTHERS).isdisjoint(holders)
+            return all(each in WRAPPER_COLUMNS for each in holders)
+        return (
+            NON_ARTICLE_COLUMNS - PERSON_COLUMNS if target == "author" else NON_ARTICLE_COLUMNS
+        ).isdisjoint(holders)
 
 
 def _take_given(guess: _Guess, target: str, value: str, names: Sequence[str], file: str) -> None:
@@ -206,10 +208,10 @@ def _take_given(guess: _Guess, target: str, value: str, names: Sequence[str], fi
 def _existing(
     columns: Mapping[str, ColumnProfile], column: str, option: str, names: Sequence[str], file: str
 ) -> str:
-    alike = [name for name in columns if plain(name) == plain(column)]
+    alike = [name for name in columns if normalized_name(name) == normalized_name(column)]
     if column in columns:
         return column
-    if len(alike) == 1 and plain(column):
+    if len(alike) == 1 and normalized_name(column):
         return alike[0]
     raise UserError(
         f"{file} has no column {column} (--column {option}); it has: {_listed(names)}; "
@@ -224,8 +226,8 @@ def _guess_body(guess: _Guess) -> None:
         return
     alone = [
         guess.profiles[name]
-        for name in guess.free(ALONE)
-        if guess.profiles[name].is_prose and guess.profiles[name].weight >= SOME_TEXT
+        for name in guess.free(FALLBACK_BODY_NAMES)
+        if guess.profiles[name].is_prose and guess.profiles[name].weight >= MIN_FALLBACK_CHARS
     ]
     longest = longest_text(each for each in guess.profiles.values() if guess.is_free(each.name))
     if alone and (longest is None or longest in alone):
@@ -239,7 +241,7 @@ def _fits_body(guess: _Guess, name: str) -> bool:
     profile = guess.profiles[name]
     problem = rejection_reason("body", profile, None)
     is_short = profile.type != "list" and profile.weight < LONG_TEXT
-    is_ambiguous = plain(name.rpartition(".")[2]) in AMBIGUOUS
+    is_ambiguous = normalized_name(name.rpartition(".")[2]) in AMBIGUOUS_BODY_NAMES
     if not problem and profile.values and is_short and is_ambiguous:
         problem = f"too short for a body: median {profile.chars:,} characters"
     if problem:
@@ -261,7 +263,7 @@ def _guess_by_name(guess: _Guess, target: str) -> None:
     for name in guess.free(target):
         if target == "reference_summary" and name in guess.filled:
             continue
-        if target in _OF_ARTICLE and not guess.is_of_article(name, target):
+        if target in _NEEDS_OWNER_CHECK and not guess.is_of_article(name, target):
             guess.notes.setdefault(name, "says it of something else than the article")
             continue
         problem = rejection_reason(target, guess.profiles[name], guess.body)
@@ -274,7 +276,7 @@ def _guess_by_name(guess: _Guess, target: str) -> None:
 
 def _guess_name(guess: _Guess) -> None:
     """`name` is the title, or who wrote or spoke it: its values tell."""
-    for name in guess.free(NAME):
+    for name in guess.free(NAME_ALIASES):
         profile = guess.profiles[name]
         target = "author" if profile.is_people else "title"
         if not guess.is_of_article(name, target):
@@ -292,13 +294,13 @@ def _guess_by_contents(guess: _Guess, target: str) -> None:
         if guess.is_free(each.name)
         and each.name not in guess.filled
         and not is_known(each.name)
-        and (target not in _OF_ARTICLE or guess.is_of_article(each.name, target))
+        and (target not in _NEEDS_OWNER_CHECK or guess.is_of_article(each.name, target))
     ]
-    if found := find(target, candidates, guess.body):
+    if found := find_column(target, candidates, guess.body):
         guess.take(target, found[0].name, found[1])
 
 
-def _no_text(guess: _Guess, names: Sequence[str], file: str) -> str:
+def _no_body_message(guess: _Guess, names: Sequence[str], file: str) -> str:
     texts = [each for each in guess.profiles.values() if each.is_text and each.values]
     longest = max(texts, key=lambda each: each.weight, default=None)
     told = f"; the longest, {longest.name}, has {longest.chars} characters" if longest else ""

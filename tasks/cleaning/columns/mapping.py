@@ -15,8 +15,8 @@ from typing import NamedTuple
 from article_flows.tasks.cleaning.columns.fields import value_at
 from article_flows.tasks.cleaning.columns.guesses import ColumnMap, guess_columns
 from article_flows.tasks.cleaning.columns.profiles import columns_of, is_blank
-from article_flows.tasks.cleaning.dates.to_utc import day_first, told_orders
-from article_flows.tasks.common.column_names import named
+from article_flows.tasks.cleaning.dates.to_utc import day_first, day_month_orders
+from article_flows.tasks.common.column_names import columns_named
 from article_flows.tasks.common.errors import (
     SourceUnavailable,
     StoppedRun,
@@ -29,22 +29,24 @@ from article_flows.tasks.reading.formats.registry import DOCUMENT, read
 
 FILE_DATE = "(file name)"
 """The column that the date in a file's name is put into."""
-SIBLINGS_READ, SIBLING_ROWS = 24, 5
+MAX_SIBLINGS, SIBLING_ROWS = 24, 5
 """How many files of a folder are looked at for one whose body is in doubt, and rows of each."""
-FEW_ROWS = 20
+MAX_DOUBTFUL_ROWS = 20
 """A source with more rows than this tells by itself which column is its body."""
 
-_MOST_CHUNKS = 4
-_LOAD = "//"
+_MAX_SAMPLE_CHUNKS = 4
+_ALL_FOLDERS = "//"
 """Stands for all folders of a load."""
-_MOST_KNOWN = 1_000
-_FOLDERS_KEPT = 4
+_CACHED_BODIES = 1_000
+_CACHED_FOLDERS = 4
 _SIBLING_CHARS = 10_000
 _FETCHED = ("urls", "sitemap")
 """Formats of lists of pages: their names say nothing of a page."""
-_NOT_TWICE = (*_FETCHED, DOCUMENT)
+_READ_ONCE = (*_FETCHED, DOCUMENT)
 """Formats that would be fetched once more, or that have one row, which has been looked at."""
-_UNTOLD = "none of its dates tells whether the day or the month comes first; say it by --date-order"
+_AMBIGUOUS_ORDER = (
+    "none of its dates tells whether the day or the month comes first; say it by --date-order"
+)
 _DATE_IN_NAME = re.compile(r"(?<!\d)(\d{4})([-_]?)(\d\d)\2(\d\d)(?!\d)", re.ASCII)
 _FIRST_YEAR = 1600
 
@@ -63,7 +65,7 @@ def sampled(
     held: list[RecordChunk] = []
     failed: UserError | None = None
     records: list[Record] = []
-    while len(records) < rows and sum(bool(chunk.num_rows) for chunk in held) < _MOST_CHUNKS:
+    while len(records) < rows and sum(bool(chunk.num_rows) for chunk in held) < _MAX_SAMPLE_CHUNKS:
         try:
             chunk = next(chunks, None)
         except UserError as error:
@@ -108,11 +110,11 @@ class Siblings:
     def __init__(self, sources: Iterable[Source] = ()) -> None:
         self._folders: dict[tuple[str, str], list[Source]] = defaultdict(list)
         for source in sources:
-            if source.format not in _NOT_TWICE:
+            if source.format not in _READ_ONCE:
                 self._folders[_folder(source)].append(source)
-                self._folders[_LOAD, source.format].append(source)
-        self._rows_of = lru_cache(_FOLDERS_KEPT)(self._read_rows)
-        self._body_by = lru_cache(_MOST_KNOWN)(self._find_body)
+                self._folders[_ALL_FOLDERS, source.format].append(source)
+        self._rows_of = lru_cache(_CACHED_FOLDERS)(self._read_rows)
+        self._body_by = lru_cache(_CACHED_BODIES)(self._find_body)
         self._lock = threading.Lock()
 
     def body_of(
@@ -126,7 +128,7 @@ class Siblings:
             given: which column is what, see `given_for`.
             of_all: if those that have all of its columns do not tell, let all of them.
         """
-        if len(self._folders.get((_LOAD, source.format), ())) < 2:
+        if len(self._folders.get((_ALL_FOLDERS, source.format), ())) < 2:
             return None
         said = tuple(sorted(given.items()))
         with self._lock:
@@ -140,8 +142,8 @@ class Siblings:
         of_all: bool,
     ) -> str | None:
         rows = self._rows_of(key)
-        if len(self._folders[key]) < SIBLINGS_READ:
-            rows = rows + self._rows_of((_LOAD, key[1]))
+        if len(self._folders[key]) < MAX_SIBLINGS:
+            rows = rows + self._rows_of((_ALL_FOLDERS, key[1]))
         alike = [each.records for each in rows if columns <= each.columns]
         for pool in [alike, [each.records for each in rows]][: 1 + of_all]:
             records = [record for some in pool for record in some]
@@ -163,7 +165,7 @@ def _first_rows(sources: list[Source]) -> Iterator[_Rows]:
     """Read the start of some sources, evenly spread over all; what cannot be read is left out."""
     ordered = sorted(sources, key=lambda source: source.name)
     last = len(ordered) - 1
-    for place in sorted({round(last * n / (SIBLINGS_READ - 1)) for n in range(SIBLINGS_READ)}):
+    for place in sorted({round(last * n / (MAX_SIBLINGS - 1)) for n in range(MAX_SIBLINGS)}):
         try:
             with closing(read(replace(ordered[place], facts={}), SIBLING_ROWS)) as chunks:
                 rows, _ = sampled(chunks, SIBLING_ROWS)
@@ -233,8 +235,8 @@ def _guessed(
             return found
         raise
     body = columns.get("body")
-    is_told_by_name = body is None or bool(named([body], "body"))
-    if is_told_by_name or len(sample) > FEW_ROWS:
+    is_told_by_name = body is None or bool(columns_named([body], "body"))
+    if is_told_by_name or len(sample) > MAX_DOUBTFUL_ROWS:
         return columns
     return with_body_of_siblings(of_all=False) or columns
 
@@ -298,18 +300,20 @@ def _with_date_order(
     order = _order_in(source, columns.columns["published_at"])
     if order is not None:
         return replace(columns, day_first=order, order_open=False)
-    return replace(columns, notes={**columns.notes, columns.columns["published_at"]: _UNTOLD})
+    return replace(
+        columns, notes={**columns.notes, columns.columns["published_at"]: _AMBIGUOUS_ORDER}
+    )
 
 
 def _order_in(source: Source, column: str) -> bool | None:
-    if source.format in _NOT_TWICE:
+    if source.format in _READ_ONCE:
         return None
     try:
         with closing(read(replace(source, facts={}))) as chunks:
             for chunk in chunks:
                 raise_if_interrupted()
                 values = [value_at(record, column) for record in chunk.records]
-                if told_orders(values) != (False, False):
+                if day_month_orders(values) != (False, False):
                     return day_first(values)
     except (SourceUnavailable, StorageUnavailable, StoppedRun):
         raise

@@ -9,10 +9,10 @@ from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 
 from article_flows.tasks.cleaning.columns.templates import Template, is_template
-from article_flows.tasks.common.column_names import ORDER
+from article_flows.tasks.common.column_names import CANONICAL_COLUMNS
 from article_flows.tasks.common.errors import UsageError
 
-TARGETS = ORDER
+TARGETS = CANONICAL_COLUMNS
 """The canonical columns that a source's column can be."""
 _PATTERN = re.compile(
     rf"(?P<pattern>.+?):\s*(?P<target>{'|'.join(TARGETS)})\s*=(?P<value>.*)", re.S
@@ -20,7 +20,7 @@ _PATTERN = re.compile(
 
 
 @dataclass(frozen=True)
-class Given:
+class ColumnOption:
     """What one canonical column is to be taken from.
 
     Attributes:
@@ -45,13 +45,13 @@ class Given:
         )
 
 
-def parse_column_options(options: Sequence[str]) -> tuple[Given, ...]:
+def parse_column_options(options: Sequence[str]) -> tuple[ColumnOption, ...]:
     """Parse options such as ``body=text``, ``body={lead}\\n\\n{text}`` and ``*.csv:body=text``.
 
     Raises:
         UsageError: an option is none of these forms, or two say different things of one column.
     """
-    said: dict[tuple[str, str], Given] = {}
+    said: dict[tuple[str, str], ColumnOption] = {}
     for option in options:
         given = _parsed(option)
         before = said.setdefault((given.pattern, given.target), given)
@@ -62,7 +62,7 @@ def parse_column_options(options: Sequence[str]) -> tuple[Given, ...]:
     return tuple(said.values())
 
 
-def given_for(given: Iterable[Given], source_name: str) -> Mapping[str, str]:
+def given_for(given: Iterable[ColumnOption], source_name: str) -> Mapping[str, str]:
     """Return what is said of one source: canonical column to source's column or template.
 
     What is said of a pattern goes before what is said of all, the later one before the earlier.
@@ -71,7 +71,7 @@ def given_for(given: Iterable[Given], source_name: str) -> Mapping[str, str]:
     return {each.target: each.value for each in sorted(meant, key=lambda each: bool(each.pattern))}
 
 
-def patterns_of_nothing(given: Iterable[Given], source_names: Iterable[str]) -> list[str]:
+def unmatched_patterns(given: Iterable[ColumnOption], source_names: Iterable[str]) -> list[str]:
     """Return the patterns that no source matches: a slip of the pen that would go unnoticed."""
     names = list(source_names)
     patterns = dict.fromkeys(each.pattern for each in given if each.pattern)
@@ -79,7 +79,7 @@ def patterns_of_nothing(given: Iterable[Given], source_names: Iterable[str]) -> 
     return [each for each in patterns if not any(map(said[each].is_for, names))]
 
 
-def _parsed(option: str) -> Given:
+def _parsed(option: str) -> ColumnOption:
     target, equals, value = (part.strip() for part in option.partition("="))
     pattern = ""
     if target not in TARGETS and (found := _PATTERN.fullmatch(option.strip())):
@@ -90,4 +90,4 @@ def _parsed(option: str) -> Given:
         raise UsageError(f"--column {option}: {target} is none of {', '.join(TARGETS)}")
     if is_template(value):
         Template(value)
-    return Given(target, value, pattern)
+    return ColumnOption(target, value, pattern)

@@ -10,13 +10,13 @@ from typing import Any
 
 from article_flows.tasks.cleaning.dates.to_utc import moment
 
-DATES_LOOKED_AT = 100
-TEXTS_LOOKED_AT = 200
-MOST_FIELDS = 50
+MAX_DATES_SAMPLED = 100
+MAX_TEXTS_SAMPLED = 200
+MAX_FIELDS = 50
 """A nested column of more fields than this is a map of data, not a record of columns."""
-MOST_NESTED = 20
+MAX_LIST_DEPTH = 20
 """Lists in lists deeper than this are data: sentences come in sections, chapters and books."""
-_DEEPEST = 100
+_MAX_DEPTH = 100
 """Levels of lists and records that every step can write, whatever called it."""
 CJK_WEIGHT = 3
 """Latin characters that say as much as one of Chinese, Japanese or Korean."""
@@ -60,7 +60,7 @@ def columns_of(names: Sequence[str], sample: Sequence[Mapping[str, Any]]) -> dic
 def _fields(name: str, values: list[Any], depth: int) -> dict[str, list[Any]]:
     records = [value if isinstance(value, dict) else {} for value in values]
     keys = dict.fromkeys(key for record in records for key in record if isinstance(key, str))
-    if not depth or not keys or len(keys) > MOST_FIELDS:
+    if not depth or not keys or len(keys) > MAX_FIELDS:
         return {}
     columns: dict[str, list[Any]] = {}
     for key in keys:
@@ -90,7 +90,7 @@ class ColumnProfile:
     @cached_property
     def some(self) -> list[str]:
         """Enough texts to judge by, the start of each, without outer white space."""
-        return [text[:2_000].strip() for text in self.texts[:TEXTS_LOOKED_AT]]
+        return [text[:2_000].strip() for text in self.texts[:MAX_TEXTS_SAMPLED]]
 
     @cached_property
     def type(self) -> str:
@@ -157,7 +157,7 @@ class ColumnProfile:
         """The share of dates, and of those that lack only the order of day and month."""
         if self.type == "date":
             return 1.0
-        some = self.values[:DATES_LOOKED_AT]
+        some = self.values[:MAX_DATES_SAMPLED]
         return sum(_may_be_date(value) for value in some) / len(some) if some else 0.0
 
     @cached_property
@@ -207,7 +207,7 @@ def is_blank(value: Any) -> bool:
 def _is_deep(value: Any) -> bool:
     """Tell what is nested so deeply that Python may not be able to write it."""
     level = [value] if isinstance(value, (list, tuple, dict)) else []
-    for _ in range(_DEEPEST):
+    for _ in range(_MAX_DEPTH):
         if not level:
             return False
         inner = (each.values() if isinstance(each, dict) else each for each in level)
@@ -215,7 +215,7 @@ def _is_deep(value: Any) -> bool:
     return bool(level)
 
 
-def _text(value: Any, depth: int = MOST_NESTED) -> str | None:
+def _text(value: Any, depth: int = MAX_LIST_DEPTH) -> str | None:
     if isinstance(value, str):
         return value
     if isinstance(value, bytes):

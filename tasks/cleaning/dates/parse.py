@@ -6,7 +6,7 @@ from typing import NamedTuple
 from unicodedata import combining, normalize
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from article_flows.tasks.common.package_data import lines_of, words_of
+from article_flows.tasks.common.package_data import read_sections, read_words
 
 MAX_CHARS = 80
 """A longer text is no date."""
@@ -39,7 +39,7 @@ _CJK_TIME = re.compile(
     r"(?:\s*[时時点點시]\s*(?:(?P<minute>\d{1,2})\s*[分분])?\s*(?:(?P<second>\d{1,2})\s*[秒초])?"
     r"|:(?P<minute_2>\d{2})(?::(?P<second_2>\d{2}))?)"
 )
-_LATE = ("下午", "午後", "午后", "傍晚", "晚上", "오후")
+_AFTERNOON = ("下午", "午後", "午后", "傍晚", "晚上", "오후")
 
 
 def _plain_word(word: str) -> str:
@@ -52,10 +52,10 @@ def _plain_word(word: str) -> str:
     return normalize("NFC", bare)
 
 
-_WORDS = words_of("date_words.txt")
+_WORDS = read_words("date_words.txt")
 _MONTHS = {
     _plain_word(name): number
-    for number, names in enumerate(lines_of("date_words.txt")["months"], start=1)
+    for number, names in enumerate(read_sections("date_words.txt")["months"], start=1)
     for name in names.split()
 }
 """Names of months, see `_plain_word`, to 1 to 12."""
@@ -67,7 +67,7 @@ _ZONES = dict(each.split("=") for each in _WORDS["zones"])
 """Names of zones, to hours east of UTC or to what zoneinfo calls the region."""
 
 
-class Moment(NamedTuple):
+class ParsedDate(NamedTuple):
     """A point in time.
 
     Attributes:
@@ -79,7 +79,7 @@ class Moment(NamedTuple):
     zone_assumed: bool = False
 
 
-def read_date(text: str, day_first: bool | None = None) -> Moment | None:
+def read_date(text: str, day_first: bool | None = None) -> ParsedDate | None:
     """Read a text that is a date and nothing else; None if it is not, or nobody can tell it.
 
     Args:
@@ -99,7 +99,7 @@ def read_date(text: str, day_first: bool | None = None) -> Moment | None:
     if day is None:
         return None
     when = datetime(*day, tzinfo=zone or UTC) + (since_midnight or timedelta())
-    return Moment(when.astimezone(UTC), since_midnight is not None and zone is None)
+    return ParsedDate(when.astimezone(UTC), since_midnight is not None and zone is None)
 
 
 def _day(text: str, day_first: bool | None) -> tuple[int, int, int] | None:
@@ -195,9 +195,9 @@ def _as_western(found: re.Match[str]) -> str:
     hour, half = int(found["hour"]), found["half"]
     minute = int(found["minute"] or found["minute_2"] or 0)
     second = found["second"] or found["second_2"] or "00"
-    if (half in _LATE and 1 <= hour < 12) or (half == "中午" and hour < 3):
+    if (half in _AFTERNOON and 1 <= hour < 12) or (half == "中午" and hour < 3):
         hour += 12
-    elif half and half not in _LATE and half != "中午" and hour == 12:
+    elif half and half not in _AFTERNOON and half != "中午" and hour == 12:
         hour = 0
     return f" {hour}:{minute:02}:{second:0>2} "
 

@@ -12,9 +12,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from article_flows.tasks.common.package_data import lines_of
+from article_flows.tasks.common.package_data import read_sections
 
-MOST_CHARS = 600
+MAX_NOTICE_CHARS = 600
 """A longer page has something to say beside its notice."""
 _UNKNOWN_SHARE = 0.2
 _UNKNOWN_CHARS = 60
@@ -29,7 +29,7 @@ _DATE_WORDS = (
 _DATE_TEXT = rf"(?:published|updated|posted)?:?\s*(?:(?:{_DATE_WORDS})[\s\xa0,.]*){{2,5}}"
 _DATE = re.compile(rf"(?=.*[a-z]{{3}}){_DATE_TEXT}", re.IGNORECASE)
 
-_NOTICES = lines_of("notices.txt")
+_NOTICES = read_sections("notices.txt")
 _SUSPECTS = "|".join([*_NOTICES.pop("suspects"), rf"^[\s\xa0]*{_DATE_TEXT}$"])
 _KINDS = {
     kind: re.compile("|".join(f"(?:{each})" for each in patterns), re.IGNORECASE)
@@ -43,7 +43,7 @@ def boilerplate_notices(bodies: pa.StringArray) -> list[tuple[int, str]]:
 
     Only short bodies with a notice's words are looked at closely.
     """
-    short = pc.less_equal(pc.utf8_length(bodies), MOST_CHARS).fill_null(False)
+    short = pc.less_equal(pc.utf8_length(bodies), MAX_NOTICE_CHARS).fill_null(False)
     rows = np.flatnonzero(short)
     texts = bodies.filter(short)
     suspect = pc.match_substring_regex(pc.ascii_lower(texts), _SUSPECTS)
@@ -54,7 +54,7 @@ def boilerplate_notices(bodies: pa.StringArray) -> list[tuple[int, str]]:
 def notice_of(text: str) -> str | None:
     """Return what kind of notice a page is nothing but, such as ``cookie notice``; or None."""
     sentences = [part.strip() for part in _SENTENCE_END.split(text) if part and part.strip()]
-    if not sentences or len(text) > MOST_CHARS:
+    if not sentences or len(text) > MAX_NOTICE_CHARS:
         return None
     kinds: dict[str, int] = {}
     unknown = total = 0

@@ -18,32 +18,34 @@ from rensa import RMinHash
 
 from article_flows.tasks.common.errors import UsageError
 
-VALUES = 128
+SIGNATURE_VALUES = 128
 """Values in a signature: the estimate's standard error is at most 0.044, at 0.8 it is 0.035."""
-WORDS = 5
+SHINGLE_WORDS = 5
 """Words in a shingle: one changed word spoils five."""
-SIGNS = 8
+SHINGLE_CHARS = 8
 """Characters in a shingle of Chinese, Japanese or Thai: about five words."""
-FEWEST = 5
+MIN_SHINGLES = 5
 """A text of fewer shingles is compared as a whole: estimates on so few mean nothing."""
-MOST_CANDIDATES = 8
+MAX_CANDIDATES = 8
 """Articles that are compared for one band: of those that share it, the earliest."""
 
 _SEED = 7
 # Eight bits of each value are kept (Li and König 2010): by chance 1 in 256 is equal.
-_BY_CHANCE = 1 / 256
-_MOST_A_BAND = 8
-_LEAST_FOUND = 0.985
+_CHANCE_EQUAL = 1 / 256
+_MAX_BAND_VALUES = 8
+_MIN_RECALL = 0.985
 # Scripts without spaces: Thai and Lao, kana and Han. One character is a token.
 _UNSPACED = "\u0e01-\u0edf\u3041-\u30ff\u3400-\u9fff"
 # White space and punctuation: of ASCII, Latin-1, typography, CJK and its full-width forms.
 _BETWEEN = "\\s\x00-/:-@\\[-`{-\xbf\u2000-\u207f\u3000-\u3040\uff00-\uff3f"
 _TOKEN = re.compile(f"[{_UNSPACED}]|[^{_BETWEEN}{_UNSPACED}]+")
-_FACTORS = np.random.Generator(np.random.PCG64(_SEED)).integers(1, 1 << 63, VALUES, np.uint64)
+_FACTORS = np.random.Generator(np.random.PCG64(_SEED)).integers(
+    1, 1 << 63, SIGNATURE_VALUES, np.uint64
+)
 
 Signatures = npt.NDArray[np.uint8]
 Bands = npt.NDArray[np.uint64]
-Places = npt.NDArray[np.uint32]
+Positions = npt.NDArray[np.uint32]
 
 
 class NearDuplicates:
@@ -61,10 +63,10 @@ class NearDuplicates:
         if not 0.5 <= threshold <= 1:
             raise UsageError(f"near duplicates: {threshold} is no similarity from 0.5 to 1")
         self._threshold = threshold
-        self._band_values = _values_a_band(threshold)
+        self._band_values = _values_per_band(threshold)
         self._lock = Lock()
         self._ids: list[str] = []
-        self._signatures = np.empty((1_024, VALUES), np.uint8)
+        self._signatures = np.empty((1_024, SIGNATURE_VALUES), np.uint8)
         self._bands = _BandIndex()
 
     def find(self, ids: Sequence[str] | pa.Array, bodies: pa.StringArray) -> list[tuple[int, str]]:
@@ -76,7 +78,9 @@ class NearDuplicates:
         digests = {}
         for row, text in enumerate(bodies.to_pylist()):
             if shingles := shingles_of(text or ""):
-                digests[row], *_ = RMinHash.digests_from_token_sets([shingles], VALUES, _SEED)
+                digests[row], *_ = RMinHash.digests_from_token_sets(
+                    [shingles], SIGNATURE_VALUES, _SEED
+                )
         if not digests:
             return []
         rows = list(digests)
@@ -118,7 +122,7 @@ class NearDuplicates:
             return None
         at = np.array(sorted(set(places)))
         equal = (self._signatures[at] == signature).mean(axis=1)
-        similar = np.maximum(0, (equal - _BY_CHANCE) / (1 - _BY_CHANCE))
+        similar = np.maximum(0, (equal - _CHANCE_EQUAL) / (1 - _CHANCE_EQUAL))
         best = int(similar.argmax())
         if similar[best] < self._threshold:
             return None
@@ -127,7 +131,7 @@ class NearDuplicates:
     def _keep(self, name: str, signature: Signatures) -> int:
         place = len(self._ids)
         if place == len(self._signatures):
-            more = np.empty((place // 2, VALUES), np.uint8)
+            more = np.empty((place // 2, SIGNATURE_VALUES), np.uint8)
             self._signatures = np.concatenate([self._signatures, more])
         self._signatures[place] = signature
         self._ids.append(name)
@@ -142,7 +146,7 @@ class _BandIndex:
     """
 
     def __init__(self) -> None:
-        self._runs: list[tuple[Bands, Places]] = []
+        self._runs: list[tuple[Bands, Positions]] = []
 
     def add(self, bands: Bands, places: npt.NDArray[np.intp]) -> None:
         """Add articles: row ``i`` of `bands` are those of the article at ``places[i]``."""
@@ -163,12 +167,12 @@ class _BandIndex:
             first = np.searchsorted(sorted_keys, keys, "left")
             end = np.searchsorted(sorted_keys, keys, "right")
             for hit in np.flatnonzero(end > first).tolist():
-                some = places[first[hit] : min(end[hit], first[hit] + MOST_CANDIDATES)]
+                some = places[first[hit] : min(end[hit], first[hit] + MAX_CANDIDATES)]
                 found.setdefault(hit // bands.shape[1], []).extend(some.tolist())
         return found
 
 
-def _sorted(keys: Bands, places: Places) -> tuple[Bands, Places]:
+def _sorted(keys: Bands, places: Positions) -> tuple[Bands, Positions]:
     order = np.argsort(keys, kind="stable")
     return keys[order], places[order]
 
@@ -180,27 +184,27 @@ def shingles_of(text: str) -> list[str]:
     """
     tokens = _TOKEN.findall(text.casefold())
     signs = sum(len(token) == 1 and token >= "\u0e01" for token in tokens)
-    width = SIGNS if signs * 2 > len(tokens) else WORDS
-    if 0 < len(tokens) < width + FEWEST - 1:
+    width = SHINGLE_CHARS if signs * 2 > len(tokens) else SHINGLE_WORDS
+    if 0 < len(tokens) < width + MIN_SHINGLES - 1:
         return [" ".join(tokens)]
     return list(map(" ".join, zip(*(tokens[start:] for start in range(width)), strict=False)))
 
 
-def _values_a_band(threshold: float) -> int:
+def _values_per_band(threshold: float) -> int:
     """Return how many values a band may have so that articles this similar still share one.
 
     The more there are, the fewer articles are compared in vain.
     """
-    for values in range(_MOST_A_BAND, 1, -1):
-        found = 1 - (1 - threshold**values) ** (VALUES // values)
-        if found >= _LEAST_FOUND:
+    for values in range(_MAX_BAND_VALUES, 1, -1):
+        found = 1 - (1 - threshold**values) ** (SIGNATURE_VALUES // values)
+        if found >= _MIN_RECALL:
             return values
     return 1
 
 
 def _bands_of(values: npt.NDArray[np.uint64], band_values: int) -> Bands:
     """Return the hash of each band of each row; no two bands of a row are mistaken."""
-    bands = VALUES // band_values
+    bands = SIGNATURE_VALUES // band_values
     weighed = (values * (_FACTORS | np.uint64(1)))[:, : bands * band_values]
     hashed: Bands = weighed.reshape(len(values), bands, band_values).sum(axis=2, dtype=np.uint64)
     hashed ^= hashed >> np.uint64(29)

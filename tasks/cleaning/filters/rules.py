@@ -37,7 +37,7 @@ class Rules:
     detect_language: bool = True
 
 
-def judge(bodies: pa.StringArray, rules: Rules) -> list[tuple[int, str]]:
+def rejected_bodies(bodies: pa.StringArray, rules: Rules) -> list[tuple[int, str]]:
     """Return the index of each body to be rejected, in order, and the reason for the user.
 
     Lengths are in characters. A null is left to the caller.

@@ -9,14 +9,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from langcodes import Language, standardize_tag, tag_is_valid
 
-_LONGEST_NAME = 40
-_NOT_ONE = frozenset(("und", "mul", "mis", "zxx", "x"))
+_MAX_NAME_CHARS = 40
+_NOT_A_LANGUAGE = frozenset(("und", "mul", "mis", "zxx", "x"))
 _ENCODING = re.compile(r"\.[\w-]+")
 """What a POSIX locale has behind the language: ``de_AT.UTF-8``."""
-_NO_NAME = re.compile(r"[\d,;/&+]|\b(?:and|und|et)\b|^[a-z]{,3}$")
+_NOT_A_NAME = re.compile(r"[\d,;/&+]|\b(?:and|und|et)\b|^[a-z]{,3}$")
 """An encoding, several languages at once, or too short: langcodes would find a name in it."""
 # Codes of small languages that are far more often an answer, an encoding or a gap.
-_NO_LANGUAGE = frozenset("na nan nil no non not nul tbd yes iso gbk root".split())
+_UNLIKELY_CODES = frozenset("na nan nil no non not nul tbd yes iso gbk root".split())
 _MORE_NAMES = {"espanol": "es", "castellano": "es", "portugues": "pt"} | dict.fromkeys(
     ("汉语", "漢語", "华语"), "zh"
 )
@@ -38,20 +38,20 @@ def usual_code(said: str) -> str | None:
     if plain in _MORE_NAMES:
         return _MORE_NAMES[plain]
     # langcodes reads beyond the end of a name with a NUL in it.
-    if len(name) > _LONGEST_NAME or not name.isprintable():
+    if len(name) > _MAX_NAME_CHARS or not name.isprintable():
         return None
     tag = _ENCODING.sub("", plain)
-    if tag in _NO_LANGUAGE and name != "no":
+    if tag in _UNLIKELY_CODES and name != "no":
         return None
     if not tag_is_valid(tag):
-        if _NO_NAME.search(plain):
+        if _NOT_A_NAME.search(plain):
             return None
         try:
             tag = Language.find(name).to_tag()
         except LookupError:
             return None
     code = standardize_tag(tag, macro=True).partition("-")[0]
-    return None if code in _NOT_ONE else code
+    return None if code in _NOT_A_LANGUAGE else code
 
 
 def usual_codes(languages: pa.StringArray) -> pa.StringArray:

@@ -13,7 +13,12 @@ from article_flows.tasks.cleaning.articles.build import canonical
 from article_flows.tasks.cleaning.columns.guesses import ColumnMap
 from article_flows.tasks.cleaning.filters.rules import Rules
 from article_flows.tasks.ingest import coalescing
-from article_flows.tasks.ingest.coalescing import SMALL_ROWS, ChunkPart, CoalescedChunk, coalesced
+from article_flows.tasks.ingest.coalescing import (
+    MAX_COALESCED_ROWS,
+    ChunkPart,
+    CoalescedChunk,
+    coalesce,
+)
 from article_flows.tasks.ingest.load import Load
 from article_flows.tasks.ingest.load_sources import ingest_sources
 from article_flows.tasks.ingest.options import Loading
@@ -49,7 +54,7 @@ def names(bundle: CoalescedChunk) -> list[str]:
 def test_small_chunks_with_the_same_columns_become_one() -> None:
     pieces = [piece("a", chunk(1, 2)), piece("b", chunk(1, reject=2)), piece("c", chunk(7))]
 
-    (bundle,) = coalesced(pieces)
+    (bundle,) = coalesce(pieces)
 
     assert names(bundle) == ["a", "b", "c"]
     rows = canonical(bundle.chunk, bundle.columns, bundle.source)
@@ -69,7 +74,7 @@ def test_other_columns_are_not_mixed_in_and_the_order_stays() -> None:
         piece("c", chunk(1)),
     ]
 
-    first, second, third = coalesced(pieces)
+    first, second, third = coalesce(pieces)
 
     assert [names(each) for each in (first, second, third)] == [["a"], ["b"], ["c"]]
     assert [each.columns for each in (first, second, third)] == [BODY, OTHER, BODY]
@@ -77,10 +82,10 @@ def test_other_columns_are_not_mixed_in_and_the_order_stays() -> None:
 
 
 def test_large_chunks_go_as_they_are() -> None:
-    large = chunk(*range(1, SMALL_ROWS + 2))
+    large = chunk(*range(1, MAX_COALESCED_ROWS + 2))
     pieces = [piece("a", chunk(1)), piece("b", large), piece("c", chunk(1))]
 
-    found = list(coalesced(pieces))
+    found = list(coalesce(pieces))
 
     assert [names(each) for each in found] == [["a"], ["b"], ["c"]]
     assert found[1].chunk is large
@@ -90,15 +95,15 @@ def test_large_chunks_go_as_they_are() -> None:
 
 
 def test_a_bundle_is_no_larger_than_a_chunk() -> None:
-    found = list(coalesced(piece(str(number), chunk(1)) for number in range(BATCH_ROWS + 5)))
+    found = list(coalesce(piece(str(number), chunk(1)) for number in range(BATCH_ROWS + 5)))
     assert [len(each.chunk) for each in found] == [BATCH_ROWS, 5]
     long = RecordChunk([{"text": "x" * (CHUNK_BYTES // 2)}], [1])
-    found = list(coalesced(piece(str(number), long) for number in range(5)))
+    found = list(coalesce(piece(str(number), long) for number in range(5)))
     assert [len(each.chunk) for each in found] == [2, 2, 1]
 
 
 def test_one_source_alone_keeps_its_own_numbers() -> None:
-    (bundle,) = coalesced([piece("a", chunk(5, 9, reject=7))])
+    (bundle,) = coalesce([piece("a", chunk(5, 9, reject=7))])
     rows = canonical(bundle.chunk, bundle.columns, bundle.source)
     assert rows.rows.tolist() == [5, 9]
     ((report, rejects),) = bundle.rejects_of(rows.rejects)
@@ -106,7 +111,7 @@ def test_one_source_alone_keeps_its_own_numbers() -> None:
 
 
 def test_no_piece_is_no_bundle() -> None:
-    assert list(coalesced([])) == []
+    assert list(coalesce([])) == []
 
 
 LINES = st.lists(
@@ -160,7 +165,7 @@ def test_a_lake_is_the_same_with_and_without_bundles(
 
     together = load(folder, Lake(home / "together"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(coalescing, "SMALL_ROWS", -1)
+        patch.setattr(coalescing, "MAX_COALESCED_ROWS", -1)
         alone = load(folder, Lake(home / "alone"))
 
     assert together == alone
@@ -176,11 +181,11 @@ def test_a_folder_of_documents_costs_one_pass(
     passes: list[CoalescedChunk] = []
 
     def counted(*given: Any) -> Any:
-        for each in coalesced(*given):
+        for each in coalesce(*given):
             passes.append(each)
             yield each
 
-    monkeypatch.setattr("article_flows.tasks.ingest.load_sources.bundled", counted)
+    monkeypatch.setattr("article_flows.tasks.ingest.load_sources.coalesce", counted)
 
     reports, articles, rejects = load(tmp_path / "in", Lake(tmp_path / "lake"))
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from article_flows.tasks.cleaning.columns.options import Given
+from article_flows.tasks.cleaning.columns.options import ColumnOption
 from article_flows.tasks.common.errors import UsageError, UserError
 from article_flows.tasks.ingest.load import Load
 from article_flows.tasks.ingest.load_sources import ingest_source
@@ -84,7 +84,7 @@ def test_columns_are_said_of_all_sources_or_of_some(home: Path) -> None:
     write(home, "b.jsonl", {"one": "One.", "two": TEXT})
     options = ["body=one", "b.jsonl:body=two"]
     loading = loading_of(settings(home, columns=options), Lake(home / "lake"))
-    assert loading.columns == (Given("body", "one"), Given("body", "two", "b.jsonl"))
+    assert loading.columns == (ColumnOption("body", "one"), ColumnOption("body", "two", "b.jsonl"))
     reports = load(home, columns=options)
     assert [report.columns["body"] for report in reports] == ["one", "two"]
 

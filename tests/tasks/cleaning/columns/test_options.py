@@ -1,10 +1,10 @@
 import pytest
 
 from article_flows.tasks.cleaning.columns.options import (
-    Given,
+    ColumnOption,
     given_for,
     parse_column_options,
-    patterns_of_nothing,
+    unmatched_patterns,
 )
 from article_flows.tasks.common.errors import UsageError
 
@@ -12,20 +12,20 @@ from article_flows.tasks.common.errors import UsageError
 def test_the_three_forms() -> None:
     options = ["body=text", " title = My=Title ", r"*.csv:body={lead}\n\n{text}", "category="]
     assert parse_column_options(options) == (
-        Given("body", "text"),
-        Given("title", "My=Title"),
-        Given("body", r"{lead}\n\n{text}", "*.csv"),
-        Given("category", ""),
+        ColumnOption("body", "text"),
+        ColumnOption("title", "My=Title"),
+        ColumnOption("body", r"{lead}\n\n{text}", "*.csv"),
+        ColumnOption("category", ""),
     )
     assert parse_column_options([]) == ()
-    assert parse_column_options(["body=text", "body=text"]) == (Given("body", "text"),)
+    assert parse_column_options(["body=text", "body=text"]) == (ColumnOption("body", "text"),)
 
 
 def test_a_pattern_may_have_what_a_folder_of_partitions_has() -> None:
     assert parse_column_options(["s3://b/lang=en/*.csv:title=head:line"]) == (
-        Given("title", "head:line", "s3://b/lang=en/*.csv"),
+        ColumnOption("title", "head:line", "s3://b/lang=en/*.csv"),
     )
-    assert parse_column_options(["body=x:title=y"]) == (Given("body", "x:title=y"),)
+    assert parse_column_options(["body=x:title=y"]) == (ColumnOption("body", "x:title=y"),)
 
 
 def test_what_is_wrong_is_told_at_once() -> None:
@@ -53,4 +53,4 @@ def test_each_source_gets_what_is_meant_for_it() -> None:
 
 def test_a_pattern_that_matches_nothing_is_found() -> None:
     given = parse_column_options(["*.csv:body=a", "*.cvs:body=b", "title=t"])
-    assert patterns_of_nothing(given, ["x/a.csv", "b.json"]) == ["*.cvs"]
+    assert unmatched_patterns(given, ["x/a.csv", "b.json"]) == ["*.cvs"]

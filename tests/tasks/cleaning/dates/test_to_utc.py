@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from article_flows.tasks.cleaning.dates.parse import Moment
+from article_flows.tasks.cleaning.dates.parse import ParsedDate
 from article_flows.tasks.cleaning.dates.to_utc import day_first, moment
 
 DAY = datetime(2019, 1, 4, tzinfo=UTC)
@@ -144,8 +144,8 @@ def test_the_order_of_day_and_month_is_told_by_other_rows() -> None:
     assert day_first(["01/02/2020", "Fri 12/31/2020"]) is False
     assert day_first(["31/12/2020", "12/31/2020"]) is None
     assert day_first(["01/02/2020", "2020-12-31", "31.12.2020"]) is None
-    assert moment("01/02/2020", day_first=True) == Moment(datetime(2020, 2, 1, tzinfo=UTC))
-    assert moment("01-02-2020", day_first=False) == Moment(datetime(2020, 1, 2, tzinfo=UTC))
+    assert moment("01/02/2020", day_first=True) == ParsedDate(datetime(2020, 2, 1, tzinfo=UTC))
+    assert moment("01-02-2020", day_first=False) == ParsedDate(datetime(2020, 1, 2, tzinfo=UTC))
     assert moment("01/02/2020") is None
 
 
@@ -179,7 +179,7 @@ def test_iso_8601_comes_back(raw: datetime) -> None:
 )
 def test_usual_forms_come_back(raw: datetime, form: str) -> None:
     when = raw.replace(microsecond=0)
-    assert moment(when.strftime(form)) == Moment(when.replace(tzinfo=UTC), zone_assumed=True)
+    assert moment(when.strftime(form)) == ParsedDate(when.replace(tzinfo=UTC), zone_assumed=True)
 
 
 @given(

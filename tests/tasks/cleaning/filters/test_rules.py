@@ -1,11 +1,16 @@
 import pyarrow as pa
 
-from article_flows.tasks.cleaning.filters.rules import SHORT_CHARS, Rules, judge, short_bodies
+from article_flows.tasks.cleaning.filters.rules import (
+    SHORT_CHARS,
+    Rules,
+    rejected_bodies,
+    short_bodies,
+)
 
 
 def test_lengths_are_characters() -> None:
     bodies = pa.array(["中" * 12, "x" * 20, "é" * 5_000_000, "", None])
-    assert judge(bodies, Rules(min_chars=20)) == [
+    assert rejected_bodies(bodies, Rules(min_chars=20)) == [
         (0, "12 characters; at least 20 are wanted (--min-chars)"),
         (2, "5,000,000 characters; at most 1,000,000 are taken (--max-chars)"),
         (3, "0 characters; at least 20 are wanted (--min-chars)"),
@@ -13,21 +18,21 @@ def test_lengths_are_characters() -> None:
 
 
 def test_no_upper_limit() -> None:
-    assert judge(pa.array(["x" * 1_000_001]), Rules(max_chars=0)) == []
+    assert rejected_bodies(pa.array(["x" * 1_000_001]), Rules(max_chars=0)) == []
 
 
 def test_boilerplate_is_a_rule_that_can_be_set() -> None:
     bodies = pa.array(["An article about a bridge.", "404 Not Found", None])
-    assert judge(bodies, Rules()) == [(1, "boilerplate: a page-not-found notice")]
-    assert judge(bodies, Rules(boilerplate=True)) == []
+    assert rejected_bodies(bodies, Rules()) == [(1, "boilerplate: a page-not-found notice")]
+    assert rejected_bodies(bodies, Rules(boilerplate=True)) == []
 
 
 def test_one_reason_a_row_in_order() -> None:
     bodies = pa.array(["404 Not Found", "ok ok ok ok ok ok ok ok"])
-    assert judge(bodies, Rules(min_chars=20)) == [
+    assert rejected_bodies(bodies, Rules(min_chars=20)) == [
         (0, "13 characters; at least 20 are wanted (--min-chars)")
     ]
-    assert judge(pa.array([], pa.string()), Rules()) == []
+    assert rejected_bodies(pa.array([], pa.string()), Rules()) == []
 
 
 def test_a_sign_of_chinese_is_three_letters() -> None:
