@@ -1,4 +1,7 @@
-"""Dates as sources write them, to UTC; and whether a column has the day before the month."""
+"""Convert dates of any type to UTC, and infer whether a column writes the day or the month first.
+
+The column mapping and the conversion of articles use these functions.
+"""
 
 import re
 from collections.abc import Iterable
@@ -10,34 +13,40 @@ from article_flows.tasks.cleaning.dates.parse import ParsedDate, read_date
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NUMBER = re.compile(r"-?\d+(\.\d+)?", re.ASCII)
-# Epoch seconds stay below this for 3,000 years; each finer unit is a thousand times as much.
+# Epoch seconds stay below this for 3,000 years; each finer unit is a thousand times larger.
 _MAX_EPOCH_SECONDS = 1e11
-# A calendar day such as 20190104 is eight digits; as epoch seconds it would be August 1970.
+# Eight digits are a calendar day such as 20190104; as epoch seconds they would be in August 1970.
 _COMPACT_DAY = re.compile(r"(1[6-9]|20|21)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])")
 _DAY_OF_YEAR = re.compile(r"(\d{4})-(\d{3})", re.ASCII)
 _WEEK_ALONE = re.compile(r"\d{4}-?W\d\d", re.ASCII)
 _DAY_CHARS = len("2019-01-04")
-_FIGURES = re.compile(r"\D*(\d{1,2})([/-])(\d{1,2})\2\d{4}(?!\d)")
+_NUMERIC_DATE = re.compile(r"\D*(\d{1,2})([/-])(\d{1,2})\2\d{4}(?!\d)")
 _MOST_DAYS = 31
 
 
 def moment(value: Any, day_first: bool | None = None) -> ParsedDate | None:
-    """Return a date of any usual form in UTC; None if it cannot be told for certain.
+    """Convert a date in any usual form to UTC.
 
-    Takes dates and datetimes, ISO 8601, RFC 2822, epoch seconds to nanoseconds, and the forms
-    that news sites of the usual languages print. What has no zone is taken for UTC. A year, a
-    month or a week alone is None.
+    Accepts dates and datetimes, ISO 8601, RFC 2822, epoch seconds to nanoseconds, and the forms
+    that news sites print in many languages. Times without a time zone are assumed to be UTC.
 
     Args:
-        value: of any type.
-        day_first: whether 01/02/2020 is the first of February, see `day_first`;
-            None: such dates are None.
+        value: a value of any type.
+        day_first: whether 01/02/2020 is the first of February, see `day_first`; None if unknown.
+
+    Returns:
+        The date, or None if the value is not a date, is ambiguous, or is a year, month or week
+        alone.
+
+    Example:
+        >>> moment("4. Januar 2019").utc.date().isoformat(), moment("01/02/2020")
+        ('2019-01-04', None)
     """
     try:
         if isinstance(value, str):
             return _of_text(value.strip(), day_first)
         if isinstance(value, datetime):
-            # pandas' NaT is a datetime that is not equal to itself.
+            # pandas' NaT is a datetime that does not equal itself.
             return _of_datetime(value) if value == value else None
         if isinstance(value, date):
             return ParsedDate(datetime(value.year, value.month, value.day, tzinfo=UTC))
@@ -50,9 +59,9 @@ def moment(value: Any, day_first: bool | None = None) -> ParsedDate | None:
 
 
 def _of_datetime(value: datetime) -> ParsedDate:
-    """Midnight without a zone is how columns of mere days come out of Parquet and Excel."""
     if value.tzinfo:
         return ParsedDate(value.astimezone(UTC))
+    # Parquet and Excel give days as datetimes at midnight without a time zone.
     has_time = bool(value.hour or value.minute or value.second or value.microsecond)
     return ParsedDate(value.replace(tzinfo=UTC), has_time)
 
@@ -96,9 +105,9 @@ def _of_digits(text: str) -> ParsedDate | None:
 
 
 def _of_epoch(number: float) -> ParsedDate | None:
-    """Read a count of seconds, or of milli-, micro- or nanoseconds if there are too many."""
+    """Convert epoch seconds, or milli-, micro- or nanoseconds if the number is too large."""
     if abs(number) < 1e8:
-        # Before March 1973: a year, a serial number or a mistake far more often than a date.
+        # Numbers before March 1973 are far more often years, serial numbers or errors.
         return None
     whole, per_second = int(number), 1
     while abs(number) / per_second >= _MAX_EPOCH_SECONDS:
@@ -111,26 +120,30 @@ def _of_epoch(number: float) -> ParsedDate | None:
 
 
 def day_first(values: Iterable[Any]) -> bool | None:
-    """Tell the order of day and month by the dates of a column that only one order fits.
+    """Infer the order of day and month from the dates in a column that fit only one order.
 
     Returns:
-        True for 31/12/2020, False for 12/31/2020; None if no value tells, or they disagree.
+        True for 31/12/2020, False for 12/31/2020; None if no date is decisive or dates disagree.
+
+    Example:
+        >>> day_first(["01/02/2020", "31/12/2020"])
+        True
     """
     days, months = day_month_orders(values)
     return days if days != months else None
 
 
 def is_order_ambiguous(values: Iterable[Any]) -> bool:
-    """Tell whether there are dates such as 01/02/2020, and none of them tells the order."""
-    written = [each for each in values if isinstance(each, str) and _FIGURES.match(each)]
-    return bool(written) and not any(day_month_orders(written))
+    """Return whether there are dates such as 01/02/2020, none of which shows the order."""
+    dates = [each for each in values if isinstance(each, str) and _NUMERIC_DATE.match(each)]
+    return bool(dates) and not any(day_month_orders(dates))
 
 
 def day_month_orders(values: Iterable[Any]) -> tuple[bool, bool]:
-    """Tell whether there are dates that have the day first, and such that have the month first."""
+    """Return whether there are dates with the day first, and dates with the month first."""
     days = months = False
     for value in values:
-        if isinstance(value, str) and (found := _FIGURES.match(value)):
+        if isinstance(value, str) and (found := _NUMERIC_DATE.match(value)):
             days = days or 12 < int(found[1]) <= _MOST_DAYS
             months = months or 12 < int(found[3]) <= _MOST_DAYS
     return days, months

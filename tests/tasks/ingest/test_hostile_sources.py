@@ -95,7 +95,7 @@ def test_a_body_of_five_million_characters_is_rejected_with_its_length(home: Pat
     assert (report.stored, report.rejected) == (2, 1)
     (reject,) = rows_of(home, "rejects")
     assert reject["row"] == 2
-    assert reject["reason"] == "4,999,999 characters; at most 1,000,000 are taken (--max-chars)"
+    assert reject["reason"] == "4,999,999 characters; the maximum is 1,000,000 (--max-chars)"
     assert len(reject["raw"]) < 10_000
     assert loaded(home, max_chars=0).stored == 1
 

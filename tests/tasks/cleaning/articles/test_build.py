@@ -263,7 +263,7 @@ def test_text_that_was_decoded_wrongly_is_kept_and_flagged() -> None:
 def test_absurd_lengths_are_rejected_with_a_short_excerpt() -> None:
     chunk = convert({"id": 1, "text": "x" * 5_000_000}, {"text": "<p>" + "x" * 5_000_000})
     assert chunk.rejects[0].reason == (
-        "5,000,000 characters; at most 1,000,000 are taken (--max-chars)"
+        "5,000,000 characters; the maximum is 1,000,000 (--max-chars)"
     )
     assert chunk.rejects[0].raw == ('{"id":1,"text":"' + "x" * 5_000)[:EXCERPT_CHARS]
     assert chunk.rejects[1].reason.startswith("5,000,003 characters")

@@ -86,7 +86,7 @@ def test_the_threshold() -> None:
     bodies = pa.array([BODIES[0], changed(BODIES[0], 0.05)])
     assert NearDuplicates(0.95).find(["0", "1"], bodies) == []
     assert [row for row, _ in NearDuplicates(0.5).find(["0", "1"], bodies)] == [1]
-    with pytest.raises(UsageError, match=r"1\.5 is no similarity"):
+    with pytest.raises(UsageError, match=r"the similarity 1\.5 is not"):
         NearDuplicates(1.5)
 
 

@@ -11,9 +11,9 @@ from article_flows.tasks.cleaning.filters.rules import (
 def test_lengths_are_characters() -> None:
     bodies = pa.array(["中" * 12, "x" * 20, "é" * 5_000_000, "", None])
     assert rejected_bodies(bodies, Rules(min_chars=20)) == [
-        (0, "12 characters; at least 20 are wanted (--min-chars)"),
-        (2, "5,000,000 characters; at most 1,000,000 are taken (--max-chars)"),
-        (3, "0 characters; at least 20 are wanted (--min-chars)"),
+        (0, "12 characters; the minimum is 20 (--min-chars)"),
+        (2, "5,000,000 characters; the maximum is 1,000,000 (--max-chars)"),
+        (3, "0 characters; the minimum is 20 (--min-chars)"),
     ]
 
 
@@ -30,7 +30,7 @@ def test_boilerplate_is_a_rule_that_can_be_set() -> None:
 def test_one_reason_a_row_in_order() -> None:
     bodies = pa.array(["404 Not Found", "ok ok ok ok ok ok ok ok"])
     assert rejected_bodies(bodies, Rules(min_chars=20)) == [
-        (0, "13 characters; at least 20 are wanted (--min-chars)")
+        (0, "13 characters; the minimum is 20 (--min-chars)")
     ]
     assert rejected_bodies(pa.array([], pa.string()), Rules()) == []
 
