@@ -115,10 +115,8 @@ class NearDuplicates:
         earlier, in_call = self._bands.candidates(bands), call_bands.candidates(bands)
         positions: dict[int, int] = {}
         for row, name in enumerate(names):
-            candidates = earlier.get(row, [])
-            candidates = candidates + [
-                positions[each] for each in in_call[row] if each in positions
-            ]
+            of_call = [positions[each] for each in in_call[row] if each in positions]
+            candidates = earlier.get(row, []) + of_call
             match = self._best(signatures[row], candidates)
             if match is None:
                 positions[row] = self._add(name, signatures[row])

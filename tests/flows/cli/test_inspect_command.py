@@ -54,7 +54,7 @@ def test_files_of_one_kind_are_shown_once(
     shown = capsys.readouterr().out
     assert "and 39 more files like it (5 of 40 were looked at)" in shown
     assert "in all 40 files, about 40 rows" in shown
-    assert "year is kept in extra: a year alone is no date" in shown
+    assert "year is kept in extra: a year alone is not a date" in shown
 
 
 def test_files_of_other_kinds_are_told_apart(

@@ -76,7 +76,7 @@ def test_names_that_do_not_hold_what_they_say_are_explained(tmp_path: Path) -> N
     path.write_text("\n".join(map(json.dumps, rows)))
     seen = inspected(path)
     assert seen.columns[1:] == [
-        ColumnSeen("date", "number", 1.0, "1990", (), "a year alone is no date"),
+        ColumnSeen("date", "number", 1.0, "1990", (), "a year alone is not a date"),
         ColumnSeen("x", "empty", 0.0, "", (), ""),
     ]
 

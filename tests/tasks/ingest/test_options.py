@@ -173,4 +173,4 @@ def test_the_order_of_dates_can_be_said(home: Path) -> None:
 
 def test_why_a_column_is_not_what_its_name_says_is_in_the_report(home: Path) -> None:
     write(home, "a.jsonl", {"id": 1, "date": 1999, "body": TEXT})
-    assert load(home)[0].notes == {"date": "a year alone is no date"}
+    assert load(home)[0].notes == {"date": "a year alone is not a date"}

@@ -145,13 +145,13 @@ def test_names_are_checked_by_contents() -> None:
     found = mapped(rows)
     assert found.columns == {"body": "content"}
     assert found.notes == {
-        "text": "holds no text but numbers",
+        "text": "holds numbers, not text",
         "title": "longer than the body: median 1,862 characters",
         "id": "repeated: 5 values in 30 rows",
-        "url": "its values are no URLs",
-        "date": "a year alone is no date",
-        "author": "holds no names but numbers",
-        "language": "its values name no language",
+        "url": "its values are not URLs",
+        "date": "a year alone is not a date",
+        "author": "holds numbers, not names",
+        "language": "its values are not languages",
         "category": "too long: median 931 characters",
     }
 
@@ -172,11 +172,11 @@ def test_an_id_stays_the_id_unless_most_of_it_repeats(versions: int, column: str
 @pytest.mark.parametrize(
     ("day", "reason"),
     [
-        (lambda n: 45_292 + n, "numbers such as 45292, as spreadsheets count days; write them as "),
-        (lambda n: f"{45_292 + n}.75", "numbers such as 45292.75, as spreadsheets count days; "),
-        (lambda n: 202_401 + n % 12, "a year and a month alone are no date"),
-        (lambda n: f"{1990 + n}.0", "a year alone is no date"),
-        (lambda n: n, "its numbers are no dates"),
+        (lambda n: 45_292 + n, "spreadsheet day numbers such as 45292; write the dates as "),
+        (lambda n: f"{45_292 + n}.75", "spreadsheet day numbers such as 45292.75; "),
+        (lambda n: 202_401 + n % 12, "a year and a month alone are not a date"),
+        (lambda n: f"{1990 + n}.0", "a year alone is not a date"),
+        (lambda n: n, "its numbers are not dates"),
     ],
 )
 def test_numbers_that_are_no_dates_are_told_apart(day: Any, reason: str) -> None:
@@ -223,7 +223,7 @@ def test_what_is_said_in_a_mere_wrapper_is_said_of_the_article(wrapper: str) -> 
 
 def test_a_table_of_addresses_is_told_how_to_have_them_fetched() -> None:
     rows = [{"n": n, "link": f"https://a.org/{n}"} for n in range(9)]
-    with pytest.raises(UserError, match=r"body=NAME; or have the pages of link fetched: load a"):
+    with pytest.raises(UserError, match=r"body=NAME; or, to fetch the pages of link, load a"):
         mapped(rows)
     with pytest.raises(UserError, match=r"body=NAME$"):
         mapped([{"n": n} for n in range(9)])
@@ -315,7 +315,7 @@ def test_short_comments_are_refused_rather_than_loaded_as_articles() -> None:
     assert str(error.value) == (
         "nation.csv: no column looks like the article's text (columns: n_nationkey, n_name, "
         "n_comment; the longest, n_comment, has 46 characters); "
-        "say which one is with --column body=NAME"
+        "name it with --column body=NAME"
     )
 
 
@@ -346,7 +346,7 @@ def test_what_is_given_goes_first_and_is_used_once() -> None:
     }
     assert guess({"My Text": "x"}, body="my_text") == {"body": "My Text"}
     assert guess(record, body="text", title="", article_id="") == {"body": "text"}
-    with pytest.raises(UserError, match="gives one column two meanings"):
+    with pytest.raises(UserError, match="maps text twice"):
         guess(record, body="text", title="text")
 
 
@@ -373,13 +373,13 @@ def test_errors_name_the_file_its_columns_and_the_remedy() -> None:
         guess({"a": 1, "b": 2})
     assert str(error.value) == (
         "a.csv: no column looks like the article's text (columns: a, b); "
-        "say which one is with --column body=NAME"
+        "name it with --column body=NAME"
     )
     with pytest.raises(UserError) as error:
         guess({"a": 1, "b": 2}, body="c")
     assert str(error.value) == (
-        "a.csv has no column c (--column body=c); it has: a, b; "
-        "for some of several files write --column 'PATTERN:body=c'"
+        "a.csv has no column c (--column body=c); its columns are: a, b; "
+        "to apply the option to certain files only, write --column 'PATTERN:body=c'"
     )
     with pytest.raises(UserError, match="and 80 more"):
         guess({f"c{n}": 1 for n in range(100)})
@@ -421,7 +421,7 @@ def test_a_column_called_language_that_holds_none_stays_among_the_rest() -> None
     rows = table(text=body, language=lambda row: ("Level 1", "euc-KR", "No")[row % 3])
     found = mapped(rows)
     assert "language" not in found.columns
-    assert found.notes["language"] == "its values name no language"
+    assert found.notes["language"] == "its values are not languages"
 
 
 NAMES = st.sampled_from("text body title url date id name language category summary a.b x".split())

@@ -167,7 +167,7 @@ def test_inspect_tells_the_body_by_the_files_beside_it(tmp_path: Path) -> None:
     seen = inspect_source(sources[0], Loading(siblings=Siblings(sources)))
     assert (seen.name.rpartition("/")[2], seen.error) == ("a.json", None)
     why = next(each.why for each in seen.columns if each.taken_for == ("body",))
-    assert why == "as in the files beside it"
+    assert why == "as in the files next to it"
 
 
 @pytest.mark.parametrize(

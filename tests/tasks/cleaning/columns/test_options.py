@@ -32,11 +32,11 @@ def test_what_is_wrong_is_told_at_once() -> None:
     for wrong in ("body", "body=", "*.csv:body=", "=text", ""):
         with pytest.raises(UsageError, match="write it as TARGET=NAME, such as body=text"):
             parse_column_options([wrong])
-    with pytest.raises(UsageError, match="bdy is none of body, title, url"):
+    with pytest.raises(UsageError, match="bdy is not one of body, title, url"):
         parse_column_options(["bdy=text"])
-    with pytest.raises(UsageError, match="body is given already as a"):
+    with pytest.raises(UsageError, match="body is already given as a"):
         parse_column_options(["body=a", "body=b"])
-    with pytest.raises(UsageError, match="a brace that closes no column"):
+    with pytest.raises(UsageError, match="a brace without a column"):
         parse_column_options(["body={a}{"])
 
 
