@@ -59,7 +59,7 @@ def test_small_chunks_with_the_same_columns_become_one() -> None:
     assert names(bundle) == ["a", "b", "c"]
     rows = canonical(bundle.chunk, bundle.columns, bundle.source)
     assert rows.batch["body"].to_pylist() == ["Text 1.", "Text 2.", "Text 1.", "Text 7."]
-    assert bundle.named(rows)["source"].to_pylist() == ["a", "a", "b", "c"]
+    assert bundle.with_source_names(rows)["source"].to_pylist() == ["a", "a", "b", "c"]
     assert bundle.owners_of(rows.rows).tolist() == [0, 0, 1, 2]
     told = [(report.source, rejects) for report, rejects in bundle.rejects_of(rows.rejects)]
     assert told == [("b", [Reject(2, "reason 2", "raw")])]
@@ -91,7 +91,9 @@ def test_large_chunks_go_as_they_are() -> None:
     assert found[1].chunk is large
     for each in found:
         rows = canonical(each.chunk, each.columns, each.source)
-        assert each.named(rows)["source"].to_pylist() == names(each) * each.chunk.num_rows
+        assert (
+            each.with_source_names(rows)["source"].to_pylist() == names(each) * each.chunk.num_rows
+        )
 
 
 def test_a_bundle_is_no_larger_than_a_chunk() -> None:
