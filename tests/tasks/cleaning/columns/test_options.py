@@ -9,7 +9,7 @@ from article_flows.tasks.cleaning.columns.options import (
 from article_flows.tasks.common.errors import UsageError
 
 
-def test_the_three_forms() -> None:
+def test_options_have_three_forms() -> None:
     options = ["body=text", " title = My=Title ", r"*.csv:body={lead}\n\n{text}", "category="]
     assert parse_column_options(options) == (
         ColumnOption("body", "text"),
@@ -21,14 +21,14 @@ def test_the_three_forms() -> None:
     assert parse_column_options(["body=text", "body=text"]) == (ColumnOption("body", "text"),)
 
 
-def test_a_pattern_may_have_what_a_folder_of_partitions_has() -> None:
+def test_a_pattern_may_contain_an_equals_sign() -> None:
     assert parse_column_options(["s3://b/lang=en/*.csv:title=head:line"]) == (
         ColumnOption("title", "head:line", "s3://b/lang=en/*.csv"),
     )
     assert parse_column_options(["body=x:title=y"]) == (ColumnOption("body", "x:title=y"),)
 
 
-def test_what_is_wrong_is_told_at_once() -> None:
+def test_invalid_options_are_rejected() -> None:
     for wrong in ("body", "body=", "*.csv:body=", "=text", ""):
         with pytest.raises(UsageError, match="write it as TARGET=NAME, such as body=text"):
             parse_column_options([wrong])
@@ -40,7 +40,7 @@ def test_what_is_wrong_is_told_at_once() -> None:
         parse_column_options(["body={a}{"])
 
 
-def test_each_source_gets_what_is_meant_for_it() -> None:
+def test_options_apply_to_matching_sources() -> None:
     given = parse_column_options(
         ["news/*.csv:body=story", "body=text", "title=head", "*.tsv:title=", "b.csv:body=last"]
     )
@@ -51,6 +51,6 @@ def test_each_source_gets_what_is_meant_for_it() -> None:
     assert given_for(given, "far/away/c.tsv") == {"body": "text", "title": ""}
 
 
-def test_a_pattern_that_matches_nothing_is_found() -> None:
+def test_unmatched_patterns_are_found() -> None:
     given = parse_column_options(["*.csv:body=a", "*.cvs:body=b", "title=t"])
     assert unmatched_patterns(given, ["x/a.csv", "b.json"]) == ["*.cvs"]
