@@ -35,7 +35,7 @@ def article_writer(load: Load) -> Iterator[ArticleWriter]:
 
 
 class ArticleWriter:
-    """Writes rows of `ARTICLES_SCHEMA`; see `article_writer`.
+    """A writer of rows with `ARTICLES_SCHEMA`; see `article_writer`.
 
     Each run is sorted by article_id, so that a lookup of a few ids reads few row groups. A thread
     compresses and writes a run while the next one is collected.
@@ -44,7 +44,7 @@ class ArticleWriter:
     def __init__(self, load: Load, thread: Executor, part: ExitStack) -> None:
         self._load = load
         self._thread = thread
-        self._open = part
+        self._open_part = part
         self._part: PartWriter | None = None
         self._writing: Future[None] | None = None
         self._batches: list[pa.RecordBatch] = []
@@ -82,7 +82,7 @@ class ArticleWriter:
         lake = self._load.lake
         if self._part is None:
             name = self._load.next_part_name()
-            self._part = self._open.enter_context(
+            self._part = self._open_part.enter_context(
                 lake.part_writer(lake.articles, name, ARTICLES_SCHEMA)
             )
         self._part.write_table(run.sort_by("article_id"))
@@ -91,4 +91,4 @@ class ArticleWriter:
 
     def _commit(self) -> None:
         self._part = None
-        self._open.pop_all().close()
+        self._open_part.pop_all().close()

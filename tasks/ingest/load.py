@@ -40,7 +40,7 @@ class RowClassification(NamedTuple):
 
 
 class Load:
-    """Tracks the rows in the lake and the rows of a load. Thread-safe.
+    """A load in progress: the rows already in the lake and the rows it has added. Thread-safe.
 
     A row whose id is in the lake with different content replaces the row from before the load. Two
     rows of one load with the same id are both kept, because neither is known to be the right one.
@@ -94,7 +94,7 @@ class Load:
             return f"part-{self._name}-{self._parts:06d}.parquet"
 
     def knows(self, rows: pa.RecordBatch) -> Flags:
-        """Return for each canonical row whether it is in the lake or was loaded before."""
+        """Return for each canonical row whether it is in the lake or in this load."""
         return self._known.contains_keys(keys_of(rows))
 
     def has_ids(self, rows: pa.RecordBatch) -> Flags:

@@ -31,7 +31,7 @@ class Example(NamedTuple):
     reason: str
 
     @property
-    def place(self) -> str:
+    def location(self) -> str:
         """The file and row of the reject, for display."""
         return f"{self.source.rpartition('/')[2]} row {self.row:,}"
 
@@ -97,7 +97,7 @@ class LoadProfile:
             words = example.reason if count == 1 else kind
             if count > 1 and kind != example.reason:
                 words = f"{kind}, such as {example.reason!r}"
-            described.append((count, f"{words} ({example.place})"))
+            described.append((count, f"{words} ({example.location})"))
         return described
 
     def as_json(self) -> dict[str, Any]:

@@ -59,12 +59,12 @@ def reject_writer(lake: Lake, known: KnownRejects) -> Iterator[RejectWriter]:
 
 
 class RejectWriter:
-    """Writes rejects; see `reject_writer`."""
+    """A writer of rejects; see `reject_writer`."""
 
     def __init__(self, lake: Lake, known: KnownRejects, part: ExitStack) -> None:
         self._lake = lake
         self._known = known
-        self._open = part
+        self._open_part = part
         self._writer: PartWriter | None = None
 
     def add(self, source: str, rejects: list[Reject]) -> None:
@@ -73,7 +73,7 @@ class RejectWriter:
         if not new:
             return
         if self._writer is None:
-            self._writer = self._open.enter_context(
+            self._writer = self._open_part.enter_context(
                 self._lake.part_writer(self._lake.rejects, part_name("part"), REJECTS_SCHEMA)
             )
         self._writer.write_table(_table(source, new))

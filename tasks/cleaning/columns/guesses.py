@@ -86,7 +86,7 @@ def guess_columns(
     Args:
         names: the source's columns in order.
         sample: some of its records, up to about 1,000.
-        given: the mapping requested by the user, see `given_for`.
+        given: the mapping requested by the user (``--column``).
         file: the source's name, for messages.
 
     Raises:

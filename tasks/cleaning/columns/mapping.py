@@ -130,7 +130,7 @@ class Siblings:
         Args:
             source: the file whose body column is uncertain.
             names: its columns.
-            given: the mapping requested by the user, see `given_for`.
+            given: the mapping requested by the user (``--column``).
             of_all: whether to consider siblings with other columns, if those with the same columns
                 do not show it.
         """
@@ -204,7 +204,7 @@ def map_columns(
     Args:
         source: the source.
         sample: its first rows, see `sampled`.
-        given: the mapping requested by the user, see `given_for`.
+        given: the mapping requested by the user (``--column``).
         day_first: whether 01/02/2020 is the first of February; None to infer it from the dates.
         siblings: the files of the load, used if the source does not show which column is its body.
         read_on: whether the source may be read again to find a date that shows the order.

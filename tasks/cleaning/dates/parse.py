@@ -101,7 +101,7 @@ def read_date(text: str, day_first: bool | None = None) -> ParsedDate | None:
     if not text.isascii():
         text = _CJK_WEEKDAY.sub(" ", normalize("NFKC", text))
         text = _CJK_TIME.sub(_western_time, _CJK_DAY.sub(r" \1-\2-\3 ", text))
-    rest, since_midnight, zone = _take_clock(text)
+    rest, since_midnight, zone = _cut_time(text)
     day = _day(_ORDINAL.sub("", rest), day_first)
     if day is None:
         return None
@@ -172,7 +172,7 @@ def _numeric_day(numeric: re.Match[str], day_first: bool | None) -> tuple[int, i
     return (year, two, one) if day_first else (year, one, two)
 
 
-def _take_clock(text: str) -> tuple[str, timedelta | None, tzinfo | None]:
+def _cut_time(text: str) -> tuple[str, timedelta | None, tzinfo | None]:
     """Cut the time of day and its time zone out of a text.
 
     Returns:
@@ -196,7 +196,7 @@ def _take_clock(text: str) -> tuple[str, timedelta | None, tzinfo | None]:
     if hour > 23 or minute > 59 or second > 60:
         raise ValueError(f"no such time: {found[0]}")
     micros = int(((parts.get("fraction") or "") + "000000")[:6])
-    after, zone = _take_zone(text[found.end() :])
+    after, zone = _cut_zone(text[found.end() :])
     time = timedelta(hours=hour, minutes=minute, seconds=min(second, 59), microseconds=micros)
     return f"{text[: found.start()]} {after}", time, zone
 
@@ -212,7 +212,7 @@ def _western_time(found: re.Match[str]) -> str:
     return f" {hour}:{minute:02}:{second:0>2} "
 
 
-def _take_zone(text: str) -> tuple[str, tzinfo | None]:
+def _cut_zone(text: str) -> tuple[str, tzinfo | None]:
     """Cut a time zone off the start of a text: +02:00, EST, GMT+2, (UTC), Z."""
     if found := _OFFSET.match(text):
         minutes = int(found["hours"]) * 60 + int(found["minutes"] or 0)

@@ -150,7 +150,7 @@ class NearDuplicates:
 
 
 class _BandIndex:
-    """Maps bands to the positions of the articles that have them.
+    """An index from bands to the positions of the articles that have them.
 
     The index is a list of sorted runs, as in a log-structured merge tree: a new run is merged into
     the previous one unless that is at least twice as long, so there are few runs and each entry is
