@@ -100,7 +100,7 @@ def test_a_second_signal_does_not_wait_for_requests_in_flight(tmp_path: Path) ->
         out, errors = process.communicate(timeout=60)
     assert process.returncode == 143
     assert orjson.loads(out) == {
-        "error": "interrupted by SIGTERM; what is done is kept, run again to go on"
+        "error": "interrupted by SIGTERM; completed work is kept, run again to continue"
     }
     assert errors.count("\n") == 1, errors
 
@@ -112,7 +112,7 @@ def test_a_signal_during_a_load_is_reported_in_one_line(tmp_path: Path) -> None:
     wait_for(lambda: any(lake.rglob("*")), process)
     process.send_signal(signal.SIGTERM)
     out, errors = process.communicate(timeout=60)
-    said = "article-flows: interrupted by SIGTERM; what is done is kept, run again to go on\n"
+    said = "article-flows: interrupted by SIGTERM; completed work is kept, run again to continue\n"
     assert (process.returncode, out, errors) == (143, "", said)
 
 

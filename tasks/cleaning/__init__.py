@@ -1,1 +1,1 @@
-"""From raw rows to articles: which column is what, clean text, languages, rules."""
+"""Turn raw rows into articles: column mapping, text cleaning, language detection, filters."""

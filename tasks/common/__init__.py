@@ -1,1 +1,1 @@
-"""Errors, the schema of articles, signals."""
+"""Errors, the schema of articles, signals: what every other folder may import."""

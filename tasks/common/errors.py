@@ -1,4 +1,4 @@
-"""The errors that are meant for the user's eyes."""
+"""Errors whose messages are shown to the user."""
 
 from __future__ import annotations
 
@@ -7,52 +7,59 @@ from typing import Any, Self
 
 
 class UserError(Exception):
-    """Something that the user can mend.
+    """An error that the user can fix.
 
-    The message is one line that names what is wrong (the file, the row, the option) and the
-    remedy. Flows end as Failed with it, the command line prints it; neither shows a traceback.
+    The message is one line that says what is wrong, where (the file, the row, the option), and the
+    remedy. Flows end as Failed with this message and the command line prints it, both without a
+    traceback.
     """
 
 
 class UsageError(UserError):
-    """What was asked for is wrong in itself, whatever the files and servers: exit status 2."""
+    """An invalid option or setting, independent of any file or server; exit status 2."""
 
 
 class Locked(UserError):
-    """Another run holds a lock of the lake for longer than it was to be waited for."""
+    """A lock of the lake that another run still holds after the maximum wait."""
 
 
 class SourceUnavailable(UserError):
-    """A source that could not be read just now, after some tries; later it may be there again."""
+    """A source that could not be read after several attempts; a later attempt may succeed."""
 
 
 class StorageUnavailable(UserError):
-    """The lake's storage has failed for longer than it is waited for; later it may work again."""
+    """A lake storage that kept failing until the retries ran out; a later attempt may succeed."""
 
 
 class StoppedRun(UserError):
-    """A run that ended before its end: what is done stays done, and ``report`` tells it."""
+    """A run that stopped early: completed work is kept.
+
+    Attributes:
+        report: the report of the completed work.
+    """
 
     def __init__(self, message: str, report: Any) -> None:
         super().__init__(message)
         self.report = report
 
     def with_report(self, report: Any) -> Self:
-        """The same for a flow that this run was a part of."""
+        """Return a copy with the report of the enclosing flow."""
         return type(self)(str(self), report)
 
 
 class BudgetSpent(StoppedRun):
-    """A run that ended because the next call could have cost more than the budget has left.
+    """A run that stopped because the next call could have exceeded the budget.
 
-    Nothing is wrong: flows end as Completed, named BudgetSpent; the command line's status is 4.
+    This is not a failure: flows end as Completed, named BudgetSpent; the exit status is 4.
     """
 
 
 class InterruptedRun(StoppedRun):
-    """A run that a signal has ended; ``report`` is None where there was nothing to report yet.
+    """A run that a signal stopped; flows end as Cancelled, the exit status is 128 + the signal.
 
-    Flows end as Cancelled; the command line's status is 128 and the number of the ``signal``.
+    Attributes:
+        report: None if the run had not started its work.
+        signal: the signal.
     """
 
     def __init__(self, message: str, report: Any, by: signal.Signals) -> None:
@@ -61,10 +68,10 @@ class InterruptedRun(StoppedRun):
 
     @classmethod
     def early(cls, by: signal.Signals) -> Self:
-        """An end before there was anything to report."""
-        words = f"interrupted by {by.name}; what is done is kept, run again to go on"
-        return cls(words, None, by)
+        """Return the error of a run that was interrupted before it had anything to report."""
+        message = f"interrupted by {by.name}; completed work is kept, run again to continue"
+        return cls(message, None, by)
 
     def with_report(self, report: Any) -> Self:
-        """The same for a flow that this run was a part of."""
+        """Return a copy with the report of the enclosing flow."""
         return type(self)(str(self), report, self.signal)

@@ -1,4 +1,4 @@
-"""The files that ship with the package: demo articles, recipes, and lists of words."""
+"""The data files that ship with the package: demo articles, recipes and word lists."""
 
 from collections import defaultdict
 from pathlib import Path
@@ -6,11 +6,11 @@ from pathlib import Path
 _PACKAGE = Path(__file__).parents[2]
 DATA = _PACKAGE / "data"
 IMPORT_ROOT = _PACKAGE.parent
-"""The folder that child processes import this package from."""
+"""The folder from which child processes import this package."""
 
 
-def lines_of(file: str) -> dict[str, list[str]]:
-    """Return the lines of each ``[section]`` of a word list, without comments and blank lines."""
+def read_sections(file: str) -> dict[str, list[str]]:
+    """Return the lines of each ``[section]`` of a data file, without comments and blank lines."""
     sections: dict[str, list[str]] = defaultdict(list)
     name = ""
     for line in (DATA / file).read_text(encoding="utf-8").splitlines():
@@ -21,8 +21,7 @@ def lines_of(file: str) -> dict[str, list[str]]:
     return sections
 
 
-def words_of(file: str) -> dict[str, list[str]]:
-    """Return the words of each section of a word list, each once, in order."""
-    return {
-        name: list(dict.fromkeys(" ".join(lines).split())) for name, lines in lines_of(file).items()
-    }
+def read_words(file: str) -> dict[str, list[str]]:
+    """Return the distinct words of each section of a word list, in order."""
+    sections = read_sections(file)
+    return {name: list(dict.fromkeys(" ".join(lines).split())) for name, lines in sections.items()}

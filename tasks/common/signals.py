@@ -1,7 +1,7 @@
-"""SIGINT, SIGTERM and SIGHUP as a request to end: the first asks for it, the second insists.
+"""Interruption by SIGINT, SIGTERM or SIGHUP: the first asks the run to stop, the second forces it.
 
-Python handles signals in the main thread alone; in any other the blocks here change nothing, and
-what they change they put back at their end. A signal that is ignored stays ignored.
+Python handles signals only in the main thread; in other threads the context managers here do
+nothing. They restore the previous handlers on exit and leave ignored signals ignored.
 """
 
 from __future__ import annotations
@@ -11,20 +11,17 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import TYPE_CHECKING, NoReturn
-
-if TYPE_CHECKING:
-    pass
+from typing import NoReturn
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interrupted(KeyboardInterrupt):
-    """SIGINT or SIGTERM has come, and what runs is to end.
+    """One of `SIGNALS` has arrived and the current work must stop.
 
     Attributes:
-        signal: which of the two.
-        again: it came before, and whoever sent it does not want to wait.
+        signal: the signal.
+        again: whether it is a repeated signal: stop at once, without waiting for calls in flight.
     """
 
     def __init__(self, number: int, *, again: bool = False) -> None:
@@ -33,55 +30,61 @@ class Interrupted(KeyboardInterrupt):
         self.again = again
 
 
-class _Interruptible:
-    """The blocks that are entered, and the signal that has ended one of them."""
+class _InterruptibleBlocks:
+    """The interruptible blocks that this process is in, and the signal that ended one of them."""
 
     def __init__(self) -> None:
-        self.blocks = 0
+        self.depth = 0
         self.ended_by: signal.Signals | None = None
 
     def end(self, number: int, frame: FrameType | None = None, *, again: bool = False) -> NoReturn:
-        """Handle a signal."""
-        if self.blocks:
+        if self.depth:
             self.ended_by = signal.Signals(number)
         raise Interrupted(number, again=again)
 
 
-_this_process = _Interruptible()
+_blocks = _InterruptibleBlocks()
 
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """In the block, SIGINT and SIGTERM raise Interrupted."""
-    with handling(_this_process.end) as handled:
-        if not _this_process.blocks:
-            _this_process.ended_by = None
-        _this_process.blocks += handled
+    """Raise `Interrupted` within the block when one of `SIGNALS` arrives."""
+    with handling(_blocks.end) as is_main_thread:
+        if not _blocks.depth:
+            _blocks.ended_by = None
+        _blocks.depth += is_main_thread
         try:
             yield
         finally:
-            _this_process.blocks -= handled
+            _blocks.depth -= is_main_thread
 
 
 def interrupted_by() -> signal.Signals | None:
-    """The signal that has ended an interruptible block, if one has."""
-    return _this_process.ended_by
+    """Return the signal that ended an interruptible block, or None."""
+    return _blocks.ended_by
 
 
 def raise_if_interrupted() -> None:
-    """For long work in other threads: raise Interrupted if it was raised in the main thread."""
-    if (by := _this_process.ended_by) is not None:
+    """Raise `Interrupted` if a signal has ended an interruptible block.
+
+    Long work in other threads calls this now and then, since signals reach only the main thread.
+    """
+    if (by := _blocks.ended_by) is not None:
         raise Interrupted(by)
 
 
 @contextmanager
 def handling(handler: Callable[[int, FrameType | None], None]) -> Iterator[bool]:
-    """Call a function for SIGINT and SIGTERM, in the block; False in other threads."""
+    """Handle `SIGNALS` with a function within the block.
+
+    Yields:
+        Whether this is the main thread; in other threads the function is never called.
+    """
     in_main_thread = threading.current_thread() is threading.main_thread()
     before = {}
     try:
         for number in SIGNALS if in_main_thread else ():
-            # None: set by something that is not Python, which knows why.
+            # None means a handler that was not installed from Python; it must stay.
             if signal.getsignal(number) not in (signal.SIG_IGN, None):
                 before[number] = signal.signal(number, handler)
         yield in_main_thread
@@ -91,5 +94,5 @@ def handling(handler: Callable[[int, FrameType | None], None]) -> Iterator[bool]
 
 
 def end_by_signal(number: int, *, again: bool = False) -> NoReturn:
-    """Raise Interrupted for a signal, and remember it as the one that ended the run."""
-    _this_process.end(number, again=again)
+    """Raise `Interrupted`, and record the signal as the one that ended the run."""
+    _blocks.end(number, again=again)

@@ -1,23 +1,33 @@
-"""Text for a terminal, a log or a report: of strangers, which must not steer it, and durations."""
+"""Text for terminals, logs and reports: untrusted text made harmless, and durations."""
 
 import re
 
-# Also lone surrogates, which no terminal can be sent, and what some take for the end of a line.
-_STEERS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+# Includes lone surrogates, which cannot be encoded, and the Unicode line and paragraph separators.
+_CONTROL_CHARACTERS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 def unsteered(text: str) -> str:
-    """Return text whose control characters are U+FFFD each; white space stays as it is."""
-    return _STEERS.sub("\N{REPLACEMENT CHARACTER}", text)
+    """Replace each control character of a text by U+FFFD, so that it cannot control a terminal."""
+    return _CONTROL_CHARACTERS.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def printable(text: str) -> str:
-    """Return text on one line: each control character is U+FFFD, white space is one space."""
+    r"""Return text on one line: white space collapsed, control characters replaced by U+FFFD.
+
+    Example:
+        >>> printable("two\n  lines")
+        'two lines'
+    """
     return unsteered(" ".join(text.split()))
 
 
 def clock(seconds: float) -> str:
-    """Seconds as 12 s, 3 min 05 s or 2 h 10 min."""
+    """Format a duration.
+
+    Example:
+        >>> clock(12), clock(185), clock(7_800)
+        ('12 s', '3 min 05 s', '2 h 10 min')
+    """
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"

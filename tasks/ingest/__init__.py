@@ -1,1 +1,1 @@
-"""From sources to the articles table."""
+"""Load sources into the articles table."""

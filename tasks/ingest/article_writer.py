@@ -1,4 +1,4 @@
-"""Write a load's articles as parts of a sensible size, beside the reading of the next ones."""
+"""Write the articles of a load as parts of a suitable size, in parallel with reading."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from article_flows.tasks.ingest.load import Load
 from article_flows.tasks.lake.parts import PartWriter
 
 RUN_BYTES = 8 << 20
-"""Rows are sorted and written in runs of about this many bytes: what a load holds in memory."""
+"""Rows are sorted and written in runs of about this many bytes, which limits memory use."""
 RUN_ROWS = 20_000
 PART_BYTES = 48 << 20
-"""A part ends at about this size on disk: merging (up to 64 MiB) then leaves it alone."""
+"""Approximate size of a part on disk, in bytes: large enough not to be merged (below 64 MiB)."""
 
 
 @contextmanager
 def article_writer(load: Load) -> Iterator[ArticleWriter]:
-    """Write articles of a load in the block; at its end all of them are in the lake.
+    """Write the articles of a load; when the block ends, all of them are in the lake.
 
-    On an exception the part that is open is dropped, the earlier ones stay.
+    On an exception the open part is discarded; earlier parts stay.
 
     Raises:
         UserError: the lake cannot be written.
@@ -35,39 +35,38 @@ def article_writer(load: Load) -> Iterator[ArticleWriter]:
 
 
 class ArticleWriter:
-    """Takes rows of the articles' schema; see `article_writer`.
+    """A writer of rows with `ARTICLES_SCHEMA`; see `article_writer`.
 
-    Each run is sorted by article_id, so that who looks for some ids reads few row groups. A thread
-    compresses a run while the next one is gathered.
+    Each run is sorted by article_id, so that a lookup of a few ids reads few row groups. A thread
+    compresses and writes a run while the next one is collected.
     """
 
     def __init__(self, load: Load, thread: Executor, part: ExitStack) -> None:
         self._load = load
         self._thread = thread
-        self._open = part
+        self._open_part = part
         self._part: PartWriter | None = None
         self._writing: Future[None] | None = None
         self._batches: list[pa.RecordBatch] = []
         self._rows = self._bytes = 0
 
     def add(self, rows: pa.RecordBatch) -> None:
-        """Take rows that are new."""
+        """Collect new rows; write the current run if it is full."""
         if not rows.num_rows:
             return
         if self._rows + rows.num_rows > RUN_ROWS or self._bytes + rows.nbytes > RUN_BYTES:
-            self._send()
+            self._submit_run()
         self._batches.append(rows)
         self._rows += rows.num_rows
         self._bytes += rows.nbytes
 
     def finish(self) -> None:
-        """Write what is left, and commit it."""
-        self._send()
+        """Write and commit the remaining rows."""
+        self._submit_run()
         self._wait()
         self._commit()
 
-    def _send(self) -> None:
-        """Have the thread write what is gathered, once it is done with the run before."""
+    def _submit_run(self) -> None:
         self._wait()
         if self._batches:
             run = pa.Table.from_batches(self._batches, schema=ARTICLES_SCHEMA)
@@ -83,7 +82,7 @@ class ArticleWriter:
         lake = self._load.lake
         if self._part is None:
             name = self._load.next_part_name()
-            self._part = self._open.enter_context(
+            self._part = self._open_part.enter_context(
                 lake.part_writer(lake.articles, name, ARTICLES_SCHEMA)
             )
         self._part.write_table(run.sort_by("article_id"))
@@ -92,4 +91,4 @@ class ArticleWriter:
 
     def _commit(self) -> None:
         self._part = None
-        self._open.pop_all().close()
+        self._open_part.pop_all().close()

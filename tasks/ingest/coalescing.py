@@ -1,4 +1,7 @@
-"""Rows of many small sources as one chunk: a thousand one-page files cost what one table does."""
+"""Coalesce rows of many small sources into one chunk.
+
+A thousand one-page files then cost as much as one table; the per-source counts are kept.
+"""
 
 from __future__ import annotations
 
@@ -21,12 +24,12 @@ from article_flows.tasks.reading.base.rows import (
     Reject,
 )
 
-SMALL_ROWS = 20
-"""Chunks of so many rows at most are put together with others."""
+MAX_COALESCED_ROWS = 20
+"""Only chunks of at most this many rows are coalesced."""
 
 
 class ChunkPart(NamedTuple):
-    """A chunk of a source, with the source's report and what its columns were taken for."""
+    """A chunk of a source, with the source's report and column mapping."""
 
     report: SourceReport
     chunk: RecordChunk
@@ -35,14 +38,14 @@ class ChunkPart(NamedTuple):
 
 @dataclass
 class CoalescedChunk:
-    """Rows of one source or of several, whose columns are the same.
+    """Rows of one or several sources with the same column mapping.
 
     Attributes:
-        chunk: the rows; of several sources they are numbered from 0.
-        columns: what their columns were taken for.
-        reports: of the sources.
-        owners: index into ``reports`` of each row number of ``chunk``; empty if there is one.
-        numbers: of each row number of ``chunk`` the row's number in its source; likewise.
+        chunk: the rows; those of several sources are renumbered from 0.
+        columns: the column mapping.
+        reports: the reports of the sources.
+        owners: for each row number of ``chunk`` the index into ``reports``; empty for one source.
+        numbers: for each row number of ``chunk`` the row number in its source; likewise.
     """
 
     chunk: RecordChunk
@@ -53,79 +56,78 @@ class CoalescedChunk:
 
     @property
     def source(self) -> str:
-        """Name of the source, of the first one if there are several."""
+        """The name of the first source."""
         return self.reports[0].source
 
     def owners_of(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """The index of each row's report, by the rows' numbers in the chunk."""
+        """Return the index into ``reports`` of each row, given row numbers of the chunk."""
         if not self.owners:
             return np.zeros(len(rows), np.int64)
         return np.array(self.owners, np.int64)[rows]
 
-    def named(self, rows: CanonicalChunk) -> pa.RecordBatch:
-        """Canonical rows with the name of each one's own source."""
+    def with_source_names(self, rows: CanonicalChunk) -> pa.RecordBatch:
+        """Return canonical rows with the name of each row's own source."""
         if not self.owners:
             return rows.batch
         names = pa.array([report.source for report in self.reports], pa.string())
         sources = names.take(pa.array(self.owners_of(rows.rows)))
-        place = rows.batch.schema.get_field_index("source")
-        return rows.batch.set_column(place, rows.batch.schema.field(place), sources)
+        index = rows.batch.schema.get_field_index("source")
+        return rows.batch.set_column(index, rows.batch.schema.field(index), sources)
 
     def rejects_of(self, rejects: list[Reject]) -> Iterator[tuple[SourceReport, list[Reject]]]:
-        """The rejects of each source that has some, with their numbers in it."""
+        """Yield the rejects of each source, with their row numbers in the source."""
         if not self.owners:
             yield self.reports[0], rejects
             return
-        found: dict[int, list[Reject]] = {}
+        by_owner: dict[int, list[Reject]] = {}
         for each in rejects:
-            told = Reject(self.numbers[each.row], each.reason, each.raw)
-            found.setdefault(self.owners[each.row], []).append(told)
-        for owner, told_rejects in found.items():
-            yield self.reports[owner], told_rejects
+            renumbered = Reject(self.numbers[each.row], each.reason, each.raw)
+            by_owner.setdefault(self.owners[each.row], []).append(renumbered)
+        for owner, of_source in by_owner.items():
+            yield self.reports[owner], of_source
 
 
-def coalesced(pieces: Iterable[ChunkPart]) -> Iterator[CoalescedChunk]:
-    """Put small pieces with the same columns together, others go as they are; in their order."""
-    gathered: list[ChunkPart] = []
+def coalesce(parts: Iterable[ChunkPart]) -> Iterator[CoalescedChunk]:
+    """Combine consecutive small chunks with the same column mapping, in order."""
+    pending: list[ChunkPart] = []
     rows = size = 0
-    for piece in pieces:
-        small = len(piece.chunk) <= SMALL_ROWS
-        full = rows >= BATCH_ROWS or size >= CHUNK_BYTES
-        if gathered and (not small or full or gathered[0].columns != piece.columns):
-            yield _together(gathered)
-            gathered, rows, size = [], 0, 0
-        if small:
-            gathered.append(piece)
-            rows += len(piece.chunk)
-            size += sum(map(_size, piece.chunk.records))
+    for part in parts:
+        is_small = len(part.chunk) <= MAX_COALESCED_ROWS
+        is_full = rows >= BATCH_ROWS or size >= CHUNK_BYTES
+        if pending and (not is_small or is_full or pending[0].columns != part.columns):
+            yield _combined(pending)
+            pending, rows, size = [], 0, 0
+        if is_small:
+            pending.append(part)
+            rows += len(part.chunk)
+            size += sum(map(_size, part.chunk.records))
         else:
-            yield CoalescedChunk(piece.chunk, piece.columns, [piece.report])
-    if gathered:
-        yield _together(gathered)
+            yield CoalescedChunk(part.chunk, part.columns, [part.report])
+    if pending:
+        yield _combined(pending)
 
 
-def _together(pieces: list[ChunkPart]) -> CoalescedChunk:
-    """Make one chunk of pieces, their rows under new numbers."""
-    report, chunk, columns = pieces[0]
-    if len(pieces) == 1:
+def _combined(parts: list[ChunkPart]) -> CoalescedChunk:
+    report, chunk, columns = parts[0]
+    if len(parts) == 1:
         return CoalescedChunk(chunk, columns, [report])
-    into = RecordChunk()
-    bundle = CoalescedChunk(into, columns, [])
+    rows = RecordChunk()
+    combined = CoalescedChunk(rows, columns, [])
 
-    def next_number(number: int) -> int:
-        bundle.owners.append(len(bundle.reports) - 1)
-        bundle.numbers.append(number)
-        return len(bundle.numbers) - 1
+    def renumber(number: int) -> int:
+        combined.owners.append(len(combined.reports) - 1)
+        combined.numbers.append(number)
+        return len(combined.numbers) - 1
 
-    for report, chunk, _ in pieces:
-        if not bundle.reports or bundle.reports[-1] is not report:
-            bundle.reports.append(report)
-        into.rows += map(next_number, chunk.rows)
-        into.records += chunk.records
-        into.rejects += [
-            Reject(next_number(each.row), each.reason, each.raw) for each in chunk.rejects
+    for report, chunk, _ in parts:
+        if not combined.reports or combined.reports[-1] is not report:
+            combined.reports.append(report)
+        rows.rows += map(renumber, chunk.rows)
+        rows.records += chunk.records
+        rows.rejects += [
+            Reject(renumber(each.row), each.reason, each.raw) for each in chunk.rejects
         ]
-    return bundle
+    return combined
 
 
 def _size(record: Record) -> int:

@@ -1,4 +1,4 @@
-"""A load: what the lake had before it, what it brings, and what that replaces."""
+"""The state of a load: the rows already in the lake, the loaded rows, and the rows they replace."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ LOADS = f"{STAGING}/loads"
 
 
 class RowClassification(NamedTuple):
-    """What some rows are to a load, each a flag for every row.
+    """The classification of a batch of rows, one boolean per row each.
 
     Attributes:
-        new: those to be stored.
-        changed: those of the new whose id the lake had with other content.
-        duplicates: rows that the load had before, with the same id and content.
-        repeated_ids: those of the new that have the id of another new row of the load.
+        new: rows to store.
+        changed: new rows whose id was in the lake with different content.
+        duplicates: rows with the same id and content as an earlier row of the load.
+        repeated_ids: new rows with the same id as another new row of the load.
     """
 
     new: Flags
@@ -40,23 +40,25 @@ class RowClassification(NamedTuple):
 
 
 class Load:
-    """Knows each row of a lake, and what a load brings; safe to share by threads.
+    """A load in progress: the rows already in the lake and the rows it has added. Thread-safe.
 
-    An id that comes again with other content replaces the row that was there before the load. Two
-    rows of one load that share an id stay both: which is the right one, nobody can say.
+    A row whose id is in the lake with different content replaces the row from before the load. Two
+    rows of one load with the same id are both kept, because neither is known to be the right one.
 
-    A load that was killed has left parts, and no word about what they replace. The next one says
-    it first: what was there before them with the same id.
+    A load that was killed leaves parts behind without having listed the rows that they replace. The
+    next load lists these first: earlier rows with the same ids.
 
     Args:
-        lake: the lake as it is.
-        into: where the articles go, if not there: for a trial, which changes nothing in the lake.
-        keep_versions: rows whose id comes again stay, also if the load is killed before `finish`.
+        lake: the current lake.
+        into: the lake to write to, if it is another one; a dry run leaves the lake unchanged.
+        keep_versions: whether to keep the old rows of changed articles, even if the load is killed
+            before `finish`.
 
     Attributes:
-        before: the lake as it was.
-        profile: what the articles are like that it stores, and why rows are rejected.
-        known_rejects: those that the lake has.
+        lake: the lake to write to.
+        before: the lake before the load.
+        profile: statistics of the stored articles and the reasons of rejects.
+        known_rejects: the rejects in the lake.
 
     Raises:
         UserError: a part of the articles is damaged, or the lake cannot be read.
@@ -74,16 +76,16 @@ class Load:
         self._lock = Lock()
         self._parts = 0
         self._replaces = False
-        self._known, self._current, self._brought = KeySet(), KeySet(), KeySet()
-        self._ids_before, self._ids_brought = KeySet(), KeySet()
+        self._known, self._seen, self._stored = KeySet(), KeySet(), KeySet()
+        self._ids_before, self._ids_stored = KeySet(), KeySet()
         if into is None:
-            _end_killed_loads(lake)
-        for _, stretch, current in current_key_batches(lake):
-            self._known.add_keys(stretch.keys.take(current))
-            self._ids_before.add_keys(_id_keys(stretch.tags[current]))
+            _finish_killed_loads(lake)
+        for _, batch, current in current_key_batches(lake):
+            self._known.add_keys(batch.keys.take(current))
+            self._ids_before.add_keys(_id_keys(batch.tags[current]))
 
     def next_part_name(self) -> str:
-        """A name for the load's next part; before the first one the load is put on record."""
+        """Return a name for the load's next part; the first call records the load in the lake."""
         with self._lock:
             self._parts += 1
             if self._parts == 1:
@@ -92,41 +94,44 @@ class Load:
             return f"part-{self._name}-{self._parts:06d}.parquet"
 
     def knows(self, rows: pa.RecordBatch) -> Flags:
-        """Tell of each canonical row whether it is in the lake, or taken by this load."""
+        """Return for each canonical row whether it is in the lake or in this load."""
         return self._known.contains_keys(keys_of(rows))
 
     def has_ids(self, rows: pa.RecordBatch) -> Flags:
-        """Tell of each canonical row whether its id was in the lake before this load."""
+        """Return for each canonical row whether its id was in the lake before the load."""
         return self._ids_before.contains_keys(_id_keys(id_tags(rows["article_id"])))
 
     def take(self, rows: pa.RecordBatch) -> RowClassification:
-        """Tell of each canonical row of a source what it is, and take it in."""
+        """Classify canonical rows of a source, and add them to the load."""
         keys, ids = keys_of(rows), _id_keys(id_tags(rows["article_id"]))
         new = self._known.add_keys(keys)
-        self._brought.add_keys(keys.take(new))
-        self._current.add_keys(keys)
-        repeated = new.copy()
-        repeated[new] = ~self._ids_brought.add_keys(ids.take(new))
-        doubled = ~new & self._brought.contains_keys(keys)
+        self._stored.add_keys(keys.take(new))
+        self._seen.add_keys(keys)
+        repeated_ids = new.copy()
+        repeated_ids[new] = ~self._ids_stored.add_keys(ids.take(new))
+        duplicates = ~new & self._stored.contains_keys(keys)
         changed = new & self._ids_before.contains_keys(ids)
         self._replaces |= bool(changed.any())
-        return RowClassification(new, changed, doubled, repeated)
+        return RowClassification(new, changed, duplicates, repeated_ids)
 
     def count(self, stored: pa.RecordBatch) -> None:
-        """Have the profile count rows that were stored."""
+        """Add stored rows to the profile."""
         with self._lock:
             self.profile.add(stored)
 
     def count_rejects(self, source: str, rejects: list[Reject]) -> None:
-        """Have the profile count rows of a source that were set aside."""
+        """Add rejected rows of a source to the profile."""
         with self._lock:
             self.profile.add_rejects(source, rejects)
 
     def finish(self, *, mirror: bool = False) -> int:
-        """List the rows that the load replaces as superseded; returns how many.
+        """List the rows that the load replaces as superseded.
 
         Args:
-            mirror: also those that the load has not met at all.
+            mirror: whether to list also the rows that are not in the load at all.
+
+        Returns:
+            The number of superseded rows.
         """
         lake, count = self.lake, 0
         if mirror or (self._replaces and not self._keep_versions):
@@ -134,34 +139,33 @@ class Load:
             count = rows.num_rows
             if count:
                 list_superseded(lake, f"superseded-{self._name}", rows)
-        # Only now: a load that is killed before this line is ended by the next one.
+        # Deleted last: if the load is killed before this line, the next load finishes it.
         if self._parts:
             lake.storage.delete(_record(self._name))
         return count
 
     def _replaced(self, *, mirror: bool) -> pa.Table:
-        def gone(part: Part, stretch: KeyBatch) -> Flags:
+        def is_replaced(part: Part, batch: KeyBatch) -> Flags:
             if _is_of(part, self._name):
-                return np.zeros(len(stretch.tags), np.bool_)
-            keys = stretch.keys
-            not_met = ~self._current.contains_keys(keys)
-            came_again = self._ids_brought.contains_keys(_id_keys(stretch.tags))
+                return np.zeros(len(batch.tags), np.bool_)
+            is_unseen = ~self._seen.contains_keys(batch.keys)
+            has_new_version = self._ids_stored.contains_keys(_id_keys(batch.tags))
             if not mirror:
-                return not_met & came_again
-            return not_met & ~came_again if self._keep_versions else not_met
+                return is_unseen & has_new_version
+            return is_unseen & ~has_new_version if self._keep_versions else is_unseen
 
-        return _rows_where(self.before, gone)
+        return _rows_where(self.before, is_replaced)
 
 
-def _end_killed_loads(lake: Lake) -> None:
-    """List what the rows of killed loads replace, the oldest load first."""
+def _finish_killed_loads(lake: Lake) -> None:
+    """List the rows that killed loads replace as superseded, the oldest load first."""
     names = [file.name.rpartition("/")[2] for file in lake.storage.list(LOADS)]
     killed = [name.removesuffix(".json") for name in names]
     while killed:
         ids = KeySet()
-        for part, stretch, current in current_key_batches(lake):
+        for part, batch, current in current_key_batches(lake):
             if _is_of(part, killed[0]) and not _keeps_versions(lake, killed[0]):
-                ids.add_keys(_id_keys(stretch.tags[current]))
+                ids.add_keys(_id_keys(batch.tags[current]))
         if len(ids):
             rows = _rows_where(lake, partial(_replaced_by, ids, killed))
             if rows.num_rows:
@@ -170,27 +174,27 @@ def _end_killed_loads(lake: Lake) -> None:
 
 
 def _keeps_versions(lake: Lake, load: str) -> bool:
-    """What the record of a load says; one that was cut in writing was cut before any part."""
     try:
         return bool(orjson.loads(lake.storage.read(_record(load))).get("keep_versions"))
     except orjson.JSONDecodeError:
+        # The load was killed while writing its record, so before it wrote any part.
         return False
 
 
-def _replaced_by(ids: KeySet, loads: list[str], part: Part, stretch: KeyBatch) -> Flags:
-    """Which rows of a part have one of some ids, unless it is of the load that has, or a later."""
+def _replaced_by(ids: KeySet, loads: list[str], part: Part, batch: KeyBatch) -> Flags:
+    """Return which rows of a part have one of the ids; none if the part is of one of the loads."""
     if any(_is_of(part, load) for load in loads):
-        return np.zeros(len(stretch.tags), np.bool_)
-    return ids.contains_keys(_id_keys(stretch.tags))
+        return np.zeros(len(batch.tags), np.bool_)
+    return ids.contains_keys(_id_keys(batch.tags))
 
 
-def _rows_where(lake: Lake, gone: Callable[[Part, KeyBatch], Flags]) -> pa.Table:
-    """The current rows of articles that are to be current no longer, as LIST_SCHEMA."""
+def _rows_where(lake: Lake, predicate: Callable[[Part, KeyBatch], Flags]) -> pa.Table:
+    """Return the current rows of articles for which a predicate holds, with `LIST_SCHEMA`."""
     found: dict[str, list[pa.Array]] = {name: [] for name in LIST_SCHEMA.names}
-    for part, stretch, current in current_key_batches(lake):
-        flags = current & gone(part, stretch)
+    for part, batch, current in current_key_batches(lake):
+        flags = current & predicate(part, batch)
         if flags.any():
-            rows = stretch.columns.filter(pa.array(flags))
+            rows = batch.columns.filter(pa.array(flags))
             found["part"].append(pa.array([part.name] * rows.num_rows, pa.string()))
             found["article_id"].append(rows["article_id"])
             found["content_hash"].append(rows["content_hash"])

@@ -1,4 +1,7 @@
-"""Ingest sources into the lake: read, make canonical, drop what is there, write parts."""
+"""Load sources into the lake: read rows, convert them to articles, drop known ones, write parts.
+
+The task ``load-sources`` and dry runs call `ingest_sources`.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ from article_flows.tasks.cleaning.text.to_json import excerpt
 from article_flows.tasks.common.errors import SourceUnavailable, StorageUnavailable, UserError
 from article_flows.tasks.common.text_safety import printable
 from article_flows.tasks.ingest.article_writer import ArticleWriter, article_writer
-from article_flows.tasks.ingest.coalescing import ChunkPart, CoalescedChunk, coalesced
+from article_flows.tasks.ingest.coalescing import ChunkPart, CoalescedChunk, coalesce
 from article_flows.tasks.ingest.load import Load
 from article_flows.tasks.ingest.options import Loading
 from article_flows.tasks.ingest.rejects import RejectWriter, reject_writer
@@ -41,10 +44,11 @@ from article_flows.tasks.reading.formats.registry import read
 logger = logging.getLogger(__name__)
 
 Progress = Callable[[SourceReport], None]
-"""Is told of a report after some of its rows were taken in."""
+"""A callback that gets a source's report after some of its rows were loaded."""
 
+# The rows of these formats arrive in the order in which pages are fetched, so a partly read source
+# cannot be resumed at a row.
 _UNORDERED = ("urls", "sitemap")
-"""Formats whose rows come as they are fetched: there is no row to go on from."""
 
 
 def ingest_sources(
@@ -53,27 +57,32 @@ def ingest_sources(
     loading: Loading = Loading(),  # noqa: B008
     on_progress: Progress | None = None,
 ) -> None:
-    """Load sources into the load's lake, one after another, and account for each row.
+    """Load sources one after another, and account for each row in the source's report.
 
-    Share one load among the sources of a run. Each source comes with its report, empty but where
-    it was begun before; `on_progress` gets it after each chunk of rows. When this returns, what is
-    `stored` is in the lake.
+    When this returns, all rows counted as `stored` are in the lake. An error of a source is in its
+    report and does not stop the others.
+
+    Args:
+        reports: each source with its report, which is empty unless a previous attempt started it.
+        load: the load, shared by all sources of a run.
+        loading: the options.
+        on_progress: called after each chunk of rows.
 
     Raises:
-        SourceUnavailable: some could not be read just now; their reports say how far they came, all
-            others are done. Call it again with these.
-        UserError: the lake cannot be written. What is wrong with a source is in its report.
+        SourceUnavailable: some sources are temporarily unavailable. Their reports say how far they
+            were read; call this again with them. All others are done.
+        UserError: the lake cannot be written.
     """
-    away: list[SourceReport] = []
+    unavailable: list[SourceReport] = []
     with reject_writer(load.lake, load.known_rejects) as rejects, article_writer(load) as articles:
-        for bundle in coalesced(_pieces(list(reports), loading, away)):
-            rows = canonical(bundle.chunk, bundle.columns, bundle.source, loading.rules)
-            rows = _far_enough(rows, load, loading)
-            _take(rows, bundle, load, (articles, rejects))
+        for chunk in coalesce(_parts(list(reports), loading, unavailable)):
+            rows = canonical(chunk.chunk, chunk.columns, chunk.source, loading.rules)
+            rows = _without_near_duplicates(rows, load, loading)
+            _store(rows, chunk, load, (articles, rejects))
             if on_progress:
-                on_progress(bundle.reports[-1])
-    if away:
-        raise SourceUnavailable(str(away[0].error))
+                on_progress(chunk.reports[-1])
+    if unavailable:
+        raise SourceUnavailable(str(unavailable[0].error))
 
 
 def ingest_source(
@@ -82,7 +91,7 @@ def ingest_source(
     loading: Loading = Loading(),  # noqa: B008
     on_progress: Progress | None = None,
 ) -> SourceReport:
-    """Load one source and report what became of each row; see `ingest_sources`."""
+    """Load one source and return its report; see `ingest_sources`."""
     report = SourceReport(source.name)
     try:
         ingest_sources([(source, report)], load, loading, on_progress)
@@ -91,14 +100,16 @@ def ingest_source(
     return report
 
 
-def _pieces(
-    reports: Sequence[tuple[Source, SourceReport]], loading: Loading, away: list[SourceReport]
+def _parts(
+    reports: Sequence[tuple[Source, SourceReport]],
+    loading: Loading,
+    unavailable: list[SourceReport],
 ) -> Iterator[ChunkPart]:
-    """The chunks of all sources; `away` gets the reports of those to be read another time."""
+    """Yield the chunks of all sources; add the reports of unavailable ones to `unavailable`."""
     siblings = loading.siblings or Siblings(source for source, _ in reports)
     for source, report in reports:
         report.error, report.format, report.facts = None, source.format, source.facts
-        with _told(report, away), closing(read(source)) as chunks:
+        with _errors_reported(report, unavailable), closing(read(source)) as chunks:
             yield from _mapped(chunks, source, report, loading, siblings)
 
 
@@ -109,8 +120,8 @@ def _mapped(
     loading: Loading,
     siblings: Siblings,
 ) -> Iterator[ChunkPart]:
-    """A source's chunks, from where it is to go on, with what its columns are taken for."""
-    # A source that is read again is mapped by the same rows.
+    """Yield a source's chunks, after the rows of a previous attempt, with the column mapping."""
+    # A new attempt samples the same rows, so the mapping stays the same.
     sample, all_chunks = sampled(chunks)
     columns = ColumnMap({})
     if sample:
@@ -127,8 +138,8 @@ def _mapped(
 
 
 @contextmanager
-def _told(report: SourceReport, away: list[SourceReport]) -> Iterator[None]:
-    """Have the report say what is wrong with its source."""
+def _errors_reported(report: SourceReport, unavailable: list[SourceReport]) -> Iterator[None]:
+    """Catch errors of a source and record them in its report."""
     finished = True
     try:
         yield
@@ -136,12 +147,12 @@ def _told(report: SourceReport, away: list[SourceReport]) -> Iterator[None]:
         report.error = printable(str(error))
         if finished := report.format in _UNORDERED and report.last_row > 0:
             return
-        away.append(report)
+        unavailable.append(report)
     except UserError as error:
         report.error = printable(str(error))
     except Exception as error:
-        # A reader must not fail in a way that nobody thought of; if one does, the others go on.
-        logger.exception("%s cannot be read", report.source)
+        # An unexpected error of a reader must not stop the other sources.
+        logger.exception("unexpected error while reading %s", report.source)
         report.error = (
             f"{report.source} cannot be read after row {report.last_row} (the rows before are "
             f"kept): {type(error).__name__}: {printable(str(error))[:200]}; please report this"
@@ -155,67 +166,68 @@ def _last_row(chunk: RecordChunk) -> int:
 
 
 def _after(chunk: RecordChunk, done: int) -> RecordChunk:
-    """The rows of a chunk that come after one."""
+    """Return the rows of a chunk after a row number."""
     rejects = [reject for reject in chunk.rejects if reject.row > done]
     first = sum(number <= done for number in chunk.rows)
     return RecordChunk(chunk.records[first:], chunk.rows[first:], rejects)
 
 
-def _far_enough(chunk: CanonicalChunk, load: Load, loading: Loading) -> CanonicalChunk:
-    """A chunk whose near duplicates of other articles are among its rejects.
+def _without_near_duplicates(chunk: CanonicalChunk, load: Load, loading: Loading) -> CanonicalChunk:
+    """Reject the near duplicates in a chunk.
 
-    An article whose id the lake has is a new version of that one, however much they are alike; and
-    what is equal to a row that stays is counted as a duplicate.
+    An article whose id is in the lake is a new version of that article, however similar they are;
+    and a row equal to a kept row is kept too, to be counted as a duplicate.
     """
-    finder, rows = loading.near_duplicates, chunk.batch
-    if finder is None or not rows.num_rows:
+    near_duplicates, rows = loading.near_duplicates, chunk.batch
+    if near_duplicates is None or not rows.num_rows:
         return chunk
     known = load.knows(rows)
-    # What the lake has, the finder has seen; for a mirror it sees that as the sources bring it.
-    seen = np.arange(len(known)) if loading.mirror else np.flatnonzero(~known)
-    some = rows.take(pa.array(seen))
-    found = finder.find(some["article_id"], some["body"])
-    reasons = {int(seen[index]): reason for index, reason in found}
+    # The index already has the articles of the lake, except for a mirror, which indexes known
+    # articles as the sources bring them.
+    indexes = np.arange(len(known)) if loading.mirror else np.flatnonzero(~known)
+    candidates = rows.take(pa.array(indexes))
+    found = near_duplicates.find(candidates["article_id"], candidates["body"])
+    reasons = {int(indexes[index]): reason for index, reason in found}
     kept = known | load.has_ids(rows)
     kept |= ~np.isin(np.arange(rows.num_rows), list(reasons))
-    keys, staying = keys_of(rows), KeySet()
-    staying.add_keys(keys.take(kept))
-    kept |= staying.contains_keys(keys)
+    keys, kept_keys = keys_of(rows), KeySet()
+    kept_keys.add_keys(keys.take(kept))
+    kept |= kept_keys.contains_keys(keys)
     rejects = [
-        Reject(int(chunk.rows[place]), reasons[place], _excerpt(rows, place))
-        for place in np.flatnonzero(~kept).tolist()
+        Reject(int(chunk.rows[index]), reasons[index], _excerpt(rows, index))
+        for index in np.flatnonzero(~kept).tolist()
     ]
     rejects = sorted([*chunk.rejects, *rejects], key=lambda reject: reject.row)
     return CanonicalChunk(rows.filter(pa.array(kept)), rejects, chunk.rows[kept])
 
 
-def _excerpt(rows: pa.RecordBatch, place: int) -> str:
-    """What tells an article: its short fields, and how its body begins."""
-    shown = rows.select(["article_id", "title", "url", "body"]).slice(place, 1).to_pylist()[0]
+def _excerpt(rows: pa.RecordBatch, index: int) -> str:
+    """Return the short fields of an article and the beginning of its body, as JSON."""
+    shown = rows.select(["article_id", "title", "url", "body"]).slice(index, 1).to_pylist()[0]
     return excerpt(shown, EXCERPT_CHARS)
 
 
-def _take(
-    chunk: CanonicalChunk,
-    bundle: CoalescedChunk,
+def _store(
+    rows: CanonicalChunk,
+    chunk: CoalescedChunk,
     load: Load,
     writers: tuple[ArticleWriter, RejectWriter],
 ) -> None:
-    """Take a chunk into the load, have it written, and account for its rows."""
+    """Write the new rows and the rejects of a chunk, and account for all of its rows."""
     articles, rejects = writers
-    rows = bundle.named(chunk)
-    taken = load.take(rows)
-    new = rows if taken.new.all() else rows.filter(pa.array(taken.new))
+    batch = chunk.with_source_names(rows)
+    classes = load.take(batch)
+    new = batch if classes.new.all() else batch.filter(pa.array(classes.new))
     load.count(new)
     articles.add(new)
-    owners = bundle.owners_of(chunk.rows)
-    _count(bundle, owners, "rows_in", np.ones(len(owners), np.bool_))
-    _count(bundle, owners, "stored", taken.new)
-    _count(bundle, owners, "changed", taken.changed)
-    _count(bundle, owners, "repeated_ids", taken.repeated_ids)
-    _count(bundle, owners, "duplicates", taken.duplicates)
-    _count(bundle, owners, "already_there", ~(taken.new | taken.duplicates))
-    for report, of_source in bundle.rejects_of(chunk.rejects):
+    owners = chunk.owners_of(rows.rows)
+    _count(chunk, owners, "rows_in", np.ones(len(owners), np.bool_))
+    _count(chunk, owners, "stored", classes.new)
+    _count(chunk, owners, "changed", classes.changed)
+    _count(chunk, owners, "repeated_ids", classes.repeated_ids)
+    _count(chunk, owners, "duplicates", classes.duplicates)
+    _count(chunk, owners, "already_there", ~(classes.new | classes.duplicates))
+    for report, of_source in chunk.rejects_of(rows.rejects):
         report.rows_in += len(of_source)
         report.rejected += len(of_source)
         load.count_rejects(report.source, of_source)
@@ -223,9 +235,9 @@ def _take(
 
 
 def _count(
-    bundle: CoalescedChunk, owners: npt.NDArray[np.int64], name: str, flags: npt.NDArray[np.bool_]
+    chunk: CoalescedChunk, owners: npt.NDArray[np.int64], name: str, flags: npt.NDArray[np.bool_]
 ) -> None:
-    """Add to a count of each source's report the rows of it that are flagged."""
-    counts = np.bincount(owners[flags], minlength=len(bundle.reports))
-    for report, count in zip(bundle.reports, counts.tolist(), strict=True):
+    """Add the number of flagged rows of each source to a count of its report."""
+    counts = np.bincount(owners[flags], minlength=len(chunk.reports))
+    for report, count in zip(chunk.reports, counts.tolist(), strict=True):
         setattr(report, name, getattr(report, name) + count)

@@ -1,4 +1,4 @@
-"""How sources are to be loaded: from a user's settings to what the work needs."""
+"""Turn the settings of a load into sources and options; flows and the command line call this."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 from article_flows.tasks.cleaning.columns.mapping import Siblings
 from article_flows.tasks.cleaning.columns.options import (
-    Given,
+    ColumnOption,
     parse_column_options,
-    patterns_of_nothing,
+    unmatched_patterns,
 )
 from article_flows.tasks.cleaning.filters.near_duplicates import NearDuplicates
 from article_flows.tasks.cleaning.filters.rules import Rules
@@ -30,18 +30,19 @@ _DAY_FIRST: dict[DateOrder, bool | None] = {
 
 @dataclass(frozen=True)
 class Loading:
-    """How sources are to be loaded.
+    """The options of a load.
 
     Attributes:
-        columns: which source column is what, where the user has said it.
+        columns: the ``--column`` options.
         rules: which rows are articles.
-        near_duplicates: finds those to be set aside; None: they are kept.
-        mirror: what the load does not meet leaves the lake: nothing is a near duplicate of that.
-        day_first: whether 01/02/2020 is the first of February; None: each source tells.
-        siblings: all files of the load; None: those that are loaded together.
+        near_duplicates: the index that finds near duplicates to reject; None to keep them.
+        mirror: whether articles that the load does not bring leave the lake, so that they are not
+            compared for near duplicates.
+        day_first: whether 01/02/2020 is the first of February; None to infer it for each source.
+        siblings: all files of the load; None if all of them are loaded in one call.
     """
 
-    columns: Sequence[Given] = ()
+    columns: Sequence[ColumnOption] = ()
     rules: Rules = field(default_factory=Rules)
     near_duplicates: NearDuplicates | None = None
     mirror: bool = False
@@ -50,10 +51,10 @@ class Loading:
 
 
 def sources_of(settings: IngestSettings) -> Sources:
-    """Find the sources that settings name.
+    """Find the sources in the settings.
 
     Raises:
-        UserError: there is none to read, or a column is said of files that none of them is.
+        UserError: there is no source to read, or a ``--column`` pattern matches no source.
     """
     options = SourceOptions(
         encoding=settings.encoding,
@@ -63,13 +64,13 @@ def sources_of(settings: IngestSettings) -> Sources:
     )
     sources = find_sources(settings.source_names, options)
     given = parse_column_options(settings.columns)
-    if patterns := patterns_of_nothing(given, (source.name for source in sources)):
+    if patterns := unmatched_patterns(given, (source.name for source in sources)):
         raise UserError(f"--column {patterns[0]}: matches none of the sources")
     return sources
 
 
 def rules_of(settings: LoadRules) -> Rules:
-    """Which rows are articles."""
+    """Return the rules in the settings."""
     return Rules(
         min_chars=settings.min_chars,
         max_chars=settings.max_chars,
@@ -79,22 +80,22 @@ def rules_of(settings: LoadRules) -> Rules:
 
 
 def day_first_of(settings: LoadRules) -> bool | None:
-    """Whether 01/02/2024 is the first of February; None: the source tells."""
+    """Return whether 01/02/2024 is the first of February; None to infer it for each source."""
     return _DAY_FIRST[settings.date_order]
 
 
 def loading_of(
     settings: IngestSettings, lake: Lake, sources: Iterable[Source] | None = None
 ) -> Loading:
-    """What settings say of a load; to find near duplicates, all bodies of the lake are read.
+    """Return the options in the settings; with near-duplicate detection, index the lake's bodies.
 
     Args:
-        settings: the user's.
-        lake: what is loaded into.
-        sources: all that are loaded, if they are not loaded together.
+        settings: the user's settings.
+        lake: the lake to load into.
+        sources: all sources of the load, if they are not all loaded in one call.
 
     Raises:
-        UsageError: a column is given in a form that is none.
+        UsageError: a ``--column`` option is invalid.
         UserError: a part of the lake is damaged.
     """
     columns = parse_column_options(settings.columns)

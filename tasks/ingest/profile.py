@@ -1,4 +1,4 @@
-"""What the articles of a load are like: lengths, languages, dates, what was noticed of them."""
+"""Statistics of a load for its report: lengths, languages, dates, flags, reasons of rejects."""
 
 from __future__ import annotations
 
@@ -16,39 +16,41 @@ import pyarrow.compute as pc
 from article_flows.tasks.reading.base.rows import Reject
 
 LENGTHS = (100, 500, 2_000, 10_000, 50_000, 200_000)
-"""Upper ends of the classes of body lengths, in characters; the last class has none."""
+"""Upper bounds of the bins of body lengths, in characters; the last bin has none."""
 
 _NUMBER = re.compile(r"\d[\d,]*")
-_QUOTED = re.compile(r"(near duplicate of) .*?( \(|$)")
-_MOST_REASONS = 200
+_QUOTED_ID = re.compile(r"(near duplicate of) .*?( \(|$)")
+_MAX_REASONS = 200
 
 
 class Example(NamedTuple):
-    """The first reject of a kind."""
+    """The first reject with a kind of reason."""
 
     source: str
     row: int
     reason: str
 
     @property
-    def place(self) -> str:
-        """Where it is."""
+    def location(self) -> str:
+        """The file and row of the reject, for display."""
         return f"{self.source.rpartition('/')[2]} row {self.row:,}"
 
 
 @dataclass
 class LoadProfile:
-    """Counts over the stored rows of a load, and the reasons of its rejects.
+    """Statistics of the stored rows of a load and of its rejects.
 
     Attributes:
-        rows: stored articles.
-        characters: of all their bodies.
-        lengths: articles by class of body length: the index into `LENGTHS`, or one past its end.
-        languages: articles by language; the key None for those without.
-        years: articles by the year of their date; None for those without.
-        flags: articles by flag (`flags`).
-        reasons: rejects by reason, numbers left out; ``examples`` has the first one of each.
-        first: the earliest date; ``last`` the latest.
+        rows: the number of stored articles.
+        characters: the total length of their bodies, in characters.
+        lengths: articles by bin of body length: an index into `LENGTHS`, or its length.
+        languages: articles by language; None for articles without a language.
+        years: articles by year of publication; None for articles without a date.
+        flags: articles by flag, see `FLAGS`.
+        reasons: rejects by reason, with numbers replaced by ``…``.
+        examples: the first reject with each reason.
+        first: the earliest publication date.
+        last: the latest publication date.
     """
 
     rows: int = 0
@@ -63,7 +65,7 @@ class LoadProfile:
     last: datetime | None = None
 
     def add(self, rows: pa.RecordBatch) -> None:
-        """Count rows of the articles' schema."""
+        """Add stored rows, with `ARTICLES_SCHEMA`."""
         lengths = pc.utf8_length(rows["body"])
         dates = rows["published_at"]
         ends = pc.min_max(dates).as_py()
@@ -78,28 +80,28 @@ class LoadProfile:
             self.last = max(filter(None, (self.last, ends["max"])))
 
     def add_rejects(self, source: str, rejects: Iterable[Reject]) -> None:
-        """Count the reasons of a source's rejects."""
+        """Add rejects of a source."""
         for reject in rejects:
-            reason = _QUOTED.sub(r"\1 another\2", reject.reason)
+            reason = _QUOTED_ID.sub(r"\1 another\2", reject.reason)
             kind = _NUMBER.sub("…", reason)[:200]
-            if len(self.reasons) >= _MOST_REASONS and kind not in self.reasons:
+            if len(self.reasons) >= _MAX_REASONS and kind not in self.reasons:
                 kind = "other reasons"
             self.reasons[kind] += 1
             self.examples.setdefault(kind, Example(source, reject.row, reject.reason[:200]))
 
     def told_reasons(self) -> list[tuple[int, str]]:
-        """The reasons of rejects, the most frequent first: how many, and in words with a place."""
-        told = []
+        """Return the count and the description of each reason of rejects, most frequent first."""
+        described = []
         for kind, count in self.reasons.most_common():
             example = self.examples[kind]
             words = example.reason if count == 1 else kind
             if count > 1 and kind != example.reason:
                 words = f"{kind}, such as {example.reason!r}"
-            told.append((count, f"{words} ({example.place})"))
-        return told
+            described.append((count, f"{words} ({example.location})"))
+        return described
 
     def as_json(self) -> dict[str, Any]:
-        """What `--json` tells of it."""
+        """Return the fields of the profile in the JSON report."""
         return {
             "characters": self.characters,
             "languages": {name or "unknown": n for name, n in self.languages.most_common()},

@@ -1,4 +1,4 @@
-"""How far a load is: sources done, rows, and their rate; in the terminal, the log and the UI."""
+"""The progress of a load, shown in the terminal, the log and the Prefect UI."""
 
 from __future__ import annotations
 
@@ -11,50 +11,52 @@ from article_flows.tasks.reading.base.rows import Source
 
 
 class LoadProgress:
-    """The reports of all sources of a load as they grow; safe to share by threads.
+    """The progress of a load over all of its sources. Thread-safe.
 
     Args:
-        sources: how many there are.
+        sources: the number of sources.
     """
 
     def __init__(self, sources: int) -> None:
         self._total = sources
-        self._begun: dict[str, SourceReport] = {}
+        self._started_reports: dict[str, SourceReport] = {}
         self._rows_done = self._sources_done = 0
         self._lock = threading.Lock()
-        self._started = time.monotonic()
+        self._started_at = time.monotonic()
 
     def reports_of(self, group: Sequence[Source]) -> list[tuple[Source, SourceReport]]:
-        """The report of each source, as it is where an earlier try has begun it."""
+        """Return each source with its report, which a previous attempt may have started."""
+        reports = self._started_reports
         with self._lock:
             return [
-                (source, self._begun.setdefault(source.place.identity, SourceReport(source.name)))
+                (source, reports.setdefault(source.place.identity, SourceReport(source.name)))
                 for source in group
             ]
 
     def done(self, group: Sequence[Source]) -> None:
-        """Count a group's sources as done; their reports are kept no longer."""
+        """Count a group's sources as done, and drop their reports."""
         with self._lock:
             for source in group:
-                report = self._begun.pop(source.place.identity)
+                report = self._started_reports.pop(source.place.identity)
                 self._rows_done += report.rows_in
             self._sources_done += len(group)
 
     @property
     def percent(self) -> float:
-        """Share of the sources that are done, 0 to 100."""
+        """The share of sources that are done, 0 to 100."""
         with self._lock:
-            done = self._sources_done + sum(each.finished for each in self._begun.values())
+            finished = sum(report.finished for report in self._started_reports.values())
+            done = self._sources_done + finished
         return 100.0 * done / self._total if self._total else 100.0
 
     def line(self) -> str:
-        """For people: rows so far, their rate, sources done and begun."""
+        """Return the progress on one line: rows, rows per second, sources done and in progress."""
         with self._lock:
-            begun = list(self._begun.values())
-            rows = self._rows_done + sum(report.rows_in for report in begun)
-            done = self._sources_done + sum(report.finished for report in begun)
-            reading = [report.source for report in begun if report.rows_in and not report.finished]
-        rate = rows / max(time.monotonic() - self._started, 1e-9)
+            started = list(self._started_reports.values())
+            rows = self._rows_done + sum(report.rows_in for report in started)
+            done = self._sources_done + sum(report.finished for report in started)
+            reading = [each.source for each in started if each.rows_in and not each.finished]
+        rate = rows / max(time.monotonic() - self._started_at, 1e-9)
         words = [f"{rows:,} rows", f"{rate:,.0f}/s"]
         if self._total > 1:
             words.append(f"{done:,} of {self._total:,} sources done")

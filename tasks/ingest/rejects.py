@@ -1,4 +1,4 @@
-"""Rows that are no articles: set aside below `<lake>/rejects/`, each with its reason."""
+"""The table `<lake>/rejects/`: rows that are not articles, each with the reason."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ REJECTS_SCHEMA = pa.schema(
 )
 """The schema of every part of `<lake>/rejects/`."""
 
-_ROWS_AT_ONCE = 2_000
+_BATCH_ROWS = 2_000
 
 
 class KnownRejects:
-    """The rejects that a lake has, read when they are first asked for; safe to share.
+    """The rejects in a lake, so that a repeated load does not list the same rows again.
 
-    16 bytes a reject. A load that meets the same bad row again does not list it again.
+    They are read on first use and take 16 bytes of memory each. Thread-safe.
     """
 
     def __init__(self, lake: Lake) -> None:
@@ -41,7 +41,7 @@ class KnownRejects:
         self._lock = threading.Lock()
 
     def new_among(self, source: str, rejects: list[Reject]) -> list[Reject]:
-        """Take in some rejects of a source; returns those that were not there."""
+        """Add rejects of a source; return those that were not known."""
         with self._lock:
             if self._keys is None:
                 self._keys = _read_keys(self._lake)
@@ -53,27 +53,27 @@ class KnownRejects:
 
 @contextmanager
 def reject_writer(lake: Lake, known: KnownRejects) -> Iterator[RejectWriter]:
-    """Set rejects aside in the block: one part, which appears when it ends without an error."""
+    """Write rejects to one part, which appears in the lake when the block ends without an error."""
     with ExitStack() as part:
         yield RejectWriter(lake, known, part)
 
 
 class RejectWriter:
-    """Takes rejects; see `reject_writer`."""
+    """A writer of rejects; see `reject_writer`."""
 
     def __init__(self, lake: Lake, known: KnownRejects, part: ExitStack) -> None:
         self._lake = lake
         self._known = known
-        self._open = part
+        self._open_part = part
         self._writer: PartWriter | None = None
 
     def add(self, source: str, rejects: list[Reject]) -> None:
-        """Write those rejects of a source that the lake has not."""
+        """Write the rejects of a source that are not in the lake."""
         new = self._known.new_among(source, rejects) if rejects else []
         if not new:
             return
         if self._writer is None:
-            self._writer = self._open.enter_context(
+            self._writer = self._open_part.enter_context(
                 self._lake.part_writer(self._lake.rejects, part_name("part"), REJECTS_SCHEMA)
             )
         self._writer.write_table(_table(source, new))
@@ -101,6 +101,6 @@ def _read_keys(lake: Lake) -> KeySet:
     known, names = KeySet(), ["source", "row", "reason", "raw"]
     for part in lake.parts(lake.rejects):
         with part.open() as file:
-            for batch in file.iter_batches(_ROWS_AT_ONCE, names):
+            for batch in file.iter_batches(_BATCH_ROWS, names):
                 known.update(map(_key, *(batch[name].to_pylist() for name in names)))
     return known

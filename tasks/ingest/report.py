@@ -1,4 +1,4 @@
-"""What a load did: counts of rows, sources that could not be read, a profile of what was stored."""
+"""The report of a load: row counts, unreadable sources, and statistics of the articles."""
 
 from __future__ import annotations
 
@@ -9,20 +9,26 @@ from article_flows.tasks.ingest.profile import LoadProfile
 from article_flows.tasks.ingest.source_report import SourceReport
 from article_flows.tasks.reading.sources.files import Skipped
 
-_SKIPPED_LISTED = 100
-"""Files that were passed over and are named in ``--json``; all are counted."""
-
+_MAX_SKIPPED_LISTED = 100
+"""The maximum number of skipped files named in ``--json``; all are counted."""
 
 COUNTS = ("rows_in", "stored", "duplicates", "already_there", "rejected")
-"""Rows of a load by what became of them."""
+"""The names of the row counts of a load; the first is the sum of the others."""
 
 
 @dataclass
 class IngestReport:
-    """Counts of an ingest run; ``rows_in`` = stored + duplicates + already_there + rejected.
+    """The report of an ingest run. The row counts are the sums of those of `SourceReport`.
 
-    Rows are counted as in `SourceReport`, for all sources together. ``superseded`` rows of earlier
-    loads are current no longer. ``profile`` is of what was stored.
+    Attributes:
+        sources: the reports of the sources.
+        skipped: files that were skipped because they hold no data.
+        articles: the location of the articles table.
+        rejects: the location of the rejects table.
+        seconds: the duration.
+        superseded: rows of earlier loads that are superseded now.
+        superseded_articles: the location of the table that lists them.
+        profile: statistics of the stored articles and the rejects.
     """
 
     sources: list[SourceReport]
@@ -47,31 +53,31 @@ class IngestReport:
 
     @property
     def broken(self) -> list[SourceReport]:
-        """Sources that could not be read, or not to their end."""
+        """The sources that could not be read completely."""
         return [source for source in self.sources if source.error]
 
     @property
     def passed_over(self) -> dict[str, Any]:
-        """What was not read, as no data: how many files, and the first of them."""
-        first = [f"{each.name}: {each.reason}" for each in self.skipped[:_SKIPPED_LISTED]]
+        """The number of skipped files and the first of them, for the JSON report."""
+        first = [f"{each.name}: {each.reason}" for each in self.skipped[:_MAX_SKIPPED_LISTED]]
         return {"skipped_count": len(self.skipped), "skipped": first}
 
     @classmethod
     def nothing(cls) -> Self:
-        """The report of a load that was not made."""
+        """Return the report of a load that did not run."""
         return cls([], [], "", "", 0.0)
 
     def counts(self) -> dict[str, int]:
-        """Rows by what became of them."""
+        """Return the row counts by name."""
         return {name: getattr(self, name) for name in COUNTS}
 
     def line(self) -> str:
-        """In one line, for a log."""
+        """Return the report on one line, for the log."""
         counts = ", ".join(f"{name} {count:,}" for name, count in self.counts().items())
         return f"{counts}; {len(self.broken)} sources not read; {self.articles}"
 
     def as_json(self) -> dict[str, Any]:
-        """The line that ``--json`` ends with."""
+        """Return the JSON report that ``--json`` prints."""
         return {
             **self.counts(),
             "changed": self.changed,

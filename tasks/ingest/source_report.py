@@ -1,4 +1,4 @@
-"""What became of a source's rows; a folder of documents is one line, not ten thousand."""
+"""The report of one source; the reports of a folder of documents are combined into one."""
 
 from __future__ import annotations
 
@@ -8,21 +8,28 @@ from dataclasses import dataclass, field, fields
 
 @dataclass
 class SourceReport:
-    """What became of a source's rows.
+    """The report of a source.
 
-    `rows_in == stored + duplicates + already_there + rejected` when the load of the source's group
-    has ended; the stored rows are in the lake then. `duplicates` are equal (id and content) to a
-    row of the same load, `already_there` to one from before; `changed` of the stored have an id
-    that the lake had with other content, and `repeated_ids` one that another stored row of the
-    load has. `error` says why the source could not be read (further).
+    `rows_in == stored + duplicates + already_there + rejected` once the source's group is loaded;
+    the stored rows are in the lake then.
 
     Attributes:
-        columns: which canonical column was taken from what.
-        notes: by source's column, why it is not what its name says, or what is in doubt.
-        facts: what its reader has found out (`Source.facts`).
-        files: how many sources this is the report of (`folded`).
-        finished: read to its end, or to what cannot be mended by another try.
-        last_row: number of the last row that was read; where another try goes on.
+        source: the source's name.
+        rows_in: rows read.
+        stored: new rows.
+        changed: stored rows whose id was in the lake with different content.
+        repeated_ids: stored rows with the same id as another stored row of the load.
+        duplicates: rows with the same id and content as another row of the load.
+        already_there: rows with the same id and content as a row from before the load.
+        rejected: rows that are not articles.
+        columns: maps canonical columns to source columns or templates.
+        facts: what the reader found out, see `Source.facts`.
+        error: why the source could not be read, or not to its end.
+        format: the source's format.
+        files: the number of sources that the report covers, see `folded`.
+        finished: whether the source was read to its end, or to an error that is not temporary.
+        last_row: the number of the last row read; the next attempt continues after it.
+        notes: for source columns, why the name does not match the values, or what is uncertain.
     """
 
     source: str
@@ -47,9 +54,9 @@ _COUNTS = tuple(each.name for each in fields(SourceReport) if each.type == "int"
 
 
 def folded(reports: Iterable[SourceReport]) -> list[SourceReport]:
-    """Reports in their order, with those of single articles in one folder put together.
+    """Combine the reports of files with a single article by folder, file extension and format.
 
-    Sources that could not be read stay by themselves, as do tables.
+    The reports of tables and of unreadable sources are kept separate. The order is kept.
     """
     kept: dict[tuple[str, ...], SourceReport] = {}
     for number, report in enumerate(reports):

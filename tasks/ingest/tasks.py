@@ -25,36 +25,37 @@ from article_flows.tasks.reading.base.rows import Source
 from article_flows.tasks.reading.sources.find import Sources
 from article_flows.tasks.settings import IngestSettings
 
-MOST_GROUPS = 200
-"""Task runs of a load, at most: hundreds, however many files there are."""
+MAX_GROUPS = 200
+"""The maximum number of task runs of a load, however many files there are."""
 GROUP_BYTES, GROUP_FILES = 8 << 20, 500
-"""Small sources are loaded together up to this."""
+"""The maximum size of a group of small sources, in bytes and in files."""
 RETRIES = 2
 RETRY_DELAYS_S = [2.0, 15.0]
-"""Seconds before a group whose sources are away is read again; each request was tried before."""
+"""Seconds before each retry of a group with unavailable sources; each request has its own retries
+as well."""
 
 
 def group_sources(sources: list[Source]) -> list[list[Source]]:
-    """Cut sources into groups, one task run each: a large file is one, small ones go together."""
+    """Split sources into groups, one per task run; a large file gets a group of its own."""
     groups: list[list[Source]] = []
-    room = 0
+    bytes_left = 0
     for source in sources:
         size = _bytes_of(source)
-        if not groups or size > room or len(groups[-1]) == GROUP_FILES:
+        if not groups or size > bytes_left or len(groups[-1]) == GROUP_FILES:
             groups.append([])
-            room = GROUP_BYTES
+            bytes_left = GROUP_BYTES
         groups[-1].append(source)
-        room -= size
-    at_once = -(-len(groups) // MOST_GROUPS)
+        bytes_left -= size
+    merged = -(-len(groups) // MAX_GROUPS)
     return [
-        list(chain.from_iterable(groups[start : start + at_once]))
-        for start in range(0, len(groups), at_once or 1)
+        list(chain.from_iterable(groups[start : start + merged]))
+        for start in range(0, len(groups), merged or 1)
     ]
 
 
 def _bytes_of(source: Source) -> int:
-    """Bytes of a file of this machine; what is elsewhere counts as one of some size."""
     if not isinstance(source.place, LocalFile):
+        # The size of remote files is unknown; assume 20 per group.
         return GROUP_BYTES // 20
     try:
         return source.place.path.stat().st_size
@@ -64,13 +65,12 @@ def _bytes_of(source: Source) -> int:
 
 @task(name="read-known-articles", cache_policy=NO_CACHE, persist_result=False)
 def read_known_articles(lake: Lake, settings: IngestSettings) -> Load:
-    """The keys of the articles that the lake has: what is new is what is not among them."""
+    """Read the keys of the articles in the lake, which decide which rows are new."""
     lake.sweep()
     return Load(lake, keep_versions=settings.keep_versions)
 
 
-def _is_away(task: Task[..., object], run: TaskRun, state: State[object]) -> bool:
-    """Whether a task run is worth another try."""
+def _is_unavailable(task: Task[..., object], run: TaskRun, state: State[object]) -> bool:
     return isinstance(result_or_error(state), SourceUnavailable)
 
 
@@ -80,29 +80,29 @@ def _is_away(task: Task[..., object], run: TaskRun, state: State[object]) -> boo
     persist_result=False,
     retries=RETRIES,
     retry_delay_seconds=RETRY_DELAYS_S,
-    retry_condition_fn=_is_away,
+    retry_condition_fn=_is_unavailable,
 )
 def find_all_sources(settings: IngestSettings) -> Sources:
-    """The files, members of archives and downloads that settings name, and their formats.
+    """Find the files, archive members and downloads in the settings, and their formats.
 
-    While some are away it is tried again; in the end the others are loaded without them.
+    While some are unavailable the task is retried; after the last retry they are left out.
 
     Raises:
-        UserError: there is none that can be read.
+        UserError: there is no source that can be read.
     """
     sources = sources_of(settings)
-    away = [each.reason for each in sources.broken if each.away]
-    if away and (task_run.run_count or 0) <= RETRIES:
-        raise SourceUnavailable(away[0])
+    unavailable = [each.reason for each in sources.broken if each.away]
+    if unavailable and (task_run.run_count or 0) <= RETRIES:
+        raise SourceUnavailable(unavailable[0])
     return sources
 
 
 @task(name="prepare-loading", cache_policy=NO_CACHE, persist_result=False)
 def prepare_loading(lake: Lake, settings: IngestSettings, sources: Sources) -> Loading:
-    """How the sources are to be loaded; with ``near_duplicates`` all of the lake's bodies are read.
+    """Return the options of the load; with ``near_duplicates`` all bodies in the lake are read.
 
     Raises:
-        UserError: a column is given in a form that is none, or a part of the lake is damaged.
+        UserError: a ``--column`` option is invalid, or a part of the lake is damaged.
     """
     return loading_of(settings, lake, sources)
 
@@ -113,14 +113,15 @@ def prepare_loading(lake: Lake, settings: IngestSettings, sources: Sources) -> L
     persist_result=False,
     retries=RETRIES,
     retry_delay_seconds=RETRY_DELAYS_S,
-    retry_condition_fn=_is_away,
+    retry_condition_fn=_is_unavailable,
 )
 def load_sources(
     group: list[Source], load: Load, loading: Loading, progress: LoadProgress
 ) -> list[SourceReport]:
-    """Load a group of sources; one that cannot be read is reported and does not stop the rest.
+    """Load a group of sources and return their reports.
 
-    One that is away for now is tried again, from where it was left: its rows are taken in once.
+    An unreadable source does not stop the others. A temporarily unavailable source is retried from
+    where it stopped, so each row is loaded once.
     """
     reports = progress.reports_of(group)
     unfinished = [(source, report) for source, report in reports if not report.finished]
@@ -135,21 +136,22 @@ def load_sources(
 
 @task(name="replace-versions", cache_policy=NO_CACHE, persist_result=False)
 def replace_versions(load: Load, settings: IngestSettings, reports: list[SourceReport]) -> int:
-    """Have what the load replaces be current no longer; returns the number of rows.
+    """Mark the rows that the load replaces as superseded; return their number.
 
     Raises:
-        UserError: with ``mirror``, a source could not be read or had no article.
+        UserError: with ``mirror``, a source could not be read or the sources have no articles.
     """
     if settings.mirror:
-        _refuse_half_a_mirror(reports)
+        _check_complete_mirror(reports)
     return load.finish(mirror=settings.mirror)
 
 
 @task(name="tidy-articles", cache_policy=NO_CACHE, persist_result=False)
 def tidy_table(lake: Lake) -> bool:
-    """Write small parts together and take out what is superseded, if nobody reads the parts now.
+    """Merge small parts and remove superseded rows, unless another run is reading the parts.
 
-    Returns False where a summarise run is under way: the next load does it then.
+    Returns:
+        False if a summarize run is active; the next load tries again.
     """
     try:
         with lake.locked(ARTICLE_PARTS):
@@ -159,12 +161,12 @@ def tidy_table(lake: Lake) -> bool:
     return True
 
 
-def _refuse_half_a_mirror(reports: list[SourceReport]) -> None:
+def _check_complete_mirror(reports: list[SourceReport]) -> None:
     broken = [report.error for report in reports if report.error]
     if broken:
-        raise UserError(f"nothing was taken out of the lake: with --mirror, {broken[0]}")
+        raise UserError(f"nothing was removed from the lake: with --mirror, {broken[0]}")
     if not any(report.rows_in - report.rejected for report in reports):
         raise UserError(
-            "nothing was taken out of the lake: the sources have no article, and with --mirror "
+            "nothing was removed from the lake: the sources have no articles, and with --mirror "
             "that would empty it"
         )

@@ -1,1 +1,1 @@
-"""Articles from records, as whole columns."""
+"""Convert chunks of records into columns of the articles table."""

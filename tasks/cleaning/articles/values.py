@@ -1,4 +1,4 @@
-"""The short fields of articles by the column map: text, dates, reference summaries."""
+"""The values of an article's fields other than the body: short texts, dates, summaries."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -18,20 +18,20 @@ from article_flows.tasks.cleaning.text.clean import (
     clean_text,
     join_sentences,
 )
-from article_flows.tasks.cleaning.text.html_text import line_of_html
+from article_flows.tasks.cleaning.text.html_text import html_to_line
 from article_flows.tasks.common.article_schema import Mask
 from article_flows.tasks.reading.base.rows import Record
 from article_flows.tasks.reading.web.addresses import USER
 
-_IN_WORDS = ("title", "author", "category")
-"""Short fields that people read: feeds and web pages leave HTML in them."""
+# Feeds and web pages leave HTML in these short fields.
+_MAY_HAVE_MARKUP = ("title", "author", "category")
 _MARKUP = r"&[#A-Za-z][A-Za-z0-9]*;|</?[A-Za-z]"
 
 
 def target_values(records: Sequence[Record], columns: ColumnMap, target: str) -> list[Any]:
-    """Return the raw values that a canonical column is made of: of a column, or of a template."""
+    """Return the raw values of a canonical column, from its source column or its template."""
     if target in columns.templates:
-        return _filled(records, columns.templates[target])
+        return _template_texts(records, columns.templates[target])
     name = columns.get(target)
     if name is None:
         return [None] * len(records)
@@ -40,7 +40,7 @@ def target_values(records: Sequence[Record], columns: ColumnMap, target: str) ->
     return [record.get(name) for record in records]
 
 
-def _filled(records: Sequence[Record], template: Template) -> list[str | None]:
+def _template_texts(records: Sequence[Record], template: Template) -> list[str | None]:
     parts = [
         strings_of([value_at(record, name) for record in records], _part_text).to_pylist()
         for name in template.columns
@@ -63,24 +63,23 @@ def _part_text(value: Any) -> str | None:
 
 
 def short_texts(records: Sequence[Record], columns: ColumnMap, target: str) -> pa.StringArray:
-    """Return a field such as the title as clean text; null where it is missing or blank."""
+    """Return a short field such as the title as clean text; null if missing or blank."""
     texts = _clean_or_null(target_values(records, columns, target), as_text)
     if target in ("url", "article_id"):
         return pc.replace_substring_regex(texts, USER, r"\1")
-    return _without_markup(texts) if target in _IN_WORDS else texts
+    return _without_markup(texts) if target in _MAY_HAVE_MARKUP else texts
 
 
 def _without_markup(texts: pa.StringArray) -> pa.StringArray:
-    """Decode the entities and drop the tags of the few that have some."""
-    marked = pc.fill_null(pc.match_substring_regex(texts, _MARKUP), pa.scalar(value=False))
-    if not pc.any(marked).as_py():
+    suspects = pc.fill_null(pc.match_substring_regex(texts, _MARKUP), pa.scalar(value=False))
+    if not pc.any(suspects).as_py():
         return texts
-    plain = [clean_text(line_of_html(text)) or None for text in texts.filter(marked).to_pylist()]
-    return pc.replace_with_mask(texts, marked, pa.array(plain, pa.string()))
+    plain = [clean_text(html_to_line(text)) or None for text in texts.filter(suspects).to_pylist()]
+    return pc.replace_with_mask(texts, suspects, pa.array(plain, pa.string()))
 
 
-def summaries(records: Sequence[Record], columns: ColumnMap) -> pa.StringArray:
-    """Return reference summaries as clean text; of several for one article each has a line."""
+def reference_summaries(records: Sequence[Record], columns: ColumnMap) -> pa.StringArray:
+    """Return reference summaries as clean text; several summaries of one article are lines."""
     return _clean_or_null(target_values(records, columns, "reference_summary"), _summary)
 
 
@@ -96,16 +95,18 @@ def _summary(value: Any) -> str | None:
     return "\n".join(clean for text in texts if text and (clean := clean_text(text))) or None
 
 
-def moments(records: Sequence[Record], columns: ColumnMap) -> tuple[pa.TimestampArray, Mask, Mask]:
-    """Read the dates of publication.
+def publication_dates(
+    records: Sequence[Record], columns: ColumnMap
+) -> tuple[pa.TimestampArray, Mask, Mask]:
+    """Parse the publication dates.
 
     Returns:
-        The dates in UTC, null where there is none; which of them had a time of day and no zone;
-        and which rows have a date that cannot be told.
+        The dates in UTC, null if missing or not parsed; a mask of dates with a time of day but no
+        time zone; and a mask of rows whose date could not be parsed.
     """
     raw = target_values(records, columns, "published_at")
-    is_there = np.array([not is_blank(value) for value in raw], np.bool_)
-    found = [None if is_blank(value) else moment(value, columns.day_first) for value in raw]
-    utc = pa.array([each and each.utc for each in found], pa.timestamp("us", tz="UTC"))
-    assumed = np.array([bool(each and each.zone_assumed) for each in found], np.bool_)
-    return utc, assumed, is_there & ~np.asarray(utc.is_valid())
+    is_given = np.array([not is_blank(value) for value in raw], np.bool_)
+    dates = [None if is_blank(value) else moment(value, columns.day_first) for value in raw]
+    utc = pa.array([date and date.utc for date in dates], pa.timestamp("us", tz="UTC"))
+    zone_assumed = np.array([bool(date and date.zone_assumed) for date in dates], np.bool_)
+    return utc, zone_assumed, is_given & ~np.asarray(utc.is_valid())

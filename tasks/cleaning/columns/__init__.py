@@ -1,1 +1,1 @@
-"""Which column of a source is which column of the articles table."""
+"""The mapping from a source's columns to the columns of the articles table."""

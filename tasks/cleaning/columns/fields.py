@@ -1,4 +1,4 @@
-"""Rows as records: what they hold by column, and values as Arrow strings."""
+"""Access to the fields of records, and conversion of values to Arrow strings."""
 
 from __future__ import annotations
 
@@ -11,20 +11,25 @@ from article_flows.tasks.reading.base.rows import Record
 from article_flows.tasks.reading.base.text_encoding import without_surrogates
 
 
-def others(records: Sequence[Record], used: frozenset[str]) -> Iterator[Record]:
-    """Yield what is in none of the used columns of each record."""
+def unused_fields(records: Sequence[Record], used: frozenset[str]) -> Iterator[Record]:
+    """Yield the fields of each record that are not among the used columns."""
     dotted = [name for name in used if "." in name]
     for record in records:
         if record.keys() <= used:
             yield {}
             continue
-        rest = {name: value for name, value in record.items() if name not in used}
-        inner = [name for name in dotted if name not in record]
-        yield _without(rest, inner) if inner else rest
+        unused = {name: value for name, value in record.items() if name not in used}
+        nested = [name for name in dotted if name not in record]
+        yield _without(unused, nested) if nested else unused
 
 
 def value_at(record: Record, name: str) -> Any:
-    """Find a column, or a field of the structs in it; None if it is not there."""
+    """Return the value of a column or of a nested field; None if missing.
+
+    Example:
+        >>> value_at({"page": {"text": "It opened."}}, "page.text")
+        'It opened.'
+    """
     if name in record:
         return record[name]
     head, dot, rest = name.partition(".")
@@ -33,7 +38,7 @@ def value_at(record: Record, name: str) -> Any:
 
 
 def _without(record: Record, dotted: list[str]) -> Record:
-    """Leave out fields of structs, and structs that have no other; the record is not changed."""
+    """Return a copy without some nested fields, and without structs that become empty."""
     for name in dotted:
         head, _, rest = name.partition(".")
         inner = record.get(head)
@@ -47,7 +52,7 @@ def _without(record: Record, dotted: list[str]) -> Record:
 
 
 def strings_of(values: list[Any], text_of: Callable[[Any], str | None]) -> pa.StringArray:
-    """Return values as strings: as they are if all are text, else what `text_of` makes of each.
+    """Return values as strings; if not all are text, each is converted by `text_of`.
 
     Raises:
         RecursionError: a value is nested too deeply.
@@ -59,5 +64,5 @@ def strings_of(values: list[Any], text_of: Callable[[Any], str | None]) -> pa.St
     try:
         return pa.array(texts, pa.string())
     except UnicodeEncodeError:
-        sound = [None if text is None else without_surrogates(text) for text in texts]
-        return pa.array(sound, pa.string())
+        encodable = [None if text is None else without_surrogates(text) for text in texts]
+        return pa.array(encodable, pa.string())

@@ -1,4 +1,7 @@
-"""The columns of one source of a load: by its first rows, by the files beside it, by its name."""
+"""Map the columns of one source, from its first rows, its sibling files and its name.
+
+Loads and ``inspect`` call this; `guesses.py` has the rules for a single table.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +18,8 @@ from typing import NamedTuple
 from article_flows.tasks.cleaning.columns.fields import value_at
 from article_flows.tasks.cleaning.columns.guesses import ColumnMap, guess_columns
 from article_flows.tasks.cleaning.columns.profiles import columns_of, is_blank
-from article_flows.tasks.cleaning.dates.to_utc import day_first, told_orders
-from article_flows.tasks.common.column_names import named
+from article_flows.tasks.cleaning.dates.to_utc import day_first, day_month_orders
+from article_flows.tasks.common.column_names import columns_named
 from article_flows.tasks.common.errors import (
     SourceUnavailable,
     StoppedRun,
@@ -28,23 +31,24 @@ from article_flows.tasks.reading.base.rows import BATCH_ROWS, Record, RecordChun
 from article_flows.tasks.reading.formats.registry import DOCUMENT, read
 
 FILE_DATE = "(file name)"
-"""The column that the date in a file's name is put into."""
-SIBLINGS_READ, SIBLING_ROWS = 24, 5
-"""How many files of a folder are looked at for one whose body is in doubt, and rows of each."""
-FEW_ROWS = 20
-"""A source with more rows than this tells by itself which column is its body."""
+"""The column that holds the date in a file's name."""
+MAX_SIBLINGS, SIBLING_ROWS = 24, 5
+"""How many sibling files are read if a file's body column is uncertain, and rows of each."""
+MAX_DOUBTFUL_ROWS = 20
+"""A source with more rows than this shows by itself which column is its body."""
 
-_MOST_CHUNKS = 4
-_LOAD = "//"
-"""Stands for all folders of a load."""
-_MOST_KNOWN = 1_000
-_FOLDERS_KEPT = 4
+_MAX_SAMPLE_CHUNKS = 4
+_ALL_FOLDERS = "//"
+_CACHED_BODIES = 1_000
+_CACHED_FOLDERS = 4
 _SIBLING_CHARS = 10_000
+# Lists of pages: the name of the list does not date its pages.
 _FETCHED = ("urls", "sitemap")
-"""Formats of lists of pages: their names say nothing of a page."""
-_NOT_TWICE = (*_FETCHED, DOCUMENT)
-"""Formats that would be fetched once more, or that have one row, which has been looked at."""
-_UNTOLD = "none of its dates tells whether the day or the month comes first; say it by --date-order"
+# Formats that are not read again: their pages would be fetched again, or they have only one row.
+_READ_ONCE = (*_FETCHED, DOCUMENT)
+_AMBIGUOUS_ORDER = (
+    "none of its dates shows whether the day or the month comes first; set --date-order"
+)
 _DATE_IN_NAME = re.compile(r"(?<!\d)(\d{4})([-_]?)(\d\d)\2(\d\d)(?!\d)", re.ASCII)
 _FIRST_YEAR = 1600
 
@@ -52,18 +56,19 @@ _FIRST_YEAR = 1600
 def sampled(
     chunks: Iterator[RecordChunk], rows: int = BATCH_ROWS
 ) -> tuple[list[Record], Generator[RecordChunk, None, None]]:
-    """Read ahead until there are enough rows to tell what the columns are.
+    """Read ahead until there are enough rows to map the columns.
 
-    A reader's first chunk may be a few rows, which could be all alike by chance.
+    A reader's first chunk may have only a few rows, which may be alike by chance.
 
     Returns:
-        The first rows, up to so many, and all chunks from the first on; a UserError on the way
-        is raised by the chunks, in its place. At most a few chunks are held.
+        At most `rows` records, and an iterator over all chunks from the first on. A UserError
+        while reading ahead is raised by the iterator in its place. Only a few chunks are buffered.
     """
-    held: list[RecordChunk] = []
+    buffered: list[RecordChunk] = []
     failed: UserError | None = None
     records: list[Record] = []
-    while len(records) < rows and sum(bool(chunk.num_rows) for chunk in held) < _MOST_CHUNKS:
+    filled = 0
+    while len(records) < rows and filled < _MAX_SAMPLE_CHUNKS:
         try:
             chunk = next(chunks, None)
         except UserError as error:
@@ -71,23 +76,25 @@ def sampled(
             break
         if chunk is None:
             break
-        held.append(chunk)
+        buffered.append(chunk)
+        filled += bool(chunk.num_rows)
         records += chunk.head(rows - len(records))
-    return records, _from_the_first(held, failed, chunks)
+    return records, _from_the_first(buffered, failed, chunks)
 
 
 def _from_the_first(
-    held: list[RecordChunk], failed: UserError | None, chunks: Iterator[RecordChunk]
+    buffered: list[RecordChunk], failed: UserError | None, chunks: Iterator[RecordChunk]
 ) -> Generator[RecordChunk, None, None]:
-    held.reverse()
-    while held:
-        yield held.pop()
+    # Each chunk is released as soon as it is yielded.
+    buffered.reverse()
+    while buffered:
+        yield buffered.pop()
     if failed is not None:
         raise failed
     yield from chunks
 
 
-class _Rows(NamedTuple):
+class _FirstRows(NamedTuple):
     """The first rows of a file, and the names of its columns."""
 
     columns: frozenset[str]
@@ -95,11 +102,11 @@ class _Rows(NamedTuple):
 
 
 class Siblings:
-    """The files of a load by folder and format; safe to share by threads.
+    """The files of a load by folder and format. Thread-safe.
 
-    A short article alone does not show that its column is the body. Some of the files beside it
-    that have its columns do, and which ones are looked at depends neither on it nor on the order
-    in which files are loaded. Where the folder has few, some of the other folders are looked at.
+    A single short article does not show which column is its body, but other files of the folder
+    with the same columns do. Which of them are read depends neither on the article nor on the
+    order in which files are loaded. If the folder has few files, files of other folders are read.
 
     Args:
         sources: all sources of the load.
@@ -108,29 +115,30 @@ class Siblings:
     def __init__(self, sources: Iterable[Source] = ()) -> None:
         self._folders: dict[tuple[str, str], list[Source]] = defaultdict(list)
         for source in sources:
-            if source.format not in _NOT_TWICE:
+            if source.format not in _READ_ONCE:
                 self._folders[_folder(source)].append(source)
-                self._folders[_LOAD, source.format].append(source)
-        self._rows_of = lru_cache(_FOLDERS_KEPT)(self._read_rows)
-        self._body_by = lru_cache(_MOST_KNOWN)(self._find_body)
+                self._folders[_ALL_FOLDERS, source.format].append(source)
+        self._rows_of = lru_cache(_CACHED_FOLDERS)(self._read_rows)
+        self._cached_body = lru_cache(_CACHED_BODIES)(self._find_body)
         self._lock = threading.Lock()
 
     def body_of(
         self, source: Source, names: Iterable[str], given: Mapping[str, str], *, of_all: bool
     ) -> str | None:
-        """Return the body's column in files of the same folder; None if they do not tell.
+        """Return the body's column in sibling files; None if they do not show it.
 
         Args:
-            source: the file whose body is in doubt.
+            source: the file whose body column is uncertain.
             names: its columns.
-            given: which column is what, see `given_for`.
-            of_all: if those that have all of its columns do not tell, let all of them.
+            given: the mapping requested by the user (``--column``).
+            of_all: whether to consider siblings with other columns, if those with the same columns
+                do not show it.
         """
-        if len(self._folders.get((_LOAD, source.format), ())) < 2:
+        if len(self._folders.get((_ALL_FOLDERS, source.format), ())) < 2:
             return None
-        said = tuple(sorted(given.items()))
+        options = tuple(sorted(given.items()))
         with self._lock:
-            return self._body_by(_folder(source), frozenset(names), said, of_all)
+            return self._cached_body(_folder(source), frozenset(names), options, of_all)
 
     def _find_body(
         self,
@@ -140,18 +148,18 @@ class Siblings:
         of_all: bool,
     ) -> str | None:
         rows = self._rows_of(key)
-        if len(self._folders[key]) < SIBLINGS_READ:
-            rows = rows + self._rows_of((_LOAD, key[1]))
-        alike = [each.records for each in rows if columns <= each.columns]
-        for pool in [alike, [each.records for each in rows]][: 1 + of_all]:
-            records = [record for some in pool for record in some]
+        if len(self._folders[key]) < MAX_SIBLINGS:
+            rows = rows + self._rows_of((_ALL_FOLDERS, key[1]))
+        alike = [each for each in rows if columns <= each.columns]
+        for siblings in [alike, rows][: 1 + of_all]:
+            records = [record for sibling in siblings for record in sibling.records]
             try:
                 return guess_columns(_names(records), records, dict(given)).get("body")
             except UserError:
                 continue
         return None
 
-    def _read_rows(self, key: tuple[str, str]) -> list[_Rows]:
+    def _read_rows(self, key: tuple[str, str]) -> list[_FirstRows]:
         return list(_first_rows(self._folders[key]))
 
 
@@ -159,23 +167,23 @@ def _folder(source: Source) -> tuple[str, str]:
     return source.name.rpartition("/")[0], source.format
 
 
-def _first_rows(sources: list[Source]) -> Iterator[_Rows]:
-    """Read the start of some sources, evenly spread over all; what cannot be read is left out."""
+def _first_rows(sources: list[Source]) -> Iterator[_FirstRows]:
+    """Read the first rows of an evenly spread sample of sources; unreadable ones are left out."""
     ordered = sorted(sources, key=lambda source: source.name)
     last = len(ordered) - 1
-    for place in sorted({round(last * n / (SIBLINGS_READ - 1)) for n in range(SIBLINGS_READ)}):
+    for index in sorted({round(last * n / (MAX_SIBLINGS - 1)) for n in range(MAX_SIBLINGS)}):
         try:
-            with closing(read(replace(ordered[place], facts={}), SIBLING_ROWS)) as chunks:
+            with closing(read(replace(ordered[index], facts={}), SIBLING_ROWS)) as chunks:
                 rows, _ = sampled(chunks, SIBLING_ROWS)
         except StoppedRun:
             raise
         except Exception:
-            # Whatever is wrong there is told when its rows are loaded.
+            # The error is reported when the rows of that source are loaded.
             continue
-        yield _Rows(frozenset(_names(rows)), [_cut(record) for record in rows])
+        yield _FirstRows(frozenset(_names(rows)), [_shortened(record) for record in rows])
 
 
-def _cut(record: Record) -> Record:
+def _shortened(record: Record) -> Record:
     return {
         name: value[:_SIBLING_CHARS] if isinstance(value, (str, bytes)) else value
         for name, value in record.items()
@@ -191,20 +199,20 @@ def map_columns(
     *,
     read_on: bool = True,
 ) -> ColumnMap:
-    """Map canonical columns to a source's: by what is given, its first rows, its folder and name.
+    """Map canonical columns to the columns of a source.
 
     Args:
-        source: what the rows are of.
+        source: the source.
         sample: its first rows, see `sampled`.
-        given: which column is what, see `given_for`.
-        day_first: whether 01/02/2020 is the first of February; None: its dates tell.
-        siblings: the files of the load, which tell the body where the source does not.
-        read_on: whether the source may be read once more, up to a date that tells its order.
+        given: the mapping requested by the user (``--column``).
+        day_first: whether 01/02/2020 is the first of February; None to infer it from the dates.
+        siblings: the files of the load, used if the source does not show which column is its body.
+        read_on: whether the source may be read again to find a date that shows the order.
 
     Raises:
-        UserError: a given column is not there, or no column can be the body.
-        SourceUnavailable: the source cannot be read just now.
-        InterruptedRun: the run is to end.
+        UserError: a given column does not exist, or no column can be the body.
+        SourceUnavailable: the source is temporarily unavailable.
+        InterruptedRun: the run was interrupted.
     """
     columns = _guessed(source, sample, given, siblings or Siblings())
     if len(sample) == 1 and _takes_file_date(source, columns, sample[0], given):
@@ -224,7 +232,7 @@ def _guessed(
         if body is None or body not in columns_of(names, sample):
             return None
         columns = guess_columns(names, sample, {**given, "body": body}, source.name)
-        return replace(columns, reasons={**columns.reasons, "body": "as in the files beside it"})
+        return replace(columns, reasons={**columns.reasons, "body": "as in the files next to it"})
 
     try:
         columns = guess_columns(names, sample, given, source.name)
@@ -233,8 +241,8 @@ def _guessed(
             return found
         raise
     body = columns.get("body")
-    is_told_by_name = body is None or bool(named([body], "body"))
-    if is_told_by_name or len(sample) > FEW_ROWS:
+    is_certain = body is None or bool(columns_named([body], "body"))
+    if is_certain or len(sample) > MAX_DOUBTFUL_ROWS:
         return columns
     return with_body_of_siblings(of_all=False) or columns
 
@@ -244,9 +252,18 @@ def _names(records: Iterable[Record]) -> list[str]:
 
 
 def date_in_name(file_name: str, today: date | None = None) -> date | None:
-    """Return the day that a file's name says: ``2021-03-04-title.md``, ``20210304_title.txt``.
+    """Return the date in a file name such as ``2021-03-04-title.md`` or ``20210304_title.txt``.
 
-    None if there is none, if there are several, or if it is still to come.
+    Args:
+        file_name: the file name.
+        today: the current date in UTC, for tests.
+
+    Returns:
+        The date, or None if the name has no date, several dates, or a date in the future.
+
+    Example:
+        >>> date_in_name("2021-03-04-title.md")
+        datetime.date(2021, 3, 4)
     """
     found = set()
     for year, _, month, day in _DATE_IN_NAME.findall(file_name):
@@ -262,7 +279,7 @@ def date_in_name(file_name: str, today: date | None = None) -> date | None:
 def _takes_file_date(
     source: Source, columns: ColumnMap, record: Record, given: Mapping[str, str]
 ) -> bool:
-    """Whether a source's only row has no date, and none is not what the user has said."""
+    """Return whether to date a source's only row by the file name."""
     is_settled = "published_at" in columns.templates or given.get("published_at") == ""
     if is_settled or source.format in _FETCHED:
         return False
@@ -274,7 +291,7 @@ def _takes_file_date(
 def with_file_date(
     chunks: Iterable[RecordChunk], columns: ColumnMap, source: Source
 ) -> Iterator[RecordChunk]:
-    """Put the date in the source's name into its rows, if they are to be dated by it."""
+    """Add the date in the source's name to its rows, if the mapping uses it."""
     if columns.get("published_at") != FILE_DATE:
         return iter(chunks)
     day = {FILE_DATE: date_in_name(source.place.file_name)}
@@ -287,33 +304,34 @@ def with_file_date(
 def _with_date_order(
     columns: ColumnMap, source: Source, day_first: bool | None, *, read_on: bool
 ) -> ColumnMap:
-    """Settle `ColumnMap.day_first`: as it is given, or by the first date of the source that tells.
+    """Set `ColumnMap.day_first`, as given or from the first date in the source that shows it.
 
-    A sorted file may have thousands of rows before that one, so it is read once more, up to there.
+    In a sorted file, thousands of rows may precede that date, so the source is read again.
     """
     if day_first is not None:
         return replace(columns, day_first=day_first, order_open=False)
     if not columns.order_open or not read_on:
         return columns
-    order = _order_in(source, columns.columns["published_at"])
+    column = columns.columns["published_at"]
+    order = _order_in(source, column)
     if order is not None:
         return replace(columns, day_first=order, order_open=False)
-    return replace(columns, notes={**columns.notes, columns.columns["published_at"]: _UNTOLD})
+    return replace(columns, notes={**columns.notes, column: _AMBIGUOUS_ORDER})
 
 
 def _order_in(source: Source, column: str) -> bool | None:
-    if source.format in _NOT_TWICE:
+    if source.format in _READ_ONCE:
         return None
     try:
         with closing(read(replace(source, facts={}))) as chunks:
             for chunk in chunks:
                 raise_if_interrupted()
                 values = [value_at(record, column) for record in chunk.records]
-                if told_orders(values) != (False, False):
+                if day_month_orders(values) != (False, False):
                     return day_first(values)
     except (SourceUnavailable, StorageUnavailable, StoppedRun):
         raise
     except Exception:
-        # Whatever is wrong there is told when its rows are loaded; those before it are kept.
+        # The error is reported when the rows are loaded; the rows before it are kept.
         pass
     return None

@@ -1,4 +1,4 @@
-"""What a user says of a source's columns: ``--column body=text``."""
+"""The option ``--column``, with which the user maps a source's columns: ``--column body=text``."""
 
 from __future__ import annotations
 
@@ -9,24 +9,22 @@ from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 
 from article_flows.tasks.cleaning.columns.templates import Template, is_template
-from article_flows.tasks.common.column_names import ORDER
+from article_flows.tasks.common.column_names import CANONICAL_COLUMNS
 from article_flows.tasks.common.errors import UsageError
 
-TARGETS = ORDER
-"""The canonical columns that a source's column can be."""
 _PATTERN = re.compile(
-    rf"(?P<pattern>.+?):\s*(?P<target>{'|'.join(TARGETS)})\s*=(?P<value>.*)", re.S
+    rf"(?P<pattern>.+?):\s*(?P<target>{'|'.join(CANONICAL_COLUMNS)})\s*=(?P<value>.*)", re.S
 )
 
 
 @dataclass(frozen=True)
-class Given:
-    """What one canonical column is to be taken from.
+class ColumnOption:
+    """One ``--column`` option.
 
     Attributes:
         target: the canonical column.
-        value: a source's column, a template (see `templates.py`), or empty: from none.
-        pattern: a glob for the names of the sources that this is said of; empty: of all.
+        value: a source column or a `Template`; empty to leave the canonical column out.
+        pattern: a glob for the names of the sources to apply it to; empty for all sources.
     """
 
     target: str
@@ -34,7 +32,7 @@ class Given:
     pattern: str = ""
 
     def is_for(self, source: str) -> bool:
-        """Tell whether this is said of a source: its name or its file's name matches."""
+        """Return whether the option applies to a source: its name or its file name matches."""
         if not self.pattern:
             return True
         path = PurePosixPath(source)
@@ -45,49 +43,57 @@ class Given:
         )
 
 
-def parse_column_options(options: Sequence[str]) -> tuple[Given, ...]:
-    """Parse options such as ``body=text``, ``body={lead}\\n\\n{text}`` and ``*.csv:body=text``.
+def parse_column_options(options: Sequence[str]) -> tuple[ColumnOption, ...]:
+    r"""Parse options such as ``body=text``, ``body={lead}\n\n{text}`` and ``*.csv:body=text``.
 
     Raises:
-        UsageError: an option is none of these forms, or two say different things of one column.
+        UsageError: an option has another form, or two options contradict each other.
+
+    Example:
+        >>> parse_column_options(["*.csv:body=text"])
+        (ColumnOption(target='body', value='text', pattern='*.csv'),)
     """
-    said: dict[tuple[str, str], Given] = {}
+    parsed: dict[tuple[str, str], ColumnOption] = {}
     for option in options:
         given = _parsed(option)
-        before = said.setdefault((given.pattern, given.target), given)
+        before = parsed.setdefault((given.pattern, given.target), given)
         if before != given:
             raise UsageError(
-                f"--column {option}: {given.target} is given already as {before.value or 'none'}"
+                f"--column {option}: {given.target} is already given as {before.value or 'none'}"
             )
-    return tuple(said.values())
+    return tuple(parsed.values())
 
 
-def given_for(given: Iterable[Given], source_name: str) -> Mapping[str, str]:
-    """Return what is said of one source: canonical column to source's column or template.
+def given_for(given: Iterable[ColumnOption], source_name: str) -> Mapping[str, str]:
+    """Return the mapping that the user requests for one source.
 
-    What is said of a pattern goes before what is said of all, the later one before the earlier.
+    Options with a pattern take precedence over those without, later ones over earlier ones.
+
+    Returns:
+        Maps canonical columns to a source column, a template, or an empty string for none.
     """
-    meant = [each for each in given if each.is_for(source_name)]
-    return {each.target: each.value for each in sorted(meant, key=lambda each: bool(each.pattern))}
+    matching = [each for each in given if each.is_for(source_name)]
+    by_precedence = sorted(matching, key=lambda each: bool(each.pattern))
+    return {each.target: each.value for each in by_precedence}
 
 
-def patterns_of_nothing(given: Iterable[Given], source_names: Iterable[str]) -> list[str]:
-    """Return the patterns that no source matches: a slip of the pen that would go unnoticed."""
+def unmatched_patterns(given: Iterable[ColumnOption], source_names: Iterable[str]) -> list[str]:
+    """Return the patterns that match no source, which are probably typing errors."""
     names = list(source_names)
-    patterns = dict.fromkeys(each.pattern for each in given if each.pattern)
-    said = {each.pattern: each for each in given}
-    return [each for each in patterns if not any(map(said[each].is_for, names))]
+    by_pattern = {each.pattern: each for each in given if each.pattern}
+    return [pattern for pattern, option in by_pattern.items() if not any(map(option.is_for, names))]
 
 
-def _parsed(option: str) -> Given:
+def _parsed(option: str) -> ColumnOption:
     target, equals, value = (part.strip() for part in option.partition("="))
     pattern = ""
-    if target not in TARGETS and (found := _PATTERN.fullmatch(option.strip())):
+    if target not in CANONICAL_COLUMNS and (found := _PATTERN.fullmatch(option.strip())):
         pattern, target, value = (part.strip() for part in found.groups())
     if not (target and equals) or (target == "body" and not value):
         raise UsageError(f"--column {option}: write it as TARGET=NAME, such as body=text")
-    if target not in TARGETS:
-        raise UsageError(f"--column {option}: {target} is none of {', '.join(TARGETS)}")
+    if target not in CANONICAL_COLUMNS:
+        known = ", ".join(CANONICAL_COLUMNS)
+        raise UsageError(f"--column {option}: {target} is not one of {known}")
     if is_template(value):
         Template(value)
-    return Given(target, value, pattern)
+    return ColumnOption(target, value, pattern)

@@ -1,4 +1,4 @@
-"""A text made of several columns: ``{title}\\n\\n{abstract}``."""
+r"""Templates that combine several columns into one text: ``{title}\n\n{abstract}``."""
 
 import re
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ _CLOSING = re.compile(r"[)\]}>»”）」】》]*")
 
 @dataclass(frozen=True)
 class _Slot:
-    """One column's place: what parts it from the one before, and what goes with its value."""
+    """A column in a template: the separator before it, and the label around its value."""
 
     separator: str
     before: str
@@ -27,17 +27,21 @@ class _Slot:
 
 @dataclass(frozen=True)
 class Template:
-    r"""A pattern that columns are filled into: ``{title}\n\n{abstract}``.
+    r"""A text with placeholders for columns: ``{title}\n\n{abstract}``.
 
-    ``{name}`` stands for a column, ``{{`` and ``}}`` for braces; ``\n``, ``\t`` and ``\\`` may be
-    written with a backslash, as a shell passes them on.
+    ``{name}`` stands for a column, ``{{`` and ``}}`` for literal braces. ``\n``, ``\t`` and ``\\``
+    may be written as escape sequences, since shells do not interpret them.
 
     Args:
-        text: the pattern.
-        names: what a source calls the columns that it spells otherwise.
+        text: the template.
+        names: maps column names in the template to the source's spelling, where they differ.
 
     Raises:
-        UsageError: it names no column, or a brace has no partner.
+        UsageError: the template contains no column, or an unmatched brace.
+
+    Example:
+        >>> Template("{title}: {text}").fill({"title": "Bridge", "text": "It opened."})
+        'Bridge: It opened.'
     """
 
     text: str
@@ -45,17 +49,19 @@ class Template:
 
     def __post_init__(self) -> None:
         if not self._slots:
-            raise UsageError(f"the template {self.text} names no column; write it as {{column}}")
+            raise UsageError(
+                f"the template {self.text} contains no column; write columns as {{column}}"
+            )
 
     @cached_property
     def columns(self) -> tuple[str, ...]:
-        """The columns it takes, each once, in order."""
+        """The distinct columns of the template, in order."""
         return tuple(dict.fromkeys(slot.column for slot in self._slots))
 
     def fill(self, values: Mapping[str, str]) -> str | None:
-        """Put values in; None if all of them are missing or blank.
+        """Return the template with values filled in; None if all are missing or blank.
 
-        A blank value takes along its label and one separator: nothing is left dangling.
+        A missing value is left out together with its label and one separator.
         """
         filled = ""
         separators: list[str] = []
@@ -65,14 +71,14 @@ class Template:
             if not value:
                 continue
             if filled:
-                # Of the separators around what is missing the one that parts most.
+                # Around missing values, the separator with the most line breaks is used.
                 filled += max(separators, key=lambda each: each.count("\n"))
             filled += slot.before + value + slot.after
             separators = []
         return filled or None
 
     def renamed(self, columns: Mapping[str, str]) -> "Template":
-        """The same with other names of columns, for `columns` that a source spells otherwise."""
+        """Return the template for a source that spells column names differently."""
         if all(name == other for name, other in columns.items()):
             return self
         return replace(self, names=columns)
@@ -92,12 +98,12 @@ class Template:
 
 
 def is_template(text: str) -> bool:
-    """Tell a template from the name of a column."""
+    """Return whether a text is a template rather than the name of a column."""
     return any(match[1] is not None for match in _TOKEN.finditer(text))
 
 
 def _parts(text: str) -> tuple[list[str], list[str]]:
-    """Return the literals around and between the columns, and the columns."""
+    """Return the literal texts around and between the columns, and the columns."""
     literals, columns = [""], []
     for match in _TOKEN.finditer(text):
         token, column = match[0], match[1]
@@ -106,8 +112,8 @@ def _parts(text: str) -> tuple[list[str], list[str]]:
             literals.append("")
         elif token in ("{", "}") or column is not None:
             raise UsageError(
-                f"the template {text} has a brace that closes no column name; "
-                "write {column}, and {{ or }} for a brace itself"
+                f"the template {text} has a brace without a column name; "
+                "write {column}, and {{ or }} for a literal brace"
             )
         else:
             literals[-1] += _ESCAPES.get(token, token)
@@ -115,7 +121,7 @@ def _parts(text: str) -> tuple[list[str], list[str]]:
 
 
 def _divided(literal: str) -> tuple[str, str, str]:
-    """Divide what is between two columns: end of the first, separator, label of the second."""
+    """Split a literal between two columns: end of the first, separator, label of the second."""
     if not _LABELLED.search(literal):
         return "", literal, ""
     breaks = list(_LINE_BREAKS.finditer(literal))

@@ -1,1 +1,1 @@
-"""Dates as text to moments in UTC."""
+"""Parsing of dates in any usual form, to UTC."""

@@ -1,4 +1,4 @@
-"""Dates in words and figures, of the usual languages and orders: ``Jan 4, 2019 3:04 PM EST``."""
+"""Parsing of written dates in many languages and orders: ``Jan 4, 2019 3:04 PM EST``."""
 
 import re
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
@@ -6,21 +6,21 @@ from typing import NamedTuple
 from unicodedata import combining, normalize
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from article_flows.tasks.common.package_data import lines_of, words_of
+from article_flows.tasks.common.package_data import read_sections, read_words
 
 MAX_CHARS = 80
-"""A longer text is no date."""
+"""The maximum length of a date, in characters."""
 
 _CJK_DAY = re.compile(r"(\d{4})\s*[年년]\s*(\d{1,2})\s*[月월]\s*(\d{1,2})\s*[日号號일]?")
 _CJK_WEEKDAY = re.compile(
     r"[(]?(?:(?:星期|周|週|礼拜)[一二三四五六日天]|[月火水木金土日]曜日?|[월화수목금토일]요일)[)]?"
     r"|[(][月火水木金土日월화수목금토일][)]"
 )
-_FIGURES = re.compile(r"(\d{1,4})\s?([-/.\s])\s?(\d{1,2})\s?\2\s?(\d{1,4})")
+_NUMERIC_DATE = re.compile(r"(\d{1,4})\s?([-/.\s])\s?(\d{1,2})\s?\2\s?(\d{1,4})")
 _ORDINAL = re.compile(r"(?<=\d)(?:st|nd|rd|th|er|ère|[ºª°])\b|(?<=\d)[ºª°]", re.IGNORECASE)
 _TOKEN = re.compile(r"[^\W\d_]+|\d+|[^\w\s]|_")
-# What may stand around and between the parts of a date.
-_ORNAMENTS = frozenset(",;|()[]·•.:'-/–—@")
+# May stand around and between the parts of a date.
+_PUNCTUATION = frozenset(",;|()[]·•.:'-/–—@")
 _HALF = r"(?:\s*(?P<half>[ap])\.?\s*m\b\.?)"
 _TIME = re.compile(
     r"(?<![\d:.])(?P<hour>\d{1,2})(?:\s*[:h]\s*(?P<minute>\d{2})|\.(?P<dotted>\d{2})(?=\s*uhr))"
@@ -39,75 +39,82 @@ _CJK_TIME = re.compile(
     r"(?:\s*[时時点點시]\s*(?:(?P<minute>\d{1,2})\s*[分분])?\s*(?:(?P<second>\d{1,2})\s*[秒초])?"
     r"|:(?P<minute_2>\d{2})(?::(?P<second_2>\d{2}))?)"
 )
-_LATE = ("下午", "午後", "午后", "傍晚", "晚上", "오후")
+_PM_WORDS = ("下午", "午後", "午后", "傍晚", "晚上", "오후")
 
 
 def _plain_word(word: str) -> str:
-    """A word without case and accents, as the tables here have it."""
+    """Return a word without case and accents, the form of the keys of the tables below."""
     if word.isascii():
         return word.lower()
-    marked = normalize("NFD", word.casefold())
-    # й is a letter of its own and not и with a mark.
-    bare = "".join(each for each in marked if not combining(each) or each == "\u0306")
+    decomposed = normalize("NFD", word.casefold())
+    # The breve is kept, because й is a letter of its own.
+    bare = "".join(each for each in decomposed if not combining(each) or each == "\u0306")
     return normalize("NFC", bare)
 
 
-_WORDS = words_of("date_words.txt")
+_WORDS = read_words("date_words.txt")
 _MONTHS = {
     _plain_word(name): number
-    for number, names in enumerate(lines_of("date_words.txt")["months"], start=1)
+    for number, names in enumerate(read_sections("date_words.txt")["months"], start=1)
     for name in names.split()
 }
-"""Names of months, see `_plain_word`, to 1 to 12."""
+"""Maps the plain names of months to 1 to 12."""
 _WEEKDAYS = frozenset(map(_plain_word, _WORDS["weekdays"]))
-"""Names of weekdays; some (mar, for mardi and martes) are months too."""
+"""Names of weekdays; some (mar, for mardi and martes) are also names of months."""
 _FILLERS = frozenset(map(_plain_word, _WORDS["fillers"]))
-"""Words that a date may have around it and that say nothing."""
+"""Words that may surround a date and carry no information."""
 _ZONES = dict(each.split("=") for each in _WORDS["zones"])
-"""Names of zones, to hours east of UTC or to what zoneinfo calls the region."""
+"""Maps names of time zones to hours east of UTC or to a zoneinfo region."""
 
 
-class Moment(NamedTuple):
-    """A point in time.
+class ParsedDate(NamedTuple):
+    """A date in UTC.
 
     Attributes:
         utc: the time in UTC.
-        zone_assumed: the source gives a time of day and no zone; it was taken for UTC.
+        zone_assumed: whether the source gives a time of day but no time zone; UTC is assumed.
     """
 
     utc: datetime
     zone_assumed: bool = False
 
 
-def read_date(text: str, day_first: bool | None = None) -> Moment | None:
-    """Read a text that is a date and nothing else; None if it is not, or nobody can tell it.
+def read_date(text: str, day_first: bool | None = None) -> ParsedDate | None:
+    """Parse a text that is a date and nothing else.
 
     Args:
         text: the text.
-        day_first: whether 01/02/2020 is the first of February; None: it is not known.
+        day_first: whether 01/02/2020 is the first of February; None if unknown.
+
+    Returns:
+        The date, or None if the text is not a date or is ambiguous.
 
     Raises:
         ValueError: there is no such day or time.
+
+    Example:
+        >>> read_date("Jan 4, 2019 3:04 PM EST").utc.isoformat()
+        '2019-01-04T20:04:00+00:00'
     """
     if len(text) > MAX_CHARS:
         return None
     if not text.isascii():
         text = _CJK_WEEKDAY.sub(" ", normalize("NFKC", text))
-        text = _CJK_TIME.sub(_as_western, _CJK_DAY.sub(r" \1-\2-\3 ", text))
-    rest, since_midnight, zone = _take_clock(text)
+        text = _CJK_TIME.sub(_western_time, _CJK_DAY.sub(r" \1-\2-\3 ", text))
+    rest, since_midnight, zone = _cut_time(text)
     day = _day(_ORDINAL.sub("", rest), day_first)
     if day is None:
         return None
     when = datetime(*day, tzinfo=zone or UTC) + (since_midnight or timedelta())
-    return Moment(when.astimezone(UTC), since_midnight is not None and zone is None)
+    return ParsedDate(when.astimezone(UTC), since_midnight is not None and zone is None)
 
 
 def _day(text: str, day_first: bool | None) -> tuple[int, int, int] | None:
-    """Read year, month and day."""
-    if figures := _FIGURES.search(text):
-        around = text[: figures.start()] + " " + text[figures.end() :]
+    """Return year, month and day."""
+    if numeric := _NUMERIC_DATE.search(text):
+        around = text[: numeric.start()] + " " + text[numeric.end() :]
         if _tokens(around) == ([], []):
-            return _of_figures(figures, day_first)
+            return _numeric_day(numeric, day_first)
     tokens = _tokens(text)
     if tokens is None:
         return None
@@ -119,21 +126,21 @@ def _day(text: str, day_first: bool | None) -> tuple[int, int, int] | None:
         return int(first), months[0], int(second)
     if len(second) == 4:
         return int(second), months[0], int(first)
-    # 04 Jan 19, as RFC 822 has it; two figures are taken as POSIX does.
-    return (_century(second), months[0], int(first)) if len(second) == 2 else None
+    # 04 Jan 19 (RFC 822); the century is chosen as POSIX strptime does.
+    return (_full_year(second), months[0], int(first)) if len(second) == 2 else None
 
 
-def _century(two_figures: str) -> int:
-    year = int(two_figures)
+def _full_year(two_digits: str) -> int:
+    year = int(two_digits)
     return year + (2000 if year < 69 else 1900)
 
 
 def _tokens(text: str) -> tuple[list[int], list[str]] | None:
-    """Return the months that a text names, and its numbers; None if it says anything else."""
+    """Return the months and the numbers in a text; None if it has other words."""
     months: list[tuple[int, bool]] = []
     numbers = []
     for token in _TOKEN.findall(text):
-        if token in _ORNAMENTS:
+        if token in _PUNCTUATION:
             continue
         word = _plain_word(token)
         if word.isdecimal():
@@ -143,14 +150,14 @@ def _tokens(text: str) -> tuple[list[int], list[str]] | None:
         elif word not in _WEEKDAYS and word not in _FILLERS:
             return None
     if len(months) > 1:
-        # "mar" is mardi and martes as well as March.
+        # "mar" means mardi and martes as well as March.
         months = [each for each in months if not each[1]]
     return [number for number, _ in months], numbers
 
 
-def _of_figures(figures: re.Match[str], day_first: bool | None) -> tuple[int, int, int] | None:
-    """Read 2020-01-31, 31.01.2020, and 31/12/2020 where the order is known or only one works."""
-    first, separator, second, third = figures.groups()
+def _numeric_day(numeric: re.Match[str], day_first: bool | None) -> tuple[int, int, int] | None:
+    """Return year, month and day of 2020-01-31, 31.01.2020, or 31/12/2020 if unambiguous."""
+    first, separator, second, third = numeric.groups()
     if len(first) == 4 and len(third) <= 2:
         return int(first), int(second), int(third)
     if len(third) != 4 or len(first) > 2:
@@ -165,11 +172,14 @@ def _of_figures(figures: re.Match[str], day_first: bool | None) -> tuple[int, in
     return (year, two, one) if day_first else (year, one, two)
 
 
-def _take_clock(text: str) -> tuple[str, timedelta | None, tzinfo | None]:
-    """Cut the time of day and its zone out of a text; give what is left, and what was found.
+def _cut_time(text: str) -> tuple[str, timedelta | None, tzinfo | None]:
+    """Cut the time of day and its time zone out of a text.
+
+    Returns:
+        The remaining text, the time since midnight and the time zone, None where missing.
 
     Raises:
-        ValueError: there is no such time, or its zone is not known.
+        ValueError: there is no such time, or its zone is unknown.
     """
     found = _TIME.search(text) or _HOUR.search(text)
     if not found:
@@ -182,28 +192,28 @@ def _take_clock(text: str) -> tuple[str, timedelta | None, tzinfo | None]:
         if not 1 <= hour <= 12 and not (hour == 0 and half == "a"):
             raise ValueError(f"no such hour: {found[0]}")
         hour = hour % 12 + (12 if half == "p" else 0)
-    # A leap second is told as the last one before it.
+    # A leap second becomes the second before it.
     if hour > 23 or minute > 59 or second > 60:
         raise ValueError(f"no such time: {found[0]}")
     micros = int(((parts.get("fraction") or "") + "000000")[:6])
-    after, zone = _take_zone(text[found.end() :])
-    since = timedelta(hours=hour, minutes=minute, seconds=min(second, 59), microseconds=micros)
-    return f"{text[: found.start()]} {after}", since, zone
+    after, zone = _cut_zone(text[found.end() :])
+    time = timedelta(hours=hour, minutes=minute, seconds=min(second, 59), microseconds=micros)
+    return f"{text[: found.start()]} {after}", time, zone
 
 
-def _as_western(found: re.Match[str]) -> str:
+def _western_time(found: re.Match[str]) -> str:
     hour, half = int(found["hour"]), found["half"]
     minute = int(found["minute"] or found["minute_2"] or 0)
     second = found["second"] or found["second_2"] or "00"
-    if (half in _LATE and 1 <= hour < 12) or (half == "中午" and hour < 3):
+    if (half in _PM_WORDS and 1 <= hour < 12) or (half == "中午" and hour < 3):
         hour += 12
-    elif half and half not in _LATE and half != "中午" and hour == 12:
+    elif half and half not in _PM_WORDS and half != "中午" and hour == 12:
         hour = 0
     return f" {hour}:{minute:02}:{second:0>2} "
 
 
-def _take_zone(text: str) -> tuple[str, tzinfo | None]:
-    """Cut a zone off the start of a text: +02:00, EST, GMT+2, (UTC), Z."""
+def _cut_zone(text: str) -> tuple[str, tzinfo | None]:
+    """Cut a time zone off the start of a text: +02:00, EST, GMT+2, (UTC), Z."""
     if found := _OFFSET.match(text):
         minutes = int(found["hours"]) * 60 + int(found["minutes"] or 0)
         sign = 1 if found["sign"] == "+" else -1
@@ -212,12 +222,12 @@ def _take_zone(text: str) -> tuple[str, tzinfo | None]:
     if not found:
         return text, None
     name = _plain_word(found["name"])
-    told = _ZONES.get(name)
-    if told is None:
+    known = _ZONES.get(name)
+    if known is None:
         return text, None
-    if "/" not in told:
-        return text[found.end() :], timezone(timedelta(hours=float(told)))
+    if "/" not in known:
+        return text[found.end() :], timezone(timedelta(hours=float(known)))
     try:
-        return text[found.end() :], ZoneInfo(told)
+        return text[found.end() :], ZoneInfo(known)
     except ZoneInfoNotFoundError as error:
-        raise ValueError(f"this machine has no table of the zone {name}") from error
+        raise ValueError(f"this machine has no data for the time zone {name}") from error

@@ -1,7 +1,7 @@
-"""Pages that are nothing but a notice: not found, enable JavaScript, cookies, captcha, log in.
+"""Detection of boilerplate pages: page not found, enable JavaScript, cookies, captcha, log in.
 
-A page is one of these only if it is short and each of its sentences is a notice, or filler that
-such pages have. A news item *about* cookies has a sentence that is neither.
+A page is boilerplate only if it is short and each of its sentences is a notice or filler of such
+pages. A news item *about* cookies has sentences that are neither.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from article_flows.tasks.common.package_data import lines_of
+from article_flows.tasks.common.package_data import read_sections
 
-MOST_CHARS = 600
-"""A longer page has something to say beside its notice."""
+MAX_NOTICE_CHARS = 600
+"""The maximum length of a boilerplate page, in characters; longer pages have other content."""
+# How much of a page may be neither notice nor filler, such as the site's name or an error number.
 _UNKNOWN_SHARE = 0.2
 _UNKNOWN_CHARS = 60
-"""How much may be neither notice nor filler: the site's name, an error's number."""
 
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])|\n+|\s[|•·»]\s")
 _DATE_WORDS = (
@@ -29,7 +29,7 @@ _DATE_WORDS = (
 _DATE_TEXT = rf"(?:published|updated|posted)?:?\s*(?:(?:{_DATE_WORDS})[\s\xa0,.]*){{2,5}}"
 _DATE = re.compile(rf"(?=.*[a-z]{{3}}){_DATE_TEXT}", re.IGNORECASE)
 
-_NOTICES = lines_of("notices.txt")
+_NOTICES = read_sections("notices.txt")
 _SUSPECTS = "|".join([*_NOTICES.pop("suspects"), rf"^[\s\xa0]*{_DATE_TEXT}$"])
 _KINDS = {
     kind: re.compile("|".join(f"(?:{each})" for each in patterns), re.IGNORECASE)
@@ -39,11 +39,11 @@ _FILLER = _KINDS.pop("filler")
 
 
 def boilerplate_notices(bodies: pa.StringArray) -> list[tuple[int, str]]:
-    """Return the index of each body that is nothing but a notice, and what kind it is.
+    """Return the index and the kind of notice of each body that is boilerplate.
 
-    Only short bodies with a notice's words are looked at closely.
+    Only short bodies with words of notices are examined closely.
     """
-    short = pc.less_equal(pc.utf8_length(bodies), MOST_CHARS).fill_null(False)
+    short = pc.less_equal(pc.utf8_length(bodies), MAX_NOTICE_CHARS).fill_null(False)
     rows = np.flatnonzero(short)
     texts = bodies.filter(short)
     suspect = pc.match_substring_regex(pc.ascii_lower(texts), _SUSPECTS)
@@ -52,9 +52,14 @@ def boilerplate_notices(bodies: pa.StringArray) -> list[tuple[int, str]]:
 
 
 def notice_of(text: str) -> str | None:
-    """Return what kind of notice a page is nothing but, such as ``cookie notice``; or None."""
+    """Return the kind of notice that a boilerplate page is, or None for other pages.
+
+    Example:
+        >>> notice_of("This site uses cookies. Learn more.")
+        'cookie notice'
+    """
     sentences = [part.strip() for part in _SENTENCE_END.split(text) if part and part.strip()]
-    if not sentences or len(text) > MOST_CHARS:
+    if not sentences or len(text) > MAX_NOTICE_CHARS:
         return None
     kinds: dict[str, int] = {}
     unknown = total = 0
@@ -76,7 +81,7 @@ def notice_of(text: str) -> str | None:
 
 
 def _kind(sentence: str) -> str | None:
-    """Return the kind of notice that a sentence is; "" for filler, None for anything else."""
+    """Return the kind of notice of a sentence; "" for filler, None for anything else."""
     for kind, pattern in _KINDS.items():
         if pattern.search(sentence):
             return kind

@@ -1,4 +1,4 @@
-"""Which rows are articles: rules that a user can set."""
+"""The rules, configurable by the user, that decide which rows are articles."""
 
 from __future__ import annotations
 
@@ -12,23 +12,21 @@ from article_flows.tasks.cleaning.filters.boilerplate import boilerplate_notices
 from article_flows.tasks.common.article_schema import MAX_CHARS, Mask
 
 SHORT_CHARS = 100
-"""Below it, an article is flagged as short: one English sentence of news has about 130 characters.
-
-Of 3,794 articles, abstracts and speeches that this was tried with, five are shorter.
-"""
+"""Articles below this many characters are flagged as short. One sentence of English news has about
+130; of 3,794 articles, abstracts and speeches in the development data, five are shorter."""
 _CJK = "[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7a3]"
 _CJK_WEIGHT = 3
 
 
 @dataclass(frozen=True)
 class Rules:
-    """Which rows are taken for articles.
+    """Which rows are articles.
 
     Attributes:
-        min_chars: a body of fewer characters is rejected.
-        max_chars: a body of more is rejected; 0: none is.
-        boilerplate: take pages that are nothing but a notice (page not found, enable JavaScript).
-        detect_language: tell the language by the text where the source does not say it.
+        min_chars: the minimum length of a body, in characters.
+        max_chars: the maximum length of a body, in characters; 0 for no limit.
+        boilerplate: whether to keep boilerplate pages (page not found, enable JavaScript).
+        detect_language: whether to detect the language if the source does not give it.
     """
 
     min_chars: int = 1
@@ -37,21 +35,21 @@ class Rules:
     detect_language: bool = True
 
 
-def judge(bodies: pa.StringArray, rules: Rules) -> list[tuple[int, str]]:
-    """Return the index of each body to be rejected, in order, and the reason for the user.
+def rejected_bodies(bodies: pa.StringArray, rules: Rules) -> list[tuple[int, str]]:
+    """Return the index and the reason of each body that the rules reject, in order.
 
-    Lengths are in characters. A null is left to the caller.
+    Nulls are left to the caller.
     """
     lengths = np.asarray(pc.utf8_length(bodies).fill_null(rules.min_chars))
     found: dict[int, str] = {}
     for row in np.flatnonzero(lengths < rules.min_chars).tolist():
         found[row] = (
-            f"{lengths[row]:,} characters; at least {rules.min_chars:,} are wanted (--min-chars)"
+            f"{lengths[row]:,} characters; the minimum is {rules.min_chars:,} (--min-chars)"
         )
     if rules.max_chars:
         for row in np.flatnonzero(lengths > rules.max_chars).tolist():
             found[row] = (
-                f"{lengths[row]:,} characters; at most {rules.max_chars:,} are taken (--max-chars)"
+                f"{lengths[row]:,} characters; the maximum is {rules.max_chars:,} (--max-chars)"
             )
     if not rules.boilerplate:
         for row, notice in boilerplate_notices(bodies):
@@ -60,15 +58,15 @@ def judge(bodies: pa.StringArray, rules: Rules) -> list[tuple[int, str]]:
 
 
 def short_bodies(bodies: pa.StringArray) -> Mask:
-    """Tell of each body whether it is short for an article: SHORT_CHARS, a sign of Chinese for 3.
+    """Return for each body whether it is shorter than `SHORT_CHARS`.
 
-    A sign of Chinese, Japanese or Korean says as much as three letters do.
+    A Chinese, Japanese or Korean character counts as 3, as it says as much as three letters.
     """
     # No character has more than four bytes in UTF-8.
     few_bytes = pc.less(pc.binary_length(bodies), 4 * SHORT_CHARS).fill_null(False)
     short = np.asarray(few_bytes).astype(bool)
     rows = np.flatnonzero(short)
-    some = bodies.take(pa.array(rows))
-    extra = pc.multiply(pc.count_substring_regex(some, _CJK), _CJK_WEIGHT - 1)
-    short[rows] = np.asarray(pc.less(pc.add(pc.utf8_length(some), extra), SHORT_CHARS))
+    suspects = bodies.take(pa.array(rows))
+    extra = pc.multiply(pc.count_substring_regex(suspects, _CJK), _CJK_WEIGHT - 1)
+    short[rows] = np.asarray(pc.less(pc.add(pc.utf8_length(suspects), extra), SHORT_CHARS))
     return short

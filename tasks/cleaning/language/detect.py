@@ -1,7 +1,7 @@
-"""Which language a text is in, as the Compact Language Detector 2 (CLD2) reads it.
+"""Language detection with the Compact Language Detector 2 (CLD2).
 
 The package pycld2 contains the detector and its tables for 165 languages
-(https://github.com/CLD2Owners/cld2); nothing is ever downloaded.
+(https://github.com/CLD2Owners/cld2); nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -13,29 +13,34 @@ import pycld2
 from article_flows.tasks.cleaning.language.codes import usual_code
 
 SAMPLE_CHARS = 600
-"""How much of a text is read: of 4,511 development texts, 400 characters get two less right."""
-_LEAST_BYTES = 20
-"""Letters in UTF-8: a word or two are a name as often as a language."""
-_LEAST_EVIDENCE = 280
-"""CLD2's score for the language times the share of the text that is in it. Articles in a language
-that CLD2 knows have 400 and more, single sentences in Amharic or Tigrinya 200 to 300; three of four
-passages in languages that it does not know have less."""
+"""Characters read per text. With 400, two more of 4,511 development texts are wrong."""
+_MIN_LETTER_BYTES = 20
+"""Letters in UTF-8: one or two words are often a name that says nothing about the language."""
+_MIN_EVIDENCE = 280
+"""CLD2's score for the language, times the share of the text in that language. Articles in a
+language known to CLD2 have 400 or more, single sentences in Amharic or Tigrinya 200 to 300; three
+of four passages in unknown languages have less."""
 
-# Addresses; and what CLD2 refuses to read: control characters, and code points without a meaning.
+# URLs and email addresses, and what CLD2 rejects: control characters and noncharacters.
 _NONCHARACTERS = "".join(rf"\x{{{plane:x}fffe}}\x{{{plane:x}ffff}}" for plane in range(17))
-_NO_TEXT = (
+_UNREADABLE = (
     r"\S*(?:://|@|www\.)\S*"
     rf"|[\x00-\x08\x0b-\x1f\x7f-\x9f\x{{fdd0}}-\x{{fdef}}{_NONCHARACTERS}]"
 )
 
 
 def detect_languages(bodies: pa.StringArray) -> pa.StringArray:
-    """Return the language of each body as ISO 639-1, such as ``en``; null where it is not clear.
+    """Return the ISO 639-1 code of each body's language, or null if it is uncertain.
 
-    Rows without text are null. Safe to call in several threads; CLD2 releases the GIL.
+    Thread-safe; CLD2 releases the GIL.
+
+    Example:
+        >>> texts = ["Der Stadtrat hat am Montag den Bau der Brücke beschlossen.", "42"]
+        >>> detect_languages(pa.array(texts)).to_pylist()
+        ['de', None]
     """
     samples = pc.utf8_slice_codeunits(bodies, 0, SAMPLE_CHARS)
-    samples = pc.replace_substring_regex(samples, _NO_TEXT, " ")
+    samples = pc.replace_substring_regex(samples, _UNREADABLE, " ")
     return pa.array(
         [_language(text) if text else None for text in samples.to_pylist()], pa.string()
     )
@@ -44,7 +49,7 @@ def detect_languages(bodies: pa.StringArray) -> pa.StringArray:
 def _language(text: str) -> str | None:
     _, letters, candidates = pycld2.detect(text, isPlainText=True, bestEffort=True)
     _, code, percent, score = candidates[0]
-    if letters < _LEAST_BYTES or score * percent < _LEAST_EVIDENCE * 100:
+    if letters < _MIN_LETTER_BYTES or score * percent < _MIN_EVIDENCE * 100:
         return None
-    # Its longer codes are of languages that ISO 639-1 leaves out, and of games such as Klingon.
+    # CLD2's longer codes are of languages without an ISO 639-1 code, Klingon among them.
     return usual_code(code) if len(code.partition("-")[0]) == 2 else None

@@ -1,1 +1,1 @@
-"""Clean text: HTML, control characters, mojibake, JSON."""
+"""Text cleaning: HTML, control characters, mojibake, JSON."""

@@ -1,4 +1,4 @@
-"""Text as it is stored: any raw value to clean, normalised Unicode."""
+"""Clean raw values: normalized Unicode without control characters, as articles are stored."""
 
 import math
 import re
@@ -11,40 +11,45 @@ import pyarrow.compute as pc
 from article_flows.tasks.cleaning.text.to_json import to_json
 from article_flows.tasks.reading.base.text_encoding import without_surrogates
 
-# Line and page breaks (a form feed ends each page of pdftotext), and what parts units of a line.
+# Controls that break lines or pages (pdftotext ends pages with a form feed); 1f separates words.
 _BREAKS = b"\x0b\x0c\x1c\x1d\x1e"
 _AS_SPACE = bytes.maketrans(_BREAKS + b"\x1f", b"\n" * len(_BREAKS) + b" ")
 _CONTROLS = bytes(
     code for code in (*range(0x20), 0x7F) if code not in b"\t\n\r\x1f" and code not in _BREAKS
 )
-# C1 controls are letters and signs of Windows-1252 that were read as Latin-1 (the euro is 80), and
-# nobody's controls but for NEL, a line break. 85 is both; beside other letters it is an ellipsis.
+# C1 controls are Windows-1252 characters that were decoded as Latin-1 (80 is the euro sign). Only
+# 85 is also used as a control, the line break NEL; next to other C1 characters it is an ellipsis.
 _AS_CP1252 = {code: bytes([code]).decode("cp1252", "ignore") for code in range(0x80, 0xA0)}
 _C1_LETTERS = re.compile("[\x80\x82-\x84\x86-\x8c\x8e\x91-\x9c\x9e\x9f]")
 _C1_BREAK = _AS_CP1252 | {0x85: "\n"}
-_MARK = "\ufeff"
-# What `clean_text` leaves as it is; in RE2's syntax, by the ranges of most of the world's text. A
-# test holds it against unicodedata. Texts with anything else are cleaned one by one.
-_KEPT = (
+_BYTE_ORDER_MARK = "\ufeff"
+# Characters that `clean_text` never changes, in RE2 syntax: the ranges that cover most text. A test
+# compares them with unicodedata. Texts with other characters are cleaned one by one.
+_UNCHANGED = (
     r"\t\n -~\x{a0}-\x{2ff}\x{388}-\x{482}\x{488}-\x{590}\x{10a0}-\x{10ff}\x{2010}-\x{2027}"
     r"\x{2030}-\x{205e}\x{2070}-\x{20cf}\x{2100}-\x{2125}\x{212c}-\x{2328}\x{232b}-\x{2adb}"
     r"\x{3000}-\x{3029}\x{3030}-\x{3098}\x{309b}-\x{a66e}\x{ac00}-\x{d7ff}\x{fe30}-\x{fefe}"
     r"\x{ff00}-\x{ffff}\x{1f000}-\x{1faff}\x{20000}-\x{2f7ff}"
 )
 _BLANK = r"[\s\x{a0}\x{3000}]"
-MAY_CHANGE = rf"[^{_KEPT}]|^{_BLANK}|{_BLANK}$"
-# Scripts that put no space between sentences: CJK punctuation, kana, ideographs, full-width forms.
+MAY_CHANGE = rf"[^{_UNCHANGED}]|^{_BLANK}|{_BLANK}$"
+"""Matches every text that `clean_text` changes, in RE2 syntax; may match others."""
+# Scripts without spaces between sentences: CJK punctuation, kana, ideographs, full-width forms.
 _NO_SPACE_AFTER = re.compile(
     "[\u3000-\u30ff\u3400-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]"
 )
 
 
 def clean_text(text: str) -> str:
-    """Return text in NFC with `\\n` line ends, without control characters and outer white space.
+    r"""Return text in NFC with `\n` line ends, without control characters and outer white space.
 
-    Controls that part words (form feeds, vertical tabs, separators) become a line break or a space,
-    C1 controls what they stand for in Windows-1252. Lone surrogates, which no UTF-8 can hold,
-    become U+FFFD. Cleaning twice changes nothing.
+    Controls that separate words (form feeds, vertical tabs, separators) become a line break or a
+    space; C1 controls become their Windows-1252 characters. Lone surrogates, which UTF-8 cannot
+    encode, become U+FFFD. The function is idempotent.
+
+    Example:
+        >>> clean_text(" Caf\x65\u0301\r\nopens\x00 ")
+        'Café\nopens'
     """
     if text.isascii() and text.isprintable():
         return text.strip()
@@ -53,7 +58,7 @@ def clean_text(text: str) -> str:
     except UnicodeEncodeError:
         text = without_surrogates(text)
         encoded = text.encode()
-    # Changing ASCII in UTF-8 is safe, and ten times as fast as a pass over characters.
+    # ASCII bytes in UTF-8 are always characters; this is ten times as fast as `str.translate`.
     kept = encoded.translate(_AS_SPACE, _CONTROLS)
     if kept != encoded:
         text = kept.decode()
@@ -65,13 +70,13 @@ def clean_text(text: str) -> str:
         if not is_normalized("NFC", text):
             text = normalize("NFC", text)
     text = text.strip()
-    while text[:1] == _MARK or text[-1:] == _MARK:
-        text = text.strip(_MARK).strip()
+    while text[:1] == _BYTE_ORDER_MARK or text[-1:] == _BYTE_ORDER_MARK:
+        text = text.strip(_BYTE_ORDER_MARK).strip()
     return text
 
 
 def clean_strings(strings: pa.StringArray) -> pa.StringArray:
-    """Return what `clean_text` gives for each string; nulls stay. The same array if all is clean.
+    """Apply `clean_text` to each string; nulls stay null, and a clean array is returned as is.
 
     Args:
         strings: valid UTF-8.
@@ -85,9 +90,12 @@ def clean_strings(strings: pa.StringArray) -> pa.StringArray:
 
 
 def join_sentences(parts: list[Any]) -> str | None:
-    """Join the sentences of a list: by a space, or by nothing after a Chinese or Japanese one.
+    """Join the sentences of a list with spaces, or with nothing after Chinese or Japanese ones.
 
-    Lists in the list are paragraphs. Returns None if anything in it is no text.
+    Nested lists are paragraphs, separated by a blank line.
+
+    Returns:
+        The text, or None if the list has an item that is not text.
     """
     joined = ""
     for part in parts:
@@ -105,10 +113,10 @@ def join_sentences(parts: list[Any]) -> str | None:
 
 
 def as_text(value: Any) -> str | None:
-    """Return a short field (a title, an id, a category) as text; None if it is missing.
+    """Return the value of a short field (a title, an id, a category) as text; None if missing.
 
-    Numbers lose a `.0`, lists are joined with commas, bytes have to be UTF-8; other structures
-    become JSON.
+    Whole floats lose their `.0`, lists are joined with commas, an object becomes its `name` or
+    else JSON, and bytes are decoded as UTF-8.
     """
     match value:
         case None:

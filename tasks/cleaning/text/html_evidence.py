@@ -1,4 +1,4 @@
-"""Is this HTML? What tells markup from text that only has a `<`, a `&` or a word about tags."""
+"""Detection of HTML: distinguish markup from plain text that contains `<`, `&` or a tag's name."""
 
 from __future__ import annotations
 
@@ -11,27 +11,28 @@ from lxml.html import defs
 TAG_NAMES = defs.tags | frozenset(
     "bdi data dialog frame main noframes picture search slot template".split()
 )
-"""The elements of HTML, those of old that still occur too."""
+"""The elements of HTML, including obsolete ones that still occur."""
 
-BLOCKS = frozenset(
+BLOCK_TAGS = frozenset(
     "p h1 h2 h3 h4 h5 h6 blockquote ul ol li dl dt dd table thead tbody tfoot tr td th pre div "
     "center section article header footer main nav aside figure figcaption form fieldset html "
     "head body".split()
 )
-"""What is more than a word in a sentence: a text with a pair of these is HTML."""
-ALONE = frozenset("p li tr td th dt dd".split())
-"""Those whose end people leave out."""
-BREAKS = frozenset({"br", "hr"})
-LOOSE, HALF, SOME, SURE = 1, 2, 3, 9
-"""What a tag is worth as evidence: three loose ones are some; some is enough for HTML."""
+"""Block elements: a text with a start and an end tag of one of these is HTML."""
+OPTIONAL_END_TAGS = frozenset("p li tr td th dt dd".split())
+"""Elements whose end tag is often left out."""
+BREAK_TAGS = frozenset({"br", "hr"})
+WEAK, HALF, ENOUGH, CERTAIN = 1, 2, 3, 9
+"""Points that a tag is worth as evidence of HTML. A text with `ENOUGH` points has markup; at
+`CERTAIN` counting stops."""
 
 _ATTRIBUTE = r"\s+[a-zA-Z_:@][\w:.-]*\s*=\s*(?:\"[^\"]{0,9999}\"|'[^']{0,9999}'|[^\s\"'<>=]+)"
-MARK = re.compile(
+TAG_PATTERN = re.compile(
     rf"<(/?)([a-zA-Z][a-zA-Z0-9]{{0,9}})((?:{_ATTRIBUTE}){{0,40}})\s*/?>"
     r"|<!doctype\s+html[^<>]*>",
     re.IGNORECASE,
 )
-"""A tag as HTML writes it: its slash, name and attributes; or a document type."""
+"""A well-formed tag (groups: slash, name, attributes) or a document type."""
 _WORD = re.compile(r"\w")
 _OPENING, _CLOSING = frozenset(" \t\"'(“‘«"), frozenset(" \t\"').,;:?!”’»")
 _SENTENCE_ENDS = frozenset(".!?…。！？」』）")
@@ -41,92 +42,91 @@ _PARAGRAPH_ENDS = _SENTENCE_ENDS | frozenset(":;)]>\"'”’»")
 ENTITY = re.compile(
     r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});",
 )
-"""A character written as HTML writes it. Without its `;` it may as well be a part of a URL."""
+"""A character reference. The `;` is required: without it, it may be a part of a URL."""
 
-# Those of letters and punctuation; `&sum;` and `&int;` are C as often, and so is `&not;`.
-_USUAL = {
+# Letters and punctuation only: `&sum;`, `&int;` and `&not;` occur in C code just as often.
+_COMMON_NAMES = {
     name for name, code in name2codepoint.items() if code < 0x180 or 0x2000 <= code < 0x2200
 } - {"image", "not", "real"}
-USUAL_ENTITY = re.compile(
-    rf"&(?:#[0-9]{{2,7}}|#[xX][0-9a-fA-F]{{2,6}}|apos|frac\d\d|{'|'.join(sorted(_USUAL))});"
+COMMON_ENTITY = re.compile(
+    rf"&(?:#[0-9]{{2,7}}|#[xX][0-9a-fA-F]{{2,6}}|apos|frac\d\d|{'|'.join(sorted(_COMMON_NAMES))});"
 )
-_LAST = re.compile(r"</([a-zA-Z][a-zA-Z0-9]{0,9})\s*>\Z")
+_FINAL_END_TAG = re.compile(r"</([a-zA-Z][a-zA-Z0-9]{0,9})\s*>\Z")
 _CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]{1,200}`", re.DOTALL)
 
 
 def is_markup(text: str) -> bool:
-    """Tell whether a text has tags that mark it up, not merely mentions.
+    """Return whether a text has tags that mark it up, rather than mentions of tags.
 
-    A pair around words counts, a `<br>` where a line may break, a block at the text's start; what
-    is quoted as code does not, nor tags between spaces without an end. In doubt it is no HTML: a
-    tag that stays does less harm than words that go.
+    Evidence is a pair of tags around words, a `<br>` where a line may break, or a block element at
+    the start. Tags quoted as code do not count, nor do unclosed tags between spaces. In doubt a
+    text is not HTML: a tag that is kept does less harm than words that are lost.
     """
-    return _points_of(text) >= SOME
+    return _total_points(text) >= ENOUGH
 
 
 def is_page(text: str) -> bool:
-    """Tell whether a text is HTML as a whole, so that all that looks like a tag is one."""
+    """Return whether the whole text is HTML, so that everything that looks like a tag is one."""
     text = text.strip()
-    return (text[:1] == "<" or text[-1:] == ">") and _points_of(text) >= SURE
+    return (text[:1] == "<" or text[-1:] == ">") and _total_points(text) >= CERTAIN
 
 
 def is_wholly_markup(text: str) -> bool:
-    """Tell whether a text is HTML from its first sign to its last, or has much of it."""
+    """Return whether a text is certainly HTML, or has markup and starts and ends with a tag."""
     text = text.strip()
-    points = _points_of(text)
-    return points >= SURE or (points >= SOME and text[:1] == "<" and text[-1:] == ">")
+    points = _total_points(text)
+    return points >= CERTAIN or (points >= ENOUGH and text[:1] == "<" and text[-1:] == ">")
 
 
-def _points_of(text: str) -> int:
-    """Count the evidence, until there is enough to be sure."""
+def _total_points(text: str) -> int:
     if "<" not in text:
         return 0
     text = text.strip()
     if "`" in text:
         text = _CODE.sub("`", text)
     if _is_one_block(text):
-        return SURE
+        return CERTAIN
     points, opened = 0, dict[str, re.Match[str]]()
-    for mark in MARK.finditer(text):
-        points += _points(mark, text, opened)
-        if points >= SURE:
-            return SURE
+    for tag in TAG_PATTERN.finditer(text):
+        points += _tag_points(tag, text, opened)
+        if points >= CERTAIN:
+            return CERTAIN
     return points
 
 
-def _points(mark: re.Match[str], text: str, opened: dict[str, re.Match[str]]) -> int:
-    name = (mark[2] or "").lower()
+def _tag_points(tag: re.Match[str], text: str, opened: dict[str, re.Match[str]]) -> int:
+    name = (tag[2] or "").lower()
     if not name:
-        return SURE if mark.start() == 0 and not is_mention(text, *mark.span()) else 0
+        return CERTAIN if tag.start() == 0 and not is_mention(text, *tag.span()) else 0
     if name not in TAG_NAMES:
         return 0
-    if mark[1]:
+    if tag[1]:
         start = opened.pop(name, None)
-        return _pair_points(start, mark, text) if start else 0
-    if name in BREAKS:
-        return _break_points(mark, text)
-    if name not in defs.empty_tags and not is_mention(text, *mark.span()):
-        opened[name] = mark
-    return _open_points(mark, text)
+        return _pair_points(start, tag, text) if start else 0
+    if name in BREAK_TAGS:
+        return _break_points(tag, text)
+    if name not in defs.empty_tags and not is_mention(text, *tag.span()):
+        opened[name] = tag
+    return _open_points(tag, text)
 
 
 def _is_one_block(text: str) -> bool:
-    """Tell HTML with a space around each tag, as tokenisers write it, by its first and last."""
-    first = MARK.match(text)
-    if not first or first[1] or (first[2] or "").lower() not in BLOCKS:
+    """Return whether a text is one block element; finds HTML from tokenizers (`<p> word </p>`)."""
+    first = TAG_PATTERN.match(text)
+    if not first or first[1] or (first[2] or "").lower() not in BLOCK_TAGS:
         return False
-    last = _LAST.search(text[-20:])
-    return last is not None and last[1].lower() in BLOCKS and text.count("</") > 1
+    last = _FINAL_END_TAG.search(text[-20:])
+    return last is not None and last[1].lower() in BLOCK_TAGS and text.count("</") > 1
 
 
 def is_escaped(text: str) -> bool:
-    """Tell whether a text has entities, two or one within a word: it was taken out of HTML."""
+    """Return whether a text has two entities, or one within a word: it was copied from HTML."""
     if "&" not in text:
         return False
     if "`" in text:
         text = _CODE.sub("`", text)
     points = 0
-    for entity in USUAL_ENTITY.finditer(text):
+    for entity in COMMON_ENTITY.finditer(text):
         if unescape(entity[0]) == entity[0]:
             continue
         before, after = (
@@ -140,7 +140,7 @@ def is_escaped(text: str) -> bool:
 
 
 def is_mention(text: str, start: int, end: int) -> bool:
-    """Tell a tag that is a word of its sentence: `the <br> tag`, `("<p>")`, `<b> is old`."""
+    """Return whether a tag is a word of its sentence: `the <br> tag`, `("<p>")`, `<b> is old`."""
     before, after = text[max(0, start - 1) : start], text[end : end + 1]
     if before in ("", "\n"):
         return after == " " and text[end + 1 : end + 2].islower()
@@ -148,47 +148,47 @@ def is_mention(text: str, start: int, end: int) -> bool:
 
 
 def _pair_points(start: re.Match[str], end: re.Match[str], text: str) -> int:
-    """What a tag and its end are worth; nothing if no words stand between, or it only looks so.
+    """Return the points of a start and an end tag: 0 if no words or only a comparison is between.
 
-    `5<b>3 </b>` is a comparison, and `<b> hi` the name of who speaks.
+    `5<b>3 </b>` is a comparison, and the `<b>` of a chat line `<b> hi` is the speaker.
     """
     content = text[start.end() : end.start()]
     if not _WORD.search(content):
         is_all = start.start() == 0 and end.end() == len(text)
-        return SOME if start[3] or is_all else 0
+        return ENOUGH if start[3] or is_all else 0
     before = text[max(0, start.start() - 1) : start.start()]
     if before.isalnum() and content[-1].isspace():
         return 0
-    if start[2].lower() in BLOCKS:
-        return SURE
-    return 0 if "\n" in content and (content[0] + content[-1]).strip() == "" else SOME
+    if start[2].lower() in BLOCK_TAGS:
+        return CERTAIN
+    return 0 if "\n" in content and (content[0] + content[-1]).strip() == "" else ENOUGH
 
 
-def _break_points(mark: re.Match[str], text: str) -> int:
-    """What a `<br>` is worth: some where a line may break, little between words."""
-    if not is_mention(text, *mark.span()):
-        return SOME
-    if text[mark.end() : mark.end() + 1] != " ":
+def _break_points(tag: re.Match[str], text: str) -> int:
+    """Return the points of a `<br>`: enough where a line may break, few between words."""
+    if not is_mention(text, *tag.span()):
+        return ENOUGH
+    if text[tag.end() : tag.end() + 1] != " ":
         return 0
-    is_start = not text[mark.end() + 1 : mark.end() + 2].islower()
-    before = text[max(0, mark.start() - 3) : mark.start()].rstrip(" \t\"'”’»)")[-1:]
-    return SOME if is_start and before in _SENTENCE_ENDS and before else LOOSE
+    is_start = not text[tag.end() + 1 : tag.end() + 2].islower()
+    before = text[max(0, tag.start() - 3) : tag.start()].rstrip(" \t\"'”’»)")[-1:]
+    return ENOUGH if is_start and before in _SENTENCE_ENDS and before else WEAK
 
 
-def _open_points(mark: re.Match[str], text: str) -> int:
-    """What a tag is worth before its end is seen, as it may have none or be cut off."""
-    if is_mention(text, *mark.span()):
+def _open_points(tag: re.Match[str], text: str) -> int:
+    """Return the points of a start tag alone, as its end may be left out or cut off."""
+    if is_mention(text, *tag.span()):
         return 0
-    name = mark[2].lower()
-    goes_on = not text[mark.end() : mark.end() + 1].isspace()
-    if name not in BLOCKS:
-        if not mark[3] or not (goes_on or name in defs.empty_tags):
+    name = tag[2].lower()
+    is_attached = not text[tag.end() : tag.end() + 1].isspace()
+    if name not in BLOCK_TAGS:
+        if not tag[3] or not (is_attached or name in defs.empty_tags):
             return 0
-        if mark.start() == 0 and text[mark.end() : mark.end() + 1] == "<":
-            return SURE
-        return SOME if name in defs.empty_tags or mark.start() == 0 else HALF
-    if mark.start() == 0:
-        return SURE if goes_on or name in ALONE or mark[3] else HALF
-    if name in ALONE:
-        return SOME if text[mark.start() - 1] in _PARAGRAPH_ENDS else HALF
-    return HALF if mark[3] and goes_on else 0
+        if tag.start() == 0 and text[tag.end() : tag.end() + 1] == "<":
+            return CERTAIN
+        return ENOUGH if name in defs.empty_tags or tag.start() == 0 else HALF
+    if tag.start() == 0:
+        return CERTAIN if is_attached or name in OPTIONAL_END_TAGS or tag[3] else HALF
+    if name in OPTIONAL_END_TAGS:
+        return ENOUGH if text[tag.start() - 1] in _PARAGRAPH_ENDS else HALF
+    return HALF if tag[3] and is_attached else 0

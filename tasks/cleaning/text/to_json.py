@@ -1,4 +1,4 @@
-"""Any raw values as compact, strict JSON in UTF-8."""
+"""Raw values as compact, strict JSON."""
 
 import json
 import math
@@ -14,15 +14,22 @@ _OPTIONS = orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS
 
 
 def to_json(value: Mapping[str, Any]) -> str:
-    """Return a JSON object, keys sorted, whatever the values are.
+    """Return a JSON object with sorted keys, for values of any type.
 
-    Dates become ISO 8601, decimals strings, bytes text or base64, NaN null. Raises
-    RecursionError if it is nested too deeply.
+    Dates become ISO 8601, decimals become strings, bytes become text if they are UTF-8 and base64
+    otherwise, NaN becomes null.
+
+    Raises:
+        RecursionError: the value is nested too deeply.
+
+    Example:
+        >>> to_json({"rank": float("nan"), "id": b"a1"})
+        '{"id":"a1","rank":null}'
     """
     try:
         return orjson.dumps(value, default=_json_value, option=_OPTIONS).decode()
     except TypeError:
-        # Numbers over 64 bits, lone surrogates, deep nesting: what orjson refuses.
+        # orjson rejects integers over 64 bits, lone surrogates and deep nesting.
         plain = _json_plain(value)
         text = json.dumps(
             plain, ensure_ascii=False, separators=(",", ":"), sort_keys=True, default=_json_value
@@ -31,32 +38,36 @@ def to_json(value: Mapping[str, Any]) -> str:
 
 
 def excerpt(record: Mapping[str, Any], chars: int) -> str:
-    """Return the start of a record's JSON, without making all of it; empty if nested too deeply."""
+    """Return the first characters of a record's JSON without serializing all of it.
+
+    Returns:
+        At most `chars` characters; empty if the record is nested too deeply.
+    """
     try:
         return to_json(_shortened(record, chars))[:chars]
     except RecursionError:
         return ""
 
 
-def _shortened(value: Any, most: int) -> Any:
-    """Cut off of a value what is after its JSON's first `most` characters for sure."""
+def _shortened(value: Any, chars: int) -> Any:
+    """Drop the parts of a value that cannot affect the first characters of its JSON."""
     match value:
         case str():
-            return value[:most]
+            return value[:chars]
         case bytes():
-            return str(_json_value(value))[:most]
+            return str(_json_value(value))[:chars]
         case dict():
-            # Keys are put in order again when they are written.
-            first = sorted(value, key=str)[:most]
-            return {_shortened(key, most): _shortened(value[key], most) for key in first}
+            # JSON sorts the keys, so the first ones in that order are kept.
+            first = sorted(value, key=str)[:chars]
+            return {_shortened(key, chars): _shortened(value[key], chars) for key in first}
         case list() | tuple():
-            return [_shortened(each, most) for each in value[:most]]
+            return [_shortened(each, chars) for each in value[:chars]]
         case _:
             return value
 
 
 def _json_value(value: Any) -> Any:
-    """Give the JSON form of what neither orjson nor json knows."""
+    """Convert a value of a type that neither orjson nor json supports."""
     if isinstance(value, bytes):
         try:
             return value.decode()
@@ -66,7 +77,7 @@ def _json_value(value: Any) -> Any:
 
 
 def _json_plain(value: Any) -> Any:
-    """Reduce a value to what json can write as strict JSON."""
+    """Convert a value to one that json serializes as strict JSON."""
     match value:
         case float():
             return value if math.isfinite(value) else None

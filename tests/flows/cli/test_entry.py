@@ -53,7 +53,7 @@ def test_a_signal_whose_exception_is_lost_gives_the_same_line(instead: str) -> N
     )
     assert (ended.returncode, ended.stdout) == (143, "")
     assert ended.stderr == (
-        "article-flows: interrupted by SIGTERM; what is done is kept, run again to go on\n"
+        "article-flows: interrupted by SIGTERM; completed work is kept, run again to continue\n"
     )
 
 

@@ -54,7 +54,7 @@ def test_similar_files_are_shown_once(tmp_path: Path, capsys: pytest.CaptureFixt
     shown = capsys.readouterr().out
     assert "and 39 similar files (5 of 40 inspected)" in shown
     assert "total: 40 files, about 40 rows" in shown
-    assert "year is kept in extra: a year alone is no date" in shown
+    assert "year is kept in extra: a year alone is not a date" in shown
 
 
 def test_different_files_are_shown_separately(

@@ -81,7 +81,7 @@ def test_columns_that_do_not_match_their_names_are_explained(tmp_path: Path) -> 
     path.write_text("\n".join(map(json.dumps, rows)))
     seen = inspected(path)
     assert seen.columns[1:] == [
-        InspectedColumn("date", "number", 1.0, "1990", (), "a year alone is no date"),
+        InspectedColumn("date", "number", 1.0, "1990", (), "a year alone is not a date"),
         InspectedColumn("x", "empty", 0.0, "", (), ""),
     ]
 

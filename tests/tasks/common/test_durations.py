@@ -16,5 +16,5 @@ from article_flows.tasks.common.text_safety import clock
         (360_000, "100 h 00 min"),
     ],
 )
-def test_seconds_are_told_as_people_do(seconds: float, shown: str) -> None:
+def test_durations_are_formatted_for_people(seconds: float, shown: str) -> None:
     assert clock(seconds) == shown

@@ -30,19 +30,19 @@ TEMPLATE = ChatTemplate("m", "Summarise.", max_output_tokens=50)
 
 @pytest.fixture(autouse=True)
 def nothing_is_interrupted() -> Iterator[None]:
-    """Leave the process to the next test as one that no signal has come to."""
+    """Reset the interruption state for the next test."""
     yield
     with interruptible():
         pass
 
 
 class Results:
-    """A receiver that keeps what it gets."""
+    """A receiver that collects results."""
 
     def __init__(self) -> None:
         self.all: list[Result] = []
 
-    def receive(self, asking: Request, result: Result) -> None:
+    def receive(self, request: Request, result: Result) -> None:
         self.all.append(result)
 
     def count(self, kind: type[Result]) -> int:
@@ -50,7 +50,7 @@ class Results:
 
 
 class Running:
-    """A gateway in a thread of its own, as in a run, with articles to ask about."""
+    """A gateway in its own thread, as in a run, with requests to send."""
 
     def __init__(self, base_url: str) -> None:
         self.results = Results()
@@ -58,14 +58,14 @@ class Running:
             HttpTransport(base_url, None, timeout_s=900), max_in_flight=IN_FLIGHT, price=None
         )
         self._ended = threading.Event()
-        self.thread = threading.Thread(target=lambda: asyncio.run(self._ask()))
+        self.thread = threading.Thread(target=lambda: asyncio.run(self._send()))
 
-    async def _ask(self) -> None:
+    async def _send(self) -> None:
         text = "The council met. It voted to build a bridge. It will take a year."
-        askings = [
+        requests = [
             Request(TEMPLATE, text, lambda completion: {}, self.results) for _ in range(ROWS)
         ]
-        self.gateway.submit(askings)
+        self.gateway.submit(requests)
         while len(self.results.all) < ROWS:
             await asyncio.sleep(0.01)
         await self.gateway.close()
@@ -79,7 +79,7 @@ class Running:
 
 @pytest.fixture
 def handlers() -> Iterator[None]:
-    """Put back what a failed test may leave."""
+    """Check that the signal handlers are restored, and restore them after a failed test."""
     before = {number: signal.getsignal(number) for number in SIGNALS}
     yield
     for number, handler in before.items():
@@ -91,7 +91,7 @@ pytestmark = pytest.mark.usefixtures("handlers")
 
 
 @contextlib.contextmanager
-def asking(latency_s: float) -> Iterator[Running]:
+def sending(latency_s: float) -> Iterator[Running]:
     with CannedEndpoint(Faults.parse([f"latency=fixed:{latency_s}"])) as served:
         running = Running(served.base_url)
         running.thread.start()
@@ -107,16 +107,16 @@ def asking(latency_s: float) -> Iterator[Running]:
 
 
 @pytest.mark.parametrize("number", SIGNALS)
-def test_a_signal_raises_and_is_told(number: signal.Signals) -> None:
+def test_a_signal_raises_interrupted(number: signal.Signals) -> None:
     with pytest.raises(Interrupted) as caught, interruptible(), interruptible():
         signal.raise_signal(number)
     assert caught.value.signal is number
     assert not caught.value.again
-    # A KeyboardInterrupt to all who know no better.
+    # Code that does not know Interrupted sees a KeyboardInterrupt.
     assert isinstance(caught.value, KeyboardInterrupt)
 
 
-def test_long_work_in_another_thread_ends_soon_after() -> None:
+def test_work_in_another_thread_is_interrupted() -> None:
     ended: list[BaseException] = []
 
     def work() -> None:
@@ -136,7 +136,7 @@ def test_long_work_in_another_thread_ends_soon_after() -> None:
     assert [str(error) for error in ended] == ["SIGTERM"]
 
 
-def test_the_next_run_in_this_process_is_another_one() -> None:
+def test_an_interruption_does_not_affect_the_next_run() -> None:
     with pytest.raises(Interrupted), interruptible():
         signal.raise_signal(signal.SIGTERM)
     assert interrupted_by() is signal.SIGTERM
@@ -152,7 +152,7 @@ def test_the_next_run_in_this_process_is_another_one() -> None:
         thread.submit(begin).result()
 
 
-def test_in_another_thread_nothing_changes() -> None:
+def test_handlers_are_not_changed_in_other_threads() -> None:
     seen: list[object] = []
 
     def enter() -> None:
@@ -176,11 +176,11 @@ def test_an_ignored_signal_stays_ignored() -> None:
 
 
 @pytest.mark.parametrize("number", SIGNALS)
-def test_what_is_in_flight_is_taken_in_and_nothing_more_is_sent(number: signal.Signals) -> None:
-    with asking(0.3) as running:
+def test_calls_in_flight_are_finished_and_no_more_are_sent(number: signal.Signals) -> None:
+    with sending(0.3) as running:
         with GracefulStop(running.gateway, grace_s=30) as stop:
             signal.raise_signal(number)
-            # Twice at once: to the process, and to the group that it is in.
+            # Signals arrive twice if they are sent to the process and to its process group.
             signal.raise_signal(number)
             running.thread.join()
         assert stop.signal is number
@@ -189,16 +189,16 @@ def test_what_is_in_flight_is_taken_in_and_nothing_more_is_sent(number: signal.S
         assert running.results.count(RunStopped) == ROWS - running.results.count(Answer) > 0
 
 
-def test_what_takes_longer_than_the_grace_is_left() -> None:
-    with asking(600) as running, GracefulStop(running.gateway, grace_s=0.1) as stop:
+def test_calls_that_exceed_the_grace_period_are_abandoned() -> None:
+    with sending(600) as running, GracefulStop(running.gateway, grace_s=0.1) as stop:
         signal.raise_signal(signal.SIGTERM)
         running.thread.join()
         assert stop.signal is signal.SIGTERM
         assert running.results.count(RunStopped) == ROWS
 
 
-def test_a_second_signal_insists() -> None:
-    with asking(600) as running:
+def test_a_second_signal_forces_the_end() -> None:
+    with sending(600) as running:
         with interruptible(), GracefulStop(running.gateway, grace_s=600):
             signal.raise_signal(signal.SIGTERM)
             time.sleep(0.5)
@@ -209,7 +209,7 @@ def test_a_second_signal_insists() -> None:
         assert caught.value.signal is signal.SIGINT
 
 
-def test_before_anything_is_sent_the_first_signal_ends_it() -> None:
+def test_the_first_signal_ends_a_run_that_has_sent_nothing() -> None:
     gateway = Gateway(
         HttpTransport("http://127.0.0.1:9/v1", None, timeout_s=9), max_in_flight=1, price=None
     )
@@ -224,8 +224,8 @@ def test_before_anything_is_sent_the_first_signal_ends_it() -> None:
     assert gateway.stopped is None
 
 
-def test_a_gateway_that_had_stopped_keeps_its_reason() -> None:
-    with asking(0.3) as running, GracefulStop(running.gateway, grace_s=30) as stop:
+def test_a_stopped_gateway_keeps_its_reason() -> None:
+    with sending(0.3) as running, GracefulStop(running.gateway, grace_s=30) as stop:
         running.gateway.stop("the key is wrong")
         signal.raise_signal(signal.SIGTERM)
         running.thread.join()

@@ -1,4 +1,4 @@
-"""What strangers wrote is shown on one line and steers nothing."""
+"""Untrusted text is shown on one line and cannot control a terminal."""
 
 import pytest
 from hypothesis import given
@@ -18,12 +18,12 @@ from article_flows.tasks.common.text_safety import printable
         ("", ""),
     ],
 )
-def test_what_is_shown(text: str, shown: str) -> None:
+def test_control_characters_are_replaced(text: str, shown: str) -> None:
     assert printable(text) == shown
 
 
 @given(st.text())
-def test_any_text_is_one_line_that_can_be_sent(text: str) -> None:
+def test_any_text_becomes_one_encodable_line(text: str) -> None:
     shown = printable(text)
     assert len(shown.splitlines()) <= 1
     assert shown.encode().decode() == shown

@@ -1,4 +1,4 @@
-"""Loads of odd sources as the flow makes them, each held to account."""
+"""Load unusual sources as the flow does, and check the reports."""
 
 import json
 import re
@@ -24,7 +24,7 @@ CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 def loaded(
     home: Path, *sources: str | Path, on_progress: Progress | None = None, **options: Any
 ) -> IngestReport:
-    """Load sources as the flow does; what comes of it must add up and be said in clean lines."""
+    """Load sources as the flow does; check that counts add up and messages are clean lines."""
     given = [str(source) for source in sources or (home / "in",)]
     settings = IngestSettings(sources=given, lake=str(home / "lake"), **options)
     found, lake = sources_of(settings), Lake(settings.lake)

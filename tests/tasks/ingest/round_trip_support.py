@@ -1,4 +1,4 @@
-"""Rows of articles written in every format, encoding and packing that loads read."""
+"""Write rows of articles in every format, encoding and compression that loads can read."""
 
 import bz2
 import csv
@@ -74,10 +74,10 @@ def as_workbook(rows: list[Row]) -> bytes:
     book = openpyxl.Workbook()
     sheet = book.worksheets[0]
     heads: Row = {name: name for name in NAMES}
-    for place, row in enumerate([heads, *rows], start=1):
+    for number, row in enumerate([heads, *rows], start=1):
         for column, name in enumerate(NAMES, start=1):
-            cell = sheet.cell(place, column, row[name] or None)
-            # A text that begins with "=" is to be a text.
+            cell = sheet.cell(number, column, row[name] or None)
+            # A text that begins with "=" must not become a formula.
             cell.data_type = "s" if row[name] else "n"
     file = io.BytesIO()
     book.save(file)
@@ -90,10 +90,10 @@ TABLES: dict[str, Callable[[list[Row]], bytes]] = {
     "table.arrow": as_stream,
     "book.xlsx": as_workbook,
 }
-# Each text format in all of these would be thousands of cases: the property takes some of them.
+# The property samples the combinations of formats and encodings, of which there are thousands.
 ENCODINGS = ("utf-8", "utf-8-sig", "utf-16", "utf-32", "gb18030")
-TOLD = {"gb18030"}
-"""Encodings that texts as short as these cannot be told by."""
+UNDETECTABLE = {"gb18030"}
+"""Encodings that cannot be detected in texts as short as these."""
 
 
 def zipped(name: str, data: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""Small sources go through the load together, and each row is its own source's all the same."""
+"""Small sources are loaded together, and each row is still counted for its own source."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,12 @@ from article_flows.tasks.cleaning.articles.build import canonical
 from article_flows.tasks.cleaning.columns.guesses import ColumnMap
 from article_flows.tasks.cleaning.filters.rules import Rules
 from article_flows.tasks.ingest import coalescing
-from article_flows.tasks.ingest.coalescing import SMALL_ROWS, ChunkPart, CoalescedChunk, coalesced
+from article_flows.tasks.ingest.coalescing import (
+    MAX_COALESCED_ROWS,
+    ChunkPart,
+    CoalescedChunk,
+    coalesce,
+)
 from article_flows.tasks.ingest.load import Load
 from article_flows.tasks.ingest.load_sources import ingest_sources
 from article_flows.tasks.ingest.options import Loading
@@ -38,75 +43,76 @@ def chunk(*rows: int, reject: int = 0) -> RecordChunk:
     return RecordChunk([{"text": f"Text {row}."} for row in rows], list(rows), rejects)
 
 
-def piece(name: str, of: RecordChunk, columns: ColumnMap = BODY) -> ChunkPart:
+def part(name: str, of: RecordChunk, columns: ColumnMap = BODY) -> ChunkPart:
     return ChunkPart(SourceReport(name), of, columns)
 
 
-def names(bundle: CoalescedChunk) -> list[str]:
-    return [report.source for report in bundle.reports]
+def names(coalesced: CoalescedChunk) -> list[str]:
+    return [report.source for report in coalesced.reports]
 
 
 def test_small_chunks_with_the_same_columns_become_one() -> None:
-    pieces = [piece("a", chunk(1, 2)), piece("b", chunk(1, reject=2)), piece("c", chunk(7))]
+    parts = [part("a", chunk(1, 2)), part("b", chunk(1, reject=2)), part("c", chunk(7))]
 
-    (bundle,) = coalesced(pieces)
+    (coalesced,) = coalesce(parts)
 
-    assert names(bundle) == ["a", "b", "c"]
-    rows = canonical(bundle.chunk, bundle.columns, bundle.source)
+    assert names(coalesced) == ["a", "b", "c"]
+    rows = canonical(coalesced.chunk, coalesced.columns, coalesced.source)
     assert rows.batch["body"].to_pylist() == ["Text 1.", "Text 2.", "Text 1.", "Text 7."]
-    assert bundle.named(rows)["source"].to_pylist() == ["a", "a", "b", "c"]
-    assert bundle.owners_of(rows.rows).tolist() == [0, 0, 1, 2]
-    told = [(report.source, rejects) for report, rejects in bundle.rejects_of(rows.rejects)]
-    assert told == [("b", [Reject(2, "reason 2", "raw")])]
+    assert coalesced.with_source_names(rows)["source"].to_pylist() == ["a", "a", "b", "c"]
+    assert coalesced.owners_of(rows.rows).tolist() == [0, 0, 1, 2]
+    by_source = [(report.source, rejects) for report, rejects in coalesced.rejects_of(rows.rejects)]
+    assert by_source == [("b", [Reject(2, "reason 2", "raw")])]
 
 
-def test_other_columns_are_not_mixed_in_and_the_order_stays() -> None:
+def test_chunks_with_other_columns_are_kept_separate_and_in_order() -> None:
     report = SourceReport("b")
-    pieces = [
-        piece("a", chunk(1)),
+    parts = [
+        part("a", chunk(1)),
         ChunkPart(report, chunk(1), OTHER),
         ChunkPart(report, chunk(2), OTHER),
-        piece("c", chunk(1)),
+        part("c", chunk(1)),
     ]
 
-    first, second, third = coalesced(pieces)
+    first, second, third = coalesce(parts)
 
     assert [names(each) for each in (first, second, third)] == [["a"], ["b"], ["c"]]
     assert [each.columns for each in (first, second, third)] == [BODY, OTHER, BODY]
     assert second.chunk.num_rows == 2
 
 
-def test_large_chunks_go_as_they_are() -> None:
-    large = chunk(*range(1, SMALL_ROWS + 2))
-    pieces = [piece("a", chunk(1)), piece("b", large), piece("c", chunk(1))]
+def test_large_chunks_are_not_coalesced() -> None:
+    large = chunk(*range(1, MAX_COALESCED_ROWS + 2))
+    parts = [part("a", chunk(1)), part("b", large), part("c", chunk(1))]
 
-    found = list(coalesced(pieces))
+    found = list(coalesce(parts))
 
     assert [names(each) for each in found] == [["a"], ["b"], ["c"]]
     assert found[1].chunk is large
     for each in found:
         rows = canonical(each.chunk, each.columns, each.source)
-        assert each.named(rows)["source"].to_pylist() == names(each) * each.chunk.num_rows
+        sources = each.with_source_names(rows)["source"].to_pylist()
+        assert sources == names(each) * each.chunk.num_rows
 
 
-def test_a_bundle_is_no_larger_than_a_chunk() -> None:
-    found = list(coalesced(piece(str(number), chunk(1)) for number in range(BATCH_ROWS + 5)))
+def test_a_coalesced_chunk_is_no_larger_than_a_chunk() -> None:
+    found = list(coalesce(part(str(number), chunk(1)) for number in range(BATCH_ROWS + 5)))
     assert [len(each.chunk) for each in found] == [BATCH_ROWS, 5]
     long = RecordChunk([{"text": "x" * (CHUNK_BYTES // 2)}], [1])
-    found = list(coalesced(piece(str(number), long) for number in range(5)))
+    found = list(coalesce(part(str(number), long) for number in range(5)))
     assert [len(each.chunk) for each in found] == [2, 2, 1]
 
 
-def test_one_source_alone_keeps_its_own_numbers() -> None:
-    (bundle,) = coalesced([piece("a", chunk(5, 9, reject=7))])
-    rows = canonical(bundle.chunk, bundle.columns, bundle.source)
+def test_a_single_source_keeps_its_row_numbers() -> None:
+    (coalesced,) = coalesce([part("a", chunk(5, 9, reject=7))])
+    rows = canonical(coalesced.chunk, coalesced.columns, coalesced.source)
     assert rows.rows.tolist() == [5, 9]
-    ((report, rejects),) = bundle.rejects_of(rows.rejects)
+    ((report, rejects),) = coalesced.rejects_of(rows.rejects)
     assert (report.source, [each.row for each in rejects]) == ("a", [7])
 
 
-def test_no_piece_is_no_bundle() -> None:
-    assert list(coalesced([])) == []
+def test_no_parts_give_no_chunk() -> None:
+    assert list(coalesce([])) == []
 
 
 LINES = st.lists(
@@ -123,16 +129,16 @@ LINES = st.lists(
 
 
 def load(folder: Path, lake: Lake) -> tuple[list[dict[str, Any]], list[Any], list[Any]]:
-    """Load a folder; returns the reports' counts, the articles and the rejects."""
+    """Load a folder; return the counts of the reports, the articles and the rejects."""
     one = Load(lake)
     reports = [(source, SourceReport(source.name)) for source in find_sources([str(folder)])]
     ingest_sources(reports, one, QUICK)
     one.finish()
-    told = [{**vars(report), "facts": None, "seconds": None} for _, report in reports]
-    for each in told:
+    counts = [{**vars(report), "facts": None, "seconds": None} for _, report in reports]
+    for each in counts:
         parts = ("stored", "duplicates", "already_there", "rejected")
         assert each["rows_in"] == sum(each[name] for name in parts)
-    return told, rows_of(lake, lake.articles), rows_of(lake, lake.rejects)
+    return counts, rows_of(lake, lake.articles), rows_of(lake, lake.rejects)
 
 
 def rows_of(lake: Lake, folder: str) -> list[Any]:
@@ -148,7 +154,7 @@ def rows_of(lake: Lake, folder: str) -> list[Any]:
 
 @settings(deadline=None, max_examples=20)
 @given(files=st.lists(LINES, min_size=1, max_size=6))
-def test_a_lake_is_the_same_with_and_without_bundles(
+def test_coalescing_does_not_change_the_lake(
     tmp_path_factory: pytest.TempPathFactory, files: list[list[str]]
 ) -> None:
     home = tmp_path_factory.mktemp("bundles")
@@ -160,13 +166,13 @@ def test_a_lake_is_the_same_with_and_without_bundles(
 
     together = load(folder, Lake(home / "together"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(coalescing, "SMALL_ROWS", -1)
+        patch.setattr(coalescing, "MAX_COALESCED_ROWS", -1)
         alone = load(folder, Lake(home / "alone"))
 
     assert together == alone
 
 
-def test_a_folder_of_documents_costs_one_pass(
+def test_a_folder_of_documents_is_one_chunk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "in").mkdir()
@@ -176,11 +182,11 @@ def test_a_folder_of_documents_costs_one_pass(
     passes: list[CoalescedChunk] = []
 
     def counted(*given: Any) -> Any:
-        for each in coalesced(*given):
+        for each in coalesce(*given):
             passes.append(each)
             yield each
 
-    monkeypatch.setattr("article_flows.tasks.ingest.load_sources.coalesced", counted)
+    monkeypatch.setattr("article_flows.tasks.ingest.load_sources.coalesce", counted)
 
     reports, articles, rejects = load(tmp_path / "in", Lake(tmp_path / "lake"))
 

@@ -1,4 +1,4 @@
-"""Real datasets that nobody here wrote, each loaded by one command: the counts, and the cells."""
+"""Real datasets, each loaded with one command: check the counts and the values."""
 
 import csv
 import json
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.skipif(not DEV.exists(), reason="the development data i
 
 @dataclass
 class Loaded:
-    """What a load made of a folder: `counts` of all its files, and what is in the lake."""
+    """The result of loading a folder: `counts` over all files, and the contents of the lake."""
 
     lake: Lake
     reports: list[SourceReport]
@@ -44,7 +44,7 @@ class Loaded:
 
 
 def loaded(lake: Path, folder: str, **options: Any) -> Loaded:
-    """Load a folder as the command does; its counts are rows in, stored, duplicates, rejected."""
+    """Load a folder as the command does; the counts are rows in, stored, duplicates, rejected."""
     settings = IngestSettings(sources=[str(DEV / folder)], lake=str(lake), **options)
     sources, into = sources_of(settings), Lake(settings.lake)
     load = Load(into)
@@ -67,12 +67,12 @@ def loaded(lake: Path, folder: str, **options: Any) -> Loaded:
 
 
 def bare(text: str) -> str:
-    """A text without its white space, which may differ."""
+    """Return a text without white space, which may differ."""
     return "".join(text.split())
 
 
 def columns_of(found: Loaded) -> dict[str, str]:
-    """What the columns were taken for, which must be the same in all files."""
+    """Return the column mapping, which must be the same for all files."""
     (columns,) = {tuple(sorted(report.columns.items())) for report in found.reports}
     return dict(columns)
 
@@ -91,7 +91,7 @@ def test_scitldr(tmp_path: Path) -> None:
     rows = {(row["article_id"], bare(row["body"])): row for row in found.rows()}
     for paper in papers:
         row = rows[paper["paper_id"], bare(clean_text("".join(paper["source"])))]
-        # A line for each of the human summaries, a space between the sentences.
+        # One line per human summary, with a space between sentences.
         assert row["reference_summary"].split("\n") == [
             clean_text(each) for each in paper["target"]
         ]
@@ -144,9 +144,11 @@ def test_klexikon_names_the_option_that_it_needs(tmp_path: Path) -> None:
     with pytest.raises(UserError) as error:
         loaded(tmp_path, "klexikon")
 
-    said = str(error.value)
-    assert "\n" not in said
-    assert f"load {DEV / 'klexikon' / 'wiki'} --references {DEV / 'klexikon' / 'klexikon'}" in said
+    message = str(error.value)
+    assert "\n" not in message
+    assert (
+        f"load {DEV / 'klexikon' / 'wiki'} --references {DEV / 'klexikon' / 'klexikon'}" in message
+    )
 
 
 def test_klexikon(tmp_path: Path) -> None:
@@ -160,7 +162,7 @@ def test_klexikon(tmp_path: Path) -> None:
         assert row["reference_summary"] == clean_text((references / name).read_text())
         assert row["language"] == "de"
     titles = {each["title"] for each in json.loads((DEV / "klexikon/articles.json").read_text())}
-    # Some titles have signs that file names cannot have.
+    # Some titles have characters that file names cannot have.
     assert len({row["title"] for row in found.rows()} & titles) > 250
 
 
@@ -178,7 +180,7 @@ def test_sotu(tmp_path: Path) -> None:
         assert row["author"] == original["name"]
         assert json.loads(row["extra"])["year"] == original["year"]
         same += row["body"] == clean_text(original["text"])
-    # One has the <p> of the page that it was taken from.
+    # One has the <p> of the page from which it was copied.
     assert same == 232
 
 
@@ -208,7 +210,7 @@ def test_texts_in_any_encoding_and_broken_lines(tmp_path: Path) -> None:
         assert rows[name]["title"] == clean_text(original["title"])
 
 
-def test_tables_that_hold_no_articles_are_told_one_by_one(tmp_path: Path) -> None:
+def test_tables_without_articles_are_reported_one_by_one(tmp_path: Path) -> None:
     found = loaded(tmp_path, "nasty/csv_spectrum")
 
     assert found.counts == (0, 0, 0, 0)
@@ -219,7 +221,7 @@ def test_tables_that_hold_no_articles_are_told_one_by_one(tmp_path: Path) -> Non
 def test_json_of_all_kinds(tmp_path: Path) -> None:
     found = loaded(tmp_path, "nasty/json_testsuite")
 
-    # None of them has an article; what is none has its line.
+    # None of them has articles; each file has a line in the report.
     rows_in, stored, duplicates, rejected = found.counts
     assert (rows_in, stored, duplicates) == (rejected, 0, 0)
     for report in found.reports:
@@ -236,16 +238,16 @@ def test_parquet_of_other_writers(tmp_path: Path) -> None:
 
     assert found.counts[1] == 0
     assert len(found.reports) == 88
-    # Those without an error are empty tables.
+    # The tables without an error are empty.
     assert sum(report.error is None for report in found.reports) == 3
 
 
 @pytest.mark.slow
-def test_feeds_well_formed_and_ill(tmp_path: Path) -> None:
+def test_well_formed_and_malformed_feeds_are_loaded(tmp_path: Path) -> None:
     found = loaded(tmp_path, "nasty/feeds_feedparser")
 
     assert len(found.reports) == 2_106
     assert found.counts[0] == 1_219
-    # The Channel Definition Format is no feed of articles.
+    # A Channel Definition Format file is not a feed of articles.
     assert len(found.errors) == 7
     assert all("/cdf/" in error for error in found.errors)

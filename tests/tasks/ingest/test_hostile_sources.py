@@ -1,4 +1,4 @@
-"""Sources that are meant to harm, or are broken by accident: handled or refused, in one line."""
+"""Malicious or broken sources are loaded safely or rejected, with a message of one line."""
 
 import base64
 import json
@@ -27,13 +27,13 @@ ESCAPES = "\x1b[31mred\x1b[0m\x07\x9b2J\u202e"
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    """A folder that has the lake in it, and the sources beside it."""
+    """A folder that contains the lake and the sources."""
     (tmp_path / "home" / "in").mkdir(parents=True)
     return tmp_path / "home"
 
 
 def listing(folder: Path, but_not: Path) -> list[tuple[str, int]]:
-    """All files below a folder, with their sizes, but for those of a folder in it."""
+    """Return all files below a folder with their sizes, except those of one subfolder."""
     return sorted(
         (str(path), path.stat().st_size if path.is_file() else 0)
         for path in folder.rglob("*")
@@ -46,8 +46,8 @@ def bomb(path: Path, member_bytes: int) -> None:
         archive.writestr("a.csv", b"id,body\n" + b"1," + b"a" * member_bytes)
 
 
-def test_a_zip_bomb_is_refused_in_one_line(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # 1 GiB in earnest: the smallest that is looked at for being one.
+def test_a_zip_bomb_is_rejected_in_one_line(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Without the patch, only files of 1 GiB or more are checked.
     monkeypatch.setattr(compressed, "MIN_BOMB_BYTES", 1 << 20)
     bomb(home / "in" / "bomb.zip", 8 << 20)
     write_jsonl(home / "in" / "good.jsonl", {"body": TEXT})
@@ -61,14 +61,14 @@ def test_a_zip_bomb_is_refused_in_one_line(home: Path, monkeypatch: pytest.Monke
         loaded(home, home / "in" / "bomb.zip")
 
 
-def test_a_bomb_that_lies_about_its_size_is_stopped_while_it_unpacks(
+def test_a_zip_bomb_with_a_false_size_is_stopped_while_unpacking(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(compressed, "MIN_BOMB_BYTES", 1 << 20)
     path = home / "in" / "bomb.zip"
     bomb(path, 8 << 20)
     size = (8 << 20) + len("id,body\n1,")
-    # Both headers claim a hundred bytes.
+    # Both headers claim a size of a hundred bytes.
     honest, lie = size.to_bytes(4, "little"), (100).to_bytes(4, "little")
     assert path.read_bytes().count(honest) == 2
     path.write_bytes(path.read_bytes().replace(honest, lie))
@@ -95,12 +95,12 @@ def test_a_body_of_five_million_characters_is_rejected_with_its_length(home: Pat
     assert (report.stored, report.rejected) == (2, 1)
     (reject,) = rows_of(home, "rejects")
     assert reject["row"] == 2
-    assert reject["reason"] == "4,999,999 characters; at most 1,000,000 are taken (--max-chars)"
+    assert reject["reason"] == "4,999,999 characters; the maximum is 1,000,000 (--max-chars)"
     assert len(reject["raw"]) < 10_000
     assert loaded(home, max_chars=0).stored == 1
 
 
-def test_names_that_lead_out_of_the_lake_are_only_ever_text(home: Path) -> None:
+def test_names_with_path_traversal_write_nothing_outside_the_lake(home: Path) -> None:
     names = ["../../etc", "/etc/passwd", "..", "a/../../../b", "C:\\Windows", "nul\0byte", "~root"]
     rows = [
         {"id": name, "title": name, "url": f"file://{name}", "category": name, "body": TEXT + name}
@@ -122,7 +122,7 @@ def test_names_that_lead_out_of_the_lake_are_only_ever_text(home: Path) -> None:
     assert {path.parts[0] for path in below} <= {"articles", "_staging"}
 
 
-def test_escape_sequences_reach_no_report_and_no_terminal(
+def test_escape_sequences_do_not_reach_reports_or_terminals(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = home / "in"
@@ -160,7 +160,7 @@ def site() -> Iterator[Site]:
         yield running
 
 
-def test_urls_in_data_reach_loopback_only_if_it_is_allowed(home: Path, site: Site) -> None:
+def test_urls_in_data_reach_loopback_only_if_allowed(home: Path, site: Site) -> None:
     path = home / "in" / "list.urls"
     path.write_text(f"{site.url('/a')}\n{site.url('/b')}\n")
 
@@ -178,7 +178,7 @@ def test_urls_in_data_reach_loopback_only_if_it_is_allowed(home: Path, site: Sit
     assert {row["title"] for row in rows_of(home)} == {"A", "B"}
 
 
-def test_redirects_reach_loopback_only_if_it_is_allowed(home: Path, site: Site) -> None:
+def test_redirects_reach_loopback_only_if_allowed(home: Path, site: Site) -> None:
     with Site({"/out": redirect(site.url("/a"))}) as outside:
         path = home / "in" / "list.urls"
         path.write_text(f"{outside.url('/out')}\n")
@@ -189,7 +189,7 @@ def test_redirects_reach_loopback_only_if_it_is_allowed(home: Path, site: Site) 
         (reject,) = rows_of(home, "rejects")
         assert "--allow-host 127.0.0.1" in reject["reason"]
         with pytest.raises(UserError, match="--allow-host 127"):
-            # A file that the user names may lead elsewhere just as well.
+            # A file given by the user may redirect as well.
             loaded(home, outside.url("/out"))
         assert site.asked["/a"] == 0
 
@@ -199,7 +199,7 @@ def test_redirects_reach_loopback_only_if_it_is_allowed(home: Path, site: Site) 
 
 
 @pytest.mark.parametrize("after", [5, 3_000])
-def test_a_quote_that_is_never_closed_costs_its_own_row(home: Path, after: int) -> None:
+def test_an_unclosed_quote_loses_only_its_own_row(home: Path, after: int) -> None:
     lines = [f'{number},"{TEXT} {number}"' for number in range(1, 11)]
     lines[5] = lines[5][:-1]
     lines += [f'{number},"{TEXT} {number}"' for number in range(11, 11 + after)]
@@ -215,7 +215,7 @@ def test_a_quote_that_is_never_closed_costs_its_own_row(home: Path, after: int) 
 
 
 class _NoKms(pe.KmsClient):  # type: ignore[misc]  # pyarrow has no types
-    """Keeps keys as they are."""
+    """A key management client that does not encrypt keys."""
 
     def __init__(self, _config: object) -> None:
         super().__init__()
@@ -225,7 +225,7 @@ class _NoKms(pe.KmsClient):  # type: ignore[misc]  # pyarrow has no types
 
 
 @pytest.mark.parametrize("plaintext_footer", [False, True])
-def test_encrypted_parquet_is_refused_and_its_siblings_loaded(
+def test_encrypted_parquet_is_rejected_and_other_files_are_loaded(
     home: Path, plaintext_footer: bool
 ) -> None:
     properties = pe.CryptoFactory(_NoKms).file_encryption_properties(
@@ -240,7 +240,7 @@ def test_encrypted_parquet_is_refused_and_its_siblings_loaded(
         writer.write_table(table)
     write_jsonl(home / "in" / "good.jsonl", {"body": TEXT})
 
-    # In a process of its own: pyarrow used to abort it.
+    # In a separate process, because pyarrow used to abort it.
     load = (
         "import sys; from pathlib import Path\n"
         "from tests.tasks.ingest.hostile_support import loaded\n"

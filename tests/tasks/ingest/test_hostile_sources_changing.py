@@ -1,4 +1,4 @@
-"""Files that shrink or go while a load reads them: what came before is kept, and it is told."""
+"""Files that shrink or disappear during a load: earlier rows are kept, the error is reported."""
 
 import os
 from pathlib import Path
@@ -18,7 +18,7 @@ from tests.tasks.ingest.hostile_support import TEXT, loaded, rows_of, write_json
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    """A folder that has the lake in it, and the sources beside it."""
+    """A folder that contains the lake and the sources."""
     (tmp_path / "in").mkdir()
     return tmp_path
 
@@ -28,7 +28,7 @@ def texts(count: int) -> list[str]:
 
 
 def write_big(path: Path, count: int = 6_000) -> list[str]:
-    """Write a file of several chunks; returns its bodies as they are stored."""
+    """Write a file of several chunks; return its bodies as they will be stored."""
     bodies = texts(count)
     if path.suffix == ".jsonl":
         write_jsonl(path, *({"id": n, "body": body} for n, body in enumerate(bodies)))
@@ -43,7 +43,9 @@ def write_big(path: Path, count: int = 6_000) -> list[str]:
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.csv", "a.parquet"])
 @pytest.mark.parametrize("share", [0.0, 0.7])
-def test_a_file_that_shrinks_while_it_is_read(home: Path, name: str, share: float) -> None:
+def test_a_file_that_shrinks_while_being_read_keeps_its_earlier_rows(
+    home: Path, name: str, share: float
+) -> None:
     path = home / "in" / name
     bodies = write_big(path)
     size = path.stat().st_size
@@ -55,17 +57,17 @@ def test_a_file_that_shrinks_while_it_is_read(home: Path, name: str, share: floa
 
     stored = rows_of(home)
     assert 0 < len(stored) == report.stored < len(bodies)
-    # No row that was cut is taken for a whole one.
+    # A truncated row must not be stored.
     assert all(row["body"] == bodies[int(row["article_id"])] for row in stored)
     if name.endswith(".parquet"):
         assert "a.parquet" in str(report.broken[0].error)
 
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.csv", "a.parquet"])
-def test_a_file_that_goes_before_it_is_read_is_told(home: Path, name: str) -> None:
+def test_a_file_deleted_before_it_is_read_is_reported(home: Path, name: str) -> None:
     write_jsonl(home / "in" / "0.jsonl", {"id": "first", "body": TEXT})
     for number in range(40):
-        # Enough rows for the first file not to wait for the next in a bundle.
+        # Enough rows that the first file is not coalesced with the next one.
         write_jsonl(home / "in" / f"0_{number}.jsonl", {"body": f"{TEXT} Of day {number}."})
     path = home / "in" / name
     write_big(path, 50)

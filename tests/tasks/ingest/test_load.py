@@ -1,4 +1,4 @@
-"""An id that comes again with other content replaces what was there; nothing is thrown away."""
+"""A repeated id with different content replaces the old row, which is kept as superseded."""
 
 import json
 import shutil
@@ -16,7 +16,7 @@ from tests.tasks.storage.crashing_storage import at_every_change
 from tests.tasks.summarize.job_support import at, rows_of
 
 Row = tuple[str, str]
-"""An id and a text."""
+"""An id and a body."""
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def lake(tmp_path: Path) -> Lake:
 def load(
     lake: Lake, *rows: Row, end: bool = True, mirror: bool = False, keep_versions: bool = False
 ) -> tuple[SourceReport, int]:
-    """Load rows from a file; returns the report, and how many rows were replaced."""
+    """Load rows from a file; return the report and the number of replaced rows."""
     source = at(lake).with_name("source.jsonl")
     source.write_text("".join(json.dumps({"id": id_, "body": text}) + "\n" for id_, text in rows))
     one = Load(lake, keep_versions=keep_versions)
@@ -36,7 +36,7 @@ def load(
 
 
 def current(lake: Lake) -> list[Row]:
-    """The articles, once nobody reads their parts."""
+    """Return the current articles after merging the parts."""
     expected = len(current_rows(lake))
     tidy_articles(lake)
     rows = pairs(lake, "articles")
@@ -56,7 +56,7 @@ def test_a_changed_article_replaces_the_old_one_which_is_kept(lake: Lake) -> Non
     assert pairs(lake, "superseded/articles") == [("a", "old")]
 
 
-def test_until_the_parts_are_free_a_list_says_what_is_current(lake: Lake) -> None:
+def test_until_parts_can_be_merged_a_list_tracks_superseded_rows(lake: Lake) -> None:
     load(lake, ("a", "old"), ("b", "same"))
     load(lake, ("a", "new"))
     assert len(pairs(lake, "articles")) == 3
@@ -64,17 +64,17 @@ def test_until_the_parts_are_free_a_list_says_what_is_current(lake: Lake) -> Non
     assert len(current_rows(lake)) == 2
 
 
-def test_content_that_comes_back_is_current_again(lake: Lake) -> None:
+def test_restored_content_is_current_again(lake: Lake) -> None:
     for text in ("one", "two", "one"):
         load(lake, ("a", text))
-    # Not tidied in between: the row that is there is not taken for the one that comes again.
+    # The parts are not merged in between: the superseded row is not mistaken for the restored one.
     assert current(lake) == [("a", "one")]
     load(lake, ("a", "two"))
     assert current(lake) == [("a", "two")]
     assert pairs(lake, "superseded/articles") == [("a", "one"), ("a", "one"), ("a", "two")]
 
 
-def test_two_rows_of_one_load_that_share_an_id_both_stay(lake: Lake) -> None:
+def test_two_rows_of_one_load_with_the_same_id_are_both_kept(lake: Lake) -> None:
     for _ in range(2):
         load(lake, ("a", "one"), ("a", "two"))
         assert current(lake) == [("a", "one"), ("a", "two")]
@@ -83,7 +83,7 @@ def test_two_rows_of_one_load_that_share_an_id_both_stay(lake: Lake) -> None:
     assert current(lake) == [("a", "one"), ("a", "three")]
 
 
-def test_what_is_not_in_the_sources_stays_unless_they_are_a_mirror(lake: Lake) -> None:
+def test_only_a_mirror_removes_articles_missing_from_the_sources(lake: Lake) -> None:
     load(lake, ("a", "one"), ("b", "two"), ("c", "three"))
     load(lake, ("a", "one"))
     assert len(current(lake)) == 3
@@ -93,7 +93,7 @@ def test_what_is_not_in_the_sources_stays_unless_they_are_a_mirror(lake: Lake) -
     assert pairs(lake, "superseded/articles") == [("b", "two"), ("c", "three")]
 
 
-def test_versions_are_kept_side_by_side_if_wanted(lake: Lake) -> None:
+def test_keep_versions_keeps_all_versions(lake: Lake) -> None:
     load(lake, ("a", "one"), ("b", "two"))
     load(lake, ("a", "new"), keep_versions=True)
     assert current(lake) == [("a", "new"), ("a", "one"), ("b", "two")]
@@ -101,11 +101,11 @@ def test_versions_are_kept_side_by_side_if_wanted(lake: Lake) -> None:
     assert current(lake) == [("a", "new"), ("a", "newer"), ("a", "one")]
 
 
-def test_a_load_that_was_killed_is_ended_by_the_next(lake: Lake) -> None:
+def test_the_next_load_finishes_a_killed_load(lake: Lake) -> None:
     load(lake, ("a", "old"), ("b", "same"))
     load(lake, ("a", "new"), end=False)
     assert len(current_rows(lake)) == 3
-    # Whatever is loaded next.
+    # The next load may have any rows.
     load(lake, ("b", "same"))
     assert current(lake) == [("a", "new"), ("b", "same")]
     assert lake.storage.list("_staging/loads") == []
@@ -121,7 +121,7 @@ def test_a_killed_load_that_keeps_versions_replaces_nothing(lake: Lake) -> None:
     assert current(lake) == [("a", "new"), ("a", "old"), ("b", "newer")]
 
 
-def test_what_a_killed_load_brought_is_replaced_like_anything_else(lake: Lake) -> None:
+def test_rows_of_a_killed_load_can_be_replaced(lake: Lake) -> None:
     load(lake, ("a", "one"), ("b", "same"))
     load(lake, ("a", "two"), end=False)
     load(lake, ("a", "three"), end=False)
@@ -135,12 +135,12 @@ def test_what_a_killed_load_brought_is_replaced_like_anything_else(lake: Lake) -
     assert current(lake) == [("a", "four")]
 
 
-def test_ids_that_repeat_in_a_load_are_counted(lake: Lake) -> None:
+def test_repeated_ids_in_a_load_are_counted(lake: Lake) -> None:
     report, _ = load(lake, ("a", "one"), ("a", "two"), ("b", "one"), ("a", "one"))
     assert (report.stored, report.repeated_ids, report.duplicates) == (3, 1, 1)
 
 
-def test_a_load_leaves_nothing_behind_where_nothing_is_new(lake: Lake) -> None:
+def test_a_load_without_new_rows_leaves_nothing_behind(lake: Lake) -> None:
     load(lake, ("a", "one"))
     before = lake.storage.list("articles")
     load(lake, ("a", "one"))
@@ -148,12 +148,12 @@ def test_a_load_leaves_nothing_behind_where_nothing_is_new(lake: Lake) -> None:
     assert lake.storage.list("_staging/loads") == []
 
 
-def test_a_load_that_dies_anywhere_ends_well_with_the_next(lake: Lake) -> None:
+def test_a_load_killed_at_any_point_is_finished_by_the_next(lake: Lake) -> None:
     load(lake, ("a", "old"), ("b", "same"), ("c", "gone"))
     pristine = at(lake).with_name("pristine")
     shutil.copytree(at(lake), pristine)
     second = (("a", "new"), ("b", "same"))
-    wanted = [("a", "new"), ("b", "same")]
+    expected = [("a", "new"), ("b", "same")]
 
     def load_and_tidy(dying: Lake) -> None:
         load(dying, *second, mirror=True)
@@ -165,7 +165,7 @@ def test_a_load_that_dies_anywhere_ends_well_with_the_next(lake: Lake) -> None:
         seen = {*pairs(lake, "articles"), *pairs(lake, "superseded/articles")}
         assert seen >= {("a", "old"), ("b", "same"), ("c", "gone")}
         load_and_tidy(lake)
-        assert current(lake) == wanted
+        assert current(lake) == expected
         assert pairs(lake, "superseded/articles") == [("a", "old"), ("c", "gone")]
         left = {file.name.split("/")[1] for file in lake.storage.list("_staging")}
         assert left <= {"parts", "schemas"}

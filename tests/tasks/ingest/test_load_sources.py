@@ -102,9 +102,7 @@ def test_one_article_in_many_encodings_and_formats_is_stored_once(
     assert stored == {row["id"]: clean_text(row["body"]) for row in rows}
 
 
-def test_broken_lines_are_rejected_once_and_their_neighbours_kept(
-    lake: Lake, tmp_path: Path
-) -> None:
+def test_broken_lines_are_rejected_once_and_other_lines_kept(lake: Lake, tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text('{"id": 1, "body": "x"}\n{"id": 2, "bo\nnull\n{"id": 4, "body": ""}\n')
     (report,) = load(lake, path)
@@ -132,7 +130,7 @@ def test_the_same_content_is_stored_once_per_id(lake: Lake, tmp_path: Path) -> N
     assert stored == [("1", "x"), ("2", "x"), ("1", "changed")]
 
 
-def test_parts_of_unlike_sources_have_one_schema_and_a_bounded_size(
+def test_parts_of_different_sources_have_one_schema_and_a_bounded_size(
     lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(article_writer, "RUN_ROWS", 1000)
@@ -146,7 +144,7 @@ def test_parts_of_unlike_sources_have_one_schema_and_a_bounded_size(
         assert ids == sorted(ids)
 
 
-def test_a_source_that_fails_midway_keeps_its_good_rows(lake: Lake, tmp_path: Path) -> None:
+def test_a_source_that_fails_midway_keeps_its_valid_rows(lake: Lake, tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     table = pa.table({"id": list(range(30)), "body": [f"text {n}" for n in range(30)]})
     pq.write_table(table, path, row_group_size=10, use_dictionary=False)
@@ -161,7 +159,7 @@ def test_a_source_that_fails_midway_keeps_its_good_rows(lake: Lake, tmp_path: Pa
     assert len(rows_of(lake)) == 20
 
 
-def test_what_is_wrong_with_a_source_is_in_its_report(lake: Lake, tmp_path: Path) -> None:
+def test_the_error_of_a_source_is_in_its_report(lake: Lake, tmp_path: Path) -> None:
     (report,) = load(lake, write_jsonl(tmp_path / "a.jsonl", {"a": 1}))
     assert report.rows_in == 0
     assert report.error is not None
@@ -170,7 +168,7 @@ def test_what_is_wrong_with_a_source_is_in_its_report(lake: Lake, tmp_path: Path
     assert (counts(report), report.error) == ((1, 0, 0, 0), None)
 
 
-def test_a_file_of_broken_lines_only_is_all_rejects(lake: Lake, tmp_path: Path) -> None:
+def test_a_file_with_only_broken_lines_gives_only_rejects(lake: Lake, tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text("x\ny\n")
     (report,) = load(lake, path)
@@ -178,11 +176,11 @@ def test_a_file_of_broken_lines_only_is_all_rejects(lake: Lake, tmp_path: Path) 
 
 
 class Crash(BaseException):
-    """As a kill would: nothing but the file system survives."""
+    """A crash like a kill signal: only the file system survives."""
 
 
 @pytest.mark.parametrize("writes_before_the_crash", [0, 1, 2])
-def test_after_a_crash_nothing_is_doubled_or_lost(
+def test_no_row_is_lost_or_duplicated_after_a_crash(
     lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writes_before_the_crash: int
 ) -> None:
     monkeypatch.setattr(article_writer, "RUN_ROWS", 1000)
@@ -211,7 +209,7 @@ def test_after_a_crash_nothing_is_doubled_or_lost(
     assert [row["row"] for row in rows_of(lake, "rejects")] == [1501, 1502]
 
 
-# A file that is mostly control characters is taken for no text at all.
+# A file that consists mostly of control characters is not read as text.
 TEXT = st.one_of(st.characters(exclude_categories=["Cs", "Cc"]), st.sampled_from("\r\n\t"))
 ARTICLES = st.lists(
     st.fixed_dictionaries(
@@ -228,7 +226,7 @@ ARTICLES = st.lists(
 
 @settings(deadline=None, max_examples=40)
 @given(articles=ARTICLES, format_=st.sampled_from(["jsonl", "csv", "parquet"]))
-def test_articles_come_back_the_same_from_any_format(
+def test_articles_round_trip_through_any_format(
     tmp_path_factory: pytest.TempPathFactory, articles: list[dict[str, str]], format_: str
 ) -> None:
     folder = tmp_path_factory.mktemp("ingest")
@@ -243,13 +241,15 @@ def test_articles_come_back_the_same_from_any_format(
             writer.writeheader()
             writer.writerows(articles)
     cleaned = [{key: clean_text(text) for key, text in row.items()} for row in articles]
-    wanted = dict.fromkeys((row["id"], row["title"], row["body"]) for row in cleaned if row["body"])
+    expected = dict.fromkeys(
+        (row["id"], row["title"], row["body"]) for row in cleaned if row["body"]
+    )
     lake = Lake(folder / "lake")
     same = {"article_id": "id", "title": "title", "body": "body"}
     (report,) = load(lake, path, **same)
     assert report.rows_in == len(articles)
     assert report.rejected == sum(not row["body"] for row in cleaned)
     stored = [(row["article_id"], row["title"] or "", row["body"]) for row in rows_of(lake)]
-    assert sorted(stored) == sorted(wanted)
+    assert sorted(stored) == sorted(expected)
     (again,) = load(lake, path, **same)
     assert (again.stored, again.already_there) == (0, len(articles) - again.rejected)

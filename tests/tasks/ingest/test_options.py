@@ -1,4 +1,4 @@
-"""From a user's settings to the sources, the columns and the rules of a load."""
+"""Turn a user's settings into the sources, columns and rules of a load."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from article_flows.tasks.cleaning.columns.options import Given
+from article_flows.tasks.cleaning.columns.options import ColumnOption
 from article_flows.tasks.common.errors import UsageError, UserError
 from article_flows.tasks.ingest.load import Load
 from article_flows.tasks.ingest.load_sources import ingest_source
@@ -50,7 +50,7 @@ def counts(report: SourceReport) -> tuple[int, int, int]:
     return report.stored, report.already_there, report.rejected
 
 
-def test_what_is_said_of_all_sources_is_on_each(home: Path) -> None:
+def test_source_options_apply_to_each_source(home: Path) -> None:
     write(home, "a.jsonl", {"body": TEXT})
     (source,) = sources_of(settings(home, encoding="gb18030", allow_hosts=["intranet"]))
     assert (source.encoding, source.allow_hosts, source.format) == (
@@ -64,7 +64,7 @@ def test_what_is_said_of_all_sources_is_on_each(home: Path) -> None:
         sources_of(settings(home, format="docx"))
 
 
-def test_a_column_said_of_no_source_is_told(home: Path) -> None:
+def test_a_column_pattern_that_matches_no_source_is_an_error(home: Path) -> None:
     write(home, "a.jsonl", {"words": TEXT})
     with pytest.raises(UserError) as error:
         sources_of(settings(home, columns=["*.jsonl:body=words", "b*.jsonl:title=words"]))
@@ -73,23 +73,23 @@ def test_a_column_said_of_no_source_is_told(home: Path) -> None:
 
 
 @pytest.mark.parametrize("option", ["words", "mood=words", "body="])
-def test_a_column_in_a_form_that_is_none_is_wrong_use(home: Path, option: str) -> None:
+def test_an_invalid_column_option_is_a_usage_error(home: Path, option: str) -> None:
     write(home, "a.jsonl", {"words": TEXT})
     with pytest.raises(UsageError, match=f"--column {option}"):
         loading_of(settings(home, columns=[option]), Lake(home / "lake"))
 
 
-def test_columns_are_said_of_all_sources_or_of_some(home: Path) -> None:
+def test_columns_apply_to_all_sources_or_to_some(home: Path) -> None:
     write(home, "a.jsonl", {"one": TEXT, "two": "Two."})
     write(home, "b.jsonl", {"one": "One.", "two": TEXT})
     options = ["body=one", "b.jsonl:body=two"]
     loading = loading_of(settings(home, columns=options), Lake(home / "lake"))
-    assert loading.columns == (Given("body", "one"), Given("body", "two", "b.jsonl"))
+    assert loading.columns == (ColumnOption("body", "one"), ColumnOption("body", "two", "b.jsonl"))
     reports = load(home, columns=options)
     assert [report.columns["body"] for report in reports] == ["one", "two"]
 
 
-def test_the_rules_are_those_of_the_settings(home: Path) -> None:
+def test_the_rules_come_from_the_settings(home: Path) -> None:
     rules = rules_of(
         settings(home, min_chars=5, max_chars=9, keep_boilerplate=True, detect_language=False)
     )
@@ -102,14 +102,14 @@ def test_the_rules_are_those_of_the_settings(home: Path) -> None:
     assert counts(load(home, keep_boilerplate=True)[0]) == (2, 1, 0)
 
 
-def test_near_duplicates_are_kept_unless_they_are_not_wanted(home: Path) -> None:
+def test_near_duplicates_are_kept_by_default(home: Path) -> None:
     rows = [{"id": 1, "body": TEXT}, {"id": 2, "body": f"{TEXT} Really."}]
     write(home, "a.jsonl", *rows)
     assert loading_of(settings(home), Lake(home / "lake")).near_duplicates is None
     assert counts(load(home)[0]) == (2, 0, 0)
 
 
-def test_near_duplicates_of_what_the_lake_has_are_found(home: Path) -> None:
+def test_near_duplicates_of_articles_in_the_lake_are_found(home: Path) -> None:
     path = write(home, "a.jsonl", {"id": 1, "body": TEXT})
     load(home)
     path.unlink()
@@ -120,7 +120,7 @@ def test_near_duplicates_of_what_the_lake_has_are_found(home: Path) -> None:
     assert counts(report) == (1, 0, 1)
 
 
-def test_how_similar_near_duplicates_are_can_be_set(home: Path) -> None:
+def test_the_similarity_of_near_duplicates_can_be_set(home: Path) -> None:
     other = TEXT.replace("in spring", "soon").replace("the winter", "long")
     write(home, "a.jsonl", {"id": 1, "body": TEXT}, {"id": 2, "body": other})
     assert counts(load(home, near_duplicates=True, similarity=0.99)[0]) == (2, 0, 0)
@@ -130,7 +130,7 @@ def test_how_similar_near_duplicates_are_can_be_set(home: Path) -> None:
     assert counts(load(again, near_duplicates=True, similarity=0.5)[0]) == (1, 0, 1)
 
 
-def test_an_equal_row_is_a_duplicate_not_a_near_one(home: Path) -> None:
+def test_an_equal_row_is_a_duplicate_not_a_near_duplicate(home: Path) -> None:
     row, near = {"id": 1, "body": TEXT}, {"id": 2, "body": f"{TEXT} Really."}
     write(home, "a.jsonl", row, row, near, near, row)
 
@@ -141,7 +141,7 @@ def test_an_equal_row_is_a_duplicate_not_a_near_one(home: Path) -> None:
     assert (report.stored, report.already_there, report.rejected) == (0, 3, 2)
 
 
-def test_a_new_version_of_an_article_is_no_near_duplicate_of_the_old_one(home: Path) -> None:
+def test_a_new_version_is_not_a_near_duplicate_of_the_old_one(home: Path) -> None:
     write(home, "a.jsonl", {"id": 1, "body": TEXT})
     load(home, near_duplicates=True)
     write(home, "a.jsonl", {"id": 1, "body": f"{TEXT} Really."}, {"id": 2, "body": TEXT})
@@ -151,7 +151,7 @@ def test_a_new_version_of_an_article_is_no_near_duplicate_of_the_old_one(home: P
     assert (report.stored, report.changed, report.rejected) == (1, 1, 1)
 
 
-def test_a_mirror_rejects_nothing_for_an_article_that_leaves(home: Path) -> None:
+def test_a_mirror_ignores_leaving_articles_in_near_duplicate_detection(home: Path) -> None:
     write(home, "a.jsonl", {"id": 1, "body": TEXT}, {"id": 2, "body": "Another one."})
     load(home)
     write(home, "a.jsonl", {"id": 3, "body": f"{TEXT} Really."}, {"id": 2, "body": "Another one."})
@@ -164,13 +164,13 @@ def test_a_mirror_rejects_nothing_for_an_article_that_leaves(home: Path) -> None
     assert [each.rejected for each in reports] == [0, 1]
 
 
-def test_the_order_of_dates_can_be_said(home: Path) -> None:
+def test_the_order_of_dates_can_be_set(home: Path) -> None:
     lake = Lake(home / "lake")
     orders = {"auto": None, "day-first": True, "month-first": False}
     for order, day_first in orders.items():
         assert loading_of(settings(home, date_order=order), lake).day_first is day_first
 
 
-def test_why_a_column_is_not_what_its_name_says_is_in_the_report(home: Path) -> None:
+def test_the_report_says_why_a_column_does_not_match_its_name(home: Path) -> None:
     write(home, "a.jsonl", {"id": 1, "date": 1999, "body": TEXT})
-    assert load(home)[0].notes == {"date": "a year alone is no date"}
+    assert load(home)[0].notes == {"date": "a year alone is not a date"}

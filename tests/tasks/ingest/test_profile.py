@@ -21,7 +21,7 @@ def rows(*bodies: str, language: str | None = "en", year: int | None = 2020) -> 
     )
 
 
-def test_it_counts_lengths_languages_dates_and_flags() -> None:
+def test_lengths_languages_dates_and_flags_are_counted() -> None:
     profile = LoadProfile()
     profile.add(rows("x" * 99, "x" * 100, "文" * 499))
     profile.add(rows("x" * 1_000_000, language=None, year=None))
@@ -36,7 +36,7 @@ def test_it_counts_lengths_languages_dates_and_flags() -> None:
     assert (profile.first.year, profile.last.year) == (2020, 2022)
 
 
-def test_reasons_are_counted_without_their_numbers_and_never_without_end() -> None:
+def test_reasons_are_grouped_without_numbers_and_limited() -> None:
     profile = LoadProfile()
     profile.add_rejects(
         "a.csv", [Reject(n, f"{n:,} characters; too few", "") for n in range(3_000)]
@@ -47,7 +47,7 @@ def test_reasons_are_counted_without_their_numbers_and_never_without_end() -> No
     assert len(profile.reasons) < 250
 
 
-def test_no_row_at_all_is_no_error() -> None:
+def test_a_profile_without_rows_is_valid() -> None:
     profile = LoadProfile()
     profile.add(rows())
     assert profile.as_json()["first_date"] is None
@@ -55,7 +55,7 @@ def test_no_row_at_all_is_no_error() -> None:
     assert "0 articles" in profile_markdown(report)
 
 
-def test_the_artifact_shows_them_as_tables() -> None:
+def test_the_artifact_shows_the_profile_as_tables() -> None:
     profile = LoadProfile()
     for year in range(1990, 2020):
         profile.add(rows("x" * 3_000, year=year))

@@ -1,4 +1,4 @@
-"""How far a load is, and what an earlier try of a group has left to the next one."""
+"""The progress of a load, and the reports that an attempt leaves to the next one."""
 
 import re
 import threading
@@ -13,7 +13,7 @@ def sources(*names: str) -> list[Source]:
     return [Source(LocalFile(Path(name)), name, "jsonl") for name in names]
 
 
-def test_a_second_try_goes_on_with_the_reports_of_the_first() -> None:
+def test_a_retry_continues_the_reports_of_the_first_attempt() -> None:
     progress, group = LoadProgress(2), sources("a", "b")
     first, second = (report for _, report in progress.reports_of(group))
     first.rows_in, first.stored, first.last_row, first.finished = 7, 7, 7, True
@@ -26,14 +26,14 @@ def test_a_second_try_goes_on_with_the_reports_of_the_first() -> None:
     assert again[1][1] is second
 
 
-def test_sources_of_the_same_name_have_reports_of_their_own() -> None:
+def test_sources_with_the_same_name_have_separate_reports() -> None:
     one, other = Path("a/x.jsonl"), Path("b/x.jsonl")
     group = [Source(LocalFile(path), "x.jsonl", "jsonl") for path in (one, other)]
     (_, first), (_, second) = LoadProgress(2).reports_of(group)
     assert first is not second
 
 
-def test_what_is_done_is_counted_and_forgotten() -> None:
+def test_completed_sources_are_counted_and_their_reports_dropped() -> None:
     progress, group = LoadProgress(4), sources("a", "b")
     for _, report in progress.reports_of(group):
         report.rows_in, report.finished = 5, True
@@ -42,11 +42,11 @@ def test_what_is_done_is_counted_and_forgotten() -> None:
     assert progress.percent == 50.0
     assert progress.line().startswith("10 rows · ")
     assert "2 of 4 sources done" in progress.line()
-    ((_, anew),) = progress.reports_of(group[:1])
-    assert (anew.rows_in, anew.finished) == (0, False)
+    ((_, fresh),) = progress.reports_of(group[:1])
+    assert (fresh.rows_in, fresh.finished) == (0, False)
 
 
-def test_the_line_tells_rows_rate_and_what_is_read() -> None:
+def test_the_line_shows_rows_rate_and_current_source() -> None:
     progress, group = LoadProgress(1_000), sources("in/a.jsonl", "in/b.jsonl")
     (_, first), (_, second) = progress.reports_of(group)
     assert re.fullmatch(r"0 rows · 0/s · 0 of 1,000 sources done", progress.line())
@@ -67,16 +67,16 @@ def test_one_source_is_not_counted_in_the_line() -> None:
     assert progress.percent == 100.0
 
 
-def test_no_source_is_all_of_them() -> None:
+def test_a_load_without_sources_is_complete() -> None:
     assert LoadProgress(0).percent == 100.0
 
 
-def test_threads_lose_no_count() -> None:
+def test_concurrent_updates_lose_no_count() -> None:
     progress = LoadProgress(400)
 
     def load(number: int) -> None:
-        for place in range(100):
-            group = sources(f"{number}-{place}")
+        for index in range(100):
+            group = sources(f"{number}-{index}")
             for _, report in progress.reports_of(group):
                 report.rows_in, report.finished = 3, True
             assert progress.percent > 0

@@ -1,4 +1,4 @@
-"""What is set aside is listed once, with its source, its row and its reason."""
+"""Rejected rows are listed once, with their source, row number and reason."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -44,7 +44,7 @@ def rejects_of(lake: Lake) -> list[dict[str, Any]]:
     return rows
 
 
-def test_each_has_its_source_row_reason_and_what_it_was(lake: Lake, tmp_path: Path) -> None:
+def test_each_reject_has_its_source_row_reason_and_raw_value(lake: Lake, tmp_path: Path) -> None:
     started = datetime.now(UTC)
     path = tmp_path / "a.jsonl"
     path.write_text(GOOD + '{"id": 2, "body": ""}\nno JSON\n')
@@ -59,7 +59,7 @@ def test_each_has_its_source_row_reason_and_what_it_was(lake: Lake, tmp_path: Pa
     assert started <= empty["rejected_at"] <= datetime.now(UTC)
 
 
-def test_known_ones_are_counted_and_not_listed_again(lake: Lake, tmp_path: Path) -> None:
+def test_known_rejects_are_counted_and_not_listed_again(lake: Lake, tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text(GOOD + "null\n")
     load(lake, path)
@@ -75,7 +75,7 @@ def test_known_ones_are_counted_and_not_listed_again(lake: Lake, tmp_path: Path)
     assert [each["row"] for each in rejects_of(lake)] == [2, 3]
 
 
-def test_a_row_that_is_bad_for_another_reason_is_listed_again(lake: Lake, tmp_path: Path) -> None:
+def test_a_row_rejected_for_another_reason_is_listed_again(lake: Lake, tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text(GOOD + "null\n")
     load(lake, path)
@@ -101,7 +101,7 @@ def test_the_same_row_of_two_sources_is_listed_for_each(lake: Lake, tmp_path: Pa
     assert len(rejects_of(lake)) == 2
 
 
-def test_no_part_is_written_where_nothing_is_new(lake: Lake) -> None:
+def test_no_part_is_written_without_new_rejects(lake: Lake) -> None:
     reject = Reject(1, "empty body", "{}")
     with reject_writer(lake, KnownRejects(lake)) as writer:
         writer.add("a", [])
@@ -113,7 +113,7 @@ def test_no_part_is_written_where_nothing_is_new(lake: Lake) -> None:
     assert len(lake.parts(lake.rejects)) == len(rejects_of(lake)) == 1
 
 
-def test_nothing_is_listed_where_a_load_dies(lake: Lake) -> None:
+def test_nothing_is_listed_if_the_load_fails(lake: Lake) -> None:
     def dying() -> None:
         with reject_writer(lake, KnownRejects(lake)) as writer:
             writer.add("a", [Reject(1, "empty body", "{}")])
@@ -140,7 +140,7 @@ REJECTS = st.lists(
 
 @settings(deadline=None, max_examples=25)
 @given(loads=st.lists(REJECTS, min_size=1, max_size=3))
-def test_any_rejects_are_each_listed_once(
+def test_any_rejects_are_listed_once(
     tmp_path_factory: pytest.TempPathFactory, loads: list[list[tuple[str, int, str, str]]]
 ) -> None:
     lake = Lake(tmp_path_factory.mktemp("rejects"))

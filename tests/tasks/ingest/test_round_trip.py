@@ -1,4 +1,4 @@
-"""Any rows, written in any format, encoding and packing, come back the same through a load."""
+"""Any rows, written in any format, encoding and compression, round-trip through a load."""
 
 import json
 from datetime import UTC, datetime
@@ -25,20 +25,20 @@ from tests.tasks.ingest.round_trip_support import (
     PACKINGS,
     TABLES,
     TEXTS,
-    TOLD,
+    UNDETECTABLE,
     Row,
     write,
 )
 from tests.tasks.summarize.job_support import at
 
-# No column is guessed and no page taken for a notice: that is for other tests.
+# Columns are given and boilerplate is kept, since other tests cover guessing and filtering.
 AS_WRITTEN = Loading(
     columns=parse_column_options(
         ["article_id=id", "title=title", "body=body", "published_at=date", "author=author"]
     ),
     rules=Rules(boilerplate=True, detect_language=False),
 )
-# Markup is turned into text, which other tests are about.
+# No markup, as it would be converted to text, which other tests cover.
 SIGNS = st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="<&")
 PIECES = st.sampled_from(
     [
@@ -89,7 +89,7 @@ WRITTEN = st.one_of(
 
 
 def loaded(lake: Lake, path: Path, loading: Loading, encoding: str = "") -> SourceReport:
-    """Load all that a path leads to; the sum of the reports, each of which must add up."""
+    """Load all sources of a path, check each report's counts, and return the sum of the reports."""
     load, total = Load(lake), SourceReport("all")
     reports = [
         (source, SourceReport(source.name))
@@ -116,8 +116,8 @@ def moment_of(row: Row) -> datetime | None:
     return datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone(UTC) if text else None
 
 
-def wanted(rows: list[Row]) -> dict[tuple[str, str, str], tuple[str | None, datetime | None]]:
-    """What should be stored: by id, title and body the author and date of the first such row."""
+def expected(rows: list[Row]) -> dict[tuple[str, str, str], tuple[str | None, datetime | None]]:
+    """Return the expected author and date for each id, title and body: those of the first row."""
     found: dict[tuple[str, str, str], tuple[str | None, datetime | None]] = {}
     for row in rows:
         key = tuple(clean_text(row[name] or "") for name in ("id", "title", "body"))
@@ -147,7 +147,7 @@ HARD: list[Row] = [
 @example(rows=HARD, written=("tab.tsv", "utf-32"), packing=".zst")
 @example(rows=HARD, written=("bar.csv", "gb18030"), packing=".bz2")
 @example(rows=HARD, written=("object.json", "utf-16"), packing=".gz")
-def test_rows_come_back_from_any_format_encoding_and_packing(
+def test_rows_round_trip_through_any_format_encoding_and_packing(
     tmp_path_factory: pytest.TempPathFactory,
     rows: list[Row],
     written: tuple[str, str],
@@ -155,8 +155,8 @@ def test_rows_come_back_from_any_format_encoding_and_packing(
 ) -> None:
     folder = tmp_path_factory.mktemp("round")
     path = write(folder, rows, written, packing)
-    encoding = written[1] if written[1] in TOLD else ""
-    lake, want = Lake(folder / "lake"), wanted(rows)
+    encoding = written[1] if written[1] in UNDETECTABLE else ""
+    lake, want = Lake(folder / "lake"), expected(rows)
 
     first = loaded(lake, path, AS_WRITTEN, encoding)
 
@@ -176,14 +176,16 @@ def test_rows_come_back_from_any_format_encoding_and_packing(
 
 @pytest.mark.parametrize("name", sorted(TEXTS))
 @pytest.mark.parametrize("encoding", ["utf-16", "gb18030"])
-def test_real_articles_come_back_from_any_text(tmp_path: Path, name: str, encoding: str) -> None:
+def test_real_articles_round_trip_through_any_text_format(
+    tmp_path: Path, name: str, encoding: str
+) -> None:
     demo = Path(__file__).parents[3] / "data" / "articles.jsonl"
     originals = [json.loads(line) for line in demo.open(encoding="utf-8")][60:]
     rows = [{name: row[name] for name in NAMES} for row in originals]
     path = write(tmp_path, rows, (name, encoding), "")
     lake = Lake(tmp_path / "lake")
 
-    # Long enough for the encoding to be told, and the columns by their names.
+    # Long enough to detect the encoding; the columns are mapped by their names.
     report = loaded(lake, path, Loading(rules=Rules(detect_language=False)))
 
     assert (report.rows_in, report.stored) == (40, 40)
@@ -205,7 +207,7 @@ SENTENCES = st.lists(
 
 @settings(deadline=None, max_examples=12)
 @given(bodies=st.lists(SENTENCES, min_size=1, max_size=5), encoding=st.sampled_from(ENCODINGS[:4]))
-def test_a_folder_of_json_files_is_an_article_each(
+def test_each_json_file_in_a_folder_is_an_article(
     tmp_path_factory: pytest.TempPathFactory, bodies: list[str], encoding: str
 ) -> None:
     folder = tmp_path_factory.mktemp("documents")
@@ -229,7 +231,7 @@ def test_a_folder_of_json_files_is_an_article_each(
 @settings(deadline=None, max_examples=12)
 @given(bodies=st.lists(SENTENCES, min_size=1, max_size=5), encoding=st.sampled_from(ENCODINGS[:4]))
 @example(bodies=["It begins here. Größe", "It begins here. a,b\nc,d"], encoding="utf-8")
-def test_a_folder_of_texts_is_an_article_each(
+def test_each_text_file_in_a_folder_is_an_article(
     tmp_path_factory: pytest.TempPathFactory, bodies: list[str], encoding: str
 ) -> None:
     folder = tmp_path_factory.mktemp("documents")
@@ -242,7 +244,7 @@ def test_a_folder_of_texts_is_an_article_each(
 
     assert report.rows_in == len(bodies)
     got = {(row["title"], row["body"]) for row in stored(lake)}
-    wanted = {(f"text {number}", clean_text(body)) for number, body in enumerate(bodies)}
-    assert {text for _, text in got} == {text for _, text in wanted}
-    assert report.stored == len(wanted)
+    expected = {(f"text {number}", clean_text(body)) for number, body in enumerate(bodies)}
+    assert {text for _, text in got} == {text for _, text in expected}
+    assert report.stored == len(expected)
     assert loaded(lake, folder / "in", loading).already_there == len(bodies)

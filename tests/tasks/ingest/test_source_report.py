@@ -1,4 +1,4 @@
-"""A folder of documents is one line of a report; tables and what is broken stay by themselves."""
+"""A folder of documents is one line of a report; tables and broken sources are separate lines."""
 
 from dataclasses import replace
 
@@ -13,13 +13,13 @@ def report(source: str, **changes: object) -> SourceReport:
     return replace(usual, **changes)  # type: ignore[arg-type]  # Names and types as the class has.
 
 
-def test_articles_of_one_folder_become_one() -> None:
+def test_reports_of_articles_in_one_folder_are_combined() -> None:
     (one,) = folded(report(f"in/{number}.txt", columns={"body": "text"}) for number in range(3))
     assert (one.source, one.files, one.rows_in, one.stored) == ("in/*.txt", 3, 3, 3)
     assert one.columns == {"body": "text"}
 
 
-def test_folders_kinds_and_suffixes_stay_apart() -> None:
+def test_folders_formats_and_suffixes_are_kept_separate() -> None:
     reports = [
         report("a/1.txt"),
         report("b/1.txt"),
@@ -38,7 +38,7 @@ def test_folders_kinds_and_suffixes_stay_apart() -> None:
     ]
 
 
-def test_tables_and_what_could_not_be_read_stay_by_themselves() -> None:
+def test_tables_and_unreadable_sources_are_kept_separate() -> None:
     reports = [
         report("a/1.csv", rows_in=7, stored=7),
         report("a/2.csv", rows_in=9, stored=9),
@@ -60,7 +60,7 @@ def test_tables_and_what_could_not_be_read_stay_by_themselves() -> None:
     ]
 
 
-def test_to_fold_again_changes_nothing_but_what_came_anew() -> None:
+def test_folding_again_adds_only_new_reports() -> None:
     once = folded([report("a/1.txt"), report("a/2.txt", stored=0, rejected=1)])
     again = folded([*once, *folded([report("a/3.txt"), report("a/4.txt")])])
     assert [(each.source, each.files, each.rows_in) for each in again] == [("a/*.txt", 4, 4)]
@@ -85,7 +85,7 @@ REPORTS = st.lists(
 
 
 @given(reports=REPORTS)
-def test_nothing_is_lost(reports: list[SourceReport]) -> None:
+def test_folding_loses_no_count(reports: list[SourceReport]) -> None:
     before = {name: sum(getattr(each, name) for each in reports) for name in (*COUNTS, "files")}
     broken = sum(each.error is not None for each in reports)
 

@@ -86,13 +86,13 @@ def test_a_record_with_a_body_only() -> None:
     assert set(row.values()) == {None}
 
 
-def test_the_url_is_the_id_where_there_is_none() -> None:
+def test_the_url_is_the_id_if_the_source_has_none() -> None:
     assert one({"text": "x", "url": "u"})["article_id"] == "u"
     assert one({"text": "x", "url": "u", "id": ""})["article_id"] == "u"
     assert one({"text": "x", "url": "u", "id": 0})["article_id"] == "0"
 
 
-def test_a_date_that_cannot_be_told_is_kept_as_written() -> None:
+def test_an_ambiguous_date_is_kept_in_extra() -> None:
     row = one({"text": "x", "date": "early spring", "n": 1})
     assert (row["published_at"], row["extra"]) == (None, '{"date":"early spring","n":1}')
     assert "date_unread" in row["flags"]
@@ -116,7 +116,7 @@ def test_a_date_that_cannot_be_told_is_kept_as_written() -> None:
         (b"\xff", "empty body: bytes that are not UTF-8"),
     ],
 )
-def test_a_record_without_a_body_is_rejected_with_its_row(body: object, reason: str) -> None:
+def test_a_record_without_a_body_is_rejected(body: object, reason: str) -> None:
     earlier = Reject(2, "not JSON", "{")
     chunk = canonical(
         RecordChunk([{"text": "x"}, {"id": "b", "text": body}], [1, 3], [earlier]), COLUMNS, "a"
@@ -126,12 +126,12 @@ def test_a_record_without_a_body_is_rejected_with_its_row(body: object, reason: 
     assert json.loads(chunk.rejects[1].raw)["id"] == "b"
 
 
-def test_a_body_of_sentences_is_joined() -> None:
+def test_a_list_of_sentences_is_joined() -> None:
     assert one({"text": ["One.", "Two."]})["body"] == "One. Two."
     assert one({"text": ["一。", "二。"]})["body"] == "一。二。"
 
 
-def test_other_columns_are_kept_whatever_they_hold() -> None:
+def test_other_columns_of_any_type_are_kept() -> None:
     extra = json.loads(
         one(
             {
@@ -159,7 +159,7 @@ def test_other_columns_are_kept_whatever_they_hold() -> None:
     }
 
 
-def test_what_orjson_refuses_is_kept_too() -> None:
+def test_values_that_orjson_rejects_are_kept() -> None:
     deep: Any = "bottom"
     for _ in range(300):
         deep = [deep]
@@ -171,7 +171,7 @@ def test_what_orjson_refuses_is_kept_too() -> None:
     assert (extra["nan"], extra["day"]) == (None, "2019-01-04")
 
 
-def test_what_is_nested_without_end_is_rejected_not_raised() -> None:
+def test_a_deeply_nested_row_is_rejected() -> None:
     deep: Any = "bottom"
     for _ in range(100_000):
         deep = [deep]
@@ -180,7 +180,7 @@ def test_what_is_nested_without_end_is_rejected_not_raised() -> None:
         assert reject.reason == "nested too deeply to be kept"
 
 
-def test_a_row_that_is_nested_without_end_costs_no_other() -> None:
+def test_a_deeply_nested_row_does_not_affect_other_rows() -> None:
     deep: Any = "bottom"
     for _ in range(100_000):
         deep = [deep]
@@ -219,14 +219,14 @@ ROW = st.dictionaries(st.sampled_from([*COLUMNS.columns.values(), "x", ""]), JSO
 
 @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(ROW, max_size=4))
-def test_nothing_raises_and_no_row_is_lost(records: list[dict[str, Any]]) -> None:
+def test_any_records_are_converted_or_rejected(records: list[dict[str, Any]]) -> None:
     chunk = convert(*records)
     assert chunk.batch.num_rows + len(chunk.rejects) == len(records)
     for extra in chunk.batch.column("extra").to_pylist():
         assert extra is None or isinstance(json.loads(extra), dict)
 
 
-def test_an_empty_chunk_has_the_schema() -> None:
+def test_an_empty_chunk_gives_an_empty_batch_with_the_schema() -> None:
     assert convert().batch.num_rows == 0
     assert pa.types.is_timestamp(ARTICLES_SCHEMA.field("published_at").type)
 
@@ -244,7 +244,7 @@ def test_html_becomes_text_and_is_flagged() -> None:
     assert reject.reason == "empty body"
 
 
-def test_a_missing_language_is_told_by_the_text() -> None:
+def test_a_missing_language_is_detected_from_the_text() -> None:
     chunk = convert({"text": ENGLISH}, {"text": ENGLISH, "lang": "EN-gb"}, {"text": "7 " * 99})
     assert chunk.batch["language"].to_pylist() == ["en", "en", None]
     assert chunk.batch["flags"].to_pylist() == [["language_detected"], None, None]
@@ -253,17 +253,17 @@ def test_a_missing_language_is_told_by_the_text() -> None:
     assert (off[0]["language"], off[0]["flags"]) == (None, None)
 
 
-def test_text_that_was_decoded_wrongly_is_kept_and_flagged() -> None:
+def test_mojibake_is_kept_and_flagged() -> None:
     texts = [f"FranÃ§ois. {ENGLISH}", f"Fran\ufffdois. {ENGLISH}", f"Fran\ud800ois. {ENGLISH}"]
     chunk = convert(*({"text": text, "lang": "en"} for text in texts))
     assert chunk.batch["body"][0].as_py() == texts[0].strip()
     assert chunk.batch["flags"].to_pylist() == [["mojibake"], *[["replacement_characters"]] * 2]
 
 
-def test_absurd_lengths_are_rejected_with_a_short_excerpt() -> None:
+def test_excessive_lengths_are_rejected_with_a_short_excerpt() -> None:
     chunk = convert({"id": 1, "text": "x" * 5_000_000}, {"text": "<p>" + "x" * 5_000_000})
     assert chunk.rejects[0].reason == (
-        "5,000,000 characters; at most 1,000,000 are taken (--max-chars)"
+        "5,000,000 characters; the maximum is 1,000,000 (--max-chars)"
     )
     assert chunk.rejects[0].raw == ('{"id":1,"text":"' + "x" * 5_000)[:EXCERPT_CHARS]
     assert chunk.rejects[1].reason.startswith("5,000,003 characters")
@@ -273,7 +273,7 @@ def test_absurd_lengths_are_rejected_with_a_short_excerpt() -> None:
     assert short.batch.num_rows == 1
 
 
-def test_a_category_is_plain_data() -> None:
+def test_a_category_that_looks_like_a_path_is_kept_as_text() -> None:
     assert one({"text": "x", "section": "../../etc"})["category"] == "../../etc"
 
 
@@ -297,7 +297,7 @@ def test_reference_summaries(raw: object, summary: str | None) -> None:
     ]
 
 
-def test_the_hash_of_a_row_is_content_hash_however_long_it_is() -> None:
+def test_the_hash_of_a_row_of_any_length_is_content_hash() -> None:
     lengths = [1, 2045, 2046, 2047, 2048, 4093, 4095, 65_533, 70_000]
     titles = [None, "t"] * len(lengths)
     records = [
@@ -310,7 +310,7 @@ def test_the_hash_of_a_row_is_content_hash_however_long_it_is() -> None:
     ]
 
 
-def test_ids_are_by_content_where_there_is_no_other() -> None:
+def test_the_id_is_derived_from_the_content_if_there_is_no_other() -> None:
     chunk = convert({"text": "a", "id": "1"}, {"text": "b", "url": "u"}, {"text": "c"})
     hashes = chunk.batch["content_hash"].to_pylist()
     assert chunk.batch["article_id"].to_pylist() == ["1", "u", f"content-{hashes[2][:16]}"]
@@ -325,7 +325,7 @@ def test_ids_are_by_content_where_there_is_no_other() -> None:
         ("mail@example.org", "mail@example.org"),
     ],
 )
-def test_a_password_in_a_url_is_stored_nowhere(url: str, stored: str) -> None:
+def test_a_password_in_a_url_is_not_stored(url: str, stored: str) -> None:
     chunk = RecordChunk([{"url": url, "body": "Some text."}], [1])
     rows = canonical(chunk, ColumnMap({"url": "url", "body": "body"}), "a.csv").batch
     row = rows.to_pylist()[0]

@@ -1,4 +1,4 @@
-"""Arrow columns of any type, as their readers give them, become articles."""
+"""Convert Arrow columns of any type, as readers yield them, to articles."""
 
 import json
 from collections.abc import Callable
@@ -69,7 +69,7 @@ def batches(draw: Callable[..., Any]) -> pa.RecordBatch:
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(batches())
-def test_columns_give_what_records_give(batch: pa.RecordBatch) -> None:
+def test_arrow_columns_give_the_same_articles_as_records(batch: pa.RecordBatch) -> None:
     chunk = read(batch)
     records = RecordChunk(batch.to_pylist(), [*range(1, batch.num_rows + 1)])
     of_columns = canonical(chunk, COLUMNS, "a")
@@ -104,7 +104,7 @@ def test_other_columns_keep_their_json_form() -> None:
     ]
 
 
-def test_values_that_python_has_not_do_not_break_a_chunk() -> None:
+def test_values_outside_the_range_of_python_types_are_converted() -> None:
     chunk = convert(
         ColumnMap({"body": "text", "published_at": "date"}),
         text=pa.array(["x", "y"]),
@@ -121,14 +121,14 @@ def test_values_that_python_has_not_do_not_break_a_chunk() -> None:
     assert {"far", "deep", "took"} <= set(extras[0])
 
 
-def test_a_date_that_cannot_be_told_is_kept_as_written() -> None:
+def test_an_ambiguous_date_is_kept_in_extra() -> None:
     columns = ColumnMap({"body": "text", "published_at": "date"})
     chunk = convert(columns, text=pa.array(["x"] * 3), date=pa.array(["soon", "2019-01-04", ""]))
     assert chunk.batch["extra"].to_pylist() == ['{"date":"soon"}', None, None]
     assert chunk.batch["published_at"].null_count == 2
 
 
-def test_a_body_that_is_no_text_is_rejected() -> None:
+def test_a_body_that_is_not_text_is_rejected() -> None:
     chunk = convert(BODY, text=pa.array([1, None]))
     assert [(each.row, each.reason, each.raw) for each in chunk.rejects] == [
         (1, "empty body: not text but int", '{"text":1}'),
@@ -139,7 +139,7 @@ def test_a_body_that_is_no_text_is_rejected() -> None:
     assert raw.batch["body"].to_pylist() == ["é"]
 
 
-def test_fields_of_structs_can_be_columns() -> None:
+def test_struct_fields_can_be_mapped() -> None:
     columns = ColumnMap({"body": "article.text", "title": "article.head.line", "url": "u.v"})
     article = pa.array(
         [{"text": "x", "head": {"line": "T"}, "n": 1}, {"text": "y", "head": None, "n": None}]
@@ -152,7 +152,7 @@ def test_fields_of_structs_can_be_columns() -> None:
     assert json.loads(second["extra"])["article"]["n"] is None
 
 
-def test_a_template_makes_a_body_of_several_columns() -> None:
+def test_a_template_combines_columns_into_a_body() -> None:
     columns = ColumnMap({"title": "t"}, {"body": Template("{t}\n\n{parts}\n\n{n}")})
     arrays = {
         "t": pa.array(["Title", None, " "]),
@@ -167,7 +167,7 @@ def test_a_template_makes_a_body_of_several_columns() -> None:
     assert [(each.row, each.reason) for each in made.rejects] == [(3, "empty body")]
 
 
-def test_a_zone_that_was_assumed_is_flagged() -> None:
+def test_an_assumed_time_zone_is_flagged() -> None:
     columns = ColumnMap({"body": "text", "published_at": "date"})
     noon = datetime(2019, 1, 4, 12)
     chunk = convert(

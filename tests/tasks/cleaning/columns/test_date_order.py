@@ -1,4 +1,4 @@
-"""The order of day and month where a source's first thousand rows do not tell it."""
+"""Infer the order of day and month if a source's first thousand rows do not show it."""
 
 import csv
 import json
@@ -22,7 +22,7 @@ from article_flows.tasks.reading.sources.find import find_sources
 from tests.tasks.summarize.job_support import at
 
 SAME_DAY = 1_500
-"""Rows of the first day of a sorted file: more than its columns are mapped by."""
+"""Rows of the first day of a sorted file: more than the sample from which columns are mapped."""
 
 Write = Callable[[Path, list[dict[str, Any]]], None]
 
@@ -81,7 +81,7 @@ def days_of(lake: Lake) -> dict[str, int]:
         ("03/31/2024", {"2024-01-03": SAME_DAY, "2024-03-31": 1}),
     ],
 )
-def test_a_sorted_file_is_read_on_up_to_a_date_that_tells(
+def test_a_sorted_file_is_read_until_a_date_shows_the_order(
     name: str, write: Write, last: str, days: dict[str, int], tmp_path: Path
 ) -> None:
     write(tmp_path / name, rows_of(last))
@@ -91,33 +91,33 @@ def test_a_sorted_file_is_read_on_up_to_a_date_that_tells(
     assert days_of(lake) == days
 
 
-def test_first_rows_of_one_day_do_not_tell_but_are_no_reason_to_give_up(tmp_path: Path) -> None:
+def test_first_rows_with_the_same_date_do_not_end_the_search(tmp_path: Path) -> None:
     as_csv(tmp_path / "a.csv", rows_of("02/01/2024", "13/01/2024", first="01/01/2024"))
     lake = Lake(tmp_path / "lake")
     load(tmp_path / "a.csv", lake)
     assert days_of(lake) == {"2024-01-01": SAME_DAY, "2024-01-02": 1, "2024-01-13": 1}
 
 
-def test_what_no_date_tells_is_flagged_noted_and_can_be_said(tmp_path: Path) -> None:
+def test_an_unknown_order_is_flagged_and_noted_and_can_be_set(tmp_path: Path) -> None:
     as_csv(tmp_path / "a.csv", rows_of("02/03/2024"))
     lake = Lake(tmp_path / "lake")
     report = load(tmp_path / "a.csv", lake)
     assert days_of(lake) == {"none": SAME_DAY + 1}
     assert "--date-order" in report.notes["date"]
-    said = Lake(tmp_path / "said")
-    report = load(tmp_path / "a.csv", said, Loading(day_first=False))
-    assert days_of(said) == {"2024-01-03": SAME_DAY, "2024-02-03": 1}
+    month_first = Lake(tmp_path / "said")
+    report = load(tmp_path / "a.csv", month_first, Loading(day_first=False))
+    assert days_of(month_first) == {"2024-01-03": SAME_DAY, "2024-02-03": 1}
     assert report.notes == {}
 
 
-def test_what_is_said_wins_over_what_the_dates_tell(tmp_path: Path) -> None:
+def test_a_given_order_overrides_the_dates(tmp_path: Path) -> None:
     as_csv(tmp_path / "a.csv", rows_of("31/03/2024"))
     lake = Lake(tmp_path / "lake")
     load(tmp_path / "a.csv", lake, Loading(day_first=False))
     assert days_of(lake) == {"2024-01-03": SAME_DAY, "2024-03-31": 1}
 
 
-def test_what_is_broken_further_on_costs_no_row_before_it(tmp_path: Path) -> None:
+def test_an_error_later_in_the_file_loses_no_earlier_row(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     table = pa.Table.from_pylist(rows_of(*["02/03/2024"] * SAME_DAY, "31/03/2024"))
     pq.write_table(table, path, row_group_size=SAME_DAY)
@@ -130,7 +130,7 @@ def test_what_is_broken_further_on_costs_no_row_before_it(tmp_path: Path) -> Non
     assert report.stored == report.rows_in == SAME_DAY
 
 
-def test_a_source_that_goes_away_on_the_way_is_read_another_time(
+def test_a_source_that_becomes_unavailable_is_retried(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     as_csv(tmp_path / "a.csv", rows_of("31/03/2024"))
@@ -150,7 +150,7 @@ def test_a_source_that_goes_away_on_the_way_is_read_another_time(
     assert (report.error, report.finished, report.rows_in) == ("a.csv is away", False, 0)
 
 
-def test_inspect_tells_the_same(tmp_path: Path) -> None:
+def test_inspect_reports_the_same_order(tmp_path: Path) -> None:
     as_csv(tmp_path / "a.csv", rows_of("31/03/2024"))
     (source,) = find_sources([str(tmp_path / "a.csv")])
     assert inspect_source(source).day_first is True

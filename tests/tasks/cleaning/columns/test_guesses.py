@@ -23,7 +23,7 @@ def mapped(rows: list[dict[str, Any]], **given: str) -> ColumnMap:
 
 
 def table(count: int = 30, **columns: Any) -> list[dict[str, Any]]:
-    """Rows whose values are made from the row's number, or are always the same."""
+    """Return rows whose values are functions of the row number, or constant."""
     return [
         {name: each(number) if callable(each) else each for name, each in columns.items()}
         for number in range(count)
@@ -34,7 +34,7 @@ def body(number: int) -> str:
     return f"Number {number}. {LONG}"
 
 
-def test_the_usual_names_in_any_spelling() -> None:
+def test_usual_names_are_mapped_in_any_spelling() -> None:
     record = {
         "GUID": "1",
         "Headline": "H",
@@ -69,7 +69,7 @@ def test_the_usual_names_in_any_spelling() -> None:
         ("タイトル 本文 公開日 著者 カテゴリ 要約", "2019年1月4日"),
     ],
 )
-def test_names_in_other_languages(names: str, day: str) -> None:
+def test_names_in_other_languages_are_mapped(names: str, day: str) -> None:
     title, text, when, author, category, summary = names.split()
     record = {
         title: "Ein Titel",
@@ -89,7 +89,7 @@ def test_names_in_other_languages(names: str, day: str) -> None:
     }
 
 
-def test_real_tables() -> None:
+def test_columns_of_real_tables_are_mapped() -> None:
     scitldr = {"source": [LONG, LONG], "source_labels": [0], "paper_id": "x", "target": ["It is."]}
     assert guess(scitldr | {"title": "T"}) == {
         "body": "source",
@@ -109,20 +109,20 @@ def test_real_tables() -> None:
     assert found.reasons["body"] == "the longest text: median 212 characters"
 
 
-def test_the_best_name_wins_whatever_the_order_of_columns() -> None:
+def test_the_best_name_wins_in_any_column_order() -> None:
     assert guess({"text": "x", "body": "y", "content": "z"})["body"] == "body"
     assert guess({"id": "1", "article_id": "2", "body": "y"})["article_id"] == "article_id"
     assert guess({"Body": "x", "body": "y"})["body"] == "Body"
 
 
-def test_a_teaser_is_no_body_beside_the_whole_text() -> None:
+def test_a_teaser_is_not_the_body_if_there_is_a_full_text() -> None:
     found = mapped([{"body": "Short.", "content": LONG}])
     assert found.get("body") == "content"
     assert found.reasons["body"] == "named content, and far longer than body"
     assert found.notes["body"] == "far shorter than content"
 
 
-def test_a_publisher_is_no_body() -> None:
+def test_a_publisher_is_not_the_body() -> None:
     assert guess({"source": "BBC", "description": LONG})["body"] == "description"
     with pytest.raises(UserError):
         guess({"source": "BBC", "id": 1})
@@ -130,7 +130,7 @@ def test_a_publisher_is_no_body() -> None:
         guess({"text": 17, "id": 1})
 
 
-def test_names_are_checked_by_contents() -> None:
+def test_names_are_checked_against_values() -> None:
     rows = table(
         text=lambda n: str(n),
         content=body,
@@ -145,24 +145,26 @@ def test_names_are_checked_by_contents() -> None:
     found = mapped(rows)
     assert found.columns == {"body": "content"}
     assert found.notes == {
-        "text": "holds no text but numbers",
+        "text": "holds numbers, not text",
         "title": "longer than the body: median 1,862 characters",
         "id": "repeated: 5 values in 30 rows",
-        "url": "its values are no URLs",
-        "date": "a year alone is no date",
-        "author": "holds no names but numbers",
-        "language": "its values name no language",
+        "url": "its values are not URLs",
+        "date": "a year alone is not a date",
+        "author": "holds numbers, not names",
+        "language": "its values are not languages",
         "category": "too long: median 931 characters",
     }
 
 
-def test_a_row_that_comes_twice_does_not_spoil_its_id() -> None:
+def test_duplicate_rows_do_not_rule_out_an_id() -> None:
     rows = table(id=lambda n: f"a{n // 2}", text=lambda n: body(n // 2))
     assert mapped(rows).get("article_id") == "id"
 
 
 @pytest.mark.parametrize(("versions", "column"), [(2, "id"), (3, None)])
-def test_an_id_stays_the_id_unless_most_of_it_repeats(versions: int, column: str | None) -> None:
+def test_an_id_may_repeat_if_half_of_the_values_are_distinct(
+    versions: int, column: str | None
+) -> None:
     rows = table(id=lambda n: f"a{n // versions}", text=body)
     found = mapped(rows)
     assert found.get("article_id") == column
@@ -172,23 +174,23 @@ def test_an_id_stays_the_id_unless_most_of_it_repeats(versions: int, column: str
 @pytest.mark.parametrize(
     ("day", "reason"),
     [
-        (lambda n: 45_292 + n, "numbers such as 45292, as spreadsheets count days; write them as "),
-        (lambda n: f"{45_292 + n}.75", "numbers such as 45292.75, as spreadsheets count days; "),
-        (lambda n: 202_401 + n % 12, "a year and a month alone are no date"),
-        (lambda n: f"{1990 + n}.0", "a year alone is no date"),
-        (lambda n: n, "its numbers are no dates"),
+        (lambda n: 45_292 + n, "spreadsheet day numbers such as 45292; write the dates as "),
+        (lambda n: f"{45_292 + n}.75", "spreadsheet day numbers such as 45292.75; "),
+        (lambda n: 202_401 + n % 12, "a year and a month alone are not a date"),
+        (lambda n: f"{1990 + n}.0", "a year alone is not a date"),
+        (lambda n: n, "its numbers are not dates"),
     ],
 )
-def test_numbers_that_are_no_dates_are_told_apart(day: Any, reason: str) -> None:
+def test_numbers_that_are_not_dates_are_recognized(day: Any, reason: str) -> None:
     assert mapped(table(text=body, date=day)).notes["date"].startswith(reason)
 
 
-def test_short_names_of_machines() -> None:
+def test_abbreviated_names_are_mapped() -> None:
     found = mapped(table(nr=lambda n: n, ts=lambda n: 1_700_000_000 + n, text=body))
     assert found.columns == {"body": "text", "published_at": "ts", "article_id": "nr"}
 
 
-def test_what_is_said_of_a_publisher_is_not_said_of_its_articles() -> None:
+def test_fields_of_a_publisher_are_not_used_for_articles() -> None:
     def outlet(number: int) -> dict[str, str]:
         return {
             "id": f"bbc-{number}",
@@ -209,7 +211,7 @@ def test_what_is_said_of_a_publisher_is_not_said_of_its_articles() -> None:
 
 
 @pytest.mark.parametrize("wrapper", ["article", "_source", "doc", "source"])
-def test_what_is_said_in_a_mere_wrapper_is_said_of_the_article(wrapper: str) -> None:
+def test_fields_in_a_wrapper_are_used_for_the_article(wrapper: str) -> None:
     inner = table(id=lambda n: f"x{n}", name=lambda n: f"On the bridge {n}", text=body)
     found = mapped([{wrapper: each} for each in inner])
     assert found.columns == {
@@ -221,21 +223,21 @@ def test_what_is_said_in_a_mere_wrapper_is_said_of_the_article(wrapper: str) -> 
     assert (mapped(beside).get("article_id") is None) is (wrapper == "source")
 
 
-def test_a_table_of_addresses_is_told_how_to_have_them_fetched() -> None:
+def test_the_error_for_a_table_of_urls_says_how_to_fetch_them() -> None:
     rows = [{"n": n, "link": f"https://a.org/{n}"} for n in range(9)]
-    with pytest.raises(UserError, match=r"body=NAME; or have the pages of link fetched: load a"):
+    with pytest.raises(UserError, match=r"body=NAME; or, to fetch the pages of link, load a"):
         mapped(rows)
     with pytest.raises(UserError, match=r"body=NAME$"):
         mapped([{"n": n} for n in range(9)])
 
 
-def test_the_next_best_name_is_taken_where_the_best_does_not_fit() -> None:
+def test_the_next_best_name_is_used_if_the_best_does_not_fit() -> None:
     rows = [{"date": "soon", "published": "2019-01-04", "url": "n/a", "link": "http://a.org/1"}]
     found = mapped([row | {"text": LONG} for row in rows])
     assert (found.get("published_at"), found.get("url")) == ("published", "link")
 
 
-def test_a_summary_is_a_reference_beside_a_text_and_the_body_alone() -> None:
+def test_a_summary_is_a_reference_with_a_text_and_the_body_without() -> None:
     short = "The council voted for the bridge on Monday evening."
     for name in ("summary", "abstract", "highlights", "tldr", "target", "摘要"):
         assert guess({"text": LONG, name: short})["reference_summary"] == name
@@ -252,7 +254,7 @@ def test_name_is_a_title_or_a_person() -> None:
     assert "author" not in guess({"text": LONG, "title": "T", "name": "Rules of chess in 1850"})
 
 
-def test_contents_tell_where_names_do_not() -> None:
+def test_values_decide_if_names_do_not() -> None:
     start = datetime(2020, 1, 1, tzinfo=UTC)
     rows = table(
         f1=lambda n: f"{n * 7919:08x}",
@@ -286,24 +288,24 @@ def test_contents_tell_where_names_do_not() -> None:
     }
 
 
-def test_a_counter_is_no_id_as_the_next_file_has_the_same() -> None:
+def test_a_row_counter_is_not_an_id() -> None:
     assert mapped(table(c1=lambda n: n, text=body)).get("article_id") is None
     assert mapped(table(c1=lambda n: str(n + 1), text=body)).get("article_id") is None
     assert mapped(table(c1=lambda n: 10**6 + n * 99, text=body)).get("article_id") == "c1"
     assert mapped(table(views=lambda n: 10**6 + n * 99, text=body)).get("article_id") is None
 
 
-def test_few_values_in_a_column_with_a_name_are_no_category() -> None:
+def test_few_values_in_a_column_with_another_name_are_not_a_category() -> None:
     rows = table(text=body, licence=lambda n: ["MIT", "BSD"][n % 2])
     assert mapped(rows).get("category") is None
 
 
-def test_encoded_bytes_are_no_text() -> None:
+def test_encoded_bytes_are_not_text() -> None:
     with pytest.raises(UserError):
         mapped(table(blob=lambda n: f"{n}" + "QUJDREVGRw" * 100))
 
 
-def test_short_comments_are_refused_rather_than_loaded_as_articles() -> None:
+def test_short_comments_are_not_loaded_as_articles() -> None:
     nation = table(
         count=25,
         n_nationkey=lambda n: n,
@@ -315,7 +317,7 @@ def test_short_comments_are_refused_rather_than_loaded_as_articles() -> None:
     assert str(error.value) == (
         "nation.csv: no column looks like the article's text (columns: n_nationkey, n_name, "
         "n_comment; the longest, n_comment, has 46 characters); "
-        "say which one is with --column body=NAME"
+        "name it with --column body=NAME"
     )
 
 
@@ -337,7 +339,7 @@ def test_nested_columns_have_dotted_names() -> None:
     assert guess({"content.body": LONG})["body"] == "content.body"
 
 
-def test_what_is_given_goes_first_and_is_used_once() -> None:
+def test_given_columns_take_precedence_and_are_used_once() -> None:
     record = {"id": "1", "body": "x", "text": LONG, "title": "t"}
     assert guess(record, body="text", title="body") == {
         "body": "text",
@@ -346,11 +348,11 @@ def test_what_is_given_goes_first_and_is_used_once() -> None:
     }
     assert guess({"My Text": "x"}, body="my_text") == {"body": "My Text"}
     assert guess(record, body="text", title="", article_id="") == {"body": "text"}
-    with pytest.raises(UserError, match="gives one column two meanings"):
+    with pytest.raises(UserError, match="maps text twice"):
         guess(record, body="text", title="text")
 
 
-def test_templates_take_several_columns() -> None:
+def test_templates_use_several_columns() -> None:
     rows = table(Lead="Lead.", text=body, title=lambda n: f"Title number {n}", summary="It was so.")
     found = mapped(rows, body=r"{title}\n\n{lead} {text}")
     assert found.columns == {"title": "title", "reference_summary": "summary"}
@@ -361,7 +363,7 @@ def test_templates_take_several_columns() -> None:
         mapped(rows, body="{led} {text}")
 
 
-def test_the_order_of_day_and_month_is_told_by_the_column() -> None:
+def test_the_order_of_day_and_month_is_inferred_from_the_column() -> None:
     rows = [{"text": LONG, "date": each} for each in ("01/02/2020", "25/12/2020")]
     assert mapped(rows).day_first is True
     rows = [{"text": LONG, "date": each} for each in ("01/02/2020", "03/04/2020")]
@@ -373,19 +375,19 @@ def test_errors_name_the_file_its_columns_and_the_remedy() -> None:
         guess({"a": 1, "b": 2})
     assert str(error.value) == (
         "a.csv: no column looks like the article's text (columns: a, b); "
-        "say which one is with --column body=NAME"
+        "name it with --column body=NAME"
     )
     with pytest.raises(UserError) as error:
         guess({"a": 1, "b": 2}, body="c")
     assert str(error.value) == (
-        "a.csv has no column c (--column body=c); it has: a, b; "
-        "for some of several files write --column 'PATTERN:body=c'"
+        "a.csv has no column c (--column body=c); its columns are: a, b; "
+        "to apply the option to certain files only, write --column 'PATTERN:body=c'"
     )
     with pytest.raises(UserError, match="and 80 more"):
         guess({f"c{n}": 1 for n in range(100)})
 
 
-def test_known_names() -> None:
+def test_usual_names_are_known() -> None:
     assert [is_known(each) for each in ("Full Text", "pub_date", "标题", "to title", "17")] == [
         True,
         True,
@@ -412,16 +414,16 @@ VALUES = st.one_of(
 
 
 @pytest.mark.parametrize("answers", [("No", "Yes"), ("no", "yes"), ("No", "no"), ("si", "no")])
-def test_a_column_of_answers_is_no_language(answers: tuple[str, str]) -> None:
+def test_a_column_of_answers_is_not_a_language(answers: tuple[str, str]) -> None:
     rows = table(60, text=body, ExcludeFromWebsite=lambda row: answers[row % 12 == 0])
     assert "language" not in mapped(rows).columns
 
 
-def test_a_column_called_language_that_holds_none_stays_among_the_rest() -> None:
+def test_a_language_column_without_languages_stays_in_extra() -> None:
     rows = table(text=body, language=lambda row: ("Level 1", "euc-KR", "No")[row % 3])
     found = mapped(rows)
     assert "language" not in found.columns
-    assert found.notes["language"] == "its values name no language"
+    assert found.notes["language"] == "its values are not languages"
 
 
 NAMES = st.sampled_from("text body title url date id name language category summary a.b x".split())
@@ -429,7 +431,7 @@ NAMES = st.sampled_from("text body title url date id name language category summ
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @examples(st.lists(st.dictionaries(NAMES, VALUES), max_size=5))
-def test_any_values_are_mapped_or_refused_and_no_column_comes_twice(
+def test_any_values_are_mapped_or_rejected_and_no_column_is_used_twice(
     rows: list[dict[str, Any]],
 ) -> None:
     try:
@@ -443,7 +445,7 @@ def test_any_values_are_mapped_or_refused_and_no_column_comes_twice(
 @pytest.mark.parametrize("depth", [200, 600, 980])
 @pytest.mark.parametrize("name", ["x", "id", "title", "summary", "published_at", "author", "body"])
 @pytest.mark.parametrize("shape", ["list", "record"])
-def test_one_value_nested_deeply_stops_no_guess(depth: int, name: str, shape: str) -> None:
+def test_a_deeply_nested_value_does_not_stop_the_mapping(depth: int, name: str, shape: str) -> None:
     deep: Any = "text"
     for _ in range(depth):
         deep = [deep] if shape == "list" else {"a": deep}
@@ -455,7 +457,7 @@ def test_one_value_nested_deeply_stops_no_guess(depth: int, name: str, shape: st
 
 
 @pytest.mark.parametrize("name", ["doc_uid", "code", "stamp"])
-def test_a_deep_value_among_numbers_written_as_text_stops_no_guess(name: str) -> None:
+def test_a_deeply_nested_value_among_numeric_texts_does_not_stop_the_mapping(name: str) -> None:
     deep: Any = "text"
     for _ in range(1020):
         deep = [deep]
@@ -464,6 +466,6 @@ def test_a_deep_value_among_numbers_written_as_text_stops_no_guess(name: str) ->
     assert mapped(rows).columns["body"] == "body"
 
 
-def test_sentences_in_sections_in_chapters_are_a_text() -> None:
+def test_nested_lists_of_sentences_are_text() -> None:
     rows = table(12, n=str, passage=lambda number: [[[body(number), LONG], [LONG]], [[LONG]]])
     assert mapped(rows).columns["body"] == "passage"

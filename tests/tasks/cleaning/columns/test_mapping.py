@@ -1,4 +1,4 @@
-"""The columns of a source: by its first rows, by the files beside it, by its name."""
+"""Map the columns of a source, from its first rows, its sibling files and its name."""
 
 import json
 from collections.abc import Iterator
@@ -44,7 +44,7 @@ def numbers(all_chunks: Iterator[RecordChunk]) -> list[int]:
 
 
 @pytest.mark.parametrize("sizes", [(), (3,), (1, 2, 5), (10, 1), (1, 1, 1, 1, 1, 1, 9), (4, 4, 4)])
-def test_the_first_rows_and_all_chunks(sizes: tuple[int, ...]) -> None:
+def test_sampling_returns_the_first_rows_and_all_chunks(sizes: tuple[int, ...]) -> None:
     records, rest = sampled(chunks(*sizes), rows=5)
     total = sum(sizes)
     assert numbers(rest) == list(range(1, total + 1))
@@ -53,7 +53,7 @@ def test_the_first_rows_and_all_chunks(sizes: tuple[int, ...]) -> None:
     assert len(records) >= min(5, total, 4)
 
 
-def test_what_came_before_an_error_comes_before_it() -> None:
+def test_chunks_before_an_error_are_yielded_before_it() -> None:
     records, rest = sampled(chunks(2, 2, failing=True), rows=100)
     assert len(records) == 4
     assert [*next(rest).rows, *next(rest).rows] == [1, 2, 3, 4]
@@ -61,7 +61,7 @@ def test_what_came_before_an_error_comes_before_it() -> None:
         next(rest)
 
 
-def test_chunks_of_mere_rejects_do_not_count() -> None:
+def test_chunks_with_only_rejects_are_not_counted() -> None:
     def mixed() -> Iterator[RecordChunk]:
         for row in range(1, 10):
             yield RecordChunk(rejects=[Reject(row, "broken", "")])
@@ -95,7 +95,7 @@ def bodies_of(lake: Lake) -> set[str]:
 
 
 @pytest.mark.parametrize("backwards", [False, True])
-def test_a_short_file_has_the_body_of_the_files_beside_it(tmp_path: Path, backwards: bool) -> None:
+def test_a_short_file_uses_the_body_column_of_its_siblings(tmp_path: Path, backwards: bool) -> None:
     as_files(tmp_path / "news", TEXTS)
     sources = sorted(find_sources([str(tmp_path / "news")]), key=lambda each: each.name)
     reports = loaded(Lake(tmp_path / "lake"), sources[::-1] if backwards else sources)
@@ -104,7 +104,7 @@ def test_a_short_file_has_the_body_of_the_files_beside_it(tmp_path: Path, backwa
     assert bodies_of(Lake(tmp_path / "lake")) == {text.strip() for text in TEXTS.values()}
 
 
-def test_a_short_file_with_other_columns_too_has_the_body_of_the_files_beside_it(
+def test_a_short_file_with_additional_columns_uses_the_body_column_of_its_siblings(
     tmp_path: Path,
 ) -> None:
     as_files(tmp_path / "news", TEXTS)
@@ -115,7 +115,7 @@ def test_a_short_file_with_other_columns_too_has_the_body_of_the_files_beside_it
     assert {"Short as well.", "Shortest."} < bodies_of(Lake(tmp_path / "lake"))
 
 
-def test_files_in_folders_of_their_own_are_beside_each_other_too(tmp_path: Path) -> None:
+def test_files_in_separate_folders_are_siblings_too(tmp_path: Path) -> None:
     (tmp_path / "news").mkdir()
     for name, text in TEXTS.items():
         as_files(tmp_path / "news" / name, {"article": text})
@@ -124,14 +124,14 @@ def test_files_in_folders_of_their_own_are_beside_each_other_too(tmp_path: Path)
     assert {report.columns["body"] for report in reports} == {"main_part"}
 
 
-def test_a_longer_description_does_not_pass_for_a_short_body(tmp_path: Path) -> None:
+def test_a_longer_description_is_not_mistaken_for_a_short_body(tmp_path: Path) -> None:
     described = "What happened, in about as many words as a lead has."
     as_files(tmp_path / "news", TEXTS, description=described)
     reports = loaded(Lake(tmp_path / "lake"), find_sources([str(tmp_path / "news")]))
     assert {report.columns["body"] for report in reports} == {"main_part"}
 
 
-def test_files_without_the_column_of_the_others_are_mapped_by_themselves(tmp_path: Path) -> None:
+def test_files_without_the_body_column_of_their_siblings_are_mapped_alone(tmp_path: Path) -> None:
     as_files(tmp_path / "news", TEXTS)
     other = tmp_path / "news" / "other.json"
     other.write_text(json.dumps({"headline": "Other", "text": "It has a text."}))
@@ -143,14 +143,14 @@ def test_files_without_the_column_of_the_others_are_mapped_by_themselves(tmp_pat
     assert "no column looks like the article's text" in (by_name["none.json"].error or "")
 
 
-def test_where_most_files_are_short_nothing_is_guessed_from_a_long_one(tmp_path: Path) -> None:
+def test_one_long_file_does_not_decide_for_many_short_siblings(tmp_path: Path) -> None:
     short = {f"s{n}": f"It is short: {n}." for n in range(9)}
     as_files(tmp_path / "news", {**short, "long": LONG})
     reports = loaded(Lake(tmp_path / "lake"), find_sources([str(tmp_path / "news")]))
     assert sum(report.error is not None for report in reports) == 9
 
 
-def test_a_flow_loads_a_short_file_that_is_read_apart_from_the_others(tmp_path: Path) -> None:
+def test_a_flow_loads_a_short_file_of_another_group_than_its_siblings(tmp_path: Path) -> None:
     as_files(tmp_path / "news", TEXTS)
     sources = find_sources([str(tmp_path / "news")])
     alone = [source for source in sources if source.place.file_name == "a.json"]
@@ -161,13 +161,13 @@ def test_a_flow_loads_a_short_file_that_is_read_apart_from_the_others(tmp_path: 
     assert (report.error, report.stored) == (None, 1)
 
 
-def test_inspect_tells_the_body_by_the_files_beside_it(tmp_path: Path) -> None:
+def test_inspect_uses_the_body_column_of_siblings(tmp_path: Path) -> None:
     as_files(tmp_path / "news", TEXTS)
     sources = find_sources([str(tmp_path / "news")])
     seen = inspect_source(sources[0], Loading(siblings=Siblings(sources)))
     assert (seen.name.rpartition("/")[2], seen.error) == ("a.json", None)
     why = next(each.why for each in seen.columns if each.taken_for == ("body",))
-    assert why == "as in the files beside it"
+    assert why == "as in the files next to it"
 
 
 @pytest.mark.parametrize(
@@ -185,11 +185,11 @@ def test_inspect_tells_the_body_by_the_files_beside_it(tmp_path: Path) -> None:
         *(("2021-03-04 to 2021-03-05.txt", None), ("2027-01-01.txt", None), ("a.txt", None)),
     ],
 )
-def test_the_date_in_a_file_name(name: str, day: date | None) -> None:
+def test_the_date_in_a_file_name_is_found(name: str, day: date | None) -> None:
     assert date_in_name(name, today=date(2026, 12, 1)) == day
 
 
-def test_an_article_without_a_date_has_that_of_its_file_name(tmp_path: Path) -> None:
+def test_an_article_without_a_date_gets_that_of_its_file_name(tmp_path: Path) -> None:
     text = f"{LONG}\n\n{LONG}"
     files = {
         "2021-03-04-bridge.md": f"# The bridge\n\n{text}",
@@ -211,14 +211,14 @@ def test_an_article_without_a_date_has_that_of_its_file_name(tmp_path: Path) -> 
         for part in lake.parts("articles")
         for row in pq.read_table(at(lake, part.name)).to_pylist()
     ]
-    told = {
+    dates = {
         row["source"].rpartition("/")[2]: (
             str(row["published_at"].replace(tzinfo=None)) if row["published_at"] else None,
             set(row["flags"] or []) - {"language_detected"},
         )
         for row in rows
     }
-    assert told == {
+    assert dates == {
         "2021-03-04-bridge.md": ("2021-03-04 00:00:00", set()),
         "20210305_bridge.txt": ("2021-03-05 00:00:00", set()),
         "news_2021-03-06.json": ("2021-03-06 00:00:00", set()),
@@ -231,7 +231,7 @@ def test_an_article_without_a_date_has_that_of_its_file_name(tmp_path: Path) -> 
     assert not any("(file name)" in (row["extra"] or "") for row in rows)
 
 
-def test_the_date_of_a_dump_is_not_that_of_its_articles(tmp_path: Path) -> None:
+def test_the_date_of_a_dump_is_not_used_for_its_articles(tmp_path: Path) -> None:
     path = tmp_path / "dump-2021-03-04.jsonl"
     path.write_text("".join(json.dumps({"text": f"{n}. {LONG}"}) + "\n" for n in range(2)))
     (report,) = loaded(Lake(tmp_path / "lake"), find_sources([str(path)]))
@@ -241,7 +241,7 @@ def test_the_date_of_a_dump_is_not_that_of_its_articles(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "is_dated"), [("urls", False), ("sitemap", False), ("json", True)]
 )
-def test_the_name_of_a_list_of_pages_dates_none_of_them(
+def test_the_date_of_a_list_of_pages_is_not_used_for_its_pages(
     tmp_path: Path, kind: str, is_dated: bool
 ) -> None:
     source = Source(LocalFile(tmp_path / "2021-03-04.txt"), "2021-03-04.txt", kind)
@@ -249,7 +249,7 @@ def test_the_name_of_a_list_of_pages_dates_none_of_them(
     assert ("published_at" in columns.columns) is is_dated
 
 
-def test_a_user_who_wants_no_date_gets_none(tmp_path: Path) -> None:
+def test_a_user_can_turn_the_date_off(tmp_path: Path) -> None:
     (tmp_path / "2021-03-04.txt").write_text(LONG)
     (source,) = find_sources([str(tmp_path / "2021-03-04.txt")])
     loading = Loading(columns=parse_column_options(["published_at="]))

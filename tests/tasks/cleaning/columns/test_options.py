@@ -1,46 +1,46 @@
 import pytest
 
 from article_flows.tasks.cleaning.columns.options import (
-    Given,
+    ColumnOption,
     given_for,
     parse_column_options,
-    patterns_of_nothing,
+    unmatched_patterns,
 )
 from article_flows.tasks.common.errors import UsageError
 
 
-def test_the_three_forms() -> None:
+def test_options_have_three_forms() -> None:
     options = ["body=text", " title = My=Title ", r"*.csv:body={lead}\n\n{text}", "category="]
     assert parse_column_options(options) == (
-        Given("body", "text"),
-        Given("title", "My=Title"),
-        Given("body", r"{lead}\n\n{text}", "*.csv"),
-        Given("category", ""),
+        ColumnOption("body", "text"),
+        ColumnOption("title", "My=Title"),
+        ColumnOption("body", r"{lead}\n\n{text}", "*.csv"),
+        ColumnOption("category", ""),
     )
     assert parse_column_options([]) == ()
-    assert parse_column_options(["body=text", "body=text"]) == (Given("body", "text"),)
+    assert parse_column_options(["body=text", "body=text"]) == (ColumnOption("body", "text"),)
 
 
-def test_a_pattern_may_have_what_a_folder_of_partitions_has() -> None:
+def test_a_pattern_may_contain_an_equals_sign() -> None:
     assert parse_column_options(["s3://b/lang=en/*.csv:title=head:line"]) == (
-        Given("title", "head:line", "s3://b/lang=en/*.csv"),
+        ColumnOption("title", "head:line", "s3://b/lang=en/*.csv"),
     )
-    assert parse_column_options(["body=x:title=y"]) == (Given("body", "x:title=y"),)
+    assert parse_column_options(["body=x:title=y"]) == (ColumnOption("body", "x:title=y"),)
 
 
-def test_what_is_wrong_is_told_at_once() -> None:
+def test_invalid_options_are_rejected() -> None:
     for wrong in ("body", "body=", "*.csv:body=", "=text", ""):
         with pytest.raises(UsageError, match="write it as TARGET=NAME, such as body=text"):
             parse_column_options([wrong])
-    with pytest.raises(UsageError, match="bdy is none of body, title, url"):
+    with pytest.raises(UsageError, match="bdy is not one of body, title, url"):
         parse_column_options(["bdy=text"])
-    with pytest.raises(UsageError, match="body is given already as a"):
+    with pytest.raises(UsageError, match="body is already given as a"):
         parse_column_options(["body=a", "body=b"])
-    with pytest.raises(UsageError, match="a brace that closes no column"):
+    with pytest.raises(UsageError, match="a brace without a column"):
         parse_column_options(["body={a}{"])
 
 
-def test_each_source_gets_what_is_meant_for_it() -> None:
+def test_options_apply_to_matching_sources() -> None:
     given = parse_column_options(
         ["news/*.csv:body=story", "body=text", "title=head", "*.tsv:title=", "b.csv:body=last"]
     )
@@ -51,6 +51,6 @@ def test_each_source_gets_what_is_meant_for_it() -> None:
     assert given_for(given, "far/away/c.tsv") == {"body": "text", "title": ""}
 
 
-def test_a_pattern_that_matches_nothing_is_found() -> None:
+def test_unmatched_patterns_are_found() -> None:
     given = parse_column_options(["*.csv:body=a", "*.cvs:body=b", "title=t"])
-    assert patterns_of_nothing(given, ["x/a.csv", "b.json"]) == ["*.cvs"]
+    assert unmatched_patterns(given, ["x/a.csv", "b.json"]) == ["*.cvs"]

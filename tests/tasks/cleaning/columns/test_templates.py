@@ -26,25 +26,25 @@ from article_flows.tasks.common.errors import UsageError
         ("{a} and again {a}", {"a": "1"}, "1 and again 1"),
     ],
 )
-def test_what_is_missing_leaves_nothing_dangling(
+def test_missing_values_leave_no_dangling_separator(
     text: str, values: dict[str, str], filled: str | None
 ) -> None:
     assert Template(text).fill(values) == filled
 
 
-def test_the_columns_of_a_template_come_once_each_in_order() -> None:
+def test_the_columns_of_a_template_are_distinct_and_in_order() -> None:
     assert Template("{b}{ a }{b}").columns == ("b", "a")
 
 
 @pytest.mark.parametrize("text", ["", "text", "{a", "a}", "{}{a}", "{{a}}", "{a}{", "{ }"])
-def test_what_is_no_template_is_refused_in_one_line(text: str) -> None:
+def test_an_invalid_template_is_rejected_in_one_line(text: str) -> None:
     with pytest.raises(UsageError) as error:
         Template(text)
     assert "\n" not in str(error.value)
     assert "column" in str(error.value)
 
 
-def test_a_name_is_no_template() -> None:
+def test_a_column_name_is_not_a_template() -> None:
     assert [is_template(each) for each in ("text", "{{x}}", "{x}", "a {x}")] == [
         False,
         False,
@@ -53,7 +53,7 @@ def test_a_name_is_no_template() -> None:
     ]
 
 
-def test_columns_can_be_renamed_without_touching_the_rest() -> None:
+def test_renaming_columns_keeps_the_literals() -> None:
     renamed = Template(r"{{{a}}}\\n{b}").renamed({"a": "A a"})
     assert renamed.columns == ("A a", "b")
     assert renamed.fill({"A a": "1", "b": "2"}) == "{1}\\n2"
@@ -62,7 +62,7 @@ def test_columns_can_be_renamed_without_touching_the_rest() -> None:
 
 
 @given(st.lists(st.text(st.characters(exclude_characters="{}\\"), max_size=5), min_size=2))
-def test_all_values_and_literals_are_there_if_nothing_is_missing(literals: list[str]) -> None:
+def test_a_complete_template_has_all_values_and_literals(literals: list[str]) -> None:
     names = [f"c{number}" for number in range(len(literals) - 1)]
     columns = [f"{{{name}}}" for name in names]
     text = literals[0] + "".join(
@@ -75,6 +75,6 @@ def test_all_values_and_literals_are_there_if_nothing_is_missing(literals: list[
 
 
 @given(st.dictionaries(st.sampled_from("abc"), st.text(max_size=4)))
-def test_nothing_is_said_only_when_all_is_blank(values: dict[str, str]) -> None:
+def test_a_template_is_none_only_if_all_values_are_blank(values: dict[str, str]) -> None:
     filled = Template("{a}; {b}\n{c}").fill(values)
     assert (filled is None) == (not any(value.strip() for value in values.values()))

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from article_flows.tasks.cleaning.dates.parse import Moment
+from article_flows.tasks.cleaning.dates.parse import ParsedDate
 from article_flows.tasks.cleaning.dates.to_utc import day_first, moment
 
 DAY = datetime(2019, 1, 4, tzinfo=UTC)
@@ -87,7 +87,7 @@ def as_utc(value: Any) -> datetime | None:
         (datetime(2019, 1, 4, 14, tzinfo=timezone(timedelta(hours=2))), NOON),
     ],
 )
-def test_usual_forms(raw: Any, utc: datetime) -> None:
+def test_usual_forms_are_parsed(raw: Any, utc: datetime) -> None:
     assert as_utc(raw) == utc
 
 
@@ -112,7 +112,7 @@ def test_usual_forms(raw: Any, utc: datetime) -> None:
         *(None, True, [2019], b"\xff", "0001-01-01T00:00+14:00"),
     ],
 )
-def test_what_nobody_can_tell_for_certain(raw: Any) -> None:
+def test_ambiguous_and_invalid_dates_are_none(raw: Any) -> None:
     assert as_utc(raw) is None
 
 
@@ -133,30 +133,30 @@ def test_what_nobody_can_tell_for_certain(raw: Any) -> None:
         (datetime(2019, 1, 4, 12), True),
     ],
 )
-def test_a_time_of_day_without_a_zone_is_said_to_be_assumed(raw: Any, assumed: bool) -> None:
+def test_a_time_without_a_zone_is_assumed_to_be_utc(raw: Any, assumed: bool) -> None:
     found = moment(raw)
     assert found is not None
     assert found.zone_assumed is assumed
 
 
-def test_the_order_of_day_and_month_is_told_by_other_rows() -> None:
+def test_the_order_of_day_and_month_is_inferred_from_other_rows() -> None:
     assert day_first(["01/02/2020", None, 7, "31/12/2020 10:00"]) is True
     assert day_first(["01/02/2020", "Fri 12/31/2020"]) is False
     assert day_first(["31/12/2020", "12/31/2020"]) is None
     assert day_first(["01/02/2020", "2020-12-31", "31.12.2020"]) is None
-    assert moment("01/02/2020", day_first=True) == Moment(datetime(2020, 2, 1, tzinfo=UTC))
-    assert moment("01-02-2020", day_first=False) == Moment(datetime(2020, 1, 2, tzinfo=UTC))
+    assert moment("01/02/2020", day_first=True) == ParsedDate(datetime(2020, 2, 1, tzinfo=UTC))
+    assert moment("01-02-2020", day_first=False) == ParsedDate(datetime(2020, 1, 2, tzinfo=UTC))
     assert moment("01/02/2020") is None
 
 
-def test_not_a_time_of_pandas_is_no_date() -> None:
+def test_nat_of_pandas_is_not_a_date() -> None:
     pandas = pytest.importorskip("pandas")
     assert moment(pandas.NaT) is None
     assert as_utc(pandas.Timestamp("2019-01-04T12:00:00Z")) == NOON
 
 
 @given(st.datetimes(timezones=st.timezones()))
-def test_iso_8601_comes_back(raw: datetime) -> None:
+def test_iso_8601_round_trips(raw: datetime) -> None:
     try:
         expected = raw.astimezone(UTC)
     except OverflowError:
@@ -177,9 +177,9 @@ def test_iso_8601_comes_back(raw: datetime) -> None:
         ]
     ),
 )
-def test_usual_forms_come_back(raw: datetime, form: str) -> None:
+def test_usual_forms_round_trip(raw: datetime, form: str) -> None:
     when = raw.replace(microsecond=0)
-    assert moment(when.strftime(form)) == Moment(when.replace(tzinfo=UTC), zone_assumed=True)
+    assert moment(when.strftime(form)) == ParsedDate(when.replace(tzinfo=UTC), zone_assumed=True)
 
 
 @given(
@@ -193,6 +193,6 @@ def test_usual_forms_come_back(raw: datetime, form: str) -> None:
         st.integers(),
     )
 )
-def test_nothing_raises(raw: object) -> None:
+def test_any_value_is_parsed_without_an_exception(raw: object) -> None:
     found = as_utc(raw)
     assert found is None or found.tzinfo is UTC

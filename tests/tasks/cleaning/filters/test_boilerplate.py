@@ -3,8 +3,8 @@ import json
 import pyarrow as pa
 import pytest
 
-from article_flows.tasks.cleaning.filters.boilerplate import MOST_CHARS, notice_of
-from article_flows.tasks.cleaning.filters.rules import Rules, judge
+from article_flows.tasks.cleaning.filters.boilerplate import MAX_NOTICE_CHARS, notice_of
+from article_flows.tasks.cleaning.filters.rules import Rules, rejected_bodies
 from tests.support import ROOT
 
 DEV = ROOT.parent / "shared" / "data" / "dev"
@@ -52,8 +52,10 @@ NOTICES = {
 @pytest.mark.parametrize(
     ("kind", "text"), [(kind, text) for kind, texts in NOTICES.items() for text in texts]
 )
-def test_a_page_that_is_nothing_but_a_notice(kind: str, text: str) -> None:
-    assert judge(pa.array(["A real article.", text]), Rules()) == [(1, f"boilerplate: {kind}")]
+def test_a_boilerplate_page_is_rejected(kind: str, text: str) -> None:
+    assert rejected_bodies(pa.array(["A real article.", text]), Rules()) == [
+        (1, f"boilerplate: {kind}")
+    ]
 
 
 ARTICLES = [
@@ -76,21 +78,21 @@ ARTICLES = [
 
 
 @pytest.mark.parametrize("text", ARTICLES)
-def test_an_article_about_such_things_passes(text: str) -> None:
-    assert judge(pa.array([text]), Rules()) == []
+def test_an_article_about_notices_is_kept(text: str) -> None:
+    assert rejected_bodies(pa.array([text]), Rules()) == []
 
 
-def test_a_long_page_passes() -> None:
+def test_a_long_page_is_kept() -> None:
     notice = "We use cookies to improve this site. "
     assert notice_of(notice) == "cookie notice"
-    assert notice_of(notice * (MOST_CHARS // len(notice) + 1)) is None
+    assert notice_of(notice * (MAX_NOTICE_CHARS // len(notice) + 1)) is None
 
 
 @pytest.mark.skipif(not DEV.exists(), reason="the development data is not here")
-def test_no_abstract_is_a_notice() -> None:
+def test_abstracts_are_not_boilerplate() -> None:
     chinese = (DEV / "csl" / "ts_dev.tsv").read_text().splitlines()
     texts = [text for line in chinese for text in line.split("\t")]
     for line in (DEV / "scitldr" / "train.jsonl").read_text().splitlines():
         row = json.loads(line)
         texts += [*row["target"], " ".join(row["source"])]
-    assert judge(pa.array(texts), Rules(min_chars=0)) == []
+    assert rejected_bodies(pa.array(texts), Rules(min_chars=0)) == []

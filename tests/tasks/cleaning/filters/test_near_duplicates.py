@@ -14,7 +14,7 @@ IDS = [f"a{number}" for number in range(len(BODIES))]
 
 
 def changed(text: str, share: float, seed: int = 1) -> str:
-    """Replace this share of a text's words (signs, if it has no spaces)."""
+    """Replace this share of a text's words (characters if it has no spaces)."""
     chance = random.Random(seed)
     spaced = len(text.split()) > len(text) / 20
     parts = text.split() if spaced else list(text)
@@ -22,7 +22,7 @@ def changed(text: str, share: float, seed: int = 1) -> str:
     return (" " if spaced else "").join(parts)
 
 
-def test_different_articles_are_none() -> None:
+def test_different_articles_are_not_near_duplicates() -> None:
     finder = NearDuplicates()
     assert finder.find(IDS, pa.array(BODIES)) == []
     assert len(finder) == len(BODIES)
@@ -37,13 +37,13 @@ def test_slightly_changed_articles_are_found_in_later_calls() -> None:
     assert len(finder) == 2 * len(BODIES) - len(found)
 
 
-def test_much_changed_articles_are_none() -> None:
+def test_heavily_changed_articles_are_not_near_duplicates() -> None:
     finder = NearDuplicates()
     finder.find(IDS, pa.array(BODIES))
     assert finder.find(IDS, pa.array([changed(body, 0.15) for body in BODIES])) == []
 
 
-def test_in_one_call_and_the_reason() -> None:
+def test_near_duplicates_in_one_call_are_found_with_a_reason() -> None:
     body = BODIES[0].encode("ascii", "ignore").decode()
     bodies = pa.array([body, BODIES[1], body.upper() + " !!", f"  {body}\n"])
     assert NearDuplicates().find(pa.array(["x", "y", "z", "w"]), bodies) == [
@@ -52,7 +52,7 @@ def test_in_one_call_and_the_reason() -> None:
     ]
 
 
-def test_chunks_make_no_difference() -> None:
+def test_the_result_does_not_depend_on_chunks() -> None:
     bodies = [changed(body, share) for body in BODIES[:30] for share in (0, 0.01, 0.03, 0.05)]
     ids = [str(number) for number in range(len(bodies))]
     at_once = NearDuplicates().find(ids, pa.array(bodies))
@@ -62,7 +62,7 @@ def test_chunks_make_no_difference() -> None:
     assert one_by_one == at_once != []
 
 
-def test_short_texts_have_to_have_the_same_words() -> None:
+def test_short_texts_must_have_the_same_words() -> None:
     texts = [
         "The council met.",
         "The council met!",
@@ -82,15 +82,15 @@ def test_chinese_punctuation_does_not_matter() -> None:
     assert [row for row, _ in NearDuplicates().find(["0", "1", "2"], bodies)] == [1]
 
 
-def test_the_threshold() -> None:
+def test_the_threshold_limits_similarity_and_is_validated() -> None:
     bodies = pa.array([BODIES[0], changed(BODIES[0], 0.05)])
     assert NearDuplicates(0.95).find(["0", "1"], bodies) == []
     assert [row for row, _ in NearDuplicates(0.5).find(["0", "1"], bodies)] == [1]
-    with pytest.raises(UsageError, match=r"1\.5 is no similarity"):
+    with pytest.raises(UsageError, match=r"the similarity 1\.5 is not"):
         NearDuplicates(1.5)
 
 
-def test_threads_lose_no_article() -> None:
+def test_concurrent_calls_lose_no_article() -> None:
     finder = NearDuplicates()
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(lambda _: finder.find(IDS, pa.array(BODIES)), range(4)))

@@ -7,7 +7,7 @@ from article_flows.tasks.cleaning.language.codes import usual_code, usual_codes
 
 
 @pytest.mark.parametrize(
-    ("said", "code"),
+    ("value", "code"),
     [
         ("en", "en"),
         ("EN", "en"),
@@ -32,35 +32,35 @@ from article_flows.tasks.cleaning.language.codes import usual_code, usual_codes
         ("Portuguese (Brazil)", "pt"),
     ],
 )
-def test_languages_have_their_usual_codes(said: str, code: str) -> None:
-    assert usual_code(said) == code
+def test_languages_are_normalized_to_their_usual_codes(value: str, code: str) -> None:
+    assert usual_code(value) == code
     assert usual_code(code) == code
 
 
 @pytest.mark.parametrize(
-    "said",
+    "value",
     [
         *("No", "yes", "N/A", "nan", "x", "", "Elvish", "English and French", "en,fr"),
         *("euc-KR", "UTF-8", "latin1", "gbk", "und", "mul", "jp", "long " * 1_000),
     ],
 )
-def test_what_is_no_language_is_none(said: str) -> None:
-    assert usual_code(said) is None
+def test_values_that_are_not_languages_are_none(value: str) -> None:
+    assert usual_code(value) is None
 
 
 @given(st.one_of(st.text(), st.from_regex(r"[a-zA-Z]{1,4}([-_][a-zA-Z0-9]{1,4}){0,3}")))
-def test_any_value_has_one_form_or_none(said: str) -> None:
-    code = usual_code(said)
+def test_normalization_is_idempotent(value: str) -> None:
+    code = usual_code(value)
     assert code is None or (usual_code(code) == code and code.isalpha())
 
 
-@pytest.mark.parametrize("said", ["\ud800 language", "Engl\0ish", "\0", "English\x85text"])
-def test_a_value_that_cannot_be_printed_is_none(said: str) -> None:
-    assert usual_code(said) is None
+@pytest.mark.parametrize("value", ["\ud800 language", "Engl\0ish", "\0", "English\x85text"])
+def test_an_unprintable_value_is_none(value: str) -> None:
+    assert usual_code(value) is None
 
 
-def test_rows_keep_their_places() -> None:
-    said = pa.array(["English", None, "en-US", "euc-KR", "English"], pa.string())
-    assert usual_codes(said).to_pylist() == ["en", None, "en", None, "en"]
+def test_codes_keep_the_order_of_rows() -> None:
+    value = pa.array(["English", None, "en-US", "euc-KR", "English"], pa.string())
+    assert usual_codes(value).to_pylist() == ["en", None, "en", None, "en"]
     assert usual_codes(pa.nulls(2, pa.string())).to_pylist() == [None, None]
-    assert usual_codes(said[:0]).to_pylist() == []
+    assert usual_codes(value[:0]).to_pylist() == []

@@ -55,36 +55,36 @@ def test_one_sentence_is_enough() -> None:
 @pytest.mark.parametrize(
     "text", ["", None, "12345 678", "ok", "https://example.com/a/b", "!!!", "A"]
 )
-def test_what_cannot_be_told_is_null(text: str | None) -> None:
+def test_an_uncertain_language_is_null(text: str | None) -> None:
     assert detect_languages(pa.array([text], pa.string())).to_pylist() == [None]
 
 
-def test_dates_and_addresses_before_the_text_do_not_matter() -> None:
+def test_dates_and_urls_before_the_text_are_ignored() -> None:
     before = "2024-05-01 12:00 https://example.com/the/of/and someone@example.com #12345\n"
     bodies = pa.array([before + text for text in SENTENCES.values()])
     assert detect_languages(bodies).to_pylist() == list(SENTENCES)
 
 
-def test_capitals_are_read() -> None:
+def test_text_in_capitals_is_detected() -> None:
     assert detect_languages(pa.array([SENTENCES["de"].upper()])).to_pylist() == ["de"]
 
 
-def test_slices_and_large_strings() -> None:
+def test_slices_and_large_strings_are_supported() -> None:
     bodies = pa.array([None, SENTENCES["zh"], SENTENCES["fr"], "", SENTENCES["en"] * 50])
-    wanted = ["zh", "fr", None, "en"]
-    assert detect_languages(bodies[1:]).to_pylist() == wanted
-    assert detect_languages(bodies.cast(pa.large_string())[1:]).to_pylist() == wanted
+    expected = ["zh", "fr", None, "en"]
+    assert detect_languages(bodies[1:]).to_pylist() == expected
+    assert detect_languages(bodies.cast(pa.large_string())[1:]).to_pylist() == expected
     assert len(detect_languages(pa.array([], pa.string()))) == 0
 
 
-def test_in_several_threads_at_once() -> None:
+def test_detection_is_thread_safe() -> None:
     bodies = pa.array(list(SENTENCES.values()) * 20)
     with ThreadPoolExecutor(4) as pool:
         answers = list(pool.map(lambda _: detect_languages(bodies).to_pylist(), range(8)))
     assert answers == [list(SENTENCES) * 20] * 8
 
 
-def test_a_quotation_does_not_make_it_english() -> None:
+def test_an_english_quotation_does_not_change_the_language() -> None:
     german = "Der Rat traf sich am Montag und beschloss, die Brücke zu bauen, wie es in dem Film "
     quoted = (
         german + "The Lord of the Rings: The Return of the King and the Two Towers to be heißt."
@@ -92,12 +92,12 @@ def test_a_quotation_does_not_make_it_english() -> None:
     assert detect_languages(pa.array([quoted + german * 3])).to_pylist() == ["de"]
 
 
-def test_what_no_text_may_hold_does_not_matter() -> None:
+def test_invalid_characters_are_ignored() -> None:
     strange = "\x00 \x1f \x9f \ufdd0 \uffff \U0010ffff " + SENTENCES["en"]
     assert detect_languages(pa.array([strange])).to_pylist() == ["en"]
 
 
-def test_hebrew_and_javanese_have_their_present_codes() -> None:
+def test_hebrew_and_javanese_have_their_current_codes() -> None:
     javanese = "Saben uwong kalairake kanthi mardika lan darbe martabat lan hak-hak kang padha."
     found = detect_languages(pa.array([SENTENCES["he"], javanese])).to_pylist()
     assert found == ["he", "jv"]
@@ -110,7 +110,7 @@ def test_hebrew_and_javanese_have_their_present_codes() -> None:
         "0x1f 0xa4 3.14159 === {} => (); [] ** 77 // 0b1010 && || << >> ~~ 42 ;; :: ->",
     ],
 )
-def test_what_is_no_language_is_unknown(text: str) -> None:
+def test_text_without_language_is_null(text: str) -> None:
     assert detect_languages(pa.array([text])).to_pylist() == [None]
 
 
@@ -119,7 +119,7 @@ def test_japanese_with_few_kana_is_not_chinese() -> None:
     assert detect_languages(pa.array([text])).to_pylist() == ["ja"]
 
 
-def test_the_demo() -> None:
+def test_the_languages_of_the_demo_articles_are_detected() -> None:
     rows = [json.loads(line) for line in DEMO.read_text().splitlines()]
     found = detect_languages(pa.array([row["body"] for row in rows])).to_pylist()
     wrong = [row["id"] for row, code in zip(rows, found, strict=True) if code != row["lang"]]
@@ -127,7 +127,7 @@ def test_the_demo() -> None:
 
 
 @pytest.mark.skipif(not DEV.exists(), reason="the development data is not here")
-def test_the_development_data() -> None:
+def test_the_languages_of_the_development_data_are_detected() -> None:
     german = [file.read_text() for file in sorted((DEV / "klexikon" / "wiki").glob("*.txt"))]
     chinese = [
         line.split("\t")[1] for line in (DEV / "csl" / "ts_dev.tsv").read_text().splitlines()
@@ -136,5 +136,5 @@ def test_the_development_data() -> None:
     english = [" ".join(json.loads(line)["source"]) for line in lines]
     assert detect_languages(pa.array(german)).to_pylist() == ["de"] * len(german)
     assert detect_languages(pa.array(english)).to_pylist() == ["en"] * len(english)
-    # One of the Chinese abstracts is in English; three are formulas, or names of plants.
+    # One of the Chinese abstracts is in English; three consist of formulas or plant names.
     assert detect_languages(pa.array(chinese)).to_pylist().count("zh") >= len(chinese) - 4

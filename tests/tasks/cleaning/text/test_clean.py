@@ -20,7 +20,7 @@ CP1252_LETTERS = set(map(chr, range(0x80, 0xA0))) - set("\x81\x85\x8d\x8f\x90\x9
 
 @settings(deadline=None)
 @given(ANY_TEXT)
-def test_clean_text_is_clean_and_stays_so(text: str) -> None:
+def test_clean_text_is_idempotent(text: str) -> None:
     clean = clean_text(text)
     clean.encode()
     assert clean == clean.strip() == unicodedata.normalize("NFC", clean)
@@ -30,8 +30,8 @@ def test_clean_text_is_clean_and_stays_so(text: str) -> None:
 
 @settings(deadline=None)
 @given(ANY_TEXT)
-def test_no_words_are_glued(text: str) -> None:
-    """Where str.split parts words, they are parted afterwards; 85 beside letters is an ellipsis."""
+def test_cleaning_keeps_words_separate(text: str) -> None:
+    """Words that str.split separates stay separate; 85 next to C1 letters is an ellipsis."""
     if CP1252_LETTERS & set(text):
         text = text.replace("\x85", "…")
     kept = "".join(

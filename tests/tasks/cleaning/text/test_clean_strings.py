@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from article_flows.tasks.cleaning.text.clean import clean_strings, clean_text
 
-# What is near a border: between controls, blanks, marks, scripts, and lengths in UTF-8.
+# Characters at the boundaries between controls, blanks, marks, scripts and lengths in UTF-8.
 ODD = (
     "\0\t\n\x0b\x0c\r\x1b\x1c\x1d\x1e\x1f \x7f\x80\x85\x9f\xa0\xbf\xc0\xff"
     "\u0300\u036f\u0374\u037e\u0387\u03cc"
@@ -22,7 +22,9 @@ TEXT = st.text(st.one_of(st.characters(exclude_categories=["Cs"]), st.sampled_fr
 
 @settings(deadline=None)
 @given(st.lists(st.one_of(st.none(), TEXT)), st.integers(0, 3))
-def test_it_gives_what_clean_text_gives(texts: list[str | None], start: int) -> None:
+def test_clean_strings_equals_clean_text_for_each_string(
+    texts: list[str | None], start: int
+) -> None:
     strings = pa.array(texts, pa.string())[start:]
     cleaned = clean_strings(strings)
     cleaned.validate(full=True)
@@ -32,12 +34,12 @@ def test_it_gives_what_clean_text_gives(texts: list[str | None], start: int) -> 
 
 
 @pytest.mark.parametrize("sign", ODD)
-def test_each_odd_sign_in_each_place(sign: str) -> None:
+def test_special_characters_are_cleaned_in_every_position(sign: str) -> None:
     texts = [sign, f"{sign}a", f"a{sign}", f"a{sign}b", "", f"e{sign}{sign}e", "clean"]
     assert clean_strings(pa.array(texts)).to_pylist() == [clean_text(text) for text in texts]
 
 
-def test_clean_text_is_not_copied() -> None:
+def test_a_clean_array_is_not_copied() -> None:
     strings = pa.array(
         ["left out ", "A line.\nAnother.", "“Quoted” – 中文，一句。" * 9, "Ελλ", None, ""]
     )[1:]
@@ -45,7 +47,7 @@ def test_clean_text_is_not_copied() -> None:
 
 
 @pytest.mark.parametrize("text", ["Ελληνικά ", "हिन्दी में ", "العَرَبِيَّة ", "日本語が、", "한국어 "])
-def test_long_texts_of_many_scripts(text: str) -> None:
+def test_long_texts_in_many_scripts_are_cleaned(text: str) -> None:
     for form in ("NFC", "NFD"):
         long = unicodedata.normalize(form, text * 9_000)
         texts = [long, "", f"{long}a", None, f"{long}\x85", "English\r\n" * 99, "中", "x"]
@@ -53,7 +55,7 @@ def test_long_texts_of_many_scripts(text: str) -> None:
         assert clean_strings(pa.array(texts)).to_pylist() == expected
 
 
-def test_every_sign_that_normalising_may_change_is_known() -> None:
+def test_every_character_that_normalization_may_change_is_matched() -> None:
     signs = [chr(code) for code in range(0x80, sys.maxunicode + 1) if not 0xD800 <= code < 0xE000]
     combining = [sign for sign in signs if unicodedata.combining(sign)]
     seconds = {

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from article_flows.tasks.cleaning.text.html_text import html_suspects, line_of_html, text_of_html
+from article_flows.tasks.cleaning.text.html_text import html_suspects, html_to_line, html_to_text
 
 NO_HTML = [
     "",
@@ -42,8 +42,8 @@ NO_HTML = [
 
 
 @pytest.mark.parametrize("text", NO_HTML)
-def test_text_that_is_no_html_is_left_alone(text: str) -> None:
-    assert text_of_html(text) is None
+def test_plain_text_is_not_converted(text: str) -> None:
+    assert html_to_text(text) is None
 
 
 HTML = [
@@ -97,9 +97,9 @@ HTML = [
 
 
 @pytest.mark.parametrize(("html", "text"), HTML)
-def test_html_becomes_its_text_and_stays_so(html: str, text: str) -> None:
-    assert text_of_html(html) == text
-    assert text_of_html(text) is None
+def test_html_is_converted_to_text_once(html: str, text: str) -> None:
+    assert html_to_text(html) == text
+    assert html_to_text(text) is None
     assert html_suspects(pa.array([html])).tolist() == [True]
 
 
@@ -128,9 +128,9 @@ def test_suspects_are_found_in_slices_and_not_in_nulls() -> None:
         ),
     ],
 )
-def test_a_text_of_few_tags_keeps_those_that_it_mentions(text: str, plain: str) -> None:
-    assert text_of_html(text) == plain
-    assert text_of_html(plain) is None
+def test_a_text_with_few_tags_keeps_mentioned_tags(text: str, plain: str) -> None:
+    assert html_to_text(text) == plain
+    assert html_to_text(plain) is None
 
 
 WORDS = st.lists(st.from_regex(r"[a-zé中]{1,8}", fullmatch=True), min_size=1, max_size=6)
@@ -138,15 +138,17 @@ TAGS = st.sampled_from(["p", "div", "li", "td", "h2", "b", "em", "span", "blockq
 
 
 @given(st.lists(st.tuples(TAGS, WORDS), min_size=2, max_size=8), st.booleans())
-def test_no_word_is_lost_or_glued(parts: list[tuple[str, list[str]]], closed: bool) -> None:
+def test_conversion_keeps_all_words_and_keeps_them_separate(
+    parts: list[tuple[str, list[str]]], closed: bool
+) -> None:
     end = "</{0}>" if closed else ""
     html = "<p>start</p>" + " ".join(
         f"<{tag} id='x'>{' '.join(words)}{end.format(tag)}" for tag, words in parts
     )
-    text = text_of_html(html)
+    text = html_to_text(html)
     assert text is not None
     assert text.split() == ["start", *(word for _, words in parts for word in words)]
-    assert text_of_html(text) is None
+    assert html_to_text(text) is None
 
 
 PIECES = st.sampled_from(
@@ -157,7 +159,7 @@ PIECES = st.sampled_from(
 
 @given(st.lists(st.one_of(PIECES, st.text(max_size=5)), max_size=40))
 def test_malformed_html_never_fails(pieces: list[str]) -> None:
-    text_of_html("<p>x</p>" + "".join(pieces))
+    html_to_text("<p>x</p>" + "".join(pieces))
 
 
 @pytest.mark.parametrize(
@@ -180,9 +182,9 @@ def test_malformed_html_never_fails(pieces: list[str]) -> None:
         "<br> ",
     ],
 )
-def test_a_large_malformed_page_takes_one_pass(piece: str) -> None:
+def test_a_large_malformed_page_takes_linear_time(piece: str) -> None:
     html = "<p>x</p>" + piece * (300_000 // len(piece))
-    assert text_of_html(html) is not None
+    assert html_to_text(html) is not None
 
 
 @pytest.mark.parametrize(
@@ -192,10 +194,10 @@ def test_a_large_malformed_page_takes_one_pass(piece: str) -> None:
         *("<div a='b'> ", "x<i>y ", "<b> ", "<b>a\n\n", "<br> a ", "`<b>", "<a href=", "<p x=1 "),
     ],
 )
-def test_a_large_text_about_tags_takes_one_pass(piece: str) -> None:
+def test_a_large_text_about_tags_takes_linear_time(piece: str) -> None:
     words = "about tags " + piece * (100_000 // len(piece))
     for text in (words, f"<em>so</em> {words} and prose </script> -->", f"{words} <p>x</p>"):
-        assert "about tags" in (text_of_html(text) or text)
+        assert "about tags" in (html_to_text(text) or text)
 
 
 FRAGMENTS = st.sampled_from(
@@ -205,15 +207,15 @@ FRAGMENTS = st.sampled_from(
 
 
 @given(st.lists(st.tuples(FRAGMENTS, WORDS), min_size=1, max_size=12))
-def test_a_sentence_about_tags_stays_as_it_is(parts: list[tuple[str, list[str]]]) -> None:
+def test_a_sentence_about_tags_is_unchanged(parts: list[tuple[str, list[str]]]) -> None:
     text = "Of tags: " + " ".join(f"{tag} {' '.join(words)}" for tag, words in parts)
-    assert text_of_html(text) is None
+    assert html_to_text(text) is None
 
 
 @given(st.lists(st.tuples(FRAGMENTS, WORDS), min_size=1, max_size=12))
-def test_what_has_no_end_takes_no_words_out_of_a_page(parts: list[tuple[str, list[str]]]) -> None:
+def test_unclosed_elements_lose_no_words(parts: list[tuple[str, list[str]]]) -> None:
     inside = " ".join(f"{tag} {' '.join(words)}" for tag, words in parts)
-    plain = text_of_html(f"<p>start</p>{inside}<p>end</p>")
+    plain = html_to_text(f"<p>start</p>{inside}<p>end</p>")
     assert plain is not None
     words = [word for _, words in parts for word in words]
     assert [w for w in plain.split() if w in words] == words
@@ -221,7 +223,7 @@ def test_what_has_no_end_takes_no_words_out_of_a_page(parts: list[tuple[str, lis
 
 
 def test_words_after_many_open_tags_are_kept() -> None:
-    text = text_of_html("<div>" * 20_000 + "deep" + "</div>" * 20_000)
+    text = html_to_text("<div>" * 20_000 + "deep" + "</div>" * 20_000)
     assert re.fullmatch("deep", text or "")
 
 
@@ -234,5 +236,5 @@ def test_words_after_many_open_tags_are_kept() -> None:
         *((same, same) for same in ("AT&T", "a < b", "Vec<T> in Rust", "R&D; more", "a && b;")),
     ],
 )
-def test_a_title_needs_one_entity_to_be_html(title: str, plain: str) -> None:
-    assert line_of_html(title) == plain
+def test_one_entity_is_enough_in_a_title(title: str, plain: str) -> None:
+    assert html_to_line(title) == plain

@@ -30,7 +30,7 @@ MOJIBAKE = [
 
 
 @pytest.mark.parametrize("text", MOJIBAKE)
-def test_mojibake_is_noticed(text: str) -> None:
+def test_mojibake_is_detected(text: str) -> None:
     assert has_mojibake(text)
     assert has_mojibake(f"Before it, and {text} after it.")
     assert mojibake_suspects(pa.array(["fine", text, None])).tolist() == [False, True, False]
@@ -55,12 +55,12 @@ GOOD = [
 
 
 @pytest.mark.parametrize("text", GOOD)
-def test_good_text_is_no_mojibake(text: str) -> None:
+def test_correct_text_is_not_mojibake(text: str) -> None:
     assert not has_mojibake(text)
 
 
 @given(st.text(st.characters(min_codepoint=0xA1, max_codepoint=0x24F), min_size=1, max_size=8))
-def test_what_is_mojibake_is_a_suspect(text: str) -> None:
+def test_all_mojibake_is_among_the_suspects(text: str) -> None:
     for mixed in (text, text.encode().decode("latin-1"), f"{text}锟斤拷"):
         if has_mojibake(mixed):
             assert mojibake_suspects(pa.array(["a", mixed]))[1]
@@ -72,17 +72,17 @@ WORDS = st.sampled_from(
 
 
 @given(WORDS)
-def test_words_read_as_latin_1_are_noticed(word: str) -> None:
+def test_words_decoded_as_latin_1_are_detected(word: str) -> None:
     assert has_mojibake(word.encode().decode("cp1252", "ignore")) or word == "ไทย"
 
 
-def test_the_demo_has_none() -> None:
+def test_the_demo_articles_have_no_mojibake() -> None:
     for line in DEMO.read_text().splitlines():
         assert not has_mojibake(json.loads(line)["body"])
 
 
 @pytest.mark.skipif(not DEV.exists(), reason="the development data is not here")
-def test_german_and_english_articles_have_none() -> None:
+def test_german_and_english_articles_have_no_mojibake() -> None:
     for file in sorted((DEV / "klexikon" / "wiki").glob("*.txt")):
         assert not has_mojibake(file.read_text())
     with (DEV / "wikinews" / "wikinews_2020.csv").open(newline="") as table:
