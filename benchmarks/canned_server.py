@@ -64,7 +64,7 @@ class CannedService(CountingService):
         self._formats: list[bytes] = []
         self._composed: dict[tuple[int, int], tuple[ChatRequest, GeneratedAnswer]] = {}
 
-    def answered(self, body: bytes) -> tuple[ChatRequest, GeneratedAnswer, str]:
+    def generate(self, body: bytes) -> tuple[ChatRequest, GeneratedAnswer, str]:
         """Return the answer to a request, composed for the first of its schema and size.
 
         The answer has the endpoint's model, and respects max_tokens of that first request.
@@ -149,7 +149,7 @@ class CannedConnection(asyncio.Protocol):
         path, method = self._url.partition(b"?")[0].decode(errors="replace"), self._method()
         authorization = self._authorization.decode(errors="surrogateescape")
         if (method, path) != ("POST", CHAT_PATH):
-            return self._send(self._service.other(method, path, authorization))
+            return self._send(self._service.handle_other(method, path, authorization))
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         reply = self._reply = self._service.chat(body, authorization)
         if reply.delay_s <= 0:
@@ -188,7 +188,7 @@ class CannedConnection(asyncio.Protocol):
 
     def _end(self, *, sent: bool) -> None:
         if self._reply is not None:
-            self._service.ended(self._reply, sent=sent)
+            self._service.finish(self._reply, sent=sent)
         self._reply = None
 
     def _send(self, reply: Reply, truncate_at: int | None = None) -> None:

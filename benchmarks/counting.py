@@ -56,7 +56,7 @@ class CountingService(Service):
         self.stats = Stats()
         self.prompts: Counter[str] = Counter()
 
-    def other(self, method: str, path: str, authorization: str) -> Reply:
+    def handle_other(self, method: str, path: str, authorization: str) -> Reply:
         """Serve the counts, and all other paths as the base class does."""
         match method, path:
             case "GET", "/stats":
@@ -67,7 +67,7 @@ class CountingService(Service):
                 self.stats, self.prompts = Stats(max_concurrent_seen=self.active), Counter()
                 content = self._counts()
             case _:
-                return super().other(method, path, authorization)
+                return super().handle_other(method, path, authorization)
         return Reply(200, orjson.dumps(content), self.headers())
 
     def chat(self, body: bytes, authorization: str) -> Reply:
@@ -79,9 +79,9 @@ class CountingService(Service):
             self.stats.by_fault[reply.fault] += 1
         return reply
 
-    def ended(self, reply: Reply, *, sent: bool) -> None:
+    def finish(self, reply: Reply, *, sent: bool) -> None:
         """Count a finished request."""
-        super().ended(reply, sent=sent)
+        super().finish(reply, sent=sent)
         self.stats.generated_not_delivered += not sent
         has_status = sent or reply.fault == "truncated"
         self.stats.calls_per_status[str(reply.status) if has_status else "none"] += 1

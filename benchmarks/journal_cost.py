@@ -14,7 +14,7 @@ _ANSWER = (
 def journal_ms_per_row(rows: int = ROWS) -> float:
     """Return the CPU milliseconds per row, including those of the thread that syncs."""
     from article_flows.tasks.enriched.outcomes import Outcome
-    from article_flows.tasks.journal.file_journal import JournalFolder
+    from article_flows.tasks.journal.file_journal import FileJournals
     from article_flows.tasks.llm.protocol.chat import Usage
     from article_flows.tasks.llm.protocol.results import Answer
 
@@ -27,8 +27,8 @@ def journal_ms_per_row(rows: int = ROWS) -> float:
         attempts=1,
         latency_s=0.5,
     )
-    outcomes = [Outcome.of_answer(f"{number:064x}", answer) for number in range(rows)]
-    with tempfile.TemporaryDirectory() as folder, JournalFolder(Path(folder), "bench") as journals:
+    outcomes = [Outcome.from_answer(f"{number:064x}", answer) for number in range(rows)]
+    with tempfile.TemporaryDirectory() as folder, FileJournals(Path(folder), "bench") as journals:
         journal = journals.open("000000")
         started = time.process_time()
         for outcome in outcomes:

@@ -17,7 +17,7 @@ from prefect.states import Cancelled, Completed, Failed
 
 from article_flows.tasks.common.errors import BudgetSpent, InterruptedRun, StoppedRun, UserError
 from article_flows.tasks.common.signals import Interrupted, interrupted_by, interruptible
-from article_flows.tasks.orchestration.api_outage import absence
+from article_flows.tasks.orchestration.api_monitor import api_monitor
 from article_flows.tasks.orchestration.sync_calls import publish_markdown
 from article_flows.tasks.settings import LakeSettings, run_label
 
@@ -47,7 +47,7 @@ def run_flow(flow: Flow[P, R], *args: P.args, **kwargs: P.kwargs) -> State[R]:
                 flow.fn(*args, **kwargs)
         if name not in _final_states:
             raise
-        absence.away = True
+        api_monitor.is_down = True
         return _final_states[name]
 
 
@@ -66,7 +66,7 @@ def report_to_log(line: str) -> None:
 
 def publish(markdown: str, key: str) -> None:
     """Store a report as an artifact; skip it if Prefect's API is unavailable."""
-    if not absence.is_over():
+    if not api_monitor.check():
         return
     try:
         publish_markdown(markdown, key)
@@ -105,8 +105,8 @@ def user_error_as_failed_state(function: Callable[P, R]) -> Callable[P, R]:
 def _record(function: Callable[..., Any], state: State[Any]) -> None:
     """Remember a final state, and check for an API outage before the engine needs the API."""
     _final_states[function.__name__] = state
-    if not absence.away:
-        absence.is_over()
+    if not api_monitor.is_down:
+        api_monitor.check()
 
 
 def _user_error(error: BaseException) -> UserError | None:

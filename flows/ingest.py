@@ -14,7 +14,7 @@ from article_flows.flows.flow_states import (
 from article_flows.tasks.common.errors import UserError
 from article_flows.tasks.ingest.progress import LoadProgress
 from article_flows.tasks.ingest.report import IngestReport
-from article_flows.tasks.ingest.source_report import SourceReport, folded
+from article_flows.tasks.ingest.source_report import SourceReport, fold_reports
 from article_flows.tasks.ingest.tasks import (
     find_all_sources,
     group_sources,
@@ -26,7 +26,7 @@ from article_flows.tasks.ingest.tasks import (
 )
 from article_flows.tasks.lake.lake import Lake
 from article_flows.tasks.orchestration.event_loop_task_runner import EventLoopTaskRunner, untraced
-from article_flows.tasks.orchestration.progress_display import shown
+from article_flows.tasks.orchestration.progress_display import display_progress
 from article_flows.tasks.reports.ingest_markdown import ingest_markdown, profile_markdown
 from article_flows.tasks.settings import IngestSettings
 
@@ -52,14 +52,14 @@ def ingest_articles(settings: IngestSettings = IngestSettings()) -> IngestReport
     ):
         load = read_known_articles(untraced(lake), settings)
         loading = prepare_loading(untraced(lake), settings, untraced(sources))
-        with shown(progress, "article-flows-load-progress"):
+        with display_progress(progress, "article-flows-load-progress"):
             loads = load_sources.map(
                 [untraced(group) for group in group_sources(sources)],
                 load=unmapped(untraced(load)),
                 loading=unmapped(untraced(loading)),
                 progress=unmapped(untraced(progress)),
             )
-            reports = folded(report for load_run in loads for report in load_run.result())
+            reports = fold_reports(report for load_run in loads for report in load_run.result())
         reports += [SourceReport(broken.name, error=broken.reason) for broken in sources.broken]
         superseded = replace_versions(untraced(load), settings, untraced(reports))
         tidy_table(untraced(lake))

@@ -17,7 +17,7 @@ from article_flows.tasks.reports.markdown import summarize_markdown
 from article_flows.tasks.settings import SummarizeSettings
 from article_flows.tasks.summarize.graceful_stop import GracefulStop
 from article_flows.tasks.summarize.open_job import GRACE_S, open_job
-from article_flows.tasks.summarize.progress import shown_progress
+from article_flows.tasks.summarize.progress import show_progress
 from article_flows.tasks.summarize.report import SummarizeReport
 from article_flows.tasks.summarize.tasks import (
     close_endpoint,
@@ -61,15 +61,15 @@ def summarize(settings: SummarizeSettings, only: KeySet | None = None) -> Summar
         shared = untraced(job)
         planner = plan_batches(shared, settings, untraced(only))
         watch.lap("plan")
-        with shown_progress(job, planner), GracefulStop(job.gateway, GRACE_S) as stop:
+        with show_progress(job, planner), GracefulStop(job.gateway, GRACE_S) as stop:
             batch_runs = submit_batches(planner, job)
-            batch_runs.counts()
+            batch_runs.wait()
         watch.lap("ask")
         copy_runs = submit_copies(planner, job)
         close_endpoint.submit(shared).wait()
         runs = untraced(batch_runs), untraced(copy_runs)
         report = settle_report(shared, untraced(planner), *runs, watch)
-        report.interrupted(stop.signal)
+        report.mark_interrupted(stop.signal)
     publish(summarize_markdown(report), key="summarize-report")
     get_run_logger().info(report.line())
     return report.or_raise()

@@ -34,7 +34,7 @@ from article_flows.flows.cli.options import (
 from article_flows.tasks.common.errors import InterruptedRun, StoppedRun, UsageError, UserError
 from article_flows.tasks.common.signals import Interrupted, interrupted_by, interruptible
 from article_flows.tasks.common.text_safety import printable
-from article_flows.tasks.orchestration.api_outage import absence
+from article_flows.tasks.orchestration.api_monitor import api_monitor
 from article_flows.tasks.settings import IngestSettings
 
 _DASH, _STDIN = "-", "/dev/stdin"
@@ -199,7 +199,7 @@ def _ingest_settings(
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its status."""
-    absence.leave(run_app(sys.argv[1:] if arguments is None else arguments))
+    api_monitor.exit(run_app(sys.argv[1:] if arguments is None else arguments))
 
 
 def run_app(arguments: list[str]) -> int:

@@ -10,7 +10,7 @@ from article_flows.flows.cli.exit_status import RUN_FAILED, SUCCESS
 from article_flows.flows.cli.inspect_view import show
 from article_flows.tasks.checks.source_groups import inspect_sources
 from article_flows.tasks.cleaning.columns.options import parse_column_options
-from article_flows.tasks.ingest.options import Loading, day_first_of, rules_of, sources_of
+from article_flows.tasks.ingest.options import LoadOptions, day_first_of, rules_of, sources_of
 from article_flows.tasks.settings import IngestSettings, LoadRules
 
 
@@ -25,7 +25,7 @@ def inspect(settings: IngestSettings, *, as_json: bool) -> int:
     """
     sources = sources_of(settings)
     columns = parse_column_options(settings.columns)
-    loading = Loading(columns, rules_of(settings), day_first=day_first_of(settings))
+    loading = LoadOptions(columns, rules_of(settings), day_first=day_first_of(settings))
     groups = inspect_sources(sources, loading)
     private_hosts = [host for group in groups for host in group.first.private_hosts]
     allow_hosts = list(dict.fromkeys([*settings.allow_hosts, *private_hosts]))

@@ -17,7 +17,7 @@ from article_flows.flows.cli.exit_status import (
     SUCCESS,
     status_of_signal,
 )
-from article_flows.tasks.common.text_safety import clock
+from article_flows.tasks.common.text_safety import format_duration
 from article_flows.tasks.ingest.report import IngestReport
 from article_flows.tasks.reports.ingest_markdown import ingest_markdown
 from article_flows.tasks.reports.markdown import format_usd, summarize_markdown
@@ -76,7 +76,7 @@ def show_estimate(estimate: dict[str, Any], *, as_json: bool) -> int:
         "cost": _cost(estimate),
     }
     if estimate["quota_minutes"] is not None:
-        facts["time"] = f"at most {clock(60 * estimate['quota_minutes'])} at this quota"
+        facts["time"] = f"at most {format_duration(60 * estimate['quota_minutes'])} at this quota"
     if estimate["rows_in"]:
         facts["source rows"] = (
             f"{estimate['rows_in']:,} read, {estimate['duplicates']:,} duplicates, "

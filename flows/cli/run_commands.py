@@ -19,7 +19,7 @@ from article_flows.tasks.enriched.recipes import load_recipe
 from article_flows.tasks.ingest.options import sources_of
 from article_flows.tasks.lake.lake import Lake
 from article_flows.tasks.llm.protocol.error_classification import one_line
-from article_flows.tasks.orchestration.api_outage import absence
+from article_flows.tasks.orchestration.api_monitor import api_monitor
 from article_flows.tasks.orchestration.sync_calls import result_or_error
 from article_flows.tasks.settings import (
     IngestSettings,
@@ -120,7 +120,7 @@ def _prepare_prefect() -> None:
     logging.captureWarnings(capture=True)
     # Prefect prints log records that it cannot send to its API to standard error.
     logging.raiseExceptions = False
-    absence.heed()
+    api_monitor.start_tracking()
     _start_server()
 
 
@@ -167,7 +167,7 @@ def _run_flow(report_type: type[R], flow: Flow[[S], Any], settings: S) -> tuple[
         raise UserError(
             f"{one_line(error)}; start the server at PREFECT_API_URL, or unset that variable"
         ) from error
-    if absence.away:
+    if api_monitor.is_down:
         print(
             "article-flows: Prefect's API was unavailable; its UI does not show all of this run",
             file=sys.stderr,

@@ -9,11 +9,11 @@ from article_flows.tasks.enriched.outcomes import read_outcomes
 from article_flows.tasks.enriched.table import EnrichedTable
 from article_flows.tasks.ingest.load import Load
 from article_flows.tasks.ingest.load_sources import ingest_source
-from article_flows.tasks.ingest.options import loading_of, sources_of
+from article_flows.tasks.ingest.options import load_options, sources_of
 from article_flows.tasks.ingest.source_report import SourceReport
 from article_flows.tasks.journal.open import find_leftovers
 from article_flows.tasks.lake.lake import Lake
-from article_flows.tasks.lake.superseded import Superseded
+from article_flows.tasks.lake.superseded import Tombstones
 from article_flows.tasks.llm.protocol.chat import ChatTemplate, Usage
 from article_flows.tasks.llm.protocol.prices import Price
 from article_flows.tasks.llm.protocol.token_estimate import estimate_tokens
@@ -88,12 +88,12 @@ def estimate_run(settings: SummarizeSettings, ingest: IngestSettings | None = No
             lakes.append(temporary_lake)
         planner = Planner(
             table,
-            recovered=set(read_outcomes(leftovers, retry_refused=settings.retry_failed)),
+            recovered=set(read_outcomes(leftovers, retry_failed=settings.retry_failed)),
             limit=settings.limit or None,
-            retry_refused=settings.retry_failed,
+            retry_failed=settings.retry_failed,
             estimate=True,
             article_parts=parts,
-            superseded=Superseded(*lakes),
+            superseded=Tombstones(*lakes),
         )
         for _ in planner.batches():
             pass
@@ -103,7 +103,7 @@ def estimate_run(settings: SummarizeSettings, ingest: IngestSettings | None = No
 
 def _load(ingest: IngestSettings, load: Load) -> list[SourceReport]:
     sources = sources_of(ingest)
-    loading = loading_of(ingest, load.before, sources)
+    loading = load_options(ingest, load.before, sources)
     reports = [
         *(ingest_source(source, load, loading) for source in sources),
         *(SourceReport(broken.name, error=broken.reason) for broken in sources.broken),
@@ -122,8 +122,8 @@ def _estimate(
 ) -> Estimate:
     price = endpoint.price
     template_tokens = template.constant_tokens + estimate_tokens(table.recipe.article)
-    prompt = (plan.prompt_tokens or 0) + plan.to_ask * template_tokens
-    completion = plan.to_ask * template.max_output_tokens
+    prompt = (plan.prompt_tokens or 0) + plan.to_request * template_tokens
+    completion = plan.to_request * template.max_output_tokens
     largest_call = Usage(plan.longest_prompt + template_tokens, 0, template.max_output_tokens)
     return Estimate(
         rows_in=sum(report.rows_in for report in reports),
@@ -132,13 +132,13 @@ def _estimate(
         not_read=[report.error for report in reports if report.error],
         articles=plan.articles,
         reused=plan.reused + plan.to_copy + plan.recovered,
-        failed=plan.refused,
+        failed=plan.failed,
         left=plan.left,
-        calls=plan.to_ask,
+        calls=plan.to_request,
         prompt_tokens=prompt,
         completion_tokens=completion,
-        cost_usd=_cost(price, prompt, plan.to_ask, largest_call) if price else None,
-        quota_minutes=_quota_minutes(settings, plan.to_ask, prompt + completion),
+        cost_usd=_cost(price, prompt, plan.to_request, largest_call) if price else None,
+        quota_minutes=_quota_minutes(settings, plan.to_request, prompt + completion),
         budget_usd=settings.budget_usd or None,
         model=table.model,
         recipe=table.recipe.name,

@@ -16,14 +16,14 @@ from article_flows.tasks.checks.inspection_sizes import (
     parquet_rows,
     size_of,
 )
-from article_flows.tasks.cleaning.articles.build import canonical
+from article_flows.tasks.cleaning.articles.build import to_canonical
 from article_flows.tasks.cleaning.columns.guesses import ColumnMap
-from article_flows.tasks.cleaning.columns.mapping import map_columns, sampled, with_file_date
-from article_flows.tasks.cleaning.columns.options import given_for
+from article_flows.tasks.cleaning.columns.mapping import map_columns, read_sample, with_file_date
+from article_flows.tasks.cleaning.columns.options import columns_for_source
 from article_flows.tasks.cleaning.columns.profiles import ColumnProfile, columns_of
-from article_flows.tasks.cleaning.dates.to_utc import moment
+from article_flows.tasks.cleaning.dates.to_utc import parse_date
 from article_flows.tasks.common.errors import UserError
-from article_flows.tasks.ingest.options import Loading
+from article_flows.tasks.ingest.options import LoadOptions
 from article_flows.tasks.llm.protocol.token_estimate import estimate_tokens
 from article_flows.tasks.reading.base.rows import BATCH_ROWS, Record, Source
 from article_flows.tasks.reading.base.text_encoding import without_surrogates
@@ -130,7 +130,7 @@ class Inspection:
         return self.format, self.size.compression, mapping, error
 
 
-def inspect_source(source: Source, loading: Loading = Loading()) -> Inspection:  # noqa: B008
+def inspect_source(source: Source, loading: LoadOptions = LoadOptions()) -> Inspection:  # noqa: B008
     """Inspect the first rows of a source.
 
     Problems of the source do not raise; they are returned in ``error``.
@@ -143,7 +143,7 @@ def inspect_source(source: Source, loading: Loading = Loading()) -> Inspection: 
         >>> inspection.format, inspection.rows, inspection.articles
         ('jsonl', 100, 100)
     """
-    inspection = Inspection(source.name, source.format, size_of(source.place), source.facts)
+    inspection = Inspection(source.name, source.format, size_of(source.file), source.facts)
     max_rows = _FETCHED_ROWS if source.format in _FETCHED_FORMATS else BATCH_ROWS
     is_cheap = _is_cheap_to_count(inspection)
     records: list[Record] = []
@@ -152,7 +152,7 @@ def inspect_source(source: Source, loading: Loading = Loading()) -> Inspection: 
     tokens = uninspected_rows = 0
     try:
         # The rows from which a load would infer the columns; the rest is only counted, if cheap.
-        records, chunks = sampled(read(source, max_rows), max_rows)
+        records, chunks = read_sample(read(source, max_rows), max_rows)
         with closing(chunks):
             columns = _map_columns(inspection, source, records, loading, read_on=is_cheap)
             for chunk in with_file_date(chunks, columns or ColumnMap({}), source):
@@ -165,7 +165,7 @@ def inspect_source(source: Source, loading: Loading = Loading()) -> Inspection: 
                 if columns is None:
                     rejects.update(reject.reason for reject in chunk.rejects)
                     continue
-                converted = canonical(chunk, columns, inspection.name, loading.rules)
+                converted = to_canonical(chunk, columns, inspection.name, loading.rules)
                 rejects.update(reject.reason for reject in converted.rejects)
                 articles = converted.batch.to_pylist()
                 inspection.articles += len(articles)
@@ -203,14 +203,14 @@ def _map_columns(
     inspection: Inspection,
     source: Source,
     records: list[Record],
-    loading: Loading,
+    loading: LoadOptions,
     *,
     read_on: bool,
 ) -> ColumnMap | None:
     """Infer the column mapping; return None if the columns do not suffice for articles."""
     columns = None
     if records:
-        given = given_for(loading.columns, source.name)
+        given = columns_for_source(loading.columns, source.name)
         day_first, siblings = loading.day_first, loading.siblings
         try:
             columns = map_columns(source, records, given, day_first, siblings, read_on=read_on)
@@ -276,9 +276,9 @@ def _example(profile: ColumnProfile) -> str:
 
 def _unread_dates(profile: ColumnProfile, columns: ColumnMap) -> str:
     """Return how many dates can be read; empty if all can."""
-    parsed = sum(moment(value, columns.day_first) is not None for value in profile.values)
+    parsed = sum(parse_date(value, columns.day_first) is not None for value in profile.values)
     if parsed == len(profile.values):
         return ""
-    is_ambiguous = columns.order_open and profile.name not in columns.notes
+    is_ambiguous = columns.order_ambiguous and profile.name not in columns.notes
     hint = "; a load reads on until a date settles the order of day and month" * is_ambiguous
     return f"{parsed:,} of the first {len(profile.values):,} dates can be read{hint}"

@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 from article_flows.tasks.cleaning.text.to_json import to_json
 from article_flows.tasks.common.errors import UserError
 from article_flows.tasks.reading.base.byte_source import ByteSource, LocalFile
-from article_flows.tasks.reading.base.rows import Record, Source, opened_seekable
-from article_flows.tasks.reading.places.compressed import CODECS, CompressedFile, Meter, members
+from article_flows.tasks.reading.base.rows import Record, Source, open_source_seekable
+from article_flows.tasks.reading.places.compressed import CODECS, CompressedFile, Meter, decompress
 
 COUNTED_BYTES = 32 << 20
 """Uncompressed size up to which all rows are counted, which takes less than a second.
@@ -42,7 +42,7 @@ class Size:
 def size_of(place: ByteSource) -> Size:
     """Return the size of a source; the uncompressed size is extrapolated."""
     if isinstance(place, CompressedFile):
-        stored = size_of(place.place).stored
+        stored = size_of(place.file).stored
         return Size(stored, _unpacked(place, stored), place.codec)
     declared = getattr(place, "size", None)
     if isinstance(declared, int):
@@ -63,20 +63,20 @@ def size_of(place: ByteSource) -> Size:
 def _unpacked(place: CompressedFile, stored: int | None) -> int | None:
     """Extrapolate the uncompressed size from the start of a file."""
     try:
-        with place.place.open() as packed:
+        with place.file.open() as packed:
             meter = Meter(packed, place.name)
-            for _ in meter.count(members(meter, CODECS[place.codec])):
-                if meter.given >= _SAMPLED_BYTES:
-                    return round(meter.given * stored / meter.taken) if stored else None
+            for _ in meter.count(decompress(meter, CODECS[place.codec])):
+                if meter.bytes_out >= _SAMPLED_BYTES:
+                    return round(meter.bytes_out * stored / meter.bytes_in) if stored else None
     except (OSError, UserError):
         return None
-    return meter.given
+    return meter.bytes_out
 
 
 def parquet_rows(source: Source) -> int | None:
     """Return the number of rows in a Parquet file's footer; None if it cannot be read."""
     try:
-        with opened_seekable(source) as file:
+        with open_source_seekable(source) as file:
             return int(pq.ParquetFile(file).metadata.num_rows)
     except (pa.ArrowException, OSError, UserError):
         return None

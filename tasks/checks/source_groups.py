@@ -11,7 +11,7 @@ from typing import Any
 from article_flows.tasks.checks.inspection import Inspection, inspect_source
 from article_flows.tasks.checks.inspection_sizes import size_of
 from article_flows.tasks.cleaning.columns.mapping import Siblings
-from article_flows.tasks.ingest.options import Loading
+from article_flows.tasks.ingest.options import LoadOptions
 from article_flows.tasks.reading.base.rows import Source
 
 MAX_FOLDERS = 20
@@ -96,14 +96,14 @@ class SourceGroup:
         if len(known) < len(counts):
             return None
         inspected_bytes = [each.size.stored for each in self.inspected]
-        similar_bytes = [size_of(source.place).stored for source in self.similar]
+        similar_bytes = [size_of(source.file).stored for source in self.similar]
         ratio = len(self.similar) / len(self.inspected)
         if None not in similar_bytes and any(inspected_bytes):
             ratio = sum(filter(None, similar_bytes)) / sum(filter(None, inspected_bytes))
         return round(sum(known) * (1 + ratio))
 
 
-def inspect_sources(sources: Sequence[Source], loading: Loading) -> list[SourceGroup]:
+def inspect_sources(sources: Sequence[Source], loading: LoadOptions) -> list[SourceGroup]:
     """Inspect a sample of the sources, and group all sources by how they would be loaded.
 
     Sources that are not read join the largest group of their folder.

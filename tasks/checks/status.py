@@ -14,15 +14,15 @@ import pyarrow.compute as pc
 
 from article_flows.tasks.common.errors import UserError
 from article_flows.tasks.enriched.discovery import FoundTable, find_tables
-from article_flows.tasks.enriched.outcomes import waiting_answers
+from article_flows.tasks.enriched.outcomes import journaled_answers
 from article_flows.tasks.enriched.table import EnrichedTable
 from article_flows.tasks.journal.open import find_leftovers
 from article_flows.tasks.lake.key_columns import read_parts
 from article_flows.tasks.lake.lake import Lake
 from article_flows.tasks.lake.parts import Part, PartMissing
-from article_flows.tasks.lake.sorted_keys import KeySet, count_flags
-from article_flows.tasks.lake.superseded import Superseded, current_rows
-from article_flows.tasks.llm.protocol.errors import PERMANENT_CLASSES
+from article_flows.tasks.lake.sorted_keys import KeySet, count_true
+from article_flows.tasks.lake.superseded import Tombstones, current_row_keys
+from article_flows.tasks.llm.protocol.errors import PERMANENT_ERROR_CLASSES
 from article_flows.tasks.locks.holders import held_locks
 
 T = TypeVar("T")
@@ -155,7 +155,7 @@ def retry_if_merged(read: Callable[[], T]) -> T:
 
 def _articles(lake: Lake) -> tuple[KeySet, int]:
     """Return the keys of the current articles and the number of superseded rows."""
-    current, listed = current_rows(lake), len(Superseded(lake))
+    current, listed = current_row_keys(lake), len(Tombstones(lake))
     return current, listed + _rows(lake, f"{lake.superseded}/{lake.articles}")
 
 
@@ -166,7 +166,7 @@ def _rows(lake: Lake, folder: str) -> int:
 def _table_status(found: FoundTable, table: EnrichedTable, current: KeySet) -> TableStatus:
     lake = table.lake
     status = TableStatus(found.recipe, table.model, found.table_id, lake.location(table.folder))
-    waiting = waiting_answers(find_leftovers(lake.storage, found.name))
+    waiting = journaled_answers(find_leftovers(lake.storage, found.name))
     parts = lake.parts(table.folder)
     status.parts, status.size = len(parts), sum(part.size for part in parts)
     answered = _count_answers(status, parts, current, waiting)
@@ -187,8 +187,8 @@ def _count_answers(
         keys, texts = key_batch.keys, key_batch.texts
         new = answered.add_keys(keys)
         is_current = current.contains_keys(keys)
-        status.answered += count_flags(new & is_current)
-        status.outdated += count_flags(new & ~is_current)
+        status.answered += count_true(new & is_current)
+        status.outdated += count_true(new & ~is_current)
         if len(waiting):
             committed.add_keys(texts.take(waiting.contains_keys(texts)))
     status.waiting = len(waiting) - len(committed)
@@ -206,7 +206,9 @@ def _count_failures(
         is_current &= ~answered.contains_keys(keys)
         classes = key_batch.columns["error_class"].to_numpy(zero_copy_only=False)[is_current]
         for name, count in Counter(classes.tolist()).items():
-            counts = status.failed_for_good if name in PERMANENT_CLASSES else status.asked_again
+            counts = (
+                status.failed_for_good if name in PERMANENT_ERROR_CLASSES else status.asked_again
+            )
             counts[name or "unknown"] += count
 
 

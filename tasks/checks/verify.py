@@ -23,7 +23,7 @@ from article_flows.tasks.checks.verify_tables import (
 from article_flows.tasks.enriched.discovery import find_tables
 from article_flows.tasks.lake.lake import STAGING, Lake
 from article_flows.tasks.locks.holders import HeldLock, LockWatch
-from article_flows.tasks.locks.waiting import TIMING, Timing
+from article_flows.tasks.locks.waiting import DEFAULT_TIMING, Timing
 from article_flows.tasks.storage.base import StoredFile
 
 _MAX_PASSES = 3
@@ -55,7 +55,7 @@ class Verification:
         return not self.problems
 
 
-def verify_lake(lake: Lake, timing: Timing = TIMING) -> Verification:
+def verify_lake(lake: Lake, timing: Timing = DEFAULT_TIMING) -> Verification:
     """Read a whole lake and check its integrity.
 
     On an object store, a lock without a heartbeat is watched for up to ``timing.expiry_s`` to

@@ -8,18 +8,18 @@ from article_flows.tasks.checks.verify_rows import Finding
 from article_flows.tasks.common.errors import UserError
 from article_flows.tasks.enriched.current import POINTER
 from article_flows.tasks.enriched.discovery import FoundTable
-from article_flows.tasks.enriched.outcomes import waiting_answers
-from article_flows.tasks.enriched.table import DESCRIPTION
+from article_flows.tasks.enriched.outcomes import journaled_answers
+from article_flows.tasks.enriched.table import DESCRIPTION_FILE
 from article_flows.tasks.ingest.load import LOADS
-from article_flows.tasks.journal.format import End
-from article_flows.tasks.journal.leftovers import SET_ASIDE, SUFFIX
+from article_flows.tasks.journal.format import JournalEnd
+from article_flows.tasks.journal.leftovers import JOURNAL_SUFFIX, SET_ASIDE_SUFFIXES
 from article_flows.tasks.journal.open import find_leftovers
 from article_flows.tasks.lake.lake import STAGING, Lake
-from article_flows.tasks.lake.merge_log import NOTES, read_notes
-from article_flows.tasks.lake.superseded import ARTICLE_PARTS
+from article_flows.tasks.lake.merge_log import MERGE_NOTES, read_merge_notes
+from article_flows.tasks.lake.superseded import ARTICLE_PARTS_LOCK
 from article_flows.tasks.locks.holders import HeldLock
 from article_flows.tasks.storage.base import StoredFile
-from article_flows.tasks.storage.scratch import ownerless
+from article_flows.tasks.storage.scratch import abandoned_folders
 
 
 def verify_files(lake: Lake, files: list[StoredFile], tables: list[FoundTable]) -> list[Finding]:
@@ -32,7 +32,7 @@ def verify_files(lake: Lake, files: list[StoredFile], tables: list[FoundTable]) 
     """
     part_folders = {lake.articles, lake.rejects, f"{lake.superseded}/{lake.articles}"}
     part_folders |= {folder for table in tables for folder in table.folders}
-    descriptions = {f"{table.folders[0]}/{DESCRIPTION}" for table in tables}
+    descriptions = {f"{table.folders[0]}/{DESCRIPTION_FILE}" for table in tables}
     descriptions |= {f"{lake.summaries}/{table.recipe}/{POINTER}" for table in tables}
     findings = []
     for file in files:
@@ -85,11 +85,13 @@ def verify_staging(
 
 
 def _unfinished_merges(lake: Lake) -> Iterator[Finding]:
-    for file in lake.storage.list(NOTES):
-        folder = file.name.removeprefix(f"{NOTES}/").rpartition("/")[0]
+    for file in lake.storage.list(MERGE_NOTES):
+        folder = file.name.removeprefix(f"{MERGE_NOTES}/").rpartition("/")[0]
         where = lake.location(file.name)
         try:
-            note = next((n for n in read_notes(lake.storage, folder) if n.name == file.name), None)
+            note = next(
+                (n for n in read_merge_notes(lake.storage, folder) if n.name == file.name), None
+            )
         except UserError:
             yield Finding(f"{where}: the record of a merge is damaged; remove it and verify again")
             continue
@@ -99,7 +101,7 @@ def _unfinished_merges(lake: Lake) -> Iterator[Finding]:
             yield Finding(
                 f"{where}: a merge of {len(note.old):,} parts of {folder} is incomplete (readers "
                 "other than article-flows may see rows twice); run again to finish it",
-                ARTICLE_PARTS if folder in article_folders else table,
+                ARTICLE_PARTS_LOCK if folder in article_folders else table,
             )
 
 
@@ -120,8 +122,8 @@ def _journal_findings(
         if not file.name.startswith(folder):
             continue
         names.add(file.name.removeprefix(folder).partition("/")[0])
-        if file.name.endswith(SET_ASIDE):
-            reason = "damaged" if file.name.endswith(SET_ASIDE[1]) else "incompatible"
+        if file.name.endswith(SET_ASIDE_SUFFIXES):
+            reason = "damaged" if file.name.endswith(SET_ASIDE_SUFFIXES[1]) else "incompatible"
             yield Finding(
                 f"{lake.location(file.name)}: a journal was set aside as {reason}; inspect it, "
                 "then remove it"
@@ -141,7 +143,7 @@ def _waiting_answers(lake: Lake, name: str) -> Iterator[Finding]:
     if not leftovers:
         return
     try:
-        count = len(waiting_answers(leftovers))
+        count = len(journaled_answers(leftovers))
     except UserError as error:
         yield Finding(str(error), name)
         return
@@ -150,7 +152,7 @@ def _waiting_answers(lake: Lake, name: str) -> Iterator[Finding]:
     what = f"{count:,} answers of a killed run are not in the table yet; run again to recover them"
     yield Finding(f"{first}{others}: {what}", name)
     for leftover in leftovers:
-        if leftover.end()[0] in (End.DAMAGED, End.FOREIGN):
+        if leftover.end()[0] in (JournalEnd.DAMAGED, JournalEnd.FOREIGN):
             yield Finding(
                 f"{leftover.name}: the journal is damaged before its end; check the disk, then run "
                 "again: the run recovers what is readable and sets the journal aside",
@@ -162,7 +164,7 @@ def _abandoned_scratch(lake: Lake) -> Iterator[Finding]:
     """Report folders of partly written files whose process has died."""
     if lake.storage.folder is None:
         return
-    for folder in sorted(ownerless(lake.storage.folder / STAGING / "parts")):
+    for folder in sorted(abandoned_folders(lake.storage.folder / STAGING / "parts")):
         yield Finding(f"{folder}: partly written files of a killed run; run again to remove them")
 
 
@@ -172,6 +174,6 @@ def _foreign_staging_files(lake: Lake, staged: list[StoredFile]) -> Iterator[Fin
         path = file.name.split("/")
         is_foreign = path[1] not in known
         if path[1] == "journals":
-            is_foreign = not file.name.endswith((SUFFIX, *SET_ASIDE, "/reserve"))
+            is_foreign = not file.name.endswith((JOURNAL_SUFFIX, *SET_ASIDE_SUFFIXES, "/reserve"))
         if is_foreign:
             yield Finding(f"{lake.location(file.name)}: is not a file of article-flows; remove it")

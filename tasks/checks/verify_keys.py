@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from article_flows.tasks.checks.verify_rows import CheckedRows, Constraints, Finding, check_rows
+from article_flows.tasks.common.article_schema import Mask
 from article_flows.tasks.common.errors import StorageUnavailable
 from article_flows.tasks.lake.key_columns import read_key_batches
 from article_flows.tasks.lake.parts import Part, PartMissing
-from article_flows.tasks.lake.sorted_keys import Flags, Keys, KeySet, count_flags
+from article_flows.tasks.lake.sorted_keys import Keys, KeySet, count_true
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +75,7 @@ class UniquenessCheck:
         self._parts = parts
         self._first_locations: dict[str, str] = {}
 
-    def add(self, rows: CheckedRows, selected: Flags) -> Flags:
+    def add(self, rows: CheckedRows, selected: Mask) -> Mask:
         """Add the keys of selected rows and report duplicates; return which rows are new."""
         new = all_false(rows)
         new[selected] = self.keys.add_keys(rows.keys.take(selected))
@@ -118,13 +119,13 @@ class ReferenceCheck:
         self._lock = lock
         self._superseded: dict[str, int] = {}
 
-    def check(self, rows: CheckedRows, kind: str) -> Flags:
+    def check(self, rows: CheckedRows, kind: str) -> Mask:
         """Return which rows belong to a current article; report those without any article."""
         current = self._articles.current.contains_keys(rows.keys)
         if current.all():
             return current
         former = ~current & self._articles.former.contains_keys(rows.keys)
-        self._superseded[kind] = self._superseded.get(kind, 0) + count_flags(former)
+        self._superseded[kind] = self._superseded.get(kind, 0) + count_true(former)
         if self._articles.complete:
             rows.report(
                 ~current & ~former,
@@ -157,6 +158,6 @@ class ReferenceCheck:
         return notes
 
 
-def all_false(rows: CheckedRows) -> Flags:
+def all_false(rows: CheckedRows) -> Mask:
     """Return a mask that selects no row."""
     return np.zeros(rows.batch.num_rows, np.bool_)

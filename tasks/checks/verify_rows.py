@@ -10,12 +10,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from article_flows.tasks.common.article_schema import content_hash
+from article_flows.tasks.common.article_schema import Mask, content_hash
 from article_flows.tasks.common.errors import StorageUnavailable, UserError
-from article_flows.tasks.lake.compaction import is_earlier
+from article_flows.tasks.lake.compaction import is_earlier_schema
 from article_flows.tasks.lake.key_columns import id_tags, row_keys, text_keys
 from article_flows.tasks.lake.parts import Part, PartMissing
-from article_flows.tasks.lake.sorted_keys import Flags, Keys
+from article_flows.tasks.lake.sorted_keys import Keys
 
 _BATCH_ROWS = 1_024
 """Rows to hold in memory, with their text."""
@@ -70,7 +70,7 @@ class CheckedRows(NamedTuple):
     keys: Keys
     faults: RowFaults
 
-    def report(self, rows: Flags, what: str, remedy: str, lock: str = "") -> None:
+    def report(self, rows: Mask, what: str, remedy: str, lock: str = "") -> None:
         """Report a fault of the selected rows."""
         self.faults.add(self.batch, rows, what, remedy, lock)
 
@@ -95,7 +95,7 @@ class RowFaults:
         self._rows: dict[_Fault, tuple[int, int, str]] = {}
 
     def add(
-        self, batch: pa.RecordBatch, rows: Flags, what: str, remedy: str, lock: str = ""
+        self, batch: pa.RecordBatch, rows: Mask, what: str, remedy: str, lock: str = ""
     ) -> None:
         """Add a fault of the selected rows of the current batch."""
         indices = np.flatnonzero(rows)
@@ -132,7 +132,7 @@ def check_rows(
     batches = _batches(part, findings)
     for schema, batch in batches:
         # An earlier schema is valid: the next run upgrades the part.
-        is_schema_valid = is_schema_valid or is_earlier(
+        is_schema_valid = is_schema_valid or is_earlier_schema(
             schema, constraints.schema, constraints.required
         )
         if not is_schema_valid:
@@ -219,7 +219,7 @@ def _check(batch: pa.RecordBatch, constraints: Constraints, faults: RowFaults) -
         faults.add(batch, _wrong_hashes(batch), what, remedy)
 
 
-def _wrong_hashes(batch: pa.RecordBatch) -> Flags:
+def _wrong_hashes(batch: pa.RecordBatch) -> Mask:
     """Return which rows have a hash that does not match their text; nulls are checked elsewhere."""
     columns = (batch[name].to_pylist() for name in ("title", "body", "content_hash"))
     return np.fromiter(
@@ -242,8 +242,8 @@ def _keys(batch: pa.RecordBatch, faults: RowFaults, remedy: str) -> Keys:
     return row_keys(text_keys(hashes), id_tags(batch["article_id"]))
 
 
-def _mask(values: pa.Array) -> Flags:
-    mask: Flags = values.to_numpy(zero_copy_only=False).astype(np.bool_)
+def _mask(values: pa.Array) -> Mask:
+    mask: Mask = values.to_numpy(zero_copy_only=False).astype(np.bool_)
     return mask
 
 

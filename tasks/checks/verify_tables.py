@@ -19,8 +19,8 @@ from article_flows.tasks.enriched.table import FAILURE_SCHEMA, EnrichedTable
 from article_flows.tasks.ingest.rejects import REJECTS_SCHEMA
 from article_flows.tasks.lake.lake import Lake
 from article_flows.tasks.lake.parts import Part
-from article_flows.tasks.lake.sorted_keys import KeySet, count_flags
-from article_flows.tasks.lake.superseded import LIST_SCHEMA, LISTS, Superseded
+from article_flows.tasks.lake.sorted_keys import KeySet, count_true
+from article_flows.tasks.lake.superseded import TOMBSTONE_SCHEMA, TOMBSTONES, Tombstones
 
 _RELOAD = "put the part back from a backup, or remove it and load its sources again"
 _RERUN = "put the part back from a backup, or remove it and run again to get new answers"
@@ -33,7 +33,7 @@ _REJECT_CONSTRAINTS = Constraints(
     REJECTS_SCHEMA, ("source", "row", "reason", "rejected_at"), _RELOAD
 )
 _TOMBSTONE_CONSTRAINTS = Constraints(
-    LIST_SCHEMA,
+    TOMBSTONE_SCHEMA,
     ("part", "article_id", "content_hash"),
     "remove the file and load the changed sources again",
 )
@@ -113,7 +113,7 @@ def verify_table(found: FoundTable, lake: Lake, articles: ArticleScan) -> TableS
     uniqueness = UniquenessCheck(parts)
     for rows in scan.read(parts, answers):
         new = uniqueness.add(rows, ~all_false(rows))
-        scan.answered += count_flags(new & references.check(rows, "answers"))
+        scan.answered += count_true(new & references.check(rows, "answers"))
     answer_rows, failed = scan.rows, KeySet()
     for rows in scan.read(parts_of(lake, found.folders[1]), failures):
         scan.failed += _count_failed(rows, failed, uniqueness.keys, references, found.name)
@@ -148,17 +148,17 @@ def _count_failed(
     rows.report(has_answer, "the article has an answer now", _NEXT_RUN, lock)
     new = failed.add_keys(rows.keys)
     rows.report(~new & ~has_answer, "the article has failed again since", _NEXT_RUN, lock)
-    return count_flags(new & ~has_answer & references.check(rows, "failures"))
+    return count_true(new & ~has_answer & references.check(rows, "failures"))
 
 
-def _superseded(lake: Lake, articles: ArticleScan) -> Superseded | None:
+def _superseded(lake: Lake, articles: ArticleScan) -> Tombstones | None:
     """Return the rows that are listed as superseded; None if a list is damaged."""
     scan = Scan()
-    parts = [Part(lake.storage, *file) for file in lake.storage.list(LISTS)]
+    parts = [Part(lake.storage, *file) for file in lake.storage.list(TOMBSTONES)]
     for _ in scan.read(parts, _TOMBSTONE_CONSTRAINTS):
         pass
     articles.findings += scan.findings
-    return Superseded(lake) if scan.complete else None
+    return Tombstones(lake) if scan.complete else None
 
 
 def _answer_constraints(table: EnrichedTable) -> Constraints:

@@ -49,7 +49,7 @@ _blocks = _InterruptibleBlocks()
 @contextmanager
 def interruptible() -> Iterator[None]:
     """Raise `Interrupted` within the block when one of `SIGNALS` arrives."""
-    with handling(_blocks.end) as is_main_thread:
+    with handle_signals(_blocks.end) as is_main_thread:
         if not _blocks.depth:
             _blocks.ended_by = None
         _blocks.depth += is_main_thread
@@ -74,7 +74,7 @@ def raise_if_interrupted() -> None:
 
 
 @contextmanager
-def handling(handler: Callable[[int, FrameType | None], None]) -> Iterator[bool]:
+def handle_signals(handler: Callable[[int, FrameType | None], None]) -> Iterator[bool]:
     """Handle `SIGNALS` with a function within the block.
 
     Yields:

@@ -6,7 +6,7 @@ import re
 _CONTROL_CHARACTERS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
-def unsteered(text: str) -> str:
+def replace_controls(text: str) -> str:
     """Replace each control character of a text by U+FFFD, so that it cannot control a terminal."""
     return _CONTROL_CHARACTERS.sub("\N{REPLACEMENT CHARACTER}", text)
 
@@ -18,14 +18,14 @@ def printable(text: str) -> str:
         >>> printable("two\n  lines")
         'two lines'
     """
-    return unsteered(" ".join(text.split()))
+    return replace_controls(" ".join(text.split()))
 
 
-def clock(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Format a duration.
 
     Example:
-        >>> clock(12), clock(185), clock(7_800)
+        >>> format_duration(12), format_duration(185), format_duration(7_800)
         ('12 s', '3 min 05 s', '2 h 10 min')
     """
     whole = round(seconds)

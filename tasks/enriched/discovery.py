@@ -12,7 +12,12 @@ from pydantic import ValidationError
 
 from article_flows.tasks.common.errors import UserError
 from article_flows.tasks.enriched.recipes import Recipe
-from article_flows.tasks.enriched.table import DESCRIPTION, EnrichedTable, table_folders, table_name
+from article_flows.tasks.enriched.table import (
+    DESCRIPTION_FILE,
+    EnrichedTable,
+    table_folders,
+    table_name,
+)
 from article_flows.tasks.lake.lake import Lake
 
 
@@ -62,7 +67,7 @@ def find_tables(lake: Lake) -> list[FoundTable]:
 
 def _open_table(lake: Lake, recipe: str, table_id: str) -> EnrichedTable:
     """Open the table that a folder's description names; raise UserError if it is not valid."""
-    name = f"{lake.summaries}/{recipe}/{table_id}/{DESCRIPTION}"
+    name = f"{lake.summaries}/{recipe}/{table_id}/{DESCRIPTION_FILE}"
     location = lake.location(name)
     remedy = (
         "put it back from a backup, or remove it and run that recipe again, which rewrites the file"

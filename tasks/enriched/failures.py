@@ -10,21 +10,21 @@ from collections import Counter
 import numpy as np
 import pyarrow as pa
 
+from article_flows.tasks.common.article_schema import Mask
 from article_flows.tasks.enriched.table import FAILURE_SCHEMA, EnrichedTable
-from article_flows.tasks.lake.compaction import Stale, rewrite_parts
+from article_flows.tasks.lake.compaction import RowPredicate, rewrite_parts
 from article_flows.tasks.lake.key_columns import KeyBatch, keys_of, read_parts, row_keys
 from article_flows.tasks.lake.parts import ROW_GROUP, Part
 from article_flows.tasks.lake.sorted_keys import (
-    Flags,
+    KeyOrder,
     Keys,
     KeySet,
-    Order,
     SortedKeys,
-    Words,
-    found_in,
-    order_of,
+    UInt64Array,
+    key_order,
+    membership,
 )
-from article_flows.tasks.llm.protocol.errors import PERMANENT_CLASSES
+from article_flows.tasks.llm.protocol.errors import PERMANENT_ERROR_CLASSES
 
 
 def compact_failures(table: EnrichedTable, current: KeySet | None = None) -> pa.Table:
@@ -53,24 +53,24 @@ def compact_failures(table: EnrichedTable, current: KeySet | None = None) -> pa.
     return valid
 
 
-def _valid_rows(table: EnrichedTable, rows: pa.Table, current: KeySet | None) -> Flags:
+def _valid_rows(table: EnrichedTable, rows: pa.Table, current: KeySet | None) -> Mask:
     """Flag the rows that are the newest failure of a current article without an answer."""
     if not rows.num_rows:
         return np.zeros(0, np.bool_)
     newest_first = pa.compute.sort_indices(rows["failed_at"]).to_numpy()[::-1]
     keys = keys_of(rows)
     is_newest = np.zeros(rows.num_rows, np.bool_)
-    is_newest[newest_first[order_of(keys.take(newest_first)).is_first]] = True
+    is_newest[newest_first[key_order(keys.take(newest_first)).is_first]] = True
     answered = (batch.keys for batch in read_parts(table.lake.parts(table.folder)))
-    is_valid = is_newest & ~found_in(answered, keys)
+    is_valid = is_newest & ~membership(answered, keys)
     return is_valid if current is None else is_valid & current.contains_keys(keys)
 
 
-def _batchwise(flags: Flags) -> Stale:
+def _batchwise(flags: Mask) -> RowPredicate:
     """Return a function that slices ``flags`` for consecutive batches of rows."""
     end = 0
 
-    def next_flags(batch: pa.RecordBatch) -> Flags:
+    def next_flags(batch: pa.RecordBatch) -> Mask:
         nonlocal end
         end += batch.num_rows
         return flags[end - batch.num_rows : end]
@@ -90,7 +90,7 @@ class PermanentFailures:
     """
 
     def __init__(self) -> None:
-        self._classes = sorted(PERMANENT_CLASSES)
+        self._classes = sorted(PERMANENT_ERROR_CLASSES)
         self._rows = SortedKeys(valued=True)
         self._texts = SortedKeys()
 
@@ -102,7 +102,9 @@ class PermanentFailures:
             permanent_failures._add(batch)
         return permanent_failures
 
-    def look_up(self, texts: Keys, tags: Words, order: Order) -> tuple[Flags, Flags, Words]:
+    def look_up(
+        self, texts: Keys, tags: UInt64Array, order: KeyOrder
+    ) -> tuple[Mask, Mask, UInt64Array]:
         """Look up rows by the keys of their texts and the tags of their ids.
 
         Args:
@@ -118,9 +120,9 @@ class PermanentFailures:
             none = np.zeros(len(tags), np.bool_)
             return none, none, np.zeros(len(tags), np.uint64)
         rows = row_keys(texts, tags)
-        return self._texts.contains(texts, order), *self._rows.find(rows, order_of(rows))
+        return self._texts.contains(texts, order), *self._rows.find(rows, key_order(rows))
 
-    def count_classes(self, classes: Words) -> Counter[str]:
+    def count_classes(self, classes: UInt64Array) -> Counter[str]:
         """Count rows by error class, given the codes that `look_up` returned."""
         codes, counts = np.unique(classes, return_counts=True)
         by_name = {self._classes[int(code)]: int(n) for code, n in zip(codes, counts, strict=True)}
@@ -134,7 +136,7 @@ class PermanentFailures:
         class_codes = codes[permanent].astype(np.uint64)
         rows = row_keys(texts, tags)
         for keys, index, values in ((rows, self._rows, class_codes), (texts, self._texts, None)):
-            order = order_of(keys)
+            order = key_order(keys)
             new = order.is_first & ~index.contains(keys, order)
             index.insert(keys.take(new), None if values is None else values[new])
 
@@ -146,7 +148,7 @@ def permanently_failed_texts(table: EnrichedTable) -> set[str]:
         with part.open() as file:
             rows: pa.Table = file.read(["content_hash", "error_class"])
         pairs = zip(*(column.to_pylist() for column in rows.columns), strict=True)
-        texts.update(text for text, error_class in pairs if error_class in PERMANENT_CLASSES)
+        texts.update(text for text, error_class in pairs if error_class in PERMANENT_ERROR_CLASSES)
     return texts
 
 

@@ -15,9 +15,9 @@ from typing import Any
 
 import orjson
 
-from article_flows.tasks.journal.leftovers import Leftover
+from article_flows.tasks.journal.leftovers import LeftoverJournal
 from article_flows.tasks.lake.sorted_keys import KEY_BYTES, KeySet
-from article_flows.tasks.llm.protocol.errors import PERMANENT_CLASSES
+from article_flows.tasks.llm.protocol.errors import PERMANENT_ERROR_CLASSES
 from article_flows.tasks.llm.protocol.results import Answer, RequestFailed
 
 logger = logging.getLogger(__name__)
@@ -86,7 +86,7 @@ class Outcome:
     @property
     def permanent(self) -> bool:
         """Whether this is a failure that a retry would repeat."""
-        return self.error_class in PERMANENT_CLASSES
+        return self.error_class in PERMANENT_ERROR_CLASSES
 
     def encode(self) -> bytes:
         """Return the outcome as JSON, for a journal."""
@@ -125,7 +125,7 @@ class Outcome:
         )
 
     @classmethod
-    def of_answer(cls, content_hash: str, answer: Answer) -> Outcome:
+    def from_answer(cls, content_hash: str, answer: Answer) -> Outcome:
         """Build the outcome of an answer from the gateway."""
         return cls(
             content_hash,
@@ -156,7 +156,7 @@ def _usage(result: Answer | RequestFailed) -> dict[str, Any]:
 
 
 def read_outcomes(
-    leftovers: Iterable[Leftover], *, retry_refused: bool = False
+    leftovers: Iterable[LeftoverJournal], *, retry_failed: bool = False
 ) -> dict[str, Outcome]:
     """Read the outcomes that earlier runs journaled and that are still valid, by content hash.
 
@@ -179,7 +179,7 @@ def read_outcomes(
             except ValueError:
                 skipped += 1
                 continue
-            is_valid = outcome.answered or (outcome.permanent and not retry_refused)
+            is_valid = outcome.answered or (outcome.permanent and not retry_failed)
             earlier = outcomes.get(outcome.content_hash)
             if is_valid and (outcome.answered or earlier is None or not earlier.answered):
                 outcomes[outcome.content_hash] = outcome
@@ -192,7 +192,7 @@ def read_outcomes(
     return outcomes
 
 
-def waiting_answers(leftovers: Iterable[Leftover]) -> KeySet:
+def journaled_answers(leftovers: Iterable[LeftoverJournal]) -> KeySet:
     """Return the content hashes (16 bytes each) of the answers in some journals.
 
     A run that was killed right after a commit leaves answers that are also in the table.
@@ -203,7 +203,7 @@ def waiting_answers(leftovers: Iterable[Leftover]) -> KeySet:
     return KeySet(_answered_texts(leftovers))
 
 
-def _answered_texts(leftovers: Iterable[Leftover]) -> Iterator[bytes]:
+def _answered_texts(leftovers: Iterable[LeftoverJournal]) -> Iterator[bytes]:
     for leftover in leftovers:
         for payload in leftover.records():
             try:

@@ -69,7 +69,7 @@ def table_folders(recipe: str, table_id: str) -> tuple[str, str, str, str]:
     return answers, failures, f"{Lake.superseded}/{answers}", f"{Lake.superseded}/{failures}"
 
 
-DESCRIPTION = "_recipe.json"
+DESCRIPTION_FILE = "_recipe.json"
 """The file in the folder of answers that holds the recipe and the model."""
 _SAMPLED_ROWS = 200
 
@@ -141,8 +141,8 @@ class EnrichedTable:
         return pa.table([columns[name] for name in FAILURE_SCHEMA.names], schema=FAILURE_SCHEMA)
 
     def write_description(self) -> None:
-        """Write the recipe and the model to `DESCRIPTION`, unless the file exists."""
-        storage, name = self.lake.storage, f"{self.folder}/{DESCRIPTION}"
+        """Write the recipe and the model to `DESCRIPTION_FILE`, unless the file exists."""
+        storage, name = self.lake.storage, f"{self.folder}/{DESCRIPTION_FILE}"
         if any(file.name == name for file in storage.list(self.folder)):
             return
         description = {

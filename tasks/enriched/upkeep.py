@@ -1,6 +1,6 @@
 """Maintenance of an enriched table: retire stale rows, merge small parts, keep paid answers.
 
-A run calls `finish_upkeep` when it opens the table, and the other functions at its end.
+A run calls `repair_table` when it opens the table, and the other functions at its end.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from article_flows.tasks.lake.compaction import merge_small_parts, retire_rows, 
 from article_flows.tasks.lake.key_columns import texts_among
 from article_flows.tasks.lake.merge_log import finish_merges
 from article_flows.tasks.lake.parts import part_name
-from article_flows.tasks.lake.superseded import current_key_batches, current_rows
+from article_flows.tasks.lake.superseded import current_key_batches, current_row_keys
 
 _ROW_GROUP = 2_000
 """Rows in a row group of a merged part, of which whole columns are usually read."""
 
 
-def finish_upkeep(table: EnrichedTable) -> None:
+def repair_table(table: EnrichedTable) -> None:
     """Finish merges that a killed run left incomplete, and upgrade parts of earlier versions."""
     for folder in (table.folder, table.failures, table.superseded, table.superseded_failures):
         finish_merges(table.lake.storage, folder)
@@ -29,7 +29,7 @@ def finish_upkeep(table: EnrichedTable) -> None:
         upgrade_parts(table.lake, folder, table.schema, _ROW_GROUP)
 
 
-def keep_up(table: EnrichedTable, *, all_rows_current: bool) -> pa.Table:
+def maintain_table(table: EnrichedTable, *, all_rows_current: bool) -> pa.Table:
     """Retire rows of changed or removed articles to ``superseded/``, and merge small parts.
 
     The caller must hold the table's lock.
@@ -43,7 +43,7 @@ def keep_up(table: EnrichedTable, *, all_rows_current: bool) -> pa.Table:
     """
     lake = table.lake
     has_failures = bool(lake.parts(table.failures))
-    current = None if all_rows_current and not has_failures else current_rows(lake)
+    current = None if all_rows_current and not has_failures else current_row_keys(lake)
     if current is not None and not all_rows_current:
         is_current = current.contains_keys
         for part in lake.parts(table.folder):
@@ -58,7 +58,9 @@ def keep_up(table: EnrichedTable, *, all_rows_current: bool) -> pa.Table:
     return failures
 
 
-def keep_orphans(table: EnrichedTable, outcomes: list[Outcome], flow_run_id: str) -> set[str]:
+def store_orphaned_answers(
+    table: EnrichedTable, outcomes: list[Outcome], flow_run_id: str
+) -> set[str]:
     """Store the answers whose article is no longer in the lake below ``superseded/``.
 
     They were paid for, and an article that returns gets its answer from there. The columns of the

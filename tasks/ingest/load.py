@@ -11,13 +11,18 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
+from article_flows.tasks.common.article_schema import Mask
 from article_flows.tasks.ingest.profile import LoadProfile
 from article_flows.tasks.ingest.rejects import KnownRejects
 from article_flows.tasks.lake.key_columns import KeyBatch, id_tags, keys_of
 from article_flows.tasks.lake.lake import STAGING, Lake
 from article_flows.tasks.lake.parts import Part, part_name
-from article_flows.tasks.lake.sorted_keys import Flags, Keys, KeySet, Words
-from article_flows.tasks.lake.superseded import LIST_SCHEMA, current_key_batches, list_superseded
+from article_flows.tasks.lake.sorted_keys import Keys, KeySet, UInt64Array
+from article_flows.tasks.lake.superseded import (
+    TOMBSTONE_SCHEMA,
+    current_key_batches,
+    write_tombstones,
+)
 from article_flows.tasks.reading.base.rows import Reject
 
 LOADS = f"{STAGING}/loads"
@@ -33,10 +38,10 @@ class RowClassification(NamedTuple):
         repeated_ids: new rows with the same id as another new row of the load.
     """
 
-    new: Flags
-    changed: Flags
-    duplicates: Flags
-    repeated_ids: Flags
+    new: Mask
+    changed: Mask
+    duplicates: Mask
+    repeated_ids: Mask
 
 
 class Load:
@@ -93,11 +98,11 @@ class Load:
                 self.lake.storage.write(_record(self._name), record)
             return f"part-{self._name}-{self._parts:06d}.parquet"
 
-    def knows(self, rows: pa.RecordBatch) -> Flags:
+    def knows(self, rows: pa.RecordBatch) -> Mask:
         """Return for each canonical row whether it is in the lake or in this load."""
         return self._known.contains_keys(keys_of(rows))
 
-    def has_ids(self, rows: pa.RecordBatch) -> Flags:
+    def has_ids(self, rows: pa.RecordBatch) -> Mask:
         """Return for each canonical row whether its id was in the lake before the load."""
         return self._ids_before.contains_keys(_id_keys(id_tags(rows["article_id"])))
 
@@ -138,14 +143,14 @@ class Load:
             rows = self._replaced(mirror=mirror)
             count = rows.num_rows
             if count:
-                list_superseded(lake, f"superseded-{self._name}", rows)
+                write_tombstones(lake, f"superseded-{self._name}", rows)
         # Deleted last: if the load is killed before this line, the next load finishes it.
         if self._parts:
             lake.storage.delete(_record(self._name))
         return count
 
     def _replaced(self, *, mirror: bool) -> pa.Table:
-        def is_replaced(part: Part, batch: KeyBatch) -> Flags:
+        def is_replaced(part: Part, batch: KeyBatch) -> Mask:
             if _is_of(part, self._name):
                 return np.zeros(len(batch.tags), np.bool_)
             is_unseen = ~self._seen.contains_keys(batch.keys)
@@ -169,7 +174,7 @@ def _finish_killed_loads(lake: Lake) -> None:
         if len(ids):
             rows = _rows_where(lake, partial(_replaced_by, ids, killed))
             if rows.num_rows:
-                list_superseded(lake, f"superseded-{killed[0]}", rows)
+                write_tombstones(lake, f"superseded-{killed[0]}", rows)
         lake.storage.delete(_record(killed.pop(0)))
 
 
@@ -181,16 +186,16 @@ def _keeps_versions(lake: Lake, load: str) -> bool:
         return False
 
 
-def _replaced_by(ids: KeySet, loads: list[str], part: Part, batch: KeyBatch) -> Flags:
+def _replaced_by(ids: KeySet, loads: list[str], part: Part, batch: KeyBatch) -> Mask:
     """Return which rows of a part have one of the ids; none if the part is of one of the loads."""
     if any(_is_of(part, load) for load in loads):
         return np.zeros(len(batch.tags), np.bool_)
     return ids.contains_keys(_id_keys(batch.tags))
 
 
-def _rows_where(lake: Lake, predicate: Callable[[Part, KeyBatch], Flags]) -> pa.Table:
-    """Return the current rows of articles for which a predicate holds, with `LIST_SCHEMA`."""
-    found: dict[str, list[pa.Array]] = {name: [] for name in LIST_SCHEMA.names}
+def _rows_where(lake: Lake, predicate: Callable[[Part, KeyBatch], Mask]) -> pa.Table:
+    """Return the current rows of articles for which a predicate holds, with `TOMBSTONE_SCHEMA`."""
+    found: dict[str, list[pa.Array]] = {name: [] for name in TOMBSTONE_SCHEMA.names}
     for part, batch, current in current_key_batches(lake):
         flags = current & predicate(part, batch)
         if flags.any():
@@ -198,8 +203,8 @@ def _rows_where(lake: Lake, predicate: Callable[[Part, KeyBatch], Flags]) -> pa.
             found["part"].append(pa.array([part.name] * rows.num_rows, pa.string()))
             found["article_id"].append(rows["article_id"])
             found["content_hash"].append(rows["content_hash"])
-    columns = [pa.chunked_array(found[name], pa.string()) for name in LIST_SCHEMA.names]
-    return pa.table(columns, schema=LIST_SCHEMA)
+    columns = [pa.chunked_array(found[name], pa.string()) for name in TOMBSTONE_SCHEMA.names]
+    return pa.table(columns, schema=TOMBSTONE_SCHEMA)
 
 
 def _record(load: str) -> str:
@@ -210,5 +215,5 @@ def _is_of(part: Part, load: str) -> bool:
     return part.name.rpartition("/")[2].startswith(f"part-{load}-")
 
 
-def _id_keys(tags: Words) -> Keys:
+def _id_keys(tags: UInt64Array) -> Keys:
     return Keys(tags, np.zeros_like(tags))

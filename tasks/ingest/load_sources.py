@@ -13,22 +13,22 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from article_flows.tasks.cleaning.articles.build import CanonicalChunk, canonical
+from article_flows.tasks.cleaning.articles.build import CanonicalChunk, to_canonical
 from article_flows.tasks.cleaning.columns.guesses import ColumnMap
 from article_flows.tasks.cleaning.columns.mapping import (
     Siblings,
     map_columns,
-    sampled,
+    read_sample,
     with_file_date,
 )
-from article_flows.tasks.cleaning.columns.options import given_for
+from article_flows.tasks.cleaning.columns.options import columns_for_source
 from article_flows.tasks.cleaning.text.to_json import excerpt
 from article_flows.tasks.common.errors import SourceUnavailable, StorageUnavailable, UserError
 from article_flows.tasks.common.text_safety import printable
 from article_flows.tasks.ingest.article_writer import ArticleWriter, article_writer
 from article_flows.tasks.ingest.coalescing import ChunkPart, CoalescedChunk, coalesce
 from article_flows.tasks.ingest.load import Load
-from article_flows.tasks.ingest.options import Loading
+from article_flows.tasks.ingest.options import LoadOptions
 from article_flows.tasks.ingest.rejects import RejectWriter, reject_writer
 from article_flows.tasks.ingest.source_report import SourceReport
 from article_flows.tasks.lake.key_columns import keys_of
@@ -54,7 +54,7 @@ _UNORDERED = ("urls", "sitemap")
 def ingest_sources(
     reports: Iterable[tuple[Source, SourceReport]],
     load: Load,
-    loading: Loading = Loading(),  # noqa: B008
+    loading: LoadOptions = LoadOptions(),  # noqa: B008
     on_progress: Progress | None = None,
 ) -> None:
     """Load sources one after another, and account for each row in the source's report.
@@ -76,7 +76,7 @@ def ingest_sources(
     unavailable: list[SourceReport] = []
     with reject_writer(load.lake, load.known_rejects) as rejects, article_writer(load) as articles:
         for chunk in coalesce(_parts(list(reports), loading, unavailable)):
-            rows = canonical(chunk.chunk, chunk.columns, chunk.source, loading.rules)
+            rows = to_canonical(chunk.chunk, chunk.columns, chunk.source, loading.rules)
             rows = _without_near_duplicates(rows, load, loading)
             _store(rows, chunk, load, (articles, rejects))
             if on_progress:
@@ -88,7 +88,7 @@ def ingest_sources(
 def ingest_source(
     source: Source,
     load: Load,
-    loading: Loading = Loading(),  # noqa: B008
+    loading: LoadOptions = LoadOptions(),  # noqa: B008
     on_progress: Progress | None = None,
 ) -> SourceReport:
     """Load one source and return its report; see `ingest_sources`."""
@@ -102,7 +102,7 @@ def ingest_source(
 
 def _parts(
     reports: Sequence[tuple[Source, SourceReport]],
-    loading: Loading,
+    loading: LoadOptions,
     unavailable: list[SourceReport],
 ) -> Iterator[ChunkPart]:
     """Yield the chunks of all sources; add the reports of unavailable ones to `unavailable`."""
@@ -117,15 +117,15 @@ def _mapped(
     chunks: Iterator[RecordChunk],
     source: Source,
     report: SourceReport,
-    loading: Loading,
+    loading: LoadOptions,
     siblings: Siblings,
 ) -> Iterator[ChunkPart]:
     """Yield a source's chunks, after the rows of a previous attempt, with the column mapping."""
     # A new attempt samples the same rows, so the mapping stays the same.
-    sample, all_chunks = sampled(chunks)
+    sample, all_chunks = read_sample(chunks)
     columns = ColumnMap({})
     if sample:
-        given = given_for(loading.columns, source.name)
+        given = columns_for_source(loading.columns, source.name)
         columns = map_columns(source, sample, given, loading.day_first, siblings)
         templates = {target: each.text for target, each in columns.templates.items()}
         report.columns = {**columns.columns, **templates}
@@ -172,7 +172,9 @@ def _after(chunk: RecordChunk, done: int) -> RecordChunk:
     return RecordChunk(chunk.records[first:], chunk.rows[first:], rejects)
 
 
-def _without_near_duplicates(chunk: CanonicalChunk, load: Load, loading: Loading) -> CanonicalChunk:
+def _without_near_duplicates(
+    chunk: CanonicalChunk, load: Load, loading: LoadOptions
+) -> CanonicalChunk:
     """Reject the near duplicates in a chunk.
 
     An article whose id is in the lake is a new version of that article, however similar they are;

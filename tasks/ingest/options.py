@@ -29,7 +29,7 @@ _DAY_FIRST: dict[DateOrder, bool | None] = {
 
 
 @dataclass(frozen=True)
-class Loading:
+class LoadOptions:
     """The options of a load.
 
     Attributes:
@@ -84,9 +84,9 @@ def day_first_of(settings: LoadRules) -> bool | None:
     return _DAY_FIRST[settings.date_order]
 
 
-def loading_of(
+def load_options(
     settings: IngestSettings, lake: Lake, sources: Iterable[Source] | None = None
-) -> Loading:
+) -> LoadOptions:
     """Return the options in the settings; with near-duplicate detection, index the lake's bodies.
 
     Args:
@@ -107,4 +107,4 @@ def loading_of(
             near.find(rows["article_id"], rows["body"])
     day_first = day_first_of(settings)
     siblings = None if sources is None else Siblings(sources)
-    return Loading(columns, rules_of(settings), near, settings.mirror, day_first, siblings)
+    return LoadOptions(columns, rules_of(settings), near, settings.mirror, day_first, siblings)

@@ -89,7 +89,7 @@ class LoadProfile:
             self.reasons[kind] += 1
             self.examples.setdefault(kind, Example(source, reject.row, reject.reason[:200]))
 
-    def told_reasons(self) -> list[tuple[int, str]]:
+    def top_reasons(self) -> list[tuple[int, str]]:
         """Return the count and the description of each reason of rejects, most frequent first."""
         described = []
         for kind, count in self.reasons.most_common():

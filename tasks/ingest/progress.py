@@ -29,7 +29,7 @@ class LoadProgress:
         reports = self._started_reports
         with self._lock:
             return [
-                (source, reports.setdefault(source.place.identity, SourceReport(source.name)))
+                (source, reports.setdefault(source.file.identity, SourceReport(source.name)))
                 for source in group
             ]
 
@@ -37,7 +37,7 @@ class LoadProgress:
         """Count a group's sources as done, and drop their reports."""
         with self._lock:
             for source in group:
-                report = self._started_reports.pop(source.place.identity)
+                report = self._started_reports.pop(source.file.identity)
                 self._rows_done += report.rows_in
             self._sources_done += len(group)
 

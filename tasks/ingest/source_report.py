@@ -26,7 +26,7 @@ class SourceReport:
         facts: what the reader found out, see `Source.facts`.
         error: why the source could not be read, or not to its end.
         format: the source's format.
-        files: the number of sources that the report covers, see `folded`.
+        files: the number of sources that the report covers, see `fold_reports`.
         finished: whether the source was read to its end, or to an error that is not temporary.
         last_row: the number of the last row read; the next attempt continues after it.
         notes: for source columns, why the name does not match the values, or what is uncertain.
@@ -53,7 +53,7 @@ class SourceReport:
 _COUNTS = tuple(each.name for each in fields(SourceReport) if each.type == "int")
 
 
-def folded(reports: Iterable[SourceReport]) -> list[SourceReport]:
+def fold_reports(reports: Iterable[SourceReport]) -> list[SourceReport]:
     """Combine the reports of files with a single article by folder, file extension and format.
 
     The reports of tables and of unreadable sources are kept separate. The order is kept.

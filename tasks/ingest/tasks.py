@@ -14,11 +14,11 @@ from article_flows.tasks.common.errors import Locked, SourceUnavailable, UserErr
 from article_flows.tasks.common.signals import raise_if_interrupted
 from article_flows.tasks.ingest.load import Load
 from article_flows.tasks.ingest.load_sources import ingest_sources
-from article_flows.tasks.ingest.options import Loading, loading_of, sources_of
+from article_flows.tasks.ingest.options import LoadOptions, load_options, sources_of
 from article_flows.tasks.ingest.progress import LoadProgress
-from article_flows.tasks.ingest.source_report import SourceReport, folded
+from article_flows.tasks.ingest.source_report import SourceReport, fold_reports
 from article_flows.tasks.lake.lake import Lake
-from article_flows.tasks.lake.superseded import ARTICLE_PARTS, tidy_articles
+from article_flows.tasks.lake.superseded import ARTICLE_PARTS_LOCK, compact_articles
 from article_flows.tasks.orchestration.sync_calls import result_or_error
 from article_flows.tasks.reading.base.byte_source import LocalFile
 from article_flows.tasks.reading.base.rows import Source
@@ -54,11 +54,11 @@ def group_sources(sources: list[Source]) -> list[list[Source]]:
 
 
 def _bytes_of(source: Source) -> int:
-    if not isinstance(source.place, LocalFile):
+    if not isinstance(source.file, LocalFile):
         # The size of remote files is unknown; assume 20 per group.
         return GROUP_BYTES // 20
     try:
-        return source.place.path.stat().st_size
+        return source.file.path.stat().st_size
     except OSError:
         return 0
 
@@ -91,20 +91,20 @@ def find_all_sources(settings: IngestSettings) -> Sources:
         UserError: there is no source that can be read.
     """
     sources = sources_of(settings)
-    unavailable = [each.reason for each in sources.broken if each.away]
+    unavailable = [each.reason for each in sources.broken if each.temporary]
     if unavailable and (task_run.run_count or 0) <= RETRIES:
         raise SourceUnavailable(unavailable[0])
     return sources
 
 
 @task(name="prepare-loading", cache_policy=NO_CACHE, persist_result=False)
-def prepare_loading(lake: Lake, settings: IngestSettings, sources: Sources) -> Loading:
+def prepare_loading(lake: Lake, settings: IngestSettings, sources: Sources) -> LoadOptions:
     """Return the options of the load; with ``near_duplicates`` all bodies in the lake are read.
 
     Raises:
         UserError: a ``--column`` option is invalid, or a part of the lake is damaged.
     """
-    return loading_of(settings, lake, sources)
+    return load_options(settings, lake, sources)
 
 
 @task(
@@ -116,7 +116,7 @@ def prepare_loading(lake: Lake, settings: IngestSettings, sources: Sources) -> L
     retry_condition_fn=_is_unavailable,
 )
 def load_sources(
-    group: list[Source], load: Load, loading: Loading, progress: LoadProgress
+    group: list[Source], load: Load, loading: LoadOptions, progress: LoadProgress
 ) -> list[SourceReport]:
     """Load a group of sources and return their reports.
 
@@ -131,7 +131,7 @@ def load_sources(
         if (task_run.run_count or 0) <= RETRIES:
             raise
     progress.done(group)
-    return folded([report for _, report in reports])
+    return fold_reports([report for _, report in reports])
 
 
 @task(name="replace-versions", cache_policy=NO_CACHE, persist_result=False)
@@ -154,8 +154,8 @@ def tidy_table(lake: Lake) -> bool:
         False if a summarize run is active; the next load tries again.
     """
     try:
-        with lake.locked(ARTICLE_PARTS):
-            tidy_articles(lake)
+        with lake.locked(ARTICLE_PARTS_LOCK):
+            compact_articles(lake)
     except Locked:
         return False
     return True

@@ -18,7 +18,7 @@ from typing import Self
 
 from article_flows.tasks.journal.disk_reserve import DiskReserve
 from article_flows.tasks.journal.format import MAGIC, encode_records
-from article_flows.tasks.journal.leftovers import SUFFIX, JournalSet, leftovers_in
+from article_flows.tasks.journal.leftovers import JOURNAL_SUFFIX, JournalSet, leftovers_in
 from article_flows.tasks.storage.base import DISK_FULL_ERRNOS, unwritable_error
 from article_flows.tasks.storage.local import LocalStorage, sync
 
@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 SYNC_EVERY_S = 0.25
 
 
-class Journal:
+class FileJournal:
     """One append-only file of payloads.
 
     Args:
@@ -66,7 +66,7 @@ class Journal:
         return str(self.path)
 
     @property
-    def unsynced(self) -> int:
+    def unwritten(self) -> int:
         """Number of payloads that could not be written yet."""
         return len(self._pending)
 
@@ -170,7 +170,7 @@ class Journal:
         self._size += len(records)
 
 
-class JournalFolder(JournalSet):
+class FileJournals(JournalSet):
     """The journals of a run, one per batch, and the leftovers of earlier runs in the same folder.
 
     As a context manager, it holds the disk reserve and runs the thread that syncs the journals.
@@ -188,7 +188,7 @@ class JournalFolder(JournalSet):
         self._run = run
         self._lake = lake or str(folder)
         self._reserve = DiskReserve(folder / "reserve", reserve)
-        self._open: dict[str, Journal] = {}
+        self._open: dict[str, FileJournal] = {}
         self._sync_failed: set[str] = set()
         self._stopping = threading.Event()
         self._syncer = threading.Thread(target=self._sync_loop, name="journal-sync", daemon=True)
@@ -216,19 +216,19 @@ class JournalFolder(JournalSet):
                 )
 
     @property
-    def unsynced(self) -> int:
+    def unwritten(self) -> int:
         """Number of payloads that could not be written yet."""
-        return sum(journal.unsynced for journal in list(self._open.values()))
+        return sum(journal.unwritten for journal in list(self._open.values()))
 
-    def open(self, batch: str) -> Journal:
+    def open(self, batch: str) -> FileJournal:
         """Return the journal of a batch: a new one, or the one open from an earlier attempt.
 
         Raises:
             OSError: the journal cannot be created.
         """
         if batch not in self._open:
-            path = self._folder / f"{self._run}-{batch}{SUFFIX}"
-            self._open[batch] = Journal(path, self._make_room)
+            path = self._folder / f"{self._run}-{batch}{JOURNAL_SUFFIX}"
+            self._open[batch] = FileJournal(path, self._make_room)
         return self._open[batch]
 
     def discard(self, batch: str) -> None:
@@ -239,7 +239,7 @@ class JournalFolder(JournalSet):
         """If the disk is full, report it, so that the run stops, and release the reserve."""
         if error.errno not in DISK_FULL_ERRNOS:
             return False
-        self.on_trouble(str(unwritable_error(self._lake, error)))
+        self.on_write_failure(str(unwritable_error(self._lake, error)))
         return self._reserve.release()
 
     def _sync_loop(self) -> None:

@@ -23,7 +23,7 @@ _SEARCHED_BYTES = 1 << 20
 damaged length can also seem to end after the file. Takes a third of a second at worst."""
 
 
-class End(Enum):
+class JournalEnd(Enum):
     """How a journal ends.
 
     Attributes:
@@ -66,7 +66,7 @@ class JournalContents(NamedTuple):
 
     records: list[bytes]
     left_out: int
-    end: End
+    end: JournalEnd
 
 
 def read_journal(content: bytes) -> JournalContents:
@@ -74,8 +74,8 @@ def read_journal(content: bytes) -> JournalContents:
     if not content.startswith(MAGIC):
         rest = content.rstrip(b"\0")
         if rest and not MAGIC.startswith(rest):
-            return JournalContents([], len(rest), End.FOREIGN)
-        return JournalContents([], len(rest), End.CUT if content else End.WHOLE)
+            return JournalContents([], len(rest), JournalEnd.FOREIGN)
+        return JournalContents([], len(rest), JournalEnd.CUT if content else JournalEnd.WHOLE)
     records: list[bytes] = []
     start, size = len(MAGIC), len(content)
     while start < size:
@@ -90,8 +90,8 @@ def read_journal(content: bytes) -> JournalContents:
                 continue
         rest = content[start:].rstrip(b"\0")
         cut = start + len(rest) < end and not _contains_record(rest)
-        return JournalContents(records, len(rest), End.CUT if cut else End.DAMAGED)
-    return JournalContents(records, 0, End.WHOLE)
+        return JournalContents(records, len(rest), JournalEnd.CUT if cut else JournalEnd.DAMAGED)
+    return JournalContents(records, 0, JournalEnd.WHOLE)
 
 
 def _checksum(payload: bytes) -> int:

@@ -11,18 +11,18 @@ import logging
 from collections.abc import Callable, Iterator
 
 from article_flows.tasks.common.errors import UserError
-from article_flows.tasks.journal.format import End, read_journal
+from article_flows.tasks.journal.format import JournalEnd, read_journal
 from article_flows.tasks.storage.base import Storage
 
 logger = logging.getLogger(__name__)
 
-SUFFIX = ".journal"
+JOURNAL_SUFFIX = ".journal"
 UNREADABLE, DAMAGED = ".unreadable", ".damaged"
-SET_ASIDE = (UNREADABLE, DAMAGED)
+SET_ASIDE_SUFFIXES = (UNREADABLE, DAMAGED)
 """Suffixes of journals that the user should look at."""
 
 
-class Leftover:
+class LeftoverJournal:
     """A journal of an earlier run.
 
     Args:
@@ -33,7 +33,7 @@ class Leftover:
     def __init__(self, storage: Storage, file: str) -> None:
         self._storage = storage
         self._file = file
-        self._end: tuple[End, int] | None = None
+        self._end: tuple[JournalEnd, int] | None = None
 
     @property
     def name(self) -> str:
@@ -58,7 +58,7 @@ class Leftover:
         self._end = contents.end, contents.left_out
         yield from contents.records
 
-    def end(self) -> tuple[End, int]:
+    def end(self) -> tuple[JournalEnd, int]:
         """Return how the journal ends and its number of unreadable bytes.
 
         A journal that is gone counts as an empty one.
@@ -66,17 +66,17 @@ class Leftover:
         if self._end is None:
             for _ in self.records():
                 pass
-        return self._end or (End.WHOLE, 0)
+        return self._end or (JournalEnd.WHOLE, 0)
 
     def set_aside_if_foreign(self) -> bool:
         """If this is not a journal of this version, rename it, log a warning, and return True."""
-        if self.end()[0] is not End.FOREIGN:
+        if self.end()[0] is not JournalEnd.FOREIGN:
             return False
         logger.warning(
             "%s: not a journal of this version, so it was not recovered; if another version of "
             "article-flows wrote it, rename it back to *%s and run that version; else remove it",
             self._set_aside(UNREADABLE),
-            SUFFIX,
+            JOURNAL_SUFFIX,
         )
         return True
 
@@ -85,7 +85,7 @@ class Leftover:
         if self.set_aside_if_foreign():
             return
         end, left_out = self.end()
-        if end is not End.DAMAGED:
+        if end is not JournalEnd.DAMAGED:
             self._storage.delete(self._file)
             return
         logger.warning(
@@ -111,10 +111,12 @@ class Leftover:
         return storage.location(new_name)
 
 
-def leftovers_in(storage: Storage, folder: str = "") -> list[Leftover]:
+def leftovers_in(storage: Storage, folder: str = "") -> list[LeftoverJournal]:
     """Return the journals below a folder of a storage, sorted by name."""
     files = storage.list(folder)
-    return [Leftover(storage, file.name) for file in files if file.name.endswith(SUFFIX)]
+    return [
+        LeftoverJournal(storage, file.name) for file in files if file.name.endswith(JOURNAL_SUFFIX)
+    ]
 
 
 class JournalSet:
@@ -125,9 +127,9 @@ class JournalSet:
         on_trouble: called, in any thread, with the reason why the run must stop sending requests.
     """
 
-    def __init__(self, leftovers: list[Leftover]) -> None:
+    def __init__(self, leftovers: list[LeftoverJournal]) -> None:
         self.leftovers = leftovers
-        self.on_trouble: Callable[[str], None] = logger.warning
+        self.on_write_failure: Callable[[str], None] = logger.warning
 
     def set_aside_foreign(self) -> None:
         """Set aside the leftovers that are not journals of this version, with a warning."""

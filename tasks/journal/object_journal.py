@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Self
 
 from article_flows.tasks.journal.format import MAGIC, encode_records
-from article_flows.tasks.journal.leftovers import SUFFIX, JournalSet, Leftover
+from article_flows.tasks.journal.leftovers import JOURNAL_SUFFIX, JournalSet, LeftoverJournal
 from article_flows.tasks.journal.spool import JournalSpool
 from article_flows.tasks.storage.base import Storage
 
@@ -56,7 +56,7 @@ class ObjectJournals(JournalSet):
     """
 
     def __init__(
-        self, storage: Storage, folder: str, run: str, spool: Path, leftovers: list[Leftover]
+        self, storage: Storage, folder: str, run: str, spool: Path, leftovers: list[LeftoverJournal]
     ) -> None:
         super().__init__(leftovers)
         self._storage = storage
@@ -90,7 +90,7 @@ class ObjectJournals(JournalSet):
         self._report_unwritten()
 
     @property
-    def unsynced(self) -> int:
+    def unwritten(self) -> int:
         """Number of payloads that are not in the store yet."""
         with self._wake:
             return len(self._pending) + self._in_flight
@@ -98,7 +98,7 @@ class ObjectJournals(JournalSet):
     def open(self, batch: str) -> ObjectJournal:
         """Return the journal of a batch: a new one, or the one open from an earlier attempt."""
         if batch not in self._open:
-            name = self._storage.location(f"{self._prefix}-*{SUFFIX}")
+            name = self._storage.location(f"{self._prefix}-*{JOURNAL_SUFFIX}")
             self._open[batch] = ObjectJournal(self, batch, name)
         return self._open[batch]
 
@@ -143,7 +143,7 @@ class ObjectJournals(JournalSet):
             self._in_flight = len(group)
             self._spooled += self._spool.rotate()
             spooled = list(self._spooled)
-            name = f"{self._prefix}-{next(self._numbers):06d}{SUFFIX}" if group else None
+            name = f"{self._prefix}-{next(self._numbers):06d}{JOURNAL_SUFFIX}" if group else None
             self._current_object = name
             if name:
                 # Recorded before the write, since even a write that fails may create the object.
@@ -162,7 +162,7 @@ class ObjectJournals(JournalSet):
             if name:
                 self._delete_if_committed(name)
         if failure and not previous_failure:
-            self.on_trouble(failure)
+            self.on_write_failure(failure)
         if not failure:
             for path in spooled:
                 path.unlink(missing_ok=True)

@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import TypeAlias
 
 from article_flows.tasks.journal.disk_reserve import reserve_bytes
-from article_flows.tasks.journal.file_journal import Journal, JournalFolder
-from article_flows.tasks.journal.leftovers import SUFFIX, Leftover, leftovers_in
+from article_flows.tasks.journal.file_journal import FileJournal, FileJournals
+from article_flows.tasks.journal.leftovers import JOURNAL_SUFFIX, LeftoverJournal, leftovers_in
 from article_flows.tasks.journal.object_journal import ObjectJournal, ObjectJournals
 from article_flows.tasks.journal.spool import spool_folder
 from article_flows.tasks.storage.base import Storage, unwritable_error
 from article_flows.tasks.storage.local import LocalStorage
 
-BatchJournal: TypeAlias = Journal | ObjectJournal
+BatchJournal: TypeAlias = FileJournal | ObjectJournal
 """The journal of one batch: holds its outcomes until its part is committed."""
 
-Journals: TypeAlias = JournalFolder | ObjectJournals
+Journals: TypeAlias = FileJournals | ObjectJournals
 """The journals of a run and the leftovers of earlier runs; a context manager."""
 
 
@@ -47,17 +47,17 @@ def open_journals(
     except OSError as error:
         raise unwritable_error(storage.root, error) from error
     reserve = reserve_bytes(max_in_flight) if max_in_flight else 0
-    return JournalFolder(folder, run_name, reserve=reserve, lake=storage.root)
+    return FileJournals(folder, run_name, reserve=reserve, lake=storage.root)
 
 
-def find_leftovers(storage: Storage, table_name: str) -> list[Leftover]:
+def find_leftovers(storage: Storage, table_name: str) -> list[LeftoverJournal]:
     """Return the journals that earlier runs left for a table, in the lake and on this machine."""
     leftovers = leftovers_in(storage, _journal_folder(table_name))
     if storage.folder is None:
         # Tolerates a spool that cannot be listed: `JournalSpool` warns when it is needed.
         spool = LocalStorage(str(spool_folder(storage.root, table_name)))
-        names = sorted(path.name for path in spool.folder.glob(f"*{SUFFIX}"))
-        leftovers += [Leftover(spool, name) for name in names]
+        names = sorted(path.name for path in spool.folder.glob(f"*{JOURNAL_SUFFIX}"))
+        leftovers += [LeftoverJournal(spool, name) for name in names]
     return leftovers
 
 

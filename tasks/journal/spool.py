@@ -15,8 +15,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from article_flows.tasks.journal.file_journal import Journal
-from article_flows.tasks.journal.leftovers import SUFFIX
+from article_flows.tasks.journal.file_journal import FileJournal
+from article_flows.tasks.journal.leftovers import JOURNAL_SUFFIX
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ class JournalSpool:
         self.failed = False
         self._run = run
         self._numbers = itertools.count()
-        self._journal: Journal | None = None
+        self._journal: FileJournal | None = None
 
     def append(self, payloads: Sequence[bytes]) -> None:
         """Write records to the file of the current group."""
@@ -58,8 +58,8 @@ class JournalSpool:
         try:
             if self._journal is None:
                 self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-                name = f"{self._run}-{next(self._numbers):06d}{SUFFIX}"
-                self._journal = Journal(self.folder / name)
+                name = f"{self._run}-{next(self._numbers):06d}{JOURNAL_SUFFIX}"
+                self._journal = FileJournal(self.folder / name)
             self._journal.append(*payloads)
         except OSError as error:
             self.failed = True

@@ -15,11 +15,12 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 import numpy as np
 import pyarrow as pa
 
+from article_flows.tasks.common.article_schema import Mask
 from article_flows.tasks.lake.key_columns import keys_of, read_key_batches
 from article_flows.tasks.lake.lake import STAGING, Lake
-from article_flows.tasks.lake.merge_log import complete_merge, note_merge
+from article_flows.tasks.lake.merge_log import begin_merge, complete_merge
 from article_flows.tasks.lake.parts import Part, PartWriter, part_name
-from article_flows.tasks.lake.sorted_keys import Flags, Keys, count_flags
+from article_flows.tasks.lake.sorted_keys import Keys, count_true
 
 MAX_PART_BYTES = 64 << 20
 """Largest size of a merged part, in bytes."""
@@ -36,7 +37,7 @@ ADDED_COLUMNS = ("reference_summary", "flags")
 _UPGRADE_MARKERS = f"{STAGING}/schemas"
 """Folder with a marker file for each folder of parts that was upgraded."""
 
-Stale = Callable[[pa.RecordBatch], Flags]
+RowPredicate = Callable[[pa.RecordBatch], Mask]
 """Returns for each row of a batch whether it must leave the table."""
 
 
@@ -53,7 +54,7 @@ def merge_small_parts(lake: Lake, folder: str, schema: pa.Schema, row_group: int
 
 
 def retire_rows(
-    lake: Lake, part: Part, schema: pa.Schema, row_group: int, is_stale: Callable[[Keys], Flags]
+    lake: Lake, part: Part, schema: pa.Schema, row_group: int, is_stale: Callable[[Keys], Mask]
 ) -> int:
     """Move rows from a part to ``superseded/``; return their number.
 
@@ -66,7 +67,7 @@ def retire_rows(
         row_group: rows per row group of the parts to write.
         is_stale: returns which rows to move, by their keys (id and content).
     """
-    count = sum(count_flags(is_stale(batch.keys)) for batch in read_key_batches(part))
+    count = sum(count_true(is_stale(batch.keys)) for batch in read_key_batches(part))
     if count:
         rewrite_parts(lake, [part], schema, row_group, lambda rows: is_stale(keys_of(rows)))
     return count
@@ -77,7 +78,7 @@ def rewrite_parts(
     parts: list[Part],
     schema: pa.Schema,
     row_group: int,
-    is_stale: Stale | None = None,
+    is_stale: RowPredicate | None = None,
 ) -> None:
     """Rewrite some parts of a folder as one new part, and move stale rows to ``superseded/``.
 
@@ -101,7 +102,7 @@ def rewrite_parts(
         if retired.rows:
             retired.commit()
         old = [part.name for part in parts]
-        note = note_merge(lake.storage, folder, old, kept.name if kept.rows else None)
+        note = begin_merge(lake.storage, folder, old, kept.name if kept.rows else None)
         if kept.rows:
             kept.commit()
         complete_merge(lake.storage, note)
@@ -148,7 +149,7 @@ def upgrade_parts(lake: Lake, folder: str, schema: pa.Schema, row_group: int) ->
     return len(old)
 
 
-def is_earlier(schema: pa.Schema, now: pa.Schema, required: Collection[str] = ()) -> bool:
+def is_earlier_schema(schema: pa.Schema, now: pa.Schema, required: Collection[str] = ()) -> bool:
     """Return whether a part's schema is the table's schema without some of `ADDED_COLUMNS`.
 
     Args:

@@ -18,10 +18,10 @@ from article_flows.tasks.lake.parts import Part
 from article_flows.tasks.lake.sorted_keys import (
     KEY_BYTES,
     Keys,
-    Words,
-    found_in,
+    UInt64Array,
     keys_of_buffer,
     keys_of_bytes,
+    membership,
 )
 
 KEY_BATCH_ROWS = 8_192
@@ -42,7 +42,7 @@ class KeyBatch(NamedTuple):
 
     first: int
     texts: Keys
-    tags: Words
+    tags: UInt64Array
     columns: pa.RecordBatch
 
     @property
@@ -111,12 +111,12 @@ def text_keys(hashes: pa.Array | pa.ChunkedArray) -> Keys:
     return keys_of_buffer(content)
 
 
-def row_keys(texts: Keys, tags: Words) -> Keys:
+def row_keys(texts: Keys, tags: UInt64Array) -> Keys:
     """Return the keys of rows (id and content) from `text_keys` and `id_tags`."""
     return Keys(texts.high ^ tags, texts.low)
 
 
-def id_tags(ids: pa.Array | pa.ChunkedArray) -> Words:
+def id_tags(ids: pa.Array | pa.ChunkedArray) -> UInt64Array:
     """Return a 64-bit hash of each id, valid in this process only; null counts as an empty id.
 
     This is Python's own hash (SipHash) with its per-process secret, so colliding ids cannot be
@@ -129,5 +129,5 @@ def id_tags(ids: pa.Array | pa.ChunkedArray) -> Words:
 def texts_among(keys: Iterable[Keys], texts: Iterable[str]) -> set[str]:
     """Return the content hashes in ``texts`` that occur in ``keys``."""
     hashes = list(texts)
-    found = found_in(keys, keys_of_bytes([bytes.fromhex(each) for each in hashes]))
+    found = membership(keys, keys_of_bytes([bytes.fromhex(each) for each in hashes]))
     return {each for each, is_present in zip(hashes, found, strict=True) if is_present}

@@ -23,7 +23,7 @@ from pathlib import PurePosixPath
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from article_flows.tasks.lake.merge_log import hidden_parts, read_notes
+from article_flows.tasks.lake.merge_log import hidden_parts, read_merge_notes
 from article_flows.tasks.lake.parts import ROW_GROUP, Part, PartWriter
 from article_flows.tasks.locks.lock import locked
 from article_flows.tasks.storage import scratch
@@ -79,7 +79,7 @@ class Lake:
     def parts(self, folder: str) -> list[Part]:
         """Return the committed parts below a folder, sorted by name."""
         files = [file for file in self.storage.list(folder) if _is_part(file.name)]
-        notes = read_notes(self.storage, folder) if files else []
+        notes = read_merge_notes(self.storage, folder) if files else []
         hidden = hidden_parts(notes, {file.name for file in files})
         return [Part(self.storage, *file) for file in files if file.name not in hidden]
 

@@ -17,7 +17,7 @@ import orjson
 from article_flows.tasks.common.errors import UserError
 from article_flows.tasks.storage.base import Storage
 
-NOTES = "_staging/merges"
+MERGE_NOTES = "_staging/merges"
 
 
 class MergeNote(NamedTuple):
@@ -34,9 +34,9 @@ class MergeNote(NamedTuple):
     new: str | None
 
 
-def note_merge(storage: Storage, folder: str, old: Iterable[str], new: str | None) -> MergeNote:
+def begin_merge(storage: Storage, folder: str, old: Iterable[str], new: str | None) -> MergeNote:
     """Write the note of a merge, before its new part is committed."""
-    note = MergeNote(f"{NOTES}/{folder}/{secrets.token_hex(8)}.json", list(old), new)
+    note = MergeNote(f"{MERGE_NOTES}/{folder}/{secrets.token_hex(8)}.json", list(old), new)
     storage.write(note.name, orjson.dumps({"old": note.old, "new": note.new}))
     return note
 
@@ -48,14 +48,14 @@ def complete_merge(storage: Storage, note: MergeNote) -> None:
     storage.delete(note.name)
 
 
-def read_notes(storage: Storage, folder: str) -> list[MergeNote]:
+def read_merge_notes(storage: Storage, folder: str) -> list[MergeNote]:
     """Return the notes of unfinished merges below a folder.
 
     Raises:
         UserError: a note is damaged.
     """
     notes = []
-    for file in storage.list(f"{NOTES}/{folder}"):
+    for file in storage.list(f"{MERGE_NOTES}/{folder}"):
         try:
             document = orjson.loads(storage.read(file.name))
             notes.append(MergeNote(file.name, document["old"], document["new"]))
@@ -81,7 +81,7 @@ def finish_merges(storage: Storage, folder: str) -> int:
 
     The caller must be the folder's only writer.
     """
-    notes = read_notes(storage, folder)
+    notes = read_merge_notes(storage, folder)
     names = {file.name for file in storage.list(folder)} if notes else set()
     for note in notes:
         if note.new is None or note.new in names:

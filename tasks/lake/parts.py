@@ -138,13 +138,13 @@ class PartMissing(UserError):
     """A listed part no longer exists, because a merge has replaced it."""
 
 
-def group_starts(footer: pq.FileMetaData) -> npt.NDArray[np.int64]:
+def row_group_starts(footer: pq.FileMetaData) -> npt.NDArray[np.int64]:
     """Return the number of the first row of each row group, followed by the number of rows."""
     sizes = [footer.row_group(i).num_rows for i in range(footer.num_row_groups)]
     return np.concatenate(([0], np.cumsum(sizes, dtype=np.int64)))
 
 
-def with_columns(table: pa.Table, schema: pa.Schema) -> pa.Table:
+def conform_to_schema(table: pa.Table, schema: pa.Schema) -> pa.Table:
     """Return a table with a schema's columns in order; columns that it lacks are null.
 
     Parts of earlier versions lack columns.
@@ -188,7 +188,7 @@ class PartWriter:
         Raises:
             pyarrow.ArrowInvalid: a column cannot be cast to its type in the schema.
         """
-        table = with_columns(table, self._schema).cast(self._schema)
+        table = conform_to_schema(table, self._schema).cast(self._schema)
         self._parquet.write_table(table, row_group_size=self._row_group)
         self.rows += table.num_rows
 

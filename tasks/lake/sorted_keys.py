@@ -15,10 +15,11 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-Words = npt.NDArray[np.uint64]
-Flags = npt.NDArray[np.bool_]
+from article_flows.tasks.common.article_schema import Mask
+
+UInt64Array = npt.NDArray[np.uint64]
 Rows = npt.NDArray[np.intp]
-_Block = list[Words]
+_Block = list[UInt64Array]
 """Columns of equal length, sorted by the first: high, low and, in a map, values."""
 
 KEY_BYTES = 16
@@ -29,7 +30,7 @@ _SHARDS = 1 << _SHARD_BITS
 _SHARD_ENDS = np.arange(1, _SHARDS, dtype=np.uint64) << np.uint64(64 - _SHARD_BITS)
 
 
-def count_flags(flags: Flags) -> int:
+def count_true(flags: Mask) -> int:
     """Return the number of true values."""
     return int(np.count_nonzero(flags))
 
@@ -42,10 +43,10 @@ class Keys(NamedTuple):
         low: the last eight bytes of each key, as a big-endian number.
     """
 
-    high: Words
-    low: Words
+    high: UInt64Array
+    low: UInt64Array
 
-    def take(self, rows: Rows | Flags) -> Keys:
+    def take(self, rows: Rows | Mask) -> Keys:
         """Return the keys of some rows, given by their numbers or by a mask."""
         return Keys(self.high[rows], self.low[rows])
 
@@ -63,7 +64,7 @@ def keys_of_bytes(keys: Sequence[bytes]) -> Keys:
     return keys_of_buffer(b"".join(keys))
 
 
-class Order(NamedTuple):
+class KeyOrder(NamedTuple):
     """The sort order of keys, with their duplicates.
 
     Attributes:
@@ -75,24 +76,24 @@ class Order(NamedTuple):
     first: Rows
 
     @property
-    def is_first(self) -> Flags:
+    def is_first(self) -> Mask:
         """For each row, whether no earlier row has the same key."""
-        is_first: Flags = self.first == np.arange(len(self.first))
+        is_first: Mask = self.first == np.arange(len(self.first))
         return is_first
 
 
-def order_of(keys: Keys) -> Order:
+def key_order(keys: Keys) -> KeyOrder:
     """Return the stable sort order of keys."""
     rows = np.argsort(keys.high, kind="stable")
     high = keys.high[rows]
     first = np.arange(len(rows))
     if not np.any(high[1:] == high[:-1]):
-        return Order(rows, first)
+        return KeyOrder(rows, first)
     rows = np.lexsort((keys.low, keys.high))
     high, low = keys.take(rows)
     starts = np.concatenate(([True], (high[1:] != high[:-1]) | (low[1:] != low[:-1])))
     first[rows] = rows[np.flatnonzero(starts)[np.cumsum(starts) - 1]]
-    return Order(rows, first)
+    return KeyOrder(rows, first)
 
 
 class SortedKeys:
@@ -112,11 +113,11 @@ class SortedKeys:
     def __len__(self) -> int:
         return sum(len(block[0]) for shard in self._shards for block in shard)
 
-    def contains(self, keys: Keys, order: Order) -> Flags:
-        """Return for each key whether it is in the set; ``order`` is the `order_of` the keys."""
+    def contains(self, keys: Keys, order: KeyOrder) -> Mask:
+        """Return for each key whether it is in the set; ``order`` is the `key_order` the keys."""
         return self.find(keys, order)[0]
 
-    def find(self, keys: Keys, order: Order) -> tuple[Flags, Words]:
+    def find(self, keys: Keys, order: KeyOrder) -> tuple[Mask, UInt64Array]:
         """Return for each key whether it is in the set, and its value (0 if it has none)."""
         found = np.zeros(len(keys.high), np.bool_)
         values = np.zeros(len(keys.high), np.uint64)
@@ -129,7 +130,7 @@ class SortedKeys:
                     values[rows[hits]] = block[2][positions]
         return found, values
 
-    def insert(self, keys: Keys, values: Words | None = None) -> None:
+    def insert(self, keys: Keys, values: UInt64Array | None = None) -> None:
         """Add keys, in any order; they must be distinct and not in the set yet."""
         columns = [*keys] if values is None else [*keys, values]
         if len(columns) != self._columns:
@@ -142,7 +143,7 @@ class SortedKeys:
                 block = _merge_blocks(shard.pop(), block)
             shard.append(block)
 
-    def _by_shard(self, high: Words, rows: Rows) -> Iterator[tuple[list[_Block], Rows]]:
+    def _by_shard(self, high: UInt64Array, rows: Rows) -> Iterator[tuple[list[_Block], Rows]]:
         """Pair each shard with its rows; ``rows`` must be sorted by key."""
         bounds = np.searchsorted(high[rows], _SHARD_ENDS)
         return zip(self._shards, np.split(rows, bounds), strict=True)
@@ -212,26 +213,26 @@ class KeySet:
         while chunk := list(islice(iterator, _UPDATE_KEYS)):
             self.add_many(chunk)
 
-    def contains_keys(self, keys: Keys) -> Flags:
+    def contains_keys(self, keys: Keys) -> Mask:
         """Return for each key whether it is in the set."""
-        order = order_of(keys)
+        order = key_order(keys)
         with self._lock:
             return self._keys.contains(keys, order)
 
-    def add_many(self, keys: Sequence[bytes]) -> Flags:
+    def add_many(self, keys: Sequence[bytes]) -> Mask:
         """Add keys; return for each whether it is new (only the first of equal keys is)."""
         return self.add_keys(keys_of_bytes(keys))
 
-    def add_keys(self, keys: Keys) -> Flags:
+    def add_keys(self, keys: Keys) -> Mask:
         """Add keys given as columns; see `add_many`."""
-        order = order_of(keys)
+        order = key_order(keys)
         with self._lock:
             new = ~self._keys.contains(keys, order) & order.is_first
             self._keys.insert(keys.take(new))
         return new
 
 
-def found_in(keys: Iterable[Keys], queries: Keys) -> Flags:
+def membership(keys: Iterable[Keys], queries: Keys) -> Mask:
     """Return for each query whether it occurs in ``keys``; needs memory only for the queries."""
     requested, found = KeySet(), KeySet()
     requested.add_keys(queries)

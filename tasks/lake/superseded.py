@@ -13,38 +13,38 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from article_flows.tasks.common.article_schema import ARTICLES_SCHEMA
+from article_flows.tasks.common.article_schema import ARTICLES_SCHEMA, Mask
 from article_flows.tasks.lake.compaction import merge_small_parts, retire_rows, upgrade_parts
 from article_flows.tasks.lake.key_columns import KEY_BATCH_ROWS, KeyBatch, keys_of, read_key_batches
 from article_flows.tasks.lake.lake import STAGING, Lake
 from article_flows.tasks.lake.merge_log import finish_merges
 from article_flows.tasks.lake.parts import ROW_GROUP, Part
-from article_flows.tasks.lake.sorted_keys import Flags, Keys, KeySet
+from article_flows.tasks.lake.sorted_keys import Keys, KeySet
 
-ARTICLE_PARTS = "articles-parts"
+ARTICLE_PARTS_LOCK = "articles-parts"
 """Name of the lock on the parts of articles: shared by readers, exclusive to replace parts."""
 
 _BATCH_ROWS = 1_000
 """Rows per batch when articles are read with their texts."""
 
-LISTS = f"{STAGING}/superseded"
-LIST_SCHEMA = pa.schema(
+TOMBSTONES = f"{STAGING}/superseded"
+TOMBSTONE_SCHEMA = pa.schema(
     [("part", pa.string()), ("article_id", pa.string()), ("content_hash", pa.string())]
 )
 
 
-def list_superseded(lake: Lake, name: str, rows: pa.Table) -> None:
+def write_tombstones(lake: Lake, name: str, rows: pa.Table) -> None:
     """Mark article rows as superseded.
 
     Args:
         lake: the lake.
         name: a unique name for the tombstones.
-        rows: the part, id and content hash of each row, in `LIST_SCHEMA`.
+        rows: the part, id and content hash of each row, in `TOMBSTONE_SCHEMA`.
     """
-    lake.write_part(LISTS, f"{name}.parquet", rows)
+    lake.write_part(TOMBSTONES, f"{name}.parquet", rows)
 
 
-class Superseded:
+class Tombstones:
     """The tombstones of superseded article rows.
 
     Args:
@@ -56,7 +56,7 @@ class Superseded:
 
     def __init__(self, *lakes: Lake) -> None:
         self._lists = [
-            Part(lake.storage, *file) for lake in lakes for file in lake.storage.list(LISTS)
+            Part(lake.storage, *file) for lake in lakes for file in lake.storage.list(TOMBSTONES)
         ]
         self._rows: dict[str, KeySet] = {}
         for part in self._lists:
@@ -66,7 +66,7 @@ class Superseded:
     def __len__(self) -> int:
         return sum(map(len, self._rows.values()))
 
-    def among(self, part: str, rows: Keys) -> Flags:
+    def among(self, part: str, rows: Keys) -> Mask:
         """Return which rows of a part, given by their keys, are superseded."""
         if part not in self._rows:
             return np.zeros(len(rows.high), np.bool_)
@@ -75,7 +75,7 @@ class Superseded:
     def retire(self, lake: Lake) -> int:
         """Move superseded rows out of the table, and delete the tombstones.
 
-        Needs the exclusive lock `ARTICLE_PARTS`.
+        Needs the exclusive lock `ARTICLE_PARTS_LOCK`.
 
         Returns:
             The number of rows moved.
@@ -108,15 +108,15 @@ def current_articles(lake: Lake, columns: Sequence[str]) -> Iterator[pa.RecordBa
 
 def current_key_batches(
     lake: Lake, columns: Sequence[str] = (), rows: int = KEY_BATCH_ROWS
-) -> Iterator[tuple[Part, KeyBatch, Flags]]:
+) -> Iterator[tuple[Part, KeyBatch, Mask]]:
     """Yield all rows of articles in batches, each with its part and a mask of the current rows."""
-    superseded = Superseded(lake)
+    superseded = Tombstones(lake)
     for part in lake.parts(lake.articles):
         for batch in read_key_batches(part, columns, rows):
             yield part, batch, ~superseded.among(part.name, batch.keys)
 
 
-def current_rows(lake: Lake) -> KeySet:
+def current_row_keys(lake: Lake) -> KeySet:
     """Return the keys (id and content) of all current articles; 16 bytes each."""
     keys = KeySet()
     for _, batch, current in current_key_batches(lake):
@@ -124,13 +124,13 @@ def current_rows(lake: Lake) -> KeySet:
     return keys
 
 
-def tidy_articles(lake: Lake) -> None:
+def compact_articles(lake: Lake) -> None:
     """Move superseded rows out of the articles table, and merge its small parts.
 
-    Needs the exclusive lock `ARTICLE_PARTS`.
+    Needs the exclusive lock `ARTICLE_PARTS_LOCK`.
     """
     finish_merges(lake.storage, lake.articles)
-    Superseded(lake).retire(lake)
+    Tombstones(lake).retire(lake)
     for folder in (lake.articles, f"{lake.superseded}/{lake.articles}"):
         upgrade_parts(lake, folder, ARTICLES_SCHEMA, ROW_GROUP)
     merge_small_parts(lake, lake.articles, ARTICLES_SCHEMA, ROW_GROUP)

@@ -100,11 +100,11 @@ class FileLock:
             os.write(descriptor, self._note)
 
     @property
-    def is_sure(self) -> bool:
+    def is_valid(self) -> bool:
         """Always True: the kernel keeps the lock for us while this process lives."""
         return True
 
-    def still_held(self) -> None:
+    def ensure_held(self) -> None:
         """Raise UserError if the lock file was removed or replaced; see `Lock`."""
         if self._request.shared:
             return  # other readers may have truncated the notes

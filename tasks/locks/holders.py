@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple, cast
 
 from article_flows.tasks.locks.lease import LOCKS, LeaseEntry, LockState
-from article_flows.tasks.locks.waiting import TIMING, LockHolder, Timing
+from article_flows.tasks.locks.waiting import DEFAULT_TIMING, LockHolder, Timing
 from article_flows.tasks.storage.base import Storage
 from article_flows.tasks.storage.object_store import ObjectStorage
 
@@ -45,7 +45,7 @@ class LockWatch:
         timing: heartbeat interval and expiry; for tests.
     """
 
-    def __init__(self, storage: Storage, timing: Timing = TIMING) -> None:
+    def __init__(self, storage: Storage, timing: Timing = DEFAULT_TIMING) -> None:
         self._storage = storage
         self._timing = timing
         self._started = timing.clock()

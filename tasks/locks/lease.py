@@ -148,7 +148,7 @@ class Lease:
         self._heartbeat: threading.Thread | None = None
 
     @property
-    def is_sure(self) -> bool:
+    def is_valid(self) -> bool:
         """Whether no other run can have considered us dead yet; only looks at the clock."""
         elapsed = self._request.timing.clock() - self._renewed_at
         return not self._lost and elapsed < self._request.timing.expiry_s / 2
@@ -182,11 +182,11 @@ class Lease:
                 "or not yet saved may be paid for twice)"
             )
 
-    def still_held(self) -> None:
+    def ensure_held(self) -> None:
         """Check that no other run has taken over the lock; see `Lock`."""
-        if not self.is_sure:
+        if not self.is_valid:
             self.confirm()
-            if not self.is_sure:
+            if not self.is_valid:
                 raise self._too_slow_error()
 
     def keep_alive(self) -> None:
@@ -213,7 +213,7 @@ class Lease:
 
     def _send_heartbeats(self) -> None:
         while not self._lost and not self._released.wait(self._request.timing.heartbeat_s):
-            # If an error persists, `still_held` raises it in a thread that can stop the run.
+            # If an error persists, `ensure_held` raises it in a thread that can stop the run.
             with contextlib.suppress(Exception), self._renewal:
                 self.renew()
         self._released.wait()

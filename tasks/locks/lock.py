@@ -10,19 +10,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol, cast
 
-from article_flows.tasks.locks.waiting import TIMING, LockRequest, Timing
+from article_flows.tasks.locks.waiting import DEFAULT_TIMING, LockRequest, Timing
 from article_flows.tasks.storage.base import Storage
 
 
 class Lock(Protocol):
-    """An acquired lock. A lease may be lost without notice; see `still_held`."""
+    """An acquired lock. A lease may be lost without notice; see `ensure_held`."""
 
     @property
-    def is_sure(self) -> bool:
+    def is_valid(self) -> bool:
         """Whether no other run can have taken the lock over yet; costs no request."""
         ...
 
-    def still_held(self) -> None:
+    def ensure_held(self) -> None:
         """Check that the lock is still held; cheap enough to call before each commit.
 
         Raises:
@@ -45,7 +45,7 @@ def locked(
     wait_s: float = 0.0,
     on_wait: Callable[[str], None] | None = None,
     label: str = "",
-    timing: Timing = TIMING,
+    timing: Timing = DEFAULT_TIMING,
 ) -> Iterator[Lock]:
     """Hold a named lock of a lake.
 

@@ -52,7 +52,7 @@ class Timing:
     clock: Callable[[], float] = suspend_aware_clock
 
 
-TIMING = Timing()
+DEFAULT_TIMING = Timing()
 
 
 @cache

@@ -36,10 +36,10 @@ def application(service: Service) -> web.Application:
             sent = reply.fault not in BREAKING
             return response
         finally:
-            service.ended(reply, sent=sent)
+            service.finish(reply, sent=sent)
 
     async def other(request: web.Request) -> web.Response:
-        reply = service.other(
+        reply = service.handle_other(
             request.method, request.path, request.headers.get("Authorization", "")
         )
         return web.Response(body=reply.body, status=reply.status, headers=reply.headers)

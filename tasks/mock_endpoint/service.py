@@ -90,7 +90,7 @@ class Service:
         self.active = self._calls = self._answers = 0
         self._seen_prefixes: set[str] = set()
 
-    def other(self, method: str, path: str, authorization: str) -> Reply:
+    def handle_other(self, method: str, path: str, authorization: str) -> Reply:
         """Reply to anything but a chat completion request."""
         try:
             if path != "/health":
@@ -113,12 +113,12 @@ class Service:
         except ApiError as error:
             return self._error_reply(error)
 
-    def ended(self, reply: Reply, *, sent: bool) -> None:
+    def finish(self, reply: Reply, *, sent: bool) -> None:
         """Count a request as done; `sent` says whether the whole reply was written."""
         self.active -= 1
         self._answers += sent and reply.status == 200
 
-    def answered(self, body: bytes) -> tuple[ChatRequest, GeneratedAnswer, str]:
+    def generate(self, body: bytes) -> tuple[ChatRequest, GeneratedAnswer, str]:
         """Parse a request and return it with its answer and the hash of its prompt."""
         return _answered(body)
 
@@ -132,7 +132,7 @@ class Service:
         }
 
     def _reply(self, body: bytes) -> Reply:
-        chat, answer, prompt = self.answered(body)
+        chat, answer, prompt = self.generate(body)
         if self._strict_model:
             self._check_model(chat.model)
         fault, coin, latency = self.faults.decide(self._calls)

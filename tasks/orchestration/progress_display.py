@@ -35,7 +35,7 @@ class ProgressSource(Protocol):
 
 
 @contextmanager
-def shown(progress: ProgressSource, key: str) -> Iterator[None]:
+def display_progress(progress: ProgressSource, key: str) -> Iterator[None]:
     """Display progress until the block ends.
 
     Args:

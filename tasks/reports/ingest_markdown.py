@@ -134,7 +134,7 @@ def _shortened(source: str) -> str:
 
 
 def _reject_reasons(report: IngestReport) -> list[tuple[int, str]]:
-    reasons = report.profile.told_reasons()
+    reasons = report.profile.top_reasons()
     shown, others = reasons[:_MAX_REASONS], reasons[_MAX_REASONS:]
     rest = sum(count for count, _ in others)
     return [*shown, (rest, f"{len(others):,} other reasons")] if others else shown

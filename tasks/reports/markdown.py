@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from article_flows.tasks.common.text_safety import clock, printable
+from article_flows.tasks.common.text_safety import format_duration, printable
 from article_flows.tasks.summarize.report import SummarizeReport
 
 # The last two alternatives prevent GitHub's Markdown from linking bare addresses.
@@ -82,7 +82,7 @@ def format_usd(amount: float | None) -> str:
 
 def format_seconds(seconds: float) -> str:
     """Return a duration as text, with tenths of a second below ten seconds."""
-    return f"{seconds:.1f} s" if seconds < 10 else clock(seconds)
+    return f"{seconds:.1f} s" if seconds < 10 else format_duration(seconds)
 
 
 def _metrics(report: SummarizeReport) -> list[list[str]]:

@@ -26,7 +26,7 @@ from urllib.parse import quote
 from article_flows.tasks.common.errors import UserError
 from article_flows.tasks.common.raw_files import RawReadOnlyFile
 from article_flows.tasks.storage.base import StoredFile, unwritable_error
-from article_flows.tasks.storage.retries import PATIENCE_S, Retries
+from article_flows.tasks.storage.retries import RETRY_TIMEOUT_S, Retries
 from article_flows.tasks.storage.scratch import Scratch, sweep, user_scratch_root
 from article_flows.tasks.storage.uri import Address, list_objects, open_store
 
@@ -71,7 +71,7 @@ class ObjectStorage:
 
     folder: Path | None = None
 
-    def __init__(self, uri: str, retry_timeout_s: float = PATIENCE_S) -> None:
+    def __init__(self, uri: str, retry_timeout_s: float = RETRY_TIMEOUT_S) -> None:
         self.root = uri
         self.session = secrets.token_hex(8)
         self.fences: list[Fence] = []

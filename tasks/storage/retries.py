@@ -21,10 +21,10 @@ from article_flows.tasks.common.errors import StorageUnavailable, UserError
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
-PATIENCE_S = 180.0
+RETRY_TIMEOUT_S = 180.0
 """How long to retry an operation, in seconds."""
 
-FIRST_PATIENCE_S = 30.0
+FIRST_CONTACT_TIMEOUT_S = 30.0
 """How long to retry, in seconds, if the storage never responded: its address is probably wrong."""
 
 _INITIAL_BACKOFF_S, _MAX_BACKOFF_S = 0.2, 10.0
@@ -67,11 +67,13 @@ class Retries:
         noun: what messages call the storage's content ("lake", "source").
     """
 
-    def __init__(self, uri: str, retry_timeout_s: float = PATIENCE_S, noun: str = "lake") -> None:
+    def __init__(
+        self, uri: str, retry_timeout_s: float = RETRY_TIMEOUT_S, noun: str = "lake"
+    ) -> None:
         self._label = f"{noun} {uri}"
         self._bucket = urlsplit(uri).netloc
         self._retry_timeout_s = retry_timeout_s
-        self._first_timeout_s = min(FIRST_PATIENCE_S, retry_timeout_s)
+        self._first_timeout_s = min(FIRST_CONTACT_TIMEOUT_S, retry_timeout_s)
         self._has_responded = False
         self._lock = threading.RLock()
         self._failing: set[object] = set()

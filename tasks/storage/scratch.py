@@ -63,14 +63,14 @@ def user_scratch_root() -> Path:
     return parent
 
 
-def ownerless(parent: Path) -> list[Path]:
+def abandoned_folders(parent: Path) -> list[Path]:
     """Return the scratch folders whose processes have died."""
     return [folder for folder in _folders(parent) if not _owned(folder)]
 
 
 def sweep(parent: Path) -> None:
     """Remove the scratch folders whose processes have died."""
-    for folder in ownerless(parent):
+    for folder in abandoned_folders(parent):
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -11,7 +11,7 @@ from prefect.futures import PrefectConcurrentFuture, PrefectFuture
 from article_flows.tasks.common.errors import UserError
 from article_flows.tasks.llm.protocol.error_classification import one_line
 from article_flows.tasks.summarize.batches import Batch
-from article_flows.tasks.summarize.job import Counts
+from article_flows.tasks.summarize.job import OutcomeCounts
 
 
 class BatchRuns:
@@ -25,7 +25,7 @@ class BatchRuns:
 
     def __init__(self) -> None:
         self.error: str | None = None
-        self._counts = Counts()
+        self._counts = OutcomeCounts()
         self._pending: deque[tuple[Batch, PrefectConcurrentFuture[Any]]] = deque()
         self._submitted = 0
 
@@ -42,7 +42,7 @@ class BatchRuns:
         while self._pending and self._pending[0][1].wrapped_future.done():
             self._count(*self._pending.popleft())
 
-    def counts(self) -> Counts:
+    def wait(self) -> OutcomeCounts:
         """Wait until all runs have ended, in whatever state, and return the sum of their counts."""
         while self._pending:
             batch, run = self._pending.popleft()

@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from article_flows.tasks.common.article_schema import ARTICLES_SCHEMA
+from article_flows.tasks.common.article_schema import ARTICLES_SCHEMA, Mask
 from article_flows.tasks.lake.lake import Lake
-from article_flows.tasks.lake.parts import group_starts, with_columns
-from article_flows.tasks.lake.sorted_keys import Flags
+from article_flows.tasks.lake.parts import conform_to_schema, row_group_starts
 
 Batch = dict[str, Any]
 """Rows by part: ``{"number": 7, "size": 50, "rows": {part: [[start, stop], ...]}}``.
@@ -48,7 +47,7 @@ class BatchCutter:
         self._rows: dict[str, list[list[int]]] = {}
         self._count = 0
 
-    def add(self, part: str, first: int, selected: Flags) -> None:
+    def add(self, part: str, first: int, selected: Mask) -> None:
         """Add the selected rows of a part; the flags begin at row ``first``."""
         edges = np.flatnonzero(np.diff(selected, prepend=False, append=False)) + first
         for start, stop in edges.reshape(-1, 2).tolist():
@@ -87,13 +86,13 @@ def read_batch(lake: Lake, batch: Batch) -> pa.Table:
 
 def _read_rows(lake: Lake, part: str, ranges: list[list[int]]) -> pa.Table:
     footer = lake.footer(part)
-    starts = group_starts(footer)
+    starts = row_group_starts(footer)
     rows = np.concatenate([np.arange(start, stop) for start, stop in ranges])
     groups, group_of = np.unique(
         np.searchsorted(starts, rows, side="right") - 1, return_inverse=True
     )
     with lake.part(part).open(footer) as file:
-        table = with_columns(file.read_row_groups(groups.tolist()), ARTICLES_SCHEMA)
+        table = conform_to_schema(file.read_row_groups(groups.tolist()), ARTICLES_SCHEMA)
     sizes = np.diff(starts)[groups]
     starts_in_table = np.cumsum(sizes) - sizes
     rows_in_table = rows + (starts_in_table - starts[groups])[group_of]

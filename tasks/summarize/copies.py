@@ -12,9 +12,9 @@ import pyarrow.compute as pc
 
 from article_flows.tasks.enriched.outcomes import Outcome
 from article_flows.tasks.enriched.table import EnrichedTable
-from article_flows.tasks.lake.parts import PartFile, group_starts
+from article_flows.tasks.lake.parts import PartFile, row_group_starts
 from article_flows.tasks.summarize.batches import Batch, read_batch
-from article_flows.tasks.summarize.job import Counts, Job
+from article_flows.tasks.summarize.job import Job, OutcomeCounts
 
 _METADATA = [
     each.name
@@ -24,7 +24,7 @@ _METADATA = [
 """Columns of an enriched row that hold the outcome's other fields."""
 
 
-def copy_outcomes(batch: Batch, job: Job) -> Counts:
+def copy_outcomes(batch: Batch, job: Job) -> OutcomeCounts:
     """Commit the rows of a batch with the outcomes that their texts already have.
 
     Rows whose text has no outcome, because the run stopped before, are left for the next run.
@@ -63,7 +63,7 @@ def _answers(table: EnrichedTable, texts: set[str]) -> dict[str, Outcome]:
 
 def _rows_with(file: PartFile, texts: set[str], columns: list[str]) -> Iterator[pa.Table]:
     is_match = _has_text(file.read(["content_hash"]), texts)
-    starts = group_starts(file.metadata)
+    starts = row_group_starts(file.metadata)
     groups = np.searchsorted(starts, np.flatnonzero(is_match), side="right") - 1
     for group in np.unique(groups).tolist():
         rows = file.read_row_groups([group], columns)

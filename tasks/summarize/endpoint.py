@@ -69,7 +69,7 @@ def resolve_endpoint(settings: SummarizeSettings) -> Endpoint:
             f"no model named for {settings.base_url}; "
             "name one with --model, or use the free mock endpoint with --base-url mock"
         )
-    price = price or Price.of_model(settings.model, settings.base_url)
+    price = price or Price.for_model(settings.model, settings.base_url)
     if settings.budget_usd and price is None:
         raise UsageError(
             f"no price is known for {settings.model}, and a budget needs one; "

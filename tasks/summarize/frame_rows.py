@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from article_flows.tasks.cleaning.articles.build import canonical
-from article_flows.tasks.cleaning.columns.mapping import map_columns, sampled, with_file_date
-from article_flows.tasks.cleaning.columns.options import given_for
+from article_flows.tasks.cleaning.articles.build import to_canonical
+from article_flows.tasks.cleaning.columns.mapping import map_columns, read_sample, with_file_date
+from article_flows.tasks.cleaning.columns.options import columns_for_source
 from article_flows.tasks.common.article_schema import ARTICLES_SCHEMA
 from article_flows.tasks.enriched.table import FAILURE_SCHEMA, EnrichedTable
-from article_flows.tasks.ingest.options import loading_of, sources_of
+from article_flows.tasks.ingest.options import load_options, sources_of
 from article_flows.tasks.lake.key_columns import id_tags, read_key_batches, row_keys, text_keys
 from article_flows.tasks.lake.lake import Lake
 from article_flows.tasks.lake.parts import Part
@@ -79,12 +79,12 @@ def frame_rows(settings: IngestSettings, count: int) -> FrameRows:
         return FrameRows(_keys(ids, hashes), rejected)
     sources = sources_of(settings)
     (source,) = sources
-    loading = loading_of(settings, Lake(settings.lake), sources)
-    sample, chunks = sampled(read(source))
-    given = given_for(loading.columns, source.name)
+    loading = load_options(settings, Lake(settings.lake), sources)
+    sample, chunks = read_sample(read(source))
+    given = columns_for_source(loading.columns, source.name)
     columns = map_columns(source, sample, given, loading.day_first, loading.siblings)
     for chunk in with_file_date(chunks, columns, source):
-        articles = canonical(chunk, columns, source.name, loading.rules)
+        articles = to_canonical(chunk, columns, source.name, loading.rules)
         places = articles.rows - 1
         ids[places] = articles.batch["article_id"].to_pylist()
         hashes[places] = articles.batch["content_hash"].to_pylist()

@@ -9,7 +9,7 @@ import time
 from types import FrameType
 from typing import Self
 
-from article_flows.tasks.common.signals import end_by_signal, handling
+from article_flows.tasks.common.signals import end_by_signal, handle_signals
 from article_flows.tasks.llm.gateway.gateway import Gateway
 
 _DUPLICATE_S = 0.3
@@ -41,7 +41,7 @@ class GracefulStop:
         self._handlers = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
-        self._handlers.enter_context(handling(self._on_signal))
+        self._handlers.enter_context(handle_signals(self._on_signal))
         return self
 
     def __exit__(self, *problem: object) -> None:

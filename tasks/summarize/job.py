@@ -14,7 +14,7 @@ from article_flows.tasks.common.errors import UserError
 from article_flows.tasks.enriched.failures import permanently_failed_texts
 from article_flows.tasks.enriched.outcomes import Outcome, read_outcomes
 from article_flows.tasks.enriched.table import EnrichedTable
-from article_flows.tasks.enriched.upkeep import keep_orphans
+from article_flows.tasks.enriched.upkeep import store_orphaned_answers
 from article_flows.tasks.journal.open import BatchJournal, Journals
 from article_flows.tasks.lake.key_columns import read_parts, texts_among
 from article_flows.tasks.llm.gateway.gateway import Gateway
@@ -27,7 +27,7 @@ from article_flows.tasks.summarize.endpoint import Endpoint
 
 
 @dataclass
-class Counts:
+class OutcomeCounts:
     """Numbers of rows by outcome; ``failed`` by error class."""
 
     answered: int = 0
@@ -36,7 +36,7 @@ class Counts:
     left: int = 0
     failed: Counter[str] = field(default_factory=Counter)
 
-    def __iadd__(self, other: Counts) -> Counts:
+    def __iadd__(self, other: OutcomeCounts) -> OutcomeCounts:
         self.answered += other.answered
         self.copied += other.copied
         self.recovered += other.recovered
@@ -83,7 +83,7 @@ class Job:
     _unwritten: dict[BatchJournal, list[bytes]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.journals.on_trouble = self.gateway.stop
+        self.journals.on_write_failure = self.gateway.stop
 
     @property
     def asking_seconds(self) -> float:
@@ -91,13 +91,13 @@ class Job:
         first = self.gateway.totals.first_sent_at
         return 0.0 if first is None else max(self._committed_at - first, 0.0)
 
-    def recover_outcomes(self, *, retry_refused: bool = False) -> None:
+    def recover_outcomes(self, *, retry_failed: bool = False) -> None:
         """Load the outcomes that earlier runs received but did not commit.
 
         Args:
             retry_refused: Whether permanent failures are retried.
         """
-        self.uncommitted = read_outcomes(self.journals.leftovers, retry_refused=retry_refused)
+        self.uncommitted = read_outcomes(self.journals.leftovers, retry_failed=retry_failed)
         self.recovered = set(self.uncommitted)
         self.journals.set_aside_foreign()
 
@@ -114,11 +114,11 @@ class Job:
             pending -= texts_among((batch.texts for batch in answers), pending)
         if pending:
             outcomes = [self.uncommitted[text] for text in pending]
-            pending -= keep_orphans(self.table, outcomes, self.flow_run_id)
+            pending -= store_orphaned_answers(self.table, outcomes, self.flow_run_id)
         if not pending:
             self.journals.discard_leftovers()
 
-    async def run_batch(self, batch: Batch) -> Counts:
+    async def run_batch(self, batch: Batch) -> OutcomeCounts:
         """Get an outcome for every row of a batch, and commit them."""
         self.running_batches += 1
         try:
@@ -131,10 +131,10 @@ class Job:
         self._expected = count
         self.gateway.call_soon(self._notify_if_all_submitted)
 
-    async def _run_batch(self, batch: Batch) -> Counts:
+    async def _run_batch(self, batch: Batch) -> OutcomeCounts:
         if self.gateway.stopped and not self.uncommitted:
-            return Counts(left=batch["size"])
-        async with self.gateway.waiting.room(batch["size"]):
+            return OutcomeCounts(left=batch["size"])
+        async with self.gateway.queue.room(batch["size"]):
             articles, prompts = await asyncio.to_thread(self._read, batch)
             name = f"{batch['number']:06d}"
             hashes = articles["content_hash"].to_pylist()
@@ -151,7 +151,7 @@ class Job:
 
     def _notify_if_all_submitted(self) -> None:
         if len(self._submitted) == self._expected:
-            self.gateway.no_more()
+            self.gateway.finish_submitting()
 
     def _read(self, batch: Batch) -> tuple[pa.Table, list[str]]:
         """Read the articles of a batch, and build the user message for each."""
@@ -185,7 +185,7 @@ class Job:
 
     def commit(
         self, batch: Batch, articles: pa.Table, outcomes: list[Outcome | None], kind: str = "part"
-    ) -> Counts:
+    ) -> OutcomeCounts:
         """Write the answers of a batch as a part of the table, and its failures as another.
 
         The parts are named after the run and the batch. A batch that is retried after a partial
@@ -219,13 +219,13 @@ class Job:
     def _check_locks(self) -> None:
         try:
             for lock in self.locks:
-                lock.still_held()
+                lock.ensure_held()
         except UserError as error:
             self.gateway.stop(str(error))
             raise
 
-    def _count(self, outcomes: list[Outcome | None]) -> Counts:
-        counts = Counts()
+    def _count(self, outcomes: list[Outcome | None]) -> OutcomeCounts:
+        counts = OutcomeCounts()
         for outcome in outcomes:
             if outcome is None:
                 counts.left += 1
@@ -275,7 +275,7 @@ class BatchOutcomes:
         try:
             content_hash = self._hashes[request.row]
             if isinstance(result, Answer):
-                outcome = Outcome.of_answer(content_hash, result)
+                outcome = Outcome.from_answer(content_hash, result)
             elif isinstance(result, RequestFailed):
                 outcome = Outcome.from_failure(content_hash, result)
             else:

@@ -13,11 +13,11 @@ from article_flows.tasks.common.errors import UsageError
 from article_flows.tasks.common.signals import Interrupted
 from article_flows.tasks.enriched.recipes import load_recipe
 from article_flows.tasks.enriched.table import EnrichedTable
-from article_flows.tasks.enriched.upkeep import finish_upkeep
+from article_flows.tasks.enriched.upkeep import repair_table
 from article_flows.tasks.journal.open import open_journals
 from article_flows.tasks.lake.lake import Lake
 from article_flows.tasks.lake.parts import part_name
-from article_flows.tasks.lake.superseded import ARTICLE_PARTS
+from article_flows.tasks.lake.superseded import ARTICLE_PARTS_LOCK
 from article_flows.tasks.settings import SummarizeSettings
 from article_flows.tasks.summarize.endpoint import Endpoint, build_gateway, resolve_endpoint
 from article_flows.tasks.summarize.job import Job
@@ -90,7 +90,7 @@ def open_job(
         # Shared for the articles: several runs may read their parts while no run replaces them.
         locks = [
             stack.enter_context(lock(table.name)),
-            stack.enter_context(lock(ARTICLE_PARTS, shared=True)),
+            stack.enter_context(lock(ARTICLE_PARTS_LOCK, shared=True)),
         ]
         base_url = endpoint.base_url
         if endpoint.is_mock:
@@ -127,10 +127,12 @@ def _prepare(job: Job, settings: SummarizeSettings) -> None:
     """Guard requests against storage outages, and recover what earlier runs left."""
     lake = job.table.lake
     if lake.storage.folder is None:
-        job.gateway.limits.paused = StorageGuard(job.gateway, lake.storage, job.journals, job.locks)
+        job.gateway.limits.pause_reason = StorageGuard(
+            job.gateway, lake.storage, job.journals, job.locks
+        )
     lake.sweep()
-    finish_upkeep(job.table)
-    job.recover_outcomes(retry_refused=settings.retry_failed)
+    repair_table(job.table)
+    job.recover_outcomes(retry_failed=settings.retry_failed)
     job.table.write_description()
 
 

@@ -18,12 +18,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from article_flows.tasks.common.article_schema import Mask
 from article_flows.tasks.enriched.failures import PermanentFailures
 from article_flows.tasks.enriched.table import EnrichedTable
 from article_flows.tasks.lake.key_columns import KeyBatch, read_key_batches
 from article_flows.tasks.lake.parts import Part
-from article_flows.tasks.lake.sorted_keys import Flags, KeySet, count_flags, order_of
-from article_flows.tasks.lake.superseded import Superseded
+from article_flows.tasks.lake.sorted_keys import KeySet, count_true, key_order
+from article_flows.tasks.lake.superseded import Tombstones
 from article_flows.tasks.llm.protocol.token_estimate import estimate_tokens_from_lengths
 from article_flows.tasks.summarize.batches import Batch, BatchCutter
 from article_flows.tasks.summarize.row_states import PriorState, RowIndex
@@ -41,14 +42,14 @@ _TEXT_BATCH_ROWS = 1_024
 class Plan:
     """The counts of a plan, and the batches of rows that get a copied outcome.
 
-    ``articles`` is the sum of ``reused``, ``refused``, ``recovered``, ``to_ask``, ``to_copy``
+    ``articles`` is the sum of ``reused``, ``failed``, ``recovered``, ``to_request``, ``to_copy``
     and ``left``.
 
     Attributes:
         copies: Batches of rows that get the outcome of another row with the same text.
         articles: Current rows of the articles table.
         reused: Rows whose answer is already in the table, and duplicate rows.
-        refused: Rows that failed permanently in an earlier run.
+        failed: Rows that failed permanently in an earlier run.
         failed_classes: The same by error class.
         recovered: Rows whose outcome an earlier run received but did not commit.
         to_ask: Rows that need a request.
@@ -61,10 +62,10 @@ class Plan:
     copies: list[Batch] = field(default_factory=list)
     articles: int = 0
     reused: int = 0
-    refused: int = 0
+    failed: int = 0
     failed_classes: Counter[str] = field(default_factory=Counter)
     recovered: int = 0
-    to_ask: int = 0
+    to_request: int = 0
     to_copy: int = 0
     left: int = 0
     prompt_tokens: int | None = None
@@ -103,23 +104,23 @@ class Planner:
         recovered: set[str],
         limit: int | None = None,
         batch_size: int = 0,
-        retry_refused: bool = False,
+        retry_failed: bool = False,
         estimate: bool = False,
         article_parts: list[Part] | None = None,
-        superseded: Superseded | None = None,
+        superseded: Tombstones | None = None,
         only: KeySet | None = None,
     ) -> None:
         lake = table.lake
         self._table = table
         self._parts = lake.parts(lake.articles) if article_parts is None else article_parts
-        self._superseded = Superseded(lake) if superseded is None else superseded
+        self._superseded = Tombstones(lake) if superseded is None else superseded
         self._recovered = recovered
         self._only = only
         self._remaining = math.inf if limit is None else limit
         if only is not None:
             self._remaining = min(self._remaining, len(only))
         self._batch_size = batch_size
-        self._retry_refused = retry_refused
+        self._retry_refused = retry_failed
         self._closed = False
         self._lock = threading.Lock()
         self._batches = self._generate_batches()
@@ -138,7 +139,7 @@ class Planner:
     @property
     def max_to_request(self) -> int:
         """An upper bound of the requests: those found so far, and all articles not yet compared."""
-        return self.plan.to_ask + int(min(self._remaining, self.total - self.plan.articles))
+        return self.plan.to_request + int(min(self._remaining, self.total - self.plan.articles))
 
     def batches(self) -> Iterator[Batch]:
         """Yield the batches to request, comparing further articles as they are consumed.
@@ -190,7 +191,7 @@ class Planner:
                     continue
                 self.plan.left += batch["size"]
                 if cutter is cutters.requests:
-                    self.plan.to_ask -= batch["size"]
+                    self.plan.to_request -= batch["size"]
                 else:
                     self.plan.recovered -= batch["size"]
 
@@ -200,16 +201,16 @@ class Planner:
         """Decide what happens to each row of a key batch, and count it."""
         current = ~self._superseded.among(part, key_batch.keys)
         texts, tags = key_batch.texts.take(current), key_batch.tags[current]
-        order = order_of(texts)
+        order = key_order(texts)
         states = prior_state.classify(texts, tags, order)
         recovered, requested = states.recovered, states.new
         if self._only is not None:
             requested = requested & self._only.contains_keys(texts)
         if self._closed:
             recovered = requested = np.zeros_like(requested)
-        elif count_flags(requested) > self._remaining:
+        elif count_true(requested) > self._remaining:
             requested = requested & (np.cumsum(requested) <= self._remaining)
-        self._remaining -= count_flags(requested)
+        self._remaining -= count_true(requested)
         settled = requested | recovered
         copied = states.copyable | (states.repeated & settled[order.first])
         prior_state.add_planned(texts, tags, settled, copied | states.failed)
@@ -221,18 +222,18 @@ class Planner:
             cutter.add(part, key_batch.first, _expand(flags, current))
         plan = self.plan
         plan.articles += len(tags)
-        plan.reused += count_flags(states.reused)
-        plan.refused += count_flags(states.failed)
+        plan.reused += count_true(states.reused)
+        plan.failed += count_true(states.failed)
         plan.failed_classes += prior_state.permanent_failures.count_classes(states.error_classes)
-        plan.recovered += count_flags(recovered)
-        plan.to_ask += count_flags(requested)
-        plan.to_copy += count_flags(copied)
-        plan.left += count_flags(states.new | states.recovered | states.repeated) - count_flags(
+        plan.recovered += count_true(recovered)
+        plan.to_request += count_true(requested)
+        plan.to_copy += count_true(copied)
+        plan.left += count_true(states.new | states.recovered | states.repeated) - count_true(
             settled | (copied & states.repeated)
         )
         self._estimate(key_batch, _expand(requested, current))
 
-    def _estimate(self, key_batch: KeyBatch, requested: Flags) -> None:
+    def _estimate(self, key_batch: KeyBatch, requested: Mask) -> None:
         if self.plan.prompt_tokens is not None and requested.any():
             tokens = _token_estimates(key_batch.columns)[requested]
             self.plan.prompt_tokens += int(tokens.sum())
@@ -263,7 +264,7 @@ def _key_batches(part: Part, *, with_text: bool) -> Iterator[KeyBatch]:
     return read_key_batches(part)
 
 
-def _expand(flags: Flags, current: Flags) -> Flags:
+def _expand(flags: Mask, current: Mask) -> Mask:
     """Expand flags of the current rows to flags of all rows."""
     expanded = np.zeros_like(current)
     expanded[current] = flags

@@ -6,8 +6,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from article_flows.tasks.common.text_safety import clock
-from article_flows.tasks.orchestration.progress_display import shown
+from article_flows.tasks.common.text_safety import format_duration
+from article_flows.tasks.orchestration.progress_display import display_progress
 from article_flows.tasks.summarize.job import Job
 from article_flows.tasks.summarize.planner import Planner
 
@@ -37,14 +37,14 @@ class SummarizeProgress:
         failed = f" ({self._job.failed:,} failed)" if self._job.failed else ""
         fields = [
             *(f"{settled:,} of {total:,} articles{failed}", f"{rate:,.1f}/s"),
-            gateway.state_words(),
+            gateway.describe_state(),
         ]
         if gateway.price is not None:
             fields.append(f"${totals.cost_usd:,.4f}{self._budget_text()}")
             if 0 < settled < total:
                 fields.append(f"about ${totals.cost_usd / settled * total:,.4f} in total")
         if 0 < settled < total:
-            fields.append(f"{clock((total - settled) / rate)} left")
+            fields.append(f"{format_duration((total - settled) / rate)} left")
         limited = totals.errors["rate_limited"]
         if limited:
             fields.append(f"{limited:,} requests rate-limited")
@@ -58,10 +58,10 @@ class SummarizeProgress:
 
 
 @contextmanager
-def shown_progress(job: Job, planner: Planner) -> Iterator[None]:
+def show_progress(job: Job, planner: Planner) -> Iterator[None]:
     """Show the progress of a job until the block ends, if it has requests to send."""
     if planner.max_to_request:
-        with shown(SummarizeProgress(job, planner), "article-flows-progress"):
+        with display_progress(SummarizeProgress(job, planner), "article-flows-progress"):
             yield
     else:
         yield

@@ -10,7 +10,7 @@ import typing_extensions
 from pydantic import ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 
 from article_flows.tasks.enriched.recipes import OutputField, Recipe
-from article_flows.tasks.llm.protocol.chat import ChatTemplate, Completion, limit_field_for
+from article_flows.tasks.llm.protocol.chat import ChatTemplate, Completion, output_limit_field
 from article_flows.tasks.llm.protocol.errors import InvalidResponse
 
 _FENCE = (
@@ -49,7 +49,7 @@ def chat_template(recipe: Recipe, model: str, base_url: str) -> ChatTemplate:
         max_output_tokens=recipe.max_output_tokens,
         temperature=recipe.temperature,
         response_format=schema,
-        limit_field=limit_field_for(base_url),
+        limit_field=output_limit_field(base_url),
     )
 
 

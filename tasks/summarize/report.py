@@ -79,7 +79,7 @@ class SummarizeReport:
             f"{self.failures_total:,} failed, {self.left:,} left; {cost}; {self.table}"
         )
 
-    def interrupted(self, by: signal.Signals | None) -> Self:
+    def mark_interrupted(self, by: signal.Signals | None) -> Self:
         """Mark the run as stopped by a signal if ``by`` is not None, and return this report."""
         if by is not None:
             self.interrupted_by = by

@@ -10,18 +10,18 @@ from typing import NamedTuple
 
 import numpy as np
 
+from article_flows.tasks.common.article_schema import Mask
 from article_flows.tasks.enriched.failures import PermanentFailures
 from article_flows.tasks.enriched.table import EnrichedTable
 from article_flows.tasks.lake.key_columns import read_parts, row_keys
 from article_flows.tasks.lake.sorted_keys import (
-    Flags,
+    KeyOrder,
     Keys,
-    Order,
     SortedKeys,
-    Words,
-    count_flags,
+    UInt64Array,
+    count_true,
+    key_order,
     keys_of_bytes,
-    order_of,
 )
 
 
@@ -38,13 +38,13 @@ class RowStates(NamedTuple):
         error_classes: Codes of the error classes of the ``failed`` rows.
     """
 
-    reused: Flags
-    copyable: Flags
-    failed: Flags
-    recovered: Flags
-    new: Flags
-    repeated: Flags
-    error_classes: Words
+    reused: Mask
+    copyable: Mask
+    failed: Mask
+    recovered: Mask
+    new: Mask
+    repeated: Mask
+    error_classes: UInt64Array
 
 
 class RowIndex:
@@ -73,7 +73,7 @@ class RowIndex:
         """Return the number of rows in the index."""
         return len(self._texts) - self._without_row + len(self._more_rows)
 
-    def look_up(self, texts: Keys, tags: Words, order: Order) -> tuple[Flags, Flags]:
+    def look_up(self, texts: Keys, tags: UInt64Array, order: KeyOrder) -> tuple[Mask, Mask]:
         """Return for each row whether its text is in the index, and whether the row itself is.
 
         ``order`` is the sort order of ``texts``.
@@ -83,28 +83,28 @@ class RowIndex:
         if len(self._more_rows):
             others = np.flatnonzero(~has_row)
             rows = row_keys(texts.take(others), tags[others])
-            has_row[others] = self._more_rows.contains(rows, order_of(rows))
+            has_row[others] = self._more_rows.contains(rows, key_order(rows))
         return has_text, has_row
 
-    def add_texts(self, texts: Keys, tags: Words) -> None:
+    def add_texts(self, texts: Keys, tags: UInt64Array) -> None:
         """Add texts that are not in the index, each with its first row."""
         self._texts.insert(texts, tags)
 
-    def add_texts_without_row(self, texts: Keys, tags: Words) -> None:
+    def add_texts_without_row(self, texts: Keys, tags: UInt64Array) -> None:
         """Add texts that have an answer but no current row."""
-        order = order_of(texts)
+        order = key_order(texts)
         new = ~self._texts.contains(texts, order) & order.is_first
         # The complement of the tag matches no row with this id.
         self._texts.insert(texts.take(new), ~tags[new])
-        self._without_row += count_flags(new)
+        self._without_row += count_true(new)
 
-    def add_rows(self, texts: Keys, tags: Words) -> None:
+    def add_rows(self, texts: Keys, tags: UInt64Array) -> None:
         """Add rows that are not in the index, without their texts."""
         self._more_rows.insert(row_keys(texts, tags))
 
-    def add_answered(self, texts: Keys, tags: Words) -> None:
+    def add_answered(self, texts: Keys, tags: UInt64Array) -> None:
         """Add rows that have an answer, and their texts; duplicates are ignored."""
-        order = order_of(texts)
+        order = key_order(texts)
         has_text, has_row = self.look_up(texts, tags, order)
         new = ~has_text & order.is_first
         more = ~has_row & ~new & ~repeated_rows(texts, tags, order)
@@ -112,14 +112,14 @@ class RowIndex:
         self.add_rows(texts.take(more), tags[more])
 
 
-def repeated_rows(texts: Keys, tags: Words, order: Order) -> Flags:
+def repeated_rows(texts: Keys, tags: UInt64Array, order: KeyOrder) -> Mask:
     """Return for each row whether an earlier one has the same text and id.
 
     ``order`` is the sort order of ``texts``.
     """
     if order.is_first.all():
         return np.zeros(len(tags), np.bool_)
-    return ~order_of(row_keys(texts, tags)).is_first
+    return ~key_order(row_keys(texts, tags)).is_first
 
 
 class PriorState:
@@ -139,7 +139,7 @@ class PriorState:
         self._recovered = SortedKeys()
         self._recovered.insert(keys_of_bytes([bytes.fromhex(text) for text in recovered]))
 
-    def classify(self, texts: Keys, tags: Words, order: Order) -> RowStates:
+    def classify(self, texts: Keys, tags: UInt64Array, order: KeyOrder) -> RowStates:
         """Return the states of a batch of rows; ``order`` is the sort order of ``texts``."""
         has_text, has_row = self.rows.look_up(texts, tags, order)
         reused = has_row | repeated_rows(texts, tags, order)
@@ -160,7 +160,7 @@ class PriorState:
             error_classes=error_classes[failed],
         )
 
-    def add_planned(self, texts: Keys, tags: Words, new_texts: Flags, others: Flags) -> None:
+    def add_planned(self, texts: Keys, tags: UInt64Array, new_texts: Mask, others: Mask) -> None:
         """Add the rows of a batch that this run settles.
 
         Args:

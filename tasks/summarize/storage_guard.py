@@ -43,9 +43,9 @@ class StorageGuard:
         """Return the reason in a few words, or an empty string if requests may be sent."""
         if self._is_storage_down:
             return "the lake's storage does not respond"
-        if self._journals.unsynced > MAX_UNSYNCED:
+        if self._journals.unwritten > MAX_UNSYNCED:
             return "the lake's storage is slow"
-        if all(lock.is_sure for lock in self._locks):
+        if all(lock.is_valid for lock in self._locks):
             return ""
         if self._lock_check is None or not self._lock_check.is_alive():
             check = threading.Thread(target=self._check_locks, name="lock-check", daemon=True)
@@ -59,6 +59,6 @@ class StorageGuard:
     def _check_locks(self) -> None:
         try:
             for lock in self._locks:
-                lock.still_held()
+                lock.ensure_held()
         except UserError as error:
             self._gateway.stop(str(error))

@@ -13,7 +13,7 @@ from article_flows.tasks.common.errors import StorageUnavailable, UserError
 from article_flows.tasks.common.stopwatch import Stopwatch
 from article_flows.tasks.enriched.current import make_current
 from article_flows.tasks.enriched.table import sample_rows
-from article_flows.tasks.enriched.upkeep import keep_up
+from article_flows.tasks.enriched.upkeep import maintain_table
 from article_flows.tasks.lake.sorted_keys import KeySet
 from article_flows.tasks.orchestration.concurrency_slot import concurrency_slot
 from article_flows.tasks.orchestration.event_loop_task_runner import untraced
@@ -21,7 +21,7 @@ from article_flows.tasks.settings import SummarizeSettings
 from article_flows.tasks.summarize.batch_runs import BatchRuns
 from article_flows.tasks.summarize.batches import Batch
 from article_flows.tasks.summarize.copies import copy_outcomes
-from article_flows.tasks.summarize.job import Counts, Job
+from article_flows.tasks.summarize.job import Job, OutcomeCounts
 from article_flows.tasks.summarize.planner import Planner
 from article_flows.tasks.summarize.report import SummarizeReport
 
@@ -55,7 +55,7 @@ def plan_batches(job: Job, settings: SummarizeSettings, only: KeySet | None = No
         recovered=job.recovered,
         limit=settings.limit or None,
         batch_size=settings.batch_size,
-        retry_refused=settings.retry_failed,
+        retry_failed=settings.retry_failed,
         only=only,
     )
 
@@ -71,7 +71,7 @@ async def check_endpoint(job: Job) -> None:
     task_run_name="batch {batch[number]}: {batch[size]} articles",
     **_TASK_OPTIONS,
 )
-async def summarize_batch(batch: Batch, job: Job) -> Counts:
+async def summarize_batch(batch: Batch, job: Job) -> OutcomeCounts:
     """Request an answer for every article of a batch, and commit them as one Parquet part.
 
     If Prefect retries the batch, for example after a storage error, the answers received before
@@ -84,7 +84,7 @@ async def summarize_batch(batch: Batch, job: Job) -> Counts:
 @task(
     name="copy-answers", task_run_name="copies {batch[number]}: {batch[size]} rows", **_TASK_OPTIONS
 )
-def copy_answers(batch: Batch, job: Job) -> Counts:
+def copy_answers(batch: Batch, job: Job) -> OutcomeCounts:
     """Copy the outcomes of texts to the other articles with the same text."""
     return copy_outcomes(batch, job)
 
@@ -102,7 +102,7 @@ def submit_batches(planner: Planner, job: Job) -> BatchRuns:
     """
     shared, runs, is_checked = untraced(job), BatchRuns(), False
     for batch in planner.batches():
-        if planner.plan.to_ask and not is_checked:
+        if planner.plan.to_request and not is_checked:
             check_endpoint.submit(shared).wait()
             is_checked = True
         runs.add(batch, summarize_batch.submit(batch, shared))
@@ -134,10 +134,10 @@ def settle_report(
 ) -> SummarizeReport:
     """Count the outcomes of all batches, maintain the tables, and build the report."""
     plan, totals = planner.plan, job.gateway.totals
-    counts = Counts(failed=Counter(plan.failed_classes))
-    counts += batches.counts()
-    counts += copies.counts()
-    keep_up(job.table, all_rows_current=planner.all_rows_current)
+    counts = OutcomeCounts(failed=Counter(plan.failed_classes))
+    counts += batches.wait()
+    counts += copies.wait()
+    maintain_table(job.table, all_rows_current=planner.all_rows_current)
     report = SummarizeReport(
         recipe=job.table.recipe.name,
         model=job.table.model,

@@ -155,7 +155,7 @@ def test_a_bucket_is_loaded_like_a_folder(tmp_path: Path, object_store: ObjectSt
 def test_an_outage_in_the_middle_of_a_file_loses_and_duplicates_no_row(
     tmp_path: Path, object_store: ObjectStoreServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(object_source, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(object_source, "RETRY_TIMEOUT_S", 0.0)
     # Opened buckets are cached for the process.
     object_source._bucket.cache_clear()
     prefix = f"in-{uuid4().hex}"

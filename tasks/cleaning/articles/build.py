@@ -1,6 +1,6 @@
 """Convert raw records to the canonical articles table, which has the same schema for any source.
 
-Loads and ``inspect`` call `canonical` for each chunk that a reader yields.
+Loads and ``inspect`` call `to_canonical` for each chunk that a reader yields.
 """
 
 from collections.abc import Mapping, Sequence
@@ -55,7 +55,7 @@ class CanonicalChunk:
     rows: npt.NDArray[np.int64]
 
 
-def canonical(
+def to_canonical(
     chunk: RecordChunk, columns: ColumnMap, source: str, rules: Rules = _DEFAULT_RULES
 ) -> CanonicalChunk:
     """Convert raw rows to articles, and reject those that the rules exclude.
@@ -71,7 +71,7 @@ def canonical(
     Example:
         >>> from article_flows.tasks.reading.base.rows import RecordChunk
         >>> chunk = RecordChunk([{"text": "It opened."}, {"text": None}], [1, 2], [])
-        >>> made = canonical(chunk, ColumnMap({"body": "text"}), "news.csv")
+        >>> made = to_canonical(chunk, ColumnMap({"body": "text"}), "news.csv")
         >>> made.batch["body"].to_pylist(), made.rejects[0].reason
         (['It opened.'], 'empty body')
     """

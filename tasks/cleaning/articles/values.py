@@ -11,7 +11,7 @@ from article_flows.tasks.cleaning.columns.fields import strings_of, value_at
 from article_flows.tasks.cleaning.columns.guesses import ColumnMap
 from article_flows.tasks.cleaning.columns.profiles import is_blank
 from article_flows.tasks.cleaning.columns.templates import Template
-from article_flows.tasks.cleaning.dates.to_utc import moment
+from article_flows.tasks.cleaning.dates.to_utc import parse_date
 from article_flows.tasks.cleaning.text.clean import (
     as_text,
     clean_strings,
@@ -21,7 +21,7 @@ from article_flows.tasks.cleaning.text.clean import (
 from article_flows.tasks.cleaning.text.html_text import html_to_line
 from article_flows.tasks.common.article_schema import Mask
 from article_flows.tasks.reading.base.rows import Record
-from article_flows.tasks.reading.web.addresses import USER
+from article_flows.tasks.reading.web.addresses import CREDENTIALS_PATTERN
 
 # Feeds and web pages leave HTML in these short fields.
 _MAY_HAVE_MARKUP = ("title", "author", "category")
@@ -66,7 +66,7 @@ def short_texts(records: Sequence[Record], columns: ColumnMap, target: str) -> p
     """Return a short field such as the title as clean text; null if missing or blank."""
     texts = _clean_or_null(target_values(records, columns, target), as_text)
     if target in ("url", "article_id"):
-        return pc.replace_substring_regex(texts, USER, r"\1")
+        return pc.replace_substring_regex(texts, CREDENTIALS_PATTERN, r"\1")
     return _without_markup(texts) if target in _MAY_HAVE_MARKUP else texts
 
 
@@ -106,7 +106,7 @@ def publication_dates(
     """
     raw = target_values(records, columns, "published_at")
     is_given = np.array([not is_blank(value) for value in raw], np.bool_)
-    dates = [None if is_blank(value) else moment(value, columns.day_first) for value in raw]
+    dates = [None if is_blank(value) else parse_date(value, columns.day_first) for value in raw]
     utc = pa.array([date and date.utc for date in dates], pa.timestamp("us", tz="UTC"))
     zone_assumed = np.array([bool(date and date.zone_assumed) for date in dates], np.bool_)
     return utc, zone_assumed, is_given & ~np.asarray(utc.is_valid())

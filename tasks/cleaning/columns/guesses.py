@@ -60,7 +60,7 @@ class ColumnMap:
     reasons: Mapping[str, str] = field(default_factory=dict, compare=False)
     notes: Mapping[str, str] = field(default_factory=dict, compare=False)
     day_first: bool | None = None
-    order_open: bool = False
+    order_ambiguous: bool = False
 
     @cached_property
     def used(self) -> frozenset[str]:

@@ -53,7 +53,7 @@ _DATE_IN_NAME = re.compile(r"(?<!\d)(\d{4})([-_]?)(\d\d)\2(\d\d)(?!\d)", re.ASCI
 _FIRST_YEAR = 1600
 
 
-def sampled(
+def read_sample(
     chunks: Iterator[RecordChunk], rows: int = BATCH_ROWS
 ) -> tuple[list[Record], Generator[RecordChunk, None, None]]:
     """Read ahead until there are enough rows to map the columns.
@@ -174,7 +174,7 @@ def _first_rows(sources: list[Source]) -> Iterator[_FirstRows]:
     for index in sorted({round(last * n / (MAX_SIBLINGS - 1)) for n in range(MAX_SIBLINGS)}):
         try:
             with closing(read(replace(ordered[index], facts={}), SIBLING_ROWS)) as chunks:
-                rows, _ = sampled(chunks, SIBLING_ROWS)
+                rows, _ = read_sample(chunks, SIBLING_ROWS)
         except StoppedRun:
             raise
         except Exception:
@@ -203,7 +203,7 @@ def map_columns(
 
     Args:
         source: the source.
-        sample: its first rows, see `sampled`.
+        sample: its first rows, see `read_sample`.
         given: the mapping requested by the user (``--column``).
         day_first: whether 01/02/2020 is the first of February; None to infer it from the dates.
         siblings: the files of the load, used if the source does not show which column is its body.
@@ -285,7 +285,7 @@ def _takes_file_date(
         return False
     column = columns.get("published_at")
     is_undated = column is None or is_blank(value_at(record, column))
-    return is_undated and date_in_name(source.place.file_name) is not None
+    return is_undated and date_in_name(source.file.file_name) is not None
 
 
 def with_file_date(
@@ -294,7 +294,7 @@ def with_file_date(
     """Add the date in the source's name to its rows, if the mapping uses it."""
     if columns.get("published_at") != FILE_DATE:
         return iter(chunks)
-    day = {FILE_DATE: date_in_name(source.place.file_name)}
+    day = {FILE_DATE: date_in_name(source.file.file_name)}
     return (
         RecordChunk([record | day for record in chunk.records], chunk.rows, chunk.rejects)
         for chunk in chunks
@@ -309,13 +309,13 @@ def _with_date_order(
     In a sorted file, thousands of rows may precede that date, so the source is read again.
     """
     if day_first is not None:
-        return replace(columns, day_first=day_first, order_open=False)
-    if not columns.order_open or not read_on:
+        return replace(columns, day_first=day_first, order_ambiguous=False)
+    if not columns.order_ambiguous or not read_on:
         return columns
     column = columns.columns["published_at"]
     order = _order_in(source, column)
     if order is not None:
-        return replace(columns, day_first=order, order_open=False)
+        return replace(columns, day_first=order, order_ambiguous=False)
     return replace(columns, notes={**columns.notes, column: _AMBIGUOUS_ORDER})
 
 

@@ -64,7 +64,7 @@ def parse_column_options(options: Sequence[str]) -> tuple[ColumnOption, ...]:
     return tuple(parsed.values())
 
 
-def given_for(given: Iterable[ColumnOption], source_name: str) -> Mapping[str, str]:
+def columns_for_source(given: Iterable[ColumnOption], source_name: str) -> Mapping[str, str]:
     """Return the mapping that the user requests for one source.
 
     Options with a pattern take precedence over those without, later ones over earlier ones.

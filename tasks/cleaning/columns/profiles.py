@@ -8,7 +8,7 @@ from functools import cached_property
 from statistics import median
 from typing import Any
 
-from article_flows.tasks.cleaning.dates.to_utc import moment
+from article_flows.tasks.cleaning.dates.to_utc import parse_date
 
 MAX_DATES_SAMPLED = 100
 MAX_TEXTS_SAMPLED = 200
@@ -251,4 +251,4 @@ def _kind(value: Any) -> str:
 def _may_be_date(value: Any) -> bool:
     if isinstance(value, (list, dict)):
         return False
-    return moment(value, True) is not None or moment(value, False) is not None
+    return parse_date(value, True) is not None or parse_date(value, False) is not None

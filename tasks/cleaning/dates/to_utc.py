@@ -24,7 +24,7 @@ _NUMERIC_DATE = re.compile(r"\D*(\d{1,2})([/-])(\d{1,2})\2\d{4}(?!\d)")
 _MOST_DAYS = 31
 
 
-def moment(value: Any, day_first: bool | None = None) -> ParsedDate | None:
+def parse_date(value: Any, day_first: bool | None = None) -> ParsedDate | None:
     """Convert a date in any usual form to UTC.
 
     Accepts dates and datetimes, ISO 8601, RFC 2822, epoch seconds to nanoseconds, and the forms
@@ -39,7 +39,7 @@ def moment(value: Any, day_first: bool | None = None) -> ParsedDate | None:
         alone.
 
     Example:
-        >>> moment("4. Januar 2019").utc.date().isoformat(), moment("01/02/2020")
+        >>> parse_date("4. Januar 2019").utc.date().isoformat(), parse_date("01/02/2020")
         ('2019-01-04', None)
     """
     try:

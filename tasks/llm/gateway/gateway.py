@@ -69,7 +69,7 @@ class Gateway:
             raise ValueError("a budget needs a price")
         self.totals = Totals()
         self.price = price
-        self.waiting = RequestQueue(self._target_queue_length)
+        self.queue = RequestQueue(self._target_queue_length)
         self.budget_spent = False
         self.transport = transport
         self._retry = retry or RetryPolicy()
@@ -86,7 +86,7 @@ class Gateway:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer = Timer(self._start_workers)
         self._runner = RequestRunner(
-            transport, price, self.limits, self.waiting, self.totals, self.stop
+            transport, price, self.limits, self.queue, self.totals, self.stop
         )
         self._hedging = (
             Hedging(self._send_hedge, self.limits.concurrency, self.totals) if hedge else None
@@ -111,7 +111,7 @@ class Gateway:
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(function)
 
-    def state_words(self) -> str:
+    def describe_state(self) -> str:
         """Return how many requests are in flight and what holds others back, in words."""
         reason = self.limits.describe_wait(time.monotonic())
         return f"{self.totals.in_flight:,} in flight" + (f" ({reason})" if reason else "")
@@ -147,18 +147,18 @@ class Gateway:
     def submit(self, requests: Sequence[Request]) -> None:
         """Queue requests; each one's receiver gets its result. Call on the event loop."""
         self._loop = asyncio.get_running_loop()
-        self.waiting.add(requests)
+        self.queue.add(requests)
         if self._runner.stopped:
             self._clear_queue()
         self._start_workers()
 
-    def no_more(self) -> None:
+    def finish_submitting(self) -> None:
         """Allow hedging: all requests have been submitted. Call on the event loop."""
         if self._hedging is not None:
             self._hedging.start(self._last_in_flight)
 
     def _last_in_flight(self) -> list[Request]:
-        return list(self._runner.in_flight) if self.waiting.exhausted else []
+        return list(self._runner.in_flight) if self.queue.exhausted else []
 
     def _send_hedge(self, request: Request) -> bool:
         """Send a second copy of a request; return False if a limit forbids it."""
@@ -226,7 +226,7 @@ class Gateway:
 
     def _next_request(self, now: float) -> Request | None:
         """Take the next request out of the queue if every limit allows it now."""
-        queue = self.waiting
+        queue = self.queue
         if self._runner.stopped:
             self._clear_queue()
             return None
@@ -259,15 +259,15 @@ class Gateway:
             budget is not None and not budget.in_flight and not self.limits.breaker.probe_in_flight
         ):
             # Nothing is reserved, so the budget will never have more left than now.
-            if self.waiting.bring_forward(budget.fits):
+            if self.queue.bring_forward(budget.fits):
                 self._timer.start(0)
             else:
                 self.budget_spent = True
                 worst_cases = [
-                    budget.worst_case_usd(each.template, each.user) for each in self.waiting
+                    budget.worst_case_usd(each.template, each.user) for each in self.queue
                 ]
                 self.stop(budget.exhausted_message(min(worst_cases)))
 
     def _clear_queue(self) -> None:
-        for request in self.waiting.clear():
+        for request in self.queue.clear():
             self._runner.leave_unanswered(request)

@@ -47,8 +47,8 @@ class Limits:
         totals: the gateway's counts.
 
     Attributes:
-        paused: called on the event loop before each request; returns why nothing may be sent for
-            now, or an empty string.
+        pause_reason: called on the event loop before each request; returns why nothing may be
+            sent for now, or an empty string.
     """
 
     def __init__(
@@ -70,11 +70,11 @@ class Limits:
         self.budget = budget
         self.breaker = CircuitBreaker(retry)
         self.errors = ErrorPolicy(retry, totals, self.breaker)
-        self.paused: Callable[[], str] = str
+        self.pause_reason: Callable[[], str] = str
 
     def seconds_until_ready(self, request: Request, now: float) -> float:
         """Return the seconds until a request may be sent; infinity until another one ends."""
-        if self.paused():
+        if self.pause_reason():
             return _PAUSE_CHECK_S
         if self.errors.resume_at > now:
             return self.errors.resume_at - now
@@ -105,7 +105,7 @@ class Limits:
 
     def describe_wait(self, now: float) -> str:
         """Return which limit holds requests back now, in words; empty if none does."""
-        if reason := self.paused():
+        if reason := self.pause_reason():
             return reason
         if (pause := self.errors.resume_at - now) > 0:
             return f"rate limited, resuming in {pause:.0f} s"

@@ -146,7 +146,7 @@ def well_formed(text: str) -> str:
     return text
 
 
-def limit_field_for(base_url: str) -> LimitField:
+def output_limit_field(base_url: str) -> LimitField:
     """Return an endpoint's name for the limit on output tokens.
 
     OpenAI and Azure reject ``max_tokens`` for newer models; other servers (llama.cpp, Ollama, older

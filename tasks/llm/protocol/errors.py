@@ -66,7 +66,7 @@ class RejectedInput(LLMError):
     """The endpoint does not answer this article: content filter, too long, bad request."""
 
 
-PERMANENT_CLASSES = frozenset({"content_filter", "too_long", "bad_request"})
+PERMANENT_ERROR_CLASSES = frozenset({"content_filter", "too_long", "bad_request"})
 """Error classes that a later run does not retry.
 
 ``request_refused`` is not among them: it is a bad request before the endpoint has answered any, so

@@ -47,7 +47,7 @@ class Price:
         return cls((Rates(0, prompt / _MILLION, cached / _MILLION, completion / _MILLION),))
 
     @classmethod
-    def of_model(cls, model: str, base_url: str = "") -> Price | None:
+    def for_model(cls, model: str, base_url: str = "") -> Price | None:
         """Return the list price from genai-prices' offline table; None for unknown models."""
         try:
             found = genai_prices.calc_price(
@@ -56,7 +56,7 @@ class Price:
                 provider_api_url=base_url or None,
             )
         except LookupError:
-            return cls.of_model(model) if base_url else None
+            return cls.for_model(model) if base_url else None
         price = found.model_price
         cached = price.input_mtok if price.cache_read_mtok is None else price.cache_read_mtok
         columns = (price.input_mtok, cached, price.output_mtok)

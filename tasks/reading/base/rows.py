@@ -31,7 +31,7 @@ class Source:
         facts: what the reader has detected, for reports: ``encoding``, ``delimiter``.
     """
 
-    place: ByteSource
+    file: ByteSource
     name: str
     format: str
     encoding: str = ""
@@ -118,17 +118,17 @@ def in_chunks(rows: Iterable[Row | Reject], batch_rows: int) -> Iterator[RecordC
 
 
 @contextmanager
-def opened(source: Source) -> Iterator[BinaryIO]:
+def open_source(source: Source) -> Iterator[BinaryIO]:
     """Open a source as a stream (see `ByteSource.open`); raise UserError if reading fails."""
-    with _os_error_as_user_error(source), source.place.open() as file:
+    with _os_error_as_user_error(source), source.file.open() as file:
         yield file
 
 
 @contextmanager
-def opened_seekable(source: Source) -> Iterator[BinaryIO]:
+def open_source_seekable(source: Source) -> Iterator[BinaryIO]:
     """Open a source for random access; raise UserError if it cannot be opened."""
     with _os_error_as_user_error(source):
-        file = source.place.open_seekable()
+        file = source.file.open_seekable()
     with file:
         yield file
 

@@ -201,7 +201,7 @@ class TemporaryCopy:
         )
 
 
-def spooled(file: BinaryIO, name: str) -> BinaryIO:
+def copy_to_temporary_file(file: BinaryIO, name: str) -> BinaryIO:
     """Copy a file, from its current position, to a temporary file, and return that at its start.
 
     Raises:

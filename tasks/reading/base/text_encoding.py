@@ -8,11 +8,11 @@ from article_flows.tasks.common.errors import UserError
 from article_flows.tasks.reading.base.encoding_guess import guess_encoding, is_iso_2022_jp
 from article_flows.tasks.reading.base.rows import Source
 
-MAX_TEXT = 64 << 20
+MAX_TEXT_BYTES = 64 << 20
 """The largest file that is read as one text, in bytes; real articles are far smaller."""
 _SAMPLE_BYTES = 256 << 10
 _SKIP_BYTES = 1 << 20
-_BLOCK = 256 << 10
+_BLOCK_BYTES = 256 << 10
 _WIDE_SAMPLE_BYTES = 4 << 10
 _BOMS = (
     # UTF-32-LE's mark starts with UTF-16-LE's, so UTF-32 has to come first.
@@ -138,7 +138,7 @@ def _is_ascii_text(sample: bytes) -> bool:
 
 
 def read_all_text(
-    file: BinaryIO, name: str, requested: str = "", limit: int = MAX_TEXT
+    file: BinaryIO, name: str, requested: str = "", limit: int = MAX_TEXT_BYTES
 ) -> tuple[str, str]:
     """Read a whole file and return its text, without a byte order mark, and its encoding.
 
@@ -163,24 +163,24 @@ def utf8_blocks(file: BinaryIO, source: Source) -> Iterator[bytes]:
     UTF-8 is passed through, even if it is invalid; bytes that cannot be decoded from any other
     encoding become U+FFFD.
     """
-    block = file.read(_BLOCK)
+    block = file.read(_BLOCK_BYTES)
     encoding = bom_encoding(block)
     if source.encoding:
         encoding = resolve_encoding(source.encoding, source.name)
     _record_encoding(source, encoding or "utf-8", guessed=False)
     while encoding is None and block and _is_ascii_text(block):
         yield block
-        block = file.read(_BLOCK)
+        block = file.read(_BLOCK_BYTES)
     if encoding is None and block:
         # Perhaps only the end of this block is not ASCII: too little to guess from.
-        block += file.read(_BLOCK)
+        block += file.read(_BLOCK_BYTES)
         encoding = guess_encoding(block)
         _record_encoding(source, encoding, guessed=encoding != "utf-8")
     if encoding is None or codecs.lookup(encoding).name in ("utf-8", "utf-8-sig"):
         block = block.removeprefix(codecs.BOM_UTF8)
         while block:
             yield block
-            block = file.read(_BLOCK)
+            block = file.read(_BLOCK_BYTES)
     else:
         yield from _transcoded(file, block, encoding)
 
@@ -193,7 +193,7 @@ def _transcoded(file: BinaryIO, block: bytes, encoding: str) -> Iterator[bytes]:
         if text:
             yield (text.removeprefix(_BOM_CHARACTER) if first else text).encode("utf-8", "replace")
             first = False
-        block = file.read(_BLOCK)
+        block = file.read(_BLOCK_BYTES)
     yield decoder.decode(b"", final=True).encode("utf-8", "replace")
 
 

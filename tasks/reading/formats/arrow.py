@@ -19,7 +19,7 @@ from article_flows.tasks.reading.base.rows import (
     Row,
     Source,
     in_chunks,
-    opened,
+    open_source,
     unique_names,
 )
 
@@ -44,11 +44,11 @@ def read_arrow(source: Source, batch_rows: int = BATCH_ROWS) -> Iterator[RecordC
     Raises:
         UserError: the file is damaged; the rows before the damage have been yielded.
     """
-    counter = RowNumbers()
-    with opened(source) as file:
+    counter = RowCounter()
+    with open_source(source) as file:
         try:
             for batch in _batches(source, file):
-                yield from in_chunks(batch_rows_of(batch, counter), batch_rows)
+                yield from in_chunks(batch_to_rows(batch, counter), batch_rows)
         except READ_ERRORS as error:
             raise reading_error(source.name, "Arrow", counter, error) from error
 
@@ -118,7 +118,7 @@ _LIST_TYPES = (
 )
 
 
-class RowNumbers:
+class RowCounter:
     """Row counter of a file, which also detects decompression bombs.
 
     Attributes:
@@ -150,7 +150,7 @@ class RowNumbers:
         return self.last
 
 
-def reading_error(name: str, kind: str, counter: RowNumbers, error: BaseException) -> UserError:
+def reading_error(name: str, kind: str, counter: RowCounter, error: BaseException) -> UserError:
     """Return the UserError for a file that cannot be read any further, with a remedy."""
     reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
     if "crypt" in reason:
@@ -159,8 +159,8 @@ def reading_error(name: str, kind: str, counter: RowNumbers, error: BaseExceptio
     return UserError(f"{name} cannot be read {kept}as {kind}: {reason}; download or save it again")
 
 
-def batch_rows_of(
-    batch: pa.RecordBatch, counter: RowNumbers, stored: int | None = None
+def batch_to_rows(
+    batch: pa.RecordBatch, counter: RowCounter, stored: int | None = None
 ) -> Iterator[Row | Reject]:
     """Convert a record batch of any schema to rows; reject rows with text that is not UTF-8.
 

@@ -20,13 +20,17 @@ from article_flows.tasks.reading.base.rows import (
     Row,
     Source,
     in_chunks,
-    opened,
+    open_source,
 )
 from article_flows.tasks.reading.base.text_encoding import read_all_text, source_encoding
 from article_flows.tasks.reading.formats.sniff import looks_like_html
 from article_flows.tasks.reading.places.web import WebFile
 from article_flows.tasks.reading.web.charset import page_encoding
-from article_flows.tasks.reading.web.html_article import EXCERPT_HTML, NotAnArticle, html_article
+from article_flows.tasks.reading.web.html_article import (
+    HTML_SNIFF_BYTES,
+    NotAnArticle,
+    html_article,
+)
 
 HTML_SUFFIXES = (".html", ".htm", ".xhtml")
 MARKDOWN_SUFFIXES = (".md", ".markdown", ".mdx")
@@ -60,7 +64,7 @@ def read_document(source: Source, batch_rows: int = BATCH_ROWS) -> Iterator[Reco
 
 
 def _row(source: Source) -> Row | Reject:
-    with opened(source) as file:
+    with open_source(source) as file:
         raw = file.read(MAX_DOCUMENT_BYTES + 1)
     is_html = _is_html(source, raw)
     limit = MAX_HTML_BYTES if is_html else MAX_DOCUMENT_BYTES
@@ -77,26 +81,26 @@ def _row(source: Source) -> Row | Reject:
         record = _record(source, text, is_html)
     except NotAnArticle as error:
         return Reject(1, str(error), text[:EXCERPT_CHARS])
-    record.setdefault("title", title_of_name(source.place.file_name))
-    record["file_name"] = source.place.file_name
-    if isinstance(source.place, WebFile) and source.place.name == source.place.url:
+    record.setdefault("title", title_of_name(source.file.file_name))
+    record["file_name"] = source.file.file_name
+    if isinstance(source.file, WebFile) and source.file.name == source.file.url:
         # The name of a URL with a query differs, because the query may contain a signature.
-        record.setdefault("url", source.place.url)
+        record.setdefault("url", source.file.url)
     if (summary := _reference(source)) is not None:
         record["reference_summary"] = summary
     return Row(1, record, len(raw))
 
 
 def _is_html(source: Source, raw: bytes) -> bool:
-    suffix = PurePath(source.place.file_name).suffix.lower()
-    return suffix in HTML_SUFFIXES or looks_like_html(raw[:EXCERPT_HTML])
+    suffix = PurePath(source.file.file_name).suffix.lower()
+    return suffix in HTML_SUFFIXES or looks_like_html(raw[:HTML_SNIFF_BYTES])
 
 
 def _record(source: Source, text: str, is_html: bool) -> Record:
     if is_html:
         source.facts["kind"] = "HTML"
         return html_article(text, source.facts)
-    if PurePath(source.place.file_name).suffix.lower() in MARKDOWN_SUFFIXES:
+    if PurePath(source.file.file_name).suffix.lower() in MARKDOWN_SUFFIXES:
         source.facts["kind"] = "Markdown"
         return markdown_article(text, source.facts)
     source.facts["kind"] = "text"
@@ -107,7 +111,7 @@ def _reference(source: Source) -> str | None:
     if source.references is None:
         return None
     summary = Source(source.references, f"{source.name} (its reference)", source.format)
-    with opened(summary) as file:
+    with open_source(summary) as file:
         text, _ = read_all_text(file, summary.name, source.encoding, limit=MAX_DOCUMENT_BYTES)
     return text.strip() or None
 

@@ -15,7 +15,7 @@ from article_flows.tasks.reading.base.rows import (
     Row,
     Source,
     in_chunks,
-    opened_seekable,
+    open_source_seekable,
     unique_names,
 )
 from article_flows.tasks.reading.formats.excel_sheets import (
@@ -73,7 +73,7 @@ class _Table:
 
 
 def _rows(source: Source) -> Iterator[Row | Reject]:
-    with opened_seekable(source) as file:
+    with open_source_seekable(source) as file:
         check_size(file, source.name)
         _check_password(file, source.name)
         with sheets_of(file, source.name) as sheets:

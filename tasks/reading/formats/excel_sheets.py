@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from article_flows.tasks.common.errors import UserError
-from article_flows.tasks.reading.base.streams import spooled, temporary_file
+from article_flows.tasks.reading.base.streams import copy_to_temporary_file, temporary_file
 
 MAX_MEMORY = 2 << 30
 """Memory limit of the subprocess in bytes: the largest accepted workbooks take 1.4 GB."""
@@ -143,5 +143,5 @@ def _error_of(name: str, kind: str, what: str, reason: str) -> str:
 def sheets_of(file: BinaryIO, name: str) -> Iterator[Sheets]:
     """Open a workbook; raise UserError as `Sheets` does."""
     file.seek(0)
-    with spooled(file, name) as workbook, temporary_file() as rows:
+    with copy_to_temporary_file(file, name) as workbook, temporary_file() as rows:
         yield Sheets(workbook, rows, name)

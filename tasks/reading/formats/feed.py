@@ -25,7 +25,7 @@ from article_flows.tasks.reading.base.rows import (
     Row,
     Source,
     in_chunks,
-    opened,
+    open_source,
 )
 from article_flows.tasks.reading.formats.sniff import first_element, xml_text
 
@@ -54,7 +54,7 @@ def read_feed(source: Source, batch_rows: int = BATCH_ROWS) -> Iterator[RecordCh
     Raises:
         UserError: the file is not a feed, or is larger than MAX_FEED_BYTES.
     """
-    with opened(source) as file:
+    with open_source(source) as file:
         data = file.read(MAX_FEED_BYTES + 1)
     if len(data) > MAX_FEED_BYTES:
         raise UserError(

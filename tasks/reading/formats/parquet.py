@@ -13,12 +13,12 @@ from article_flows.tasks.reading.base.rows import (
     RecordChunk,
     Source,
     in_chunks,
-    opened_seekable,
+    open_source_seekable,
 )
 from article_flows.tasks.reading.formats.arrow import (
     READ_ERRORS,
-    RowNumbers,
-    batch_rows_of,
+    RowCounter,
+    batch_to_rows,
     reading_error,
 )
 
@@ -34,12 +34,12 @@ def read_parquet(source: Source, batch_rows: int = BATCH_ROWS) -> Iterator[Recor
     Raises:
         UserError: the file is damaged or encrypted; the rows before the damage have been yielded.
     """
-    counter = RowNumbers()
+    counter = RowCounter()
     try:
         # pre_buffer=False with a buffer_size keeps Arrow from reading a row group in one piece.
         # int96 timestamps of Impala and old Spark can overflow Arrow's default of nanoseconds.
         with (
-            opened_seekable(source) as opened,
+            open_source_seekable(source) as opened,
             pq.ParquetFile(
                 opened,
                 pre_buffer=False,
@@ -50,7 +50,7 @@ def read_parquet(source: Source, batch_rows: int = BATCH_ROWS) -> Iterator[Recor
             rows = _rows_per_chunk(file.metadata, batch_rows)
             source.facts["writer"] = str(file.metadata.created_by or "unknown")
             for batch, stored in _batches(file, opened, rows):
-                yield from in_chunks(batch_rows_of(batch, counter, stored), batch_rows)
+                yield from in_chunks(batch_to_rows(batch, counter, stored), batch_rows)
     except READ_ERRORS as error:
         raise reading_error(source.name, "Parquet", counter, error) from error
 

@@ -16,11 +16,11 @@ from article_flows.tasks.reading.base.rows import (
     Reject,
     Source,
     in_chunks,
-    opened,
+    open_source,
 )
 from article_flows.tasks.reading.base.text_encoding import bom_encoding, bounded_lines
 from article_flows.tasks.reading.formats.sniff import first_element
-from article_flows.tasks.reading.web.fetch import Entry, fetch_articles
+from article_flows.tasks.reading.web.fetch import UrlEntry, fetch_articles
 from article_flows.tasks.reading.web.sitemap import SitemapWalk
 
 FETCH_BATCH_ROWS = 100
@@ -49,8 +49,8 @@ def read_urls(source: Source, batch_rows: int = BATCH_ROWS) -> Iterator[RecordCh
         yield from in_chunks(rows, min(batch_rows, FETCH_BATCH_ROWS))
 
 
-def _lines(source: Source) -> Iterator[Entry]:
-    with opened(source) as file:
+def _lines(source: Source) -> Iterator[UrlEntry]:
+    with open_source(source) as file:
         head = file.read(_HEAD)
         file.seek(0)
         encoding = source.encoding or bom_encoding(head[:_BOM]) or "utf-8-sig"
@@ -82,8 +82,8 @@ def read_sitemap(source: Source, batch_rows: int = BATCH_ROWS) -> Iterator[Recor
         yield from in_chunks(rows, min(batch_rows, FETCH_BATCH_ROWS))
 
 
-def _entries(source: Source) -> Iterator[Entry]:
-    with opened(source) as file:
+def _entries(source: Source) -> Iterator[UrlEntry]:
+    with open_source(source) as file:
         try:
             yield from SitemapWalk(source.allow_hosts).entries(file)
         except UserError as error:

@@ -15,13 +15,18 @@ from typing import BinaryIO, cast
 
 from article_flows.tasks.common.errors import UserError
 from article_flows.tasks.reading.base.byte_source import ByteSource
-from article_flows.tasks.reading.base.streams import Inflater, StreamedFile, read_blocks, spooled
+from article_flows.tasks.reading.base.streams import (
+    Inflater,
+    StreamedFile,
+    copy_to_temporary_file,
+    read_blocks,
+)
 from article_flows.tasks.reading.places.compressed import (
     CODECS,
     CorruptData,
     Decoder,
     Meter,
-    members,
+    decompress,
     refuse_bomb,
 )
 
@@ -74,7 +79,7 @@ class ArchiveMember(ABC):
     def open_seekable(self) -> BinaryIO:
         """Extract it to a temporary file."""
         with self.open() as file:
-            return spooled(file, self.name)
+            return copy_to_temporary_file(file, self.name)
 
     @abstractmethod
     def _extract(self, archive: BinaryIO) -> Iterator[bytes]:
@@ -109,7 +114,7 @@ class ZipMember(ArchiveMember):
         archive.seek(name_bytes + extra_bytes, 1)
         meter = Meter(archive, self.name, self.packed)
         is_stored = self.method == _ZIP_STORED
-        pieces = read_blocks(meter) if is_stored else members(meter, _ZIP_METHODS[self.method])
+        pieces = read_blocks(meter) if is_stored else decompress(meter, _ZIP_METHODS[self.method])
         return meter.count(self._verify(pieces))
 
     def _verify(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
@@ -142,7 +147,7 @@ class TarMember(ArchiveMember):
         archive.seek(self.offset)
         meter = Meter(archive, self.name, self.size)
         yield from read_blocks(meter)
-        if meter.taken < self.size:
+        if meter.bytes_in < self.size:
             raise UserError(
                 f"{self.name} is truncated: its archive ends before it; get a complete copy"
             )

@@ -14,7 +14,12 @@ from typing import BinaryIO, Protocol, cast
 
 from article_flows.tasks.common.errors import UserError
 from article_flows.tasks.reading.base.byte_source import ByteSource
-from article_flows.tasks.reading.base.streams import PIECE_BYTES, Inflater, StreamedFile, spooled
+from article_flows.tasks.reading.base.streams import (
+    PIECE_BYTES,
+    Inflater,
+    StreamedFile,
+    copy_to_temporary_file,
+)
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -68,22 +73,22 @@ class Meter:
         file: the compressed file.
         name: its name, for messages.
         limit: number of bytes after which `read` reports the end of the file.
-        taken: bytes that were read.
-        given: bytes that were decompressed.
+        bytes_in: bytes that were read.
+        bytes_out: bytes that were decompressed.
     """
 
     file: BinaryIO
     name: str
     limit: int | None = None
-    taken: int = 0
-    given: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
 
     def read(self, size: int) -> bytes:
         """Read up to `size` bytes; none at the end or the limit."""
         if self.limit is not None:
-            size = min(size, self.limit - self.taken)
+            size = min(size, self.limit - self.bytes_in)
         data = self.file.read(size) if size else b""
-        self.taken += len(data)
+        self.bytes_in += len(data)
         return data
 
     def count(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
@@ -94,17 +99,17 @@ class Meter:
         """
         try:
             for piece in pieces:
-                self.given += len(piece)
-                refuse_bomb(self.name, self.taken, self.given)
+                self.bytes_out += len(piece)
+                refuse_bomb(self.name, self.bytes_in, self.bytes_out)
                 yield piece
         except EOFError as error:
             raise UserError(
-                f"{self.name} ends in the middle of its compressed data, after {self.given:,} "
+                f"{self.name} ends in the middle of its compressed data, after {self.bytes_out:,} "
                 "unpacked bytes; get a complete copy"
             ) from error
         except CorruptData as error:
             raise UserError(
-                f"{self.name} is damaged: {error}, after {self.given:,} unpacked bytes; "
+                f"{self.name} is damaged: {error}, after {self.bytes_out:,} unpacked bytes; "
                 "get an intact copy"
             ) from error
 
@@ -122,7 +127,7 @@ def refuse_bomb(name: str, packed: int, unpacked: int) -> None:
         )
 
 
-def members(meter: Meter, make_decoder: Callable[[], Decoder]) -> Iterator[bytes]:
+def decompress(meter: Meter, make_decoder: Callable[[], Decoder]) -> Iterator[bytes]:
     """Decompress all concatenated members of a file, in blocks of at most `PIECE_BYTES`.
 
     Raises:
@@ -197,34 +202,34 @@ class CompressedFile:
     """The decompressed content of a compressed file.
 
     Attributes:
-        place: the compressed file.
+        file: the compressed file.
         codec: a key of `CODECS`.
         name: as shown to the user, for messages.
     """
 
-    place: ByteSource
+    file: ByteSource
     codec: str
     name: str = field(compare=False)
 
     @property
     def file_name(self) -> str:
         """The file name without the suffix of the compression."""
-        return unpacked_name(self.place.file_name)
+        return unpacked_name(self.file.file_name)
 
     @property
     def identity(self) -> str:
         """The identity of the compressed file."""
-        return self.place.identity
+        return self.file.identity
 
     def open(self) -> BinaryIO:
         """Open it as a stream."""
-        return cast(BinaryIO, StreamedFile(self.place.open(), self._decompress))
+        return cast(BinaryIO, StreamedFile(self.file.open(), self._decompress))
 
     def open_seekable(self) -> BinaryIO:
         """Decompress it to a temporary file."""
         with self.open() as file:
-            return spooled(file, self.name)
+            return copy_to_temporary_file(file, self.name)
 
     def _decompress(self, packed: BinaryIO) -> Iterator[bytes]:
         meter = Meter(packed, self.name)
-        return meter.count(members(meter, CODECS[self.codec]))
+        return meter.count(decompress(meter, CODECS[self.codec]))

@@ -18,7 +18,7 @@ from article_flows.tasks.reading.base.byte_source import ByteSource
 from article_flows.tasks.reading.base.streams import PIECE_BYTES, StreamedFile, read_blocks
 from article_flows.tasks.storage.base import StoredFile
 from article_flows.tasks.storage.object_store import ObjectFile
-from article_flows.tasks.storage.retries import PATIENCE_S, BucketNotFound, Retries
+from article_flows.tasks.storage.retries import RETRY_TIMEOUT_S, BucketNotFound, Retries
 from article_flows.tasks.storage.uri import Address, list_objects, open_store
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def _bucket(uri: str) -> _Bucket:
         store = open_store(address)
     except StorageUnavailable as error:
         raise SourceUnavailable(str(error)) from error
-    return _Bucket(store, SourceRetries(address.base, PATIENCE_S, "source"))
+    return _Bucket(store, SourceRetries(address.base, RETRY_TIMEOUT_S, "source"))
 
 
 @dataclass(frozen=True)

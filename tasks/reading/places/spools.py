@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 from article_flows.tasks.common.errors import UserError
 from article_flows.tasks.common.raw_files import RawReadOnlyFile
 from article_flows.tasks.reading.base.byte_source import ByteSource
-from article_flows.tasks.reading.base.streams import PIECE_BYTES, spooled
+from article_flows.tasks.reading.base.streams import PIECE_BYTES, copy_to_temporary_file
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -144,7 +144,7 @@ class SpooledFile(ByteSource):
 
     def _copy(self) -> BinaryIO:
         with self.original.open() as file:
-            return spooled(file, self.name)
+            return copy_to_temporary_file(file, self.name)
 
 
 @dataclass(frozen=True)
@@ -176,8 +176,8 @@ class PipeFile(ByteSource):
     def _copy(self) -> BinaryIO:
         if self.path != "-":
             with open(self.path, "rb") as file:  # noqa: PTH123
-                return spooled(file, self.name)
+                return copy_to_temporary_file(file, self.name)
         if os.isatty(0):
             raise UserError("standard input is a terminal; pipe a file into it (… | article-flows)")
         with open(0, "rb", closefd=False) as file:
-            return spooled(file, self.name)
+            return copy_to_temporary_file(file, self.name)

@@ -163,7 +163,7 @@ def _length_ratio(pairs: list[tuple[FoundFile, FoundFile]]) -> float:
 
 def _size(found: FoundFile) -> int:
     """Return the stored size in bytes if it is known without a request; else 0."""
-    file = found.file.place if isinstance(found.file, CompressedFile) else found.file
+    file = found.file.file if isinstance(found.file, CompressedFile) else found.file
     if isinstance(file, LocalFile):
         return file.path.stat().st_size
     return file.size if isinstance(file, ZipMember | TarMember) else found.size

@@ -15,7 +15,7 @@ from urllib.parse import unquote
 from article_flows.tasks.common import frames
 from article_flows.tasks.common.errors import UserError
 from article_flows.tasks.common.package_data import DATA
-from article_flows.tasks.common.text_safety import unsteered
+from article_flows.tasks.common.text_safety import replace_controls
 from article_flows.tasks.reading.base.byte_source import ByteSource, LocalFile
 from article_flows.tasks.reading.places.object_store import SCHEMES, find_objects
 from article_flows.tasks.reading.places.spools import PipeFile
@@ -63,13 +63,13 @@ class Skipped:
 
     Attributes:
         reason: why it is not read.
-        away: a later attempt may succeed.
+        temporary: a later attempt may succeed.
         expected: its name suggests data, so the user should know that it is not read.
     """
 
     name: str
     reason: str
-    away: bool = False
+    temporary: bool = False
     expected: bool = False
 
     def __post_init__(self) -> None:
@@ -79,7 +79,7 @@ class Skipped:
 
 def printable_name(name: str) -> str:
     """Return a file's name for reports and tables: valid UTF-8 without control characters."""
-    return unsteered(name.encode(errors="surrogateescape").decode(errors="replace"))
+    return replace_controls(name.encode(errors="surrogateescape").decode(errors="replace"))
 
 
 def list_files(spec: str, allow_hosts: tuple[str, ...] = ()) -> tuple[list[FoundFile], bool]:

@@ -105,8 +105,8 @@ def find_sources(specs: list[str], options: SourceOptions = SourceOptions()) -> 
         search.add(spec)
     found, references = search.found, search.references
     if not found:
-        first = next((each for each in found.broken if each.away), found.broken[0])
-        raise (SourceUnavailable if first.away else UserError)(first.reason)
+        first = next((each for each in found.broken if each.temporary), found.broken[0])
+        raise (SourceUnavailable if first.temporary else UserError)(first.reason)
     if references and not any(source.references for source in found):
         raise UserError(
             f"{references.spec}: none of its files has the name of a source; "
@@ -126,7 +126,7 @@ def _unique(sources: Iterable[Source]) -> Iterator[Source]:
     identities: set[str] = set()
     names: dict[str, int] = {}
     for source in sources:
-        identity = source.place.identity
+        identity = source.file.identity
         if identity not in identities:
             identities.add(identity)
             name = printable_name(source.name)
@@ -156,8 +156,8 @@ class _Search:
         try:
             files, single = list_files(spec, self.options.allow_hosts)
         except UserError as error:
-            away = isinstance(error, SourceUnavailable)
-            self.found.broken.append(Skipped(redacted_spec(spec), str(error), away))
+            temporary = isinstance(error, SourceUnavailable)
+            self.found.broken.append(Skipped(redacted_spec(spec), str(error), temporary))
             return
         readable: list[FoundFile] = []
         broken: list[Skipped] = []

@@ -17,7 +17,7 @@ from yarl import URL
 
 from article_flows.tasks.common.errors import UserError
 
-USER = r"^(\s*[A-Za-z][A-Za-z0-9+.-]{0,20}://)[^/?#@\s]*@"
+CREDENTIALS_PATTERN = r"^(\s*[A-Za-z][A-Za-z0-9+.-]{0,20}://)[^/?#@\s]*@"
 """Pattern (`re` and RE2) of a URL up to its host: group 1 is the scheme, the rest credentials."""
 ANY_HOST = "*"
 """In a list of allowed hosts: trust all hosts, and use the environment's proxies for them."""
@@ -92,7 +92,7 @@ def web_url(text: str) -> URL:
 
 def without_credentials(url: str) -> str:
     """Return a URL, even an invalid one, without the user and password before its host."""
-    return re.sub(USER, r"\1", url)
+    return re.sub(CREDENTIALS_PATTERN, r"\1", url)
 
 
 def redacted_url(url: URL | str) -> str:

@@ -27,7 +27,7 @@ from article_flows.tasks.reading.web.client import (
 from article_flows.tasks.reading.web.extract import PLAIN_TYPES, ExtractionPool, Page
 from article_flows.tasks.reading.web.robots import Site
 
-Entry = tuple[int, str] | tuple[int, str, str] | Reject
+UrlEntry = tuple[int, str] | tuple[int, str, str] | Reject
 """A row's number, its URL, and its date if known; or a row that is already rejected."""
 
 _HTML_TYPES = frozenset({"text/html", "application/xhtml+xml"})
@@ -68,7 +68,7 @@ class FetchLimits:
 
 
 def fetch_articles(
-    urls: Iterable[Entry],
+    urls: Iterable[UrlEntry],
     *,
     allow_hosts: Collection[str] = (),
     limits: FetchLimits | None = None,
@@ -149,7 +149,7 @@ class _FetchRun:
         # Does not wait for threads that resolve host names.
         self._loop.close()
 
-    def start(self, entry: Entry) -> None:
+    def start(self, entry: UrlEntry) -> None:
         """Schedule an entry in the event loop."""
         asyncio.run_coroutine_threadsafe(self._process(entry), self._loop)
 
@@ -176,7 +176,7 @@ class _FetchRun:
         await self._client.__aexit__()
         await self._loop.shutdown_asyncgens()
 
-    async def _process(self, entry: Entry) -> None:
+    async def _process(self, entry: UrlEntry) -> None:
         """Turn an entry into exactly one result."""
         result = entry if isinstance(entry, Reject) else await self._row_or_reject(*entry)
         if isinstance(result, Reject):

@@ -10,7 +10,7 @@ from lxml import etree
 
 from article_flows.tasks.reading.base.rows import Record
 
-EXCERPT_HTML = 4096
+HTML_SNIFF_BYTES = 4096
 """Bytes at the start of a file by which it is recognized as HTML."""
 MIN_PARAGRAPH_CHARS = 60
 """Length of the shortest text that counts as a paragraph if no main text is found."""

@@ -14,7 +14,7 @@ from article_flows.tasks.common.errors import UserError
 from article_flows.tasks.reading.base.rows import EXCERPT_CHARS, Reject
 from article_flows.tasks.reading.web.addresses import redacted_url
 from article_flows.tasks.reading.web.download import download
-from article_flows.tasks.reading.web.fetch import Entry
+from article_flows.tasks.reading.web.fetch import UrlEntry
 
 MAX_FILE_URLS = 50_000
 MAX_FILE_BYTES = 50 << 20
@@ -126,7 +126,7 @@ class SitemapWalk:
         self._last_number = 0
         self._visited: set[str] = set()
 
-    def entries(self, file: BinaryIO, depth: int = 0) -> Iterator[Entry]:
+    def entries(self, file: BinaryIO, depth: int = 0) -> Iterator[UrlEntry]:
         """Yield the number, URL and date of each page; numbers start from 1 over all sitemaps.
 
         Raises:
@@ -144,7 +144,7 @@ class SitemapWalk:
             else:
                 yield self._reject("an entry without a URL")
 
-    def _nested(self, url: str, depth: int) -> Iterator[Entry]:
+    def _nested(self, url: str, depth: int) -> Iterator[UrlEntry]:
         if url in self._visited:
             yield self._reject("a sitemap that was listed before", url)
             return

@@ -17,14 +17,14 @@ from article_flows.tasks.summarize.open_job import open_job
 from benchmarks.endpoints import MockEndpoint
 from tests.tasks.summarize.job_support import (
     POISON,
-    Ran,
+    RunResult,
     article,
-    asking,
     at,
     endpoint,
     fill,
     run,
     run_open,
+    summarize_settings,
 )
 
 DEMO = Path(__file__).parents[3] / "data" / "articles.jsonl"
@@ -56,11 +56,11 @@ def estimated(settings: SummarizeSettings, ingest: IngestSettings | None = None)
     return estimate
 
 
-def assert_matches(estimate: Estimate, ran: Ran) -> None:
-    assert estimate.calls == ran.plan.to_ask == ran.totals.calls
+def assert_matches(estimate: Estimate, ran: RunResult) -> None:
+    assert estimate.calls == ran.plan.to_request == ran.totals.calls
     assert estimate.articles == ran.plan.articles
     assert estimate.reused == ran.plan.reused + ran.plan.recovered + ran.plan.to_copy
-    assert (estimate.failed, estimate.left) == (ran.plan.refused, ran.plan.left)
+    assert (estimate.failed, estimate.left) == (ran.plan.failed, ran.plan.left)
     assert estimate.prompt_tokens >= ran.totals.usage.prompt
     assert estimate.completion_tokens >= ran.totals.usage.completion
     assert estimate.cost_usd is not None
@@ -76,7 +76,7 @@ def test_the_demo_costs_at_most_the_estimate_and_not_much_less(
     path.write_text(re.sub(r"(?<=max_output_tokens: )\d+", "3000", recipe_text(recipe)))
     source = {"sources": [str(DEMO)], "lake": str(lake)}
     prices = {"price_in": 3.0, "price_out": 15.0}
-    settings = asking(lake, asked.base_url, recipe=str(path), **prices)
+    settings = summarize_settings(lake, asked.base_url, recipe=str(path), **prices)
     estimate = estimated(settings, IngestSettings.model_validate(source))
     assert (estimate.rows_in, estimate.articles, estimate.calls) == (100, 100, 100)
     fill(lake, [json.loads(line) for line in DEMO.read_text(encoding="utf-8").splitlines()])
@@ -91,14 +91,14 @@ def state_of(lake: Lake, asked: MockEndpoint, name: str) -> None:
     rows = [*(article(f"a{n}") for n in range(3)), article("bad", f"It is {POISON}.")]
     fill(lake, [*rows, article("c1", TEXT), article("c2", TEXT)])
     if name == "done in part":
-        run(asking(lake, asked.base_url, limit=2))
+        run(summarize_settings(lake, asked.base_url, limit=2))
     if name == "done":
-        run(asking(lake, asked.base_url))
+        run(summarize_settings(lake, asked.base_url))
     if name == "failed for now":
-        run(asking(lake, endpoint(empty=1.0).base_url))
+        run(summarize_settings(lake, endpoint(empty=1.0).base_url))
     if name in ("answers in journals", "failures in journals"):
         base_url = asked.base_url if name[0] == "a" else endpoint(empty=1.0).base_url
-        settings = asking(lake, base_url)
+        settings = summarize_settings(lake, base_url)
         with open_job(settings, "earlier") as job, pytest.raises(OSError, match="full"):
             run_open(job, settings)
 
@@ -130,19 +130,19 @@ def test_the_estimate_matches_the_run(
         if state.endswith("in journals"):
             patch.setattr(Job, "commit", full)
         state_of(lake, asked, state)
-    settings = asking(lake, asked.base_url, price_in=1.0, price_out=1.0, **options)
+    settings = summarize_settings(lake, asked.base_url, price_in=1.0, price_out=1.0, **options)
     estimate = estimated(settings)
     assert_matches(estimate, run(settings))
 
 
 def test_articles_in_sources_and_lake_are_counted_together(lake: Lake, asked: MockEndpoint) -> None:
     fill(lake, [article("a1"), article("a2")])
-    run(asking(lake, asked.base_url, limit=1))
+    run(summarize_settings(lake, asked.base_url, limit=1))
     source = at(lake).parent / "more.jsonl"
     rows = [article("a2"), article("a3"), article("copy", article("a1")["body"])]
     source.write_text("".join(json.dumps(row) + "\n" for row in rows))
     ingest = IngestSettings(sources=[str(source)], lake=str(lake))
-    settings = asking(lake, asked.base_url, price_in=1.0, price_out=1.0)
+    settings = summarize_settings(lake, asked.base_url, price_in=1.0, price_out=1.0)
     estimate = estimated(settings, ingest)
     assert (estimate.rows_in, estimate.articles, estimate.calls, estimate.reused) == (3, 4, 2, 2)
     fill(lake, rows)
@@ -150,31 +150,31 @@ def test_articles_in_sources_and_lake_are_counted_together(lake: Lake, asked: Mo
 
 
 def test_an_empty_lake_is_estimated_and_not_created(lake: Lake) -> None:
-    estimate = estimated(asking(lake, "http://127.0.0.1:1/v1"))
+    estimate = estimated(summarize_settings(lake, "http://127.0.0.1:1/v1"))
     assert (estimate.articles, estimate.calls, estimate.prompt_tokens) == (0, 0, 0)
 
 
 def test_an_unknown_price_gives_no_cost(lake: Lake) -> None:
     fill(lake, [article("a1")])
-    settings = asking(lake, "http://127.0.0.1:1/v1", model="nobody-knows-this-model")
+    settings = summarize_settings(lake, "http://127.0.0.1:1/v1", model="nobody-knows-this-model")
     assert estimated(settings).cost_usd is None
-    assert estimated(asking(lake, "mock")).cost_usd == 0
+    assert estimated(summarize_settings(lake, "mock")).cost_usd == 0
 
 
 def test_only_single_long_prompts_have_the_price_of_long_prompts(lake: Lake) -> None:
     """The model has a higher price for prompts of more than 200,000 tokens."""
     model, cap = "gemini-2.5-pro", load_recipe("summary").max_output_tokens
-    price = Price.of_model(model)
+    price = Price.for_model(model)
     assert price is not None
     per_token = (price.cost(Usage(1_000)) - price.cost(Usage())) / 1_000
     assert price.cost(Usage(1_000_000)) > 1.5 * 1_000_000 * per_token
     fill(lake, [article(f"a{n}", f"{n}" + "x" * 400_000) for n in range(3)])
-    estimate = estimated(asking(lake, "http://127.0.0.1:1/v1", model=model))
+    estimate = estimated(summarize_settings(lake, "http://127.0.0.1:1/v1", model=model))
     assert estimate.prompt_tokens > 300_000
     of_prompts = estimate.prompt_tokens * per_token
     assert estimate.cost_usd == pytest.approx(of_prompts + 3 * price.cost(Usage(0, 0, cap)))
     fill(lake, [article("long", "x" * 900_000)])
-    with_long = estimated(asking(lake, "http://127.0.0.1:1/v1", model=model))
+    with_long = estimated(summarize_settings(lake, "http://127.0.0.1:1/v1", model=model))
     assert with_long.cost_usd is not None
     assert with_long.cost_usd >= of_prompts + price.cost(Usage(225_000, 0, cap))
 
@@ -189,5 +189,7 @@ def test_a_long_template_is_counted_in_every_prompt(
         "fields: {summary: {type: string}}\n"
     )
     fill(lake, [article("a1"), article("a2")])
-    settings = asking(lake, asked.base_url, recipe=str(recipe), price_in=1.0, price_out=1.0)
+    settings = summarize_settings(
+        lake, asked.base_url, recipe=str(recipe), price_in=1.0, price_out=1.0
+    )
     assert_matches(estimated(settings), run(settings))

@@ -14,7 +14,7 @@ from article_flows.tasks.checks.inspection import (
 )
 from article_flows.tasks.cleaning.columns.options import parse_column_options
 from article_flows.tasks.cleaning.filters.rules import Rules
-from article_flows.tasks.ingest.options import Loading
+from article_flows.tasks.ingest.options import LoadOptions
 from article_flows.tasks.reading.sources.find import find_sources
 from tests.support import ROOT, write_articles
 
@@ -24,7 +24,7 @@ needs_dev = pytest.mark.skipif(not DEV.exists(), reason="the development data is
 
 def inspected(path: Path, *columns: str, rules: Rules | None = None) -> Inspection:
     (source,) = find_sources([str(path)])
-    return inspect_source(source, Loading(parse_column_options(columns), rules or Rules()))
+    return inspect_source(source, LoadOptions(parse_column_options(columns), rules or Rules()))
 
 
 def mapping(seen: Inspection) -> dict[str, tuple[str, ...]]:

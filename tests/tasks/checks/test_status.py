@@ -8,7 +8,7 @@ import pytest
 from article_flows.tasks.checks.status import TableStatus, lake_status
 from article_flows.tasks.common.errors import UserError
 from article_flows.tasks.enriched.table import EnrichedTable
-from article_flows.tasks.journal.file_journal import Journal
+from article_flows.tasks.journal.file_journal import FileJournal
 from article_flows.tasks.lake.lake import Lake
 from article_flows.tasks.lake.parts import part_name
 from article_flows.tasks.summarize.open_job import open_job
@@ -25,7 +25,6 @@ from tests.tasks.lake.lake_support import (
 from tests.tasks.summarize.job_support import (
     answer,
     article,
-    asking,
     at,
     endpoint,
     failure,
@@ -33,6 +32,7 @@ from tests.tasks.summarize.job_support import (
     rows_of,
     run,
     run_open,
+    summarize_settings,
     write_outcomes,
 )
 
@@ -118,7 +118,7 @@ def test_answers_in_a_journal_are_counted_as_waiting(lake: Lake, table: Enriched
     (committed, *_) = rows_of(lake, table.folder)
     path = at(lake, f"_staging/journals/{table.name}/run-1.journal")
     path.parent.mkdir(parents=True, exist_ok=True)
-    journal = Journal(path)
+    journal = FileJournal(path)
     texts = [committed["content_hash"], "0" * 32, "1" * 32, "1" * 32]
     journal.append(*(answer(text, summary="s").encode() for text in texts))
     journal.append(failure("2" * 32, "too_long").encode(), b"{}")
@@ -151,7 +151,9 @@ def test_status_works_during_a_run(lake: Lake) -> None:
 
 
 def test_the_newest_table_of_a_recipe_is_marked(lake: Lake) -> None:
-    other = asking(lake, endpoint().base_url, recipe="digest", model="other-v1", limit=2)
+    other = summarize_settings(
+        lake, endpoint().base_url, recipe="digest", model="other-v1", limit=2
+    )
     run(other)
     first, second = lake_status(lake).tables
     assert [each.recipe for each in (first, second)] == ["digest", "digest"]

@@ -21,11 +21,11 @@ from article_flows.tasks.checks.verify import verify_lake
 from article_flows.tasks.common.errors import UserError
 from article_flows.tasks.enriched.discovery import FoundTable, find_tables
 from article_flows.tasks.enriched.table import EnrichedTable
-from article_flows.tasks.enriched.upkeep import keep_orphans
-from article_flows.tasks.journal.file_journal import Journal
+from article_flows.tasks.enriched.upkeep import store_orphaned_answers
+from article_flows.tasks.journal.file_journal import FileJournal
 from article_flows.tasks.journal.format import MAGIC, encode_records
 from article_flows.tasks.lake.lake import Lake
-from article_flows.tasks.lake.merge_log import note_merge
+from article_flows.tasks.lake.merge_log import begin_merge
 from article_flows.tasks.lake.parts import Part
 from article_flows.tasks.locks.lock import locked
 from article_flows.tasks.locks.waiting import Timing
@@ -295,7 +295,7 @@ def test_an_answer_to_an_article_removed_before_it_arrived_is_no_problem(
     lake: Lake, table: EnrichedTable
 ) -> None:
     fields = {"summary": "s", "keywords": ["k"], "category": "other", "language": "en"}
-    assert keep_orphans(table, [answer("0" * 32, **fields)], "run-id")
+    assert store_orphaned_answers(table, [answer("0" * 32, **fields)], "run-id")
     assert verify_lake(lake).problems == []
 
 
@@ -375,7 +375,7 @@ def test_a_wrong_damaged_or_missing_table_description_is_found(
 
 def test_an_incomplete_merge_is_found(lake: Lake, table: EnrichedTable) -> None:
     old = [part.name for part in lake.parts(table.folder)]
-    note_merge(lake.storage, table.folder, old, f"{table.folder}/part-new.parquet")
+    begin_merge(lake.storage, table.folder, old, f"{table.folder}/part-new.parquet")
     problem = only_problem(lake)
     assert "is incomplete" in problem
     assert "run again to finish it" in problem
@@ -385,7 +385,7 @@ def test_an_incomplete_merge_is_found(lake: Lake, table: EnrichedTable) -> None:
 
 def test_a_merge_of_articles_in_progress_is_no_problem(lake: Lake) -> None:
     old = [part.name for part in lake.parts("articles")]
-    note_merge(lake.storage, "articles", old, "articles/part-new.parquet")
+    begin_merge(lake.storage, "articles", old, "articles/part-new.parquet")
     with lake.locked("articles-parts"):
         assert verify_lake(lake).problems == []
     assert f"a merge of {len(old)} parts of articles is incomplete" in only_problem(lake)
@@ -394,7 +394,7 @@ def test_a_merge_of_articles_in_progress_is_no_problem(lake: Lake) -> None:
 def test_answers_of_a_killed_run_are_found(lake: Lake, table: EnrichedTable) -> None:
     path = at(lake, f"_staging/journals/{table.name}/run-1.journal")
     path.parent.mkdir(parents=True, exist_ok=True)
-    journal = Journal(path)
+    journal = FileJournal(path)
     journal.append(*(answer(f"{n:032x}", summary="s").encode() for n in range(3)))
     journal.close()
     problem = only_problem(lake)

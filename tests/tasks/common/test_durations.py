@@ -1,6 +1,6 @@
 import pytest
 
-from article_flows.tasks.common.text_safety import clock
+from article_flows.tasks.common.text_safety import format_duration
 
 
 @pytest.mark.parametrize(
@@ -17,4 +17,4 @@ from article_flows.tasks.common.text_safety import clock
     ],
 )
 def test_durations_are_formatted_for_people(seconds: float, shown: str) -> None:
-    assert clock(seconds) == shown
+    assert format_duration(seconds) == shown

@@ -12,7 +12,6 @@ from article_flows.tasks.summarize.open_job import open_table
 from tests.tasks.summarize.job_support import (
     POISON,
     article,
-    asking,
     at,
     endpoint,
     failure,
@@ -20,6 +19,7 @@ from tests.tasks.summarize.job_support import (
     ids_of,
     rows_of,
     run,
+    summarize_settings,
     write_outcomes,
 )
 
@@ -32,19 +32,19 @@ def lake(tmp_path: Path) -> Lake:
 
 
 def test_a_later_answer_removes_the_failure(lake: Lake) -> None:
-    ran = run(asking(lake, endpoint(empty=1.0).base_url))
+    ran = run(summarize_settings(lake, endpoint(empty=1.0).base_url))
     assert ran.counts.failed == {"empty": 2, "content_filter": 1}
-    again = run(asking(lake, endpoint().base_url))
-    assert (again.plan.to_ask, again.plan.refused, again.counts.answered) == (2, 1, 2)
-    table, _ = open_table(asking(lake, endpoint().base_url))
+    again = run(summarize_settings(lake, endpoint().base_url))
+    assert (again.plan.to_request, again.plan.failed, again.counts.answered) == (2, 1, 2)
+    table, _ = open_table(summarize_settings(lake, endpoint().base_url))
     assert ids_of(table.lake, table.folder) == ["a1", "a2"]
     assert ids_of(table.lake, table.failures) == ["bad"]
 
 
 def test_repeated_failures_leave_one_row_with_the_latest_error(lake: Lake) -> None:
-    runs = [run(asking(lake, endpoint(empty=1.0).base_url)) for _ in range(3)]
-    assert [ran.plan.to_ask for ran in runs] == [3, 2, 2]
-    table, _ = open_table(asking(lake, endpoint().base_url))
+    runs = [run(summarize_settings(lake, endpoint(empty=1.0).base_url)) for _ in range(3)]
+    assert [ran.plan.to_request for ran in runs] == [3, 2, 2]
+    table, _ = open_table(summarize_settings(lake, endpoint().base_url))
     assert ids_of(table.lake, table.failures) == ["a1", "a2", "bad"]
     assert len(lake.parts(table.failures)) == 1
     before = {row["article_id"]: row["failed_at"] for row in runs[0].failures.to_pylist()}
@@ -55,14 +55,14 @@ def test_repeated_failures_leave_one_row_with_the_latest_error(lake: Lake) -> No
 
 def test_permanent_failures_are_retried_only_with_retry_failed(lake: Lake) -> None:
     server = endpoint()
-    run(asking(lake, server.base_url))
-    assert run(asking(lake, server.base_url)).totals.calls == 0
-    retried = run(asking(lake, server.base_url, retry_failed=True))
+    run(summarize_settings(lake, server.base_url))
+    assert run(summarize_settings(lake, server.base_url)).totals.calls == 0
+    retried = run(summarize_settings(lake, server.base_url, retry_failed=True))
     assert (retried.totals.calls, retried.failures.num_rows) == (1, 1)
     lenient = endpoint(poison="another word")
-    answered = run(asking(lake, lenient.base_url, retry_failed=True))
+    answered = run(summarize_settings(lake, lenient.base_url, retry_failed=True))
     assert (answered.counts.answered, answered.failures.num_rows) == (1, 0)
-    table, _ = open_table(asking(lake, server.base_url))
+    table, _ = open_table(summarize_settings(lake, server.base_url))
     assert lake.parts(table.failures) == []
     assert ids_of(table.lake, table.folder) == ["a1", "a2", "bad"]
 
@@ -70,7 +70,7 @@ def test_permanent_failures_are_retried_only_with_retry_failed(lake: Lake) -> No
 def test_duplicate_failures_after_a_crash_are_compacted_once(
     lake: Lake,
 ) -> None:
-    table, _ = open_table(asking(lake, "http://127.0.0.1:1/v1"))
+    table, _ = open_table(summarize_settings(lake, "http://127.0.0.1:1/v1"))
     assert compact_failures(table).equals(FAILURE_SCHEMA.empty_table())
     articles = pq.read_table(at(lake, lake.articles))
     outcomes = [failure(text, "too_long") for text in articles["content_hash"].to_pylist()]

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from article_flows.tasks.enriched.outcomes import Outcome, read_outcomes
-from article_flows.tasks.journal.file_journal import Journal
-from article_flows.tasks.journal.leftovers import Leftover
+from article_flows.tasks.journal.file_journal import FileJournal
+from article_flows.tasks.journal.leftovers import LeftoverJournal
 from article_flows.tasks.llm.protocol.chat import Usage
-from article_flows.tasks.llm.protocol.errors import PERMANENT_CLASSES, RejectedInput
+from article_flows.tasks.llm.protocol.errors import PERMANENT_ERROR_CLASSES, RejectedInput
 from article_flows.tasks.llm.protocol.results import Answer, RequestFailed
 from tests.tasks.journal.journal_support import leftover_of
 from tests.tasks.summarize.job_support import answer, failure
@@ -27,8 +27,8 @@ VALUES = (
 )
 
 
-def journal(path: Path, *payloads: bytes) -> Leftover:
-    file = Journal(path)
+def journal(path: Path, *payloads: bytes) -> LeftoverJournal:
+    file = FileJournal(path)
     for payload in payloads:
         file.append(payload)
     file.close()
@@ -43,17 +43,17 @@ def test_an_answer_survives_encoding(fields: dict[str, object]) -> None:
     assert not outcome.permanent
 
 
-@pytest.mark.parametrize("error_class", [*sorted(PERMANENT_CLASSES), "server_error", "empty"])
+@pytest.mark.parametrize("error_class", [*sorted(PERMANENT_ERROR_CLASSES), "server_error", "empty"])
 def test_a_failure_survives_encoding(error_class: str) -> None:
     outcome = failure("ab" * 16, error_class)
     assert Outcome.decode(outcome.encode()) == outcome
     assert not outcome.answered
-    assert outcome.permanent is (error_class in PERMANENT_CLASSES)
+    assert outcome.permanent is (error_class in PERMANENT_ERROR_CLASSES)
 
 
 def test_gateway_results_become_outcomes_with_their_cost() -> None:
     result = Answer({"a": 1}, "stop", "m-2", Usage(7, 2, 3), 0.5, 2, 0.25)
-    outcome = Outcome.of_answer("ab", result)
+    outcome = Outcome.from_answer("ab", result)
     assert (outcome.fields, outcome.model, outcome.attempts) == ({"a": 1}, "m-2", 2)
     assert (outcome.prompt_tokens, outcome.cached_tokens, outcome.completion_tokens) == (7, 2, 3)
     failed = RequestFailed(RejectedInput("too_long", "is too long"), 1, Usage(5, 0, 0), 0.25)
@@ -82,7 +82,7 @@ def test_answers_and_permanent_failures_are_read_and_transient_ones_are_not(
     )
     later = journal(tmp_path / "2.journal", answer("ee", a=2).encode())
     assert list(read_outcomes([earlier, later])) == ["aa", "bb", "ee"]
-    assert list(read_outcomes([earlier, later], retry_refused=True)) == ["aa", "ee"]
+    assert list(read_outcomes([earlier, later], retry_failed=True)) == ["aa", "ee"]
     assert [record.args for record in caplog.records] == [(earlier.name, 2)] * 2
 
 

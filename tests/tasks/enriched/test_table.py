@@ -17,13 +17,13 @@ from article_flows.tasks.summarize.open_job import open_table
 from tests.tasks.summarize.job_support import (
     answer,
     article,
-    asking,
     at,
     endpoint,
     failure,
     fill,
     rows_of,
     run,
+    summarize_settings,
     write_outcomes,
 )
 
@@ -145,7 +145,7 @@ def test_samples_cover_many_languages_and_contain_only_the_answer(
     tmp_path: Path, recipe: str
 ) -> None:
     lake = Lake(tmp_path / "lake")
-    settings = asking(lake, endpoint().base_url, recipe=recipe)
+    settings = summarize_settings(lake, endpoint().base_url, recipe=recipe)
     table, _ = open_table(settings)
     assert sample_rows(table) == []
     languages = {"a1": "en", "a2": "en", "a3": "en", "b1": "de", "c1": None}

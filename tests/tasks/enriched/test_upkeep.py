@@ -7,10 +7,10 @@ import pytest
 
 from article_flows.tasks.common.article_schema import content_hash
 from article_flows.tasks.enriched.table import EnrichedTable
-from article_flows.tasks.enriched.upkeep import keep_up
+from article_flows.tasks.enriched.upkeep import maintain_table
 from article_flows.tasks.ingest.load import Load
 from article_flows.tasks.lake.lake import Lake
-from article_flows.tasks.lake.superseded import tidy_articles
+from article_flows.tasks.lake.superseded import compact_articles
 from article_flows.tasks.settings import SummarizeSettings
 from article_flows.tasks.summarize.open_job import open_job, open_table
 from benchmarks.endpoints import MockEndpoint
@@ -18,14 +18,14 @@ from tests.tasks.summarize.job_support import (
     POISON,
     answer,
     article,
-    asking,
     at,
+    count_duplicate_answers,
     endpoint,
     fill,
     ids_of,
-    paid_twice,
     rows_of,
     run,
+    summarize_settings,
 )
 
 
@@ -41,7 +41,7 @@ def server() -> MockEndpoint:
 
 @pytest.fixture
 def settings(lake: Lake, server: MockEndpoint) -> SummarizeSettings:
-    return asking(lake, server.base_url)
+    return summarize_settings(lake, server.base_url)
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_a_reverted_article_gets_its_old_answer_without_a_request(
         fill(lake, [article("a1", text), article("a2")])
         last = run(settings)
     assert (last.totals.calls, last.plan.to_copy) == (0, 1)
-    assert paid_twice(server) == 0
+    assert count_duplicate_answers(server) == 0
     (row, other) = rows_of(lake, table.folder)
     assert row["body"] == article("a1")["body"]
     assert row["summary"]
@@ -91,7 +91,7 @@ def test_a_removed_article_leaves_the_table_and_returns_without_a_request(
     run(settings)
     assert ids_of(lake, table.folder) == ["a2"]
     assert ids_of(lake, table.superseded) == ["a1"]
-    tidy_articles(lake)
+    compact_articles(lake)
     fill(lake, [article("a1")])
     assert run(settings).totals.calls == 0
     assert ids_of(lake, table.folder) == ["a1", "a2"]
@@ -117,7 +117,7 @@ def test_many_small_runs_do_not_leave_many_small_parts(
         run(settings)
     assert len(lake.parts(table.folder)) < 8
     assert len(ids_of(lake, table.folder)) == 10
-    assert paid_twice(server) == 0
+    assert count_duplicate_answers(server) == 0
     assert run(settings).totals.calls == 0
 
 
@@ -127,7 +127,7 @@ def test_an_up_to_date_table_is_not_rewritten(
     fill(lake, [article("a1")])
     run(settings)
     before = {path: path.stat().st_mtime_ns for path in at(lake, table.folder).iterdir()}
-    keep_up(table, all_rows_current=False)
+    maintain_table(table, all_rows_current=False)
     assert {path: path.stat().st_mtime_ns for path in at(lake, table.folder).iterdir()} == before
 
 
@@ -141,7 +141,7 @@ def test_an_answer_whose_article_was_removed_meanwhile_is_kept(
     mirror = Load(lake)
     mirror.take(rows_as_batch(lake, "a1"))
     mirror.finish(mirror=True)
-    tidy_articles(lake)
+    compact_articles(lake)
 
     assert run(settings).totals.calls == 1
     assert list(at(lake, "_staging").rglob("*.journal")) == []

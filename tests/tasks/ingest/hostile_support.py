@@ -9,9 +9,9 @@ import pyarrow.parquet as pq
 
 from article_flows.tasks.ingest.load import Load
 from article_flows.tasks.ingest.load_sources import Progress, ingest_sources
-from article_flows.tasks.ingest.options import loading_of, sources_of
+from article_flows.tasks.ingest.options import load_options, sources_of
 from article_flows.tasks.ingest.report import IngestReport
-from article_flows.tasks.ingest.source_report import SourceReport, folded
+from article_flows.tasks.ingest.source_report import SourceReport, fold_reports
 from article_flows.tasks.lake.lake import Lake
 from article_flows.tasks.reports.ingest_markdown import ingest_markdown, profile_markdown
 from article_flows.tasks.settings import IngestSettings
@@ -30,9 +30,9 @@ def loaded(
     found, lake = sources_of(settings), Lake(settings.lake)
     load = Load(lake)
     reports = [(source, SourceReport(source.name)) for source in found]
-    ingest_sources(reports, load, loading_of(settings, lake), on_progress)
+    ingest_sources(reports, load, load_options(settings, lake), on_progress)
     load.finish()
-    shown = folded(report for _, report in reports)
+    shown = fold_reports(report for _, report in reports)
     shown += [SourceReport(each.name, error=each.reason) for each in found.broken]
     report = IngestReport(
         shown,

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from article_flows.tasks.cleaning.articles.build import canonical
+from article_flows.tasks.cleaning.articles.build import to_canonical
 from article_flows.tasks.cleaning.columns.guesses import ColumnMap
 from article_flows.tasks.cleaning.filters.rules import Rules
 from article_flows.tasks.ingest import coalescing
@@ -21,7 +21,7 @@ from article_flows.tasks.ingest.coalescing import (
 )
 from article_flows.tasks.ingest.load import Load
 from article_flows.tasks.ingest.load_sources import ingest_sources
-from article_flows.tasks.ingest.options import Loading
+from article_flows.tasks.ingest.options import LoadOptions
 from article_flows.tasks.ingest.source_report import SourceReport
 from article_flows.tasks.lake.lake import Lake
 from article_flows.tasks.reading.base.rows import (
@@ -35,7 +35,7 @@ from tests.tasks.summarize.job_support import at
 
 BODY = ColumnMap({"body": "text"})
 OTHER = ColumnMap({"body": "content"})
-QUICK = Loading(rules=Rules(detect_language=False))
+QUICK = LoadOptions(rules=Rules(detect_language=False))
 
 
 def chunk(*rows: int, reject: int = 0) -> RecordChunk:
@@ -57,7 +57,7 @@ def test_small_chunks_with_the_same_columns_become_one() -> None:
     (coalesced,) = coalesce(parts)
 
     assert names(coalesced) == ["a", "b", "c"]
-    rows = canonical(coalesced.chunk, coalesced.columns, coalesced.source)
+    rows = to_canonical(coalesced.chunk, coalesced.columns, coalesced.source)
     assert rows.batch["body"].to_pylist() == ["Text 1.", "Text 2.", "Text 1.", "Text 7."]
     assert coalesced.with_source_names(rows)["source"].to_pylist() == ["a", "a", "b", "c"]
     assert coalesced.owners_of(rows.rows).tolist() == [0, 0, 1, 2]
@@ -90,7 +90,7 @@ def test_large_chunks_are_not_coalesced() -> None:
     assert [names(each) for each in found] == [["a"], ["b"], ["c"]]
     assert found[1].chunk is large
     for each in found:
-        rows = canonical(each.chunk, each.columns, each.source)
+        rows = to_canonical(each.chunk, each.columns, each.source)
         sources = each.with_source_names(rows)["source"].to_pylist()
         assert sources == names(each) * each.chunk.num_rows
 
@@ -105,7 +105,7 @@ def test_a_coalesced_chunk_is_no_larger_than_a_chunk() -> None:
 
 def test_a_single_source_keeps_its_row_numbers() -> None:
     (coalesced,) = coalesce([part("a", chunk(5, 9, reject=7))])
-    rows = canonical(coalesced.chunk, coalesced.columns, coalesced.source)
+    rows = to_canonical(coalesced.chunk, coalesced.columns, coalesced.source)
     assert rows.rows.tolist() == [5, 9]
     ((report, rejects),) = coalesced.rejects_of(rows.rejects)
     assert (report.source, [each.row for each in rejects]) == ("a", [7])

@@ -14,7 +14,7 @@ from article_flows.tasks.cleaning.text.clean import clean_text
 from article_flows.tasks.common.errors import UserError
 from article_flows.tasks.ingest.load import Load
 from article_flows.tasks.ingest.load_sources import ingest_sources
-from article_flows.tasks.ingest.options import loading_of, sources_of
+from article_flows.tasks.ingest.options import load_options, sources_of
 from article_flows.tasks.ingest.source_report import SourceReport
 from article_flows.tasks.lake.lake import Lake
 from article_flows.tasks.settings import IngestSettings
@@ -49,7 +49,7 @@ def loaded(lake: Path, folder: str, **options: Any) -> Loaded:
     sources, into = sources_of(settings), Lake(settings.lake)
     load = Load(into)
     reports = [(source, SourceReport(source.name)) for source in sources]
-    ingest_sources(reports, load, loading_of(settings, into))
+    ingest_sources(reports, load, load_options(settings, into))
     load.finish()
     found = Loaded(into, [report for _, report in reports], (0, 0, 0, 0))
     names = ("rows_in", "stored", "duplicates", "rejected")

@@ -9,7 +9,7 @@ import pytest
 
 from article_flows.tasks.ingest.load import Load
 from article_flows.tasks.ingest.load_sources import ingest_sources
-from article_flows.tasks.ingest.options import loading_of, sources_of
+from article_flows.tasks.ingest.options import load_options, sources_of
 from article_flows.tasks.ingest.source_report import SourceReport
 from article_flows.tasks.lake.lake import Lake
 from article_flows.tasks.settings import IngestSettings
@@ -75,7 +75,7 @@ def test_a_file_deleted_before_it_is_read_is_reported(home: Path, name: str) -> 
     sources, lake = sources_of(settings), Lake(settings.lake)
     path.unlink()
     reports = [(source, SourceReport(source.name)) for source in sources]
-    ingest_sources(reports, Load(lake), loading_of(settings, lake))
+    ingest_sources(reports, Load(lake), load_options(settings, lake))
 
     assert len(rows_of(home)) == 41
     broken = [report for _, report in reports if report.error]

@@ -10,7 +10,7 @@ from article_flows.tasks.ingest.load import Load
 from article_flows.tasks.ingest.load_sources import ingest_source
 from article_flows.tasks.ingest.source_report import SourceReport
 from article_flows.tasks.lake.lake import Lake
-from article_flows.tasks.lake.superseded import Superseded, current_rows, tidy_articles
+from article_flows.tasks.lake.superseded import Tombstones, compact_articles, current_row_keys
 from article_flows.tasks.reading.sources.find import find_sources
 from tests.tasks.storage.crashing_storage import at_every_change
 from tests.tasks.summarize.job_support import at, rows_of
@@ -37,8 +37,8 @@ def load(
 
 def current(lake: Lake) -> list[Row]:
     """Return the current articles after merging the parts."""
-    expected = len(current_rows(lake))
-    tidy_articles(lake)
+    expected = len(current_row_keys(lake))
+    compact_articles(lake)
     rows = pairs(lake, "articles")
     assert len(rows) == expected
     return rows
@@ -60,8 +60,8 @@ def test_until_parts_can_be_merged_a_list_tracks_superseded_rows(lake: Lake) -> 
     load(lake, ("a", "old"), ("b", "same"))
     load(lake, ("a", "new"))
     assert len(pairs(lake, "articles")) == 3
-    assert len(Superseded(lake)) == 1
-    assert len(current_rows(lake)) == 2
+    assert len(Tombstones(lake)) == 1
+    assert len(current_row_keys(lake)) == 2
 
 
 def test_restored_content_is_current_again(lake: Lake) -> None:
@@ -104,7 +104,7 @@ def test_keep_versions_keeps_all_versions(lake: Lake) -> None:
 def test_the_next_load_finishes_a_killed_load(lake: Lake) -> None:
     load(lake, ("a", "old"), ("b", "same"))
     load(lake, ("a", "new"), end=False)
-    assert len(current_rows(lake)) == 3
+    assert len(current_row_keys(lake)) == 3
     # The next load may have any rows.
     load(lake, ("b", "same"))
     assert current(lake) == [("a", "new"), ("b", "same")]
@@ -157,7 +157,7 @@ def test_a_load_killed_at_any_point_is_finished_by_the_next(lake: Lake) -> None:
 
     def load_and_tidy(dying: Lake) -> None:
         load(dying, *second, mirror=True)
-        tidy_articles(dying)
+        compact_articles(dying)
 
     deaths = 0
     for _ in at_every_change(lake, load_and_tidy):

@@ -15,7 +15,7 @@ from article_flows.tasks.common.article_schema import ARTICLES_SCHEMA
 from article_flows.tasks.ingest import article_writer
 from article_flows.tasks.ingest.load import Load
 from article_flows.tasks.ingest.load_sources import ingest_source
-from article_flows.tasks.ingest.options import Loading
+from article_flows.tasks.ingest.options import LoadOptions
 from article_flows.tasks.ingest.rejects import REJECTS_SCHEMA
 from article_flows.tasks.ingest.source_report import SourceReport
 from article_flows.tasks.lake.lake import Lake
@@ -34,7 +34,7 @@ def lake(tmp_path: Path) -> Lake:
 def load(lake: Lake, *specs: str | Path, **columns: str) -> list[SourceReport]:
     load = Load(lake)
     options = [f"{target}={column}" for target, column in columns.items()]
-    loading = Loading(columns=parse_column_options(options))
+    loading = LoadOptions(columns=parse_column_options(options))
     reports = [
         ingest_source(source, load, loading)
         for source in find_sources([str(spec) for spec in specs])

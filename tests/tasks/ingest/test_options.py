@@ -10,7 +10,7 @@ from article_flows.tasks.cleaning.columns.options import ColumnOption
 from article_flows.tasks.common.errors import UsageError, UserError
 from article_flows.tasks.ingest.load import Load
 from article_flows.tasks.ingest.load_sources import ingest_source
-from article_flows.tasks.ingest.options import loading_of, rules_of, sources_of
+from article_flows.tasks.ingest.options import load_options, rules_of, sources_of
 from article_flows.tasks.ingest.source_report import SourceReport
 from article_flows.tasks.lake.lake import Lake
 from article_flows.tasks.settings import IngestSettings
@@ -40,7 +40,7 @@ def write(home: Path, name: str, *rows: dict[str, Any]) -> Path:
 def load(home: Path, **options: Any) -> list[SourceReport]:
     given = settings(home, **options)
     lake = Lake(given.lake)
-    one, loading = Load(lake), loading_of(given, lake)
+    one, loading = Load(lake), load_options(given, lake)
     reports = [ingest_source(source, one, loading) for source in sources_of(given)]
     one.finish()
     return reports
@@ -76,14 +76,14 @@ def test_a_column_pattern_that_matches_no_source_is_an_error(home: Path) -> None
 def test_an_invalid_column_option_is_a_usage_error(home: Path, option: str) -> None:
     write(home, "a.jsonl", {"words": TEXT})
     with pytest.raises(UsageError, match=f"--column {option}"):
-        loading_of(settings(home, columns=[option]), Lake(home / "lake"))
+        load_options(settings(home, columns=[option]), Lake(home / "lake"))
 
 
 def test_columns_apply_to_all_sources_or_to_some(home: Path) -> None:
     write(home, "a.jsonl", {"one": TEXT, "two": "Two."})
     write(home, "b.jsonl", {"one": "One.", "two": TEXT})
     options = ["body=one", "b.jsonl:body=two"]
-    loading = loading_of(settings(home, columns=options), Lake(home / "lake"))
+    loading = load_options(settings(home, columns=options), Lake(home / "lake"))
     assert loading.columns == (ColumnOption("body", "one"), ColumnOption("body", "two", "b.jsonl"))
     reports = load(home, columns=options)
     assert [report.columns["body"] for report in reports] == ["one", "two"]
@@ -105,7 +105,7 @@ def test_the_rules_come_from_the_settings(home: Path) -> None:
 def test_near_duplicates_are_kept_by_default(home: Path) -> None:
     rows = [{"id": 1, "body": TEXT}, {"id": 2, "body": f"{TEXT} Really."}]
     write(home, "a.jsonl", *rows)
-    assert loading_of(settings(home), Lake(home / "lake")).near_duplicates is None
+    assert load_options(settings(home), Lake(home / "lake")).near_duplicates is None
     assert counts(load(home)[0]) == (2, 0, 0)
 
 
@@ -168,7 +168,7 @@ def test_the_order_of_dates_can_be_set(home: Path) -> None:
     lake = Lake(home / "lake")
     orders = {"auto": None, "day-first": True, "month-first": False}
     for order, day_first in orders.items():
-        assert loading_of(settings(home, date_order=order), lake).day_first is day_first
+        assert load_options(settings(home, date_order=order), lake).day_first is day_first
 
 
 def test_the_report_says_why_a_column_does_not_match_its_name(home: Path) -> None:

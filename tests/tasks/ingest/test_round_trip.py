@@ -15,7 +15,7 @@ from article_flows.tasks.cleaning.filters.rules import Rules
 from article_flows.tasks.cleaning.text.clean import clean_text
 from article_flows.tasks.ingest.load import Load
 from article_flows.tasks.ingest.load_sources import ingest_sources
-from article_flows.tasks.ingest.options import Loading
+from article_flows.tasks.ingest.options import LoadOptions
 from article_flows.tasks.ingest.source_report import SourceReport
 from article_flows.tasks.lake.lake import Lake
 from article_flows.tasks.reading.sources.find import SourceOptions, find_sources
@@ -32,7 +32,7 @@ from tests.tasks.ingest.round_trip_support import (
 from tests.tasks.summarize.job_support import at
 
 # Columns are given and boilerplate is kept, since other tests cover guessing and filtering.
-AS_WRITTEN = Loading(
+AS_WRITTEN = LoadOptions(
     columns=parse_column_options(
         ["article_id=id", "title=title", "body=body", "published_at=date", "author=author"]
     ),
@@ -88,7 +88,7 @@ WRITTEN = st.one_of(
 )
 
 
-def loaded(lake: Lake, path: Path, loading: Loading, encoding: str = "") -> SourceReport:
+def loaded(lake: Lake, path: Path, loading: LoadOptions, encoding: str = "") -> SourceReport:
     """Load all sources of a path, check each report's counts, and return the sum of the reports."""
     load, total = Load(lake), SourceReport("all")
     reports = [
@@ -186,7 +186,7 @@ def test_real_articles_round_trip_through_any_text_format(
     lake = Lake(tmp_path / "lake")
 
     # Long enough to detect the encoding; the columns are mapped by their names.
-    report = loaded(lake, path, Loading(rules=Rules(detect_language=False)))
+    report = loaded(lake, path, LoadOptions(rules=Rules(detect_language=False)))
 
     assert (report.rows_in, report.stored) == (40, 40)
     assert {(row["article_id"], row["title"], row["body"]) for row in stored(lake)} == {
@@ -194,7 +194,7 @@ def test_real_articles_round_trip_through_any_text_format(
     }
 
 
-DOCUMENTS = Loading(
+DOCUMENTS = LoadOptions(
     columns=parse_column_options(["article_id=id", "title=title", "body=body"]),
     rules=AS_WRITTEN.rules,
 )
@@ -238,7 +238,7 @@ def test_each_text_file_in_a_folder_is_an_article(
     (folder / "in").mkdir()
     for number, body in enumerate(bodies):
         (folder / "in" / f"text_{number}.txt").write_bytes(body.encode(encoding))
-    lake, loading = Lake(folder / "lake"), Loading(rules=AS_WRITTEN.rules)
+    lake, loading = Lake(folder / "lake"), LoadOptions(rules=AS_WRITTEN.rules)
 
     report = loaded(lake, folder / "in", loading)
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from article_flows.tasks.ingest.source_report import SourceReport, folded
+from article_flows.tasks.ingest.source_report import SourceReport, fold_reports
 
 
 def report(source: str, **changes: object) -> SourceReport:
@@ -14,7 +14,9 @@ def report(source: str, **changes: object) -> SourceReport:
 
 
 def test_reports_of_articles_in_one_folder_are_combined() -> None:
-    (one,) = folded(report(f"in/{number}.txt", columns={"body": "text"}) for number in range(3))
+    (one,) = fold_reports(
+        report(f"in/{number}.txt", columns={"body": "text"}) for number in range(3)
+    )
     assert (one.source, one.files, one.rows_in, one.stored) == ("in/*.txt", 3, 3, 3)
     assert one.columns == {"body": "text"}
 
@@ -29,7 +31,7 @@ def test_folders_formats_and_suffixes_are_kept_separate() -> None:
         report("a/README"),
         report("a/NEWS"),
     ]
-    assert [(each.source, each.files, each.rows_in) for each in folded(reports)] == [
+    assert [(each.source, each.files, each.rows_in) for each in fold_reports(reports)] == [
         ("a/*.txt", 2, 2),
         ("b/1.txt", 1, 1),
         ("a/1.json", 1, 1),
@@ -49,7 +51,7 @@ def test_tables_and_unreadable_sources_are_kept_separate() -> None:
         report("alone.txt"),
         report("alone.txt"),
     ]
-    assert [(each.source, each.rows_in, bool(each.error)) for each in folded(reports)] == [
+    assert [(each.source, each.rows_in, bool(each.error)) for each in fold_reports(reports)] == [
         ("a/1.csv", 7, False),
         ("a/2.csv", 9, False),
         ("a/1.txt", 0, True),
@@ -61,11 +63,11 @@ def test_tables_and_unreadable_sources_are_kept_separate() -> None:
 
 
 def test_folding_again_adds_only_new_reports() -> None:
-    once = folded([report("a/1.txt"), report("a/2.txt", stored=0, rejected=1)])
-    again = folded([*once, *folded([report("a/3.txt"), report("a/4.txt")])])
+    once = fold_reports([report("a/1.txt"), report("a/2.txt", stored=0, rejected=1)])
+    again = fold_reports([*once, *fold_reports([report("a/3.txt"), report("a/4.txt")])])
     assert [(each.source, each.files, each.rows_in) for each in again] == [("a/*.txt", 4, 4)]
     assert (again[0].stored, again[0].rejected) == (3, 1)
-    assert folded(again) == again
+    assert fold_reports(again) == again
 
 
 COUNTS = ("rows_in", "stored", "changed", "repeated_ids", "duplicates", "already_there", "rejected")
@@ -89,7 +91,7 @@ def test_folding_loses_no_count(reports: list[SourceReport]) -> None:
     before = {name: sum(getattr(each, name) for each in reports) for name in (*COUNTS, "files")}
     broken = sum(each.error is not None for each in reports)
 
-    found = folded(reports)
+    found = fold_reports(reports)
 
     for name, count in before.items():
         assert sum(getattr(each, name) for each in found) == count

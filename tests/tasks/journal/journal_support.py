@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from article_flows.tasks.journal.format import read_journal
-from article_flows.tasks.journal.leftovers import Leftover, leftovers_in
+from article_flows.tasks.journal.leftovers import LeftoverJournal, leftovers_in
 from article_flows.tasks.journal.object_journal import ObjectJournals
 from article_flows.tasks.journal.open import open_journals
 from article_flows.tasks.journal.spool import spool_folder
@@ -96,16 +96,16 @@ def in_spool(store: FolderAsObjects) -> list[Path]:
     return sorted(spool_folder(store.root, TABLE).glob("*"))
 
 
-def records(leftovers: list[Leftover]) -> list[bytes]:
+def records(leftovers: list[LeftoverJournal]) -> list[bytes]:
     return [record for leftover in leftovers for record in leftover.records()]
 
 
-def find_spooled(store: FolderAsObjects) -> list[Leftover]:
+def find_spooled(store: FolderAsObjects) -> list[LeftoverJournal]:
     return leftovers_in(LocalStorage(str(spool_folder(store.root, TABLE))))
 
 
-def leftover_of(path: Path) -> Leftover:
-    return Leftover(LocalStorage(str(path.parent)), path.name)
+def leftover_of(path: Path) -> LeftoverJournal:
+    return LeftoverJournal(LocalStorage(str(path.parent)), path.name)
 
 
 def records_of(path: Path) -> list[bytes]:

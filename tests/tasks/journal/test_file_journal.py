@@ -9,49 +9,49 @@ import pytest
 
 from article_flows.tasks.common.errors import UserError
 from article_flows.tasks.journal.disk_reserve import DiskReserve, reserve_bytes
-from article_flows.tasks.journal.file_journal import Journal, JournalFolder
+from article_flows.tasks.journal.file_journal import FileJournal, FileJournals
 from article_flows.tasks.journal.format import MAGIC, encode_records
 from tests.tasks.journal.journal_support import leftover_of, records_of
-from tests.tasks.summarize.job_support import files_no_longer_than
+from tests.tasks.summarize.job_support import file_size_limit
 
 
 def journal_of(path: Path, payloads: list[bytes]) -> bytes:
-    journal = Journal(path)
+    journal = FileJournal(path)
     for payload in payloads:
         journal.append(payload)
     journal.close()
     return path.read_bytes()
 
 
-def is_dirty(journal: Journal) -> bool:
+def is_dirty(journal: FileJournal) -> bool:
     return journal.dirty
 
 
-def names(journals: JournalFolder) -> list[str]:
+def names(journals: FileJournals) -> list[str]:
     return [Path(leftover.name).name for leftover in journals.leftovers]
 
 
 def test_records_that_did_not_fit_are_written_in_order_once_there_is_space(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "one.journal")
+    journal = FileJournal(tmp_path / "one.journal")
     journal.append(b"before")
     size = journal.path.stat().st_size
-    with files_no_longer_than(size + 20):
+    with file_size_limit(size + 20):
         for more in (b"fits", b"x" * 1000), (b"after",):
             with pytest.raises(OSError, match="too large"):
                 journal.append(*more)
-        assert journal.unsynced == 2
+        assert journal.unwritten == 2
         # The file contains complete records only, even while the disk is full.
         assert records_of(journal.path) == [b"before", b"fits"]
     journal.append(b"last")
-    assert journal.unsynced == 0
+    assert journal.unwritten == 0
     assert journal.close() == 0
     assert records_of(journal.path) == [b"before", b"fits", b"x" * 1000, b"after", b"last"]
 
 
 @pytest.mark.parametrize("space_at", ["sync", "close", "never"])
 def test_unwritten_records_are_retried_by_sync_and_close(tmp_path: Path, space_at: str) -> None:
-    journal = Journal(tmp_path / "one.journal")
-    with files_no_longer_than(journal.path.stat().st_size + 20):
+    journal = FileJournal(tmp_path / "one.journal")
+    with file_size_limit(journal.path.stat().st_size + 20):
         with pytest.raises(OSError, match="too large"):
             journal.append(b"x" * 1000)
         if space_at == "never":
@@ -60,7 +60,7 @@ def test_unwritten_records_are_retried_by_sync_and_close(tmp_path: Path, space_a
             assert journal.close() == 1
     if space_at == "sync":
         journal.sync()
-        assert journal.unsynced == 0
+        assert journal.unwritten == 0
     if space_at != "never":
         assert journal.close() == 0
     assert len(records_of(journal.path)) == (space_at != "never")
@@ -89,8 +89,8 @@ def test_a_full_disk_releases_its_reserve_for_answers_in_flight(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reported: list[str] = []
-    with JournalFolder(tmp_path, "run", reserve=1 << 20, lake="the-lake") as journals:
-        journals.on_trouble = reported.append
+    with FileJournals(tmp_path, "run", reserve=1 << 20, lake="the-lake") as journals:
+        journals.on_write_failure = reported.append
         reserve = tmp_path / "reserve"
         assert reserve.stat().st_blocks * 512 >= 1 << 20
         one, two = journals.open("000001"), journals.open("000002")
@@ -102,11 +102,11 @@ def test_a_full_disk_releases_its_reserve_for_answers_in_flight(
         assert not reserve.exists()
         assert len(reported) == 1
         assert reported[0].startswith("lake the-lake: the disk is full; free some space")
-        assert journals.unsynced == 0
+        assert journals.unwritten == 0
         disk = FullDisk(monkeypatch, tmp_path, free=250)
         with pytest.raises(OSError, match="No space left"):
             one.append(b"a" * 200, b"b" * 200)
-        assert journals.unsynced == 1
+        assert journals.unwritten == 1
         disk.size += 10_000
     expected = [b"%d" % number * 100 for number in range(4)]
     assert records_of(one.path) == [b"before", *expected, b"a" * 200, b"b" * 200]
@@ -117,7 +117,7 @@ def test_a_full_disk_releases_its_reserve_for_answers_in_flight(
 def test_answers_lost_at_the_end_are_logged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with JournalFolder(tmp_path, "run", reserve=1) as journals:
+    with FileJournals(tmp_path, "run", reserve=1) as journals:
         journal = journals.open("000001")
         FullDisk(monkeypatch, tmp_path, free=0)
         with pytest.raises(OSError, match="No space left"):
@@ -126,9 +126,9 @@ def test_answers_lost_at_the_end_are_logged(
 
 
 def test_a_run_does_not_start_without_space_for_the_reserve(tmp_path: Path) -> None:
-    journals = JournalFolder(tmp_path, "run", reserve=1 << 20, lake="the-lake")
+    journals = FileJournals(tmp_path, "run", reserve=1 << 20, lake="the-lake")
     with (
-        files_no_longer_than(1 << 19),
+        file_size_limit(1 << 19),
         pytest.raises(UserError, match="lake the-lake: cannot be written"),
         journals,
     ):
@@ -158,7 +158,7 @@ def test_the_reserve_works_on_a_file_system_without_fallocate(
 
 
 def test_append_after_close_fails_and_writes_to_no_other_file(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "one.journal")
+    journal = FileJournal(tmp_path / "one.journal")
     journal.append(b"one")
     journal.close()
     # The kernel reuses the number of the closed descriptor for the next file.
@@ -177,16 +177,16 @@ def test_leftovers_of_earlier_runs_are_found_and_own_journals_are_kept_unless_di
     tmp_path: Path,
 ) -> None:
     journal_of(tmp_path / "earlier-000001.journal", [b"left"])
-    with JournalFolder(tmp_path, "later") as journals:
+    with FileJournals(tmp_path, "later") as journals:
         assert names(journals) == ["earlier-000001.journal"]
         journals.open("000001").append(b"committed")
         journals.open("000002").append(b"not")
         journals.open("000002").append(b"committed")
         journals.discard("000001")
-    third = JournalFolder(tmp_path, "third")
+    third = FileJournals(tmp_path, "third")
     assert names(third) == ["earlier-000001.journal", "later-000002.journal"]
     assert list(third.leftovers[1].records()) == [b"not", b"committed"]
-    with JournalFolder(tmp_path, "third") as journals:
+    with FileJournals(tmp_path, "third") as journals:
         journals.discard_leftovers()
     assert list(tmp_path.iterdir()) == []
 
@@ -194,7 +194,7 @@ def test_leftovers_of_earlier_runs_are_found_and_own_journals_are_kept_unless_di
 def test_appended_records_are_synced_soon_even_if_a_sync_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with JournalFolder(tmp_path, "run") as journals:
+    with FileJournals(tmp_path, "run") as journals:
         journal = journals.open("000001")
         synced = journal.sync
         failures = [OSError("the disk is gone")]
@@ -229,7 +229,7 @@ def test_leftovers_are_deleted_or_set_aside(
     }
     for name, content in files.items():
         (tmp_path / name).write_bytes(content)
-    journals = JournalFolder(tmp_path, "run")
+    journals = FileJournals(tmp_path, "run")
     read = {Path(left.name).name: list(left.records()) for left in journals.leftovers}
     assert read.pop("whole.journal") == [b"one", b"two", b"three"]
     assert read.pop("cut.journal") == [b"one", b"two"]
@@ -253,7 +253,7 @@ def test_leftovers_are_deleted_or_set_aside(
     }
     caplog.clear()
     # They are reported once and never read again.
-    assert JournalFolder(tmp_path, "next").leftovers == []
+    assert FileJournals(tmp_path, "next").leftovers == []
 
 
 def test_setting_a_file_aside_overwrites_no_other(tmp_path: Path) -> None:
@@ -279,5 +279,5 @@ def test_a_journal_never_overwrites_another(tmp_path: Path) -> None:
     path = tmp_path / "one.journal"
     written = journal_of(path, [b"one"])
     with pytest.raises(FileExistsError):
-        Journal(path)
+        FileJournal(path)
     assert path.read_bytes() == written

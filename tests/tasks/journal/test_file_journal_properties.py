@@ -10,11 +10,11 @@ import orjson
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from article_flows.tasks.journal.file_journal import Journal
+from article_flows.tasks.journal.file_journal import FileJournal
 from article_flows.tasks.journal.format import (
     MAGIC,
-    End,
     JournalContents,
+    JournalEnd,
     encode_records,
     read_journal,
 )
@@ -44,7 +44,7 @@ def accounted(content: bytes, found: JournalContents) -> int:
 
 
 def append(path: Path, *payloads: bytes) -> None:
-    journal = Journal(path)
+    journal = FileJournal(path)
     for payload in payloads:
         journal.append(payload)
     journal.close()
@@ -73,7 +73,7 @@ def test_truncated_at_any_byte_a_prefix_is_read(payloads: list[bytes]) -> None:
         seen.add(len(records))
     assert seen == set(range(len(payloads) + 1))
     # A truncated tail is normal and not reported as damage.
-    assert ends == {End.WHOLE, End.CUT}
+    assert ends == {JournalEnd.WHOLE, JournalEnd.CUT}
 
 
 @settings(max_examples=60, deadline=None)
@@ -84,7 +84,7 @@ def test_a_tail_replaced_by_zeros_counts_as_truncated(payloads: list[bytes], zer
     for kept in range(len(whole) + 1):
         records, found = read(whole[:kept] + bytes(len(whole) - kept + zeros))
         assert records == payloads[: len(records)]
-        assert found.end is End.CUT
+        assert found.end is JournalEnd.CUT
 
 
 @settings(max_examples=60, deadline=None)
@@ -97,7 +97,7 @@ def test_with_any_byte_changed_a_prefix_is_read(payloads: list[bytes], change: i
         records, found = read(bytes(corrupted))
         assert records == payloads[: len(records)]
         assert len(records) < max(1, len(payloads))
-        assert found.end is not End.WHOLE
+        assert found.end is not JournalEnd.WHOLE
 
 
 @settings(max_examples=20, deadline=None)
@@ -108,7 +108,9 @@ def test_any_bit_flip_before_the_last_record_is_detected(payloads: list[bytes]) 
         corrupted = bytearray(whole)
         corrupted[position // 8] ^= 1 << position % 8
         found = read(bytes(corrupted))[1]
-        assert found.end is (End.FOREIGN if position < 8 * len(MAGIC) else End.DAMAGED)
+        assert found.end is (
+            JournalEnd.FOREIGN if position < 8 * len(MAGIC) else JournalEnd.DAMAGED
+        )
         assert accounted(bytes(corrupted), found) == len(whole)
 
 
@@ -119,7 +121,7 @@ def test_garbage_after_the_records_is_not_read_as_a_record(
 ) -> None:
     records, found = read(bytes_of(payloads) + garbage)
     assert records == payloads
-    assert found.end in (End.CUT, End.DAMAGED)
+    assert found.end in (JournalEnd.CUT, JournalEnd.DAMAGED)
 
 
 @settings(max_examples=300, deadline=None)
@@ -142,7 +144,7 @@ def test_a_range_replaced_by_garbage_adds_no_record_and_hides_none_before_it(
 def test_a_foreign_file_has_no_records_and_is_kept(content: bytes) -> None:
     assume(not MAGIC.startswith(content.rstrip(b"\0")) and not content.startswith(MAGIC))
     records, found = read(content)
-    assert (records, found.end) == ([], End.FOREIGN)
+    assert (records, found.end) == ([], JournalEnd.FOREIGN)
     with TemporaryDirectory() as folder:
         path = Path(folder) / "one.journal"
         path.write_bytes(content)

@@ -11,20 +11,20 @@ from typing import Any
 import pytest
 
 from article_flows.tasks.common.errors import StorageUnavailable, UserError
-from article_flows.tasks.journal.file_journal import Journal
+from article_flows.tasks.journal.file_journal import FileJournal
 from article_flows.tasks.lake.lake import Lake
 from article_flows.tasks.settings import SummarizeSettings
-from article_flows.tasks.summarize.job import Counts, Job
+from article_flows.tasks.summarize.job import Job, OutcomeCounts
 from article_flows.tasks.summarize.open_job import open_job
 from tests.tasks.summarize.job_support import (
     article,
-    asking,
+    count_duplicate_answers,
     endpoint,
     fill,
     ids_of,
-    paid_twice,
-    planned,
+    plan_job,
     run,
+    summarize_settings,
 )
 
 ARTICLES = 120
@@ -79,7 +79,7 @@ def test_no_paid_answer_is_lost_when_the_disk_fills_up(
     # Nothing that was paid for is lost, and nothing is paid for twice.
     assert second["ids"] == sorted(f"a{n}" for n in range(ARTICLES))
     assert first["calls"] + second["calls"] == mock.stats()["calls"] == ARTICLES
-    assert paid_twice(mock) == 0
+    assert count_duplicate_answers(mock) == 0
     assert second["staged"] == []
 
 
@@ -97,27 +97,27 @@ def _child() -> None:
     lake = Lake(f"{disk}/lake")
     fill(lake, [article(f"a{n}") for n in range(ARTICLES)])
     batch_size = 500 if scenario == "fuller" else 50
-    settings = asking(lake, base_url, max_in_flight=IN_FLIGHT, batch_size=batch_size)
+    settings = summarize_settings(lake, base_url, max_in_flight=IN_FLIGHT, batch_size=batch_size)
     scenarios = {"full": _fills_up, "fuller": _fills_up, "full before": _full_before}
     print(json.dumps(scenarios[scenario](settings, Path(disk), scenario)))
 
 
 def _fills_up(settings: SummarizeSettings, disk: Path, scenario: str) -> dict[str, Any]:
-    append, commit = Journal.append, Job.commit
+    append, commit = FileJournal.append, Job.commit
     appended = 0
 
-    def filling_append(self: Journal, *payloads: bytes) -> None:
+    def filling_append(self: FileJournal, *payloads: bytes) -> None:
         nonlocal appended
         appended += 1
         if appended == 3:
             _fill_up(disk)
         append(self, *payloads)
 
-    def filling_commit(self: Job, *args: Any, **options: Any) -> Counts:
+    def filling_commit(self: Job, *args: Any, **options: Any) -> OutcomeCounts:
         _fill_up(disk)
         return commit(self, *args, **options)
 
-    Journal.append = filling_append  # type: ignore[method-assign]  # fills the disk first
+    FileJournal.append = filling_append  # type: ignore[method-assign]  # fills the disk first
     if scenario == "fuller":
         Job.commit = filling_commit  # type: ignore[method-assign]  # fills the disk again
     with open_job(settings, "first") as job:
@@ -128,10 +128,10 @@ def _fills_up(settings: SummarizeSettings, disk: Path, scenario: str) -> dict[st
             "stopped": job.gateway.stopped,
             "reserve": size,
             "calls": job.gateway.totals.calls,
-            "answered": sum(each.answered for each in results if isinstance(each, Counts)),
+            "answered": sum(each.answered for each in results if isinstance(each, OutcomeCounts)),
             "broken": sum(isinstance(each, StorageUnavailable) for each in results),
         }
-    Journal.append, Job.commit = append, commit  # type: ignore[method-assign]  # restores both
+    FileJournal.append, Job.commit = append, commit  # type: ignore[method-assign]  # restores both
     _free(disk)
     ran = run(settings)
     second = {
@@ -143,8 +143,8 @@ def _fills_up(settings: SummarizeSettings, disk: Path, scenario: str) -> dict[st
     return {"first": first, "second": second}
 
 
-async def _all(job: Job, settings: SummarizeSettings) -> list[Counts | BaseException]:
-    batches = planned(job, settings).batches
+async def _all(job: Job, settings: SummarizeSettings) -> list[OutcomeCounts | BaseException]:
+    batches = plan_job(job, settings).batches
     results = await asyncio.gather(*map(job.run_batch, batches), return_exceptions=True)
     await job.gateway.close()
     return results

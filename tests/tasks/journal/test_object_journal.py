@@ -40,9 +40,9 @@ def test_appended_records_soon_move_from_the_spool_to_an_object(
         assert journals.open("000001") is one
         one.append(b"1a", b"1b")
         two.append(b"2a")
-        until(lambda: journals.unsynced == 0)
+        until(lambda: journals.unwritten == 0)
         one.append(b"1c")
-        until(lambda: journals.unsynced == 0 and len(objects(store)) >= 2)
+        until(lambda: journals.unwritten == 0 and len(objects(store)) >= 2)
         until(lambda: not in_spool(store))
         assert sorted(records(find_leftovers(store, TABLE))) == [b"1a", b"1b", b"1c", b"2a"]
     again = journals_of(store, "next")
@@ -60,9 +60,9 @@ def test_an_object_is_deleted_once_all_its_batches_are_committed(store: FolderAs
             journals.open(batch).append(batch.encode())
         # All records that the thread has not taken yet become one object.
         store.hold.set()
-        until(lambda: journals.unsynced == 0)
+        until(lambda: journals.unwritten == 0)
         journals.open("000003").append(b"000003")
-        until(lambda: journals.unsynced == 0)
+        until(lambda: journals.unwritten == 0)
         journals.discard("000001")
         journals.discard("000003")
         until(lambda: records(find_leftovers(store, TABLE))[-1:] == [b"000002"])
@@ -80,7 +80,7 @@ def test_records_committed_before_their_group_are_not_written(store: FolderAsObj
         journals.open("000002").append(b"of another batch")
         journals.discard("000001")
         store.hold.set()
-        until(lambda: journals.unsynced == 0)
+        until(lambda: journals.unwritten == 0)
         until(lambda: records(find_leftovers(store, TABLE)) == [b"of another batch"])
         journals.discard("000002")
     assert objects(store) == []
@@ -95,7 +95,7 @@ def test_a_large_group_is_written_immediately(
         journal = journals.open("000001")
         for _ in range(8):
             journal.append(b"x" * (32 << 10))
-        until(lambda: journals.unsynced == 0)
+        until(lambda: journals.unwritten == 0)
         assert len(objects(store)) == 1
 
 
@@ -105,11 +105,11 @@ def test_append_never_waits_for_the_store(store: FolderAsObjects) -> None:
         store.hold.clear()
         for number in range(100):
             journal.append(b"%d" % number)
-        assert journals.unsynced == 100
+        assert journals.unwritten == 100
         # The spool protects them from the death of this process.
         assert records(find_spooled(store)) == [b"%d" % number for number in range(100)]
         store.hold.set()
-        until(lambda: journals.unsynced == 0)
+        until(lambda: journals.unwritten == 0)
     assert records(find_leftovers(store, TABLE)) == [b"%d" % number for number in range(100)]
 
 
@@ -122,10 +122,10 @@ def test_an_outage_stops_the_run_and_the_next_run_recovers_all_records(
 ) -> None:
     reported: list[str] = []
     with journals_of(store) as journals:
-        journals.on_trouble = reported.append
+        journals.on_write_failure = reported.append
         journal = journals.open("000001")
         journal.append(b"before")
-        until(lambda: journals.unsynced == 0)
+        until(lambda: journals.unwritten == 0)
         store.fault = fault
         journal.append(b"one")
         until(lambda: bool(reported))
@@ -146,14 +146,14 @@ def test_an_outage_stops_the_run_and_the_next_run_recovers_all_records(
 def test_pending_records_are_written_when_the_store_recovers(store: FolderAsObjects) -> None:
     reported: list[str] = []
     with journals_of(store) as journals:
-        journals.on_trouble = reported.append
+        journals.on_write_failure = reported.append
         store.fault = StorageUnavailable("away")
         journal = journals.open("000001")
         for number in range(5):
             journal.append(b"%d" % number)
             until(lambda: bool(reported))
         store.fault = None
-        until(lambda: journals.unsynced == 0)
+        until(lambda: journals.unwritten == 0)
         until(lambda: in_spool(store) == [])
     assert records(find_leftovers(store, TABLE)) == [b"0", b"1", b"2", b"3", b"4"]
     assert reported == ["away"]
@@ -172,7 +172,7 @@ def test_an_object_whose_write_seemed_to_fail_is_deleted_as_well(
     monkeypatch.setattr(store, "write", write_and_fail_once)
     with journals_of(store) as journals:
         journals.open("000001").append(b"one")
-        until(lambda: journals.unsynced == 0)
+        until(lambda: journals.unwritten == 0)
         assert len(objects(store)) == 2
         journals.discard("000001")
     assert objects(store) == []
@@ -187,10 +187,10 @@ def test_a_run_continues_with_a_warning_if_the_spool_cannot_be_written(
     (tmp_path / "file").touch()
     monkeypatch.setenv(SPOOL_VARIABLE, str(tmp_path / "file"))
     with journals_of(store) as journals:
-        journals.on_trouble = lambda _: None
+        journals.on_write_failure = lambda _: None
         journal = journals.open("000001")
         journal.append(b"one")
-        until(lambda: journals.unsynced == 0)
+        until(lambda: journals.unwritten == 0)
         store.fault = StorageUnavailable("away")
         journal.append(b"two")
     store.fault = None

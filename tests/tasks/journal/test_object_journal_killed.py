@@ -40,7 +40,7 @@ def killed_while_writing(store: FolderAsObjects, acknowledged: Path, seed: int) 
                 batch = f"{rng.randrange(2):06d}"
                 journals.open(batch).append(b"%s %d" % (batch.encode(), number))
                 # The number of records appended, and the number of those in the store.
-                log.write(b"%d %d\n" % (number + 1, number + 1 - journals.unsynced))
+                log.write(b"%d %d\n" % (number + 1, number + 1 - journals.unwritten))
                 time.sleep(0.001)
         os._exit(0)
     until(lambda: acknowledged.exists() and acknowledged.stat().st_size > 100)

@@ -8,12 +8,20 @@ import tempfile
 from pathlib import Path
 
 from article_flows.tasks.enriched.table import EnrichedTable
-from article_flows.tasks.enriched.upkeep import keep_up
+from article_flows.tasks.enriched.upkeep import maintain_table
 from article_flows.tasks.lake.lake import Lake
-from article_flows.tasks.lake.superseded import tidy_articles
+from article_flows.tasks.lake.superseded import compact_articles
 from article_flows.tasks.settings import SummarizeSettings
 from article_flows.tasks.summarize.open_job import open_table
-from tests.tasks.summarize.job_support import POISON, article, asking, at, endpoint, fill, run
+from tests.tasks.summarize.job_support import (
+    POISON,
+    article,
+    at,
+    endpoint,
+    fill,
+    run,
+    summarize_settings,
+)
 
 RECIPE = "digest"
 """A built-in recipe whose fields include a list and an enum."""
@@ -57,19 +65,19 @@ def full_lake() -> Path:
     fill(lake, [article(CHANGED, "Another text altogether. It has two sentences.")])
     _run(lake)
     fill(lake, [article(UNASKED)])
-    tidy_articles(lake)
+    compact_articles(lake)
     return at(lake)
 
 
 def _run(lake: Lake) -> None:
     settings = settings_of(lake)
     run(settings)
-    keep_up(table_of(lake), all_rows_current=False)
+    maintain_table(table_of(lake), all_rows_current=False)
 
 
 def settings_of(lake: Lake) -> SummarizeSettings:
     """Return the settings of the sample's runs."""
-    return asking(lake, endpoint().base_url, recipe=RECIPE, price_in=1.0, price_out=2.0)
+    return summarize_settings(lake, endpoint().base_url, recipe=RECIPE, price_in=1.0, price_out=2.0)
 
 
 def table_of(lake: Lake) -> EnrichedTable:

@@ -8,11 +8,12 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pytest
 
+from article_flows.tasks.common.article_schema import Mask
 from article_flows.tasks.lake.compaction import merge_small_parts, retire_rows
 from article_flows.tasks.lake.key_columns import keys_of
 from article_flows.tasks.lake.lake import Lake
 from article_flows.tasks.lake.merge_log import finish_merges
-from article_flows.tasks.lake.sorted_keys import Flags, Keys, KeySet
+from article_flows.tasks.lake.sorted_keys import Keys, KeySet
 from tests.tasks.storage.crashing_storage import at_every_change
 from tests.tasks.summarize.job_support import at
 
@@ -153,7 +154,7 @@ def test_retiring_that_dies_anywhere_loses_nothing_and_can_be_repeated(lake: Lak
         shutil.copytree(pristine, at(lake))
 
 
-def stale_numbers(*numbers: int) -> Callable[[Keys], Flags]:
+def stale_numbers(*numbers: int) -> Callable[[Keys], Mask]:
     stale = KeySet()
     stale.add_keys(keys_of(rows(*numbers)))
     return stale.contains_keys

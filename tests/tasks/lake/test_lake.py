@@ -9,9 +9,9 @@ import pytest
 
 from article_flows.tasks.common.errors import UserError
 from article_flows.tasks.lake.lake import Lake
-from article_flows.tasks.lake.merge_log import complete_merge, note_merge
+from article_flows.tasks.lake.merge_log import begin_merge, complete_merge
 from article_flows.tasks.lake.parts import part_name
-from tests.tasks.summarize.job_support import at, files_no_longer_than
+from tests.tasks.summarize.job_support import at, file_size_limit
 
 TABLE = pa.table({"id": ["a", "b"], "n": [1, 2]})
 
@@ -57,9 +57,9 @@ def test_a_writer_that_raises_leaves_no_file(lake: Lake, error: type[BaseExcepti
 
 def test_a_full_disk_is_reported_and_leaves_no_file(lake: Lake) -> None:
     noise = pa.table({"text": [os.urandom(200_000).hex()]})
-    with files_no_longer_than(4096), pytest.raises(UserError, match=r"cannot be written \(.*large"):
+    with file_size_limit(4096), pytest.raises(UserError, match=r"cannot be written \(.*large"):
         lake.write_part(lake.articles, "part-1.parquet", noise)
-    with files_no_longer_than(10), pytest.raises(UserError, match=r"cannot be written \(.*large"):
+    with file_size_limit(10), pytest.raises(UserError, match=r"cannot be written \(.*large"):
         lake.storage.write(f"{lake.summaries}/_recipe.json", b"x" * 1000)
     assert files_of(lake) == []
 
@@ -102,7 +102,7 @@ def test_a_reader_sees_either_the_merged_part_or_the_old_ones_and_never_both(
 ) -> None:
     old = [lake.write_part(lake.articles, f"{name}.parquet", TABLE).name for name in "bc"]
     other = lake.write_part(lake.articles, "d.parquet", TABLE).name
-    note = note_merge(lake.storage, lake.articles, old, "articles/a.parquet")
+    note = begin_merge(lake.storage, lake.articles, old, "articles/a.parquet")
     assert names_of(lake, lake.articles) == [*old, other]
     lake.write_part(lake.articles, "a.parquet", TABLE)
     assert names_of(lake, lake.articles) == ["articles/a.parquet", other]

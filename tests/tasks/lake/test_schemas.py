@@ -10,11 +10,11 @@ import pytest
 
 from article_flows.tasks.checks.verify import verify_lake
 from article_flows.tasks.common.article_schema import ARTICLES_SCHEMA
-from article_flows.tasks.enriched.upkeep import finish_upkeep
-from article_flows.tasks.lake.compaction import ADDED_COLUMNS, is_earlier, upgrade_parts
+from article_flows.tasks.enriched.upkeep import repair_table
+from article_flows.tasks.lake.compaction import ADDED_COLUMNS, is_earlier_schema, upgrade_parts
 from article_flows.tasks.lake.lake import Lake
 from article_flows.tasks.lake.parts import ROW_GROUP
-from article_flows.tasks.lake.superseded import tidy_articles
+from article_flows.tasks.lake.superseded import compact_articles
 from tests.tasks.lake.lake_support import ANSWERS, UNASKED, copy_full_lake, settings_of, table_of
 from tests.tasks.summarize.job_support import article, at, fill, ids_of, rows_of, run
 
@@ -52,7 +52,7 @@ def test_a_load_upgrades_the_articles_table(old: Lake) -> None:
     before = rows_of(old, old.articles)
 
     fill(old, [article("z", reference_summary="A human's words.")])
-    tidy_articles(old)
+    compact_articles(old)
 
     rows = rows_of(old, old.articles)
     assert without_added(rows[:-1]) == before
@@ -67,7 +67,7 @@ def test_articles_of_an_old_lake_are_recognized_and_can_be_replaced(old: Lake) -
     before = ids_of(old, old.articles)
 
     fill(old, [article(UNASKED), article("a2", "A new version. It has two sentences.")])
-    tidy_articles(old)
+    compact_articles(old)
 
     assert ids_of(old, old.articles) == before
     assert verify_lake(old).problems == []
@@ -81,13 +81,13 @@ def test_a_run_requests_only_new_articles_and_upgrades_its_table(
     before = rows_of(old, table.folder)
     if loaded_first:
         fill(old, [article("z")])
-        tidy_articles(old)
+        compact_articles(old)
 
     ran = run(settings_of(old))
 
     new = [UNASKED, "z"] if loaded_first else [UNASKED]
     assert ran.counts.answered == len(new)
-    finish_upkeep(table)
+    repair_table(table)
     rows = rows_of(old, table.folder)
     assert [row["article_id"] for row in rows] == sorted(
         [*(row["article_id"] for row in before), *new]
@@ -143,10 +143,10 @@ def test_schemas_of_earlier_versions_are_recognized() -> None:
 
     now = of("id", "reference_summary", "article_flags", "flags", "end")
     recipe_columns = ("flags",)
-    assert is_earlier(now, now, recipe_columns)
-    assert is_earlier(of("id", "flags", "end"), now, recipe_columns)
-    assert is_earlier(of("id", "article_flags", "flags", "end"), now, recipe_columns)
-    assert not is_earlier(of("id", "reference_summary", "end"), now, recipe_columns)
-    assert not is_earlier(of("flags", "end"), now, recipe_columns)
-    assert not is_earlier(of("id", "end", "flags"), now, recipe_columns)
-    assert not is_earlier(of("id", "flags", "end", "more"), now, recipe_columns)
+    assert is_earlier_schema(now, now, recipe_columns)
+    assert is_earlier_schema(of("id", "flags", "end"), now, recipe_columns)
+    assert is_earlier_schema(of("id", "article_flags", "flags", "end"), now, recipe_columns)
+    assert not is_earlier_schema(of("id", "reference_summary", "end"), now, recipe_columns)
+    assert not is_earlier_schema(of("flags", "end"), now, recipe_columns)
+    assert not is_earlier_schema(of("id", "end", "flags"), now, recipe_columns)
+    assert not is_earlier_schema(of("id", "flags", "end", "more"), now, recipe_columns)

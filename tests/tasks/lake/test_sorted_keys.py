@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from article_flows.tasks.lake.sorted_keys import Keys, SortedKeys, keys_of_bytes, order_of
+from article_flows.tasks.lake.sorted_keys import Keys, SortedKeys, key_order, keys_of_bytes
 
 # Few distinct halves, so that keys share their first eight bytes; all shards are in use.
 HALVES = st.sampled_from([bytes(8), b"\1" + bytes(7), bytes(7) + b"\1", b"\xff" * 8, b"abcdefg\0"])
@@ -27,14 +27,14 @@ def test_values_are_found_by_their_keys(steps: list[dict[bytes, int]], probes: l
         assert sum(column.nbytes for block in blocks for column in block) == 24 * len(model)
     queries = [*probes, *model]
     keys = keys_of_bytes(queries)
-    found, values = store.find(keys, order_of(keys))
+    found, values = store.find(keys, key_order(keys))
     assert found.tolist() == [key in model for key in queries]
     assert values.tolist() == [model.get(key, 0) for key in queries]
 
 
 @given(st.lists(KEYS))
 def test_the_order_includes_the_first_of_equal_keys(given_keys: list[bytes]) -> None:
-    order = order_of(keys_of_bytes(given_keys))
+    order = key_order(keys_of_bytes(given_keys))
     assert order.first.tolist() == [given_keys.index(key) for key in given_keys]
     in_order = [given_keys[row][:8] for row in order.rows]
     assert in_order == sorted(in_order)

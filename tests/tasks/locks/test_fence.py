@@ -129,7 +129,7 @@ def test_a_holder_paused_for_longer_than_its_lease_cannot_commit(
         locked(storage, "articles", timing=QUICK) as lock,
     ):
         assert "another run has taken" in resume(process)
-        lock.still_held()
+        lock.ensure_held()
         publish(storage, "articles/ours.parquet", b"ours")
     names = [file.name for file in storage.list("articles")]
     assert names == ["articles/first.parquet", "articles/ours.parquet"]

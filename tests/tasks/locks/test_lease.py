@@ -37,7 +37,7 @@ class Record:
         del self.held[lease]
 
     def check(self) -> None:
-        sure = {lease: shared for lease, shared in self.held.items() if lease.is_sure}
+        sure = {lease: shared for lease, shared in self.held.items() if lease.is_valid}
         assert len(sure) <= 1 or all(sure.values())
         # A lease that was taken over is never relied on again: its plans are stale.
         assert not self.overtaken & set(sure)
@@ -63,7 +63,7 @@ def attempts(
                         store.turn()
                     for _ in range(beats):
                         lease.renew()
-                        lease.still_held()
+                        lease.ensure_held()
                 except UserError:
                     pass
                 finally:
@@ -99,7 +99,7 @@ def test_two_runs_never_both_hold_the_lock_in_any_interleaving(first: bool, seco
             for number in order:
                 processes[number].step()
                 record.check()
-                most_at_once = max(most_at_once, sum(lease.is_sure for lease in record.held))
+                most_at_once = max(most_at_once, sum(lease.is_valid for lease in record.held))
             for process in processes:
                 while not process.ended:
                     process.step()
@@ -141,10 +141,10 @@ def test_a_lease_that_was_taken_over_is_never_regained() -> None:
     successor.release()
     assert holders(store) == 0
     with pytest.raises(UserError, match="another run has taken over articles"):
-        paused.still_held()
+        paused.ensure_held()
     assert holders(store) == 0
     with pytest.raises(UserError, match="this run stops: run again"):
-        paused.still_held()
+        paused.ensure_held()
 
 
 def test_a_lease_is_lost_if_its_object_is_deleted() -> None:
@@ -161,10 +161,10 @@ def test_a_late_holder_keeps_its_lease_if_no_other_run_took_it_over() -> None:
     lease = LeaseCandidate(store.request(), store).attempt()
     assert isinstance(lease, Lease)
     (before,) = store.objects.values()
-    lease.still_held()
+    lease.ensure_held()
     assert list(store.objects.values()) == [before]
     store.now += 100 * EXPIRY_S
-    lease.still_held()
+    lease.ensure_held()
     (after,) = store.objects.values()
     assert after != before
     lease.release()
@@ -180,7 +180,7 @@ def test_a_run_whose_clock_stood_still_notices_the_takeover_before_it_commits() 
     while not isinstance(waiting.attempt(), Lease):
         store.now += EXPIRY_S / 8
     store.now = before
-    assert frozen.is_sure
+    assert frozen.is_valid
     with pytest.raises(UserError, match="another run has taken over articles"):
         frozen.confirm()
 
@@ -253,7 +253,7 @@ def test_a_waiting_run_restarts_its_count_after_a_gap_in_its_observations() -> N
     store.now += 2 * EXPIRY_S  # neither could reach the store, or the machine of both slept
     assert not isinstance(waiting.attempt(), Lease)
     assert isinstance(held, Lease)
-    held.still_held()
+    held.ensure_held()
 
 
 def test_unreadable_lock_objects_have_no_holder() -> None:

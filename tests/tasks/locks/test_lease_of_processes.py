@@ -39,7 +39,7 @@ with locked(storage, "articles", label="brave-fox", timing=QUICK) as lock:
     print("held", flush=True)
     sys.stdin.readline()
     try:
-        lock.still_held()
+        lock.ensure_held()
         print("still held", flush=True)
     except UserError as error:
         print(error, flush=True)
@@ -69,9 +69,9 @@ def test_a_store_too_slow_for_heartbeats_is_reported(storage: FolderAsObjects) -
     timing = Timing(heartbeat_s=60, clock=lambda: now[0])
     with locked(storage, "articles", timing=timing) as lock:
         with pytest.raises(StorageUnavailable, match="too slow to hold the lock of articles"):
-            lock.still_held()
+            lock.ensure_held()
         storage.before = lambda operation, name: None
-        lock.still_held()
+        lock.ensure_held()
 
 
 @contextmanager
@@ -115,7 +115,7 @@ def test_a_killed_holder_expires(storage: FolderAsObjects, tmp_path: Path, wait_
         process.wait()
         assert holders(storage) == 1
         with locked(storage, "articles", wait_s=wait_s, timing=QUICK) as lock:
-            lock.still_held()
+            lock.ensure_held()
     assert all_released(storage)
 
 
@@ -130,7 +130,7 @@ def test_a_paused_holder_notices_the_takeover(storage: FolderAsObjects, tmp_path
             process.stdin.flush()
             assert "another run has taken over articles" in process.stdout.readline()
             process.wait()
-            lock.still_held()
+            lock.ensure_held()
     assert all_released(storage)
 
 
@@ -155,7 +155,7 @@ def test_a_waiting_run_acquires_the_lock_when_the_holder_releases_it(
         ended.set()
 
     with locked(storage, "articles", wait_s=60, timing=PATIENT, on_wait=end_holder) as lock:
-        lock.still_held()
+        lock.ensure_held()
     holder.join()
     assert messages[0].endswith("waiting for it to end, for 60 s at most")
 
@@ -191,7 +191,7 @@ def test_readers_share_and_keep_writers_out(storage: FolderAsObjects, tmp_path: 
             locked(storage, "articles", timing=PATIENT),
         ):
             pass
-        lock.still_held()
+        lock.ensure_held()
     with locked(storage, "articles", timing=PATIENT):
         pass
     assert all_released(storage)
@@ -222,16 +222,16 @@ def test_a_lease_survives_an_outage(storage: FolderAsObjects, tmp_path: Path) ->
         failing.operations = {"read", "write"}
         now[0] += 1000
         with pytest.raises(StorageUnavailable, match="away"):
-            lock.still_held()
+            lock.ensure_held()
         failing.operations = set()
-        lock.still_held()
+        lock.ensure_held()
     assert all_released(storage)
 
 
 def test_a_failing_release_is_not_an_error(storage: FolderAsObjects, tmp_path: Path) -> None:
     failing = Failing(storage, StorageUnavailable("away"))
     with locked(storage, "articles", timing=QUICK) as lock:
-        lock.still_held()
+        lock.ensure_held()
         failing.operations = {"write"}
     failing.operations = set()
     assert holders(storage) == 1
@@ -285,12 +285,12 @@ def test_leases_work_on_a_real_store(object_store: ObjectStoreServer) -> None:
         ):
             pass
         time.sleep(1)
-        lock.still_held()
+        lock.ensure_held()
     assert object_store.keys("locks/") == ["locks/_staging/locks/articles.json"]
     with (
         locked(first, "articles", shared=True, timing=quick),
         locked(second, "articles", shared=True, timing=quick) as lock,
     ):
-        lock.still_held()
+        lock.ensure_held()
     with locked(second, "articles", wait_s=60, timing=quick) as lock:
-        lock.still_held()
+        lock.ensure_held()

@@ -39,7 +39,7 @@ def storage(tmp_path: Path) -> LocalStorage:
 
 def take(storage: LocalStorage, name: str = "articles", **options: Any) -> None:
     with locked(storage, name, timing=QUICK, **options) as lock:
-        lock.still_held()
+        lock.ensure_held()
 
 
 def lock_path(storage: LocalStorage, name: str = "articles") -> Path:
@@ -78,14 +78,14 @@ def test_only_shared_holders_can_hold_a_lock_together(
     storage: LocalStorage, held_shared: bool, requested_shared: bool, conflict: str | None
 ) -> None:
     with locked(storage, "articles", shared=held_shared) as lock:
-        lock.still_held()
+        lock.ensure_held()
         take(storage, "another-table")
         if conflict is None:
             take(storage, shared=requested_shared)
         else:
             with pytest.raises(UserError, match=f"another run is {conflict} articles"):
                 take(storage, shared=requested_shared)
-        lock.still_held()
+        lock.ensure_held()
     take(storage, shared=requested_shared)
 
 
@@ -195,15 +195,15 @@ def test_an_exception_inside_releases_the_lock(storage: LocalStorage) -> None:
 @pytest.mark.parametrize("replaced", [True, False])
 def test_a_removed_lock_file_is_noticed(storage: LocalStorage, replaced: bool) -> None:
     with locked(storage, "articles") as lock:
-        lock.still_held()
+        lock.ensure_held()
         lock_path(storage).unlink()
         if replaced:
             with locked(storage, "articles") as other:
-                other.still_held()
+                other.ensure_held()
                 with pytest.raises(UserError, match=r"articles\.lock was removed or replaced"):
-                    lock.still_held()
+                    lock.ensure_held()
         with pytest.raises(UserError, match="run again, nothing is paid for twice"):
-            lock.still_held()
+            lock.ensure_held()
 
 
 def test_a_lake_that_is_not_a_folder_cannot_be_locked(tmp_path: Path) -> None:
@@ -223,7 +223,7 @@ outcomes = {}
 for mode, options in json.loads(sys.argv[2]).items():
     try:
         with locked(LocalStorage(sys.argv[1]), "articles", **options) as lock:
-            lock.still_held()
+            lock.ensure_held()
             outcomes[mode] = type(lock).__name__
     except UserError as error:
         outcomes[mode] = str(error)

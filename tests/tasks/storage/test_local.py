@@ -21,7 +21,7 @@ from article_flows.tasks.storage.base import Storage, StoredFile
 from article_flows.tasks.storage.local import LocalStorage
 from article_flows.tasks.storage.open import open_storage
 from tests.object_store import ObjectStoreServer
-from tests.tasks.summarize.job_support import files_no_longer_than
+from tests.tasks.summarize.job_support import file_size_limit
 
 LARGE = bytes(range(256)) * (20 << 12)
 """20 MB: uploaded in several requests."""
@@ -272,7 +272,7 @@ def test_a_full_disk_keeps_the_old_file_and_leaves_no_trace_of_the_new_one(
 ) -> None:
     local.write("a.json", b"old")
     path = staged(local, b"")
-    with files_no_longer_than(100), pytest.raises(UserError, match=r"cannot be written \(File too"):
+    with file_size_limit(100), pytest.raises(UserError, match=r"cannot be written \(File too"):
         local.write("a.json", bytes(1000))
     assert local.read("a.json") == b"old"
     assert [each for each in local.scratch.iterdir() if each.name != ".lock"] == [path]

@@ -211,7 +211,7 @@ def test_other_errors_propagate_unchanged(error: Exception) -> None:
 def test_a_storage_that_never_responded_is_given_up_earlier(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("article_flows.tasks.storage.retries.FIRST_PATIENCE_S", 0.0)
+    monkeypatch.setattr("article_flows.tasks.storage.retries.FIRST_CONTACT_TIMEOUT_S", 0.0)
     with pytest.raises(StorageUnavailable):
         Retries("place").call("list it", Flaky(1))
     reached = Retries("place")

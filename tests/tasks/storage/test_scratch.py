@@ -14,7 +14,7 @@ import pytest
 
 from article_flows.tasks.storage.scratch import (
     Scratch,
-    ownerless,
+    abandoned_folders,
     remove_scratch,
     sweep,
     user_scratch_root,
@@ -57,7 +57,7 @@ def test_only_folders_of_killed_processes_are_swept_whatever_their_age(
         for folder in (kept, left):
             for path in (folder, *folder.iterdir()):
                 os.utime(path, (moment, moment))
-        assert ownerless(tmp_path) == [left]
+        assert abandoned_folders(tmp_path) == [left]
         sweep(tmp_path)
         assert list(tmp_path.iterdir()) == [kept]
         assert (kept / "file").read_text() == "content"
@@ -81,7 +81,7 @@ def test_scratch_is_removed_with_its_object_but_not_by_a_forked_child(tmp_path: 
         os._exit(0)
     assert os.waitpid(child, 0)[1] == 0
     assert scratch.folder.is_dir()
-    assert ownerless(tmp_path) == []
+    assert abandoned_folders(tmp_path) == []
     del scratch
     gc.collect()
     assert list(tmp_path.iterdir()) == []
@@ -91,7 +91,7 @@ def test_sweep_keeps_folders_without_a_lock_yet_and_stray_files(tmp_path: Path) 
     making, stray = tmp_path / "making", tmp_path / "stray"
     making.mkdir()
     stray.touch()
-    assert ownerless(tmp_path) == []
+    assert abandoned_folders(tmp_path) == []
     sweep(tmp_path)
     assert sorted(tmp_path.iterdir()) == [making, stray]
     sweep(tmp_path / "nowhere")

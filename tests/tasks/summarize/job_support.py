@@ -18,10 +18,10 @@ import pyarrow.dataset as ds
 from article_flows.tasks.cleaning.filters.rules import Rules
 from article_flows.tasks.enriched.outcomes import Outcome
 from article_flows.tasks.enriched.table import EnrichedTable
-from article_flows.tasks.enriched.upkeep import keep_up
+from article_flows.tasks.enriched.upkeep import maintain_table
 from article_flows.tasks.ingest.load import Load
 from article_flows.tasks.ingest.load_sources import ingest_source
-from article_flows.tasks.ingest.options import Loading
+from article_flows.tasks.ingest.options import LoadOptions
 from article_flows.tasks.lake.lake import Lake
 from article_flows.tasks.llm.protocol.results import Totals
 from article_flows.tasks.mock_endpoint.faults import Faults
@@ -30,7 +30,7 @@ from article_flows.tasks.reading.sources.find import find_sources
 from article_flows.tasks.settings import SummarizeSettings
 from article_flows.tasks.summarize.batches import Batch
 from article_flows.tasks.summarize.copies import copy_outcomes
-from article_flows.tasks.summarize.job import Counts, Job
+from article_flows.tasks.summarize.job import Job, OutcomeCounts
 from article_flows.tasks.summarize.open_job import open_job
 from article_flows.tasks.summarize.planner import Plan, Planner
 from benchmarks.endpoints import MockEndpoint
@@ -41,11 +41,11 @@ MODEL = "extractive-v1"
 
 
 @dataclass(frozen=True)
-class Ran:
+class RunResult:
     """A run's plan, its outcome counts, its calls, and the failures after it."""
 
     plan: "WholePlan"
-    counts: Counts
+    counts: OutcomeCounts
     totals: Totals
     failures: pa.Table
 
@@ -64,7 +64,7 @@ def endpoint(**faults: Any) -> MockEndpoint:
     return server
 
 
-def asking(lake: Lake, base_url: str, **options: Any) -> SummarizeSettings:
+def summarize_settings(lake: Lake, base_url: str, **options: Any) -> SummarizeSettings:
     """Return settings for a run against an endpoint."""
     values = {"lake": str(lake), "wait_s": 0.0, "base_url": base_url, "model": MODEL, **options}
     return SummarizeSettings(**values)
@@ -76,7 +76,7 @@ def article(article_id: str, body: str | None = None, **columns: Any) -> dict[st
     return {"id": article_id, "title": None, "body": body or text, **columns}
 
 
-AS_GIVEN = Loading(rules=Rules(detect_language=False))
+AS_GIVEN = LoadOptions(rules=Rules(detect_language=False))
 """Loads articles without detecting their language."""
 
 
@@ -93,19 +93,21 @@ def fill(lake: Lake, rows: Sequence[dict[str, Any]]) -> None:
     load.finish()
 
 
-def run(settings: SummarizeSettings) -> Ran:
+def run(settings: SummarizeSettings) -> RunResult:
     """Run a complete job."""
     with open_job(settings, "run-id", mock_endpoint=running_mock_endpoint) as job:
         return run_open(job, settings)
 
 
-def run_open(job: Job, settings: SummarizeSettings) -> Ran:
+def run_open(job: Job, settings: SummarizeSettings) -> RunResult:
     """Run an open job, as the flow does."""
-    plan = planned(job, settings)
+    plan = plan_job(job, settings)
     counts = asyncio.run(_run_batches(job, plan))
     for batch in plan.copies:
         counts += copy_outcomes(batch, job)
-    return Ran(plan, counts, job.gateway.totals, keep_up(job.table, all_rows_current=False))
+    return RunResult(
+        plan, counts, job.gateway.totals, maintain_table(job.table, all_rows_current=False)
+    )
 
 
 @dataclass
@@ -122,18 +124,18 @@ def plan_run(table: EnrichedTable, **options: Any) -> WholePlan:
     return WholePlan(**vars(planner.plan), batches=batches)
 
 
-def planned(job: Job, settings: SummarizeSettings) -> WholePlan:
+def plan_job(job: Job, settings: SummarizeSettings) -> WholePlan:
     return plan_run(
         job.table,
         recovered=job.recovered,
         limit=settings.limit or None,
         batch_size=settings.batch_size,
-        retry_refused=settings.retry_failed,
+        retry_failed=settings.retry_failed,
     )
 
 
-async def _run_batches(job: Job, plan: WholePlan) -> Counts:
-    counts = Counts()
+async def _run_batches(job: Job, plan: WholePlan) -> OutcomeCounts:
+    counts = OutcomeCounts()
     try:
         for each in await asyncio.gather(*map(job.run_batch, plan.batches)):
             counts += each
@@ -160,7 +162,7 @@ def ids_of(lake: Lake, folder: str) -> list[str]:
     return [row["article_id"] for row in rows_of(lake, folder)]
 
 
-def paid_twice(endpoint: MockEndpoint) -> int:
+def count_duplicate_answers(endpoint: MockEndpoint) -> int:
     """Count the successful answers to prompts that had been answered before."""
     return sum(endpoint.prompt_counts().values()) - len(endpoint.prompt_counts())
 
@@ -223,7 +225,7 @@ def write_outcomes(
 
 
 @contextmanager
-def files_no_longer_than(size: int) -> Iterator[None]:
+def file_size_limit(size: int) -> Iterator[None]:
     """Limit the size of files in bytes, so that writes fail as on a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))

@@ -11,14 +11,14 @@ from benchmarks.endpoints import MockEndpoint
 from tests.tasks.summarize.job_support import (
     POISON,
     article,
-    asking,
+    count_duplicate_answers,
     endpoint,
     fill,
     ids_of,
-    paid_twice,
-    planned,
+    plan_job,
     rows_of,
     run,
+    summarize_settings,
 )
 
 TEXT = "A text that several papers print. It is the same in each of them."
@@ -40,11 +40,11 @@ def test_one_text_under_many_ids_is_paid_for_once(lake: Lake, server: MockEndpoi
     fill(lake, [article("a1", TEXT, language="en"), article("a2", TEXT, language="de")])
     fill(lake, [article("a3", TEXT), article("b1")])
     prices = {"price_in": 1.0, "price_out": 2.0}
-    ran = run(asking(lake, server.base_url, recipe="digest", batch_size=1, **prices))
-    assert (ran.plan.to_ask, ran.plan.to_copy) == (2, 2)
+    ran = run(summarize_settings(lake, server.base_url, recipe="digest", batch_size=1, **prices))
+    assert (ran.plan.to_request, ran.plan.to_copy) == (2, 2)
     assert (ran.counts.answered, ran.counts.copied, ran.totals.calls) == (2, 2, 2)
     assert server.stats()["calls"] == 2
-    table, _ = open_table(asking(lake, server.base_url, recipe="digest"))
+    table, _ = open_table(summarize_settings(lake, server.base_url, recipe="digest"))
     first, *copies, other = rows_of(table.lake, table.folder)
     assert [row["article_id"] for row in (first, *copies, other)] == ["a1", "a2", "a3", "b1"]
     assert [row["article_language"] for row in (first, *copies)] == ["en", "de", None]
@@ -59,11 +59,11 @@ def test_a_text_that_is_loaded_again_later_is_not_requested_again(
     lake: Lake, server: MockEndpoint
 ) -> None:
     fill(lake, [article("a1", TEXT)])
-    run(asking(lake, server.base_url))
+    run(summarize_settings(lake, server.base_url))
     fill(lake, [article("a2", TEXT)])
-    again = run(asking(lake, server.base_url))
+    again = run(summarize_settings(lake, server.base_url))
     assert (again.plan.reused, again.counts.copied, again.totals.calls) == (1, 1, 0)
-    table, _ = open_table(asking(lake, server.base_url))
+    table, _ = open_table(summarize_settings(lake, server.base_url))
     assert ids_of(table.lake, table.folder) == ["a1", "a2"]
 
 
@@ -71,26 +71,26 @@ def test_a_permanent_failure_of_a_text_is_listed_under_each_id(
     lake: Lake, server: MockEndpoint
 ) -> None:
     fill(lake, [article("a1", POISONED), article("a2", POISONED)])
-    ran = run(asking(lake, server.base_url))
+    ran = run(summarize_settings(lake, server.base_url))
     assert ran.counts.failed == {"content_filter": 2}
     fill(lake, [article("a3", POISONED)])
-    again = run(asking(lake, server.base_url))
-    assert (again.plan.refused, again.plan.to_copy, again.totals.calls) == (2, 1, 0)
+    again = run(summarize_settings(lake, server.base_url))
+    assert (again.plan.failed, again.plan.to_copy, again.totals.calls) == (2, 1, 0)
     assert again.failures["article_id"].to_pylist().count("a3") == 1
     assert sorted(again.failures["article_id"].to_pylist()) == ["a1", "a2", "a3"]
     assert server.stats()["calls"] == 1
-    third = run(asking(lake, server.base_url))
-    assert (third.plan.refused, third.plan.to_copy) == (3, 0)
-    retried = run(asking(lake, server.base_url, retry_failed=True))
-    assert (retried.plan.to_ask, retried.plan.to_copy, retried.failures.num_rows) == (1, 2, 3)
+    third = run(summarize_settings(lake, server.base_url))
+    assert (third.plan.failed, third.plan.to_copy) == (3, 0)
+    retried = run(summarize_settings(lake, server.base_url, retry_failed=True))
+    assert (retried.plan.to_request, retried.plan.to_copy, retried.failures.num_rows) == (1, 2, 3)
 
 
 def test_a_text_with_a_transient_failure_is_requested_once_more_and_copied(lake: Lake) -> None:
     fill(lake, [article("a1", TEXT), article("a2", TEXT)])
-    ran = run(asking(lake, endpoint(empty=1.0).base_url))
+    ran = run(summarize_settings(lake, endpoint(empty=1.0).base_url))
     assert ran.counts.failed == {"empty": 2}
     well = endpoint()
-    again = run(asking(lake, well.base_url))
+    again = run(summarize_settings(lake, well.base_url))
     assert (again.counts.answered, again.counts.copied) == (1, 1)
     assert (again.failures.num_rows, well.stats()["calls"]) == (0, 1)
 
@@ -100,12 +100,12 @@ def test_repeated_copies_replace_the_first_and_rows_without_an_outcome_are_left(
 ) -> None:
     fill(lake, [article("a1", TEXT), article("a2", TEXT), article("b1"), article("b2", "b")])
     fill(lake, [article("b3", "b")])
-    run(asking(lake, server.base_url, limit=1))
-    settings = asking(lake, server.base_url)
+    run(summarize_settings(lake, server.base_url, limit=1))
+    settings = summarize_settings(lake, server.base_url)
     table, _ = open_table(settings)
     # The text of b2 and b3 has no outcome to copy, because it has not been requested.
     with open_job(settings, "run-id") as job:
-        plan = planned(job, settings)
+        plan = plan_job(job, settings)
         (batch,) = plan.copies
         for _ in range(2):
             counts = copy_outcomes(batch, job)
@@ -113,4 +113,4 @@ def test_repeated_copies_replace_the_first_and_rows_without_an_outcome_are_left(
     assert ids_of(table.lake, table.folder) == ["a1", "a2"]
     assert run(settings).counts.copied == 1
     assert ids_of(table.lake, table.folder) == ["a1", "a2", "b1", "b2", "b3"]
-    assert paid_twice(server) == 0
+    assert count_duplicate_answers(server) == 0

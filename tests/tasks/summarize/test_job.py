@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from article_flows.tasks.journal.file_journal import Journal
+from article_flows.tasks.journal.file_journal import FileJournal
 from article_flows.tasks.lake.lake import Lake
 from article_flows.tasks.lake.parts import Part
 from article_flows.tasks.summarize.open_job import open_job
@@ -16,16 +16,16 @@ from benchmarks.endpoints import MockEndpoint
 from tests.tasks.summarize.job_support import (
     POISON,
     article,
-    asking,
     at,
+    count_duplicate_answers,
     endpoint,
     fill,
     ids_of,
-    paid_twice,
-    planned,
+    plan_job,
     rows_of,
     run,
     run_open,
+    summarize_settings,
 )
 
 
@@ -56,9 +56,9 @@ def failing_once(monkeypatch: pytest.MonkeyPatch, folder: str, failures: list[OS
 def test_a_run_answers_every_article_and_lists_the_failures(
     lake: Lake, server: MockEndpoint
 ) -> None:
-    ran = run(asking(lake, server.base_url, batch_size=3))
+    ran = run(summarize_settings(lake, server.base_url, batch_size=3))
     assert (ran.counts.answered, ran.counts.failed) == (6, {"content_filter": 1})
-    with open_job(asking(lake, server.base_url), "x") as job:
+    with open_job(summarize_settings(lake, server.base_url), "x") as job:
         assert ids_of(job.table.lake, job.table.folder) == [f"a{n}" for n in range(6)]
         assert ids_of(job.table.lake, job.table.failures) == ["bad"]
         rows = rows_of(job.table.lake, job.table.folder)
@@ -73,9 +73,9 @@ def test_a_batch_retried_after_a_partial_commit_writes_no_row_twice(
     lake: Lake, server: MockEndpoint, monkeypatch: pytest.MonkeyPatch, folder: str
 ) -> None:
     failing_once(monkeypatch, folder, [OSError(28, "No space left on device")])
-    settings = asking(lake, server.base_url)
+    settings = summarize_settings(lake, server.base_url)
     with open_job(settings, "run-id") as job:
-        (batch,) = planned(job, settings).batches
+        (batch,) = plan_job(job, settings).batches
 
         async def twice() -> None:
             with pytest.raises(OSError, match="No space left"):
@@ -90,18 +90,18 @@ def test_a_batch_retried_after_a_partial_commit_writes_no_row_twice(
         assert job.gateway.totals.calls == 7
         assert job.settled == 7
         assert job.uncommitted == {}
-    assert paid_twice(server) == 0
+    assert count_duplicate_answers(server) == 0
 
 
 def test_uncommitted_outcomes_are_kept_until_a_run_can_commit_them(
     lake: Lake, server: MockEndpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also if the run that recovered them from a journal cannot commit them either."""
-    settings = asking(lake, server.base_url)
+    settings = summarize_settings(lake, server.base_url)
     for _ in range(2):
         with monkeypatch.context() as patch, open_job(settings, "run-id") as job:
             failing_once(patch, "summaries", [OSError("full"), OSError("full")])
-            (batch,) = planned(job, settings).batches
+            (batch,) = plan_job(job, settings).batches
             with pytest.raises(OSError, match="full"):
                 asyncio.run(job.run_batch(batch))
     ran = run(settings)
@@ -115,7 +115,7 @@ def test_uncommitted_outcomes_are_kept_until_a_run_can_commit_them(
 def test_an_unexpected_exception_fails_one_row_and_not_the_batch(
     lake: Lake, server: MockEndpoint, caplog: pytest.LogCaptureFixture
 ) -> None:
-    settings = asking(lake, server.base_url)
+    settings = summarize_settings(lake, server.base_url)
     with open_job(settings, "run-id") as job:
         parse, answers = job.parse, iter(range(100))
 
@@ -133,16 +133,16 @@ def test_an_unexpected_exception_fails_one_row_and_not_the_batch(
     assert odd["message"].startswith("TypeError")
     assert "a list has no strip" in caplog.text
     again = run(settings)
-    assert (again.plan.to_ask, again.counts.answered, again.failures.num_rows) == (1, 1, 1)
+    assert (again.plan.to_request, again.counts.answered, again.failures.num_rows) == (1, 1, 1)
 
 
 @pytest.mark.parametrize("early", [False, True])
 def test_the_number_of_batches_can_be_set_from_any_thread(
     lake: Lake, server: MockEndpoint, early: bool
 ) -> None:
-    settings = asking(lake, server.base_url, batch_size=3, hedge=True)
+    settings = summarize_settings(lake, server.base_url, batch_size=3, hedge=True)
     with open_job(settings, "run-id") as job:
-        batches = planned(job, settings).batches
+        batches = plan_job(job, settings).batches
 
         async def run_batches() -> None:
             notified = asyncio.create_task(asyncio.to_thread(job.expect_batches, len(batches)))
@@ -158,9 +158,9 @@ def test_the_number_of_batches_can_be_set_from_any_thread(
 
 def test_a_stopped_run_commits_its_answers_and_leaves_the_rest(lake: Lake) -> None:
     exhausted = endpoint(quota_after=3)
-    ran = run(asking(lake, exhausted.base_url, max_in_flight=1))
+    ran = run(summarize_settings(lake, exhausted.base_url, max_in_flight=1))
     assert (ran.counts.answered, ran.counts.left) == (3, 4)
-    again = run(asking(lake, endpoint().base_url))
+    again = run(summarize_settings(lake, endpoint().base_url))
     assert (again.plan.reused, again.counts.answered) == (3, 3)
     assert again.counts.failed == {"content_filter": 1}
 
@@ -168,17 +168,17 @@ def test_a_stopped_run_commits_its_answers_and_leaves_the_rest(lake: Lake) -> No
 def test_a_full_disk_stops_new_requests_and_keeps_received_answers(
     lake: Lake, server: MockEndpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    append = Journal.append
+    append = FileJournal.append
     left = [True, True]
 
-    def append_twice(self: Journal, *payloads: bytes) -> None:
+    def append_twice(self: FileJournal, *payloads: bytes) -> None:
         if not left:
             raise OSError(28, os.strerror(28))
         left.pop()
         append(self, *payloads)
 
-    monkeypatch.setattr(Journal, "append", append_twice)
-    settings = asking(lake, server.base_url, max_in_flight=1)
+    monkeypatch.setattr(FileJournal, "append", append_twice)
+    settings = summarize_settings(lake, server.base_url, max_in_flight=1)
     with open_job(settings, "run-id") as job:
         ran = run_open(job, settings)
         assert "free disk space" in str(job.gateway.stopped)
@@ -191,7 +191,7 @@ def test_a_full_disk_stops_new_requests_and_keeps_received_answers(
 def test_an_interrupted_run_waits_only_for_its_running_batches(
     lake: Lake, server: MockEndpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = asking(lake, server.base_url)
+    settings = summarize_settings(lake, server.base_url)
     waits: list[float] = []
 
     def interrupt(running_batches: int) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from article_flows.tasks.common.errors import UsageError, UserError
-from article_flows.tasks.journal.file_journal import Journal, JournalFolder
+from article_flows.tasks.journal.file_journal import FileJournal, FileJournals
 from article_flows.tasks.lake.lake import Lake
 from article_flows.tasks.settings import SummarizeSettings
 from article_flows.tasks.summarize.job import Job
@@ -24,15 +24,15 @@ from tests.tasks.summarize.job_support import (
     MODEL,
     POISON,
     article,
-    asking,
     at,
+    count_duplicate_answers,
     endpoint,
     fill,
     ids_of,
-    paid_twice,
-    planned,
+    plan_job,
     run,
     run_open,
+    summarize_settings,
 )
 
 ARTICLES = 12
@@ -73,12 +73,12 @@ def killed_at(moment: str, settings: SummarizeSettings, after: int = 0) -> bool:
 
 def _arm(moment: str, lake: Lake, after: int) -> None:
     owner, name, when = {
-        "an answer is journaled": (Journal, "append", "after"),
+        "an answer is journaled": (FileJournal, "append", "after"),
         "a batch is about to be committed": (Job, "commit", "before"),
         "a part of the table is written": (Lake, "write_part", "after"),
         "the failures are about to be written": (Lake, "write_part", "failures"),
         "a batch is committed": (Job, "commit", "after"),
-        "a journal is removed": (JournalFolder, "discard", "after"),
+        "a journal is removed": (FileJournals, "discard", "after"),
         "the failures are about to be compacted": (Path, "unlink", "failures"),
     }[moment]
     original, left = getattr(owner, name), itertools.count(after, -1)
@@ -114,15 +114,15 @@ def test_the_next_run_completes_a_run_killed_at_any_moment(
     lake: Lake, server: MockEndpoint, moment: str, after: int
 ) -> None:
     options = {"batch_size": 4, "max_in_flight": IN_FLIGHT}
-    was_killed = killed_at(moment, asking(lake, server.base_url, **options), after)
+    was_killed = killed_at(moment, summarize_settings(lake, server.base_url, **options), after)
     assert was_killed or after
     assert_completed(lake, server, options)
     # Those in flight, and those that arrived in the interrupted iteration of the event loop.
-    assert paid_twice(server) <= 2 * IN_FLIGHT
+    assert count_duplicate_answers(server) <= 2 * IN_FLIGHT
 
 
 def assert_completed(lake: Lake, server: MockEndpoint, options: dict[str, int]) -> None:
-    settings = asking(lake, server.base_url, **options)
+    settings = summarize_settings(lake, server.base_url, **options)
     ran = run(settings)
     table, _ = open_table(settings)
     assert ids_of(table.lake, table.folder) == [*IDS, "copy"]
@@ -132,14 +132,14 @@ def assert_completed(lake: Lake, server: MockEndpoint, options: dict[str, int]) 
     assert list(at(lake, "_staging").rglob("*.journal")) == []
     third = run(settings)
     assert (third.totals.calls, third.plan.batches, third.plan.copies) == (0, [], [])
-    assert (third.plan.reused, third.plan.refused) == (len(IDS) + 1, 3)
+    assert (third.plan.reused, third.plan.failed) == (len(IDS) + 1, 3)
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_a_truncated_journal_loses_only_the_truncated_records(
     lake: Lake, server: MockEndpoint, seed: int
 ) -> None:
-    assert killed_at("a batch is about to be committed", asking(lake, server.base_url))
+    assert killed_at("a batch is about to be committed", summarize_settings(lake, server.base_url))
     (journal,) = at(lake, "_staging").rglob("*.journal")
     whole = journal.read_bytes()
     journal.write_bytes(whole[: random.Random(seed).randrange(len(whole))])
@@ -151,7 +151,9 @@ def test_a_truncated_journal_loses_only_the_truncated_records(
 
 def test_two_crashes_in_a_row_lose_nothing(lake: Lake, server: MockEndpoint) -> None:
     for _ in range(2):
-        assert killed_at("a batch is about to be committed", asking(lake, server.base_url))
+        assert killed_at(
+            "a batch is about to be committed", summarize_settings(lake, server.base_url)
+        )
     assert_completed(lake, server, {})
     assert server.stats()["calls"] == len(IDS) + 2
 
@@ -159,29 +161,29 @@ def test_two_crashes_in_a_row_lose_nothing(lake: Lake, server: MockEndpoint) -> 
 def test_copies_missed_by_an_interrupted_run_are_made_by_the_next(
     lake: Lake, server: MockEndpoint
 ) -> None:
-    settings = asking(lake, server.base_url)
+    settings = summarize_settings(lake, server.base_url)
     with open_job(settings, "run-id") as job:
-        for batch in planned(job, settings).batches:
+        for batch in plan_job(job, settings).batches:
             asyncio.run(job.run_batch(batch))
     ran = run(settings)
     # The rejected text has a copy, too; neither needs a request.
     assert (ran.plan.to_copy, ran.counts.copied, ran.totals.calls) == (2, 1, 0)
     assert_completed(lake, server, {})
-    assert paid_twice(server) == 0
+    assert count_duplicate_answers(server) == 0
 
 
 def test_only_one_run_at_a_time_can_write_a_table(lake: Lake, server: MockEndpoint) -> None:
-    settings = asking(lake, server.base_url)
+    settings = summarize_settings(lake, server.base_url)
     with open_job(settings, "one") as job:
         with pytest.raises(UserError, match="another run is writing summary-"):
             run(settings)
-        other = run(asking(lake, server.base_url, recipe="headline_zh"))
+        other = run(summarize_settings(lake, server.base_url, recipe="headline_zh"))
         assert other.counts.answered == len(IDS)
         assert run_open(job, settings).counts.answered == len(IDS)
 
 
 def test_a_tables_lock_and_journals_have_the_same_name(lake: Lake) -> None:
-    table, resolved = open_table(asking(lake, "http://127.0.0.1:1/v1"))
+    table, resolved = open_table(summarize_settings(lake, "http://127.0.0.1:1/v1"))
     assert table.name == f"summary-{table.table_id}"
     assert (table.model, resolved.model) == (MODEL, MODEL)
     assert not at(lake, "_staging/journals").exists()
@@ -189,7 +191,7 @@ def test_a_tables_lock_and_journals_have_the_same_name(lake: Lake) -> None:
 
 @pytest.mark.slow
 def test_the_mock_endpoint_runs_as_long_as_the_job(lake: Lake) -> None:
-    ran = run(asking(lake, "mock"))
+    ran = run(summarize_settings(lake, "mock"))
     # It has no faults, so it rejects no word.
     assert (ran.counts.answered, ran.counts.copied) == (len(IDS) + 2, 2)
 
@@ -197,7 +199,7 @@ def test_the_mock_endpoint_runs_as_long_as_the_job(lake: Lake) -> None:
 def test_a_caller_without_a_mock_endpoint_gets_an_error(lake: Lake) -> None:
     with (
         pytest.raises(UsageError, match="no mock endpoint is available"),
-        open_job(asking(lake, "mock"), "run-id"),
+        open_job(summarize_settings(lake, "mock"), "run-id"),
     ):
         pass
 

@@ -69,14 +69,14 @@ def outcome_of(state: str, content_hash: str) -> Outcome | None:
     cut=st.integers(0, 14),
     limit=st.none() | st.integers(1, 6),
     batch_size=st.integers(0, 4),
-    retry_refused=st.booleans(),
+    retry_failed=st.booleans(),
 )
 def test_every_article_is_counted_once_and_every_text_requested_once(
     rows: list[tuple[int, str]],
     cut: int,
     limit: int | None,
     batch_size: int,
-    retry_refused: bool,
+    retry_failed: bool,
 ) -> None:
     """A row is the number of a text (few, so that ids share texts) and its state before the run."""
     with scratch_lake() as lake:
@@ -96,13 +96,13 @@ def test_every_article_is_counted_once_and_every_text_requested_once(
             recovered=texts["journaled"],
             limit=limit,
             batch_size=batch_size,
-            retry_refused=retry_refused,
+            retry_failed=retry_failed,
         )
-        parts = (plan.reused, plan.refused, plan.recovered, plan.to_ask, plan.to_copy, plan.left)
+        parts = (plan.reused, plan.failed, plan.recovered, plan.to_request, plan.to_copy, plan.left)
         assert plan.articles == len(rows) == sum(parts)
-        assert plan.to_ask <= (limit or len(rows))
+        assert plan.to_request <= (limit or len(rows))
         requested, copied = ids_in(lake, plan.batches), ids_in(lake, plan.copies)
-        assert len(requested) == plan.to_ask + plan.recovered
+        assert len(requested) == plan.to_request + plan.recovered
         assert len(copied) == plan.to_copy
         assert len({*requested, *copied}) == len(requested) + len(copied)
         text_of = dict(zip(articles["article_id"].to_pylist(), hashes, strict=True))
@@ -111,9 +111,9 @@ def test_every_article_is_counted_once_and_every_text_requested_once(
         assert len(set(requested_texts)) == len(requested_texts)
         assert not answered & set(requested_texts)
         # A copied text already has an outcome, or gets one in this run.
-        known = answered | set(requested_texts) | (set() if retry_refused else failed)
+        known = answered | set(requested_texts) | (set() if retry_failed else failed)
         assert {text_of[name] for name in copied} <= known
-        if not retry_refused:
+        if not retry_failed:
             assert not failed & set(requested_texts)
             assert permanently_failed_texts(table) == failed
         if limit is None:
@@ -156,7 +156,7 @@ def test_batches_are_few_and_small_when_serialized(lake: Lake) -> None:
 def test_the_estimate_covers_only_the_articles_to_request(lake: Lake) -> None:
     fill(lake, [article("a1", "x" * 400), article("a2", "字" * 100), article("a3", "x" * 400)])
     plan = plan_run(table_of(lake), recovered=set(), estimate=True)
-    assert (plan.to_ask, plan.to_copy) == (2, 1)
+    assert (plan.to_request, plan.to_copy) == (2, 1)
     assert (plan.prompt_tokens, plan.longest_prompt) == (200, 100)
     limited = plan_run(table_of(lake), recovered=set(), estimate=True, limit=1)
     assert limited.prompt_tokens == 100
@@ -171,7 +171,7 @@ def test_a_text_that_failed_permanently_under_another_id_is_copied(
     write_outcomes(table, articles, [failure(articles["content_hash"][0].as_py(), "too_long")], "1")
     fill(lake, [article("a2", "One text.")])
     plan = plan_run(table, recovered=set())
-    assert (plan.refused, plan.to_copy, plan.to_ask) == (1, 1, 0)
+    assert (plan.failed, plan.to_copy, plan.to_request) == (1, 1, 0)
     assert ids_in(lake, plan.copies) == ["a2"]
 
 

@@ -97,7 +97,7 @@ def rows_of(lake: Lake, batches: Sequence[Batch]) -> list[Row]:
 
 
 def total(plan: Plan) -> int:
-    return sum((plan.reused, plan.refused, plan.recovered, plan.to_ask, plan.to_copy, plan.left))
+    return sum((plan.reused, plan.failed, plan.recovered, plan.to_request, plan.to_copy, plan.left))
 
 
 @settings(max_examples=150, deadline=None)
@@ -133,10 +133,10 @@ def test_the_plan_equals_that_of_a_row_by_row_reference(
         plan, rows = planner.plan, rows_of(table.lake, batches)
         expected = row_by_row(articles, answered, failures, recovered, limit)
         assert plan.articles == total(plan) == planner.total
-        assert plan.to_ask + plan.recovered == len(rows) == sum(b["size"] for b in batches)
+        assert plan.to_request + plan.recovered == len(rows) == sum(b["size"] for b in batches)
         assert len(set(rows)) == len(rows)
-        assert plan.refused == expected["failed"]
-        assert plan.failed_classes == Counter(too_long=plan.refused)
+        assert plan.failed == expected["failed"]
+        assert plan.failed_classes == Counter(too_long=plan.failed)
         assert len({batch["number"] for batch in batches}) == len(batches)
         requested, copied = expected["requested"], rows_of(table.lake, plan.copies)
         assert isinstance(requested, set)
@@ -178,7 +178,7 @@ def test_rows_that_were_not_handed_out_count_as_left(tmp_path: Path) -> None:
     assert [next(batches)["size"] for _ in range(3)] == [100, 50, 100]
     planner.finish_counts()
     plan = planner.plan
-    assert (plan.recovered, plan.to_ask, plan.left) == (150, 100, 200)
+    assert (plan.recovered, plan.to_request, plan.left) == (150, 100, 200)
     # The 100 duplicate rows are requested once; 50 rows have an answer.
     assert (plan.articles, plan.reused + plan.to_copy) == (600, 150)
     planner.finish_counts()
@@ -192,7 +192,7 @@ def test_a_planner_that_is_closed_at_once_only_counts(tmp_path: Path) -> None:
     planner = Planner(table, recovered=set())
     planner.finish_counts()
     assert list(planner.batches()) == []
-    assert (planner.plan.reused, planner.plan.left, planner.plan.to_ask) == (10, 20, 0)
+    assert (planner.plan.reused, planner.plan.left, planner.plan.to_request) == (10, 20, 0)
 
 
 def test_threads_take_turns_and_no_batch_is_handed_out_twice(tmp_path: Path) -> None:
@@ -239,4 +239,4 @@ def test_only_some_texts_are_asked_about_whatever_ids_they_have(tmp_path: Path) 
     plan = planner.plan
     assert sorted(rows_of(table.lake, batches)) == numbered(0, 2)
     assert rows_of(table.lake, plan.copies) == [("other-id", first)]
-    assert (plan.articles, plan.to_ask, plan.to_copy, plan.left) == (51, 2, 1, 48)
+    assert (plan.articles, plan.to_request, plan.to_copy, plan.left) == (51, 2, 1, 48)

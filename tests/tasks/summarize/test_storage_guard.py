@@ -13,8 +13,8 @@ class FakeDependencies:
 
     def __init__(self) -> None:
         self.listener: Callable[[bool], object] = bool
-        self.unsynced = 0
-        self.is_sure = True
+        self.unwritten = 0
+        self.is_valid = True
         self.lost = False
         self.lock_checks = 0
         self.stopped: str | None = None
@@ -22,11 +22,11 @@ class FakeDependencies:
     def watch(self, listener: Callable[[bool], object]) -> None:
         self.listener = listener
 
-    def still_held(self) -> None:
+    def ensure_held(self) -> None:
         self.lock_checks += 1
         if self.lost:
             raise UserError("another run has taken it over")
-        self.is_sure = True
+        self.is_valid = True
 
     def stop(self, reason: str) -> None:
         self.stopped = reason
@@ -57,16 +57,16 @@ def test_requests_are_held_back_during_a_storage_outage() -> None:
 def test_the_number_of_unsynced_answers_is_bounded() -> None:
     fakes = FakeDependencies()
     guard = new_guard(fakes)
-    fakes.unsynced = MAX_UNSYNCED
+    fakes.unwritten = MAX_UNSYNCED
     assert guard() == ""
-    fakes.unsynced += 1
+    fakes.unwritten += 1
     assert guard() == "the lake's storage is slow"
 
 
 def test_a_suspended_run_checks_its_lock_before_it_sends_requests() -> None:
     fakes = FakeDependencies()
     guard = new_guard(fakes)
-    fakes.is_sure = False
+    fakes.is_valid = False
     assert guard() == "checking the locks of the lake"
     until(lambda: guard() == "")
     assert fakes.lock_checks == 1
@@ -75,7 +75,7 @@ def test_a_suspended_run_checks_its_lock_before_it_sends_requests() -> None:
 
 def test_a_run_that_lost_its_lock_stops() -> None:
     fakes = FakeDependencies()
-    fakes.is_sure, fakes.lost = False, True
+    fakes.is_valid, fakes.lost = False, True
     guard = new_guard(fakes)
     assert guard()
     until(lambda: fakes.stopped)

@@ -4,7 +4,13 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from article_flows.tasks.common.errors import UserError
-from article_flows.tasks.reading.base.rows import BATCH_ROWS, RecordChunk, Source, in_chunks, opened
+from article_flows.tasks.reading.base.rows import (
+    BATCH_ROWS,
+    RecordChunk,
+    Source,
+    in_chunks,
+    open_source,
+)
 from article_flows.tasks.reading.base.text_encoding import source_encoding, without_surrogates
 from article_flows.tasks.reading.formats.csv import rows
 from article_flows.tasks.reading.formats.csv.rows import Lines, RowReader, text_of
@@ -26,7 +32,7 @@ def read_csv(source: Source, batch_rows: int = BATCH_ROWS) -> Iterator[RecordChu
     Raises:
         UserError: the file is empty, its encoding is unknown, or it has over MAX_COLUMNS columns.
     """
-    with opened(source) as file:
+    with open_source(source) as file:
         encoding = source_encoding(file, source)
         layout = _layout(file, encoding, source.name)
         source.facts.update(_facts(layout))

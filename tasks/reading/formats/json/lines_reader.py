@@ -13,7 +13,7 @@ from article_flows.tasks.reading.base.rows import (
     Row,
     Source,
     in_chunks,
-    opened,
+    open_source,
 )
 from article_flows.tasks.reading.base.text_encoding import utf8_blocks
 from article_flows.tasks.reading.formats.json.values import MAX_ELEMENT, parse_object, reject
@@ -29,7 +29,7 @@ def read_jsonl(source: Source, batch_rows: int = BATCH_ROWS) -> Iterator[RecordC
     Raises:
         UserError: the file is empty.
     """
-    with opened(source) as file:
+    with open_source(source) as file:
         blocks = utf8_blocks(file, source)
         yield from in_chunks(_rows(blocks, source.name), batch_rows)
 

@@ -13,10 +13,10 @@ from article_flows.tasks.reading.base.rows import (
     Row,
     Source,
     in_chunks,
-    opened,
+    open_source,
     unique_names,
 )
-from article_flows.tasks.reading.base.text_encoding import MAX_TEXT, utf8_blocks
+from article_flows.tasks.reading.base.text_encoding import MAX_TEXT_BYTES, utf8_blocks
 from article_flows.tasks.reading.formats.json.elements import ENDS_WITHIN, Elements, too_large
 from article_flows.tasks.reading.formats.json.layouts import (
     JsonLayout,
@@ -50,7 +50,7 @@ def read_json(source: Source, batch_rows: int = BATCH_ROWS) -> Iterator[RecordCh
     Raises:
         UserError: the file is empty or truncated; the elements before have been yielded.
     """
-    with opened(source) as file:
+    with open_source(source) as file:
         window = Window(utf8_blocks(file, source))
         yield from in_chunks(_rows(window, source), batch_rows)
 
@@ -103,11 +103,12 @@ def _report_ignored(source: Source, layout: JsonLayout, skipped: int, after: boo
 
 
 def _column_rows(window: Window, layout: JsonLayout, name: str) -> Iterator[Row | Reject]:
-    window.grow(MAX_TEXT + 1)
+    window.grow(MAX_TEXT_BYTES + 1)
     text = bytes(window.data)
-    if len(text) > MAX_TEXT:
+    if len(text) > MAX_TEXT_BYTES:
         raise UserError(
-            f"{name} holds columns, not rows, and is larger than {MAX_TEXT >> 20} MiB: {_REMEDY}"
+            f"{name} holds columns, not rows, and is larger than "
+            f"{MAX_TEXT_BYTES >> 20} MiB: {_REMEDY}"
         )
     try:
         value = parse_json(text)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from article_flows.tasks.cleaning.articles.build import CanonicalChunk, canonical
+from article_flows.tasks.cleaning.articles.build import CanonicalChunk, to_canonical
 from article_flows.tasks.cleaning.columns.guesses import ColumnMap
 from article_flows.tasks.cleaning.filters.rules import Rules
 from article_flows.tasks.common.article_schema import ARTICLES_SCHEMA, content_hash
@@ -31,7 +31,7 @@ COLUMNS = ColumnMap(
 
 def convert(*records: dict[str, Any], rejects: list[Reject] | None = None) -> CanonicalChunk:
     rows = list(range(1, len(records) + 1))
-    chunk = canonical(RecordChunk(list(records), rows, rejects or []), COLUMNS, "a.jsonl")
+    chunk = to_canonical(RecordChunk(list(records), rows, rejects or []), COLUMNS, "a.jsonl")
     chunk.batch.validate(full=True)
     assert chunk.batch.schema == ARTICLES_SCHEMA
     return chunk
@@ -118,7 +118,7 @@ def test_an_ambiguous_date_is_kept_in_extra() -> None:
 )
 def test_a_record_without_a_body_is_rejected(body: object, reason: str) -> None:
     earlier = Reject(2, "not JSON", "{")
-    chunk = canonical(
+    chunk = to_canonical(
         RecordChunk([{"text": "x"}, {"id": "b", "text": body}], [1, 3], [earlier]), COLUMNS, "a"
     )
     assert chunk.batch.num_rows == 1
@@ -249,7 +249,7 @@ def test_a_missing_language_is_detected_from_the_text() -> None:
     assert chunk.batch["language"].to_pylist() == ["en", "en", None]
     assert chunk.batch["flags"].to_pylist() == [["language_detected"], None, None]
     records = RecordChunk([{"text": ENGLISH}], [1])
-    off = canonical(records, COLUMNS, "a", Rules(detect_language=False)).batch.to_pylist()
+    off = to_canonical(records, COLUMNS, "a", Rules(detect_language=False)).batch.to_pylist()
     assert (off[0]["language"], off[0]["flags"]) == (None, None)
 
 
@@ -268,7 +268,7 @@ def test_excessive_lengths_are_rejected_with_a_short_excerpt() -> None:
     assert chunk.rejects[0].raw == ('{"id":1,"text":"' + "x" * 5_000)[:EXCERPT_CHARS]
     assert chunk.rejects[1].reason.startswith("5,000,003 characters")
     records = RecordChunk([{"text": "Too short."}, {"text": ENGLISH}], [4, 9])
-    short = canonical(records, COLUMNS, "a", Rules(min_chars=20))
+    short = to_canonical(records, COLUMNS, "a", Rules(min_chars=20))
     assert [each.row for each in short.rejects] == [4]
     assert short.batch.num_rows == 1
 
@@ -291,7 +291,7 @@ def test_a_category_that_looks_like_a_path_is_kept_as_text() -> None:
 def test_reference_summaries(raw: object, summary: str | None) -> None:
     columns = ColumnMap({"body": "text", "reference_summary": "target"})
     records = RecordChunk([{"text": "x", "target": raw}, {"text": "y", "target": 17}], [1, 2])
-    assert canonical(records, columns, "a").batch["reference_summary"].to_pylist() == [
+    assert to_canonical(records, columns, "a").batch["reference_summary"].to_pylist() == [
         summary,
         "17",
     ]
@@ -327,7 +327,7 @@ def test_the_id_is_derived_from_the_content_if_there_is_no_other() -> None:
 )
 def test_a_password_in_a_url_is_not_stored(url: str, stored: str) -> None:
     chunk = RecordChunk([{"url": url, "body": "Some text."}], [1])
-    rows = canonical(chunk, ColumnMap({"url": "url", "body": "body"}), "a.csv").batch
+    rows = to_canonical(chunk, ColumnMap({"url": "url", "body": "body"}), "a.csv").batch
     row = rows.to_pylist()[0]
     assert (row["url"], row["article_id"]) == (stored, stored)
     assert "secret" not in str(row)

@@ -10,11 +10,11 @@ import pyarrow as pa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from article_flows.tasks.cleaning.articles.build import CanonicalChunk, canonical
+from article_flows.tasks.cleaning.articles.build import CanonicalChunk, to_canonical
 from article_flows.tasks.cleaning.columns.guesses import ColumnMap
 from article_flows.tasks.cleaning.columns.templates import Template
 from article_flows.tasks.reading.base.rows import RecordChunk, in_chunks
-from article_flows.tasks.reading.formats.arrow import RowNumbers, batch_rows_of
+from article_flows.tasks.reading.formats.arrow import RowCounter, batch_to_rows
 
 COLUMNS = ColumnMap(
     {
@@ -52,7 +52,7 @@ KINDS: list[tuple[pa.DataType, st.SearchStrategy[Any]]] = [
 
 
 def read(batch: pa.RecordBatch) -> RecordChunk:
-    rows = batch_rows_of(batch, RowNumbers())
+    rows = batch_to_rows(batch, RowCounter())
     return next(in_chunks(rows, 1000), RecordChunk())
 
 
@@ -72,15 +72,15 @@ def batches(draw: Callable[..., Any]) -> pa.RecordBatch:
 def test_arrow_columns_give_the_same_articles_as_records(batch: pa.RecordBatch) -> None:
     chunk = read(batch)
     records = RecordChunk(batch.to_pylist(), [*range(1, batch.num_rows + 1)])
-    of_columns = canonical(chunk, COLUMNS, "a")
-    of_records = canonical(records, COLUMNS, "a")
+    of_columns = to_canonical(chunk, COLUMNS, "a")
+    of_records = to_canonical(records, COLUMNS, "a")
     assert of_columns.batch.to_pylist() == of_records.batch.to_pylist()
     assert of_columns.rejects == of_records.rejects
     assert of_columns.batch.num_rows + len(of_columns.rejects) == len(chunk)
 
 
 def convert(columns: ColumnMap, **arrays: pa.Array) -> CanonicalChunk:
-    chunk = canonical(read(pa.record_batch(arrays)), columns, "a")
+    chunk = to_canonical(read(pa.record_batch(arrays)), columns, "a")
     chunk.batch.validate(full=True)
     return chunk
 

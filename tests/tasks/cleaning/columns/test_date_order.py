@@ -14,7 +14,7 @@ from article_flows.tasks.checks.inspection import inspect_source
 from article_flows.tasks.common.errors import SourceUnavailable
 from article_flows.tasks.ingest.load import Load
 from article_flows.tasks.ingest.load_sources import ingest_source
-from article_flows.tasks.ingest.options import Loading
+from article_flows.tasks.ingest.options import LoadOptions
 from article_flows.tasks.ingest.source_report import SourceReport
 from article_flows.tasks.lake.lake import Lake
 from article_flows.tasks.reading.base.byte_source import LocalFile
@@ -54,7 +54,7 @@ def rows_of(*last: str, first: str = "01/03/2024") -> list[dict[str, Any]]:
     ]
 
 
-def load(path: Path, lake: Lake, loading: Loading = Loading()) -> SourceReport:  # noqa: B008
+def load(path: Path, lake: Lake, loading: LoadOptions = LoadOptions()) -> SourceReport:  # noqa: B008
     load = Load(lake)
     (source,) = find_sources([str(path)])
     report = ingest_source(source, load, loading)
@@ -105,7 +105,7 @@ def test_an_unknown_order_is_flagged_and_noted_and_can_be_set(tmp_path: Path) ->
     assert days_of(lake) == {"none": SAME_DAY + 1}
     assert "--date-order" in report.notes["date"]
     month_first = Lake(tmp_path / "said")
-    report = load(tmp_path / "a.csv", month_first, Loading(day_first=False))
+    report = load(tmp_path / "a.csv", month_first, LoadOptions(day_first=False))
     assert days_of(month_first) == {"2024-01-03": SAME_DAY, "2024-02-03": 1}
     assert report.notes == {}
 
@@ -113,7 +113,7 @@ def test_an_unknown_order_is_flagged_and_noted_and_can_be_set(tmp_path: Path) ->
 def test_a_given_order_overrides_the_dates(tmp_path: Path) -> None:
     as_csv(tmp_path / "a.csv", rows_of("31/03/2024"))
     lake = Lake(tmp_path / "lake")
-    load(tmp_path / "a.csv", lake, Loading(day_first=False))
+    load(tmp_path / "a.csv", lake, LoadOptions(day_first=False))
     assert days_of(lake) == {"2024-01-03": SAME_DAY, "2024-03-31": 1}
 
 
@@ -154,7 +154,7 @@ def test_inspect_reports_the_same_order(tmp_path: Path) -> None:
     as_csv(tmp_path / "a.csv", rows_of("31/03/2024"))
     (source,) = find_sources([str(tmp_path / "a.csv")])
     assert inspect_source(source).day_first is True
-    assert inspect_source(source, Loading(day_first=False)).day_first is False
+    assert inspect_source(source, LoadOptions(day_first=False)).day_first is False
     as_csv(tmp_path / "a.csv", rows_of("02/03/2024"))
     seen = inspect_source(source)
     why = next(each.why for each in seen.columns if each.name == "date")

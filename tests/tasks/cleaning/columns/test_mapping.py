@@ -13,13 +13,13 @@ from article_flows.tasks.cleaning.columns.mapping import (
     Siblings,
     date_in_name,
     map_columns,
-    sampled,
+    read_sample,
 )
 from article_flows.tasks.cleaning.columns.options import parse_column_options
 from article_flows.tasks.common.errors import UserError
 from article_flows.tasks.ingest.load import Load
 from article_flows.tasks.ingest.load_sources import ingest_source, ingest_sources
-from article_flows.tasks.ingest.options import Loading, loading_of
+from article_flows.tasks.ingest.options import LoadOptions, load_options
 from article_flows.tasks.ingest.source_report import SourceReport
 from article_flows.tasks.lake.lake import Lake
 from article_flows.tasks.reading.base.byte_source import LocalFile
@@ -45,7 +45,7 @@ def numbers(all_chunks: Iterator[RecordChunk]) -> list[int]:
 
 @pytest.mark.parametrize("sizes", [(), (3,), (1, 2, 5), (10, 1), (1, 1, 1, 1, 1, 1, 9), (4, 4, 4)])
 def test_sampling_returns_the_first_rows_and_all_chunks(sizes: tuple[int, ...]) -> None:
-    records, rest = sampled(chunks(*sizes), rows=5)
+    records, rest = read_sample(chunks(*sizes), rows=5)
     total = sum(sizes)
     assert numbers(rest) == list(range(1, total + 1))
     assert [each["n"] for each in records] == list(range(1, len(records) + 1))
@@ -54,7 +54,7 @@ def test_sampling_returns_the_first_rows_and_all_chunks(sizes: tuple[int, ...]) 
 
 
 def test_chunks_before_an_error_are_yielded_before_it() -> None:
-    records, rest = sampled(chunks(2, 2, failing=True), rows=100)
+    records, rest = read_sample(chunks(2, 2, failing=True), rows=100)
     assert len(records) == 4
     assert [*next(rest).rows, *next(rest).rows] == [1, 2, 3, 4]
     with pytest.raises(UserError, match="cut off"):
@@ -67,7 +67,7 @@ def test_chunks_with_only_rejects_are_not_counted() -> None:
             yield RecordChunk(rejects=[Reject(row, "broken", "")])
         yield RecordChunk([{"n": 1}], [10])
 
-    records, rest = sampled(mixed())
+    records, rest = read_sample(mixed())
     assert records == [{"n": 1}]
     assert sum(len(chunk) for chunk in rest) == 10
 
@@ -153,18 +153,18 @@ def test_one_long_file_does_not_decide_for_many_short_siblings(tmp_path: Path) -
 def test_a_flow_loads_a_short_file_of_another_group_than_its_siblings(tmp_path: Path) -> None:
     as_files(tmp_path / "news", TEXTS)
     sources = find_sources([str(tmp_path / "news")])
-    alone = [source for source in sources if source.place.file_name == "a.json"]
+    alone = [source for source in sources if source.file.file_name == "a.json"]
     lake = Lake(tmp_path / "lake")
     settings = IngestSettings(sources=[str(tmp_path / "news")])
     report = SourceReport("a.json")
-    ingest_sources([(alone[0], report)], Load(lake), loading_of(settings, lake, sources))
+    ingest_sources([(alone[0], report)], Load(lake), load_options(settings, lake, sources))
     assert (report.error, report.stored) == (None, 1)
 
 
 def test_inspect_uses_the_body_column_of_siblings(tmp_path: Path) -> None:
     as_files(tmp_path / "news", TEXTS)
     sources = find_sources([str(tmp_path / "news")])
-    seen = inspect_source(sources[0], Loading(siblings=Siblings(sources)))
+    seen = inspect_source(sources[0], LoadOptions(siblings=Siblings(sources)))
     assert (seen.name.rpartition("/")[2], seen.error) == ("a.json", None)
     why = next(each.why for each in seen.columns if each.taken_for == ("body",))
     assert why == "as in the files next to it"
@@ -252,6 +252,6 @@ def test_the_date_of_a_list_of_pages_is_not_used_for_its_pages(
 def test_a_user_can_turn_the_date_off(tmp_path: Path) -> None:
     (tmp_path / "2021-03-04.txt").write_text(LONG)
     (source,) = find_sources([str(tmp_path / "2021-03-04.txt")])
-    loading = Loading(columns=parse_column_options(["published_at="]))
+    loading = LoadOptions(columns=parse_column_options(["published_at="]))
     report = ingest_source(source, Load(Lake(tmp_path / "lake")), loading)
     assert (report.stored, report.columns.get("published_at")) == (1, None)

@@ -2,7 +2,7 @@ import pytest
 
 from article_flows.tasks.cleaning.columns.options import (
     ColumnOption,
-    given_for,
+    columns_for_source,
     parse_column_options,
     unmatched_patterns,
 )
@@ -44,11 +44,11 @@ def test_options_apply_to_matching_sources() -> None:
     given = parse_column_options(
         ["news/*.csv:body=story", "body=text", "title=head", "*.tsv:title=", "b.csv:body=last"]
     )
-    assert given_for(given, "data/x.jsonl") == {"body": "text", "title": "head"}
-    assert given_for(given, "news/a.csv") == {"body": "story", "title": "head"}
-    assert given_for(given, "data/news/a.csv") == {"body": "story", "title": "head"}
-    assert given_for(given, "news/b.csv") == {"body": "last", "title": "head"}
-    assert given_for(given, "far/away/c.tsv") == {"body": "text", "title": ""}
+    assert columns_for_source(given, "data/x.jsonl") == {"body": "text", "title": "head"}
+    assert columns_for_source(given, "news/a.csv") == {"body": "story", "title": "head"}
+    assert columns_for_source(given, "data/news/a.csv") == {"body": "story", "title": "head"}
+    assert columns_for_source(given, "news/b.csv") == {"body": "last", "title": "head"}
+    assert columns_for_source(given, "far/away/c.tsv") == {"body": "text", "title": ""}
 
 
 def test_unmatched_patterns_are_found() -> None:

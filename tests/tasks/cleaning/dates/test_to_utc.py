@@ -6,14 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from article_flows.tasks.cleaning.dates.parse import ParsedDate
-from article_flows.tasks.cleaning.dates.to_utc import day_first, moment
+from article_flows.tasks.cleaning.dates.to_utc import day_first, parse_date
 
 DAY = datetime(2019, 1, 4, tzinfo=UTC)
 NOON = DAY.replace(hour=12)
 
 
 def as_utc(value: Any) -> datetime | None:
-    found = moment(value)
+    found = parse_date(value)
     return found.utc if found else None
 
 
@@ -134,7 +134,7 @@ def test_ambiguous_and_invalid_dates_are_none(raw: Any) -> None:
     ],
 )
 def test_a_time_without_a_zone_is_assumed_to_be_utc(raw: Any, assumed: bool) -> None:
-    found = moment(raw)
+    found = parse_date(raw)
     assert found is not None
     assert found.zone_assumed is assumed
 
@@ -144,14 +144,14 @@ def test_the_order_of_day_and_month_is_inferred_from_other_rows() -> None:
     assert day_first(["01/02/2020", "Fri 12/31/2020"]) is False
     assert day_first(["31/12/2020", "12/31/2020"]) is None
     assert day_first(["01/02/2020", "2020-12-31", "31.12.2020"]) is None
-    assert moment("01/02/2020", day_first=True) == ParsedDate(datetime(2020, 2, 1, tzinfo=UTC))
-    assert moment("01-02-2020", day_first=False) == ParsedDate(datetime(2020, 1, 2, tzinfo=UTC))
-    assert moment("01/02/2020") is None
+    assert parse_date("01/02/2020", day_first=True) == ParsedDate(datetime(2020, 2, 1, tzinfo=UTC))
+    assert parse_date("01-02-2020", day_first=False) == ParsedDate(datetime(2020, 1, 2, tzinfo=UTC))
+    assert parse_date("01/02/2020") is None
 
 
 def test_nat_of_pandas_is_not_a_date() -> None:
     pandas = pytest.importorskip("pandas")
-    assert moment(pandas.NaT) is None
+    assert parse_date(pandas.NaT) is None
     assert as_utc(pandas.Timestamp("2019-01-04T12:00:00Z")) == NOON
 
 
@@ -179,7 +179,9 @@ def test_iso_8601_round_trips(raw: datetime) -> None:
 )
 def test_usual_forms_round_trip(raw: datetime, form: str) -> None:
     when = raw.replace(microsecond=0)
-    assert moment(when.strftime(form)) == ParsedDate(when.replace(tzinfo=UTC), zone_assumed=True)
+    assert parse_date(when.strftime(form)) == ParsedDate(
+        when.replace(tzinfo=UTC), zone_assumed=True
+    )
 
 
 @given(

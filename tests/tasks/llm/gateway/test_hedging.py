@@ -48,7 +48,7 @@ async def test_the_last_slow_request_is_hedged_once_and_the_first_answer_wins() 
             await asyncio.sleep(0.01)
         await asyncio.sleep(0.1)
         assert gateway.totals.hedges == 0  # More articles may still be submitted.
-        gateway.no_more()
+        gateway.finish_submitting()
         results = await asyncio.wait_for(asked, 30)
         while not server.hung_up:
             await asyncio.sleep(0.01)
@@ -69,7 +69,7 @@ async def test_at_most_one_request_in_a_hundred_is_hedged() -> None:
         scripted(server) as script,
         gateway_to(script.base_url, hedge=True, max_in_flight=32) as gateway,
     ):
-        gateway.no_more()
+        gateway.finish_submitting()
         asked = asyncio.create_task(endings(gateway, 300))
         while gateway.totals.hedges < 3 or gateway.totals.answered < 293:
             await asyncio.sleep(0.01)
@@ -86,7 +86,7 @@ async def test_without_hedging_nothing_is_sent_twice() -> None:
         asked = asyncio.create_task(endings(gateway, 150))
         while gateway.totals.answered < 149:
             await asyncio.sleep(0.01)
-        gateway.no_more()
+        gateway.finish_submitting()
         await asyncio.sleep(0.1)
         server.release.set()
         await asyncio.wait_for(asked, 30)
@@ -109,7 +109,7 @@ async def test_a_failed_hedge_does_not_fail_the_original_request() -> None:
         asked = asyncio.create_task(endings(gateway, 150))
         while gateway.totals.answered < 149:
             await asyncio.sleep(0.01)
-        gateway.no_more()
+        gateway.finish_submitting()
         results = await asyncio.wait_for(asked, 30)
     assert len(of_kind(results, Answer)) == 150
     assert gateway.totals.errors == {"server_error": 1}
@@ -168,7 +168,7 @@ async def test_a_request_is_hedged_at_most_once_even_if_the_hedge_fails() -> Non
         asked = asyncio.create_task(endings(gateway, 400))
         while gateway.totals.answered < 399:
             await asyncio.sleep(0.01)
-        gateway.no_more()
+        gateway.finish_submitting()
         while not copies:
             await asyncio.sleep(0.01)
         await asyncio.sleep(0.3)

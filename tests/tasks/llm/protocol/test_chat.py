@@ -3,7 +3,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from article_flows.tasks.llm.protocol.chat import ChatTemplate, Usage, limit_field_for, well_formed
+from article_flows.tasks.llm.protocol.chat import (
+    ChatTemplate,
+    Usage,
+    output_limit_field,
+    well_formed,
+)
 
 ANY_TEXT = st.text(st.characters(exclude_categories=[]))
 
@@ -52,7 +57,7 @@ def test_another_output_limit_is_sent_under_the_endpoints_name_for_it() -> None:
     ],
 )
 def test_the_name_of_the_output_limit_depends_on_the_host(base_url: str, field: str) -> None:
-    assert limit_field_for(base_url) == field
+    assert output_limit_field(base_url) == field
 
 
 def test_usage_adds_up() -> None:

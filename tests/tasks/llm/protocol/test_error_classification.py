@@ -16,7 +16,7 @@ from article_flows.tasks.llm.protocol.error_classification import (
     retry_after,
 )
 from article_flows.tasks.llm.protocol.errors import (
-    PERMANENT_CLASSES,
+    PERMANENT_ERROR_CLASSES,
     EndpointUnavailable,
     LLMError,
     RateLimited,
@@ -193,10 +193,10 @@ def test_a_secret_too_short_to_be_a_key_is_not_masked() -> None:
 
 
 def test_only_rejected_inputs_are_permanent() -> None:
-    assert of(400, {"code": "content_filter"}).error_class in PERMANENT_CLASSES
-    assert of(400, {"code": "context_length_exceeded"}).error_class in PERMANENT_CLASSES
+    assert of(400, {"code": "content_filter"}).error_class in PERMANENT_ERROR_CLASSES
+    assert of(400, {"code": "context_length_exceeded"}).error_class in PERMANENT_ERROR_CLASSES
     for status in (401, 404, 429, 500):
-        assert of(status).error_class not in PERMANENT_CLASSES
+        assert of(status).error_class not in PERMANENT_ERROR_CLASSES
 
 
 # ---- How long to wait.

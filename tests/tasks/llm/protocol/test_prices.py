@@ -49,7 +49,7 @@ def test_a_request_costs_what_genai_prices_calculates(
     model: tuple[str, str], prompt: int, share_cached: float, completion: int
 ) -> None:
     usage = Usage(prompt, int(prompt * share_cached), completion)
-    price = Price.of_model(*model)
+    price = Price.for_model(*model)
     assert price is not None
     assert price.cost(usage) == pytest.approx(listed(*model, usage), rel=1e-9)
 
@@ -59,7 +59,7 @@ def test_every_model_of_openai_and_google_has_the_price_in_the_table() -> None:
     compared = 0
     for provider, url in (("openai", OPENAI), ("google", GOOGLE)):
         for model in providers[provider].models:
-            price = Price.of_model(model.id, url)
+            price = Price.for_model(model.id, url)
             for usage in (Usage(1000, 400, 500), Usage(300_000, 250_000, 9000)):
                 if price is not None:
                     assert price.cost(usage) == pytest.approx(listed(model.id, url, usage))
@@ -94,17 +94,17 @@ def test_a_configured_price_applies_to_cached_tokens_by_default() -> None:
     ],
 )
 def test_an_unknown_model_has_no_price(model: str, base_url: str) -> None:
-    assert Price.of_model(model, base_url) is None
+    assert Price.for_model(model, base_url) is None
 
 
 def test_a_known_model_at_an_unknown_url_has_its_makers_price() -> None:
-    at_proxy = Price.of_model("gpt-4o-mini", "https://llm-proxy.example/v1")
-    assert at_proxy == Price.of_model("gpt-4o-mini", OPENAI)
+    at_proxy = Price.for_model("gpt-4o-mini", "https://llm-proxy.example/v1")
+    assert at_proxy == Price.for_model("gpt-4o-mini", OPENAI)
 
 
 def test_zero_tokens_cost_only_the_price_per_request() -> None:
     assert Price.per_million(1, 1).cost(NO_USAGE) == 0
-    sonar = Price.of_model("sonar", "https://api.perplexity.ai")
+    sonar = Price.for_model("sonar", "https://api.perplexity.ai")
     assert sonar is not None
     assert sonar.cost(NO_USAGE) == pytest.approx(
         listed("sonar", "https://api.perplexity.ai", NO_USAGE)

@@ -57,8 +57,8 @@ def source(tmp_path: Path) -> Source:
 
 
 def read_all(source: Source, content: bytes, batch_rows: int = 1000) -> list[RecordChunk]:
-    source.place.path.write_bytes(content)  # type: ignore[attr-defined]  # a LocalFile
-    assert format_of(source.place, source.name) == "arrow"
+    source.file.path.write_bytes(content)  # type: ignore[attr-defined]  # a LocalFile
+    assert format_of(source.file, source.name) == "arrow"
     return list(read_arrow(source, batch_rows))
 
 
@@ -97,7 +97,7 @@ def test_long_rows_are_yielded_in_small_chunks(source: Source) -> None:
 @pytest.mark.parametrize("make", [as_file, as_stream])
 def test_batches_before_a_truncation_are_kept(source: Source, make: Callable[[], bytes]) -> None:
     content = make()
-    source.place.path.write_bytes(content[: len(content) * 3 // 4])  # type: ignore[attr-defined]
+    source.file.path.write_bytes(content[: len(content) * 3 // 4])  # type: ignore[attr-defined]
     chunks = read_arrow(source)
     assert len(next(chunks)) == 100
     message = r"^a\.arrow cannot be read after row \d00 \(the rows before are kept\) as Arrow: .*"
@@ -155,7 +155,7 @@ def test_any_damage_yields_rows_or_a_one_line_error(
 def test_a_damaged_feather_version_1_file_does_not_crash_the_process(source: Source) -> None:
     content = bytearray(as_feather(1))
     content[-200:-8] = b"\xff" * 192
-    source.place.path.write_bytes(content)  # type: ignore[attr-defined]
+    source.file.path.write_bytes(content)  # type: ignore[attr-defined]
     message = (
         r"^a\.arrow cannot be read as Arrow: its metadata is damaged; download or save it again$"
     )
@@ -167,7 +167,7 @@ def _damage(source: Source, whole: bytes, random: np.random.Generator) -> None:
     content = bytearray(whole)
     for position in random.integers(8, len(whole), size=3):
         content[position] = random.integers(256)
-    source.place.path.write_bytes(content)  # type: ignore[attr-defined]
+    source.file.path.write_bytes(content)  # type: ignore[attr-defined]
     read = _rows_or_error(source)
     assert isinstance(read, int) or ERROR.fullmatch(read), read
 

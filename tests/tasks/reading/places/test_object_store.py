@@ -119,7 +119,7 @@ def test_failed_reads_are_retried(object_store: ObjectStoreServer, prefix: str) 
     object_store.fail(0.4, seed=3, operations=["GET"], faults=["internal", "slow_down", "reset"])
     assert bodies(source) == [row["body"] for row in rows]
     assert object_store.faults()
-    with source.place.open_seekable() as file:
+    with source.file.open_seekable() as file:
         file.seek(-10, io.SEEK_END)
         assert file.read() == lines[-10:]
 
@@ -130,7 +130,7 @@ def test_an_unavailable_source_is_not_reported_as_an_unavailable_lake(
     put(object_store, prefix, {"a.jsonl": LINE})
     (source,) = find_sources([object_store.uri(f"{prefix}/a.jsonl")])
     # Another option makes a new connection, whose first retries end early.
-    monkeypatch.setattr("article_flows.tasks.storage.retries.FIRST_PATIENCE_S", 0.1)
+    monkeypatch.setattr("article_flows.tasks.storage.retries.FIRST_CONTACT_TIMEOUT_S", 0.1)
     uri = object_store.uri(f"{prefix}/a.jsonl") + "&force_virtual_addressing=false"
     with object_store.away():
         assert error_of(uri).startswith(f"source s3://{BUCKET}: cannot find {prefix}/a.jsonl after")

@@ -106,5 +106,5 @@ def test_a_named_pipe_is_a_source_but_not_in_a_folder(tmp_path: Path) -> None:
     (source,) = find_sources([str(pipe)])
     writer.join()
     assert source.format == "csv"
-    with source.place.open() as one, source.place.open() as other:
+    with source.file.open() as one, source.file.open() as other:
         assert one.read() == other.read() == b"id,body\n1,x\n"

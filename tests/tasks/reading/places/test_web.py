@@ -83,7 +83,7 @@ def test_a_file_is_downloaded_once_for_all_reads(site: Site) -> None:
     (source,) = find_sources([url])
     assert (source.name, source.format) == (f"{site.url}/a/b.jsonl", "jsonl")
     assert bodies(url) == ["Some text"] * 3
-    with source.place.open() as one, source.place.open_seekable() as other:
+    with source.file.open() as one, source.file.open_seekable() as other:
         assert one.read(5) == other.read(5) == LINE[:5]
         other.seek(-4, io.SEEK_END)
         assert other.read() == LINE[-4:]

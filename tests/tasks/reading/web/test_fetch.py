@@ -12,12 +12,12 @@ from aiohttp import web
 
 from article_flows.tasks.common.errors import UserError
 from article_flows.tasks.reading.base.rows import Reject, Row
-from article_flows.tasks.reading.web.fetch import Entry, FetchLimits, fetch_articles
+from article_flows.tasks.reading.web.fetch import FetchLimits, UrlEntry, fetch_articles
 from tests.tasks.reading.web.web_support import QUICK, Handler, Site, body, page, redirect, status
 
 
 def fetch(
-    urls: Iterable[Entry], *sites: Site, limits: FetchLimits = QUICK
+    urls: Iterable[UrlEntry], *sites: Site, limits: FetchLimits = QUICK
 ) -> dict[int, Row | Reject]:
     found: dict[int, Row | Reject] = {}
     for each in fetch_articles(urls, allow_hosts=[site.host for site in sites], limits=limits):
@@ -76,7 +76,7 @@ def test_every_url_gives_exactly_one_result() -> None:
     paths = ["/ok", "/moved", "/none", *list(handlers)[3:], "/ok"]
     odd = ["", "no url", "ftp://x/y", "http://\ud800/", "http://[", "http://10.0.0.1/x"]
     with Site(handlers) as site:
-        entries: list[Entry] = [*numbered(site, *paths)]
+        entries: list[UrlEntry] = [*numbered(site, *paths)]
         entries += [(100 + number, url) for number, url in enumerate(odd)]
         entries.append(Reject(200, "was none before", "raw"))
         found = fetch(entries, site, limits=replace(QUICK, page_bytes=2_000_000))
@@ -237,7 +237,7 @@ def test_concurrent_requests_per_host_are_limited() -> None:
 def test_urls_are_read_at_most_a_window_ahead() -> None:
     urls_read = 0
 
-    def urls(site: Site) -> Iterator[Entry]:
+    def urls(site: Site) -> Iterator[UrlEntry]:
         nonlocal urls_read
         for number in range(1, 400):
             urls_read += 1
@@ -254,7 +254,7 @@ def test_urls_are_read_at_most_a_window_ahead() -> None:
 
 
 def test_an_error_of_the_urls_is_raised_after_the_results_before_it() -> None:
-    def urls(site: Site) -> Iterator[Entry]:
+    def urls(site: Site) -> Iterator[UrlEntry]:
         yield from numbered(site, "/a", "/b")
         raise UserError("the list is cut")
 

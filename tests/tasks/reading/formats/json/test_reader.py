@@ -168,7 +168,7 @@ def test_a_list_larger_than_the_head_is_read_and_members_after_it_are_reported(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reader, "HEAD_BYTES", 1000)
-    monkeypatch.setattr(text_encoding, "_BLOCK", 100)
+    monkeypatch.setattr(text_encoding, "_BLOCK_BYTES", 100)
     rows = [{"id": number, "refs": [{"x": "y"}], "body": "text " * 9} for number in range(500)]
     document = {"tags": [{"t": n} for n in range(30)], "data": rows, "more": [{"z": {}}] * 600}
     chunk, error, _ = read_all(path, json.dumps(document).encode())
@@ -240,7 +240,7 @@ def test_any_rows_are_read_back(
 ) -> None:
     text = json.dumps(rows, indent=indent, ensure_ascii=escaped)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(text_encoding, "_BLOCK", block)
+        patch.setattr(text_encoding, "_BLOCK_BYTES", block)
         path = tmp_path_factory.mktemp("json") / "articles.json"
         content = text.encode("utf-8", "surrogatepass" if escaped else "strict")
         chunk, error, _ = read_all(path, content)
@@ -270,7 +270,7 @@ def test_a_list_after_a_large_member_is_found(
 
 
 def make_small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(text_encoding, "_BLOCK", 300)
+    monkeypatch.setattr(text_encoding, "_BLOCK_BYTES", 300)
     monkeypatch.setattr(reader, "HEAD_BYTES", 1_000)
     monkeypatch.setattr(values, "MAX_ELEMENT", 4_000)
 

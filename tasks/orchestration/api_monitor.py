@@ -26,46 +26,46 @@ _EXIT_TIMEOUT_S = 8.0
 """Seconds that Prefect's threads have at exit to reach the API."""
 
 
-class ApiOutage:
+class ApiMonitor:
     """A monitor of Prefect's API, which reduces the retries of Prefect's clients in an outage.
 
     Attributes:
-        away: Whether the API did not respond when it was last checked.
+        is_down: Whether the API did not respond when it was last checked.
     """
 
     def __init__(self) -> None:
-        self.away = False
+        self.is_down = False
         self._retries: str | None = None
 
-    def heed(self) -> None:
+    def start_tracking(self) -> None:
         """Start tracking the API. Call this before Prefect reads its settings."""
         for name, value in _DEFAULT_SETTINGS.items():
             os.environ.setdefault(name, value)
         self._retries = os.environ[_MAX_RETRIES]
 
-    def is_over(self) -> bool:
+    def check(self) -> bool:
         """Check the API from inside a flow, and return whether it responds.
 
         Returns True without a check if the API is not tracked, as on a worker.
         """
         if self._retries is None:
             return True
-        away = not _api_responds()
-        if away != self.away:
-            self.away = away
-            _set_max_retries("0" if away else self._retries)
-        return not away
+        is_down = not _api_responds()
+        if is_down != self.is_down:
+            self.is_down = is_down
+            _set_max_retries("0" if is_down else self._retries)
+        return not is_down
 
-    def leave(self, status: int) -> NoReturn:
+    def exit(self, status: int) -> NoReturn:
         """Exit the process; during an outage, wait at most 8 seconds for Prefect's threads."""
-        if self.away:
+        if self.is_down:
             timer = threading.Timer(_EXIT_TIMEOUT_S, _exit_now, [status])
             timer.daemon = True
             timer.start()
         sys.exit(status)
 
 
-absence = ApiOutage()
+api_monitor = ApiMonitor()
 """The monitor of the API that this process uses."""
 
 
