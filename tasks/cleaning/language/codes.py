@@ -54,7 +54,9 @@ def usual_code(value: str) -> str | None:
         except LookupError:
             return None
     code = standardize_tag(tag, macro=True).partition("-")[0]
-    return None if code in _NOT_A_LANGUAGE else code
+    if code in _NOT_A_LANGUAGE or (code in _UNLIKELY_CODES and code != "no"):
+        return None
+    return code
 
 
 def usual_codes(languages: pa.StringArray) -> pa.StringArray:

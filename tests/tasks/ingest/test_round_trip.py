@@ -1,6 +1,7 @@
 """Any rows, written in any format, encoding and compression, round-trip through a load."""
 
 import json
+import unicodedata
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -116,12 +117,20 @@ def moment_of(row: Row) -> datetime | None:
     return datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone(UTC) if text else None
 
 
+def is_empty(body: str | None) -> bool:
+    """Return whether a body has no visible character, and is rejected."""
+    return all(
+        unicodedata.category(character) in ("Cf", "Mn", "Zs", "Zl", "Zp", "Cc")
+        for character in clean_text(body or "")
+    )
+
+
 def expected(rows: list[Row]) -> dict[tuple[str, str, str], tuple[str | None, datetime | None]]:
     """Return the expected author and date for each id, title and body: those of the first row."""
     found: dict[tuple[str, str, str], tuple[str | None, datetime | None]] = {}
     for row in rows:
         key = tuple(clean_text(row[name] or "") for name in ("id", "title", "body"))
-        if key[2]:
+        if not is_empty(row["body"]):
             author = clean_text(row["author"] or "") or None
             found.setdefault((key[0], key[1], key[2]), (author, moment_of(row)))
     return found
@@ -138,6 +147,7 @@ HARD: list[Row] = [
     },
     {"id": "2", "title": "= 1 + 1", "body": " 議会は\r橋を ", "date": "", "author": ""},
     {"id": "3", "title": "nothing in it", "body": " \n", "date": "", "author": ""},
+    {"id": "4", "title": "a soft hyphen", "body": "\xad", "date": "", "author": ""},
 ]
 
 
@@ -160,7 +170,7 @@ def test_rows_round_trip_through_any_format_encoding_and_packing(
 
     first = loaded(lake, path, AS_WRITTEN, encoding)
 
-    empty = sum(not clean_text(row["body"] or "") for row in rows)
+    empty = sum(is_empty(row["body"]) for row in rows)
     assert (first.rows_in, first.rejected, first.stored) == (len(rows), empty, len(want))
     got = {
         (row["article_id"], row["title"] or "", row["body"]): (row["author"], row["published_at"])

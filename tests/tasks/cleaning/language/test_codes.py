@@ -24,6 +24,7 @@ from article_flows.tasks.cleaning.language.codes import usual_code, usual_codes
         ("简体中文", "zh"),
         ("汉语", "zh"),
         ("no", "no"),
+        ("no_NO", "no"),
         ("Norsk", "no"),
         ("eng", "en"),
         ("cmn", "zh"),
@@ -41,7 +42,7 @@ def test_languages_are_normalized_to_their_usual_codes(value: str, code: str) ->
     "value",
     [
         *("No", "yes", "N/A", "nan", "x", "", "Elvish", "English and French", "en,fr"),
-        *("euc-KR", "UTF-8", "latin1", "gbk", "und", "mul", "jp", "long " * 1_000),
+        *("euc-KR", "UTF-8", "latin1", "gbk", "und", "mul", "jp", "NA_AA", "long " * 1_000),
     ],
 )
 def test_values_that_are_not_languages_are_none(value: str) -> None:
