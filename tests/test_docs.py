@@ -176,6 +176,17 @@ def _files(entry: list[dict[str, str]]) -> list[str]:
     return [name for page in entry for name in page.values()]
 
 
+def test_the_examples_page_includes_every_example() -> None:
+    page = _text(DOCS / "examples.md")
+    included = re.findall(r"^--8<--\n(\S+)\n--8<--$", page, re.MULTILINE)
+    examples = {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "examples").rglob("*")
+        if path.suffix in (".py", ".yaml")
+    }
+    assert set(included) == examples
+
+
 @pytest.mark.parametrize("picture", PICTURES, ids=lambda picture: picture.name)
 def test_pictures_load_nothing_and_name_no_machine(picture: Path) -> None:
     svg = _text(picture)
