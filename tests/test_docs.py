@@ -36,6 +36,7 @@ _SHELL = re.compile(r"^ *```sh\n(.*?)^ *```$", re.DOTALL | re.MULTILINE)
 _LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 _CODE = re.compile(r"`([^`\n]+)`")
 _FILE = re.compile(r"(flows|tasks|tests|docs|data|examples|benchmarks|article_flows)/[\w./-]*")
+_DEFINED_IN = re.compile(r"`([A-Za-z_][\w.]*)(?:\(\))?`\s\(`((?:flows|tasks)/[\w/]+\.py)`")
 _STANDARD_INPUT = "/dev/stdin"
 
 
@@ -116,6 +117,15 @@ def test_the_gateway_files_of_the_internals_exist() -> None:
     assert files
     for name in files:
         assert (ROOT / "tasks" / "llm" / name).exists(), name
+
+
+def test_names_of_the_internals_are_defined_in_the_files_beside_them() -> None:
+    named = _DEFINED_IN.findall(_prose(DOCS / "internals.md"))
+    assert len(named) > 10
+    for name, file in named:
+        last = name.rpartition(".")[2]
+        defined = rf"^\s*(?:async def|def|class) {last}\b|^{last}\b.* = "
+        assert re.search(defined, _text(ROOT / file), re.MULTILINE), f"{name} in {file}"
 
 
 def test_the_command_line_page_is_up_to_date() -> None:
