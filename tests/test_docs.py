@@ -36,6 +36,7 @@ _SHELL = re.compile(r"^ *```sh\n(.*?)^ *```$", re.DOTALL | re.MULTILINE)
 _LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 _CODE = re.compile(r"`([^`\n]+)`")
 _FILE = re.compile(r"(flows|tasks|tests|docs|data|examples|benchmarks|article_flows)/[\w./-]*")
+_DEFINED_IN = re.compile(r"`([A-Za-z_][\w.]*)(?:\(\))?`\s\(`((?:flows|tasks)/[\w/]+\.py)`")
 _STANDARD_INPUT = "/dev/stdin"
 
 
@@ -118,6 +119,15 @@ def test_the_gateway_files_of_the_internals_exist() -> None:
         assert (ROOT / "tasks" / "llm" / name).exists(), name
 
 
+def test_names_of_the_internals_are_defined_in_the_files_beside_them() -> None:
+    named = _DEFINED_IN.findall(_prose(DOCS / "internals.md"))
+    assert len(named) > 10
+    for name, file in named:
+        last = name.rpartition(".")[2]
+        defined = rf"^\s*(?:async def|def|class) {last}\b|^{last}\b.* = "
+        assert re.search(defined, _text(ROOT / file), re.MULTILINE), f"{name} in {file}"
+
+
 def test_the_command_line_page_is_up_to_date() -> None:
     assert _text(generate_cli.PAGE) == generate_cli.page(), "run `make docs` and commit the page"
 
@@ -174,6 +184,17 @@ def test_the_site_has_every_page() -> None:
 
 def _files(entry: list[dict[str, str]]) -> list[str]:
     return [name for page in entry for name in page.values()]
+
+
+def test_the_examples_page_includes_every_example() -> None:
+    page = _text(DOCS / "examples.md")
+    included = re.findall(r"^--8<--\n(\S+)\n--8<--$", page, re.MULTILINE)
+    examples = {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "examples").rglob("*")
+        if path.suffix in (".py", ".yaml")
+    }
+    assert set(included) == examples
 
 
 @pytest.mark.parametrize("picture", PICTURES, ids=lambda picture: picture.name)
