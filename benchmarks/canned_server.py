@@ -51,7 +51,7 @@ class CannedService(CountingService):
     """The state of the endpoint, with one answer per schema and plain text without one.
 
     Raises:
-        ValueError: an option requires reading the prompt.
+        ValueError: An option requires reading the prompt.
     """
 
     def __init__(

@@ -57,7 +57,7 @@ class Loaded:
     """The measurement of loading one file one way.
 
     Attributes:
-        peak_mb: the peak resident memory of the process, in MB.
+        peak_mb: The peak resident memory of the process, in MB.
     """
 
     way: str

@@ -31,15 +31,15 @@ class Case:
     """One way with a number of rows.
 
     Attributes:
-        way: a key of `ways.LABELS`.
-        rows: the number of articles.
-        in_flight: requests in flight; 0 for the way's default.
-        options: more command-line options of article-flows, possibly derived from the
+        way: A key of `ways.LABELS`.
+        rows: The number of articles.
+        in_flight: Requests in flight; 0 for the way's default.
+        options: More command-line options of article-flows, possibly derived from the
             previous measurements of the scenario.
-        note: distinguishes cases of the same way.
-        conditions: overrides the conditions of the scenario.
-        short: whether articles have two sentences only.
-        again: whether to measure the second of two runs, which has nothing left to do.
+        note: Distinguishes cases of the same way.
+        conditions: Overrides the conditions of the scenario.
+        short: Whether articles have two sentences only.
+        again: Whether to measure the second of two runs, which has nothing left to do.
     """
 
     way: str
@@ -57,8 +57,8 @@ class Scenario:
     """An endpoint and the cases that run against it.
 
     Attributes:
-        ideal_s: returns the ideal time in seconds for a number of rows and of calls in flight.
-        optional: whether it runs only on request.
+        ideal_s: Returns the ideal time in seconds for a number of rows and of calls in flight.
+        optional: Whether it runs only on request.
     """
 
     name: str

@@ -16,7 +16,7 @@ class Figure:
     """A target and the measured value.
 
     Attributes:
-        reached: whether the target is reached; None if it was not measured.
+        reached: Whether the target is reached; None if it was not measured.
     """
 
     name: str

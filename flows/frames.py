@@ -71,7 +71,7 @@ def summarize_frame(
 
     Raises:
         UserError: The recipe, the endpoint or the frame cannot be used, or the run had to stop
-            (StoppedRun). What was answered before that stays in the lake: a temporary lake is
+            (StoppedRun). What was answered before that stays in the lake: A temporary lake is
             kept then, and a note of the exception names it.
 
     Example:

@@ -42,8 +42,8 @@ def summarize_articles(
     """Enrich every article in the lake that has no answer from this recipe and model yet.
 
     Raises:
-        UserError: a setting is wrong, or another run is writing to the table.
-        StoppedRun: the run ended early; has the report.
+        UserError: A setting is wrong, or another run is writing to the table.
+        StoppedRun: The run ended early; has the report.
     """
     return summarize(settings)
 

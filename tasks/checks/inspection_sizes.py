@@ -29,9 +29,9 @@ class Size:
     """The size of a source in bytes; None if unknown.
 
     Attributes:
-        stored: size as stored.
-        unpacked: uncompressed size.
-        compression: name of the compression, empty if there is none.
+        stored: Size as stored.
+        unpacked: Uncompressed size.
+        compression: Name of the compression, empty if there is none.
     """
 
     stored: int | None
@@ -86,8 +86,8 @@ def mean_row_bytes(records: Sequence[Record], encoding: str) -> float:
     """Return the approximate mean size of a row: its size as JSON in the file's encoding.
 
     Args:
-        records: the rows.
-        encoding: may be followed by a remark, as in ``gb18030 (guessed)``.
+        records: The rows.
+        encoding: May be followed by a remark, as in ``gb18030 (guessed)``.
     """
     try:
         codec = codecs.lookup(encoding.split()[0] if encoding else "utf-8").name

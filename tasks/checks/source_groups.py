@@ -32,8 +32,8 @@ class SourceGroup:
     """Sources that would be loaded in the same way.
 
     Attributes:
-        inspected: inspections of the sampled sources; the first is shown in detail.
-        similar: sources that were not read and are assumed to be similar.
+        inspected: Inspections of the sampled sources; the first is shown in detail.
+        similar: Sources that were not read and are assumed to be similar.
     """
 
     inspected: list[Inspection] = field(default_factory=list)

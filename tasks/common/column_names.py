@@ -51,8 +51,8 @@ def columns_named(names: Sequence[str], target: str | Iterable[str]) -> list[str
     Columns come before fields of nested columns (``page.text``).
 
     Args:
-        names: the source's columns.
-        target: a canonical column, or a list of normalized names, best first.
+        names: The source's columns.
+        target: A canonical column, or a list of normalized names, best first.
 
     Example:
         >>> columns_named(["id", "page.text", "Full Text", "Body"], "body")

@@ -20,8 +20,8 @@ class Interrupted(KeyboardInterrupt):
     """One of `SIGNALS` has arrived and the current work must stop.
 
     Attributes:
-        signal: the signal.
-        again: whether it is a repeated signal: stop at once, without waiting for calls in flight.
+        signal: The signal.
+        again: Whether it is a repeated signal: stop at once, without waiting for calls in flight.
     """
 
     def __init__(self, number: int, *, again: bool = False) -> None:

@@ -21,14 +21,14 @@ class IngestReport:
     """The report of an ingest run. The row counts are the sums of those of `SourceReport`.
 
     Attributes:
-        sources: the reports of the sources.
-        skipped: files that were skipped because they hold no data.
-        articles: the location of the articles table.
-        rejects: the location of the rejects table.
-        seconds: the duration.
-        superseded: rows of earlier loads that are superseded now.
-        superseded_articles: the location of the table that lists them.
-        profile: statistics of the stored articles and the rejects.
+        sources: The reports of the sources.
+        skipped: Files that were skipped because they hold no data.
+        articles: The location of the articles table.
+        rejects: The location of the rejects table.
+        seconds: The duration.
+        superseded: Rows of earlier loads that are superseded now.
+        superseded_articles: The location of the table that lists them.
+        profile: Statistics of the stored articles and the rejects.
     """
 
     sources: list[SourceReport]

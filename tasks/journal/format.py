@@ -27,10 +27,10 @@ class JournalEnd(Enum):
     """How a journal ends.
 
     Attributes:
-        WHOLE: after its last record.
-        CUT: within a record, or with zeros, as usual after a kill or a power failure.
-        DAMAGED: a record is corrupt, or other bytes follow.
-        FOREIGN: the file is not a journal of this version.
+        WHOLE: After its last record.
+        CUT: Within a record, or with zeros, as usual after a kill or a power failure.
+        DAMAGED: A record is corrupt, or other bytes follow.
+        FOREIGN: The file is not a journal of this version.
     """
 
     WHOLE = "whole"
@@ -59,9 +59,9 @@ class JournalContents(NamedTuple):
     """The parsed content of a journal.
 
     Attributes:
-        records: the payloads before the end or the first truncated or damaged record.
-        left_out: the number of bytes after these records, without zeros at the end.
-        end: how the journal ends.
+        records: The payloads before the end or the first truncated or damaged record.
+        left_out: The number of bytes after these records, without zeros at the end.
+        end: How the journal ends.
     """
 
     records: list[bytes]

@@ -39,8 +39,8 @@ class Keys(NamedTuple):
     """A column of 16-byte keys.
 
     Attributes:
-        high: the first eight bytes of each key, as a big-endian number.
-        low: the last eight bytes of each key, as a big-endian number.
+        high: The first eight bytes of each key, as a big-endian number.
+        low: The last eight bytes of each key, as a big-endian number.
     """
 
     high: UInt64Array
@@ -68,8 +68,8 @@ class KeyOrder(NamedTuple):
     """The sort order of keys, with their duplicates.
 
     Attributes:
-        rows: the row numbers, sorted by key.
-        first: for each row, the first row with the same key.
+        rows: The row numbers, sorted by key.
+        first: For each row, the first row with the same key.
     """
 
     rows: Rows
@@ -103,7 +103,7 @@ class SortedKeys:
     their first bits, and only the blocks of one shard are merged at a time.
 
     Args:
-        valued: whether each key has a value.
+        valued: Whether each key has a value.
     """
 
     def __init__(self, *, valued: bool = False) -> None:

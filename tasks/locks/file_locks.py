@@ -35,7 +35,7 @@ def lock_file(request: LockRequest, lake: Path) -> FileLock:
     """Wait for a lock of a lake in a local folder.
 
     Raises:
-        UserError: another run holds it, the lake cannot be written, or has no file locks.
+        UserError: Another run holds it, the lake cannot be written, or has no file locks.
     """
     path = lake / _FOLDER / f"{request.name}.lock"
     remedy = "a killed run's lock is released at once"

@@ -41,8 +41,8 @@ class LockWatch:
     """Observes the locks of a lake while it is inspected.
 
     Args:
-        storage: the lake's storage.
-        timing: heartbeat interval and expiry; for tests.
+        storage: The lake's storage.
+        timing: Heartbeat interval and expiry; for tests.
     """
 
     def __init__(self, storage: Storage, timing: Timing = DEFAULT_TIMING) -> None:

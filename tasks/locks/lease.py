@@ -60,9 +60,9 @@ class LeaseEntry(NamedTuple):
     """The entry of one holder in a lock's object.
 
     Attributes:
-        beat: the number of heartbeats so far.
-        session: the `ObjectStorage.session` of the holder, which names its uploads.
-        holder: the run, and whether it shares the lock.
+        beat: The number of heartbeats so far.
+        session: The `ObjectStorage.session` of the holder, which names its uploads.
+        holder: The run, and whether it shares the lock.
     """
 
     beat: int
@@ -75,9 +75,9 @@ class LockState:
     """The content of a lock's object.
 
     Attributes:
-        holders: entries by the unique token of each acquisition.
-        lost: sessions that lost the lock and may still have uncommitted uploads.
-        version: the object's version, or None if it does not exist.
+        holders: Entries by the unique token of each acquisition.
+        lost: Sessions that lost the lock and may still have uncommitted uploads.
+        version: The object's version, or None if it does not exist.
     """
 
     holders: Mapping[str, LeaseEntry] = field(default_factory=dict)
@@ -105,7 +105,7 @@ class LockState:
         """Write the object if it still has ``version``, and return the new state.
 
         Raises:
-            WriteConflict: another run has written it.
+            WriteConflict: Another run has written it.
         """
         holders = {
             token: (entry.beat, entry.session, entry.holder._asdict())
@@ -120,11 +120,11 @@ class Lease:
     """An acquired lock on an object store; see `Lock`.
 
     Args:
-        request: the lock.
-        storage: the lake's storage.
-        token: the key of our entry in ``state``.
-        state: the lock's object as we wrote it.
-        written_at: the clock's time just before that write.
+        request: The lock.
+        storage: The lake's storage.
+        token: The key of our entry in ``state``.
+        state: The lock's object as we wrote it.
+        written_at: The clock's time just before that write.
     """
 
     def __init__(
@@ -260,8 +260,8 @@ def take_lease(request: LockRequest, storage: ObjectStorage) -> Lease:
     """Wait for a lock, acquire it, and start its heartbeat.
 
     Raises:
-        UserError: another run holds it, or the lake cannot be written.
-        StorageUnavailable: the storage does not respond.
+        UserError: Another run holds it, or the lake cannot be written.
+        StorageUnavailable: The storage does not respond.
     """
     remedy = (
         f"the lock of a killed run is taken over at once on its own machine, else after "
@@ -291,9 +291,9 @@ class _Observation(NamedTuple):
     """What is known of another holder.
 
     Attributes:
-        beat: its last heartbeat.
-        since: when that heartbeat was first seen, by our clock.
-        alive: whether it has sent a heartbeat since it was first seen.
+        beat: Its last heartbeat.
+        since: When that heartbeat was first seen, by our clock.
+        alive: Whether it has sent a heartbeat since it was first seen.
     """
 
     beat: int

@@ -27,9 +27,9 @@ class Decision(NamedTuple):
     """What happens to one request.
 
     Attributes:
-        fault: the name of its fault, if any.
-        coin: a random number in [0, 1) for faults that have two forms.
-        latency: in seconds.
+        fault: The name of its fault, if any.
+        coin: A random number in [0, 1) for faults that have two forms.
+        latency: In seconds.
     """
 
     fault: str | None
@@ -112,7 +112,7 @@ class Faults(BaseModel):
         """Parse options of the form NAME=VALUE.
 
         Raises:
-            ValueError: an option is unknown or out of range; the one-line message names it.
+            ValueError: An option is unknown or out of range; the one-line message names it.
 
         Example:
             >>> Faults.parse(["http_500=0.05", "latency=lognormal:0.5"]).http_500

@@ -45,9 +45,9 @@ class CanonicalChunk:
     """A chunk of a source in the canonical schema, and its rejected rows.
 
     Attributes:
-        batch: the articles, with `ARTICLES_SCHEMA`.
-        rejects: the rejected rows in order, those of the reader included.
-        rows: the row number in the source of each row of `batch`.
+        batch: The articles, with `ARTICLES_SCHEMA`.
+        rejects: The rejected rows in order, those of the reader included.
+        rows: The row number in the source of each row of `batch`.
     """
 
     batch: pa.RecordBatch
@@ -63,10 +63,10 @@ def to_canonical(
     Every row of the chunk becomes either a row of the batch or a reject, whatever it contains.
 
     Args:
-        chunk: rows from a reader.
-        columns: the source's column mapping.
-        source: the source's name, for the column ``source``.
-        rules: which rows are articles.
+        chunk: Rows from a reader.
+        columns: The source's column mapping.
+        source: The source's name, for the column ``source``.
+        rules: Which rows are articles.
 
     Example:
         >>> from article_flows.tasks.reading.base.rows import RecordChunk

@@ -33,11 +33,11 @@ class Template:
     may be written as escape sequences, since shells do not interpret them.
 
     Args:
-        text: the template.
-        names: maps column names in the template to the source's spelling, where they differ.
+        text: The template.
+        names: Maps column names in the template to the source's spelling, where they differ.
 
     Raises:
-        UsageError: the template contains no column, or an unmatched brace.
+        UsageError: The template contains no column, or an unmatched brace.
 
     Example:
         >>> Template("{title}: {text}").fill({"title": "Bridge", "text": "It opened."})

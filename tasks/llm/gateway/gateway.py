@@ -35,22 +35,22 @@ class Gateway:
     """Sends all requests of a run to one endpoint, on one event loop.
 
     Args:
-        transport: sends a single request.
-        max_in_flight: upper bound of the requests in flight, over all batches; fewer are sent if
+        transport: Sends a single request.
+        max_in_flight: Upper bound of the requests in flight, over all batches; fewer are sent if
             the endpoint cannot take that many.
-        price: the model's price; None if unknown (costs are then None).
-        retry: bounds for retries.
-        rpm: requests per minute; None to learn the limit from the endpoint's headers.
-        tpm: tokens per minute; None to learn the limit from the endpoint's headers.
-        budget_usd: what the run may spend, in US dollars; None for no bound.
-        hedge: whether to send a second copy of slow requests at the end of the run.
+        price: The model's price; None if unknown (costs are then None).
+        retry: Bounds for retries.
+        rpm: Requests per minute; None to learn the limit from the endpoint's headers.
+        tpm: Tokens per minute; None to learn the limit from the endpoint's headers.
+        budget_usd: What the run may spend, in US dollars; None for no bound.
+        hedge: Whether to send a second copy of slow requests at the end of the run.
 
     Attributes:
-        totals: running counts.
-        budget_spent: whether the run stopped because of its budget.
+        totals: Running counts.
+        budget_spent: Whether the run stopped because of its budget.
 
     Raises:
-        ValueError: a budget without a price.
+        ValueError: A budget without a price.
     """
 
     def __init__(

@@ -26,9 +26,9 @@ class Hedging:
     """Hedges the last requests of a run.
 
     Args:
-        send_copy: sends a second copy of a request; returns False if a limit forbids it.
-        concurrency: provides the median latency.
-        totals: the gateway's counts.
+        send_copy: Sends a second copy of a request; returns False if a limit forbids it.
+        concurrency: Provides the median latency.
+        totals: The gateway's counts.
     """
 
     def __init__(

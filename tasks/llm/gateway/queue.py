@@ -19,7 +19,7 @@ class RequestQueue:
     waits out a retry delay takes up no room.
 
     Args:
-        target_length: returns the queue length below which producers may add more.
+        target_length: Returns the queue length below which producers may add more.
     """
 
     def __init__(self, target_length: Callable[[], float]) -> None:

@@ -32,16 +32,16 @@ class RequestRunner:
     """Sends requests and processes how they end.
 
     Args:
-        transport: sends a single request.
-        price: the model's price; None if unknown.
-        limits: notified of how every request ends.
-        queue: where retries are added.
-        totals: the gateway's counts.
-        stop: called with the reason when no request can succeed any more.
+        transport: Sends a single request.
+        price: The model's price; None if unknown.
+        limits: Notified of how every request ends.
+        queue: Where retries are added.
+        totals: The gateway's counts.
+        stop: Called with the reason when no request can succeed any more.
 
     Attributes:
-        stopped: why no more requests are sent, or None.
-        in_flight: the articles with a request in flight.
+        stopped: Why no more requests are sent, or None.
+        in_flight: The articles with a request in flight.
     """
 
     def __init__(

@@ -11,7 +11,7 @@ class Timer:
     """Calls a function once, at the earliest of the requested times.
 
     Args:
-        callback: called on the event loop; may start the timer again.
+        callback: Called on the event loop; may start the timer again.
     """
 
     def __init__(self, callback: Callable[[], None]) -> None:

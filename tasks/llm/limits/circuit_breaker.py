@@ -16,7 +16,7 @@ class CircuitBreaker:
     always fails never opens it.
 
     Attributes:
-        is_open: whether only probes are sent.
+        is_open: Whether only probes are sent.
     """
 
     def __init__(self, policy: RetryPolicy) -> None:
@@ -49,9 +49,9 @@ class CircuitBreaker:
         """Count a transient fault.
 
         Args:
-            request: the request that failed.
-            now: monotonic seconds.
-            retry_after: seconds that the endpoint asked to wait.
+            request: The request that failed.
+            now: Monotonic seconds.
+            retry_after: Seconds that the endpoint asked to wait.
         """
         self._failing.add(id(request))
         if request is self._probe:

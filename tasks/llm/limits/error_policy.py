@@ -48,12 +48,12 @@ class ErrorPolicy:
     """Decides about errors by the history of the article and of the run.
 
     Args:
-        policy: the bounds for retries.
-        totals: the gateway's counts; ``reasks`` is updated here.
-        breaker: notified of every fault.
+        policy: The bounds for retries.
+        totals: The gateway's counts; ``reasks`` is updated here.
+        breaker: Notified of every fault.
 
     Attributes:
-        resume_at: monotonic seconds until which no request is sent (the shared cooldown).
+        resume_at: Monotonic seconds until which no request is sent (the shared cooldown).
     """
 
     def __init__(self, policy: RetryPolicy, totals: Totals, breaker: CircuitBreaker) -> None:

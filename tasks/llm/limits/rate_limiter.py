@@ -32,8 +32,8 @@ class RateLimiter:
     """Limits requests and tokens per minute. All times are monotonic seconds.
 
     Args:
-        rpm: requests per minute set by the user, or None.
-        tpm: tokens per minute (prompt and completion) set by the user, or None.
+        rpm: Requests per minute set by the user, or None.
+        tpm: Tokens per minute (prompt and completion) set by the user, or None.
 
     Example:
         >>> limiter = RateLimiter(rpm=600)

@@ -35,7 +35,7 @@ class TokenBucket:
     exceeds the burst. All times are monotonic seconds and must not decrease.
 
     Args:
-        configured: units per minute set by the user, or None.
+        configured: Units per minute set by the user, or None.
 
     Example:
         >>> bucket = TokenBucket(60)

@@ -57,10 +57,10 @@ def classify(
     """Return the error for a response whose status is not 200.
 
     Args:
-        status: the HTTP status.
-        headers: the response's headers; names in any case.
-        body: an error object in one of the usual wrappings, a web page, or anything else.
-        secret: the API key, which some servers echo in their message.
+        status: The HTTP status.
+        headers: The response's headers; names in any case.
+        body: An error object in one of the usual wrappings, a web page, or anything else.
+        secret: The API key, which some servers echo in their message.
 
     Example:
         >>> error = classify(429, {"retry-after": "2"}, b'{"error": {"message": "Slow down"}}')

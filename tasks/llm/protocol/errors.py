@@ -20,12 +20,12 @@ class LLMError(Exception):
     """A request without a valid answer.
 
     Attributes:
-        error_class: a short name for counting and filtering, such as ``content_filter``.
-        message: one line for the user; never contains the API key.
-        usage: the tokens billed for the request in spite of the error.
-        retry_after: seconds that the endpoint asked to wait, if it did.
-        headers: the response's ``x-ratelimit-*`` headers by lower-case name; empty if none.
-        stalled: whether the stall timeout ended the request before its deadline.
+        error_class: A short name for counting and filtering, such as ``content_filter``.
+        message: One line for the user; never contains the API key.
+        usage: The tokens billed for the request in spite of the error.
+        retry_after: Seconds that the endpoint asked to wait, if it did.
+        headers: The response's ``x-ratelimit-*`` headers by lower-case name; empty if none.
+        stalled: Whether the stall timeout ended the request before its deadline.
     """
 
     def __init__(

@@ -29,7 +29,7 @@ def estimate_tokens_from_lengths(chars: int, utf8_bytes: int) -> int:
     letters (2 bytes) are slightly overestimated; Cyrillic and Greek count 0.6 per character.
 
     Args:
-        chars: length in code points.
-        utf8_bytes: length in bytes as UTF-8.
+        chars: Length in code points.
+        utf8_bytes: Length in bytes as UTF-8.
     """
     return -((chars - 3 * utf8_bytes) // 8)

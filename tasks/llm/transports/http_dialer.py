@@ -32,10 +32,10 @@ class Dialer:
     neither key nor article. For an http origin the connection ends at the proxy.
 
     Args:
-        origin: scheme, host and port.
-        proxy: the proxy's URL, with user and password if it requires them; None for no proxy.
-        ssl_context: for https; None uses the system's certificates.
-        connect_timeout_s: seconds for DNS, connecting, the tunnel and TLS together.
+        origin: Scheme, host and port.
+        proxy: The proxy's URL, with user and password if it requires them; None for no proxy.
+        ssl_context: For https; None uses the system's certificates.
+        connect_timeout_s: Seconds for DNS, connecting, the tunnel and TLS together.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Dialer:
         """Open a connection.
 
         Raises:
-            HttpError: no connection could be opened.
+            HttpError: No connection could be opened.
         """
         try:
             async with asyncio.timeout(self._connect_timeout_s):

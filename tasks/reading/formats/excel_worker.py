@@ -29,10 +29,10 @@ def main(workbook: int, rows: int, most_memory: int, most_cells: int) -> None:
     """Write the rows of all visible sheets; print the sheets with their offsets, or an error.
 
     Args:
-        workbook: file descriptor to read.
-        rows: file descriptor to write to.
-        most_memory: address space limit of this process, in bytes.
-        most_cells: most cells in the bounding box of a sheet.
+        workbook: File descriptor to read.
+        rows: File descriptor to write to.
+        most_memory: Address space limit of this process, in bytes.
+        most_cells: Most cells in the bounding box of a sheet.
     """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_AS, (most_memory, most_memory))

@@ -52,7 +52,7 @@ def read_feed(source: Source, batch_rows: int = BATCH_ROWS) -> Iterator[RecordCh
     then says.
 
     Raises:
-        UserError: the file is not a feed, or is larger than MAX_FEED_BYTES.
+        UserError: The file is not a feed, or is larger than MAX_FEED_BYTES.
     """
     with open_source(source) as file:
         data = file.read(MAX_FEED_BYTES + 1)
@@ -188,7 +188,7 @@ def parse_json_feed(data: bytes, name: str) -> dict[str, Any]:
     """Parse a JSON Feed (https://jsonfeed.org) into feedparser's structure.
 
     Raises:
-        UserError: it is not valid.
+        UserError: It is not valid.
     """
     try:
         feed = orjson.loads(data.removeprefix(b"\xef\xbb\xbf"))

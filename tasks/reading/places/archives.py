@@ -51,10 +51,10 @@ class ArchiveMember(ABC):
     """A file in an archive.
 
     Attributes:
-        archive: the archive.
-        path: the file's path in the archive.
-        offset: position in the archive where the file begins, in bytes.
-        name: as shown to the user, for messages.
+        archive: The archive.
+        path: The file's path in the archive.
+        offset: Position in the archive where the file begins, in bytes.
+        name: As shown to the user, for messages.
     """
 
     archive: ByteSource
@@ -91,11 +91,11 @@ class ZipMember(ArchiveMember):
     """A file in a ZIP archive.
 
     Attributes:
-        offset: of its local header.
-        packed: compressed size in bytes, from the archive's directory like the following.
-        size: uncompressed size in bytes.
+        offset: Of its local header.
+        packed: Compressed size in bytes, from the archive's directory like the following.
+        size: Uncompressed size in bytes.
         checksum: CRC-32 of the uncompressed content.
-        method: number of the compression method.
+        method: Number of the compression method.
     """
 
     packed: int
@@ -137,8 +137,8 @@ class TarMember(ArchiveMember):
     """A file in a TAR archive.
 
     Attributes:
-        offset: of its content in the uncompressed archive.
-        size: of its content, in bytes.
+        offset: Of its content in the uncompressed archive.
+        size: Of its content, in bytes.
     """
 
     size: int
@@ -158,10 +158,10 @@ class Member:
     """An entry of an archive's listing.
 
     Attributes:
-        path: its path in the archive, with ``/``. Not trusted: it may be ``../../etc/passwd``.
+        path: Its path in the archive, with ``/``. Not trusted: it may be ``../../etc/passwd``.
             Empty for the point where the archive is damaged.
-        file: its content; None if it cannot be read.
-        reason: why it cannot be read.
+        file: Its content; None if it cannot be read.
+        reason: Why it cannot be read.
     """
 
     path: str
@@ -186,12 +186,12 @@ def zip_members(archive: ByteSource, name: str) -> list[Member] | None:
     """List the files in a ZIP archive, in order; return None if it is an office file.
 
     Args:
-        archive: the bytes of the archive.
-        name: as shown to the user, for messages.
+        archive: The bytes of the archive.
+        name: As shown to the user, for messages.
 
     Raises:
-        UserError: the archive is damaged, or a decompression bomb.
-        OSError: it cannot be read.
+        UserError: The archive is damaged, or a decompression bomb.
+        OSError: It cannot be read.
     """
     with archive.open_seekable() as file:
         infos, size = _directory(file, name)
@@ -270,12 +270,12 @@ def tar_members(archive: ByteSource, name: str) -> list[Member]:
     """List the files in a TAR archive, in order.
 
     Args:
-        archive: the archive, not compressed; reading each of its files opens it again.
-        name: as shown to the user, for messages.
+        archive: The archive, not compressed; reading each of its files opens it again.
+        name: As shown to the user, for messages.
 
     Raises:
-        UserError: the archive is damaged before its first file.
-        OSError: it cannot be read.
+        UserError: The archive is damaged before its first file.
+        OSError: It cannot be read.
     """
     found: list[Member] = []
     with archive.open_seekable() as file:

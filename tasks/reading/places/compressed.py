@@ -70,11 +70,11 @@ class Meter:
     """Counts the bytes read from a compressed file and the bytes decompressed from it.
 
     Attributes:
-        file: the compressed file.
-        name: its name, for messages.
-        limit: number of bytes after which `read` reports the end of the file.
-        bytes_in: bytes that were read.
-        bytes_out: bytes that were decompressed.
+        file: The compressed file.
+        name: Its name, for messages.
+        limit: Number of bytes after which `read` reports the end of the file.
+        bytes_in: Bytes that were read.
+        bytes_out: Bytes that were decompressed.
     """
 
     file: BinaryIO
@@ -95,7 +95,7 @@ class Meter:
         """Pass on and count the decompressed bytes of the file.
 
         Raises:
-            UserError: the file is truncated, corrupt, or a decompression bomb.
+            UserError: The file is truncated, corrupt, or a decompression bomb.
         """
         try:
             for piece in pieces:
@@ -131,8 +131,8 @@ def decompress(meter: Meter, make_decoder: Callable[[], Decoder]) -> Iterator[by
     """Decompress all concatenated members of a file, in blocks of at most `PIECE_BYTES`.
 
     Raises:
-        EOFError: the file ends within a member.
-        CorruptData: the file cannot be decompressed.
+        EOFError: The file ends within a member.
+        CorruptData: The file cannot be decompressed.
     """
     data, first = meter.read(PIECE_BYTES), True
     while data:
@@ -202,9 +202,9 @@ class CompressedFile:
     """The decompressed content of a compressed file.
 
     Attributes:
-        file: the compressed file.
-        codec: a key of `CODECS`.
-        name: as shown to the user, for messages.
+        file: The compressed file.
+        codec: A key of `CODECS`.
+        name: As shown to the user, for messages.
     """
 
     file: ByteSource

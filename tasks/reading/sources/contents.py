@@ -34,8 +34,8 @@ def expand(found: FoundFile, within: str = "") -> Iterator[FoundFile | Skipped]:
     the rest of a sentence that begins with its name.
 
     Args:
-        found: the file.
-        within: name of the archive that contains it; empty if it is not in one.
+        found: The file.
+        within: Name of the archive that contains it; empty if it is not in one.
     """
     if found.remote and (known := _by_suffix(found)) is not None:
         yield known

@@ -85,7 +85,7 @@ def find_summaries(documents: Sequence[FoundFile], spec: str) -> References | No
     (``Summaries/business/001.txt`` beside ``News/business/001.txt``), and are shorter.
 
     Raises:
-        UserError: there are just two folders, which look like articles and their summaries, but
+        UserError: There are just two folders, which look like articles and their summaries, but
             neither is named so; the user has to decide.
     """
     pairs: list[tuple[str, FoundFile]] = []
@@ -212,15 +212,15 @@ class References:
     """Files with the reference summaries of articles, matched by name.
 
     Args:
-        files: each with its path, which is that of its article, or the end of it.
-        spec: why these are summaries, for messages: an option, or the folder's name.
-        exact: the paths are complete, so only equal paths match.
+        files: Each with its path, which is that of its article, or the end of it.
+        spec: Why these are summaries, for messages: an option, or the folder's name.
+        exact: The paths are complete, so only equal paths match.
 
     Attributes:
-        identities: the identities of the files.
+        identities: The identities of the files.
 
     Raises:
-        UserError: there are no files.
+        UserError: There are no files.
     """
 
     def __init__(

@@ -52,12 +52,12 @@ def html_article(html: str, facts: dict[str, str], url: str | None = None) -> Re
     trafilatura selects the main text. If it finds none, the paragraphs of the body are used.
 
     Args:
-        html: the page.
-        facts: gets ``main_text`` if no main text was found.
-        url: of the page, if known.
+        html: The page.
+        facts: Gets ``main_text`` if no main text was found.
+        url: Of the page, if known.
 
     Raises:
-        NotAnArticle: the page has nothing but menus and the like.
+        NotAnArticle: The page has nothing but menus and the like.
     """
     tree = parse_html(html)
     record = extract_from_tree(tree, url)
@@ -170,8 +170,8 @@ def _published(tree: Any, day: str | None) -> str | None:
     """Return a page's date of publication, with the time of day if the page has one for that day.
 
     Args:
-        tree: the page's lxml tree, including its head and scripts.
-        day: the date that trafilatura found (``2024-05-06``). If None, only explicit dates of
+        tree: The page's lxml tree, including its head and scripts.
+        day: The date that trafilatura found (``2024-05-06``). If None, only explicit dates of
             publication are used, not the page's time elements.
     """
     declared = list(_declared_dates(tree))

@@ -48,9 +48,9 @@ class JsonLayout:
     """Where the articles are in a document.
 
     Attributes:
-        path: the member names that lead to them; empty for the document itself.
-        start: the offset of the first element in bytes, just after the bracket of its container.
-        ignored: the paths of other lists of objects in the head, which are not read.
+        path: The member names that lead to them; empty for the document itself.
+        start: The offset of the first element in bytes, just after the bracket of its container.
+        ignored: The paths of other lists of objects in the head, which are not read.
     """
 
     shape: Shape
@@ -67,11 +67,11 @@ class _Outline:
     """The structure of a document's head.
 
     Attributes:
-        text: its parsable start, with all brackets closed.
-        starts: the offset after the opening bracket of each container that only member names
+        text: Its parsable start, with all brackets closed.
+        starts: The offset after the opening bracket of each container that only member names
             lead to.
-        open: the paths of containers that do not end in the head, outermost first.
-        end: the offset after the first value, if it ends in the head.
+        open: The paths of containers that do not end in the head, outermost first.
+        end: The offset after the first value, if it ends in the head.
     """
 
     text: bytes = b""
@@ -87,8 +87,8 @@ def layout_of(head: bytes, whole: bool) -> JsonLayout:
     longest. Objects by key are chosen only if they are alike and do not contain longer lists.
 
     Args:
-        head: the start of the document in UTF-8.
-        whole: whether `head` is the whole document.
+        head: The start of the document in UTF-8.
+        whole: Whether `head` is the whole document.
 
     Example:
         >>> str(layout_of(b'{"status": "ok", "articles": [{"body": "A text."}]}', whole=True))
@@ -310,8 +310,8 @@ def skip_to_list(window: Window, head_size: int) -> JsonLayout | ObjectEnd:
     """Skip members of the large object in a window until there is a list of articles.
 
     Args:
-        window: the stream; it holds about `head_size` bytes, however large the members are.
-        head_size: how many bytes to search for a list at a time.
+        window: The stream; it holds about `head_size` bytes, however large the members are.
+        head_size: How many bytes to search for a list at a time.
 
     Returns:
         The layout, with its start relative to the window as it is then; or why there is no list,
