@@ -1,4 +1,4 @@
-"""Generates the input of the benchmarks: distinct short articles from passages of real ones.
+"""Generate the input of the benchmarks: distinct short articles from passages of real ones.
 
 The real articles are SciTLDR and Wikinews if the folder of development data is next to the
 project, or else the demo articles. Each row joins a passage from each of two of them. The same

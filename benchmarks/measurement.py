@@ -1,4 +1,4 @@
-"""Runs one measurement: a fresh endpoint, and a fresh client process on a core of its own."""
+"""Run one measurement: a fresh endpoint, and a fresh client process on a core of its own."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Collects the measurements of a run, for the report and the targets."""
+"""Collect the measurements of a run, for the report and the targets."""
 
 from dataclasses import dataclass, field
 

@@ -1,4 +1,4 @@
-"""Defines the scenarios: how the endpoint behaves, and which ways run against it."""
+"""Define the scenarios: how the endpoint behaves, and which ways run against it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -39,7 +39,7 @@ class Case:
         note: Distinguishes cases of the same way.
         conditions: Overrides the conditions of the scenario.
         short: Whether articles have two sentences only.
-        again: Whether to measure the second of two runs, which has nothing left to do.
+        again: Whether to measure a second run, which has nothing left to do.
     """
 
     way: str
@@ -119,7 +119,7 @@ SCENARIOS = [
         f"{RPM:,} requests a minute, {BURST} at once, no latency",
         Conditions((f"rpm={RPM}", f"burst={BURST}")),
         [
-            Case("ours", 2_000, 100, note="told nothing"),
+            Case("ours", 2_000, 100, note="defaults"),
             Case("ours", 2_000, 100, ("--rpm", str(RPM)), f"--rpm {RPM}"),
             Case("plain", 2_000, 100),
             Case("openai-gather", 2_000, 100),
@@ -132,7 +132,7 @@ SCENARIOS = [
         f"at most {CAPACITY} at once, beyond that 429 without Retry-After; 0.5 s",
         Conditions((f"max_concurrent={CAPACITY}", "latency=fixed:0.5", "retry_after=0")),
         [
-            Case("ours", 3_000, 200, note="told nothing"),
+            Case("ours", 3_000, 200, note="defaults"),
             Case("plain", 3_000, CAPACITY, note="the best fixed setting"),
         ],
         lambda rows, _: rows * 0.5 / CAPACITY,
@@ -141,7 +141,7 @@ SCENARIOS = [
         "slow-above",
         f"latency of {_BASE_LATENCY_S} s that grows past {CAPACITY} at once, never 429",
         Conditions((f"slow_above={CAPACITY}", f"latency=fixed:{_BASE_LATENCY_S}"), sampled=True),
-        [Case("ours", 3_000, 200, note="told nothing")],
+        [Case("ours", 3_000, 200, note="defaults")],
         lambda rows, _: rows * _BASE_LATENCY_S / CAPACITY,
     ),
     Scenario(

@@ -52,8 +52,8 @@ def summarize(settings: SummarizeSettings, only: KeySet | None = None) -> Summar
     """Do the work of `summarize_articles` within the flow run of the caller.
 
     Args:
-        settings: Of the run.
-        only: Content hashes of the articles to ask about; None: all that have no answer.
+        settings: The settings of the run.
+        only: Content hashes of the articles to enrich; None for all that have no answer.
     """
     watch = Stopwatch()
     run_id, label = str(flow_run.id), flow_run.name or ""

@@ -1,4 +1,4 @@
-"""The current table of a recipe: a pointer for dashboards, which do not know recipe hashes."""
+"""The current table of a recipe, for dashboards, which do not know recipe hashes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def make_current(table: EnrichedTable, *, complete: bool) -> None:
     Args:
         table: The table that a run has filled.
         complete: Whether nothing is left to do in it. A table that is not complete becomes the
-            current one only if there is none: Dashboards keep the last complete table while a
+            current one only if there is none: dashboards keep the last complete table while a
             new version of a recipe is tried out.
     """
     storage, folder = table.lake.storage, table.folder.rpartition("/")[0]

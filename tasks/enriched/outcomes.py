@@ -165,7 +165,7 @@ def read_outcomes(
 
     Args:
         leftovers: Journals of earlier runs.
-        retry_refused: Whether permanent failures are retried as well.
+        retry_failed: Whether permanent failures are retried as well.
 
     Raises:
         UserError: A journal cannot be read.

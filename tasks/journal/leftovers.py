@@ -124,7 +124,7 @@ class JournalSet:
 
     Attributes:
         leftovers: The journals of earlier runs.
-        on_trouble: Called, in any thread, with the reason why the run must stop sending requests.
+        on_write_failure: Called, in any thread, with the reason to stop sending requests.
     """
 
     def __init__(self, leftovers: list[LeftoverJournal]) -> None:

@@ -145,7 +145,7 @@ def upgrade_parts(lake: Lake, folder: str, schema: pa.Schema, row_group: int) ->
     old = [part for part in lake.parts(folder) if _lacks_columns(part, schema)]
     for part in old:
         rewrite_parts(lake, [part], schema, row_group)
-    lake.storage.write(marker, b"looked through\n")  # an empty object could be a folder marker
+    lake.storage.write(marker, b"checked\n")  # an empty object could be a folder marker
     return len(old)
 
 

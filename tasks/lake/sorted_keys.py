@@ -114,7 +114,7 @@ class SortedKeys:
         return sum(len(block[0]) for shard in self._shards for block in shard)
 
     def contains(self, keys: Keys, order: KeyOrder) -> Mask:
-        """Return for each key whether it is in the set; ``order`` is the `key_order` the keys."""
+        """Return for each key whether it is in the set; ``order`` is their `key_order`."""
         return self.find(keys, order)[0]
 
     def find(self, keys: Keys, order: KeyOrder) -> tuple[Mask, UInt64Array]:

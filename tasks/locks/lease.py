@@ -160,7 +160,7 @@ class Lease:
                 self._storage.delete(file.name)
 
     def renew(self) -> None:
-        """Send a heartbeat, and note whether the lease was lost."""
+        """Send a heartbeat, and record whether the lease was lost."""
         started_at = self._request.timing.clock()
         self._entry = self._entry._replace(beat=self._entry.beat + 1)
         if self._replace_entry(self._entry):
@@ -278,7 +278,7 @@ def take_lease(request: LockRequest, storage: ObjectStorage) -> Lease:
 
 
 def _verify_conditional_writes(request: LockRequest, storage: ObjectStorage) -> None:
-    """Check that the store refuses to create the lock's object, which exists."""
+    """Check that the store rejects creating the lock's object, which exists."""
     with contextlib.suppress(WriteConflict):
         storage.write_version(f"{LOCKS}/{request.name}.json", b"{}", None)
         raise UserError(

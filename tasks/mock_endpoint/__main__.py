@@ -24,7 +24,7 @@ def main(
 
     Args:
         argv: The arguments; by default those of the process.
-        make: Creates the service from faults, API key and strict_model.
+        make: Builds the service from faults, API key and strict_model.
         serve: Serves it on a listening socket.
     """
     options = _parser().parse_args(argv)

@@ -1,6 +1,6 @@
-"""Extracts summaries, headlines and keywords from a text, without a language model or downloads.
+"""Extract summaries, headlines and keywords from a text, without a language model or downloads.
 
-A summary consists of the sentences that share most terms with the whole text; earlier ones weigh
+A summary consists of the sentences that share most terms with the whole text; earlier ones count
 more. Runs in linear time and is deterministic; tuned for English and Chinese.
 """
 

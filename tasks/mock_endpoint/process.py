@@ -1,4 +1,4 @@
-"""Runs the mock endpoint as a child process."""
+"""Run the mock endpoint as a child process."""
 
 import os
 import subprocess

@@ -104,7 +104,7 @@ class Service:
             return self._error_reply(error)
 
     def chat(self, body: bytes, authorization: str) -> Reply:
-        """Reply to a chat completion request; call `ended` once the reply is sent or dropped."""
+        """Reply to a chat completion request; call `finish` once the reply is sent or dropped."""
         self._calls += 1
         self.active += 1
         try:

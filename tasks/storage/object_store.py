@@ -135,7 +135,7 @@ class ObjectStorage:
 
         Raises:
             WriteConflict: The file has another version, or exists although it must not. The
-                conflicting version may be our own: A write that was applied but not acknowledged
+                conflicting version may be our own: a write that was applied but not acknowledged
                 is retried, and then conflicts with itself.
         """
         mode: PutMode = "create" if expected is None else expected

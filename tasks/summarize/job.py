@@ -95,7 +95,7 @@ class Job:
         """Load the outcomes that earlier runs received but did not commit.
 
         Args:
-            retry_refused: Whether permanent failures are retried.
+            retry_failed: Whether permanent failures are retried.
         """
         self.uncommitted = read_outcomes(self.journals.leftovers, retry_failed=retry_failed)
         self.recovered = set(self.uncommitted)

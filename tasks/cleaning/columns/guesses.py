@@ -52,7 +52,7 @@ class ColumnMap:
         notes: For source columns, why the name does not match the values, or what is uncertain.
         day_first: Whether 01/02/2020 is the first of February in the date column; None if the
             sample does not show it.
-        order_open: Whether the sample has such dates and none of them shows the order.
+        order_ambiguous: Whether the sample has such dates and none of them shows the order.
     """
 
     columns: Mapping[str, str]

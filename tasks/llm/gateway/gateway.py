@@ -81,7 +81,7 @@ class Gateway:
             retry=self._retry,
             totals=self.totals,
         )
-        # The value is what a worker starts with, until it has begun.
+        # The request that each worker starts with; None once it has begun.
         self._workers: dict[asyncio.Task[None], tuple[Request, Reservation] | None] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer = Timer(self._start_workers)

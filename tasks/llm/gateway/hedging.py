@@ -17,7 +17,7 @@ from article_flows.tasks.llm.protocol.results import Totals
 _SLOW_LATENCY_RATIO = 3.0
 """A request is hedged when it takes this many times the median latency."""
 _MAX_HEDGE_SHARE = 0.01
-"""Copies as a share of the articles asked about."""
+"""Copies as a share of the articles sent to the endpoint."""
 _CHECKS_PER_LATENCY = 10
 _MIN_CHECK_INTERVAL_S = 0.02
 

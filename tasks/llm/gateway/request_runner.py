@@ -1,4 +1,4 @@
-"""Sends single requests and processes how they end: a bill, a result or a retry."""
+"""Send single requests and process how they end: a bill, a result or a retry."""
 
 from __future__ import annotations
 

@@ -209,7 +209,7 @@ class RejectionEpisode:
 
     @property
     def noise_confirmed(self) -> bool:
-        """Whether a few 429s keep coming after cuts, which shows that load is not their cause."""
+        """Whether a few 429s keep coming after cuts, so load is not their cause."""
         return self._noisy_episodes >= _EPISODES_TO_CONFIRM_NOISE
 
     def _is_over(self, now: float) -> bool:

@@ -1,4 +1,4 @@
-"""Decides what follows an error: a retry, a failed article, or the end of the run."""
+"""Decide what follows an error: a retry, a failed article, or the end of the run."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ class ErrorPolicy:
         if self._breaker.exhausted or self._seconds_failing(now) > timeout_s:
             return self._endpoint_down(error, now)
         if (error.retry_after or 0.0) > timeout_s:
-            # If others are answered, only this article is affected; a later run asks again.
+            # If others are answered, only this article is affected; a later run retries it.
             return Fail(error) if self._totals.answered else self._endpoint_down(error, now)
         # While the circuit is open, the endpoint is at fault and not the article.
         request.faults += not circuit_was_open

@@ -1,4 +1,4 @@
-"""Paces requests by limits per minute, set by the user or learned from headers.
+"""Pace requests by limits per minute, set by the user or learned from headers.
 
 There is a token bucket for requests and one for tokens. Both slow down together for what no header
 reports: 429s within the quota, and providers that do not refund unused reservations.

@@ -1,4 +1,4 @@
-"""Parses the body of a 200 response, in the dialects of the usual servers."""
+"""Parse the body of a 200 response, in the dialects of the usual servers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Classifies HTTP error responses into the errors of `errors`."""
+"""Classify HTTP error responses into the errors of `errors`."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def classify_wrapped(body: bytes, secret: str | None = None) -> LLMError:
     """Return the error for a 200 without a completion, in which some gateways wrap errors."""
     error = _error_object(body)
     if not (error.get("message") or error.get("code")):
-        return Transient("bad_response", "the endpoint's answer is not a chat completion")
+        return Transient("bad_response", "the endpoint's response is not a chat completion")
     return _classify(_implied_status(error), {}, error, body, secret)
 
 

@@ -5,7 +5,7 @@
 | RateLimited         | all requests pause; costs no attempt                         |
 | EndpointUnavailable | the run stops at once; finished work is kept                 |
 | Transient           | retried with backoff, up to a few attempts                   |
-| InvalidResponse     | asked again within the re-ask budget, then the article fails |
+| InvalidResponse     | retried within the re-ask budget, then the article fails     |
 | RejectedInput       | the article fails at once                                    |
 """
 

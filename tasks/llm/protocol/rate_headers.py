@@ -1,4 +1,4 @@
-"""Reads the rate limits that a provider reports in response headers."""
+"""Read the rate limits that a provider reports in response headers."""
 
 from __future__ import annotations
 

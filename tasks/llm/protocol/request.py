@@ -24,7 +24,7 @@ class Receiver(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Request:
-    """One article to ask the model about, with the state that the gateway keeps for it.
+    """The request for one article, with the state that the gateway keeps for it.
 
     Attributes:
         template: The part of the request that all articles share.

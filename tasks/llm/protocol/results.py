@@ -66,7 +66,7 @@ class Totals:
     """Running counts of a gateway; tokens and US dollars include failed attempts.
 
     Attributes:
-        calls: Articles asked about.
+        calls: Articles that were sent to the endpoint.
         attempts: Requests sent.
         answered: Articles answered.
         reasks: Requests sent again after an invalid response.

@@ -1,4 +1,4 @@
-"""Estimates token counts, precisely enough for planning and fast enough for every row.
+"""Estimate token counts, precisely enough for planning and fast enough for every row.
 
 Not a tokenizer: Latin text counts 4 characters per token, OpenAI's rule of thumb
 (https://help.openai.com/en/articles/4936856); Chinese, Japanese and Korean count one token per

@@ -110,7 +110,7 @@ class HttpConnection(asyncio.Protocol):
     # ---- Called by the parser.
 
     def on_message_begin(self) -> None:
-        """Start a response; after an unsolicited one the connection is not used again."""
+        """Start a response; after an unsolicited one, the connection is not reused."""
         self._fields = {}
         if self._waiter is None:
             self.reusable = False

@@ -1,4 +1,4 @@
-"""Opens connections to one server: DNS, Happy Eyeballs, proxy tunnels and TLS."""
+"""Open connections to one server: DNS, Happy Eyeballs, proxy tunnels and TLS."""
 
 from __future__ import annotations
 

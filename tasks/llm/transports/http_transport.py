@@ -1,4 +1,4 @@
-"""Sends chat requests to any OpenAI-compatible server over a lightweight HTTP client."""
+"""Send chat requests to any OpenAI-compatible server over a lightweight HTTP client."""
 
 from __future__ import annotations
 

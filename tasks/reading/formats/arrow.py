@@ -1,4 +1,4 @@
-"""Reads Arrow IPC files, Arrow streams and Feather; the Parquet reader uses its row conversion."""
+"""Read Arrow IPC files, Arrow streams and Feather; the Parquet reader uses its row conversion."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Reads a text, Markdown or HTML file as one article, with its title and front matter."""
+"""Read a text, Markdown or HTML file as one article, with its title and front matter."""
 
 import io
 import re

@@ -1,4 +1,4 @@
-"""Reads workbooks (.xlsx .xlsm .xlsb .xls .ods): finds the sheets with articles and the header."""
+"""Read workbooks (.xlsx .xlsm .xlsb .xls .ods): finds the sheets with articles and the header."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Opens a workbook for the Excel reader, in a subprocess with a memory limit."""
+"""Open a workbook for the Excel reader, in a subprocess with a memory limit."""
 
 import json
 import pickle

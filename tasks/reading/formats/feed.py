@@ -1,4 +1,4 @@
-"""Reads feeds, one row per entry: RSS, RDF, Atom and CDF by feedparser, and JSON Feed."""
+"""Read feeds, one row per entry: RSS, RDF, Atom and CDF by feedparser, and JSON Feed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Streams Parquet files of any schema in bounded memory."""
+"""Stream Parquet files of any schema in bounded memory."""
 
 from collections.abc import Iterator
 from typing import Any, BinaryIO

@@ -56,8 +56,8 @@ class Format:
         matches: Detects the format by content, for files without a known suffix or with a
             wrong one.
         binary: Not text; a file with such a suffix that does not match is an error.
-        surely: Stricter than ``matches``, for files named as text, which may contain anything:
-            two lines of prose with a comma each are not CSV. None if ``matches`` is strict enough.
+        matches_strictly: For files named as text, which may contain anything: two lines of prose
+            with a comma each are not CSV. None if ``matches`` is strict enough.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Detects the format of a file from its first bytes; the registry lists these functions."""
+"""Detect the format of a file from its first bytes; the registry lists these functions."""
 
 import codecs
 import csv

@@ -1,4 +1,4 @@
-"""Reads lists of URLs and sitemaps: each linked page is fetched, and its article is a row."""
+"""Read lists of URLs and sitemaps: each linked page is fetched, and its article is a row."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ from article_flows.tasks.reading.places.compressed import (
     Decoder,
     Meter,
     decompress,
-    refuse_bomb,
+    reject_bomb,
 )
 
 _OFFICE_SUFFIXES = (".xlsx", ".xlsm", ".xlsb", ".ods", ".docx", ".pptx", ".odt", ".epub", ".jar")
@@ -197,8 +197,8 @@ def zip_members(archive: ByteSource, name: str) -> list[Member] | None:
         infos, size = _directory(file, name)
     if _OFFICE_FILES & {info.filename for info in infos[:20]}:
         return None
-    refuse_bomb(name, size, sum(info.file_size for info in infos))
-    _refuse_overlaps(infos, name)
+    reject_bomb(name, size, sum(info.file_size for info in infos))
+    _reject_overlaps(infos, name)
     return [_zip_member(info, archive, name) for info in infos if not info.is_dir()]
 
 
@@ -213,7 +213,7 @@ def _directory(file: BinaryIO, name: str) -> tuple[list[zipfile.ZipInfo], int]:
         ) from error
 
 
-def _refuse_overlaps(infos: list[zipfile.ZipInfo], name: str) -> None:
+def _reject_overlaps(infos: list[zipfile.ZipInfo], name: str) -> None:
     """Raise UserError if files share content, as in https://www.bamsoftware.com/hacks/zipbomb/."""
     end, previous = 0, ""
     for info in sorted(infos, key=lambda each: each.header_offset):

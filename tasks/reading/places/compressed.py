@@ -1,4 +1,4 @@
-"""Detect compressed files, decompress them as streams, and refuse decompression bombs."""
+"""Detect compressed files, decompress them as streams, and reject decompression bombs."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class Meter:
         try:
             for piece in pieces:
                 self.bytes_out += len(piece)
-                refuse_bomb(self.name, self.bytes_in, self.bytes_out)
+                reject_bomb(self.name, self.bytes_in, self.bytes_out)
                 yield piece
         except EOFError as error:
             raise UserError(
@@ -115,10 +115,10 @@ class Meter:
 
 
 class CorruptData(Exception):
-    """Compressed data is invalid, or decompresses to something other than what was compressed."""
+    """Compressed data that is invalid, or whose checksum is wrong."""
 
 
-def refuse_bomb(name: str, packed: int, unpacked: int) -> None:
+def reject_bomb(name: str, packed: int, unpacked: int) -> None:
     """Raise UserError if the expansion is greater than that of any text; sizes in bytes."""
     if unpacked > MIN_BOMB_BYTES and unpacked > MAX_EXPANSION * packed:
         raise UserError(

@@ -56,7 +56,7 @@ class WebFile(ByteSource):
     def _download(self) -> BinaryIO:
         file = temporary_file()
         try:
-            # With the port, so that a redirect to another service on the same host is refused.
+            # With the port, so that a redirect to another service on the same host is rejected.
             url = URL(self.url)
             hosts = (*self.allow_hosts, f"{url.host}:{url.port}")
             copy = TemporaryCopy(file, self.name)

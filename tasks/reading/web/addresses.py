@@ -153,7 +153,7 @@ class PublicResolver(AbstractResolver):
     """A resolver that returns public addresses only.
 
     aiohttp connects to exactly the addresses that were checked, so a name that resolves to a public
-    address first and to a private one later (DNS rebinding) is refused.
+    address first and to a private one later (DNS rebinding) is rejected.
     """
 
     def __init__(self) -> None:

@@ -57,7 +57,7 @@ MAX_RETRY_AFTER_S = 60.0
 """Upper limit for the wait that a server requests with Retry-After, in seconds."""
 
 BeforeHop = Callable[[URL], Awaitable[None]]
-"""Called before each request of a chain of redirects; raises `WebFailure` to refuse it."""
+"""Called before each request of a chain of redirects; raises `WebFailure` to reject it."""
 
 
 def user_agent() -> str:

@@ -43,7 +43,7 @@ _DATES = {"extensive_search": False, "original_date": True}
 
 
 class NotAnArticle(Exception):
-    """A page has no main text; the message becomes the reason of a reject."""
+    """A page without a main text; the message becomes the reason of a reject."""
 
 
 def html_article(html: str, facts: dict[str, str], url: str | None = None) -> Record:

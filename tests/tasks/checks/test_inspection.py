@@ -145,7 +145,7 @@ def test_real_data_is_mapped_without_options(
 
 @needs_dev
 @pytest.mark.parametrize("file", ["nation.csv", "nation.plain.parquet", "test.parquet"])
-def test_tables_without_articles_are_refused(file: str) -> None:
+def test_tables_without_articles_are_rejected(file: str) -> None:
     seen = inspected(DEV / "nasty" / "parquet_fastparquet" / file)
     assert seen.error is not None
     assert "no column looks like the article's text" in seen.error

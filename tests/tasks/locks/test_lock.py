@@ -179,7 +179,7 @@ def test_a_waiting_run_is_notified_once_and_acquires_the_lock(storage: LocalStor
         assert message.endswith("waiting for it to end, for 60 s at most")
 
 
-def test_a_run_that_waits_in_vain_fails(storage: LocalStorage) -> None:
+def test_a_run_that_waits_too_long_fails(storage: LocalStorage) -> None:
     messages: list[str] = []
     with locked(storage, "articles"), pytest.raises(UserError, match="another run is writing"):
         take(storage, wait_s=0.05, on_wait=messages.append)

@@ -46,7 +46,7 @@ def has_ended(process: psutil.Process, seconds: float = 20) -> bool:
     return False
 
 
-def test_the_child_runs_counts_and_ends() -> None:
+def test_the_child_process_serves_and_ends() -> None:
     with MockEndpoint() as endpoint:
         process = process_at(endpoint.base_url)
         status, answer = post(endpoint.base_url, chat())

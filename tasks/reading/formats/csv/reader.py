@@ -1,4 +1,4 @@
-"""Streams CSV and TSV files in the layout that their first rows suggest."""
+"""Stream CSV and TSV files in the layout that their first rows suggest."""
 
 from collections.abc import Iterator
 from typing import BinaryIO

@@ -1,4 +1,4 @@
-"""Parses CSV row by row in a given dialect; the sniffer and the reader share it."""
+"""Parse CSV row by row in a given dialect; the sniffer and the reader share it."""
 
 import codecs
 import csv

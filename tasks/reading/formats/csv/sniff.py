@@ -1,4 +1,4 @@
-"""Infers the dialect and the header of a CSV file from its first rows."""
+"""Infer the dialect and the header of a CSV file from its first rows."""
 
 import csv
 import re

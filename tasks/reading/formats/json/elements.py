@@ -1,4 +1,4 @@
-"""Streams the elements of a JSON list and recovers after each broken one; used by the reader."""
+"""Stream the elements of a JSON list and recover after each broken one; used by the reader."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Finds the articles in a JSON document from its first bytes, so that the rest can be streamed."""
+"""Find the articles in a JSON document from its first bytes, so that the rest can be streamed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Streams JSON Lines, one object per line, and JSON text sequences."""
+"""Stream JSON Lines, one object per line, and JSON text sequences."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Streams JSON documents: a list, a list inside an object, columns, or concatenated objects."""
+"""Stream JSON documents: a list, a list inside an object, columns, or concatenated objects."""
 
 from __future__ import annotations
 

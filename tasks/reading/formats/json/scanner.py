@@ -1,4 +1,4 @@
-"""Scans a stream of JSON in bounded memory: window, cursor, bracket scan and token patterns."""
+"""Scan a stream of JSON in bounded memory: window, cursor, bracket scan and token patterns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Parses JSON values strictly by RFC 8259, for all readers of JSON."""
+"""Parse JSON values strictly by RFC 8259, for all readers of JSON."""
 
 from __future__ import annotations
 

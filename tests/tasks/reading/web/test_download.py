@@ -60,7 +60,7 @@ def test_redirects_are_followed() -> None:
         assert site.asked == {"/a": 1, "/b": 1, "/c": 1}
 
 
-def test_circular_endless_and_invalid_redirects_are_refused() -> None:
+def test_circular_endless_and_invalid_redirects_are_rejected() -> None:
     handlers = {f"/{hop}": redirect(f"/{hop + 1}") for hop in range(20)}
     circle = {"/x": redirect("/y"), "/y": redirect("/x"), "/f": redirect("file:///etc/passwd")}
     with Site({**handlers, **circle}) as site:
@@ -72,7 +72,7 @@ def test_circular_endless_and_invalid_redirects_are_refused() -> None:
         assert site.asked["/x"] == 1
 
 
-def test_a_private_address_is_refused_before_connecting() -> None:
+def test_a_private_address_is_rejected_before_connecting() -> None:
     with Site({"/a": body(DATA)}) as site:
         words = error_of(site, "/a?token=secret", allow=False)
         assert "leads to the private address 127.0.0.1" in words
@@ -81,7 +81,7 @@ def test_a_private_address_is_refused_before_connecting() -> None:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "2130706433", "[::ffff:127.0.0.1]"])
-def test_a_redirect_to_a_private_address_is_refused(host: str) -> None:
+def test_a_redirect_to_a_private_address_is_rejected(host: str) -> None:
     with Site({"/a": body(DATA)}) as inner:
         port = inner.host.partition(":")[2]
         with Site({"/": redirect(f"http://{host}:{port}/a")}) as outer:
@@ -89,7 +89,7 @@ def test_a_redirect_to_a_private_address_is_refused(host: str) -> None:
         assert not inner.asked
 
 
-def test_a_public_name_with_a_private_address_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_public_name_with_a_private_address_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
     real = socket.getaddrinfo
 
     def answer(host: str, *arguments: object, **named: object) -> object:
