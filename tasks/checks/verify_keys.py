@@ -111,7 +111,6 @@ class ReferenceCheck:
 
     Args:
         lock: Name of the table's lock.
-        articles: The scan of the articles.
     """
 
     def __init__(self, lock: str, articles: ArticleScan) -> None:

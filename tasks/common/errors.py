@@ -59,7 +59,6 @@ class InterruptedRun(StoppedRun):
 
     Attributes:
         report: None if the run had not started its work.
-        signal: The signal.
     """
 
     def __init__(self, message: str, report: Any, by: signal.Signals) -> None:

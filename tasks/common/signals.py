@@ -20,7 +20,6 @@ class Interrupted(KeyboardInterrupt):
     """One of `SIGNALS` has arrived and the current work must stop.
 
     Attributes:
-        signal: The signal.
         again: Whether it is a repeated signal: stop at once, without waiting for calls in flight.
     """
 

@@ -43,7 +43,6 @@ class CoalescedChunk:
     Attributes:
         chunk: The rows; those of several sources are renumbered from 0.
         columns: The column mapping.
-        reports: The reports of the sources.
         owners: For each row number of ``chunk`` the index into ``reports``; empty for one source.
         numbers: For each row number of ``chunk`` the row number in its source; likewise.
     """

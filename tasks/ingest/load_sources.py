@@ -65,7 +65,6 @@ def ingest_sources(
     Args:
         reports: Each source with its report, which is empty unless a previous attempt started it.
         load: The load, shared by all sources of a run.
-        loading: The options.
         on_progress: Called after each chunk of rows.
 
     Raises:

@@ -21,7 +21,6 @@ class IngestReport:
     """The report of an ingest run. The row counts are the sums of those of `SourceReport`.
 
     Attributes:
-        sources: The reports of the sources.
         skipped: Files that were skipped because they hold no data.
         articles: The location of the articles table.
         rejects: The location of the rejects table.

@@ -27,14 +27,14 @@ class JournalEnd(Enum):
     """How a journal ends.
 
     Attributes:
-        WHOLE: After its last record.
-        CUT: Within a record, or with zeros, as usual after a kill or a power failure.
+        COMPLETE: After its last record.
+        TRUNCATED: Within a record, or with zeros, as usual after a kill or a power failure.
         DAMAGED: A record is corrupt, or other bytes follow.
         FOREIGN: The file is not a journal of this version.
     """
 
-    WHOLE = "whole"
-    CUT = "cut"
+    COMPLETE = "complete"
+    TRUNCATED = "truncated"
     DAMAGED = "damaged"
     FOREIGN = "foreign"
 
@@ -75,7 +75,9 @@ def read_journal(content: bytes) -> JournalContents:
         rest = content.rstrip(b"\0")
         if rest and not MAGIC.startswith(rest):
             return JournalContents([], len(rest), JournalEnd.FOREIGN)
-        return JournalContents([], len(rest), JournalEnd.CUT if content else JournalEnd.WHOLE)
+        return JournalContents(
+            [], len(rest), JournalEnd.TRUNCATED if content else JournalEnd.COMPLETE
+        )
     records: list[bytes] = []
     start, size = len(MAGIC), len(content)
     while start < size:
@@ -89,9 +91,11 @@ def read_journal(content: bytes) -> JournalContents:
                 start = end
                 continue
         rest = content[start:].rstrip(b"\0")
-        cut = start + len(rest) < end and not _contains_record(rest)
-        return JournalContents(records, len(rest), JournalEnd.CUT if cut else JournalEnd.DAMAGED)
-    return JournalContents(records, 0, JournalEnd.WHOLE)
+        is_truncated = start + len(rest) < end and not _contains_record(rest)
+        return JournalContents(
+            records, len(rest), JournalEnd.TRUNCATED if is_truncated else JournalEnd.DAMAGED
+        )
+    return JournalContents(records, 0, JournalEnd.COMPLETE)
 
 
 def _checksum(payload: bytes) -> int:

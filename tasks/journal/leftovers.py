@@ -66,7 +66,7 @@ class LeftoverJournal:
         if self._end is None:
             for _ in self.records():
                 pass
-        return self._end or (JournalEnd.WHOLE, 0)
+        return self._end or (JournalEnd.COMPLETE, 0)
 
     def set_aside_if_foreign(self) -> bool:
         """If this is not a journal of this version, rename it, log a warning, and return True."""

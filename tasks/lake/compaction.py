@@ -61,9 +61,7 @@ def retire_rows(
     The caller must be the folder's only writer, and no other run may rely on the part's name.
 
     Args:
-        lake: The lake.
-        part: The part.
-        schema: The schema of its table.
+        schema: The schema of the part's table.
         row_group: Rows per row group of the parts to write.
         is_stale: Returns which rows to move, by their keys (id and content).
     """

@@ -57,7 +57,6 @@ def read_key_batches(
     """Read a part in batches.
 
     Args:
-        part: The part.
         more_columns: Columns to read in addition to ``article_id`` and ``content_hash``.
         rows: Rows per batch.
 

@@ -37,7 +37,6 @@ def write_tombstones(lake: Lake, name: str, rows: pa.Table) -> None:
     """Mark article rows as superseded.
 
     Args:
-        lake: The lake.
         name: A unique name for the tombstones.
         rows: The part, id and content hash of each row, in `TOMBSTONE_SCHEMA`.
     """
@@ -99,7 +98,6 @@ def current_articles(lake: Lake, columns: Sequence[str]) -> Iterator[pa.RecordBa
     """Yield the current rows of articles in batches.
 
     Args:
-        lake: The lake.
         columns: Columns to read in addition to ``article_id`` and ``content_hash``.
     """
     for _, batch, current in current_key_batches(lake, columns, _BATCH_ROWS):

@@ -120,7 +120,6 @@ class Lease:
     """An acquired lock on an object store; see `Lock`.
 
     Args:
-        request: The lock.
         storage: The lake's storage.
         token: The key of our entry in ``state``.
         state: The lock's object as we wrote it.

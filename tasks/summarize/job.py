@@ -192,8 +192,7 @@ class Job:
         commit overwrites its parts, so no row is duplicated.
 
         Args:
-            batch: The batch.
-            articles: Its rows, of ``ARTICLES_SCHEMA``.
+            articles: The batch's rows, of ``ARTICLES_SCHEMA``.
             outcomes: The outcome of each row; None for an article that is left for the next run.
             kind: Prefix of the parts' names.
 
@@ -244,7 +243,6 @@ class BatchOutcomes:
     Args:
         job: Records each outcome.
         hashes: The content hash of each row.
-        journal: The journal of the batch.
 
     Attributes:
         outcomes: The outcome of each row; None while there is none, and for a row that is left

@@ -78,7 +78,6 @@ class Planner:
     Thread-safe. Memory is 24 bytes per article if every text is unique.
 
     Args:
-        table: The enriched table.
         recovered: Content hashes of the outcomes that earlier runs left in journals.
         limit: The maximum number of articles to request; None for no limit.
         batch_size: Rows in a batch; 0 chooses 50 to 500 rows, for about 40 batches.

@@ -201,7 +201,7 @@ def test_a_stopped_run_raises_and_names_the_lake_with_its_answers() -> None:
             summarized(articles(60), **known)
         answered = endpoint.stats()["answered"]
     (note,) = ended.value.__notes__
-    kept = note.split("kept in ")[1].split(":")[0]
+    kept = note.split("kept in ")[1].split(";")[0]
     assert f'summarize_frame(..., lake="{kept}")' in note
     assert 0 < answered < 60
 

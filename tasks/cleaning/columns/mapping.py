@@ -202,8 +202,7 @@ def map_columns(
     """Map canonical columns to the columns of a source.
 
     Args:
-        source: The source.
-        sample: Its first rows, see `read_sample`.
+        sample: The source's first rows, see `read_sample`.
         given: The mapping requested by the user (``--column``).
         day_first: Whether 01/02/2020 is the first of February; None to infer it from the dates.
         siblings: The files of the load, used if the source does not show which column is its body.
@@ -255,7 +254,6 @@ def date_in_name(file_name: str, today: date | None = None) -> date | None:
     """Return the date in a file name such as ``2021-03-04-title.md`` or ``20210304_title.txt``.
 
     Args:
-        file_name: The file name.
         today: The current date in UTC, for tests.
 
     Returns:

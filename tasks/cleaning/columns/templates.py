@@ -88,9 +88,9 @@ class Template:
         literals, columns = _parts(self.text)
         slots: list[_Slot] = []
         separator, before = "", literals[0]
-        for place, column in enumerate(columns):
-            following = literals[place + 1]
-            is_last = place + 1 == len(columns)
+        for index, column in enumerate(columns):
+            following = literals[index + 1]
+            is_last = index + 1 == len(columns)
             after, gap, label = (following, "", "") if is_last else _divided(following)
             slots.append(_Slot(separator, before, self.names.get(column, column), after))
             separator, before = gap, label

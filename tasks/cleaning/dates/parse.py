@@ -83,7 +83,6 @@ def read_date(text: str, day_first: bool | None = None) -> ParsedDate | None:
     """Parse a text that is a date and nothing else.
 
     Args:
-        text: The text.
         day_first: Whether 01/02/2020 is the first of February; None if unknown.
 
     Returns:

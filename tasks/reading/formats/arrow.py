@@ -165,8 +165,7 @@ def batch_to_rows(
     """Convert a record batch of any schema to rows; reject rows with text that is not UTF-8.
 
     Args:
-        batch: The record batch.
-        counter: The counter of its file.
+        counter: The row counter of the file.
         stored: The batch's size in the file in bytes; None if it is the size in memory.
 
     Raises:

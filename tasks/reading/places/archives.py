@@ -51,7 +51,6 @@ class ArchiveMember(ABC):
     """A file in an archive.
 
     Attributes:
-        archive: The archive.
         path: The file's path in the archive.
         offset: Position in the archive where the file begins, in bytes.
         name: As shown to the user, for messages.
@@ -186,7 +185,6 @@ def zip_members(archive: ByteSource, name: str) -> list[Member] | None:
     """List the files in a ZIP archive, in order; return None if it is an office file.
 
     Args:
-        archive: The bytes of the archive.
         name: As shown to the user, for messages.
 
     Raises:

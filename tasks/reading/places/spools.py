@@ -119,8 +119,7 @@ class SpooledFile(ByteSource):
     """A temporary copy of a source that can only be streamed but needs random access.
 
     Attributes:
-        original: The source.
-        name: Its name, for messages.
+        name: The source's name, for messages.
         version: Differs when the content of the source does.
     """
 
@@ -153,7 +152,7 @@ class PipeFile(ByteSource):
 
     Attributes:
         path: Of the pipe; ``-`` for standard input.
-        name: Its name, for messages.
+        name: The source's name, for messages.
     """
 
     path: str

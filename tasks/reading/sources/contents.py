@@ -34,8 +34,7 @@ def expand(found: FoundFile, within: str = "") -> Iterator[FoundFile | Skipped]:
     the rest of a sentence that begins with its name.
 
     Args:
-        found: The file.
-        within: Name of the archive that contains it; empty if it is not in one.
+        within: Name of the archive that contains the file; empty if none does.
     """
     if found.remote and (known := _by_suffix(found)) is not None:
         yield known
