@@ -33,7 +33,7 @@ def publish(report: PipelineReport) -> int:
 
 @flow(log_prints=True)
 def daily_digest() -> int:
-    """Export, enrich, publish. A DataFrame is a source beside files and URLs."""
+    """Export, enrich, publish. A DataFrame is a source like files and URLs."""
     settings = PipelineSettings(
         sources=[export_articles()],
         lake=LAKE,

@@ -26,7 +26,7 @@ PAGES = [
     ROOT / "examples" / "README.md",
     *sorted(DOCS.glob("*.md")),
 ]
-# The changelog names what is gone, too.
+# The changelog also names removed files.
 CURRENT = [page for page in PAGES if page.name != "CHANGELOG.md"]
 PICTURES = sorted((DOCS / "images").glob("*.svg"))
 COMMANDS = [name for name in app if not name.startswith("-")]

@@ -1,4 +1,4 @@
-"""Examples in docstrings run, and give what they say."""
+"""Examples in docstrings run and return the documented output."""
 
 import doctest
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""The public interface: names that programs outside import, and how they may be called."""
+"""The public interface: the names that users import, and how they are called."""
 
 import inspect
 import subprocess

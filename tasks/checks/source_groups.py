@@ -51,7 +51,7 @@ class SourceGroup:
 
     @property
     def others(self) -> int:
-        """The number of sources besides the first."""
+        """The number of sources after the first."""
         return len(self.inspected) + len(self.similar) - 1
 
     @property

@@ -61,7 +61,7 @@ class ArticleScan(Scan):
 
 
 class UniquenessCheck:
-    """Checks that each key occurs once in a folder.
+    """A check that each key occurs once in a folder.
 
     Args:
         parts: The parts of the folder.
@@ -107,7 +107,7 @@ class UniquenessCheck:
 
 
 class ReferenceCheck:
-    """Checks that rows of an enriched table belong to an article.
+    """A check that rows of an enriched table belong to an article.
 
     Args:
         lock: Name of the table's lock.

@@ -82,7 +82,7 @@ class _Fault(NamedTuple):
 
 
 class RowFaults:
-    """Collects the faults in a part: one finding per kind, with the first row and a count.
+    """The faults in a part: one finding per kind, with the first row and a count.
 
     Attributes:
         first_row: Number of the first row of the current batch, from 1.
@@ -181,7 +181,6 @@ def _batches(part: Part, findings: list[Finding]) -> Iterator[tuple[pa.Schema, p
 
 
 def _schema_mismatch(part: Part, schema: pa.Schema, constraints: Constraints) -> Finding:
-    """Return a finding on the first column that differs."""
     actual = {field.name: field.type for field in schema}
     expected = {field.name: field.type for field in constraints.schema}
     for name in dict.fromkeys([*expected, *actual]):

@@ -99,7 +99,7 @@ def verify_rejects(lake: Lake) -> Scan:
 def verify_table(found: FoundTable, lake: Lake, articles: ArticleScan) -> TableScan:
     """Check an enriched table, its failures and its superseded rows.
 
-    Needs 16 bytes of memory per row, besides those of the articles.
+    Needs 16 bytes of memory per row, in addition to those of the articles.
 
     Raises:
         PartMissing: Parts were merged meanwhile.

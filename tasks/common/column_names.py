@@ -21,7 +21,7 @@ ALIASES = {target: tuple(_WORDS[target]) for target in CANONICAL_COLUMNS}
 FALLBACK_BODY_NAMES = tuple(_WORDS["fallback body"])
 """Names such as ``abstract``: the body, if a source has no other text."""
 AMBIGUOUS_BODY_NAMES = frozenset(_WORDS["ambiguous"])
-"""Names of the body that stand for a publisher, a number or a file just as often."""
+"""Names of the body that as often mean a publisher, a number or a file."""
 NAME_ALIASES = ("name", "fullname")
 """Names that mean the article's title or a person, depending on the values."""
 WRAPPER_COLUMNS = frozenset(_WORDS["wrappers"])

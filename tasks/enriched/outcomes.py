@@ -138,7 +138,7 @@ class Outcome:
 
     @classmethod
     def from_failure(cls, content_hash: str, failure: RequestFailed) -> Outcome:
-        """Build the outcome of a request that the gateway has given up."""
+        """Build the outcome of a request that failed."""
         error = failure.error
         return cls(
             content_hash, error_class=error.error_class, message=error.message, **_usage(failure)

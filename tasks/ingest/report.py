@@ -56,7 +56,7 @@ class IngestReport:
         return [source for source in self.sources if source.error]
 
     @property
-    def passed_over(self) -> dict[str, Any]:
+    def skipped_json(self) -> dict[str, Any]:
         """The number of skipped files and the first of them, for the JSON report."""
         first = [f"{each.name}: {each.reason}" for each in self.skipped[:_MAX_SKIPPED_LISTED]]
         return {"skipped_count": len(self.skipped), "skipped": first}
@@ -86,6 +86,6 @@ class IngestReport:
             "articles_table": self.articles,
             "rejects": self.rejects,
             "not_read": [source.error for source in self.broken],
-            **self.passed_over,
+            **self.skipped_json,
             **self.profile.as_json(),
         }

@@ -75,9 +75,8 @@ def read_journal(content: bytes) -> JournalContents:
         rest = content.rstrip(b"\0")
         if rest and not MAGIC.startswith(rest):
             return JournalContents([], len(rest), JournalEnd.FOREIGN)
-        return JournalContents(
-            [], len(rest), JournalEnd.TRUNCATED if content else JournalEnd.COMPLETE
-        )
+        how = JournalEnd.TRUNCATED if content else JournalEnd.COMPLETE
+        return JournalContents([], len(rest), how)
     records: list[bytes] = []
     start, size = len(MAGIC), len(content)
     while start < size:
@@ -92,9 +91,8 @@ def read_journal(content: bytes) -> JournalContents:
                 continue
         rest = content[start:].rstrip(b"\0")
         is_truncated = start + len(rest) < end and not _contains_record(rest)
-        return JournalContents(
-            records, len(rest), JournalEnd.TRUNCATED if is_truncated else JournalEnd.DAMAGED
-        )
+        how = JournalEnd.TRUNCATED if is_truncated else JournalEnd.DAMAGED
+        return JournalContents(records, len(rest), how)
     return JournalContents(records, 0, JournalEnd.COMPLETE)
 
 

@@ -157,7 +157,7 @@ def conform_to_schema(table: pa.Table, schema: pa.Schema) -> pa.Table:
 
 
 class PartWriter:
-    """Writes tables of one schema to a new part, which is invisible until `commit`.
+    """A writer of tables to a new part, which is invisible until `commit`.
 
     Args:
         storage: The lake's storage.

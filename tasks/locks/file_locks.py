@@ -51,7 +51,6 @@ def lock_file(request: LockRequest, lake: Path) -> FileLock:
 
 
 def _attempt(request: LockRequest, path: Path) -> FileLock | LockBusy:
-    """Try to lock the file without waiting."""
     descriptor = _open(request, path)
     mode = fcntl.LOCK_SH if request.shared else fcntl.LOCK_EX
     try:

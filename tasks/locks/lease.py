@@ -49,7 +49,7 @@ _RELEASE_TIMEOUT_S = 10.0
 """How long to wait until a lease is released, in seconds; if the storage is down, it expires."""
 
 _MAX_ACQUIRE_CONFLICTS = 5
-"""Write conflicts in a row after which an attempt to acquire the lock is given up for now."""
+"""Write conflicts in a row after which an attempt to acquire the lock ends."""
 
 _MAX_RENEW_CONFLICTS, _MAX_CONFLICT_PAUSE_S = 50, 0.1
 """Write conflicts in a row after which a renewal fails, and the longest pause between two, in

@@ -49,7 +49,7 @@ def locked(
 ) -> Iterator[Lock]:
     """Hold a named lock of a lake.
 
-    The lock of a killed run never blocks others for good. In a local folder, the kernel releases it
+    The lock of a killed run never blocks others forever. In a local folder, the kernel releases it
     with the process. On an object store, other runs detect a dead holder within
     ``timing.expiry_s``, and may wait that long even with ``wait_s=0``, since only its missing
     heartbeats distinguish a dead holder from a live one.

@@ -68,7 +68,7 @@ class Reply(NamedTuple):
 
 
 class Service:
-    """Decides the replies of the endpoint.
+    """The state of the endpoint, which decides its replies.
 
     Args:
         faults: Faults and limits; by default none.

@@ -30,7 +30,7 @@ _FACT_NOTES = {
 
 
 def ingest_markdown(report: IngestReport) -> str:
-    """Return the report of an ingest run: counts by source, and what was not loaded and why."""
+    """Return the report of an ingest run: counts by source, and why rows were not loaded."""
     lines = [
         "## Articles",
         "",

@@ -59,7 +59,7 @@ class BucketNotFound(UserError):
 
 
 class Retries:
-    """Retries the operations on one storage, and tracks whether it is failing.
+    """The retries of operations on one storage, and whether it is failing.
 
     Args:
         uri: The storage as the user wrote it, for messages.

@@ -28,7 +28,7 @@ from article_flows.tasks.summarize.endpoint import Endpoint
 
 @dataclass
 class OutcomeCounts:
-    """Numbers of rows by outcome; ``failed`` by error class."""
+    """Row counts by outcome; ``failed`` by error class."""
 
     answered: int = 0
     copied: int = 0

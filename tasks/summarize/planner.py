@@ -54,7 +54,7 @@ class Plan:
         recovered: Rows whose outcome an earlier run received but did not commit.
         to_request: Rows that need a request.
         to_copy: Rows in ``copies``.
-        left: Rows beyond the limit, and rows of batches that were not handed out.
+        left: Rows beyond the limit, and rows of batches that were not submitted.
         prompt_tokens: Estimated tokens of the articles to request; None if not estimated.
         longest_prompt: Estimated tokens of the longest of them.
     """
@@ -149,7 +149,7 @@ class Planner:
             yield batch
 
     def finish_counts(self) -> None:
-        """Complete the counts without further batches; rows not handed out count as left."""
+        """Complete the counts without further batches; rows not yielded count as left."""
         with self._lock:
             self._closed = True
             for _ in self._batches:

@@ -1,4 +1,4 @@
-"""Every example runs as it is, as its reader would run it."""
+"""Every example runs unchanged, as a reader would run it."""
 
 import subprocess
 import sys

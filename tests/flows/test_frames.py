@@ -1,4 +1,4 @@
-"""DataFrames: answers beside their rows, whatever the caller is."""
+"""`summarize_frame` returns each row with its answer, from scripts, notebooks and flows."""
 
 import asyncio
 import shutil
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("prefect_server")
 
 
 def summarized(frame: Any, *arguments: Any, **settings: Any) -> Any:
-    """Call `summarize_frame`; what the stubs know of its columns is of no use here."""
+    """Call `summarize_frame`, without the column types of the stubs."""
     return summarize_frame(frame, *arguments, **settings)
 
 

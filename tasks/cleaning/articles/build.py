@@ -143,7 +143,6 @@ def _batch(
 
 
 def _hashes(titles: pa.StringArray, bodies: pa.StringArray) -> pa.StringArray:
-    """Return `content_hash` of each row."""
     rows = zip(*(texts.cast(pa.binary()).to_pylist() for texts in (titles, bodies)), strict=True)
     return pa.array([hash_of_bytes(title or b"", body) for title, body in rows], pa.string())
 

@@ -35,7 +35,7 @@ FILE_DATE = "(file name)"
 MAX_SIBLINGS, SIBLING_ROWS = 24, 5
 """How many sibling files are read if a file's body column is uncertain, and rows of each."""
 MAX_DOUBTFUL_ROWS = 20
-"""A source with more rows than this shows by itself which column is its body."""
+"""A source with more rows than this needs no siblings to show which column is its body."""
 
 _MAX_SAMPLE_CHUNKS = 4
 _ALL_FOLDERS = "//"

@@ -1,7 +1,7 @@
 """The gateway: every request of a run goes through it, and only it decides when to send one.
 
 A pool of workers, as many as requests may be in flight, each takes the next article, sends its
-request and hands over the result. No article needs a task, timer or lock of its own, and one that
+request and delivers the result. No article needs a task, timer or lock of its own, and one that
 waits for a retry or a limit occupies no worker: a shared timer wakes the gateway for it.
 """
 
@@ -32,7 +32,7 @@ _MIN_QUEUE_LENGTH = 64
 
 
 class Gateway:
-    """Sends all requests of a run to one endpoint, on one event loop.
+    """A gateway to one endpoint, for all requests of a run, on one event loop.
 
     Args:
         transport: Sends a single request.

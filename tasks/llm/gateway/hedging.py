@@ -23,7 +23,7 @@ _MIN_CHECK_INTERVAL_S = 0.02
 
 
 class Hedging:
-    """Hedges the last requests of a run.
+    """The hedging of the last requests of a run.
 
     Args:
         send_copy: Sends a second copy of a request; returns False if a limit forbids it.

@@ -29,7 +29,7 @@ _STALLS_TO_LIFT_TIMEOUT = 12
 
 
 class RequestRunner:
-    """Sends requests and processes how they end.
+    """A runner of single requests, which processes how they end.
 
     Args:
         transport: Sends a single request.
@@ -112,7 +112,7 @@ class RequestRunner:
             request.receiver.receive(request, result)
         except Exception:
             # A worker serves all articles, so it must survive a failing receiver.
-            logger.exception("could not hand over the result of a request")
+            logger.exception("could not deliver the result of a request")
 
     def leave_unanswered(self, request: Request) -> None:
         """Settle a request that will not be sent: the article stays to do for a later run."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 
 class Timer:
-    """Calls a function once, at the earliest of the requested times.
+    """A timer that calls a function once, at the earliest of the requested times.
 
     Args:
         callback: Called on the event loop; may start the timer again.

@@ -9,7 +9,7 @@ from article_flows.tasks.llm.protocol.request import Request
 
 
 class CircuitBreaker:
-    """Opens when many different articles fail in a row, then lets single probes through.
+    """A circuit that opens when many different articles fail in a row, and then admits probes.
 
     The states are Nygard's ("Release It!", 2007): closed, open, half-open. It takes
     ``breaker_threshold`` different articles without an answer in between, so one article that

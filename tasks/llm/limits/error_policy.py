@@ -45,7 +45,7 @@ ErrorAction = Retry | Fail | StopRun
 
 
 class ErrorPolicy:
-    """Decides about errors by the history of the article and of the run.
+    """The reaction to errors, by the history of the article and of the run.
 
     Args:
         policy: The bounds for retries.

@@ -34,7 +34,7 @@ _PAUSE_CHECK_S = 1.0
 
 
 class Limits:
-    """Combines concurrency, rate limits, budget, shared cooldown and circuit breaker.
+    """Concurrency, rate limits, budget, shared cooldown and circuit breaker combined.
 
     All times are monotonic seconds.
 

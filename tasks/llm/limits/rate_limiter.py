@@ -29,7 +29,7 @@ _MIN_REFUND_SHARE: Final = 0.2
 
 
 class RateLimiter:
-    """Limits requests and tokens per minute. All times are monotonic seconds.
+    """A limiter of requests and tokens per minute. All times are monotonic seconds.
 
     Args:
         rpm: Requests per minute set by the user, or None.

@@ -59,7 +59,7 @@ class Transient(LLMError):
 
 
 class InvalidResponse(LLMError):
-    """The answer, which is billed, does not have the form that the recipe asks for."""
+    """An answer, which is billed, that does not match the recipe's fields."""
 
 
 class RejectedInput(LLMError):

@@ -15,7 +15,7 @@ Result = Answer | RequestFailed | RunStopped
 
 
 class Receiver(Protocol):
-    """Receives each request's result once, on the gateway's event loop."""
+    """A receiver of each request's result, once, on the gateway's event loop."""
 
     def receive(self, request: Request, result: Result) -> None:
         """Process the result; must not block."""

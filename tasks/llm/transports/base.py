@@ -8,7 +8,7 @@ from article_flows.tasks.llm.protocol.chat import ChatTemplate, Completion
 
 
 class Transport(Protocol):
-    """Sends requests to one endpoint.
+    """A way to send requests to one endpoint.
 
     Attributes:
         stall_timeout_s: Seconds without a byte after which a request is cancelled; None for no

@@ -26,7 +26,7 @@ _AddressInfo = tuple[int, int, int, str, Any]
 
 
 class Dialer:
-    """Opens connections to one origin, directly or through an HTTP proxy.
+    """A factory of connections to one origin, directly or through an HTTP proxy.
 
     An https origin is reached through a tunnel (CONNECT, RFC 9110 section 9.3.6), so the proxy sees
     neither key nor article. For an http origin the connection ends at the proxy.

@@ -38,7 +38,7 @@ _DEFAULT_HEADERS: Final = {
 
 
 class HttpPool:
-    """Sends requests to one base URL, each on a connection of its own.
+    """A pool of connections to one server, each for one request at a time.
 
     The number of connections is not limited: the caller decides how many requests are in flight.
     The connection used last is used next, so that unused ones time out.

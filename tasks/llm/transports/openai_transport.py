@@ -19,7 +19,7 @@ from article_flows.tasks.llm.transports.http_transport import FATAL_PROBE_STATUS
 
 
 class OpenAITransport:
-    """Sends requests through an ``AsyncOpenAI`` client.
+    """A transport over an ``AsyncOpenAI`` client.
 
     Args:
         client: Must not retry, as that would hide rate limits from the gateway.

@@ -67,7 +67,7 @@ class Decoder(Protocol):
 
 @dataclass
 class Meter:
-    """Counts the bytes read from a compressed file and the bytes decompressed from it.
+    """A count of the bytes read from a compressed file and decompressed from it.
 
     Attributes:
         file: The compressed file.

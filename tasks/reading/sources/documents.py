@@ -24,7 +24,7 @@ FOLDER_CATEGORY = "folder_category"
 """The column with a document's folder as its category; other category columns take precedence."""
 SUMMARY_REASON = "a summary, by "
 BY_FOLDER = "its folder's name; name the folder to load it as articles"
-NOTE_REASON = "a text beside tables: taken for a note about them; name the file to load it"
+NOTE_REASON = "a text next to tables, so probably a note about them; name the file to load it"
 
 _NOT_DATA = re.compile(
     r"(licen[cs]e|copying|notice|readme|changelog|contributing|authors|makefile)\b.*"
@@ -82,7 +82,7 @@ def find_summaries(documents: Sequence[FoundFile], spec: str) -> References | No
     """Return the documents that are reference summaries of others, or None if there are none.
 
     They have the same names in a neighboring folder that is named for summaries
-    (``Summaries/business/001.txt`` beside ``News/business/001.txt``), and are shorter.
+    (``Summaries/business/001.txt`` next to ``News/business/001.txt``), and are shorter.
 
     Raises:
         UserError: There are just two folders, which look like articles and their summaries, but
@@ -145,7 +145,6 @@ def _question(folders: Mapping[str, _Folder], spec: str) -> str:
 
 
 def _folder_name(files: _Folder) -> str:
-    """Return the name of a folder as shown to the user."""
     path, first = next(iter(files.items()))
     return "/".join(first.name.split("/")[: -1 - path.count("/")])
 
@@ -172,7 +171,7 @@ def _size(found: FoundFile) -> int:
 def infer_categories(documents: Sequence[FoundFile]) -> dict[str, str]:
     """Infer the categories of documents from folder names such as ``business/`` and ``sport/``.
 
-    A folder's name is a category if there are other folders beside it, typically with several
+    A folder's name is a category if there are other folders next to it, typically with several
     files, all with a suffix in common, and their names are neither numbers, splits of a dataset
     (``train``, ``test``) nor as short as language codes.
 

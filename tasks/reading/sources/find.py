@@ -136,7 +136,7 @@ def _unique(sources: Iterable[Source]) -> Iterator[Source]:
 
 
 class _Search:
-    """Sorts the files of the specs into those to read, to skip, and broken ones."""
+    """The files of the specs: those to read, those to skip, and broken ones."""
 
     def __init__(self, options: SourceOptions) -> None:
         self.found = Sources()

@@ -202,7 +202,7 @@ async def decoded_body(
 
 
 class _Decompressor:
-    """Decompresses gzip with any number of members, and deflate with or without a zlib header.
+    """A decompressor of gzip with any number of members, and deflate with or without a header.
 
     Unlike aiohttp's, it detects truncated bodies.
     """

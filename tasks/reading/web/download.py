@@ -140,7 +140,7 @@ def _validator(response: aiohttp.ClientResponse) -> str:
 
 
 def _pieces(response: aiohttp.ClientResponse, max_bytes: int) -> AsyncIterator[bytes]:
-    """Return the decoded body, except that a ``.gz`` file sent with gzip coding stays as it is."""
+    """Return the decoded body, except that a ``.gz`` file sent with gzip coding is unchanged."""
     is_gzip = response.headers.get("Content-Encoding", "").strip().lower() in ("gzip", "x-gzip")
     is_gzip_file = is_gzip and response.url.path.lower().endswith((".gz", ".tgz"))
     return decoded_body(response, max_bytes, as_sent=is_gzip_file)

@@ -116,7 +116,7 @@ def fetch_articles(
 
 
 class _FetchRun:
-    """Fetches entries in an event loop, which runs in a thread of its own until the run exits."""
+    """A run that fetches entries in an event loop, in its own thread."""
 
     def __init__(self, allow_hosts: Collection[str], limits: FetchLimits) -> None:
         self._limits = limits
@@ -177,7 +177,6 @@ class _FetchRun:
         await self._loop.shutdown_asyncgens()
 
     async def _process(self, entry: UrlEntry) -> None:
-        """Turn an entry into exactly one result."""
         result = entry if isinstance(entry, Reject) else await self._row_or_reject(*entry)
         if isinstance(result, Reject):
             await self._page_slots.acquire()

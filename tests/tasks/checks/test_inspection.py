@@ -19,7 +19,7 @@ from article_flows.tasks.reading.sources.find import find_sources
 from tests.support import ROOT, write_articles
 
 DEV = ROOT.parent / "shared" / "data" / "dev"
-needs_dev = pytest.mark.skipif(not DEV.exists(), reason="the development data is missing")
+needs_dev = pytest.mark.skipif(not DEV.exists(), reason="needs the development data")
 
 
 def inspected(path: Path, *columns: str, rules: Rules | None = None) -> Inspection:

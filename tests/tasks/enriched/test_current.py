@@ -77,10 +77,10 @@ def test_a_damaged_pointer_is_rewritten(tmp_path: Path, pointer: bytes) -> None:
 def test_without_links_the_pointer_is_enough(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refused(*_: object, **__: object) -> None:
+    def unsupported(*_: object, **__: object) -> None:
         raise OSError("links are not supported")
 
-    monkeypatch.setattr(Path, "symlink_to", refused)
+    monkeypatch.setattr(Path, "symlink_to", unsupported)
     lake = Lake(tmp_path / "lake")
     table = filled(lake, "one")
 

@@ -23,7 +23,7 @@ from tests.tasks.summarize.job_support import at
 
 DEV = ROOT.parent / "shared" / "data" / "dev"
 
-pytestmark = pytest.mark.skipif(not DEV.exists(), reason="the development data is not here")
+pytestmark = pytest.mark.skipif(not DEV.exists(), reason="needs the development data")
 
 
 @dataclass

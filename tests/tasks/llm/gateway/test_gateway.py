@@ -269,7 +269,7 @@ async def test_an_article_larger_than_the_quota_does_not_block_the_run() -> None
 
 
 async def test_rejecting_every_request_stops_the_run_and_fails_no_article_permanently() -> None:
-    """The recipe, the key or the server is at fault, so a later run must ask again."""
+    """The recipe, the key or the server is at fault, so a later run must retry."""
     async with (
         scripted((400, {"error": {"message": "Unsupported parameter"}})) as script,
         gateway_to(script.base_url, max_in_flight=2) as gateway,
@@ -283,9 +283,9 @@ async def test_rejecting_every_request_stops_the_run_and_fails_no_article_perman
 
 
 async def test_a_bad_request_among_answers_fails_its_article_permanently() -> None:
-    refused = (400, {"error": {"message": "odd"}})
+    rejected = (400, {"error": {"message": "odd"}})
     async with (
-        scripted(OK, *[refused] * 12, OK) as script,
+        scripted(OK, *[rejected] * 12, OK) as script,
         gateway_to(script.base_url) as gateway,
     ):
         assert isinstance(await ending(gateway), Answer)

@@ -1,4 +1,4 @@
-"""Compressed files are read up to where they are damaged; decompression bombs are refused."""
+"""Compressed files are read up to where they are damaged; decompression bombs are rejected."""
 
 import bz2
 import gzip
