@@ -149,14 +149,14 @@ def _ratio(ours: Measurement | None, other: Measurement | None) -> float | None:
     return ours.rate / other.rate
 
 
-def _at_least(name: str, least: float, measured: float | None) -> Figure:
-    reached = None if measured is None else measured >= least
-    return Figure(name, f"at least {least:g}", _formatted(measured), reached)
+def _at_least(name: str, bound: float, measured: float | None) -> Figure:
+    reached = None if measured is None else measured >= bound
+    return Figure(name, f"at least {bound:g}", _formatted(measured), reached)
 
 
-def _at_most(name: str, most: float, measured: float | None, digits: int = 3) -> Figure:
-    reached = None if measured is None else measured <= most
-    return Figure(name, f"at most {most:g}", _formatted(measured, digits), reached)
+def _at_most(name: str, bound: float, measured: float | None, digits: int = 3) -> Figure:
+    reached = None if measured is None else measured <= bound
+    return Figure(name, f"at most {bound:g}", _formatted(measured, digits), reached)
 
 
 def _below(name: str, bound: float, measured: float | None) -> Figure:

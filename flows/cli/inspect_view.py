@@ -164,8 +164,8 @@ def _columns_table(columns: Sequence[InspectedColumn]) -> Table:
     return table
 
 
-def _width(cells: Sequence[str], least: int, most: int) -> int:
-    return max(least, min(max(map(cell_len, cells)), most))
+def _width(cells: Sequence[str], minimum: int, maximum: int) -> int:
+    return max(minimum, min(max(map(cell_len, cells)), maximum))
 
 
 def _percentage(share: float) -> str:

@@ -32,7 +32,7 @@ from article_flows.tasks.storage.open import open_storage
 
 STAGING = "_staging"
 _CACHED_FOOTERS = 8
-"""Number of part footers to cache: concurrent batches belong to neighbouring parts."""
+"""Number of part footers to cache: concurrent batches belong to neighboring parts."""
 
 
 class Lake:

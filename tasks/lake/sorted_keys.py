@@ -121,7 +121,7 @@ class SortedKeys:
         """Return for each key whether it is in the set, and its value (0 if it has none)."""
         found = np.zeros(len(keys.high), np.bool_)
         values = np.zeros(len(keys.high), np.uint64)
-        # Sorted lookups access neighbouring memory, which is several times as fast.
+        # Sorted lookups access neighboring memory, which is several times as fast.
         for shard, rows in self._by_shard(keys.high, order.rows):
             for block in shard:
                 hits, positions = _find_in_block(block, keys.take(rows))

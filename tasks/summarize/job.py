@@ -208,8 +208,8 @@ class Job:
         ):
             chosen = [(row, outcome) for row, outcome in rows if outcome.answered is answered]
             if chosen:
-                is_whole = len(chosen) == articles.num_rows
-                selected = articles if is_whole else articles.take([row for row, _ in chosen])
+                is_complete = len(chosen) == articles.num_rows
+                selected = articles if is_complete else articles.take([row for row, _ in chosen])
                 part = build(selected, [outcome for _, outcome in chosen], self.flow_run_id)
                 self.table.lake.write_part(folder, name, part)
         self._committed_at = time.monotonic()

@@ -29,7 +29,7 @@ SUPERSETS = {
     "euc_kr": "cp949",
     "big5": "big5hkscs",
 }
-"""Python's names of East Asian encodings to the supersets that files labelled so really use.
+"""Python's names of East Asian encodings to the supersets that files labeled so really use.
 
 As in https://encoding.spec.whatwg.org/#names-and-labels.
 """

@@ -147,10 +147,10 @@ def _texts(entry: Any) -> list[tuple[str, str]]:
     return sorted(texts, key=lambda each: len(each[0]), reverse=True)
 
 
-def _title(of: Any) -> str:
+def _title(entry: Any) -> str:
     """Return the title of an entry or channel without markup."""
-    title = str(of.get("title") or "").strip()
-    kind = (of.get("title_detail") or {}).get("type")
+    title = str(entry.get("title") or "").strip()
+    kind = (entry.get("title_detail") or {}).get("type")
     if kind in _HTML_TYPES and ("<" in title or "&" in title):
         with suppress(etree.LxmlError, ValueError):
             title = "".join(map(str, html.fromstring(f"<div>{title}</div>").itertext())).strip()
@@ -238,9 +238,9 @@ def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def _authors(of: dict[str, Any]) -> str:
+def _authors(item: dict[str, Any]) -> str:
     """Return the names of the authors: a list in version 1.1, a single author in 1.0."""
-    authors = _list(of.get("authors")) or [of.get("author")]
+    authors = _list(item.get("authors")) or [item.get("author")]
     names = (_text(each.get("name")) for each in authors if isinstance(each, dict))
     return ", ".join(filter(None, names))
 

@@ -50,13 +50,13 @@ def expand(found: FoundFile, within: str = "") -> Iterator[FoundFile | Skipped]:
 
 def unreadable(name: str, error: UserError, *, expected: bool) -> Skipped:
     """Return the skipped file for an error in reading it."""
-    is_away = isinstance(error, SourceUnavailable)
+    is_unavailable = isinstance(error, SourceUnavailable)
     reason = str(error)
     if reason.startswith(name):
         reason = reason.removeprefix(name).removeprefix(":").strip()
     else:
         reason = f"fails: {reason}"
-    return Skipped(name, reason, is_away, expected or is_away)
+    return Skipped(name, reason, is_unavailable, expected or is_unavailable)
 
 
 def _by_suffix(found: FoundFile) -> FoundFile | None:

@@ -131,8 +131,8 @@ def _common(one: _Folder, other: _Folder, at_least: float) -> list[tuple[FoundFi
 def _question(folders: Mapping[str, _Folder], spec: str) -> str:
     """Return what to ask the user if two folders look like articles and summaries; else empty."""
     one, other = folders.values()
-    most = max(len(one), len(other))
-    common = _common(one, other, at_least=max(_MIN_PAIRS, _NEARLY_ALL * most))
+    size = max(len(one), len(other))
+    common = _common(one, other, at_least=max(_MIN_PAIRS, _NEARLY_ALL * size))
     ratio = _length_ratio(common) if common else 1.0
     if _FAR_SHORTER <= ratio <= 1 / _FAR_SHORTER:
         return ""
@@ -154,7 +154,7 @@ def _length_ratio(pairs: list[tuple[FoundFile, FoundFile]]) -> float:
 
     1 unless nearly all second texts are shorter, or nearly all are longer.
     """
-    ratios = [(_size(b) + 1) / (_size(a) + 1) for a, b in pairs]
+    ratios = [(_size(second) + 1) / (_size(first) + 1) for first, second in pairs]
     middle = median(ratios)
     same_side = sum((each < 1) == (middle < 1) for each in ratios)
     return middle if same_side >= _NEARLY_ALL * len(ratios) else 1.0

@@ -195,7 +195,7 @@ def _containers(value: Any, path: Path, cut: frozenset[Path]) -> Iterator[_Conta
         if (
             isinstance(value, list)
             and path
-            and 2 * sum(type(x) is dict for x in value) > len(value)
+            and 2 * sum(type(each) is dict for each in value) > len(value)
         ):
             yield path, Shape.LIST, value
         return
@@ -331,8 +331,8 @@ def skip_to_list(window: Window, head_size: int) -> JsonLayout | ObjectEnd:
 class _Members(Cursor):
     """Cursor over the members of an object."""
 
-    def skip(self, least: int) -> ObjectEnd | None:
-        """Drop whole members of at least `least` bytes; return why if there is no next member."""
+    def skip(self, min_bytes: int) -> ObjectEnd | None:
+        """Drop members until `min_bytes` bytes are dropped; return why if there is no next one."""
         window = self._window
         start = window.base + self._at
         while (byte := self._next_byte()) is not None:
@@ -342,7 +342,7 @@ class _Members(Cursor):
                 return ObjectEnd.CLOSED
             if byte == b",":
                 self._at += 1
-                if window.base + self._at - start >= least:
+                if window.base + self._at - start >= min_bytes:
                     self._forget()
                     return None
             elif self._key() is None:
