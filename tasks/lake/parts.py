@@ -126,7 +126,9 @@ class PartFile:
         except (pa.ArrowException, OSError, ValueError) as error:
             if isinstance(error, OSError) and error.errno:
                 why = error.strerror or error
-                raise UserError(f"{self._part}: cannot be read ({why}); fix that") from error
+                raise UserError(
+                    f"{self._part}: cannot be read ({why}); fix that, then run again"
+                ) from error
             reason = " ".join(str(error).split())[:300]
             raise UserError(
                 f"{self._part}: the part is damaged ({reason}); put it back from a backup, or "

@@ -116,13 +116,13 @@ def _permanent_error(
         target = one_line(headers.get("location") or "nowhere", secret)
         return EndpointUnavailable(
             "no_such_url",
-            f"HTTP {status}: the endpoint redirects to {target}; is --base-url right?",
+            f"HTTP {status}: the endpoint redirects to {target}; check --base-url",
         )
     if status in (404, 405):
         if any("model" in text.lower() for text in (*codes, message)):
             return EndpointUnavailable("no_such_model", f"{message}; name another with --model")
         return EndpointUnavailable(
-            "no_such_url", f"{message}; is --base-url right? it usually ends with /v1"
+            "no_such_url", f"{message}; check --base-url, which usually ends with /v1"
         )
     if _TOO_LONG.search(message):
         return RejectedInput("too_long", message)

@@ -85,7 +85,10 @@ class HttpTransport:
         except HttpError as error:
             message, fault = one_line(error.message, self._api_key), str(error.fault)
             if fault == "connect":
-                message, fault = f"{message}; is it up, and --base-url right?", "connection"
+                message, fault = (
+                    f"{message}; check that it is running, and --base-url",
+                    "connection",
+                )
             # from None, because the error may contain the key if the server echoed it.
             raise Transient(fault, message) from None
 

@@ -63,7 +63,7 @@ def html_article(html: str, facts: dict[str, str], url: str | None = None) -> Re
     record = extract_from_tree(tree, url)
     if "text" not in record:
         record["text"] = _paragraphs(tree)
-        facts["main_text"] = "not found; the page's paragraphs are taken"
+        facts["main_text"] = "not found; the page's paragraphs are used"
     if not record["text"]:
         raise NotAnArticle("an HTML page without a main text")
     return record
