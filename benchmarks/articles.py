@@ -1,4 +1,4 @@
-"""Generates the input of the benchmarks: distinct short articles from passages of real ones.
+"""Generate the input of the benchmarks: distinct short articles from passages of real ones.
 
 The real articles are SciTLDR and Wikinews if the folder of development data is next to the
 project, or else the demo articles. Each row joins a passage from each of two of them. The same
@@ -40,8 +40,8 @@ def articles(rows: int, *, short: bool = False) -> Path:
     """Return a cached Parquet file of distinct rows with the string columns id, title and body.
 
     Args:
-        rows: the number of rows.
-        short: whether a row has two sentences instead of four to eight.
+        rows: The number of rows.
+        short: Whether a row has two sentences instead of four to eight.
     """
     path = CACHE / f"{'short' if short else 'articles'}-{rows}.parquet"
     if not path.exists():
@@ -68,10 +68,10 @@ def make_rows(
     """Yield distinct rows of one passage from each of two sources.
 
     Args:
-        sources: the real articles.
-        rows: the number of rows.
-        sentences: the fewest and the most sentences of a passage.
-        seed: the seed of the random choices.
+        sources: The real articles.
+        rows: The number of rows.
+        sentences: The fewest and the most sentences of a passage.
+        seed: The seed of the random choices.
     """
     rng = random.Random(seed)
     seen: set[int] = set()

@@ -51,7 +51,7 @@ class CannedService(CountingService):
     """The state of the endpoint, with one answer per schema and plain text without one.
 
     Raises:
-        ValueError: an option requires reading the prompt.
+        ValueError: An option requires reading the prompt.
     """
 
     def __init__(
@@ -225,7 +225,6 @@ async def canned_server(service: CannedService, listener: socket.socket) -> Asyn
 
 
 async def _serve(service: Service, listener: socket.socket) -> None:
-    """Serve until SIGTERM or SIGINT."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

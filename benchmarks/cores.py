@@ -1,4 +1,4 @@
-"""Assigns CPU cores: the measured client has one to itself, everything else shares another."""
+"""Assign CPU cores: one for the measured client, another for everything else."""
 
 import os
 import platform

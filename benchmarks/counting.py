@@ -21,13 +21,13 @@ class Stats:
     """Counts since the start or the last reset.
 
     Attributes:
-        calls: chat completion requests received.
-        billed_prompt_tokens, billed_completion_tokens: of every 200 response sent completely,
+        calls: Chat completion requests received.
+        billed_prompt_tokens, billed_completion_tokens: Of every 200 response sent completely,
             valid or not.
-        by_fault: how often each fault was injected, by the name of its option in Faults.
-        max_concurrent_seen: the most calls in progress at once.
-        calls_per_status: by HTTP status; "none" if no response was sent.
-        generated_not_delivered: answers lost to a reset, a stall, a truncation or a client that
+        by_fault: How often each fault was injected, by the name of its option in Faults.
+        max_concurrent_seen: The most calls in progress at once.
+        calls_per_status: By HTTP status; "none" if no response was sent.
+        generated_not_delivered: Answers lost to a reset, a stall, a truncation or a client that
             disconnected.
     """
 
@@ -44,8 +44,8 @@ class CountingService(Service):
     """A mock endpoint service that counts calls and answers.
 
     Attributes:
-        stats: the counts.
-        prompts: how often each prompt was answered completely with status 200, without a fault
+        stats: The counts.
+        prompts: How often each prompt was answered completely with status 200, without a fault
             and with finish_reason "stop", by hash of its messages.
     """
 

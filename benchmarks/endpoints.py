@@ -16,14 +16,14 @@ class MockEndpoint:
     """A mock endpoint with statistics that runs for the duration of a `with` block.
 
     Args:
-        faults: the faults to inject; none by default.
-        api_key: the required API key; empty to accept any.
-        strict_model: whether to reject all models except extractive-v1.
-        port: the port to listen on; 0 for a free one.
+        faults: The faults to inject; none by default.
+        api_key: The required API key; empty to accept any.
+        strict_model: Whether to reject all models except extractive-v1.
+        port: The port to listen on; 0 for a free one.
 
     Attributes:
-        base_url: the URL for an OpenAI client, such as http://127.0.0.1:40123/v1.
-        port: the port it listens on.
+        base_url: The URL for an OpenAI client, such as http://127.0.0.1:40123/v1.
+        port: The port it listens on.
     """
 
     base_url: str
@@ -51,7 +51,7 @@ class MockEndpoint:
         """Start the endpoint and wait until it listens.
 
         Raises:
-            RuntimeError: it did not start; the message has its standard error.
+            RuntimeError: It did not start; the message has its standard error.
         """
         running = running_mock_endpoint(self._arguments, api_key=self._api_key, module=self._module)
         self.base_url = self._running.enter_context(running)

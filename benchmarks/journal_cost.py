@@ -1,4 +1,4 @@
-"""Measures the cost of the journal: encoding an outcome and appending it to a synced file."""
+"""Measure the cost of the journal: encoding an outcome and appending it to a synced file."""
 
 import tempfile
 import time

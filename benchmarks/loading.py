@@ -1,4 +1,4 @@
-"""Compares loading a large file with reading and writing it by pyarrow alone.
+"""Compare loading a large file with reading and writing it by pyarrow alone.
 
 The file contains passages of real articles of about 3 KB each, with line breaks. The baseline
 reads it as a whole with `pyarrow.csv` or `pyarrow.json` and writes it with `pyarrow.parquet` on all
@@ -57,7 +57,7 @@ class Loaded:
     """The measurement of loading one file one way.
 
     Attributes:
-        peak_mb: the peak resident memory of the process, in MB.
+        peak_mb: The peak resident memory of the process, in MB.
     """
 
     way: str

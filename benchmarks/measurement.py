@@ -1,4 +1,4 @@
-"""Runs one measurement: a fresh endpoint, and a fresh client process on a core of its own."""
+"""Run one measurement: a fresh endpoint, and a fresh client process on a core of its own."""
 
 import json
 import os
@@ -27,14 +27,14 @@ class Measurement:
     """The measurement of one case.
 
     Attributes:
-        way, rows, in_flight, note: the case; in_flight 0 is the way's default.
-        done: the result that the way reported.
-        wall_s: wall-clock seconds of the whole process.
+        way, rows, in_flight, note: The case; in_flight 0 is the way's default.
+        done: The result that the way reported.
+        wall_s: Wall-clock seconds of the whole process.
         cpu_s: CPU seconds of the whole process, user and system, including imports.
-        peak_mib: peak resident memory.
-        cores: the cores that the process could use.
-        stats: the endpoint's statistics; see benchmarks.counting.
-        active: samples of the endpoint's calls in progress, without zeros.
+        peak_mib: Peak resident memory.
+        cores: The cores that the process could use.
+        stats: The endpoint's statistics; see benchmarks.counting.
+        active: Samples of the endpoint's calls in progress, without zeros.
         endpoint_cpu_s: CPU seconds of the endpoint during the measurement.
     """
 
@@ -124,9 +124,9 @@ class Conditions:
     """How the endpoint behaves.
 
     Attributes:
-        faults: options as `Faults.parse` accepts them.
-        answers: which endpoint to start.
-        sampled: whether to sample its calls in progress.
+        faults: Options as `Faults.parse` accepts them.
+        answers: Which endpoint to start.
+        sampled: Whether to sample its calls in progress.
     """
 
     faults: tuple[str, ...] = ()

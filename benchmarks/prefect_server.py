@@ -1,4 +1,4 @@
-"""Runs one Prefect server with a temporary database for the whole benchmark."""
+"""Run one Prefect server with a temporary database for the whole benchmark."""
 
 import os
 import tempfile

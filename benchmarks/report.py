@@ -1,4 +1,4 @@
-"""Formats the results as Markdown and JSON."""
+"""Format the results as Markdown and JSON."""
 
 from dataclasses import asdict
 from typing import Any

@@ -1,4 +1,4 @@
-"""Collects the measurements of a run, for the report and the targets."""
+"""Collect the measurements of a run, for the report and the targets."""
 
 from dataclasses import dataclass, field
 
@@ -12,13 +12,13 @@ class Results:
     """The measurements of a run.
 
     Attributes:
-        scale: the share of the usual rows in every case.
-        repeat: how often each case was measured; the run with the median rate is kept.
-        machine: a description of the machine.
-        by_scenario: the measurements by the name of their scenario.
-        scenarios: the scenarios by name.
-        journal_ms: the cost of the journal in CPU milliseconds per row, if it was measured.
-        loaded: the measurements of loading a file.
+        scale: The share of the usual rows in every case.
+        repeat: How often each case was measured; the run with the median rate is kept.
+        machine: A description of the machine.
+        by_scenario: The measurements by the name of their scenario.
+        scenarios: The scenarios by name.
+        journal_ms: The cost of the journal in CPU milliseconds per row, if it was measured.
+        loaded: The measurements of loading a file.
     """
 
     scale: float = 1.0

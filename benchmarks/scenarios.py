@@ -1,4 +1,4 @@
-"""Defines the scenarios: how the endpoint behaves, and which ways run against it."""
+"""Define the scenarios: how the endpoint behaves, and which ways run against it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -31,15 +31,15 @@ class Case:
     """One way with a number of rows.
 
     Attributes:
-        way: a key of `ways.LABELS`.
-        rows: the number of articles.
-        in_flight: requests in flight; 0 for the way's default.
-        options: more command-line options of article-flows, possibly derived from the
+        way: A key of `ways.LABELS`.
+        rows: The number of articles.
+        in_flight: Requests in flight; 0 for the way's default.
+        options: More command-line options of article-flows, possibly derived from the
             previous measurements of the scenario.
-        note: distinguishes cases of the same way.
-        conditions: overrides the conditions of the scenario.
-        short: whether articles have two sentences only.
-        again: whether to measure the second of two runs, which has nothing left to do.
+        note: Distinguishes cases of the same way.
+        conditions: Overrides the conditions of the scenario.
+        short: Whether articles have two sentences only.
+        again: Whether to measure a second run, which has nothing left to do.
     """
 
     way: str
@@ -57,8 +57,8 @@ class Scenario:
     """An endpoint and the cases that run against it.
 
     Attributes:
-        ideal_s: returns the ideal time in seconds for a number of rows and of calls in flight.
-        optional: whether it runs only on request.
+        ideal_s: Returns the ideal time in seconds for a number of rows and of calls in flight.
+        optional: Whether it runs only on request.
     """
 
     name: str
@@ -119,7 +119,7 @@ SCENARIOS = [
         f"{RPM:,} requests a minute, {BURST} at once, no latency",
         Conditions((f"rpm={RPM}", f"burst={BURST}")),
         [
-            Case("ours", 2_000, 100, note="told nothing"),
+            Case("ours", 2_000, 100, note="defaults"),
             Case("ours", 2_000, 100, ("--rpm", str(RPM)), f"--rpm {RPM}"),
             Case("plain", 2_000, 100),
             Case("openai-gather", 2_000, 100),
@@ -132,7 +132,7 @@ SCENARIOS = [
         f"at most {CAPACITY} at once, beyond that 429 without Retry-After; 0.5 s",
         Conditions((f"max_concurrent={CAPACITY}", "latency=fixed:0.5", "retry_after=0")),
         [
-            Case("ours", 3_000, 200, note="told nothing"),
+            Case("ours", 3_000, 200, note="defaults"),
             Case("plain", 3_000, CAPACITY, note="the best fixed setting"),
         ],
         lambda rows, _: rows * 0.5 / CAPACITY,
@@ -141,7 +141,7 @@ SCENARIOS = [
         "slow-above",
         f"latency of {_BASE_LATENCY_S} s that grows past {CAPACITY} at once, never 429",
         Conditions((f"slow_above={CAPACITY}", f"latency=fixed:{_BASE_LATENCY_S}"), sampled=True),
-        [Case("ours", 3_000, 200, note="told nothing")],
+        [Case("ours", 3_000, 200, note="defaults")],
         lambda rows, _: rows * _BASE_LATENCY_S / CAPACITY,
     ),
     Scenario(

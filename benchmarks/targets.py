@@ -1,4 +1,4 @@
-"""Defines the targets of the benchmarks and compares them with the measurements."""
+"""Define the targets of the benchmarks and compare them with the measurements."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ class Figure:
     """A target and the measured value.
 
     Attributes:
-        reached: whether the target is reached; None if it was not measured.
+        reached: Whether the target is reached; None if it was not measured.
     """
 
     name: str
@@ -63,13 +63,13 @@ def _heavy_tail(results: Results) -> Iterator[Figure]:
 
 
 def _rpm(results: Results) -> Iterator[Figure]:
-    unlimited = results.find("rpm", "ours", "told nothing")
+    unlimited = results.find("rpm", "ours", "defaults")
     limited = results.find("rpm", "ours", f"--rpm {RPM}")
     name = f"{RPM:,} a minute"
     use = results.efficiency("rpm", unlimited) if unlimited else None
-    yield _at_least(f"{name}, told nothing: use of the quota", 0.95, use)
+    yield _at_least(f"{name}, defaults: use of the quota", 0.95, use)
     share = unlimited.limited / unlimited.calls if unlimited else None
-    yield _below(f"{name}, told nothing: calls answered 429", 0.01, share)
+    yield _below(f"{name}, defaults: calls answered 429", 0.01, share)
     use = results.efficiency("rpm", limited) if limited else None
     yield _at_least(f"{name}, --rpm: use of the quota", 0.98, use)
     yield _at_most(f"{name}, --rpm: answers 429", 0, limited.limited if limited else None)
@@ -149,14 +149,14 @@ def _ratio(ours: Measurement | None, other: Measurement | None) -> float | None:
     return ours.rate / other.rate
 
 
-def _at_least(name: str, least: float, measured: float | None) -> Figure:
-    reached = None if measured is None else measured >= least
-    return Figure(name, f"at least {least:g}", _formatted(measured), reached)
+def _at_least(name: str, bound: float, measured: float | None) -> Figure:
+    reached = None if measured is None else measured >= bound
+    return Figure(name, f"at least {bound:g}", _formatted(measured), reached)
 
 
-def _at_most(name: str, most: float, measured: float | None, digits: int = 3) -> Figure:
-    reached = None if measured is None else measured <= most
-    return Figure(name, f"at most {most:g}", _formatted(measured, digits), reached)
+def _at_most(name: str, bound: float, measured: float | None, digits: int = 3) -> Figure:
+    reached = None if measured is None else measured <= bound
+    return Figure(name, f"at most {bound:g}", _formatted(measured, digits), reached)
 
 
 def _below(name: str, bound: float, measured: float | None) -> Figure:

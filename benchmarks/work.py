@@ -18,12 +18,12 @@ class Work:
     """The input of a way.
 
     Attributes:
-        articles: path of a Parquet file with the string columns id, title and body.
-        output: path of the Parquet file that a simple way writes.
-        lake: path of a lake with the articles; used by article-flows only.
+        articles: Path of a Parquet file with the string columns id, title and body.
+        output: Path of the Parquet file that a simple way writes.
+        lake: Path of a lake with the articles; used by article-flows only.
         base_url: URL of the endpoint.
-        in_flight: concurrent requests.
-        options: more command-line options of article-flows.
+        in_flight: Concurrent requests.
+        options: More command-line options of article-flows.
     """
 
     articles: str
@@ -39,11 +39,11 @@ class Done:
     """The result of a way.
 
     Attributes:
-        seconds: time from the first request to the last row on disk.
-        answered: number of rows with an answer on disk.
-        status: exit status; 0 for success.
-        error: the error of a crash in one line, or "".
-        report: the JSON report of article-flows.
+        seconds: Time from the first request to the last row on disk.
+        answered: Number of rows with an answer on disk.
+        status: Exit status; 0 for success.
+        error: The error of a crash in one line, or "".
+        report: The JSON report of article-flows.
     """
 
     seconds: float

@@ -1,4 +1,4 @@
-"""A lake in an object store: run it on your bucket, or as it is on a stand-in for S3.
+"""A lake in an object store: run it on your bucket, or without one on a local S3 server (moto).
 
     python examples/bucket_lake.py s3://my-bucket/lake
 
@@ -15,8 +15,8 @@ from article_flows import PipelineSettings, article_pipeline, current_table
 
 
 @contextmanager
-def stand_in() -> Iterator[str]:
-    """Run moto's S3 on this machine, and give the URI of a lake in it."""
+def local_s3() -> Iterator[str]:
+    """Run moto's S3 server, and yield the URI of a lake in it."""
     import logging
 
     import boto3
@@ -27,8 +27,8 @@ def stand_in() -> Iterator[str]:
     server.start()
     host, port = server.get_host_and_port()
     os.environ |= {
-        "AWS_ACCESS_KEY_ID": "stand-in",
-        "AWS_SECRET_ACCESS_KEY": "stand-in",
+        "AWS_ACCESS_KEY_ID": "any",
+        "AWS_SECRET_ACCESS_KEY": "any",
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_ENDPOINT_URL": f"http://{host}:{port}",
     }
@@ -40,7 +40,7 @@ def stand_in() -> Iterator[str]:
 
 
 def enrich(lake: str) -> None:
-    """Ask about ten articles, and read the table from the bucket."""
+    """Enrich ten articles, and read the table from the bucket."""
     settings = PipelineSettings(lake=lake, recipe="digest", base_url="mock", limit=10)
     report = article_pipeline(settings)
     print(report.summarize.line())
@@ -48,11 +48,11 @@ def enrich(lake: str) -> None:
 
 
 def main() -> None:
-    """Use the bucket that is named, else the stand-in."""
+    """Use the lake given as an argument, else a local S3 server."""
     if len(sys.argv) > 1:
         enrich(sys.argv[1])
         return
-    with stand_in() as lake:
+    with local_s3() as lake:
         enrich(lake)
 
 

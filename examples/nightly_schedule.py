@@ -1,4 +1,4 @@
-"""Serve the pipeline from one process: every night, and whenever somebody presses Run in the UI.
+"""Serve the pipeline from one process: every night, and whenever someone clicks Run in the UI.
 
 Start a server with `prefect server start`, set PREFECT_API_URL, and run this file. Where a work
 pool runs your flows, use `prefect deploy --all` with the project's `prefect.yaml` instead.
@@ -23,7 +23,7 @@ def main() -> None:
         schedule=Cron("0 3 * * *", timezone="UTC"),
         parameters={"settings": settings.model_dump()},
         tags=["article-flows"],
-        # A run that takes longer than a day is not joined by the next one.
+        # If a run takes longer than a day, the next one waits.
         global_limit=1,
     )
 

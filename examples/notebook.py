@@ -1,5 +1,5 @@
 # %% [markdown]
-# # Summaries beside the rows of a DataFrame
+# # Summaries for the rows of a DataFrame
 # Run it cell by cell in Jupyter or VS Code, or as a script: `python examples/notebook.py`.
 
 # %%

@@ -10,7 +10,7 @@ LAKE = "lake-own-flow"
 
 @task
 def export_articles() -> pd.DataFrame:
-    """Get the articles of the day; here they are made up."""
+    """Return the articles of the day; here they are made up."""
     return pd.DataFrame(
         {
             "id": [f"a{number}" for number in range(5)],
@@ -25,7 +25,7 @@ def export_articles() -> pd.DataFrame:
 
 @task
 def publish(report: PipelineReport) -> int:
-    """Hand the enriched rows on; here they are counted."""
+    """Publish the enriched rows; here they are only counted."""
     if report.summarize.failures_total:
         raise RuntimeError(f"{report.summarize.failures_total} articles have no answer")
     return len(pd.read_parquet(current_table(LAKE, "digest")))
@@ -33,7 +33,7 @@ def publish(report: PipelineReport) -> int:
 
 @flow(log_prints=True)
 def daily_digest() -> int:
-    """Export, enrich, publish. A DataFrame is a source beside files and URLs."""
+    """Export, enrich, publish. A DataFrame is a source like files and URLs."""
     settings = PipelineSettings(
         sources=[export_articles()],
         lake=LAKE,

@@ -110,7 +110,6 @@ def _record(function: Callable[..., Any], state: State[Any]) -> None:
 
 
 def _user_error(error: BaseException) -> UserError | None:
-    """Return the error to show to the user; None for unexpected errors."""
     if isinstance(error, StoppedRun):
         return error
     if (received := interrupted_by()) is not None:

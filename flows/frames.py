@@ -1,4 +1,4 @@
-"""Summarise a DataFrame: for notebooks, scripts and flows that have their articles in memory."""
+"""Summarize a DataFrame, in notebooks, scripts and flows that have their articles in memory."""
 
 import os
 import shutil
@@ -41,45 +41,42 @@ def summarize_frame(
     columns: Mapping[str, str] | None = None,
     **settings: Any,
 ) -> pd.DataFrame:
-    """Ask a model about each row of a DataFrame, and return the answers beside the rows.
+    """Enrich each row of a DataFrame with the answer of a model.
 
-    Runs as a Prefect flow, also within another flow and within a running event loop, as in
-    Jupyter. Only the rows of the frame are asked about, whatever else the lake holds.
+    Runs as a Prefect flow, also inside another flow or a running event loop (Jupyter). Only the
+    rows of the frame are sent to the model, even if the lake has other articles without an answer.
 
     Args:
-        articles: One article a row. Which column is what (body, title, id, …) is inferred, as for
-            a file.
+        articles: One article per row. The columns (body, title, id, …) are inferred, as for a file.
         recipe: A recipe object, the path of a ``.yaml`` file, or the name of a shipped recipe.
-        model: The model to ask.
-        base_url: The OpenAI-compatible endpoint, up to and including ``/v1``; ``"mock"`` for the
-            free mock endpoint. By default ``OPENAI_BASE_URL``, else OpenAI if ``OPENAI_API_KEY``
-            is set, else the mock endpoint.
-        lake: The folder or URI of a lake that keeps the answers: a later call with the same rows
-            pays for nothing twice. By default a temporary one.
-        columns: Which column of the frame is which column of an article, where the guess is
-            wrong: ``{"body": "text"}``.
-        **settings: Further fields of `SummarizeSettings` and `IngestSettings`, for instance
+        model: The model's name.
+        base_url: The OpenAI-compatible endpoint, up to and including ``/v1``, or ``"mock"`` for the
+            free mock endpoint. Default: ``OPENAI_BASE_URL``, else OpenAI if ``OPENAI_API_KEY`` is
+            set, else the mock endpoint.
+        lake: The folder or URI of a lake that keeps the answers, so that a later call with the same
+            rows does not pay for them again. By default a temporary lake.
+        columns: Corrections to the inferred column mapping: ``{"body": "text"}``.
+        **settings: Other fields of `SummarizeSettings` and `IngestSettings`, such as
             ``budget_usd``, ``rpm``, ``max_in_flight``, ``limit``, ``api_key_secret``.
 
     Returns:
         A new frame with the index and the columns of ``articles``, then ``status`` (answered,
-        failed, rejected, or left where a limit or a budget ended the run), the fields of the
-        recipe, ``error_class`` and ``error_message``, ``content_hash``, and the facts of the
-        request: model, recipe, tokens, ``cost_usd`` (US dollars), attempts, ``latency_s``
-        (seconds) and so on. A column of ``articles`` with one of these names is kept as
-        ``article_<name>``.
+        failed, rejected, or left if a limit or the budget ended the run), the recipe's fields,
+        ``error_class`` and ``error_message``, ``content_hash``, and the metadata of the request:
+        model, recipe, tokens, ``cost_usd`` (US dollars), attempts, ``latency_s`` (seconds) and so
+        on. A column of ``articles`` with one of these names becomes ``article_<name>``.
 
     Raises:
-        UserError: The recipe, the endpoint or the frame cannot be used, or the run had to stop
-            (StoppedRun). What was answered before that stays in the lake: a temporary lake is
-            kept then, and a note of the exception names it.
+        UserError: The recipe, the endpoint or the frame is invalid, or the run stopped early
+            (StoppedRun). Answers received before that stay in the lake; a temporary lake is then
+            kept, and a note on the exception names it.
 
     Example:
         >>> frame = pd.DataFrame({"title": ["A bridge"], "text": ["The council met. It voted."]})
         >>> summarize_frame(frame, "digest", base_url="mock")  # doctest: +SKIP
     """
-    if wrong := _NOT_FOR_FRAMES & set(settings):
-        raise UsageError(f"summarize_frame: {min(wrong)} is not for a DataFrame")
+    if unsupported := _NOT_FOR_FRAMES & set(settings):
+        raise UsageError(f"summarize_frame: {min(unsupported)} is not for a DataFrame")
     with _lake_folder(lake) as root, tempfile.TemporaryDirectory() as folder:
         chosen = PipelineSettings(
             sources=[spool_frame(articles, Path(folder, "frame.parquet"))],
@@ -96,9 +93,9 @@ def summarize_frame(
         rows = frame_rows(chosen, len(articles))
         if len(articles):
             state = run_flow(summarize_rows, chosen, rows.texts)
-            # A spent budget is a result as well: its rows are left.
+            # A spent budget is not an error: the remaining rows have the status left.
             result_of(state)
-        return _beside(articles, answers_of(rows, table))
+        return _with_answers(articles, answers_of(rows, table))
 
 
 @flow(
@@ -109,11 +106,11 @@ def summarize_frame(
 )
 @user_error_as_failed_state
 def summarize_rows(settings: PipelineSettings, only: KeySet) -> SummarizeReport:
-    """Load the rows of a DataFrame, then ask about those that have no answer yet.
+    """Load the rows of a DataFrame, then enrich those that have no answer yet.
 
     Args:
-        settings: Of the run; the only source is the DataFrame.
-        only: The content hashes of its rows.
+        settings: The settings of the run, whose only source is the DataFrame.
+        only: The content hashes of the rows.
     """
     result_of(run_flow(ingest_articles, settings.for_ingest()))
     return summarize(settings.for_summarize(), only)
@@ -121,7 +118,7 @@ def summarize_rows(settings: PipelineSettings, only: KeySet) -> SummarizeReport:
 
 @contextmanager
 def _lake_folder(lake: str | os.PathLike[str] | None) -> Iterator[str]:
-    """Give a lake, or a temporary one, which outlives an exception if it has an answer."""
+    """Yield a lake, by default a temporary one, kept on an exception if it has an answer."""
     if lake is not None:
         yield os.fspath(lake)
         return
@@ -131,8 +128,8 @@ def _lake_folder(lake: str | os.PathLike[str] | None) -> Iterator[str]:
     except BaseException as error:
         if _has_answers(Path(folder)):
             error.add_note(
-                f"What was answered is kept in {folder}: "
-                f'summarize_frame(..., lake="{folder}") goes on from there.'
+                f"The answers received so far are kept in {folder}; "
+                f'continue with summarize_frame(..., lake="{folder}")'
             )
             raise
         shutil.rmtree(folder, ignore_errors=True)
@@ -160,14 +157,14 @@ def _endpoint(base_url: str | None) -> str:
     chosen = base_url_from(base_url, os.environ)
     if base_url is None and chosen == MOCK:
         warnings.warn(
-            "neither base_url, OPENAI_BASE_URL nor OPENAI_API_KEY is set: the mock endpoint "
-            "answers, which is not a language model",
+            "neither base_url, OPENAI_BASE_URL nor OPENAI_API_KEY is set: using the mock endpoint, "
+            "which is not a language model",
             stacklevel=3,
         )
     return chosen
 
 
-def _beside(articles: pd.DataFrame, answers: pd.DataFrame) -> pd.DataFrame:
-    taken = {name: f"article_{name}" for name in articles.columns if name in answers.columns}
+def _with_answers(articles: pd.DataFrame, answers: pd.DataFrame) -> pd.DataFrame:
+    renamed = {name: f"article_{name}" for name in articles.columns if name in answers.columns}
     answers.index = articles.index
-    return pd.concat([articles.rename(columns=taken), answers], axis=1)
+    return pd.concat([articles.rename(columns=renamed), answers], axis=1)

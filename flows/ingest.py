@@ -41,7 +41,7 @@ def ingest_articles(settings: IngestSettings = IngestSettings()) -> IngestReport
     """Load new and changed articles from the sources into the lake.
 
     Raises:
-        UserError: no source can be found or read, or the lake cannot be written.
+        UserError: No source can be found or read, or the lake cannot be written.
     """
     started = time.monotonic()
     lake = Lake(settings.lake)

@@ -47,7 +47,7 @@ def article_pipeline(
     """Load new and changed articles, then enrich every article that has no answer yet.
 
     Raises:
-        UserError: for the reasons of the two flows; StoppedRun has the pipeline's report.
+        UserError: For the reasons of the two flows; StoppedRun has the pipeline's report.
     """
     ingested = result_of(run_flow(ingest_articles, settings.for_ingest()))
     state = run_flow(summarize_articles, settings.for_summarize())

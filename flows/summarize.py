@@ -42,8 +42,8 @@ def summarize_articles(
     """Enrich every article in the lake that has no answer from this recipe and model yet.
 
     Raises:
-        UserError: a setting is wrong, or another run is writing to the table.
-        StoppedRun: the run ended early; has the report.
+        UserError: A setting is wrong, or another run is writing to the table.
+        StoppedRun: The run ended early; has the report.
     """
     return summarize(settings)
 
@@ -52,8 +52,8 @@ def summarize(settings: SummarizeSettings, only: KeySet | None = None) -> Summar
     """Do the work of `summarize_articles` within the flow run of the caller.
 
     Args:
-        settings: Of the run.
-        only: Content hashes of the articles to ask about; None: all that have no answer.
+        settings: The settings of the run.
+        only: Content hashes of the articles to enrich; None for all that have no answer.
     """
     watch = Stopwatch()
     run_id, label = str(flow_run.id), flow_run.name or ""

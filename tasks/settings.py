@@ -148,7 +148,7 @@ class LoadRules(_Settings):
 
 
 class IngestSettings(LakeSettings, LoadRules):
-    """Which articles to load. In Python, ``sources`` may hold pandas DataFrames beside names."""
+    """Which articles to load. In Python, ``sources`` may also contain pandas DataFrames."""
 
     _spooled: TemporaryDirectory[str] | None = PrivateAttr(default=None)
     """Where DataFrames among the sources are; removed with this object."""

@@ -1,4 +1,4 @@
-"""The folders of the code: import order, sizes, duplicate class names; see ``make house``."""
+"""The architecture of the code: import order, sizes, class names; printed by ``make house``."""
 
 import ast
 from collections import Counter, defaultdict
@@ -31,22 +31,25 @@ tasks/reports
 flows
 flows/cli
 """
-"""A room imports only rooms of the lines above its own. Rooms of one line know nothing of each
-other."""
+"""A component (a folder or a module) imports only from the lines above its own."""
 
-MOST_FILES = 15
-MOST_LINES = 400
+MAX_FILES_PER_FOLDER = 15
+MAX_LINES_PER_FILE = 400
 
 
-def floors() -> dict[str, int]:
-    """Return the line of each room in the order, from 0."""
+def layers() -> dict[str, int]:
+    """Return the layer of each component: its line in `ORDER`, from 0."""
     lines = ORDER.strip().splitlines()
-    return {room.strip(): floor for floor, line in enumerate(lines) for room in line.split("|")}
+    return {
+        component.strip(): layer
+        for layer, line in enumerate(lines)
+        for component in line.split("|")
+    }
 
 
 @cache
-def code() -> dict[str, Path]:
-    """Return the files of the package by the name of their module, without the package's own."""
+def modules() -> dict[str, Path]:
+    """Return the files of the package by module name, without the package prefix."""
     paths = [
         path for folder in ("flows", "tasks") for path in sorted((ROOT / folder).rglob("*.py"))
     ]
@@ -54,7 +57,7 @@ def code() -> dict[str, Path]:
 
 
 def imported(path: Path) -> set[str]:
-    """Return the full names that a file imports, in functions and under ``TYPE_CHECKING`` too."""
+    """Return the full names that a file imports, including in functions and for type checking."""
     names = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -68,16 +71,16 @@ def imported(path: Path) -> set[str]:
 def imports_of(module: str) -> frozenset[str]:
     """Return the modules of the package that a module imports."""
     found = set()
-    for name in imported(code()[module]):
+    for name in imported(modules()[module]):
         inner = name.removeprefix(PACKAGE)
         outer = inner.rpartition(".")[0]
-        found |= {each for each in (inner, outer) if each in code()}
+        found |= {each for each in (inner, outer) if each in modules()}
     return frozenset(found)
 
 
 @cache
-def reached_from(module: str) -> frozenset[str]:
-    """Return all modules that importing this one can bring in."""
+def transitive_imports(module: str) -> frozenset[str]:
+    """Return all modules that a module imports, directly or not."""
     seen: set[str] = set()
     waiting = [module]
     while waiting:
@@ -87,84 +90,86 @@ def reached_from(module: str) -> frozenset[str]:
     return frozenset(seen)
 
 
-def room_of(module: str) -> str:
-    """Return the room that a module is in: its folder, or itself where it has a line of its own."""
+def component_of(module: str) -> str:
+    """Return the component of a module: the module itself if `ORDER` lists it, else its folder."""
     path = module.replace(".", "/")
-    return path if path in floors() else path.rpartition("/")[0]
+    return path if path in layers() else path.rpartition("/")[0]
 
 
-def is_empty(module: str) -> bool:
-    """Return whether a module imports nothing of the package, as folders of rooms do."""
+def imports_nothing(module: str) -> bool:
+    """Return whether a module is an ``__init__`` that imports nothing from the package."""
     return module.endswith("__init__") and not imports_of(module)
 
 
-def broken_order() -> list[str]:
-    """Return each module that reaches one of its own floor or of a later one, and which."""
-    floor_of = floors()
-    broken = []
-    for module in code():
-        if is_empty(module):
+def order_violations() -> list[str]:
+    """Return each import of a module in the same or a later layer."""
+    layer_of = layers()
+    violations = []
+    for module in modules():
+        if imports_nothing(module):
             continue
-        room = room_of(module)
-        for other in sorted(reached_from(module)):
-            if room_of(other) == room or is_empty(other):
+        component = component_of(module)
+        for other in sorted(transitive_imports(module)):
+            if component_of(other) == component or imports_nothing(other):
                 continue
-            if room not in floor_of or floor_of[room_of(other)] >= floor_of[room]:
-                broken.append(f"{module} reaches {other}")
-    return broken
+            if component not in layer_of or layer_of[component_of(other)] >= layer_of[component]:
+                violations.append(f"{module} imports {other}")
+    return violations
 
 
-def circles() -> list[str]:
-    """Return the modules that importing themselves leads back to."""
-    return [module for module in code() if module in reached_from(module)]
+def import_cycles() -> list[str]:
+    """Return the modules that import themselves indirectly."""
+    return [module for module in modules() if module in transitive_imports(module)]
 
 
 def public_classes() -> dict[str, list[str]]:
-    """Return for each public class name of the package the modules that define it."""
+    """Return the modules that define each public class, by class name."""
     owners = defaultdict(list)
-    for module, path in code().items():
+    for module, path in modules().items():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 owners[node.name].append(module)
     return owners
 
 
-def classes_twice() -> dict[str, list[str]]:
-    """Return the public class names that more than one module defines."""
+def duplicate_classes() -> dict[str, list[str]]:
+    """Return the public class names with more than one definition."""
     return {name: where for name, where in public_classes().items() if len(where) > 1}
 
 
-def files_in_folders() -> Counter[str]:
+def files_by_folder() -> Counter[str]:
     """Return the number of modules in each folder, without ``__init__``."""
-    files = [path for path in code().values() if path.name != "__init__.py"]
+    files = [path for path in modules().values() if path.name != "__init__.py"]
     return Counter(path.parent.relative_to(ROOT).as_posix() for path in files)
 
 
-def lines_of_files() -> dict[str, int]:
+def lines_by_file() -> dict[str, int]:
     """Return the number of lines of each file."""
     return {
         path.relative_to(ROOT).as_posix(): len(path.read_text(encoding="utf-8").splitlines())
-        for path in code().values()
+        for path in modules().values()
     }
 
 
 def report() -> Iterator[str]:
     """Yield the lines that ``make house`` prints."""
-    lines = lines_of_files()
+    lines = lines_by_file()
     longest = max(lines.values())
     yield f"{sum(lines.values()):,} lines in {len(lines)} files; the longest has {longest}"
     yield ""
-    for folder, files in sorted(files_in_folders().items()):
-        here = sum(count for file, count in lines.items() if file.rpartition("/")[0] == folder)
-        yield f"{folder:32} {files:3} files {here:6,} lines"
+    for folder, files in sorted(files_by_folder().items()):
+        total = sum(count for file, count in lines.items() if file.rpartition("/")[0] == folder)
+        yield f"{folder:32} {files:3} files {total:6,} lines"
     yield ""
-    yield "A folder imports only those of the lines above its own:"
+    yield "Import order: a folder imports only from the lines above its own."
     yield from (f"  {line}" for line in ORDER.strip().splitlines())
-    yield f"Imports against this order: {len(broken_order()) or 'none'}"
-    yield from (f"  {line}" for line in broken_order())
-    yield f"Circles: {', '.join(circles()) or 'none'}"
-    yield f"Public class names that stand twice: {len(classes_twice()) or 'none'}"
-    yield from (f"  {name}: {', '.join(where)}" for name, where in sorted(classes_twice().items()))
+    yield f"Imports against this order: {len(order_violations()) or 'none'}"
+    yield from (f"  {line}" for line in order_violations())
+    yield f"Import cycles: {', '.join(import_cycles()) or 'none'}"
+    yield f"Duplicate public class names: {len(duplicate_classes()) or 'none'}"
+    yield from (
+        f"  {name}: {', '.join(where)}" for name, where in sorted(duplicate_classes().items())
+    )
 
 
 if __name__ == "__main__":

@@ -45,8 +45,8 @@ class Soak:
         """Start the run, and kill it at a random moment.
 
         Args:
-            moments: the random generator.
-            share: kill it after at most this share of all answers; 0 to kill it within the first
+            moments: The random generator.
+            share: Kill it after at most this share of all answers; 0 to kill it within the first
                 five seconds, perhaps before the first answer.
         """
         process = self.start()

@@ -26,7 +26,7 @@ PAGES = [
     ROOT / "examples" / "README.md",
     *sorted(DOCS.glob("*.md")),
 ]
-# The changelog names what is gone, too.
+# The changelog also names removed files.
 CURRENT = [page for page in PAGES if page.name != "CHANGELOG.md"]
 PICTURES = sorted((DOCS / "images").glob("*.svg"))
 COMMANDS = [name for name in app if not name.startswith("-")]
@@ -92,7 +92,7 @@ def _options(command: str) -> set[str]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=_id)
-def test_links_lead_to_files_and_headings_that_exist(page: Path) -> None:
+def test_links_point_to_existing_files_and_headings(page: Path) -> None:
     for target in _LINK.findall(_prose(page)):
         if "://" in target or target.startswith("mailto:"):
             continue
@@ -198,7 +198,7 @@ def test_the_examples_page_includes_every_example() -> None:
 
 
 @pytest.mark.parametrize("picture", PICTURES, ids=lambda picture: picture.name)
-def test_pictures_load_nothing_and_name_no_machine(picture: Path) -> None:
+def test_pictures_load_nothing_and_contain_no_host_name(picture: Path) -> None:
     svg = _text(picture)
     assert not re.search(r"(?:href|src)=[\"']|url\([\"']?http|@import", svg)
     assert not re.search(r"(?<!\w)/(?:home|root|work|tmp|Users)/", svg)

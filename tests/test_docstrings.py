@@ -1,4 +1,4 @@
-"""Examples in docstrings run, and give what they say."""
+"""Examples in docstrings run and return the documented output."""
 
 import doctest
 from importlib import import_module
@@ -8,12 +8,12 @@ import pytest
 from tests import house
 
 WITH_EXAMPLES = [
-    module for module, path in house.code().items() if ">>> " in path.read_text(encoding="utf-8")
+    module for module, path in house.modules().items() if ">>> " in path.read_text(encoding="utf-8")
 ]
 
 
 @pytest.mark.parametrize("module", WITH_EXAMPLES)
-def test_examples_give_what_they_say(module: str) -> None:
+def test_examples_return_the_documented_output(module: str) -> None:
     result = doctest.testmod(
         import_module(house.PACKAGE + module), optionflags=doctest.NORMALIZE_WHITESPACE
     )

@@ -128,7 +128,7 @@ def assert_all_answered_once(
     assert endpoint.stats()["answered_twice"] == 0
 
 
-def test_a_server_that_comes_back_learns_how_the_run_ended(
+def test_a_recovered_server_gets_the_final_state(
     tmp_path: Path, server: Server, endpoint: MockEndpoint
 ) -> None:
     process = start_run(tmp_path, server, endpoint, in_flight=6)
@@ -144,7 +144,7 @@ def test_a_server_that_comes_back_learns_how_the_run_ended(
 
 
 @pytest.mark.parametrize("disable", [Server.kill, Server.hang])
-def test_a_run_does_not_wait_for_a_server_that_is_gone_for_good(
+def test_a_run_does_not_wait_for_a_dead_server(
     tmp_path: Path,
     server: Server,
     endpoint: MockEndpoint,
@@ -169,7 +169,7 @@ def test_a_run_does_not_wait_for_a_server_that_is_gone_for_good(
     assert verify_lake(Lake(str(tmp_path / "lake"))).problems == []
 
 
-def test_a_run_whose_server_dies_during_the_load_still_summarizes(
+def test_a_run_whose_server_dies_during_the_load_still_enriches(
     tmp_path: Path, server: Server, endpoint: MockEndpoint
 ) -> None:
     with Lake(str(tmp_path / "lake")).locked("articles"):

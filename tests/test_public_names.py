@@ -1,4 +1,4 @@
-"""The public interface: names that programs outside import, and how they may be called."""
+"""The public interface: the names that users import, and how they are called."""
 
 import inspect
 import subprocess
@@ -14,15 +14,15 @@ NAMES = """
 """.split()
 
 
-def test_the_public_names_stay() -> None:
-    """Taking a name away breaks somebody's program: say so in CHANGELOG, then change this list."""
+def test_the_public_names_are_unchanged() -> None:
+    """Removing a name breaks user code: announce it in CHANGELOG, then change this list."""
     assert article_flows.__all__ == NAMES
     assert set(NAMES) <= set(dir(article_flows))
     for name in NAMES:
         assert getattr(article_flows, name).__doc__, name
 
 
-def test_frames_are_called_as_documented() -> None:
+def test_summarize_frame_is_called_as_documented() -> None:
     parameters = inspect.signature(article_flows.summarize_frame).parameters
     assert list(parameters) == [
         "articles", "recipe", "model", "base_url", "lake", "columns", "settings",
@@ -38,5 +38,5 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
     assert loaded.split() == []
 
 
-def test_a_name_that_is_none_is_an_error() -> None:
+def test_an_unknown_name_is_an_error() -> None:
     assert not hasattr(article_flows, "no_such_name")

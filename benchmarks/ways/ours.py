@@ -56,7 +56,6 @@ def answered_rows(table: str) -> int:
 
 
 def _request_seconds(report: dict[str, Any]) -> float:
-    """Return the seconds from the first request to the last commit."""
     if "asking_seconds" in report:
         return float(report["asking_seconds"])
     rate = report.get("articles_per_second") or 0.0

@@ -11,7 +11,7 @@ RECIPE = Path(__file__).with_name("news_zh.yaml")
 
 
 def main() -> None:
-    """Ask about the demo articles, then read the Chinese ones from the table."""
+    """Enrich the demo articles, then read the Chinese ones from the table."""
     article_pipeline(PipelineSettings(lake=LAKE, recipe=str(RECIPE), base_url="mock"))
     table = pd.read_parquet(current_table(LAKE, "news_zh"))
     chinese = table[table["language"] == "zh"]

@@ -255,14 +255,12 @@ def _handle_broken_pipe() -> int:
 
 
 def _usage_error(error: CycloptsError) -> UsageError:
-    """Return the parser's error as one line."""
     if isinstance(error.__cause__, ValidationError):
         return _invalid_option(error.__cause__)
     return UsageError(f"{' '.join(str(error).split())} See article-flows --help")
 
 
 def _invalid_option(error: ValidationError) -> UsageError:
-    """Return the first invalid option as one line."""
     problem = error.errors()[0]
     option = str(problem["loc"][0]).replace("_", "-") if problem["loc"] else "options"
     message = problem["msg"].replace("Input should", "must")

@@ -21,7 +21,7 @@ def inspect(settings: IngestSettings, *, as_json: bool) -> int:
         Exit status 1 if a source cannot be loaded or no article would be stored.
 
     Raises:
-        UserError: no source can be read, or an option is invalid.
+        UserError: No source can be read, or an option is invalid.
     """
     sources = sources_of(settings)
     columns = parse_column_options(settings.columns)

@@ -32,9 +32,9 @@ def show(groups: Sequence[SourceGroup], sources: Sources, next_step: str) -> Non
     """Print the groups to standard output, and problems to standard error.
 
     Args:
-        groups: the inspected sources.
-        sources: all sources, with skipped and broken ones.
-        next_step: a command for the user to copy, so it is not wrapped.
+        groups: The inspected sources.
+        sources: All sources, with skipped and broken ones.
+        next_step: A command for the user to copy, so it is not wrapped.
     """
     console = Console(highlight=False)
     largest = sorted(groups, key=lambda group: group.others, reverse=True)
@@ -164,8 +164,8 @@ def _columns_table(columns: Sequence[InspectedColumn]) -> Table:
     return table
 
 
-def _width(cells: Sequence[str], least: int, most: int) -> int:
-    return max(least, min(max(map(cell_len, cells)), most))
+def _width(cells: Sequence[str], minimum: int, maximum: int) -> int:
+    return max(minimum, min(max(map(cell_len, cells)), maximum))
 
 
 def _percentage(share: float) -> str:

@@ -155,7 +155,7 @@ def _run_flow(report_type: type[R], flow: Flow[[S], Any], settings: S) -> tuple[
     """Run a flow and return its report, and the reason if it stopped early.
 
     Raises:
-        UserError: the flow failed without a report.
+        UserError: The flow failed without a report.
     """
     from article_flows.flows.flow_states import run_flow
 

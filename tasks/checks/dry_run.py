@@ -29,13 +29,13 @@ class Estimate:
     """The estimate of a run; the counts have the names of the run's report.
 
     Attributes:
-        not_read: why sources could not be read, a line each.
-        calls: articles that would be sent to the endpoint.
-        prompt_tokens: an estimate.
-        completion_tokens: the maximum that the recipe allows.
-        cost_usd: price of these tokens in US dollars, without retries and without the discount for
+        not_read: Why sources could not be read, a line each.
+        calls: Articles that would be sent to the endpoint.
+        prompt_tokens: An estimate.
+        completion_tokens: The maximum that the recipe allows.
+        cost_usd: Price of these tokens in US dollars, without retries and without the discount for
             cached prompts; None if the model's price is unknown.
-        quota_minutes: duration in minutes at the ``rpm`` and ``tpm`` of the settings; None if
+        quota_minutes: Duration in minutes at the ``rpm`` and ``tpm`` of the settings; None if
             neither is set.
         budget_usd: US dollars; None if there is no budget.
     """
@@ -63,11 +63,11 @@ def estimate_run(settings: SummarizeSettings, ingest: IngestSettings | None = No
     """Plan a run, with the sources loaded into a temporary lake.
 
     Args:
-        settings: the run.
-        ingest: the sources to load first; None to use only the articles in the lake.
+        settings: The run.
+        ingest: The sources to load first; None to use only the articles in the lake.
 
     Raises:
-        UserError: for the reasons that would stop the run before its first call.
+        UserError: For the reasons that would stop the run before its first call.
 
     Example:
         >>> estimate = estimate_run(SummarizeSettings(lake="no-lake"), IngestSettings())

@@ -48,12 +48,12 @@ class InspectedColumn:
     """A column of a source.
 
     Attributes:
-        type: type of its values, see `ColumnProfile.type`.
-        filled: share of the rows that have a value, 0 to 1.
-        example: start of the first value.
-        taken_for: columns of the articles table that it is loaded into. Empty if it is kept in
+        type: Type of its values, see `ColumnProfile.type`.
+        filled: Share of the rows that have a value, 0 to 1.
+        example: Start of the first value.
+        taken_for: Columns of the articles table that it is loaded into. Empty if it is kept in
             ``extra``.
-        why: reason for this mapping, or why it is not what its name suggests.
+        why: Reason for this mapping, or why it is not what its name suggests.
     """
 
     name: str
@@ -69,18 +69,18 @@ class Inspection:
     """The result of inspecting a source.
 
     Attributes:
-        format: name in `FORMATS`.
-        facts: findings of the reader, such as ``encoding`` and ``delimiter``.
-        rows: number of inspected rows.
-        total_rows: rows in the whole source; None if unknown.
-        counted: whether ``total_rows`` was counted and not estimated.
-        articles: inspected rows that would be stored, duplicates included.
-        rejects: number of the other inspected rows by reason.
-        flags: number of articles by flag.
-        tokens: estimated tokens in the bodies of the whole source; None if unknown.
-        samples: some articles as they would be stored, with truncated bodies.
-        day_first: see `ColumnMap.day_first`.
-        error: why the source cannot be read (completely) or loaded, in one line.
+        format: Name in `FORMATS`.
+        facts: Findings of the reader, such as ``encoding`` and ``delimiter``.
+        rows: Number of inspected rows.
+        total_rows: Rows in the whole source; None if unknown.
+        counted: Whether ``total_rows`` was counted and not estimated.
+        articles: Inspected rows that would be stored, duplicates included.
+        rejects: Number of the other inspected rows by reason.
+        flags: Number of articles by flag.
+        tokens: Estimated tokens in the bodies of the whole source; None if unknown.
+        samples: Some articles as they would be stored, with truncated bodies.
+        day_first: See `ColumnMap.day_first`.
+        error: Why the source cannot be read (completely) or loaded, in one line.
     """
 
     name: str

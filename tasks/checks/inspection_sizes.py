@@ -29,9 +29,9 @@ class Size:
     """The size of a source in bytes; None if unknown.
 
     Attributes:
-        stored: size as stored.
-        unpacked: uncompressed size.
-        compression: name of the compression, empty if there is none.
+        stored: Size as stored.
+        unpacked: Uncompressed size.
+        compression: Name of the compression, empty if there is none.
     """
 
     stored: int | None
@@ -39,33 +39,33 @@ class Size:
     compression: str = ""
 
 
-def size_of(place: ByteSource) -> Size:
+def size_of(source: ByteSource) -> Size:
     """Return the size of a source; the uncompressed size is extrapolated."""
-    if isinstance(place, CompressedFile):
-        stored = size_of(place.file).stored
-        return Size(stored, _unpacked(place, stored), place.codec)
-    declared = getattr(place, "size", None)
+    if isinstance(source, CompressedFile):
+        stored = size_of(source.file).stored
+        return Size(stored, _unpacked(source, stored), source.codec)
+    declared = getattr(source, "size", None)
     if isinstance(declared, int):
         # A member of an archive, whose directory has both sizes.
-        packed = getattr(place, "packed", declared)
-        return Size(packed, declared, "zip" if hasattr(place, "packed") else "tar")
+        packed = getattr(source, "packed", declared)
+        return Size(packed, declared, "zip" if hasattr(source, "packed") else "tar")
     try:
-        if isinstance(place, LocalFile):
-            size = place.path.stat().st_size
+        if isinstance(source, LocalFile):
+            size = source.path.stat().st_size
         else:
-            with place.open_seekable() as file:
+            with source.open_seekable() as file:
                 size = file.seek(0, io.SEEK_END)
     except (OSError, UserError):
         return Size(None, None)
     return Size(size, size)
 
 
-def _unpacked(place: CompressedFile, stored: int | None) -> int | None:
+def _unpacked(source: CompressedFile, stored: int | None) -> int | None:
     """Extrapolate the uncompressed size from the start of a file."""
     try:
-        with place.file.open() as packed:
-            meter = Meter(packed, place.name)
-            for _ in meter.count(decompress(meter, CODECS[place.codec])):
+        with source.file.open() as packed:
+            meter = Meter(packed, source.name)
+            for _ in meter.count(decompress(meter, CODECS[source.codec])):
                 if meter.bytes_out >= _SAMPLED_BYTES:
                     return round(meter.bytes_out * stored / meter.bytes_in) if stored else None
     except (OSError, UserError):
@@ -86,12 +86,12 @@ def mean_row_bytes(records: Sequence[Record], encoding: str) -> float:
     """Return the approximate mean size of a row: its size as JSON in the file's encoding.
 
     Args:
-        records: the rows.
-        encoding: may be followed by a remark, as in ``gb18030 (guessed)``.
+        records: The rows.
+        encoding: May be followed by a remark, as in ``gb18030 (guessed)``.
     """
     try:
         codec = codecs.lookup(encoding.split()[0] if encoding else "utf-8").name
     except LookupError:
         codec = "utf-8"
-    size = sum(len(to_json(each).encode(codec, errors="replace")) for each in records)
+    size = sum(len(to_json(each).encode(codec, errors="resource")) for each in records)
     return size / len(records) if records else 0.0

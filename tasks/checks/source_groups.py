@@ -32,8 +32,8 @@ class SourceGroup:
     """Sources that would be loaded in the same way.
 
     Attributes:
-        inspected: inspections of the sampled sources; the first is shown in detail.
-        similar: sources that were not read and are assumed to be similar.
+        inspected: Inspections of the sampled sources; the first is shown in detail.
+        similar: Sources that were not read and are assumed to be similar.
     """
 
     inspected: list[Inspection] = field(default_factory=list)
@@ -51,7 +51,7 @@ class SourceGroup:
 
     @property
     def others(self) -> int:
-        """The number of sources besides the first."""
+        """The number of sources after the first."""
         return len(self.inspected) + len(self.similar) - 1
 
     @property

@@ -38,16 +38,16 @@ class TableStatus:
     The number of articles in the lake is ``answered`` + ``failed`` + ``left``.
 
     Attributes:
-        newest: whether it has the latest answer of all tables of its recipe.
-        outdated: answers to articles that were changed or removed; the next run removes them.
-        asked_again: failed articles that the next run retries, by error class.
-        failed_for_good: failed articles that only ``--retry-failed`` retries, by error class.
-        left: articles that neither have an answer nor failed.
-        waiting: answers in journals that are not yet in a part of the table.
+        newest: Whether it has the latest answer of all tables of its recipe.
+        outdated: Answers to articles that were changed or removed; the next run removes them.
+        asked_again: Failed articles that the next run retries, by error class.
+        failed_for_good: Failed articles that only ``--retry-failed`` retries, by error class.
+        left: Articles that neither have an answer nor failed.
+        waiting: Answers in journals that are not yet in a part of the table.
         cost_usd: US dollars paid for all answers, including superseded ones, and for failures.
-        unpriced: rows without a cost, which are not in ``cost_usd``.
-        held_by: the run that is writing to the table.
-        size: size of its parts in bytes.
+        unpriced: Rows without a cost, which are not in ``cost_usd``.
+        held_by: The run that is writing to the table.
+        size: Size of its parts in bytes.
     """
 
     recipe: str
@@ -79,13 +79,13 @@ class LakeStatus:
     """The status of a lake.
 
     Attributes:
-        articles: current articles.
-        superseded: rows of articles that were changed or removed.
-        rejects: rejected source rows.
-        parts: parts of the articles table.
-        size: size of these parts in bytes.
-        loading: the run that is loading articles.
-        not_read: why tables cannot be read, a line each.
+        articles: Current articles.
+        superseded: Rows of articles that were changed or removed.
+        rejects: Rejected source rows.
+        parts: Parts of the articles table.
+        size: Size of these parts in bytes.
+        loading: The run that is loading articles.
+        not_read: Why tables cannot be read, a line each.
     """
 
     lake: str
@@ -105,7 +105,7 @@ def lake_status(lake: Lake) -> LakeStatus:
     Memory grows by 16 bytes per article and per answer of the largest table.
 
     Raises:
-        UserError: the lake does not exist, or a part is damaged.
+        UserError: The lake does not exist, or a part is damaged.
     """
     require_lake(lake)
     current, superseded = retry_if_merged(lambda: _articles(lake))

@@ -35,11 +35,11 @@ class Verification:
     """The result of `verify_lake`.
 
     Attributes:
-        articles: number of current articles.
-        answers: rows in all enriched tables.
-        parts: number of parts that were read completely.
-        problems: violations of the lake's integrity, a line each.
-        notes: other observations, a line each.
+        articles: Number of current articles.
+        answers: Rows in all enriched tables.
+        parts: Number of parts that were read completely.
+        problems: Violations of the lake's integrity, a line each.
+        notes: Other observations, a line each.
     """
 
     lake: str
@@ -62,8 +62,8 @@ def verify_lake(lake: Lake, timing: Timing = DEFAULT_TIMING) -> Verification:
     find out whether its holder is dead.
 
     Raises:
-        UserError: the lake does not exist, or cannot be listed.
-        StorageUnavailable: the storage does not respond.
+        UserError: The lake does not exist, or cannot be listed.
+        StorageUnavailable: The storage does not respond.
     """
     require_lake(lake)
     for _ in range(_MAX_PASSES):

@@ -26,9 +26,8 @@ def verify_files(lake: Lake, files: list[StoredFile], tables: list[FoundTable]) 
     """Report files that belong to none of the lake's tables.
 
     Args:
-        lake: the lake.
-        files: all files in it.
-        tables: its enriched tables.
+        files: All files in the lake.
+        tables: The lake's enriched tables.
     """
     part_folders = {lake.articles, lake.rejects, f"{lake.superseded}/{lake.articles}"}
     part_folders |= {folder for table in tables for folder in table.folders}
@@ -61,10 +60,9 @@ def verify_staging(
     """Report unfinished merges and loads, journals, scratch folders and stale locks.
 
     Args:
-        lake: the lake.
-        files: all files in it.
-        tables: its enriched tables.
-        stale: locks whose holders are dead.
+        files: All files in the lake.
+        tables: The lake's enriched tables.
+        stale: Locks whose holders are dead.
     """
     staged = [file for file in files if file.name.startswith(f"{STAGING}/")]
     findings = [

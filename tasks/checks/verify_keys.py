@@ -25,10 +25,10 @@ class Scan:
     """What was read from a folder or a table, and the findings.
 
     Attributes:
-        findings: problems and notes.
-        rows: rows that were read.
-        parts: parts that were read.
-        complete: whether every part could be read.
+        findings: Problems and notes.
+        rows: Rows that were read.
+        parts: Parts that were read.
+        complete: Whether every part could be read.
     """
 
     findings: list[Finding] = field(default_factory=list)
@@ -52,8 +52,8 @@ class ArticleScan(Scan):
     """A scan of the articles.
 
     Attributes:
-        current: keys of the current articles.
-        former: keys of superseded articles.
+        current: Keys of the current articles.
+        former: Keys of superseded articles.
     """
 
     current: KeySet = field(default_factory=KeySet)
@@ -61,13 +61,13 @@ class ArticleScan(Scan):
 
 
 class UniquenessCheck:
-    """Checks that each key occurs once in a folder.
+    """A check that each key occurs once in a folder.
 
     Args:
-        parts: the parts of the folder.
+        parts: The parts of the folder.
 
     Attributes:
-        keys: the keys found so far.
+        keys: The keys found so far.
     """
 
     def __init__(self, parts: list[Part]) -> None:
@@ -107,11 +107,10 @@ class UniquenessCheck:
 
 
 class ReferenceCheck:
-    """Checks that rows of an enriched table belong to an article.
+    """A check that rows of an enriched table belong to an article.
 
     Args:
-        lock: name of the table's lock.
-        articles: the scan of the articles.
+        lock: Name of the table's lock.
     """
 
     def __init__(self, lock: str, articles: ArticleScan) -> None:

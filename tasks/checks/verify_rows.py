@@ -28,10 +28,10 @@ class Finding(NamedTuple):
     """A problem or a note, in one line.
 
     Attributes:
-        message: names the file, the row, what is wrong and the remedy.
-        lock: while a run holds this lock, the finding is expected and not a problem.
+        message: Names the file, the row, what is wrong and the remedy.
+        lock: While a run holds this lock, the finding is expected and not a problem.
         is_problem: False for a note.
-        unread: whether rows of a part could not be read.
+        unread: Whether rows of a part could not be read.
     """
 
     message: str
@@ -45,13 +45,13 @@ class Constraints:
     """What must be true of all rows in a folder.
 
     Attributes:
-        schema: schema of every part.
-        required: columns without nulls.
-        remedy: what to do about a row that violates a constraint.
-        constants: columns with the same value in every row.
-        choices: string columns and their permitted values.
-        lists: list columns whose elements must not be null.
-        hashed: whether ``content_hash`` must be the hash of title and body.
+        schema: Schema of every part.
+        required: Columns without nulls.
+        remedy: What to do about a row that violates a constraint.
+        constants: Columns with the same value in every row.
+        choices: String columns and their permitted values.
+        lists: List columns whose elements must not be null.
+        hashed: Whether ``content_hash`` must be the hash of title and body.
     """
 
     schema: pa.Schema
@@ -82,10 +82,10 @@ class _Fault(NamedTuple):
 
 
 class RowFaults:
-    """Collects the faults in a part: one finding per kind, with the first row and a count.
+    """The faults in a part: one finding per kind, with the first row and a count.
 
     Attributes:
-        first_row: number of the first row of the current batch, from 1.
+        first_row: Number of the first row of the current batch, from 1.
     """
 
     def __init__(self, part: Part) -> None:
@@ -124,8 +124,8 @@ def check_rows(
         read or has another schema.
 
     Raises:
-        PartMissing: the part was merged meanwhile.
-        StorageUnavailable: the storage does not respond.
+        PartMissing: The part was merged meanwhile.
+        StorageUnavailable: The storage does not respond.
     """
     faults = RowFaults(part)
     is_schema_valid = False
@@ -181,7 +181,6 @@ def _batches(part: Part, findings: list[Finding]) -> Iterator[tuple[pa.Schema, p
 
 
 def _schema_mismatch(part: Part, schema: pa.Schema, constraints: Constraints) -> Finding:
-    """Return a finding on the first column that differs."""
     actual = {field.name: field.type for field in schema}
     expected = {field.name: field.type for field in constraints.schema}
     for name in dict.fromkeys([*expected, *actual]):

@@ -52,8 +52,8 @@ class TableScan(Scan):
     """A scan of an enriched table.
 
     Attributes:
-        answered: current articles that have an answer.
-        failed: current articles that failed.
+        answered: Current articles that have an answer.
+        failed: Current articles that failed.
     """
 
     answered: int = 0
@@ -64,7 +64,7 @@ def verify_articles(lake: Lake) -> ArticleScan:
     """Check current and superseded articles, with 16 bytes of memory per row.
 
     Raises:
-        PartMissing: parts were merged meanwhile.
+        PartMissing: Parts were merged meanwhile.
     """
     scan = ArticleScan()
     superseded = _superseded(lake, scan)
@@ -88,7 +88,7 @@ def verify_rejects(lake: Lake) -> Scan:
     """Check the rejected rows.
 
     Raises:
-        PartMissing: parts were merged meanwhile.
+        PartMissing: Parts were merged meanwhile.
     """
     scan = Scan()
     for _ in scan.read(parts_of(lake, lake.rejects), _REJECT_CONSTRAINTS):
@@ -99,10 +99,10 @@ def verify_rejects(lake: Lake) -> Scan:
 def verify_table(found: FoundTable, lake: Lake, articles: ArticleScan) -> TableScan:
     """Check an enriched table, its failures and its superseded rows.
 
-    Needs 16 bytes of memory per row, besides those of the articles.
+    Needs 16 bytes of memory per row, in addition to those of the articles.
 
     Raises:
-        PartMissing: parts were merged meanwhile.
+        PartMissing: Parts were merged meanwhile.
     """
     scan = TableScan()
     if found.table is None:

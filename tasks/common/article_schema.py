@@ -26,8 +26,8 @@ ARTICLES_SCHEMA = pa.schema(
 """The schema of every part of `<lake>/articles/`.
 
 `extra` is a JSON object with all other columns. `reference_summary` is a summary written by a
-person, for evaluating answers. `flags` lists what was noticed or assumed, see `FLAGS`; null if
-nothing was.
+person, for evaluating answers. `flags` lists findings and assumptions, see `FLAGS`; null if there
+are none.
 """
 
 # hashlib releases the GIL for inputs of 2,048 bytes or more. Getting it back next to a busy thread

@@ -21,7 +21,7 @@ ALIASES = {target: tuple(_WORDS[target]) for target in CANONICAL_COLUMNS}
 FALLBACK_BODY_NAMES = tuple(_WORDS["fallback body"])
 """Names such as ``abstract``: the body, if a source has no other text."""
 AMBIGUOUS_BODY_NAMES = frozenset(_WORDS["ambiguous"])
-"""Names of the body that stand for a publisher, a number or a file just as often."""
+"""Names of the body that as often mean a publisher, a number or a file."""
 NAME_ALIASES = ("name", "fullname")
 """Names that mean the article's title or a person, depending on the values."""
 WRAPPER_COLUMNS = frozenset(_WORDS["wrappers"])
@@ -51,8 +51,8 @@ def columns_named(names: Sequence[str], target: str | Iterable[str]) -> list[str
     Columns come before fields of nested columns (``page.text``).
 
     Args:
-        names: the source's columns.
-        target: a canonical column, or a list of normalized names, best first.
+        names: The source's columns.
+        target: A canonical column, or a list of normalized names, best first.
 
     Example:
         >>> columns_named(["id", "page.text", "Full Text", "Body"], "body")

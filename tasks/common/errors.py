@@ -35,7 +35,7 @@ class StoppedRun(UserError):
     """A run that stopped early: completed work is kept.
 
     Attributes:
-        report: the report of the completed work.
+        report: The report of the completed work.
     """
 
     def __init__(self, message: str, report: Any) -> None:
@@ -59,7 +59,6 @@ class InterruptedRun(StoppedRun):
 
     Attributes:
         report: None if the run had not started its work.
-        signal: the signal.
     """
 
     def __init__(self, message: str, report: Any, by: signal.Signals) -> None:

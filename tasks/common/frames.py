@@ -1,4 +1,4 @@
-"""DataFrames as sources of a load: written to a Parquet file, which is then read like any other."""
+"""Write DataFrames to Parquet files, so that a load reads them like any other source."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 PREFIX = "dataframe:"
-"""Begins a source that is a spooled DataFrame; the path of the Parquet file follows."""
+"""Prefix of the spec of a spooled DataFrame, before the path of its Parquet file."""
 NAME = "dataframe"
-"""The name of such a source in reports and tables: the same in every run."""
+"""The name of such a source in reports and tables; the same in every run."""
 _ROW_GROUP = 10_000
 
 
 def spool_frames(
     sources: Sequence[Any],
 ) -> tuple[Sequence[Any], TemporaryDirectory[str] | None]:
-    """Replace the DataFrames among sources by specs of Parquet files.
+    """Replace DataFrames among the sources by specs of Parquet files.
 
     Returns:
         The sources, and the temporary folder of the files (None if there was no DataFrame). The
         folder is removed when this object is no longer referenced.
 
     Raises:
-        UsageError: A frame has two columns of one name.
+        UsageError: Two columns of a frame have the same name.
     """
     if not any(_is_frame(source) for source in sources):
         return sources, None
@@ -44,9 +44,9 @@ def spool_frames(
 
 
 def spool_frame(frame: pd.DataFrame, path: Path) -> str:
-    """Write a DataFrame, without its index, to a Parquet file; return the source that names it.
+    """Write a DataFrame, without its index, to a Parquet file; return its spec.
 
-    Values that Arrow has no common type for in their column are written as text.
+    Columns of mixed types, which Arrow cannot represent, are written as text.
 
     Raises:
         UsageError: Two columns have the same name.
@@ -58,7 +58,7 @@ def spool_frame(frame: pd.DataFrame, path: Path) -> str:
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise UsageError(f"{NAME}: has the column {repeated[0]} twice; rename or drop one")
-    arrays = [_as_arrow(frame.iloc[:, place]) for place in range(len(names))]
+    arrays = [_as_arrow(frame.iloc[:, index]) for index in range(len(names))]
     table = pa.table(dict(zip(names, arrays, strict=True)))
     pq.write_table(table, path, row_group_size=_ROW_GROUP)
     return f"{PREFIX}{path}"

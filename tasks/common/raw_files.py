@@ -9,7 +9,7 @@ class RawReadOnlyFile(io.RawIOBase):
     """A seekable raw file of known size; subclasses implement `readinto` at ``self._position``.
 
     Args:
-        size: of the file, in bytes.
+        size: Of the file, in bytes.
     """
 
     def __init__(self, size: int) -> None:
@@ -28,7 +28,7 @@ class RawReadOnlyFile(io.RawIOBase):
         """Move the position of the next read and return it.
 
         Raises:
-            OSError: the new position would be negative.
+            OSError: The new position would be negative.
         """
         bases = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}
         position = bases[whence] + offset

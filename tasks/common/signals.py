@@ -1,4 +1,4 @@
-"""Interruption by SIGINT, SIGTERM or SIGHUP: the first asks the run to stop, the second forces it.
+"""Interruption by SIGINT, SIGTERM or SIGHUP: gracefully by the first signal, at once by the second.
 
 Python handles signals only in the main thread; in other threads the context managers here do
 nothing. They restore the previous handlers on exit and leave ignored signals ignored.
@@ -20,8 +20,7 @@ class Interrupted(KeyboardInterrupt):
     """One of `SIGNALS` has arrived and the current work must stop.
 
     Attributes:
-        signal: the signal.
-        again: whether it is a repeated signal: stop at once, without waiting for calls in flight.
+        again: Whether it is a repeated signal: stop at once, without waiting for calls in flight.
     """
 
     def __init__(self, number: int, *, again: bool = False) -> None:

@@ -9,7 +9,7 @@ class Stopwatch:
     """Lap times.
 
     Attributes:
-        laps: seconds by name; laps of the same name add up.
+        laps: Seconds by name; laps of the same name add up.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""The current table of a recipe: a pointer for dashboards, which do not know recipe hashes."""
+"""The current table of a recipe, for dashboards, which do not know recipe hashes."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def _read(lake: Lake, recipe: str) -> str | None:
 
 
 def _link(link: Path, target: str) -> None:
-    """Point a symbolic link at a folder beside it, atomically."""
+    """Point a symbolic link at a sibling folder, atomically."""
     temporary = link.with_name(f".{LINK}-{secrets.token_hex(4)}")
     temporary.symlink_to(target, target_is_directory=True)
     try:

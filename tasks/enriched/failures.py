@@ -35,7 +35,6 @@ def compact_failures(table: EnrichedTable, current: KeySet | None = None) -> pa.
     the enriched table are read in full.
 
     Args:
-        table: The enriched table.
         current: Keys (id and content) of the current articles; None if all rows are current.
 
     Returns:
@@ -108,7 +107,6 @@ class PermanentFailures:
         """Look up rows by the keys of their texts and the tags of their ids.
 
         Args:
-            texts: Keys of the texts.
             tags: Tags of the article ids.
             order: The sort order of ``texts``.
 

@@ -138,7 +138,7 @@ class Outcome:
 
     @classmethod
     def from_failure(cls, content_hash: str, failure: RequestFailed) -> Outcome:
-        """Build the outcome of a request that the gateway has given up."""
+        """Build the outcome of a request that failed."""
         error = failure.error
         return cls(
             content_hash, error_class=error.error_class, message=error.message, **_usage(failure)
@@ -165,7 +165,7 @@ def read_outcomes(
 
     Args:
         leftovers: Journals of earlier runs.
-        retry_refused: Whether permanent failures are retried as well.
+        retry_failed: Whether permanent failures are retried as well.
 
     Raises:
         UserError: A journal cannot be read.

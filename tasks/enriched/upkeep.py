@@ -35,7 +35,6 @@ def maintain_table(table: EnrichedTable, *, all_rows_current: bool) -> pa.Table:
     The caller must hold the table's lock.
 
     Args:
-        table: The enriched table.
         all_rows_current: Whether every row is known to be current, which saves reading them.
 
     Returns:

@@ -26,7 +26,7 @@ def article_writer(load: Load) -> Iterator[ArticleWriter]:
     On an exception the open part is discarded; earlier parts stay.
 
     Raises:
-        UserError: the lake cannot be written.
+        UserError: The lake cannot be written.
     """
     with ExitStack() as part, ThreadPoolExecutor(1, "article-parts") as thread:
         writer = ArticleWriter(load, thread, part)

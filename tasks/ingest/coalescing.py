@@ -41,11 +41,10 @@ class CoalescedChunk:
     """Rows of one or several sources with the same column mapping.
 
     Attributes:
-        chunk: the rows; those of several sources are renumbered from 0.
-        columns: the column mapping.
-        reports: the reports of the sources.
-        owners: for each row number of ``chunk`` the index into ``reports``; empty for one source.
-        numbers: for each row number of ``chunk`` the row number in its source; likewise.
+        chunk: The rows; those of several sources are renumbered from 0.
+        columns: The column mapping.
+        owners: For each row number of ``chunk`` the index into ``reports``; empty for one source.
+        numbers: For each row number of ``chunk`` the row number in its source; likewise.
     """
 
     chunk: RecordChunk

@@ -32,10 +32,10 @@ class RowClassification(NamedTuple):
     """The classification of a batch of rows, one boolean per row each.
 
     Attributes:
-        new: rows to store.
-        changed: new rows whose id was in the lake with different content.
-        duplicates: rows with the same id and content as an earlier row of the load.
-        repeated_ids: new rows with the same id as another new row of the load.
+        new: Rows to store.
+        changed: New rows whose id was in the lake with different content.
+        duplicates: Rows with the same id and content as an earlier row of the load.
+        repeated_ids: New rows with the same id as another new row of the load.
     """
 
     new: Mask
@@ -54,19 +54,19 @@ class Load:
     next load lists these first: earlier rows with the same ids.
 
     Args:
-        lake: the current lake.
-        into: the lake to write to, if it is another one; a dry run leaves the lake unchanged.
-        keep_versions: whether to keep the old rows of changed articles, even if the load is killed
+        lake: The current lake.
+        into: The lake to write to, if it is another one; a dry run leaves the lake unchanged.
+        keep_versions: Whether to keep the old rows of changed articles, even if the load is killed
             before `finish`.
 
     Attributes:
-        lake: the lake to write to.
-        before: the lake before the load.
-        profile: statistics of the stored articles and the reasons of rejects.
-        known_rejects: the rejects in the lake.
+        lake: The lake to write to.
+        before: The lake before the load.
+        profile: Statistics of the stored articles and the reasons of rejects.
+        known_rejects: The rejects in the lake.
 
     Raises:
-        UserError: a part of the articles is damaged, or the lake cannot be read.
+        UserError: A part of the articles is damaged, or the lake cannot be read.
     """
 
     def __init__(
@@ -133,7 +133,7 @@ class Load:
         """List the rows that the load replaces as superseded.
 
         Args:
-            mirror: whether to list also the rows that are not in the load at all.
+            mirror: Whether to list also the rows that are not in the load at all.
 
         Returns:
             The number of superseded rows.

@@ -63,15 +63,14 @@ def ingest_sources(
     report and does not stop the others.
 
     Args:
-        reports: each source with its report, which is empty unless a previous attempt started it.
-        load: the load, shared by all sources of a run.
-        loading: the options.
-        on_progress: called after each chunk of rows.
+        reports: Each source with its report, which is empty unless a previous attempt started it.
+        load: The load, shared by all sources of a run.
+        on_progress: Called after each chunk of rows.
 
     Raises:
-        SourceUnavailable: some sources are temporarily unavailable. Their reports say how far they
+        SourceUnavailable: Some sources are temporarily unavailable. Their reports say how far they
             were read; call this again with them. All others are done.
-        UserError: the lake cannot be written.
+        UserError: The lake cannot be written.
     """
     unavailable: list[SourceReport] = []
     with reject_writer(load.lake, load.known_rejects) as rejects, article_writer(load) as articles:

@@ -33,13 +33,13 @@ class LoadOptions:
     """The options of a load.
 
     Attributes:
-        columns: the ``--column`` options.
-        rules: which rows are articles.
-        near_duplicates: the index that finds near duplicates to reject; None to keep them.
-        mirror: whether articles that the load does not bring leave the lake, so that they are not
+        columns: The ``--column`` options.
+        rules: Which rows are articles.
+        near_duplicates: The index that finds near duplicates to reject; None to keep them.
+        mirror: Whether articles that the load does not bring leave the lake, so that they are not
             compared for near duplicates.
-        day_first: whether 01/02/2020 is the first of February; None to infer it for each source.
-        siblings: all files of the load; None if all of them are loaded in one call.
+        day_first: Whether 01/02/2020 is the first of February; None to infer it for each source.
+        siblings: All files of the load; None if all of them are loaded in one call.
     """
 
     columns: Sequence[ColumnOption] = ()
@@ -54,7 +54,7 @@ def sources_of(settings: IngestSettings) -> Sources:
     """Find the sources in the settings.
 
     Raises:
-        UserError: there is no source to read, or a ``--column`` pattern matches no source.
+        UserError: There is no source to read, or a ``--column`` pattern matches no source.
     """
     options = SourceOptions(
         encoding=settings.encoding,
@@ -90,13 +90,13 @@ def load_options(
     """Return the options in the settings; with near-duplicate detection, index the lake's bodies.
 
     Args:
-        settings: the user's settings.
-        lake: the lake to load into.
-        sources: all sources of the load, if they are not all loaded in one call.
+        settings: The user's settings.
+        lake: The lake to load into.
+        sources: All sources of the load, if they are not all loaded in one call.
 
     Raises:
-        UsageError: a ``--column`` option is invalid.
-        UserError: a part of the lake is damaged.
+        UsageError: A ``--column`` option is invalid.
+        UserError: A part of the lake is damaged.
     """
     columns = parse_column_options(settings.columns)
     near = None

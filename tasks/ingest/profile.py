@@ -41,16 +41,16 @@ class LoadProfile:
     """Statistics of the stored rows of a load and of its rejects.
 
     Attributes:
-        rows: the number of stored articles.
-        characters: the total length of their bodies, in characters.
-        lengths: articles by bin of body length: an index into `LENGTHS`, or its length.
-        languages: articles by language; None for articles without a language.
-        years: articles by year of publication; None for articles without a date.
-        flags: articles by flag, see `FLAGS`.
-        reasons: rejects by reason, with numbers replaced by ``…``.
-        examples: the first reject with each reason.
-        first: the earliest publication date.
-        last: the latest publication date.
+        rows: The number of stored articles.
+        characters: The total length of their bodies, in characters.
+        lengths: Articles by bin of body length: an index into `LENGTHS`, or its length.
+        languages: Articles by language; None for articles without a language.
+        years: Articles by year of publication; None for articles without a date.
+        flags: Articles by flag, see `FLAGS`.
+        reasons: Rejects by reason, with numbers replaced by ``…``.
+        examples: The first reject with each reason.
+        first: The earliest publication date.
+        last: The latest publication date.
     """
 
     rows: int = 0

@@ -14,7 +14,7 @@ class LoadProgress:
     """The progress of a load over all of its sources. Thread-safe.
 
     Args:
-        sources: the number of sources.
+        sources: The number of sources.
     """
 
     def __init__(self, sources: int) -> None:

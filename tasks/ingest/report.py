@@ -21,14 +21,13 @@ class IngestReport:
     """The report of an ingest run. The row counts are the sums of those of `SourceReport`.
 
     Attributes:
-        sources: the reports of the sources.
-        skipped: files that were skipped because they hold no data.
-        articles: the location of the articles table.
-        rejects: the location of the rejects table.
-        seconds: the duration.
-        superseded: rows of earlier loads that are superseded now.
-        superseded_articles: the location of the table that lists them.
-        profile: statistics of the stored articles and the rejects.
+        skipped: Files that were skipped because they hold no data.
+        articles: The location of the articles table.
+        rejects: The location of the rejects table.
+        seconds: The duration.
+        superseded: Rows of earlier loads that are superseded now.
+        superseded_articles: The location of the table that lists them.
+        profile: Statistics of the stored articles and the rejects.
     """
 
     sources: list[SourceReport]
@@ -57,7 +56,7 @@ class IngestReport:
         return [source for source in self.sources if source.error]
 
     @property
-    def passed_over(self) -> dict[str, Any]:
+    def skipped_json(self) -> dict[str, Any]:
         """The number of skipped files and the first of them, for the JSON report."""
         first = [f"{each.name}: {each.reason}" for each in self.skipped[:_MAX_SKIPPED_LISTED]]
         return {"skipped_count": len(self.skipped), "skipped": first}
@@ -87,6 +86,6 @@ class IngestReport:
             "articles_table": self.articles,
             "rejects": self.rejects,
             "not_read": [source.error for source in self.broken],
-            **self.passed_over,
+            **self.skipped_json,
             **self.profile.as_json(),
         }

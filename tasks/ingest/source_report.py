@@ -14,22 +14,22 @@ class SourceReport:
     the stored rows are in the lake then.
 
     Attributes:
-        source: the source's name.
-        rows_in: rows read.
-        stored: new rows.
-        changed: stored rows whose id was in the lake with different content.
-        repeated_ids: stored rows with the same id as another stored row of the load.
-        duplicates: rows with the same id and content as another row of the load.
-        already_there: rows with the same id and content as a row from before the load.
-        rejected: rows that are not articles.
-        columns: maps canonical columns to source columns or templates.
-        facts: what the reader found out, see `Source.facts`.
-        error: why the source could not be read, or not to its end.
-        format: the source's format.
-        files: the number of sources that the report covers, see `fold_reports`.
-        finished: whether the source was read to its end, or to an error that is not temporary.
-        last_row: the number of the last row read; the next attempt continues after it.
-        notes: for source columns, why the name does not match the values, or what is uncertain.
+        source: The source's name.
+        rows_in: Rows read.
+        stored: New rows.
+        changed: Stored rows whose id was in the lake with different content.
+        repeated_ids: Stored rows with the same id as another stored row of the load.
+        duplicates: Rows with the same id and content as another row of the load.
+        already_there: Rows with the same id and content as a row from before the load.
+        rejected: Rows that are not articles.
+        columns: Maps canonical columns to source columns or templates.
+        facts: What the reader found out, see `Source.facts`.
+        error: Why the source could not be read, or not to its end.
+        format: The source's format.
+        files: The number of sources that the report covers, see `fold_reports`.
+        finished: Whether the source was read to its end, or to an error that is not temporary.
+        last_row: The number of the last row read; the next attempt continues after it.
+        notes: For source columns, why the name does not match the values, or what is uncertain.
     """
 
     source: str

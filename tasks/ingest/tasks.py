@@ -88,7 +88,7 @@ def find_all_sources(settings: IngestSettings) -> Sources:
     While some are unavailable the task is retried; after the last retry they are left out.
 
     Raises:
-        UserError: there is no source that can be read.
+        UserError: There is no source that can be read.
     """
     sources = sources_of(settings)
     unavailable = [each.reason for each in sources.broken if each.temporary]
@@ -102,7 +102,7 @@ def prepare_loading(lake: Lake, settings: IngestSettings, sources: Sources) -> L
     """Return the options of the load; with ``near_duplicates`` all bodies in the lake are read.
 
     Raises:
-        UserError: a ``--column`` option is invalid, or a part of the lake is damaged.
+        UserError: A ``--column`` option is invalid, or a part of the lake is damaged.
     """
     return load_options(settings, lake, sources)
 
@@ -139,7 +139,7 @@ def replace_versions(load: Load, settings: IngestSettings, reports: list[SourceR
     """Mark the rows that the load replaces as superseded; return their number.
 
     Raises:
-        UserError: with ``mirror``, a source could not be read or the sources have no articles.
+        UserError: With ``mirror``, a source could not be read or the sources have no articles.
     """
     if settings.mirror:
         _check_complete_mirror(reports)

@@ -27,8 +27,8 @@ class DiskReserve:
     The file of a killed run at the same path is reused.
 
     Args:
-        path: the file.
-        size: the bytes to occupy; 0 for no reserve.
+        path: The file.
+        size: The bytes to occupy; 0 for no reserve.
     """
 
     def __init__(self, path: Path, size: int) -> None:
@@ -41,7 +41,7 @@ class DiskReserve:
         """Occupy the space.
 
         Raises:
-            OSError: the disk has too little space, or the folder cannot be written; no file is
+            OSError: The disk has too little space, or the folder cannot be written; no file is
                 left behind.
         """
         if not self._size:

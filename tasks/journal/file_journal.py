@@ -31,14 +31,14 @@ class FileJournal:
     """One append-only file of payloads.
 
     Args:
-        path: the file, which must not exist yet.
-        make_room: called when a write fails; returns whether to retry it immediately.
+        path: The file, which must not exist yet.
+        make_room: Called when a write fails; returns whether to retry it immediately.
 
     Attributes:
-        dirty: whether a power failure could lose something that was written.
+        dirty: Whether a power failure could lose something that was written.
 
     Raises:
-        OSError: the file exists, or cannot be created or written.
+        OSError: The file exists, or cannot be created or written.
     """
 
     def __init__(self, path: Path, make_room: Callable[[OSError], bool] = lambda _: False) -> None:
@@ -74,7 +74,7 @@ class FileJournal:
         """Write payloads with one system call; on return they survive the death of this process.
 
         Raises:
-            OSError: the journal is closed, or the disk is full or gone. Payloads that could not be
+            OSError: The journal is closed, or the disk is full or gone. Payloads that could not be
                 written are kept; the next append, sync and close retry them, in order.
         """
         with self._appending:
@@ -87,7 +87,7 @@ class FileJournal:
         """Write pending payloads, then make all of them survive a power failure.
 
         Raises:
-            OSError: the disk is full or gone.
+            OSError: The disk is full or gone.
         """
         with self._syncing:
             if self._pending:
@@ -108,7 +108,7 @@ class FileJournal:
         """Close the file.
 
         Args:
-            discard: whether to delete the file, because its outcomes are committed.
+            discard: Whether to delete the file, because its outcomes are committed.
 
         Returns:
             The number of payloads that could not be written and are lost.
@@ -176,10 +176,10 @@ class FileJournals(JournalSet):
     As a context manager, it holds the disk reserve and runs the thread that syncs the journals.
 
     Args:
-        folder: the folder of the journals.
-        run: the run's name.
-        reserve: bytes to reserve for the answers in flight when the disk fills up.
-        lake: the lake as the user wrote it, for messages.
+        folder: The folder of the journals.
+        run: The run's name.
+        reserve: Bytes to reserve for the answers in flight when the disk fills up.
+        lake: The lake as the user wrote it, for messages.
     """
 
     def __init__(self, folder: Path, run: str, *, reserve: int = 0, lake: str = "") -> None:
@@ -224,7 +224,7 @@ class FileJournals(JournalSet):
         """Return the journal of a batch: a new one, or the one open from an earlier attempt.
 
         Raises:
-            OSError: the journal cannot be created.
+            OSError: The journal cannot be created.
         """
         if batch not in self._open:
             path = self._folder / f"{self._run}-{batch}{JOURNAL_SUFFIX}"

@@ -27,14 +27,14 @@ class JournalEnd(Enum):
     """How a journal ends.
 
     Attributes:
-        WHOLE: after its last record.
-        CUT: within a record, or with zeros, as usual after a kill or a power failure.
-        DAMAGED: a record is corrupt, or other bytes follow.
-        FOREIGN: the file is not a journal of this version.
+        COMPLETE: After its last record.
+        TRUNCATED: Within a record, or with zeros, as usual after a kill or a power failure.
+        DAMAGED: A record is corrupt, or other bytes follow.
+        FOREIGN: The file is not a journal of this version.
     """
 
-    WHOLE = "whole"
-    CUT = "cut"
+    COMPLETE = "complete"
+    TRUNCATED = "truncated"
     DAMAGED = "damaged"
     FOREIGN = "foreign"
 
@@ -59,9 +59,9 @@ class JournalContents(NamedTuple):
     """The parsed content of a journal.
 
     Attributes:
-        records: the payloads before the end or the first truncated or damaged record.
-        left_out: the number of bytes after these records, without zeros at the end.
-        end: how the journal ends.
+        records: The payloads before the end or the first truncated or damaged record.
+        left_out: The number of bytes after these records, without zeros at the end.
+        end: How the journal ends.
     """
 
     records: list[bytes]
@@ -75,7 +75,8 @@ def read_journal(content: bytes) -> JournalContents:
         rest = content.rstrip(b"\0")
         if rest and not MAGIC.startswith(rest):
             return JournalContents([], len(rest), JournalEnd.FOREIGN)
-        return JournalContents([], len(rest), JournalEnd.CUT if content else JournalEnd.WHOLE)
+        how = JournalEnd.TRUNCATED if content else JournalEnd.COMPLETE
+        return JournalContents([], len(rest), how)
     records: list[bytes] = []
     start, size = len(MAGIC), len(content)
     while start < size:
@@ -89,9 +90,10 @@ def read_journal(content: bytes) -> JournalContents:
                 start = end
                 continue
         rest = content[start:].rstrip(b"\0")
-        cut = start + len(rest) < end and not _contains_record(rest)
-        return JournalContents(records, len(rest), JournalEnd.CUT if cut else JournalEnd.DAMAGED)
-    return JournalContents(records, 0, JournalEnd.WHOLE)
+        is_truncated = start + len(rest) < end and not _contains_record(rest)
+        how = JournalEnd.TRUNCATED if is_truncated else JournalEnd.DAMAGED
+        return JournalContents(records, len(rest), how)
+    return JournalContents(records, 0, JournalEnd.COMPLETE)
 
 
 def _checksum(payload: bytes) -> int:

@@ -26,8 +26,8 @@ class LeftoverJournal:
     """A journal of an earlier run.
 
     Args:
-        storage: the lake's storage, or the folder of the local spool.
-        file: the journal's name there.
+        storage: The lake's storage, or the folder of the local spool.
+        file: The journal's name there.
     """
 
     def __init__(self, storage: Storage, file: str) -> None:
@@ -44,7 +44,7 @@ class LeftoverJournal:
         """Yield the payloads before the end or the first truncated or damaged record.
 
         Raises:
-            UserError: the file cannot be read.
+            UserError: The file cannot be read.
         """
         try:
             contents = read_journal(self._storage.read(self._file))
@@ -66,7 +66,7 @@ class LeftoverJournal:
         if self._end is None:
             for _ in self.records():
                 pass
-        return self._end or (JournalEnd.WHOLE, 0)
+        return self._end or (JournalEnd.COMPLETE, 0)
 
     def set_aside_if_foreign(self) -> bool:
         """If this is not a journal of this version, rename it, log a warning, and return True."""
@@ -123,8 +123,8 @@ class JournalSet:
     """Base class of the journals of a run, local or in an object store.
 
     Attributes:
-        leftovers: the journals of earlier runs.
-        on_trouble: called, in any thread, with the reason why the run must stop sending requests.
+        leftovers: The journals of earlier runs.
+        on_write_failure: Called, in any thread, with the reason to stop sending requests.
     """
 
     def __init__(self, leftovers: list[LeftoverJournal]) -> None:

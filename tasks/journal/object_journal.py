@@ -48,11 +48,11 @@ class ObjectJournals(JournalSet):
     As a context manager, it runs the thread that performs the group commits.
 
     Args:
-        storage: the lake's storage.
-        folder: the lake's folder for the objects.
-        run: the run's name.
-        spool: the local folder for records that are not in the store yet.
-        leftovers: the journals of earlier runs, in the store and in the spool.
+        storage: The lake's storage.
+        folder: The lake's folder for the objects.
+        run: The run's name.
+        spool: The local folder for records that are not in the store yet.
+        leftovers: The journals of earlier runs, in the store and in the spool.
     """
 
     def __init__(

@@ -28,13 +28,13 @@ def open_journals(
     responses of ``max_in_flight`` requests.
 
     Args:
-        storage: the lake's storage.
-        table_name: the table that the run fills.
-        run_name: the run's unique name.
-        max_in_flight: the largest number of concurrent requests; 0 for no disk reserve.
+        storage: The lake's storage.
+        table_name: The table that the run fills.
+        run_name: The run's unique name.
+        max_in_flight: The largest number of concurrent requests; 0 for no disk reserve.
 
     Raises:
-        UserError: the folder of the journals cannot be created.
+        UserError: The folder of the journals cannot be created.
     """
     journal_folder = _journal_folder(table_name)
     if storage.folder is None:

@@ -37,11 +37,11 @@ class JournalSpool:
     If the folder cannot be written, it logs one warning and keeps nothing.
 
     Args:
-        folder: the `spool_folder`.
-        run: the run's name.
+        folder: The `spool_folder`.
+        run: The run's name.
 
     Attributes:
-        failed: whether the folder could not be written.
+        failed: Whether the folder could not be written.
     """
 
     def __init__(self, folder: Path, run: str) -> None:

@@ -61,11 +61,9 @@ def retire_rows(
     The caller must be the folder's only writer, and no other run may rely on the part's name.
 
     Args:
-        lake: the lake.
-        part: the part.
-        schema: the schema of its table.
-        row_group: rows per row group of the parts to write.
-        is_stale: returns which rows to move, by their keys (id and content).
+        schema: The schema of the part's table.
+        row_group: Rows per row group of the parts to write.
+        is_stale: Returns which rows to move, by their keys (id and content).
     """
     count = sum(count_true(is_stale(batch.keys)) for batch in read_key_batches(part))
     if count:
@@ -145,7 +143,7 @@ def upgrade_parts(lake: Lake, folder: str, schema: pa.Schema, row_group: int) ->
     old = [part for part in lake.parts(folder) if _lacks_columns(part, schema)]
     for part in old:
         rewrite_parts(lake, [part], schema, row_group)
-    lake.storage.write(marker, b"looked through\n")  # an empty object could be a folder marker
+    lake.storage.write(marker, b"checked\n")  # an empty object could be a folder marker
     return len(old)
 
 
@@ -153,9 +151,9 @@ def is_earlier_schema(schema: pa.Schema, now: pa.Schema, required: Collection[st
     """Return whether a part's schema is the table's schema without some of `ADDED_COLUMNS`.
 
     Args:
-        schema: the part's schema.
-        now: the table's schema; it may contain a column of articles as ``article_<name>``.
-        required: the columns of the table that no part may lack.
+        schema: The part's schema.
+        now: The table's schema; it may contain a column of articles as ``article_<name>``.
+        required: The columns of the table that no part may lack.
     """
     added = {f"{prefix}{name}" for prefix in ("", "article_") for name in ADDED_COLUMNS}
     optional = added - {*required}

@@ -41,8 +41,8 @@ def read_footer(file: Any) -> pq.FileMetaData:
     """Read the footer of an open Parquet file, and verify its checksum if it has one.
 
     Raises:
-        ValueError: the file is truncated, or its footer is damaged.
-        OSError: the file cannot be read.
+        ValueError: The file is truncated, or its footer is damaged.
+        OSError: The file cannot be read.
     """
     size = file.seek(0, 2)
     if size < len(_MAGIC) + _END.size:

@@ -34,10 +34,10 @@ class KeyBatch(NamedTuple):
     """The keys of consecutive rows of a part.
 
     Attributes:
-        first: the number of the first row in the part.
-        texts: the `text_keys` of the rows.
-        tags: the `id_tags` of the rows.
-        columns: the columns that were read, in Arrow.
+        first: The number of the first row in the part.
+        texts: The `text_keys` of the rows.
+        tags: The `id_tags` of the rows.
+        columns: The columns that were read, in Arrow.
     """
 
     first: int
@@ -57,12 +57,11 @@ def read_key_batches(
     """Read a part in batches.
 
     Args:
-        part: the part.
-        more_columns: columns to read in addition to ``article_id`` and ``content_hash``.
-        rows: rows per batch.
+        more_columns: Columns to read in addition to ``article_id`` and ``content_hash``.
+        rows: Rows per batch.
 
     Raises:
-        UserError: the part cannot be read, or contains an invalid content hash.
+        UserError: The part cannot be read, or contains an invalid content hash.
     """
     first = 0
     columns = ["article_id", "content_hash", *more_columns]
@@ -93,7 +92,7 @@ def text_keys(hashes: pa.Array | pa.ChunkedArray) -> Keys:
     """Return content hashes as keys.
 
     Raises:
-        ValueError: a hash is not 32 hex digits.
+        ValueError: A hash is not 32 hex digits.
 
     Example:
         >>> text_keys(pa.array(["00000000000000010000000000000002"]))

@@ -32,22 +32,22 @@ from article_flows.tasks.storage.open import open_storage
 
 STAGING = "_staging"
 _CACHED_FOOTERS = 8
-"""Number of part footers to cache: concurrent batches belong to neighbouring parts."""
+"""Number of part footers to cache: concurrent batches belong to neighboring parts."""
 
 
 class Lake:
     """The tables of one lake, and the atomic commit of parts into them.
 
     Args:
-        root: a folder, or a URI such as ``s3://bucket/prefix``.
+        root: A folder, or a URI such as ``s3://bucket/prefix``.
 
     Attributes:
-        storage: the storage of its files.
-        locked: holds a named lock of the lake; see `locked`.
-        footer: returns the footer of a part by its name, cached, since parts never change.
+        storage: The storage of its files.
+        locked: Holds a named lock of the lake; see `locked`.
+        footer: Returns the footer of a part by its name, cached, since parts never change.
 
     Raises:
-        UserError: the store is not supported, or the root is a file.
+        UserError: The store is not supported, or the root is a file.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -103,13 +103,13 @@ class Lake:
         """Write a part in pieces; commit it at the end, or discard it on an exception.
 
         Args:
-            folder: the table's folder in the lake.
-            name: the part's file name; see `part_name`.
-            schema: the schema of the part.
-            row_group: rows per row group.
+            folder: The table's folder in the lake.
+            name: The part's file name; see `part_name`.
+            schema: The schema of the part.
+            row_group: Rows per row group.
 
         Raises:
-            UserError: the lake cannot be written, or its disk is full.
+            UserError: The lake cannot be written, or its disk is full.
         """
         try:
             writer = PartWriter(self.storage, f"{folder}/{name}", schema, row_group)

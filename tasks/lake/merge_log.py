@@ -24,9 +24,9 @@ class MergeNote(NamedTuple):
     """The note of a merge.
 
     Attributes:
-        name: the note's file name in the lake.
-        old: the names of the parts to replace.
-        new: the name of the part that replaces them, or None if no row remains.
+        name: The note's file name in the lake.
+        old: The names of the parts to replace.
+        new: The name of the part that replaces them, or None if no row remains.
     """
 
     name: str
@@ -52,7 +52,7 @@ def read_merge_notes(storage: Storage, folder: str) -> list[MergeNote]:
     """Return the notes of unfinished merges below a folder.
 
     Raises:
-        UserError: a note is damaged.
+        UserError: A note is damaged.
     """
     notes = []
     for file in storage.list(f"{MERGE_NOTES}/{folder}"):

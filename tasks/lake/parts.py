@@ -45,10 +45,10 @@ class Part:
         """Open the part for reading.
 
         Args:
-            metadata: the part's footer, if it is known; saves reading it.
+            metadata: The part's footer, if it is known; saves reading it.
 
         Raises:
-            UserError: the part is damaged, missing or cannot be read.
+            UserError: The part is damaged, missing or cannot be read.
         """
         return PartFile(self, metadata)
 
@@ -64,7 +64,7 @@ class PartFile:
     The checksums of pages and footer are verified.
 
     Raises:
-        UserError: the part is damaged, missing or cannot be read.
+        UserError: The part is damaged, missing or cannot be read.
     """
 
     def __init__(self, part: Part, metadata: pq.FileMetaData | None = None) -> None:
@@ -126,7 +126,9 @@ class PartFile:
         except (pa.ArrowException, OSError, ValueError) as error:
             if isinstance(error, OSError) and error.errno:
                 why = error.strerror or error
-                raise UserError(f"{self._part}: cannot be read ({why}); fix that") from error
+                raise UserError(
+                    f"{self._part}: cannot be read ({why}); fix that, then run again"
+                ) from error
             reason = " ".join(str(error).split())[:300]
             raise UserError(
                 f"{self._part}: the part is damaged ({reason}); put it back from a backup, or "
@@ -157,16 +159,16 @@ def conform_to_schema(table: pa.Table, schema: pa.Schema) -> pa.Table:
 
 
 class PartWriter:
-    """Writes tables of one schema to a new part, which is invisible until `commit`.
+    """A writer of tables to a new part, which is invisible until `commit`.
 
     Args:
-        storage: the lake's storage.
-        name: the part's name, including its folder in the lake.
-        schema: the part's schema.
-        row_group: rows per row group.
+        storage: The lake's storage.
+        name: The part's name, including its folder in the lake.
+        schema: The part's schema.
+        row_group: Rows per row group.
 
     Attributes:
-        rows: the number of rows written so far.
+        rows: The number of rows written so far.
     """
 
     def __init__(
@@ -186,7 +188,7 @@ class PartWriter:
         """Append a table; columns that it lacks are null.
 
         Raises:
-            pyarrow.ArrowInvalid: a column cannot be cast to its type in the schema.
+            pyarrow.ArrowInvalid: A column cannot be cast to its type in the schema.
         """
         table = conform_to_schema(table, self._schema).cast(self._schema)
         self._parquet.write_table(table, row_group_size=self._row_group)

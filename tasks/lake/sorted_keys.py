@@ -39,8 +39,8 @@ class Keys(NamedTuple):
     """A column of 16-byte keys.
 
     Attributes:
-        high: the first eight bytes of each key, as a big-endian number.
-        low: the last eight bytes of each key, as a big-endian number.
+        high: The first eight bytes of each key, as a big-endian number.
+        low: The last eight bytes of each key, as a big-endian number.
     """
 
     high: UInt64Array
@@ -68,8 +68,8 @@ class KeyOrder(NamedTuple):
     """The sort order of keys, with their duplicates.
 
     Attributes:
-        rows: the row numbers, sorted by key.
-        first: for each row, the first row with the same key.
+        rows: The row numbers, sorted by key.
+        first: For each row, the first row with the same key.
     """
 
     rows: Rows
@@ -103,7 +103,7 @@ class SortedKeys:
     their first bits, and only the blocks of one shard are merged at a time.
 
     Args:
-        valued: whether each key has a value.
+        valued: Whether each key has a value.
     """
 
     def __init__(self, *, valued: bool = False) -> None:
@@ -114,14 +114,14 @@ class SortedKeys:
         return sum(len(block[0]) for shard in self._shards for block in shard)
 
     def contains(self, keys: Keys, order: KeyOrder) -> Mask:
-        """Return for each key whether it is in the set; ``order`` is the `key_order` the keys."""
+        """Return for each key whether it is in the set; ``order`` is their `key_order`."""
         return self.find(keys, order)[0]
 
     def find(self, keys: Keys, order: KeyOrder) -> tuple[Mask, UInt64Array]:
         """Return for each key whether it is in the set, and its value (0 if it has none)."""
         found = np.zeros(len(keys.high), np.bool_)
         values = np.zeros(len(keys.high), np.uint64)
-        # Sorted lookups access neighbouring memory, which is several times as fast.
+        # Sorted lookups access neighboring memory, which is several times as fast.
         for shard, rows in self._by_shard(keys.high, order.rows):
             for block in shard:
                 hits, positions = _find_in_block(block, keys.take(rows))

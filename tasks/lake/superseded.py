@@ -37,9 +37,8 @@ def write_tombstones(lake: Lake, name: str, rows: pa.Table) -> None:
     """Mark article rows as superseded.
 
     Args:
-        lake: the lake.
-        name: a unique name for the tombstones.
-        rows: the part, id and content hash of each row, in `TOMBSTONE_SCHEMA`.
+        name: A unique name for the tombstones.
+        rows: The part, id and content hash of each row, in `TOMBSTONE_SCHEMA`.
     """
     lake.write_part(TOMBSTONES, f"{name}.parquet", rows)
 
@@ -48,10 +47,10 @@ class Tombstones:
     """The tombstones of superseded article rows.
 
     Args:
-        lakes: the lakes to read tombstones from.
+        lakes: The lakes to read tombstones from.
 
     Raises:
-        UserError: a part with tombstones is damaged.
+        UserError: A part with tombstones is damaged.
     """
 
     def __init__(self, *lakes: Lake) -> None:
@@ -99,8 +98,7 @@ def current_articles(lake: Lake, columns: Sequence[str]) -> Iterator[pa.RecordBa
     """Yield the current rows of articles in batches.
 
     Args:
-        lake: the lake.
-        columns: columns to read in addition to ``article_id`` and ``content_hash``.
+        columns: Columns to read in addition to ``article_id`` and ``content_hash``.
     """
     for _, batch, current in current_key_batches(lake, columns, _BATCH_ROWS):
         yield batch.columns.filter(pa.array(current))

@@ -35,7 +35,7 @@ def lock_file(request: LockRequest, lake: Path) -> FileLock:
     """Wait for a lock of a lake in a local folder.
 
     Raises:
-        UserError: another run holds it, the lake cannot be written, or has no file locks.
+        UserError: Another run holds it, the lake cannot be written, or has no file locks.
     """
     path = lake / _FOLDER / f"{request.name}.lock"
     remedy = "a killed run's lock is released at once"
@@ -51,7 +51,6 @@ def lock_file(request: LockRequest, lake: Path) -> FileLock:
 
 
 def _attempt(request: LockRequest, path: Path) -> FileLock | LockBusy:
-    """Try to lock the file without waiting."""
     descriptor = _open(request, path)
     mode = fcntl.LOCK_SH if request.shared else fcntl.LOCK_EX
     try:

@@ -38,11 +38,11 @@ def held_locks(storage: Storage) -> dict[str, HeldLock]:
 
 
 class LockWatch:
-    """Observes the locks of a lake while it is inspected.
+    """An observation of a lake's locks while the lake is inspected.
 
     Args:
-        storage: the lake's storage.
-        timing: heartbeat interval and expiry; for tests.
+        storage: The lake's storage.
+        timing: Heartbeat interval and expiry; for tests.
     """
 
     def __init__(self, storage: Storage, timing: Timing = DEFAULT_TIMING) -> None:
@@ -93,8 +93,8 @@ def _exclusive_note(path: Path) -> bytes | None:
     except OSError:
         return None
     try:
-        # A released lock has no note. So the kernel is asked only about locks that are held or that
-        # belonged to a killed run, and our probe never gets in the way of a run that acquires one.
+        # A released lock has no note. So the kernel is queried only about locks that are held or
+        # belonged to a killed run, and our probe never disturbs a run that acquires one.
         lines = os.pread(descriptor, os.fstat(descriptor).st_size, 0).splitlines()
         if lines:
             fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)

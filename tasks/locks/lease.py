@@ -49,7 +49,7 @@ _RELEASE_TIMEOUT_S = 10.0
 """How long to wait until a lease is released, in seconds; if the storage is down, it expires."""
 
 _MAX_ACQUIRE_CONFLICTS = 5
-"""Write conflicts in a row after which an attempt to acquire the lock is given up for now."""
+"""Write conflicts in a row after which an attempt to acquire the lock ends."""
 
 _MAX_RENEW_CONFLICTS, _MAX_CONFLICT_PAUSE_S = 50, 0.1
 """Write conflicts in a row after which a renewal fails, and the longest pause between two, in
@@ -60,9 +60,9 @@ class LeaseEntry(NamedTuple):
     """The entry of one holder in a lock's object.
 
     Attributes:
-        beat: the number of heartbeats so far.
-        session: the `ObjectStorage.session` of the holder, which names its uploads.
-        holder: the run, and whether it shares the lock.
+        beat: The number of heartbeats so far.
+        session: The `ObjectStorage.session` of the holder, which names its uploads.
+        holder: The run, and whether it shares the lock.
     """
 
     beat: int
@@ -75,9 +75,9 @@ class LockState:
     """The content of a lock's object.
 
     Attributes:
-        holders: entries by the unique token of each acquisition.
-        lost: sessions that lost the lock and may still have uncommitted uploads.
-        version: the object's version, or None if it does not exist.
+        holders: Entries by the unique token of each acquisition.
+        lost: Sessions that lost the lock and may still have uncommitted uploads.
+        version: The object's version, or None if it does not exist.
     """
 
     holders: Mapping[str, LeaseEntry] = field(default_factory=dict)
@@ -105,7 +105,7 @@ class LockState:
         """Write the object if it still has ``version``, and return the new state.
 
         Raises:
-            WriteConflict: another run has written it.
+            WriteConflict: Another run has written it.
         """
         holders = {
             token: (entry.beat, entry.session, entry.holder._asdict())
@@ -120,11 +120,10 @@ class Lease:
     """An acquired lock on an object store; see `Lock`.
 
     Args:
-        request: the lock.
-        storage: the lake's storage.
-        token: the key of our entry in ``state``.
-        state: the lock's object as we wrote it.
-        written_at: the clock's time just before that write.
+        storage: The lake's storage.
+        token: The key of our entry in ``state``.
+        state: The lock's object as we wrote it.
+        written_at: The clock's time just before that write.
     """
 
     def __init__(
@@ -160,7 +159,7 @@ class Lease:
                 self._storage.delete(file.name)
 
     def renew(self) -> None:
-        """Send a heartbeat, and note whether the lease was lost."""
+        """Send a heartbeat, and record whether the lease was lost."""
         started_at = self._request.timing.clock()
         self._entry = self._entry._replace(beat=self._entry.beat + 1)
         if self._replace_entry(self._entry):
@@ -260,8 +259,8 @@ def take_lease(request: LockRequest, storage: ObjectStorage) -> Lease:
     """Wait for a lock, acquire it, and start its heartbeat.
 
     Raises:
-        UserError: another run holds it, or the lake cannot be written.
-        StorageUnavailable: the storage does not respond.
+        UserError: Another run holds it, or the lake cannot be written.
+        StorageUnavailable: The storage does not respond.
     """
     remedy = (
         f"the lock of a killed run is taken over at once on its own machine, else after "
@@ -278,7 +277,7 @@ def take_lease(request: LockRequest, storage: ObjectStorage) -> Lease:
 
 
 def _verify_conditional_writes(request: LockRequest, storage: ObjectStorage) -> None:
-    """Check that the store refuses to create the lock's object, which exists."""
+    """Check that the store rejects creating the lock's object, which exists."""
     with contextlib.suppress(WriteConflict):
         storage.write_version(f"{LOCKS}/{request.name}.json", b"{}", None)
         raise UserError(
@@ -291,9 +290,9 @@ class _Observation(NamedTuple):
     """What is known of another holder.
 
     Attributes:
-        beat: its last heartbeat.
-        since: when that heartbeat was first seen, by our clock.
-        alive: whether it has sent a heartbeat since it was first seen.
+        beat: Its last heartbeat.
+        since: When that heartbeat was first seen, by our clock.
+        alive: Whether it has sent a heartbeat since it was first seen.
     """
 
     beat: int

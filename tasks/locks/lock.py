@@ -26,8 +26,8 @@ class Lock(Protocol):
         """Check that the lock is still held; cheap enough to call before each commit.
 
         Raises:
-            UserError: the lock is lost. This run must not commit anything more.
-            StorageUnavailable: the storage does not respond.
+            UserError: The lock is lost. This run must not commit anything more.
+            StorageUnavailable: The storage does not respond.
         """
         ...
 
@@ -49,23 +49,23 @@ def locked(
 ) -> Iterator[Lock]:
     """Hold a named lock of a lake.
 
-    The lock of a killed run never blocks others for good. In a local folder, the kernel releases it
+    The lock of a killed run never blocks others forever. In a local folder, the kernel releases it
     with the process. On an object store, other runs detect a dead holder within
     ``timing.expiry_s``, and may wait that long even with ``wait_s=0``, since only its missing
     heartbeats distinguish a dead holder from a live one.
 
     Args:
-        storage: the lake's storage.
-        name: the lock's name, such as a table's; must be valid as a file name.
-        shared: whether to share the lock with other shared holders.
-        wait_s: how long to wait for a live holder to release it, in seconds.
-        on_wait: called once, with a one-line message that names the holder, if the lock is busy.
-        label: the flow run's name, shown to runs that wait for this one.
-        timing: heartbeat and polling intervals; for tests.
+        storage: The lake's storage.
+        name: The lock's name, such as a table's; must be valid as a file name.
+        shared: Whether to share the lock with other shared holders.
+        wait_s: How long to wait for a live holder to release it, in seconds.
+        on_wait: Called once, with a one-line message that names the holder, if the lock is busy.
+        label: The flow run's name, shown to runs that wait for this one.
+        timing: Heartbeat and polling intervals; for tests.
 
     Raises:
-        UserError: another run holds the lock, or the lake cannot be written or has no locks.
-        StorageUnavailable: the storage does not respond.
+        UserError: Another run holds the lock, or the lake cannot be written or has no locks.
+        StorageUnavailable: The storage does not respond.
 
     Example:
         >>> from tempfile import TemporaryDirectory

@@ -39,11 +39,11 @@ class Timing:
     """The intervals of lock operations.
 
     Attributes:
-        heartbeat_s: seconds between two heartbeats of a lease's holder.
-        expiry_s: seconds without a heartbeat after which a lease may be taken over. A holder relies
+        heartbeat_s: Seconds between two heartbeats of a lease's holder.
+        expiry_s: Seconds without a heartbeat after which a lease may be taken over. A holder relies
             on its lease for half of that after a heartbeat, so the next one may be that late.
-        poll_s: shortest and longest pause between two attempts of a waiting run, in seconds.
-        clock: returns monotonic seconds; see `suspend_aware_clock`.
+        poll_s: Shortest and longest pause between two attempts of a waiting run, in seconds.
+        clock: Returns monotonic seconds; see `suspend_aware_clock`.
     """
 
     heartbeat_s: float = 10.0
@@ -85,13 +85,13 @@ class LockHolder(NamedTuple):
     """A run that holds a lock, as shown to runs that wait for it.
 
     Attributes:
-        host: the host name.
-        pid: the process id.
-        since: when it acquired the lock, as text.
-        label: the flow run's name, or empty.
-        shared: whether it shares the lock.
-        machine: the `machine_id` of its machine.
-        started: the `process_start_time` of its process.
+        host: The host name.
+        pid: The process id.
+        since: When it acquired the lock, as text.
+        label: The flow run's name, or empty.
+        shared: Whether it shares the lock.
+        machine: The `machine_id` of its machine.
+        started: The `process_start_time` of its process.
     """
 
     host: str
@@ -138,8 +138,8 @@ class LockBusy(NamedTuple):
     """The result of an attempt to acquire a lock that is not available.
 
     Attributes:
-        holders: the conflicting holders, as far as they are known.
-        undecided: whether all of them may be dead, or about to release the lock.
+        holders: The conflicting holders, as far as they are known.
+        undecided: Whether all of them may be dead, or about to release the lock.
     """
 
     holders: tuple[LockHolder, ...]
@@ -171,12 +171,12 @@ def acquire(request: LockRequest, attempt: Callable[[], T | LockBusy], remedy: s
     forever.
 
     Args:
-        request: the requested lock.
-        attempt: tries to acquire it, without waiting.
-        remedy: how the lock of a killed run is released, for the error message.
+        request: The requested lock.
+        attempt: Tries to acquire it, without waiting.
+        remedy: How the lock of a killed run is released, for the error message.
 
     Raises:
-        Locked: another run still holds the lock.
+        Locked: Another run still holds the lock.
     """
     timing = request.timing
     started, notified = timing.clock(), False

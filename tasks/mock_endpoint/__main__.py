@@ -23,9 +23,9 @@ def main(
     """Run the endpoint until SIGTERM or SIGINT and return the exit status.
 
     Args:
-        argv: the arguments; by default those of the process.
-        make: creates the service from faults, API key and strict_model.
-        serve: serves it on a listening socket.
+        argv: The arguments; by default those of the process.
+        make: Builds the service from faults, API key and strict_model.
+        serve: Serves it on a listening socket.
     """
     options = _parser().parse_args(argv)
     try:

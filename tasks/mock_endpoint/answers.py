@@ -1,4 +1,4 @@
-"""Composes the completions of the mock endpoint, and applies faults to them."""
+"""Compose the completions of the mock endpoint, and apply faults to them."""
 
 import time
 from typing import Any, NamedTuple

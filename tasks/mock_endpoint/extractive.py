@@ -1,6 +1,6 @@
-"""Extracts summaries, headlines and keywords from a text, without a language model or downloads.
+"""Extract summaries, headlines and keywords from a text, without a language model or downloads.
 
-A summary consists of the sentences that share most terms with the whole text; earlier ones weigh
+A summary consists of the sentences that share most terms with the whole text; earlier ones count
 more. Runs in linear time and is deterministic; tuned for English and Chinese.
 """
 
@@ -52,14 +52,14 @@ class Document:
     """An analyzed article.
 
     Args:
-        text: the article; only the first 250,000 characters are used.
-        title: its title, if known.
+        text: The article; only the first 250,000 characters are used.
+        title: Its title, if known.
 
     Attributes:
         language: ISO 639-1 code, or `und`.
-        length: in words; for Chinese and Japanese, in characters.
-        sentences: in the order of the text.
-        frequencies: how often each term occurs.
+        length: In words; for Chinese and Japanese, in characters.
+        sentences: In the order of the text.
+        frequencies: How often each term occurs.
 
     Example:
         >>> document = Document("The council approved the new bridge on Monday. Lunch was served.")

@@ -27,9 +27,9 @@ class Decision(NamedTuple):
     """What happens to one request.
 
     Attributes:
-        fault: the name of its fault, if any.
-        coin: a random number in [0, 1) for faults that have two forms.
-        latency: in seconds.
+        fault: The name of its fault, if any.
+        coin: A random number in [0, 1) for faults that have two forms.
+        latency: In seconds.
     """
 
     fault: str | None
@@ -48,9 +48,9 @@ def _seconds(default: float, description: str) -> Any:
     return Field(default=default, ge=0, allow_inf_nan=False, title=title, description=description)
 
 
-def _count(description: str, least: int = 1) -> Any:
-    title = f"a whole number of at least {least}"
-    return Field(default=None, ge=least, title=title, description=description)
+def _count(description: str, minimum: int = 1) -> Any:
+    title = f"a whole number of at least {minimum}"
+    return Field(default=None, ge=minimum, title=title, description=description)
 
 
 def _text(default: str | None, title: str, description: str, **bounds: Any) -> Any:
@@ -79,7 +79,7 @@ class Faults(BaseModel):
         1.0, "seconds, for http_429 and max_concurrent; 0 sends no header"
     )
     quota_after: int | None = _count(
-        "answers after which every request gets insufficient_quota", least=0
+        "answers after which every request gets insufficient_quota", minimum=0
     )
     rpm: int | None = _count("requests per minute; above, 429 rate_limit_exceeded")
     tpm: int | None = _count("tokens per minute; above, 429 rate_limit_exceeded")
@@ -112,7 +112,7 @@ class Faults(BaseModel):
         """Parse options of the form NAME=VALUE.
 
         Raises:
-            ValueError: an option is unknown or out of range; the one-line message names it.
+            ValueError: An option is unknown or out of range; the one-line message names it.
 
         Example:
             >>> Faults.parse(["http_500=0.05", "latency=lognormal:0.5"]).http_500

@@ -1,4 +1,4 @@
-"""Runs the mock endpoint as a child process."""
+"""Run the mock endpoint as a child process."""
 
 import os
 import subprocess
@@ -27,12 +27,12 @@ def running_mock_endpoint(
     The child also ends when this process is killed, because that closes its standard input.
 
     Args:
-        arguments: command-line arguments of the endpoint.
-        api_key: the key that the endpoint requires; any key passes if empty.
-        module: the module to run; benchmarks have an endpoint of their own.
+        arguments: Command-line arguments of the endpoint.
+        api_key: The key that the endpoint requires; any key passes if empty.
+        module: The module to run; benchmarks have an endpoint of their own.
 
     Raises:
-        RuntimeError: it did not start; the message contains its standard error.
+        RuntimeError: It did not start; the message contains its standard error.
     """
     with tempfile.TemporaryFile() as stderr:
         process = subprocess.Popen(

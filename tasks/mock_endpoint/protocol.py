@@ -44,13 +44,13 @@ class ApiError(Exception):
     """An error response in OpenAI's format.
 
     Args:
-        status: the HTTP status.
-        message: the error's message.
-        code: the error's code.
-        kind: the error's type.
-        param: the parameter that is wrong.
-        wait_s: seconds for the Retry-After headers; 0 sends none.
-        fault: the fault or limit that caused it; empty for a genuine error.
+        status: The HTTP status.
+        message: The error's message.
+        code: The error's code.
+        kind: The error's type.
+        param: The parameter that is wrong.
+        wait_s: Seconds for the Retry-After headers; 0 sends none.
+        fault: The fault or limit that caused it; empty for a genuine error.
     """
 
     def __init__(

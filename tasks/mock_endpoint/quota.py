@@ -34,10 +34,10 @@ class Quota:
     """Limits on requests and tokens per minute.
 
     Args:
-        rpm: requests per minute; None for no limit.
-        tpm: tokens per minute; None for no limit.
-        clock: returns monotonic seconds.
-        burst: requests that may arrive at once; by default a minute's.
+        rpm: Requests per minute; None for no limit.
+        tpm: Tokens per minute; None for no limit.
+        clock: Returns monotonic seconds.
+        burst: Requests that may arrive at once; by default a minute's.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Quota:
         """Charge a request to both buckets.
 
         Args:
-            tokens: the prompt plus max_tokens.
+            tokens: The prompt plus max_tokens.
 
         Raises:
             ApiError: 429 if either bucket has too little, or if the request is larger than a

@@ -1,4 +1,4 @@
-"""Fills in a JSON schema from an article, so that the answer conforms to the schema.
+"""Fill in a JSON schema from an article, so that the answer conforms to the schema.
 
 Supports what OpenAI's structured outputs allow: objects, arrays, strings, numbers, booleans, null,
 enum, const, anyOf, $ref and $defs, with their bounds. The name of a string field selects a summary,

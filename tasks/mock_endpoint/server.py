@@ -1,4 +1,4 @@
-"""Serves the mock endpoint over HTTP with aiohttp; `service` decides the replies."""
+"""Serve the mock endpoint over HTTP with aiohttp; `service` decides the replies."""
 
 import asyncio
 import socket

@@ -49,13 +49,13 @@ class Reply(NamedTuple):
     """A reply for the server to send.
 
     Attributes:
-        status: the HTTP status.
-        body: the encoded body.
-        headers: the HTTP headers.
-        delay_s: seconds to wait before sending.
-        fault: the fault or limit that caused it, if any.
-        usage: prompt and completion tokens billed.
-        prompt: a hash of the prompt if the answer is complete and without faults; else empty.
+        status: The HTTP status.
+        body: The encoded body.
+        headers: The HTTP headers.
+        delay_s: Seconds to wait before sending.
+        fault: The fault or limit that caused it, if any.
+        usage: Prompt and completion tokens billed.
+        prompt: A hash of the prompt if the answer is complete and without faults; else empty.
     """
 
     status: int
@@ -68,15 +68,15 @@ class Reply(NamedTuple):
 
 
 class Service:
-    """Decides the replies of the endpoint.
+    """The state of the endpoint, which decides its replies.
 
     Args:
-        faults: faults and limits; by default none.
-        api_key: the required key; without one, any key passes.
-        strict_model: whether to reject all models but its own.
+        faults: Faults and limits; by default none.
+        api_key: The required key; without one, any key passes.
+        strict_model: Whether to reject all models but its own.
 
     Attributes:
-        active: chat completion requests in progress.
+        active: Chat completion requests in progress.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class Service:
             return self._error_reply(error)
 
     def chat(self, body: bytes, authorization: str) -> Reply:
-        """Reply to a chat completion request; call `ended` once the reply is sent or dropped."""
+        """Reply to a chat completion request; call `finish` once the reply is sent or dropped."""
         self._calls += 1
         self.active += 1
         try:

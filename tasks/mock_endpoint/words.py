@@ -67,8 +67,8 @@ def ranked_labels(labels: list[Any], frequencies: Mapping[str, int]) -> list[Any
     If no label matches, one such as "other" or "neutral" comes first.
 
     Args:
-        labels: the values to rank.
-        frequencies: how often each stem occurs in the text.
+        labels: The values to rank.
+        frequencies: How often each stem occurs in the text.
 
     Example:
         >>> ranked_labels(["politics", "sport", "other"], {"footba": 3, "league": 1})

@@ -1,7 +1,7 @@
 """Hold a slot of a tag's concurrency limit while a block runs, without depending on Prefect's API.
 
 Prefect's task engine and `prefect.concurrency` wait indefinitely for a slot while the API is down,
-and for 2 s whenever SQLite is briefly busy. Here, a busy server is asked again at once, and if the
+and for 2 s whenever SQLite is briefly busy. Here, a busy server is called again at once, and if the
 API does not respond for some seconds, the block runs without a slot.
 """
 
@@ -28,7 +28,7 @@ GIVE_UP_AFTER_S = 5.0
 
 CHECK_AGAIN_AFTER_S = 30.0
 """Seconds that blocks run without a slot, after failed calls or because the tag has no limit,
-before the API is asked again."""
+before the API is called again."""
 
 _CALL_TIMEOUT_S = 3.0
 _LEASE_S = 60.0

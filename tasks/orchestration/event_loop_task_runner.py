@@ -47,7 +47,7 @@ class EventLoopTaskRunner(TaskRunner[PrefectFuture[Any]]):
     - *Async flows.* While `submit` and `map` wait, they block the flow's own loop, as Prefect's
       `result()` does; task runs continue in their own thread. To keep the flow's loop free, use
       `await asyncio.to_thread(my_task.map, inputs)`.
-    - *Async tasks share a loop.* A task that blocks it, blocks all; see `EventLoopFuture` for how
+    - *Async tasks share a loop.* A task that blocks it blocks all; see `EventLoopFuture` for how
       to wait for a nested run. Sync tasks run in worker threads.
     - *Leaving the `with` block.* If the flow returns or fails, runs that have started finish, and
       runs that wait for upstream runs become Crashed. On any other exception (an interrupt, a

@@ -21,7 +21,7 @@ def result_of(state: State[R]) -> R:
 
 
 def result_or_error(state: State[R]) -> R | Exception:
-    """Return the result of a state, or the exception that it has failed with."""
+    """Return the result of a state, or its exception if it has failed."""
     return cast("R | Exception", cast(Any, state).result(raise_on_failure=False, _sync=True))
 
 
@@ -31,6 +31,6 @@ def publish_markdown(markdown: str, key: str) -> None:
 
 
 def load_secret(name: str) -> str:
-    """Return the value of a Secret block; raise ValueError if the server has none of that name."""
+    """Return the value of a Secret block; raise ValueError if it does not exist."""
     block = cast(Any, Secret).load(name, _sync=True)
     return str(block.get())

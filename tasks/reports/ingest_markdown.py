@@ -30,7 +30,7 @@ _FACT_NOTES = {
 
 
 def ingest_markdown(report: IngestReport) -> str:
-    """Return the report of an ingest run: counts by source, and what was not loaded and why."""
+    """Return the report of an ingest run: counts by source, and why rows were not loaded."""
     lines = [
         "## Articles",
         "",
@@ -95,9 +95,9 @@ def _superseded(report: IngestReport) -> list[str]:
 
 def _why_superseded(report: IngestReport) -> str:
     changed = min(report.changed, report.superseded)
-    gone = report.superseded - changed
+    removed = report.superseded - changed
     reasons = [f"{changed:,} with new content"] if changed else []
-    return ", ".join(reasons + ([f"{gone:,} no longer in the sources"] if gone else []))
+    return ", ".join(reasons + ([f"{removed:,} no longer in the sources"] if removed else []))
 
 
 def _keep_versions_hint(report: IngestReport) -> str:

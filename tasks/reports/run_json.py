@@ -37,6 +37,6 @@ def run_as_json(
         "failures": summarize.failures,
         "rejects": ingest.rejects if ingest else None,
         "not_read": [source.error for source in ingest.broken] if ingest else [],
-        **(ingest or IngestReport.nothing()).passed_over,
+        **(ingest or IngestReport.nothing()).skipped_json,
         "stopped": summarize.stopped,
     }

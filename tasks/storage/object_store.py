@@ -57,16 +57,16 @@ class ObjectStorage:
     """A lake below a prefix of a bucket; see `Storage`.
 
     Args:
-        uri: the lake's URI (see `Address`), for instance
+        uri: The lake's URI (see `Address`), for instance
             ``s3://bucket/prefix?endpoint_override=localhost:9000&scheme=http``.
-        retry_timeout_s: how long to retry a failing operation, in seconds.
+        retry_timeout_s: How long to retry a failing operation, in seconds.
 
     Attributes:
-        session: the unique name of this storage's folder of uploads.
-        fences: the exclusive leases currently held through this storage.
+        session: The unique name of this storage's folder of uploads.
+        fences: The exclusive leases currently held through this storage.
 
     Raises:
-        UserError: the store is not supported, or the URI has no bucket or contains a key.
+        UserError: The store is not supported, or the URI has no bucket or contains a key.
     """
 
     folder: Path | None = None
@@ -126,15 +126,15 @@ class ObjectStorage:
         """Write a small file if its version is the expected one (compare-and-swap).
 
         Args:
-            name: the file.
-            content: its new content.
-            expected: the version to replace, or None if the file must not exist yet.
+            name: The file.
+            content: Its new content.
+            expected: The version to replace, or None if the file must not exist yet.
 
         Returns:
             The version that was written.
 
         Raises:
-            WriteConflict: the file has another version, or exists although it must not. The
+            WriteConflict: The file has another version, or exists although it must not. The
                 conflicting version may be our own: a write that was applied but not acknowledged
                 is retried, and then conflicts with itself.
         """
@@ -146,7 +146,7 @@ class ObjectStorage:
         """Move a file from ``scratch`` into the lake, fenced by the leases that are held.
 
         Raises:
-            UserError: another run has taken over one of the leases.
+            UserError: Another run has taken over one of the leases.
         """
         fences = list(self.fences)
         if not fences or self._address.store == "abfs":
@@ -205,13 +205,13 @@ class ObjectFile(RawReadOnlyFile):
     """A seekable, unbuffered reader of one object: every read is a request, so wrap it in a buffer.
 
     Args:
-        store: the object's store.
-        name: the object's name, also for messages.
-        retries: the retry policy of the storage.
+        store: The object's store.
+        name: The object's name, also for messages.
+        retries: The retry policy of the storage.
 
     Raises:
-        FileNotFoundError: the object does not exist; also raised by reads, if it was deleted.
-        UserError, StorageUnavailable: see `Retries.call`.
+        FileNotFoundError: The object does not exist; also raised by reads, if it was deleted.
+        UserError, StorageUnavailable: See `Retries.call`.
     """
 
     def __init__(self, store: ObjectStore, name: str, retries: Retries) -> None:

@@ -16,10 +16,10 @@ def open_storage(root: str) -> Storage:
     """Open the storage at a path or at a URI of an object store.
 
     Args:
-        root: a folder, a ``file://`` URI, or a URI such as ``s3://bucket/prefix``.
+        root: A folder, a ``file://`` URI, or a URI such as ``s3://bucket/prefix``.
 
     Raises:
-        UserError: the store is not supported, the URI contains a key, or the path is a file.
+        UserError: The store is not supported, the URI contains a key, or the path is a file.
 
     Example:
         >>> open_storage("file:///data/my%20lake").location("articles")

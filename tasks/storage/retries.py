@@ -59,12 +59,12 @@ class BucketNotFound(UserError):
 
 
 class Retries:
-    """Retries the operations on one storage, and tracks whether it is failing.
+    """The retries of operations on one storage, and whether it is failing.
 
     Args:
-        uri: the storage as the user wrote it, for messages.
-        retry_timeout_s: how long to retry an operation, in seconds.
-        noun: what messages call the storage's content ("lake", "source").
+        uri: The storage as the user wrote it, for messages.
+        retry_timeout_s: How long to retry an operation, in seconds.
+        noun: What messages call the storage's content ("lake", "source").
     """
 
     def __init__(
@@ -93,14 +93,14 @@ class Retries:
         """Run an idempotent operation until it succeeds, and return its result.
 
         Args:
-            action: what the operation does, for messages: "read articles/a.parquet".
-            operation: may run several times.
+            action: What the operation does, for messages: "read articles/a.parquet".
+            operation: May run several times.
 
         Raises:
-            FileNotFoundError: the object does not exist.
-            WriteConflict: the condition of a conditional write does not hold.
-            UserError: the operation fails in a way that a retry cannot fix.
-            StorageUnavailable: it has failed for longer than the retry timeout.
+            FileNotFoundError: The object does not exist.
+            WriteConflict: The condition of a conditional write does not hold.
+            UserError: The operation fails in a way that a retry cannot fix.
+            StorageUnavailable: It has failed for longer than the retry timeout.
         """
         operation_id = object()
         responded = False

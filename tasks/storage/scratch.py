@@ -23,13 +23,13 @@ class Scratch:
     dies, so an abandoned folder is recognized without any timeout.
 
     Args:
-        parent: the folder to create it in.
+        parent: The folder to create it in.
 
     Attributes:
-        remove: removes the folder immediately.
+        remove: Removes the folder immediately.
 
     Raises:
-        OSError: the folder cannot be created.
+        OSError: The folder cannot be created.
     """
 
     def __init__(self, parent: Path) -> None:
@@ -54,7 +54,7 @@ def user_scratch_root() -> Path:
     """Return this user's folder in the machine's temporary directory; create it if needed.
 
     Raises:
-        OSError: it cannot be created, or belongs to another user.
+        OSError: It cannot be created, or belongs to another user.
     """
     parent = Path(tempfile.gettempdir(), f"article-flows-{os.getuid()}")
     parent.mkdir(mode=0o700, exist_ok=True)

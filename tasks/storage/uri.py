@@ -50,13 +50,13 @@ class Address(NamedTuple):
     """A parsed object store URI.
 
     Attributes:
-        uri: the URI as the user wrote it.
+        uri: The URI as the user wrote it.
         store: ``s3``, ``gs`` or ``abfs``.
-        base: the URI without its query and trailing ``/``.
-        query: the URI's query string.
-        bucket: the bucket; for Azure, the URI's whole authority part.
-        prefix: the unquoted prefix of the lake or source in the bucket.
-        noun: what messages call the content ("lake", "source").
+        base: The URI without its query and trailing ``/``.
+        query: The URI's query string.
+        bucket: The bucket; for Azure, the URI's whole authority part.
+        prefix: The unquoted prefix of the lake or source in the bucket.
+        noun: What messages call the content ("lake", "source").
 
     Example:
         >>> address = Address.parse("s3://bucket/my/lake?region=eu-central-1")
@@ -79,7 +79,7 @@ class Address(NamedTuple):
         """Parse a URI.
 
         Raises:
-            UserError: the URI is invalid; the message shows no key.
+            UserError: The URI is invalid; the message shows no key.
         """
         try:
             parts = urlsplit(uri)
@@ -137,7 +137,7 @@ def open_store(address: Address) -> ObjectStore:
     or the machine's role.
 
     Raises:
-        UserError: an option is invalid, the bucket does not exist, or the store cannot be reached.
+        UserError: An option is invalid, the bucket does not exist, or the store cannot be reached.
     """
     options = {key: values[-1] for key, values in parse_qs(address.query).items()}
     client: ClientConfig = {

@@ -42,7 +42,7 @@ def copy_outcomes(batch: Batch, job: Job) -> OutcomeCounts:
 def _answers(table: EnrichedTable, texts: set[str]) -> dict[str, Outcome]:
     """Read the answers to some texts from the table.
 
-    The newest parts, which hold this run's answers, are searched first. Columns besides the hash
+    The newest parts, which hold this run's answers, are searched first. Columns other than the hash
     are read only from row groups with one of the texts.
     """
     fields = list(table.recipe.fields)

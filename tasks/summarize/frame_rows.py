@@ -1,4 +1,4 @@
-"""The rows of a DataFrame: which article each of them is, and the answer that it got."""
+"""Match the rows of a DataFrame with their articles in the lake, and look up their answers."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from article_flows.tasks.reading.formats.registry import read
 from article_flows.tasks.settings import IngestSettings
 
 ANSWERED, FAILED, REJECTED, LEFT = "answered", "failed", "rejected", "left"
-"""The values of ``status``: what became of a row."""
+"""The values of the column ``status``."""
 OUTCOME_COLUMNS = frozenset(("status", "error_class", "error_message"))
-"""Columns beside the recipe's fields and the facts of the request."""
-_FAILURE_FACTS = tuple(
+"""The columns in addition to the recipe's fields and the request's metadata."""
+_FAILURE_COLUMNS = tuple(
     name
     for name in FAILURE_SCHEMA.names
     if name not in ("article_id", "content_hash", "title", "source", "failed_at")
 )
-_PAID = ("prompt_tokens", "cached_tokens", "completion_tokens", "cost_usd", "attempts")
-"""Facts that are counted once where a frame has an article twice."""
+_COST_COLUMNS = ("prompt_tokens", "cached_tokens", "completion_tokens", "cost_usd", "attempts")
+"""Columns that are counted once if a frame has an article twice."""
 _NULLABLE = {
     pa.int64(): pd.Int64Dtype(),
     pa.int32(): pd.Int32Dtype(),
@@ -43,12 +43,11 @@ _NULLABLE = {
 
 @dataclass(frozen=True)
 class FrameRows:
-    """The articles that the rows of a DataFrame are.
+    """The articles in the rows of a DataFrame.
 
     Attributes:
-        keys: ``article_id`` and ``content_hash`` of each row, in order; missing for rows that are
-            not articles.
-        rejected: Why a row is not an article, by its position.
+        keys: ``article_id`` and ``content_hash`` of each row, in order; null for rejected rows.
+        rejected: Reasons of rejected rows, by position.
     """
 
     keys: pd.MultiIndex
@@ -63,11 +62,11 @@ class FrameRows:
 
 
 def frame_rows(settings: IngestSettings, count: int) -> FrameRows:
-    """Return which articles the rows of a spooled DataFrame are, without loading them.
+    """Return the articles in the rows of a spooled DataFrame, without loading them.
 
     Args:
-        settings: Of the load; its only source is the DataFrame.
-        count: Rows of the DataFrame.
+        settings: The settings of the load, whose only source is the DataFrame.
+        count: Number of rows of the DataFrame.
 
     Raises:
         UserError: No column can be the body, or a given column does not exist.
@@ -85,26 +84,26 @@ def frame_rows(settings: IngestSettings, count: int) -> FrameRows:
     columns = map_columns(source, sample, given, loading.day_first, loading.siblings)
     for chunk in with_file_date(chunks, columns, source):
         articles = to_canonical(chunk, columns, source.name, loading.rules)
-        places = articles.rows - 1
-        ids[places] = articles.batch["article_id"].to_pylist()
-        hashes[places] = articles.batch["content_hash"].to_pylist()
+        positions = articles.rows - 1
+        ids[positions] = articles.batch["article_id"].to_pylist()
+        hashes[positions] = articles.batch["content_hash"].to_pylist()
         rejected |= {reject.row - 1: reject.reason for reject in articles.rejects}
     return FrameRows(_keys(ids, hashes), rejected)
 
 
 def answers_of(rows: FrameRows, table: EnrichedTable) -> pd.DataFrame:
-    """Return what an enriched table says of the rows of a DataFrame.
+    """Return the status and the answer of each row of a DataFrame, from an enriched table.
 
     Returns:
-        A row for each row, in order: ``status`` (answered, failed, rejected or left), the
-        recipe's fields, ``error_class`` and ``error_message``, ``content_hash``, then the facts of
-        the request. Tokens, attempts and cost of an article that the frame has more than once are
-        counted once, at its first row.
+        One row per row, in order: ``status`` (answered, failed, rejected or left), the recipe's
+        fields, ``error_class`` and ``error_message``, ``content_hash``, then the request's
+        metadata. If the frame repeats an article, only its first row counts tokens, attempts and
+        cost.
     """
     fields, lake = list(table.recipe.fields), table.lake
-    facts = table.schema.names[len(ARTICLES_SCHEMA) + len(fields) :]
-    found = _rows_of(lake.parts(table.folder), rows, [*fields, *facts])
-    failures = _rows_of(lake.parts(table.failures), rows, _FAILURE_FACTS)
+    metadata = table.schema.names[len(ARTICLES_SCHEMA) + len(fields) :]
+    found = _rows_of(lake.parts(table.folder), rows, [*fields, *metadata])
+    failures = _rows_of(lake.parts(table.failures), rows, _FAILURE_COLUMNS)
     status = np.full(len(rows.keys), LEFT, object)
     status[rows.keys.isin(failures.index)] = FAILED
     status[rows.keys.isin(found.index)] = ANSWERED
@@ -113,28 +112,28 @@ def answers_of(rows: FrameRows, table: EnrichedTable) -> pd.DataFrame:
     answers = found.reindex(rows.keys).reset_index(drop=True)
     failed = failures.reindex(rows.keys).reset_index(drop=True)
     is_failed = pd.Series(status == FAILED)
-    for name in set(facts) & set(_FAILURE_FACTS):
+    for name in set(metadata) & set(_FAILURE_COLUMNS):
         answers[name] = answers[name].where(~is_failed, failed[name])
-    is_again = pd.Series(rows.keys.duplicated() & np.isin(status, [ANSWERED, FAILED]))
-    for name in _PAID:
-        answers[name] = answers[name].mask(is_again & answers[name].notna(), 0)
+    is_repeated = pd.Series(rows.keys.duplicated() & np.isin(status, [ANSWERED, FAILED]))
+    for name in _COST_COLUMNS:
+        answers[name] = answers[name].mask(is_repeated & answers[name].notna(), 0)
     error_class = failed["error_class"].where(is_failed, None).astype(object)
     message = failed["message"].where(is_failed, None).astype(object)
-    for place, reason in rows.rejected.items():
-        error_class[place], message[place] = REJECTED, reason
+    for position, reason in rows.rejected.items():
+        error_class[position], message[position] = REJECTED, reason
     columns = {
         "status": status,
         **{name: answers[name] for name in fields},
         "error_class": error_class,
         "error_message": message,
         "content_hash": rows.keys.get_level_values(1),
-        **{name: answers[name] for name in facts},
+        **{name: answers[name] for name in metadata},
     }
     return pd.DataFrame(columns)
 
 
 def _rows_of(parts: Iterable[Part], rows: FrameRows, columns: Sequence[str]) -> pd.DataFrame:
-    """Return the rows of a table that a frame has, by article_id and content_hash."""
+    """Return a table's rows for the articles of a frame, indexed by article_id and content_hash."""
     wanted = KeySet()
     known = rows.keys.dropna().unique()
     hashes = pa.array(known.get_level_values(1), pa.string())

@@ -59,7 +59,7 @@ class GracefulStop:
         self._first_at = now
         if gateway.stopped is None:
             self.signal = signal.Signals(number)
-            gateway.stop(f"interrupted by {self.signal.name}; run again to resume")
+            gateway.stop(f"interrupted by {self.signal.name}; run again to continue")
         gateway.call_soon(self._schedule_close)
 
     def _schedule_close(self) -> None:

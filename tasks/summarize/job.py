@@ -28,7 +28,7 @@ from article_flows.tasks.summarize.endpoint import Endpoint
 
 @dataclass
 class OutcomeCounts:
-    """Numbers of rows by outcome; ``failed`` by error class."""
+    """Row counts by outcome; ``failed`` by error class."""
 
     answered: int = 0
     copied: int = 0
@@ -95,7 +95,7 @@ class Job:
         """Load the outcomes that earlier runs received but did not commit.
 
         Args:
-            retry_refused: Whether permanent failures are retried.
+            retry_failed: Whether permanent failures are retried.
         """
         self.uncommitted = read_outcomes(self.journals.leftovers, retry_failed=retry_failed)
         self.recovered = set(self.uncommitted)
@@ -192,8 +192,7 @@ class Job:
         commit overwrites its parts, so no row is duplicated.
 
         Args:
-            batch: The batch.
-            articles: Its rows, of ``ARTICLES_SCHEMA``.
+            articles: The batch's rows, of ``ARTICLES_SCHEMA``.
             outcomes: The outcome of each row; None for an article that is left for the next run.
             kind: Prefix of the parts' names.
 
@@ -209,8 +208,8 @@ class Job:
         ):
             chosen = [(row, outcome) for row, outcome in rows if outcome.answered is answered]
             if chosen:
-                is_whole = len(chosen) == articles.num_rows
-                selected = articles if is_whole else articles.take([row for row, _ in chosen])
+                is_complete = len(chosen) == articles.num_rows
+                selected = articles if is_complete else articles.take([row for row, _ in chosen])
                 part = build(selected, [outcome for _, outcome in chosen], self.flow_run_id)
                 self.table.lake.write_part(folder, name, part)
         self._committed_at = time.monotonic()
@@ -244,7 +243,6 @@ class BatchOutcomes:
     Args:
         job: Records each outcome.
         hashes: The content hash of each row.
-        journal: The journal of the batch.
 
     Attributes:
         outcomes: The outcome of each row; None while there is none, and for a row that is left

@@ -25,7 +25,7 @@ from article_flows.tasks.summarize.prompts import answer_parser, article_prompt,
 from article_flows.tasks.summarize.storage_guard import StorageGuard
 
 _OTHER_FILES = 200
-"""Files that a run has open besides its connections: journals, parts, Prefect's sockets."""
+"""Files that a run has open in addition to its connections: journals, parts, Prefect's sockets."""
 
 GRACE_S = 10.0
 """Seconds that an interrupted run waits for responses in flight, which are paid for."""

@@ -52,9 +52,9 @@ class Plan:
         failed: Rows that failed permanently in an earlier run.
         failed_classes: The same by error class.
         recovered: Rows whose outcome an earlier run received but did not commit.
-        to_ask: Rows that need a request.
+        to_request: Rows that need a request.
         to_copy: Rows in ``copies``.
-        left: Rows beyond the limit, and rows of batches that were not handed out.
+        left: Rows beyond the limit, and rows of batches that were not submitted.
         prompt_tokens: Estimated tokens of the articles to request; None if not estimated.
         longest_prompt: Estimated tokens of the longest of them.
     """
@@ -78,11 +78,10 @@ class Planner:
     Thread-safe. Memory is 24 bytes per article if every text is unique.
 
     Args:
-        table: The enriched table.
         recovered: Content hashes of the outcomes that earlier runs left in journals.
         limit: The maximum number of articles to request; None for no limit.
         batch_size: Rows in a batch; 0 chooses 50 to 500 rows, for about 40 batches.
-        retry_refused: Whether rows that failed permanently are requested again.
+        retry_failed: Whether rows that failed permanently are requested again.
         estimate: Whether to estimate the prompt tokens, for which the texts are read.
         article_parts: The parts of articles to plan for; None for those of the lake.
         superseded: The superseded rows of these parts; None for those of the lake.
@@ -120,7 +119,7 @@ class Planner:
         if only is not None:
             self._remaining = min(self._remaining, len(only))
         self._batch_size = batch_size
-        self._retry_refused = retry_failed
+        self._retry_failed = retry_failed
         self._closed = False
         self._lock = threading.Lock()
         self._batches = self._generate_batches()
@@ -150,7 +149,7 @@ class Planner:
             yield batch
 
     def finish_counts(self) -> None:
-        """Complete the counts without further batches; rows not handed out count as left."""
+        """Complete the counts without further batches; rows not yielded count as left."""
         with self._lock:
             self._closed = True
             for _ in self._batches:
@@ -163,9 +162,7 @@ class Planner:
     def _generate_batches(self) -> Iterator[Batch]:
         rows = RowIndex.from_table(self._table)
         permanent_failures = (
-            PermanentFailures()
-            if self._retry_refused
-            else PermanentFailures.from_table(self._table)
+            PermanentFailures() if self._retry_failed else PermanentFailures.from_table(self._table)
         )
         prior_state = PriorState(rows, permanent_failures, self._recovered)
         self._answered_before = len(rows)

@@ -24,7 +24,7 @@ class SummarizeReport:
         reused: Articles whose text already had an answer.
         failed: Articles without an answer, by error class.
         left: Articles left for the next run: beyond the limit, or because the run stopped.
-        calls: Articles that were requested.
+        calls: Articles that were sent to the endpoint.
         attempts: Requests sent, including retries and hedges.
         hedges: Duplicates of slow requests.
         usage: Tokens of all requests, including failed ones.
@@ -85,7 +85,7 @@ class SummarizeReport:
             self.interrupted_by = by
             self.stopped = (
                 f"interrupted by {by.name}: {self.answered:,} answered, {self.left:,} left; "
-                "run again to resume"
+                "run again to continue"
             )
         return self
 

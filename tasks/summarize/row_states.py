@@ -164,7 +164,6 @@ class PriorState:
         """Add the rows of a batch that this run settles.
 
         Args:
-            texts: Keys of the texts.
             tags: Tags of the article ids.
             new_texts: Flags the first row of each text that gets an outcome in this run.
             others: Flags further rows that need no request.

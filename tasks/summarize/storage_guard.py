@@ -24,7 +24,6 @@ class StorageGuard:
 
     Args:
         gateway: The gateway to stop if a lock is lost.
-        storage: The storage of the lake.
         journals: The journals of the run.
         locks: The locks that the run holds.
     """

@@ -28,7 +28,7 @@ from article_flows.tasks.summarize.report import SummarizeReport
 LLM_TAG = "article-flows-llm"
 """The tag whose concurrency limit bounds the batches in progress over all flow runs of a Prefect
 server; `article-flows bootstrap` creates the limit. No task run has the tag, because Prefect's
-engine would take a second slot besides that of `concurrency_slot`."""
+engine would take a second slot in addition to that of `concurrency_slot`."""
 
 
 def is_retryable(task: Any, task_run: Any, state: State[Any]) -> bool:

@@ -205,7 +205,7 @@ def test_options_that_need_the_prompt_are_rejected() -> None:
 
 
 @pytest.mark.slow
-def test_it_runs_as_a_process() -> None:
+def test_the_canned_server_runs_as_a_process() -> None:
     with CannedEndpoint(Faults.parse(["http_500=0.5"], seed=1)) as endpoint:
         replies = [post(endpoint.base_url, chat(f"{n}")) for n in range(30)]
         stats = endpoint.stats()

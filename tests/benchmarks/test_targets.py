@@ -75,11 +75,11 @@ def test_a_crash_yields_no_figure_and_is_shown() -> None:
 
 def test_use_of_the_quota_is_ideal_time_divided_by_time() -> None:
     limited = {**STATS, "calls_per_status": {"200": 99, "429": 1}}
-    results = results_of("rpm", measurement("ours", 1.0, note="told nothing", stats=limited))
+    results = results_of("rpm", measurement("ours", 1.0, note="defaults", stats=limited))
     # 100 rows, 10 of them at once and 100 a second: 0.9 s.
-    use = figure(results, "6,000 a minute, told nothing: use of the quota")
+    use = figure(results, "6,000 a minute, defaults: use of the quota")
     assert (use.measured, use.reached) == ("0.9", False)
-    share = figure(results, "6,000 a minute, told nothing: calls answered 429")
+    share = figure(results, "6,000 a minute, defaults: calls answered 429")
     assert (share.measured, share.reached) == ("0.01", False)
     assert figure(results, "6,000 a minute, --rpm: answers 429").reached is None
 

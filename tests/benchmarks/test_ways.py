@@ -45,7 +45,7 @@ def check_all_answered(done: Done, work: Work, endpoint: MockEndpoint) -> None:
     assert enriched["summary"].str.len().min() > 0
 
 
-def test_every_way_is_tested_here() -> None:
+def test_every_way_is_tested() -> None:
     assert {*PLAIN_PYTHON, *ON_PREFECT, "ours"} == set(LABELS)
 
 

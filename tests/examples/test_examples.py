@@ -1,4 +1,4 @@
-"""Every example runs as it is, as its reader would run it."""
+"""Every example runs unchanged, as a reader would run it."""
 
 import subprocess
 import sys
@@ -27,7 +27,7 @@ PRINTED = {
 }
 
 
-def test_every_example_is_known_here_and_in_its_readme() -> None:
+def test_every_example_is_tested_and_in_the_readme() -> None:
     found = {path.relative_to(EXAMPLES).as_posix() for path in EXAMPLES.rglob("*.py")}
     readme = (EXAMPLES / "README.md").read_text()
     assert found == {*PRINTED, "nightly_schedule.py"}
@@ -35,7 +35,7 @@ def test_every_example_is_known_here_and_in_its_readme() -> None:
 
 
 @pytest.mark.parametrize("name", PRINTED)
-def test_it_runs_and_prints_what_it_is_about(name: str, tmp_path: Path) -> None:
+def test_every_example_runs_and_prints_its_result(name: str, tmp_path: Path) -> None:
     finished = subprocess.run(
         [sys.executable, str(EXAMPLES / name)],
         cwd=tmp_path,

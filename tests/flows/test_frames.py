@@ -1,4 +1,4 @@
-"""DataFrames: answers beside their rows, whatever the caller is."""
+"""`summarize_frame` returns each row with its answer, from scripts, notebooks and flows."""
 
 import asyncio
 import shutil
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("prefect_server")
 
 
 def summarized(frame: Any, *arguments: Any, **settings: Any) -> Any:
-    """Call `summarize_frame`; what the stubs know of its columns is of no use here."""
+    """Call `summarize_frame`, without the column types of the stubs."""
     return summarize_frame(frame, *arguments, **settings)
 
 
@@ -45,7 +45,7 @@ def articles(count: int, first: int = 0) -> Any:
     )
 
 
-def test_answers_stand_beside_the_rows_that_they_are_of() -> None:
+def test_each_row_gets_its_answer() -> None:
     frame = articles(20).sample(frac=1, random_state=1)
     before = frame.copy()
 
@@ -64,7 +64,7 @@ def test_answers_stand_beside_the_rows_that_they_are_of() -> None:
     pd.testing.assert_frame_equal(frame, before)
 
 
-def test_rejected_failed_and_repeated_rows_are_visible_and_cost_once() -> None:
+def test_rejected_failed_and_repeated_rows_are_returned_and_cost_once() -> None:
     frame = articles(4).reset_index(drop=True)
     frame.loc[1, "text"] = None
     frame = pd.concat([frame, frame.iloc[[0]]])
@@ -81,7 +81,7 @@ def test_rejected_failed_and_repeated_rows_are_visible_and_cost_once() -> None:
     assert result["prompt_tokens"].sum() == paid["billed_prompt_tokens"]
 
 
-def test_a_row_that_the_endpoint_refuses_is_failed_with_its_reason() -> None:
+def test_a_row_that_the_endpoint_rejects_has_the_reason() -> None:
     faults = Faults(seed=3, content_filter=1.0)
     with MockEndpoint(faults=faults) as endpoint:
         result = summarized(articles(3), base_url=endpoint.base_url, model="m")
@@ -93,7 +93,7 @@ def test_a_row_that_the_endpoint_refuses_is_failed_with_its_reason() -> None:
     assert result["attempts"].tolist() == [1] * 3
 
 
-def test_a_lake_makes_it_resumable_and_only_the_rows_of_the_frame_are_asked(
+def test_with_a_lake_answers_are_reused_and_only_rows_of_the_frame_are_requested(
     tmp_path: Path,
 ) -> None:
     lake = tmp_path / "lake"
@@ -114,7 +114,7 @@ def test_a_lake_makes_it_resumable_and_only_the_rows_of_the_frame_are_asked(
     assert verify_lake(Lake(str(lake))).passed
 
 
-def test_columns_with_the_name_of_a_result_are_kept_beside_it() -> None:
+def test_columns_named_like_a_result_are_renamed() -> None:
     frame = articles(2).assign(category="news", model=["a", "b"], status=1)
 
     result = summarized(frame, "digest", base_url="mock")
@@ -125,7 +125,7 @@ def test_columns_with_the_name_of_a_result_are_kept_beside_it() -> None:
     assert result["model"].nunique() == 1
 
 
-def test_a_recipe_object_is_taken_as_a_recipe_file_is() -> None:
+def test_a_recipe_object_works_like_a_recipe_file() -> None:
     recipe = Recipe(
         name="people",
         instructions="Who is named in it? # not a comment: 'quotes' and \"quotes\"\n- 是",
@@ -143,7 +143,7 @@ def test_a_recipe_object_is_taken_as_a_recipe_file_is() -> None:
     assert str(result["count"].dtype) == "Int64"
 
 
-def test_it_works_where_an_event_loop_runs_and_within_flows(tmp_path: Path) -> None:
+def test_it_works_in_event_loops_and_flows(tmp_path: Path) -> None:
     frame = articles(2)
     lake = str(tmp_path / "lake")
 
@@ -167,7 +167,7 @@ def test_it_works_where_an_event_loop_runs_and_within_flows(tmp_path: Path) -> N
     assert set(read_rows(Path(lake) / "articles")["source"]) == {"dataframe"}
 
 
-def test_frames_of_odd_values_come_through_or_are_refused_in_a_line() -> None:
+def test_frames_of_odd_values_are_enriched_or_rejected_in_one_line() -> None:
     odd = articles(3).assign(
         mixed=[1, "two", {"three": 3}],
         moment=pd.Timestamp("2024-05-01"),
@@ -194,14 +194,14 @@ def test_frames_of_odd_values_come_through_or_are_refused_in_a_line() -> None:
         summarized(odd, base_url="mock", mirror=True)
 
 
-def test_a_run_that_has_to_stop_raises_and_says_where_its_answers_are() -> None:
+def test_a_stopped_run_raises_and_names_the_lake_with_its_answers() -> None:
     with MockEndpoint(Faults(seed=1, insufficient_quota=0.2)) as endpoint:
         known: dict[str, Any] = {"base_url": endpoint.base_url, "model": "m", "max_in_flight": 1}
         with pytest.raises(StoppedRun, match="quota") as ended:
             summarized(articles(60), **known)
         answered = endpoint.stats()["answered"]
     (note,) = ended.value.__notes__
-    kept = note.split("kept in ")[1].split(":")[0]
+    kept = note.split("kept in ")[1].split(";")[0]
     assert f'summarize_frame(..., lake="{kept}")' in note
     assert 0 < answered < 60
 
@@ -213,7 +213,7 @@ def test_a_run_that_has_to_stop_raises_and_says_where_its_answers_are() -> None:
     assert (result["status"] == "answered").all()
 
 
-def test_a_run_that_answered_nothing_leaves_nothing_behind(
+def test_a_run_without_answers_leaves_no_lake_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
@@ -224,7 +224,7 @@ def test_a_run_that_answered_nothing_leaves_nothing_behind(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_spent_budget_leaves_rows_and_raises_nothing() -> None:
+def test_a_spent_budget_leaves_rows_without_an_exception() -> None:
     with MockEndpoint() as endpoint:
         result = summarized(
             articles(30),
@@ -241,7 +241,7 @@ def test_a_spent_budget_leaves_rows_and_raises_nothing() -> None:
     assert result["cost_usd"].sum() <= 3.0
 
 
-def test_the_mock_endpoint_is_not_taken_silently(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_mock_endpoint_is_not_used_silently(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
         monkeypatch.delenv(name, raising=False)
     with pytest.warns(UserWarning, match="not a language model"):

@@ -128,7 +128,7 @@ def test_a_missing_source_is_requested_once(tmp_path: Path) -> None:
         )
     assert state.is_failed()
     assert "does not exist (404)" in str(state.message)
-    assert site.asked["/a.jsonl"] == 1
+    assert site.counts["/a.jsonl"] == 1
 
 
 def put(store: ObjectStoreServer, prefix: str, name: str, content: bytes) -> None:

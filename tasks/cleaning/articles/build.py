@@ -45,9 +45,9 @@ class CanonicalChunk:
     """A chunk of a source in the canonical schema, and its rejected rows.
 
     Attributes:
-        batch: the articles, with `ARTICLES_SCHEMA`.
-        rejects: the rejected rows in order, those of the reader included.
-        rows: the row number in the source of each row of `batch`.
+        batch: The articles, with `ARTICLES_SCHEMA`.
+        rejects: The rejected rows in order, those of the reader included.
+        rows: The row number in the source of each row of `batch`.
     """
 
     batch: pa.RecordBatch
@@ -63,10 +63,10 @@ def to_canonical(
     Every row of the chunk becomes either a row of the batch or a reject, whatever it contains.
 
     Args:
-        chunk: rows from a reader.
-        columns: the source's column mapping.
-        source: the source's name, for the column ``source``.
-        rules: which rows are articles.
+        chunk: Rows from a reader.
+        columns: The source's column mapping.
+        source: The source's name, for the column ``source``.
+        rules: Which rows are articles.
 
     Example:
         >>> from article_flows.tasks.reading.base.rows import RecordChunk
@@ -143,7 +143,6 @@ def _batch(
 
 
 def _hashes(titles: pa.StringArray, bodies: pa.StringArray) -> pa.StringArray:
-    """Return `content_hash` of each row."""
     rows = zip(*(texts.cast(pa.binary()).to_pylist() for texts in (titles, bodies)), strict=True)
     return pa.array([hash_of_bytes(title or b"", body) for title, body in rows], pa.string())
 

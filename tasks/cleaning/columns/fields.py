@@ -55,7 +55,7 @@ def strings_of(values: list[Any], text_of: Callable[[Any], str | None]) -> pa.St
     """Return values as strings; if not all are text, each is converted by `text_of`.
 
     Raises:
-        RecursionError: a value is nested too deeply.
+        RecursionError: A value is nested too deeply.
     """
     try:
         return pa.array(values, pa.string())

@@ -46,13 +46,13 @@ class ColumnMap:
     """The source of each canonical column; canonical columns without one are absent.
 
     Attributes:
-        columns: maps canonical columns to source columns; ``article.text`` is a nested field.
-        templates: maps canonical columns to templates of several source columns.
-        reasons: why each canonical column was mapped, as text for the user.
-        notes: for source columns, why the name does not match the values, or what is uncertain.
-        day_first: whether 01/02/2020 is the first of February in the date column; None if the
+        columns: Maps canonical columns to source columns; ``article.text`` is a nested field.
+        templates: Maps canonical columns to templates of several source columns.
+        reasons: Why each canonical column was mapped, as text for the user.
+        notes: For source columns, why the name does not match the values, or what is uncertain.
+        day_first: Whether 01/02/2020 is the first of February in the date column; None if the
             sample does not show it.
-        order_open: whether the sample has such dates and none of them shows the order.
+        order_ambiguous: Whether the sample has such dates and none of them shows the order.
     """
 
     columns: Mapping[str, str]
@@ -84,13 +84,13 @@ def guess_columns(
     Each column is used once, except in templates.
 
     Args:
-        names: the source's columns in order.
-        sample: some of its records, up to about 1,000.
-        given: the mapping requested by the user (``--column``).
-        file: the source's name, for messages.
+        names: The source's columns in order.
+        sample: Some of its records, up to about 1,000.
+        given: The mapping requested by the user (``--column``).
+        file: The source's name, for messages.
 
     Raises:
-        UserError: a given column does not exist, or no column can be the body.
+        UserError: A given column does not exist, or no column can be the body.
 
     Example:
         >>> rows = [{"headline": "A bridge opens", "text": "The bridge opened on Monday."}]
@@ -129,8 +129,8 @@ class _Guess:
     """The state of a mapping in progress, see `ColumnMap`.
 
     Attributes:
-        profiles: the source's columns by name, nested fields included.
-        settled: the canonical columns that are decided, including those that get no column.
+        profiles: The source's columns by name, nested fields included.
+        settled: The canonical columns that are decided, including those that get no column.
     """
 
     profiles: Mapping[str, ColumnProfile]

@@ -35,7 +35,7 @@ FILE_DATE = "(file name)"
 MAX_SIBLINGS, SIBLING_ROWS = 24, 5
 """How many sibling files are read if a file's body column is uncertain, and rows of each."""
 MAX_DOUBTFUL_ROWS = 20
-"""A source with more rows than this shows by itself which column is its body."""
+"""A source with more rows than this needs no siblings to show which column is its body."""
 
 _MAX_SAMPLE_CHUNKS = 4
 _ALL_FOLDERS = "//"
@@ -109,7 +109,7 @@ class Siblings:
     order in which files are loaded. If the folder has few files, files of other folders are read.
 
     Args:
-        sources: all sources of the load.
+        sources: All sources of the load.
     """
 
     def __init__(self, sources: Iterable[Source] = ()) -> None:
@@ -128,10 +128,10 @@ class Siblings:
         """Return the body's column in sibling files; None if they do not show it.
 
         Args:
-            source: the file whose body column is uncertain.
-            names: its columns.
-            given: the mapping requested by the user (``--column``).
-            of_all: whether to consider siblings with other columns, if those with the same columns
+            source: The file whose body column is uncertain.
+            names: Its columns.
+            given: The mapping requested by the user (``--column``).
+            of_all: Whether to consider siblings with other columns, if those with the same columns
                 do not show it.
         """
         if len(self._folders.get((_ALL_FOLDERS, source.format), ())) < 2:
@@ -202,17 +202,16 @@ def map_columns(
     """Map canonical columns to the columns of a source.
 
     Args:
-        source: the source.
-        sample: its first rows, see `read_sample`.
-        given: the mapping requested by the user (``--column``).
-        day_first: whether 01/02/2020 is the first of February; None to infer it from the dates.
-        siblings: the files of the load, used if the source does not show which column is its body.
-        read_on: whether the source may be read again to find a date that shows the order.
+        sample: The source's first rows, see `read_sample`.
+        given: The mapping requested by the user (``--column``).
+        day_first: Whether 01/02/2020 is the first of February; None to infer it from the dates.
+        siblings: The files of the load, used if the source does not show which column is its body.
+        read_on: Whether the source may be read again to find a date that shows the order.
 
     Raises:
-        UserError: a given column does not exist, or no column can be the body.
-        SourceUnavailable: the source is temporarily unavailable.
-        InterruptedRun: the run was interrupted.
+        UserError: A given column does not exist, or no column can be the body.
+        SourceUnavailable: The source is temporarily unavailable.
+        InterruptedRun: The run was interrupted.
     """
     columns = _guessed(source, sample, given, siblings or Siblings())
     if len(sample) == 1 and _takes_file_date(source, columns, sample[0], given):
@@ -255,8 +254,7 @@ def date_in_name(file_name: str, today: date | None = None) -> date | None:
     """Return the date in a file name such as ``2021-03-04-title.md`` or ``20210304_title.txt``.
 
     Args:
-        file_name: the file name.
-        today: the current date in UTC, for tests.
+        today: The current date in UTC, for tests.
 
     Returns:
         The date, or None if the name has no date, several dates, or a date in the future.

@@ -22,9 +22,9 @@ class ColumnOption:
     """One ``--column`` option.
 
     Attributes:
-        target: the canonical column.
-        value: a source column or a `Template`; empty to leave the canonical column out.
-        pattern: a glob for the names of the sources to apply it to; empty for all sources.
+        target: The canonical column.
+        value: A source column or a `Template`; empty to leave the canonical column out.
+        pattern: A glob for the names of the sources to apply it to; empty for all sources.
     """
 
     target: str
@@ -47,7 +47,7 @@ def parse_column_options(options: Sequence[str]) -> tuple[ColumnOption, ...]:
     r"""Parse options such as ``body=text``, ``body={lead}\n\n{text}`` and ``*.csv:body=text``.
 
     Raises:
-        UsageError: an option has another form, or two options contradict each other.
+        UsageError: An option has another form, or two options contradict each other.
 
     Example:
         >>> parse_column_options(["*.csv:body=text"])

@@ -75,8 +75,8 @@ class ColumnProfile:
     """Statistics of the values of one column in a sample.
 
     Attributes:
-        name: the column's name, dotted for a nested field.
-        raw: the value of each row.
+        name: The column's name, dotted for a nested field.
+        raw: The value of each row.
     """
 
     name: str

@@ -33,11 +33,11 @@ class Template:
     may be written as escape sequences, since shells do not interpret them.
 
     Args:
-        text: the template.
-        names: maps column names in the template to the source's spelling, where they differ.
+        text: The template.
+        names: Maps column names in the template to the source's spelling, where they differ.
 
     Raises:
-        UsageError: the template contains no column, or an unmatched brace.
+        UsageError: The template contains no column, or an unmatched brace.
 
     Example:
         >>> Template("{title}: {text}").fill({"title": "Bridge", "text": "It opened."})
@@ -88,9 +88,9 @@ class Template:
         literals, columns = _parts(self.text)
         slots: list[_Slot] = []
         separator, before = "", literals[0]
-        for place, column in enumerate(columns):
-            following = literals[place + 1]
-            is_last = place + 1 == len(columns)
+        for index, column in enumerate(columns):
+            following = literals[index + 1]
+            is_last = index + 1 == len(columns)
             after, gap, label = (following, "", "") if is_last else _divided(following)
             slots.append(_Slot(separator, before, self.names.get(column, column), after))
             separator, before = gap, label

@@ -71,8 +71,8 @@ class ParsedDate(NamedTuple):
     """A date in UTC.
 
     Attributes:
-        utc: the time in UTC.
-        zone_assumed: whether the source gives a time of day but no time zone; UTC is assumed.
+        utc: The time in UTC.
+        zone_assumed: Whether the source gives a time of day but no time zone; UTC is assumed.
     """
 
     utc: datetime
@@ -83,14 +83,13 @@ def read_date(text: str, day_first: bool | None = None) -> ParsedDate | None:
     """Parse a text that is a date and nothing else.
 
     Args:
-        text: the text.
-        day_first: whether 01/02/2020 is the first of February; None if unknown.
+        day_first: Whether 01/02/2020 is the first of February; None if unknown.
 
     Returns:
         The date, or None if the text is not a date or is ambiguous.
 
     Raises:
-        ValueError: there is no such day or time.
+        ValueError: There is no such day or time.
 
     Example:
         >>> read_date("Jan 4, 2019 3:04 PM EST").utc.isoformat()
@@ -179,7 +178,7 @@ def _cut_time(text: str) -> tuple[str, timedelta | None, tzinfo | None]:
         The remaining text, the time since midnight and the time zone, None where missing.
 
     Raises:
-        ValueError: there is no such time, or its zone is unknown.
+        ValueError: There is no such time, or its zone is unknown.
     """
     found = _TIME.search(text) or _HOUR.search(text)
     if not found:

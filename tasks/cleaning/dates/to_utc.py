@@ -31,8 +31,8 @@ def parse_date(value: Any, day_first: bool | None = None) -> ParsedDate | None:
     that news sites print in many languages. Times without a time zone are assumed to be UTC.
 
     Args:
-        value: a value of any type.
-        day_first: whether 01/02/2020 is the first of February, see `day_first`; None if unknown.
+        value: A value of any type.
+        day_first: Whether 01/02/2020 is the first of February, see `day_first`; None if unknown.
 
     Returns:
         The date, or None if the value is not a date, is ambiguous, or is a year, month or week

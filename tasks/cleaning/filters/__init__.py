@@ -1,1 +1,1 @@
-"""Rows that are no article, or a near duplicate of one."""
+"""Filters for rows that are not articles, or near duplicates of one."""

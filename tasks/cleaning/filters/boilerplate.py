@@ -63,7 +63,7 @@ def notice_of(text: str) -> str | None:
         return None
     kinds: dict[str, int] = {}
     unknown = total = 0
-    most_unknown = min(_UNKNOWN_CHARS, _UNKNOWN_SHARE * len(text))
+    max_unknown = min(_UNKNOWN_CHARS, _UNKNOWN_SHARE * len(text))
     for sentence in sentences:
         total += len(sentence)
         kind = _kind(sentence)
@@ -71,7 +71,7 @@ def notice_of(text: str) -> str | None:
             return kind
         if kind is None:
             unknown += len(sentence)
-            if unknown > most_unknown:
+            if unknown > max_unknown:
                 return None
         elif kind:
             kinds[kind] = kinds.get(kind, 0) + len(sentence)

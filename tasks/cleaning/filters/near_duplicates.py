@@ -57,7 +57,7 @@ class NearDuplicates:
     of memory (at a threshold of 0.8), and its id.
 
     Args:
-        threshold: the minimum Jaccard similarity of the shingles of two texts, 0.5 to 1.
+        threshold: The minimum Jaccard similarity of the shingles of two texts, 0.5 to 1.
 
     Example:
         >>> import pyarrow as pa
@@ -164,8 +164,8 @@ class _BandIndex:
         """Add articles.
 
         Args:
-            bands: the bands of each article, shape (articles, bands).
-            positions: the position of each article.
+            bands: The bands of each article, shape (articles, bands).
+            positions: The position of each article.
         """
         repeated = positions.astype(np.uint32).repeat(bands.shape[1])
         self._runs.append(_sorted(bands.ravel(), repeated))

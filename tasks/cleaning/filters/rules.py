@@ -23,10 +23,10 @@ class Rules:
     """Which rows are articles.
 
     Attributes:
-        min_chars: the minimum length of a body, in characters.
-        max_chars: the maximum length of a body, in characters; 0 for no limit.
-        boilerplate: whether to keep boilerplate pages (page not found, enable JavaScript).
-        detect_language: whether to detect the language if the source does not give it.
+        min_chars: The minimum length of a body, in characters.
+        max_chars: The maximum length of a body, in characters; 0 for no limit.
+        boilerplate: Whether to keep boilerplate pages (page not found, enable JavaScript).
+        detect_language: Whether to detect the language if the source does not give it.
     """
 
     min_chars: int = 1

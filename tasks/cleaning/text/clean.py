@@ -79,7 +79,7 @@ def clean_strings(strings: pa.StringArray) -> pa.StringArray:
     """Apply `clean_text` to each string; nulls stay null, and a clean array is returned as is.
 
     Args:
-        strings: valid UTF-8.
+        strings: Valid UTF-8.
     """
     changed = pc.match_substring_regex(strings, MAY_CHANGE).fill_null(False)
     texts = strings.filter(changed).to_pylist()

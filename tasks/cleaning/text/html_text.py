@@ -224,9 +224,9 @@ class HtmlToken:
     """A tag, comment, script or style: the part of a text from `start` up to `end`.
 
     Attributes:
-        name: the tag's name in lower case; empty for comments, scripts and styles.
-        is_end: whether it is an end tag.
-        inside: the tag's attributes as written.
+        name: The tag's name in lower case; empty for comments, scripts and styles.
+        is_end: Whether it is an end tag.
+        inside: The tag's attributes as written.
     """
 
     start: int

@@ -20,7 +20,7 @@ def to_json(value: Mapping[str, Any]) -> str:
     otherwise, NaN becomes null.
 
     Raises:
-        RecursionError: the value is nested too deeply.
+        RecursionError: The value is nested too deeply.
 
     Example:
         >>> to_json({"rank": float("nan"), "id": b"a1"})

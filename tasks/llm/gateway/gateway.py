@@ -1,7 +1,7 @@
 """The gateway: every request of a run goes through it, and only it decides when to send one.
 
 A pool of workers, as many as requests may be in flight, each takes the next article, sends its
-request and hands over the result. No article needs a task, timer or lock of its own, and one that
+request and delivers the result. No article needs a task, timer or lock of its own, and one that
 waits for a retry or a limit occupies no worker: a shared timer wakes the gateway for it.
 """
 
@@ -32,25 +32,25 @@ _MIN_QUEUE_LENGTH = 64
 
 
 class Gateway:
-    """Sends all requests of a run to one endpoint, on one event loop.
+    """A gateway to one endpoint, for all requests of a run, on one event loop.
 
     Args:
-        transport: sends a single request.
-        max_in_flight: upper bound of the requests in flight, over all batches; fewer are sent if
+        transport: Sends a single request.
+        max_in_flight: Upper bound of the requests in flight, over all batches; fewer are sent if
             the endpoint cannot take that many.
-        price: the model's price; None if unknown (costs are then None).
-        retry: bounds for retries.
-        rpm: requests per minute; None to learn the limit from the endpoint's headers.
-        tpm: tokens per minute; None to learn the limit from the endpoint's headers.
-        budget_usd: what the run may spend, in US dollars; None for no bound.
-        hedge: whether to send a second copy of slow requests at the end of the run.
+        price: The model's price; None if unknown (costs are then None).
+        retry: Bounds for retries.
+        rpm: Requests per minute; None to learn the limit from the endpoint's headers.
+        tpm: Tokens per minute; None to learn the limit from the endpoint's headers.
+        budget_usd: What the run may spend, in US dollars; None for no bound.
+        hedge: Whether to send a second copy of slow requests at the end of the run.
 
     Attributes:
-        totals: running counts.
-        budget_spent: whether the run stopped because of its budget.
+        totals: Running counts.
+        budget_spent: Whether the run stopped because of its budget.
 
     Raises:
-        ValueError: a budget without a price.
+        ValueError: A budget without a price.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Gateway:
             retry=self._retry,
             totals=self.totals,
         )
-        # The value is what a worker starts with, until it has begun.
+        # The request that each worker starts with; None once it has begun.
         self._workers: dict[asyncio.Task[None], tuple[Request, Reservation] | None] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer = Timer(self._start_workers)

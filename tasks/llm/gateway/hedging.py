@@ -17,18 +17,18 @@ from article_flows.tasks.llm.protocol.results import Totals
 _SLOW_LATENCY_RATIO = 3.0
 """A request is hedged when it takes this many times the median latency."""
 _MAX_HEDGE_SHARE = 0.01
-"""Copies as a share of the articles asked about."""
+"""Copies as a share of the articles sent to the endpoint."""
 _CHECKS_PER_LATENCY = 10
 _MIN_CHECK_INTERVAL_S = 0.02
 
 
 class Hedging:
-    """Hedges the last requests of a run.
+    """The hedging of the last requests of a run.
 
     Args:
-        send_copy: sends a second copy of a request; returns False if a limit forbids it.
-        concurrency: provides the median latency.
-        totals: the gateway's counts.
+        send_copy: Sends a second copy of a request; returns False if a limit forbids it.
+        concurrency: Provides the median latency.
+        totals: The gateway's counts.
     """
 
     def __init__(

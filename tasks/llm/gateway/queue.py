@@ -19,7 +19,7 @@ class RequestQueue:
     waits out a retry delay takes up no room.
 
     Args:
-        target_length: returns the queue length below which producers may add more.
+        target_length: Returns the queue length below which producers may add more.
     """
 
     def __init__(self, target_length: Callable[[], float]) -> None:
@@ -59,11 +59,11 @@ class RequestQueue:
         self._new.extend(requests)
 
     def add_retry(self, request: Request) -> None:
-        """Add a request that is tried again, before all new ones."""
+        """Add a request for a retry, before all new ones."""
         self._retries.append(request)
 
     def delay_retry(self, request: Request, until: float) -> None:
-        """Add a request that is tried again at ``until``, in monotonic seconds."""
+        """Add a request for a retry at ``until``, in monotonic seconds."""
         heapq.heappush(self._delayed, (until, next(self._sequence), request))
 
     def peek(self, now: float) -> Request | None:
@@ -74,7 +74,7 @@ class RequestQueue:
             while queue:
                 if not queue[0].settled:
                     return queue[0]
-                queue.popleft()  # Its caller has gone.
+                queue.popleft()  # Its caller is gone.
         self._admit_producer()
         return None
 

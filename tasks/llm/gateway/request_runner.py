@@ -1,4 +1,4 @@
-"""Sends single requests and processes how they end: a bill, a result or a retry."""
+"""Send single requests and process how they end: a bill, a result or a retry."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ _STALLS_TO_LIFT_TIMEOUT = 12
 
 
 class RequestRunner:
-    """Sends requests and processes how they end.
+    """A runner of single requests, which processes how they end.
 
     Args:
-        transport: sends a single request.
-        price: the model's price; None if unknown.
-        limits: notified of how every request ends.
-        queue: where retries are added.
-        totals: the gateway's counts.
-        stop: called with the reason when no request can succeed any more.
+        transport: Sends a single request.
+        price: The model's price; None if unknown.
+        limits: Notified of how every request ends.
+        queue: Where retries are added.
+        totals: The gateway's counts.
+        stop: Called with the reason when no request can succeed any more.
 
     Attributes:
-        stopped: why no more requests are sent, or None.
-        in_flight: the articles with a request in flight.
+        stopped: Why no more requests are sent, or None.
+        in_flight: The articles with a request in flight.
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class RequestRunner:
             request.receiver.receive(request, result)
         except Exception:
             # A worker serves all articles, so it must survive a failing receiver.
-            logger.exception("could not hand over the result of a request")
+            logger.exception("could not deliver the result of a request")
 
     def leave_unanswered(self, request: Request) -> None:
         """Settle a request that will not be sent: the article stays to do for a later run."""

@@ -8,10 +8,10 @@ from collections.abc import Callable
 
 
 class Timer:
-    """Calls a function once, at the earliest of the requested times.
+    """A timer that calls a function once, at the earliest of the requested times.
 
     Args:
-        callback: called on the event loop; may start the timer again.
+        callback: Called on the event loop; may start the timer again.
     """
 
     def __init__(self, callback: Callable[[], None]) -> None:

@@ -23,13 +23,13 @@ class Budget:
 
     Args:
         limit_usd: US dollars.
-        price: the model's price.
+        price: The model's price.
 
     Attributes:
         spent_usd: US dollars billed so far.
         written_off_usd: US dollars that requests without a known bill may have cost.
-        in_flight: requests with a reservation.
-        is_blocking: whether the last request checked by `fits` did not fit.
+        in_flight: Requests with a reservation.
+        is_blocking: Whether the last request checked by `fits` did not fit.
     """
 
     def __init__(self, limit_usd: float, price: Price) -> None:

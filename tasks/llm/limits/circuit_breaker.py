@@ -9,14 +9,14 @@ from article_flows.tasks.llm.protocol.request import Request
 
 
 class CircuitBreaker:
-    """Opens when many different articles fail in a row, then lets single probes through.
+    """A circuit that opens when many different articles fail in a row, and then admits probes.
 
     The states are Nygard's ("Release It!", 2007): closed, open, half-open. It takes
     ``breaker_threshold`` different articles without an answer in between, so one article that
     always fails never opens it.
 
     Attributes:
-        is_open: whether only probes are sent.
+        is_open: Whether only probes are sent.
     """
 
     def __init__(self, policy: RetryPolicy) -> None:
@@ -49,9 +49,9 @@ class CircuitBreaker:
         """Count a transient fault.
 
         Args:
-            request: the request that failed.
-            now: monotonic seconds.
-            retry_after: seconds that the endpoint asked to wait.
+            request: The request that failed.
+            now: Monotonic seconds.
+            retry_after: Seconds that the endpoint asked to wait.
         """
         self._failing.add(id(request))
         if request is self._probe:

@@ -79,7 +79,7 @@ class AdaptiveConcurrency:
     All times are monotonic seconds.
 
     Args:
-        max_limit: upper bound of the limit, 1 or more.
+        max_limit: Upper bound of the limit, 1 or more.
 
     Example:
         >>> concurrency = AdaptiveConcurrency(256)
@@ -125,9 +125,9 @@ class AdaptiveConcurrency:
         """Learn from an answer.
 
         Args:
-            latency_s: seconds from sending the request to the end of the answer.
-            in_flight: requests in flight when it arrived, including its own.
-            now: when it arrived.
+            latency_s: Seconds from sending the request to the end of the answer.
+            in_flight: Requests in flight when it arrived, including its own.
+            now: When it arrived.
         """
         if self._phase == _Phase.AWAIT_FIRST_ANSWER:
             self._phase = _Phase.SLOW_START
@@ -147,8 +147,8 @@ class AdaptiveConcurrency:
         """Learn from a 429.
 
         Args:
-            in_flight: requests in flight when it arrived, including its own.
-            now: when it arrived.
+            in_flight: Requests in flight when it arrived, including its own.
+            now: When it arrived.
         """
         rejections = self._rejections
         if rejections.active and in_flight > rejections.in_flight:

@@ -31,10 +31,10 @@ class Round:
     """Latency and throughput over about one round trip.
 
     Attributes:
-        median_s: median latency of the last complete round, in seconds.
-        throughput: answers per second in the last complete round.
-        saturated: whether the limit was in use throughout the last complete round.
-        restarted: whether `restart` was called since the last round ended.
+        median_s: Median latency of the last complete round, in seconds.
+        throughput: Answers per second in the last complete round.
+        saturated: Whether the limit was in use throughout the last complete round.
+        restarted: Whether `restart` was called since the last round ended.
     """
 
     def __init__(self) -> None:
@@ -93,9 +93,9 @@ class Probe:
     """The state before the limit was changed for a probe, to compare the outcome with.
 
     Attributes:
-        limit: the limit before the probe.
-        median_s: median latency before the probe, in seconds.
-        throughput: answers per second before the probe.
+        limit: The limit before the probe.
+        median_s: Median latency before the probe, in seconds.
+        throughput: Answers per second before the probe.
     """
 
     def __init__(self) -> None:
@@ -126,11 +126,11 @@ class RejectionEpisode:
     TCP treats the losses of one window in the same way (fast recovery, RFC 6582).
 
     Attributes:
-        active: whether requests that were in flight at the first 429 may still be in flight.
-        in_flight: requests in flight at the first 429.
+        active: Whether requests that were in flight at the first 429 may still be in flight.
+        in_flight: Requests in flight at the first 429.
         rejected: 429s in this episode.
-        above_ceiling: whether more requests were in flight than are known to work.
-        answers_since_last: answers between the previous episode and this one; the caller counts.
+        above_ceiling: Whether more requests were in flight than are known to work.
+        answers_since_last: Answers between the previous episode and this one; the caller counts.
     """
 
     def __init__(self) -> None:
@@ -147,10 +147,10 @@ class RejectionEpisode:
         """Start an episode with its first 429.
 
         Args:
-            in_flight: requests in flight.
-            min_limit: lower bound of the limits that `record_rejection` suggests.
-            ceiling: requests in flight that are known to work; infinity if unknown.
-            now: monotonic seconds.
+            in_flight: Requests in flight.
+            min_limit: Lower bound of the limits that `record_rejection` suggests.
+            ceiling: Requests in flight that are known to work; infinity if unknown.
+            now: Monotonic seconds.
         """
         self.active = True
         self.above_ceiling = in_flight > ceiling or ceiling == inf
@@ -209,7 +209,7 @@ class RejectionEpisode:
 
     @property
     def noise_confirmed(self) -> bool:
-        """Whether a few 429s keep coming after cuts, which shows that load is not their cause."""
+        """Whether a few 429s keep coming after cuts, so load is not their cause."""
         return self._noisy_episodes >= _EPISODES_TO_CONFIRM_NOISE
 
     def _is_over(self, now: float) -> bool:
@@ -221,7 +221,7 @@ class ProbeTimer:
     """Exponential backoff between attempts at the same probe; initially due.
 
     Args:
-        interval_s: first interval in seconds; it doubles with every `postpone`, up to 240 s.
+        interval_s: First interval in seconds; it doubles with every `postpone`, up to 240 s.
     """
 
     def __init__(self, interval_s: float) -> None:
@@ -247,8 +247,8 @@ class LimitGrowth:
     """Growth of the limit per answer, as TCP grows its window per ACK.
 
     Attributes:
-        per_answer: increase of the limit per answer; 0 while it is constant.
-        target: the limit at which growth ends.
+        per_answer: Increase of the limit per answer; 0 while it is constant.
+        target: The limit at which growth ends.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Decides what follows an error: a retry, a failed article, or the end of the run."""
+"""Decide what follows an error: a retry, a failed article, or the end of the run."""
 
 from __future__ import annotations
 
@@ -45,15 +45,15 @@ ErrorAction = Retry | Fail | StopRun
 
 
 class ErrorPolicy:
-    """Decides about errors by the history of the article and of the run.
+    """The reaction to errors, by the history of the article and of the run.
 
     Args:
-        policy: the bounds for retries.
-        totals: the gateway's counts; ``reasks`` is updated here.
-        breaker: notified of every fault.
+        policy: The bounds for retries.
+        totals: The gateway's counts; ``reasks`` is updated here.
+        breaker: Notified of every fault.
 
     Attributes:
-        resume_at: monotonic seconds until which no request is sent (the shared cooldown).
+        resume_at: Monotonic seconds until which no request is sent (the shared cooldown).
     """
 
     def __init__(self, policy: RetryPolicy, totals: Totals, breaker: CircuitBreaker) -> None:
@@ -120,7 +120,7 @@ class ErrorPolicy:
         if self._breaker.exhausted or self._seconds_failing(now) > timeout_s:
             return self._endpoint_down(error, now)
         if (error.retry_after or 0.0) > timeout_s:
-            # If others are answered, only this article is affected; a later run asks again.
+            # If others are answered, only this article is affected; a later run retries it.
             return Fail(error) if self._totals.answered else self._endpoint_down(error, now)
         # While the circuit is open, the endpoint is at fault and not the article.
         request.faults += not circuit_was_open

@@ -34,20 +34,20 @@ _PAUSE_CHECK_S = 1.0
 
 
 class Limits:
-    """Combines concurrency, rate limits, budget, shared cooldown and circuit breaker.
+    """Concurrency, rate limits, budget, shared cooldown and circuit breaker combined.
 
     All times are monotonic seconds.
 
     Args:
-        max_in_flight: upper bound of the requests in flight.
-        rpm: requests per minute set by the user; None if they are to be learned.
-        tpm: tokens per minute set by the user; None if they are to be learned.
-        budget: what the run may spend; None for no bound.
-        retry: bounds for retries.
-        totals: the gateway's counts.
+        max_in_flight: Upper bound of the requests in flight.
+        rpm: Requests per minute set by the user; None if they are to be learned.
+        tpm: Tokens per minute set by the user; None if they are to be learned.
+        budget: What the run may spend; None for no bound.
+        retry: Bounds for retries.
+        totals: The gateway's counts.
 
     Attributes:
-        pause_reason: called on the event loop before each request; returns why nothing may be
+        pause_reason: Called on the event loop before each request; returns why nothing may be
             sent for now, or an empty string.
     """
 

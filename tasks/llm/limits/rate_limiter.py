@@ -1,4 +1,4 @@
-"""Paces requests by limits per minute, set by the user or learned from headers.
+"""Pace requests by limits per minute, set by the user or learned from headers.
 
 There is a token bucket for requests and one for tokens. Both slow down together for what no header
 reports: 429s within the quota, and providers that do not refund unused reservations.
@@ -29,11 +29,11 @@ _MIN_REFUND_SHARE: Final = 0.2
 
 
 class RateLimiter:
-    """Limits requests and tokens per minute. All times are monotonic seconds.
+    """A limiter of requests and tokens per minute. All times are monotonic seconds.
 
     Args:
-        rpm: requests per minute set by the user, or None.
-        tpm: tokens per minute (prompt and completion) set by the user, or None.
+        rpm: Requests per minute set by the user, or None.
+        tpm: Tokens per minute (prompt and completion) set by the user, or None.
 
     Example:
         >>> limiter = RateLimiter(rpm=600)

@@ -14,20 +14,20 @@ class RetryPolicy:
     (Brooker, "Exponential Backoff and Jitter", AWS Architecture Blog, 2015).
 
     Attributes:
-        max_attempts: transient faults of one article before it fails. With eight, and one
+        max_attempts: Transient faults of one article before it fails. With eight, and one
             request in four failing, 1 article in 65,000 fails.
-        base_s: upper bound of the first delay, in seconds.
-        cap_s: upper bound of any delay, in seconds.
-        max_invalid_responses: invalid responses to one article before it fails, while the re-ask
+        base_s: Upper bound of the first delay, in seconds.
+        cap_s: Upper bound of any delay, in seconds.
+        max_invalid_responses: Invalid responses to one article before it fails, while the re-ask
             budget lasts.
-        min_reasks: re-asks that every run may make.
-        reask_share: further re-asks, as a share of the articles answered. If a model cannot
+        min_reasks: Re-asks that every run may make.
+        reask_share: Further re-asks, as a share of the articles answered. If a model cannot
             follow the recipe, this keeps the bill close to that of a run without re-asks.
-        no_answer_timeout_s: seconds of rate limits and faults without a single answer before the
+        no_answer_timeout_s: Seconds of rate limits and faults without a single answer before the
             run stops.
         rate_limit_base_s: ``base_s`` for the shared cooldown after a 429 without Retry-After.
-        breaker_threshold: different articles that fail in a row before the circuit opens.
-        max_probes: probes of an open circuit before the run stops. The default delays (1, 2, 4,
+        breaker_threshold: Different articles that fail in a row before the circuit opens.
+        max_probes: Probes of an open circuit before the run stops. The default delays (1, 2, 4,
             8, 16, 20, 20 s) add up to about a minute, in which a model server can restart.
 
     Example:

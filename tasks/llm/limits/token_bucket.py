@@ -29,13 +29,13 @@ _MIN_WAIT_S: Final = 1e-6
 
 
 class TokenBucket:
-    """Spends a quota evenly; a single large request may overdraw it.
+    """A quota that is spent evenly; a single large request may overdraw it.
 
     In any t seconds at most ``rate * t + burst`` units pass, plus one request if that request alone
     exceeds the burst. All times are monotonic seconds and must not decrease.
 
     Args:
-        configured: units per minute set by the user, or None.
+        configured: Units per minute set by the user, or None.
 
     Example:
         >>> bucket = TokenBucket(60)

@@ -24,9 +24,9 @@ class Usage(NamedTuple):
     """Tokens billed for a request.
 
     Attributes:
-        prompt: prompt tokens, including cached ones.
-        cached: those of ``prompt`` that came from the provider's cache.
-        completion: completion tokens.
+        prompt: Prompt tokens, including cached ones.
+        cached: Those of ``prompt`` that came from the provider's cache.
+        completion: Completion tokens.
 
     Example:
         >>> Usage(100, 0, 10) + Usage(50, 25, 5)
@@ -52,11 +52,11 @@ class Completion(NamedTuple):
     """The parts of a chat completion that are used.
 
     Attributes:
-        text: the content; None if the endpoint sent none.
+        text: The content; None if the endpoint sent none.
         finish_reason: ``stop``, ``length`` or another value as the endpoint reports it.
-        usage: the tokens billed.
-        model: as the endpoint reports it, which may be longer than the requested name.
-        headers: the response's ``x-ratelimit-*`` headers by lower-case name.
+        usage: The tokens billed.
+        model: As the endpoint reports it, which may be longer than the requested name.
+        headers: The response's ``x-ratelimit-*`` headers by lower-case name.
     """
 
     text: str | None
@@ -74,12 +74,12 @@ class ChatTemplate:
     is encoded once; each request adds only the user message.
 
     Args:
-        model: the model's name.
-        system: the system message.
-        max_output_tokens: the output limit, in tokens.
+        model: The model's name.
+        system: The system message.
+        max_output_tokens: The output limit, in tokens.
         temperature: None leaves it to the endpoint.
-        response_format: as in the OpenAI API; None for plain text.
-        limit_field: the endpoint's name for the output limit.
+        response_format: As in the OpenAI API; None for plain text.
+        limit_field: The endpoint's name for the output limit.
 
     Example:
         >>> ChatTemplate("gpt-4o-mini", "Summarize.", 200).messages("An article.")

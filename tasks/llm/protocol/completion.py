@@ -1,4 +1,4 @@
-"""Parses the body of a 200 response, in the dialects of the usual servers."""
+"""Parse the body of a 200 response, in the dialects of the usual servers."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def parse_completion(
     """Parse a ``chat.completion`` object.
 
     Args:
-        body: the body of a response with status 200.
-        secret: the API key, to be kept out of error messages.
-        headers: the response's ``x-ratelimit-*`` headers, for the completion or the error.
+        body: The body of a response with status 200.
+        secret: The API key, to be kept out of error messages.
+        headers: The response's ``x-ratelimit-*`` headers, for the completion or the error.
 
     Raises:
-        LLMError: the response has no usable completion.
+        LLMError: The response has no usable completion.
 
     Example:
         >>> body = b'{"choices": [{"message": {"content": "Fine."}, "finish_reason": "stop"}]}'
@@ -128,7 +128,7 @@ def _text_of(content: object, secret: str | None) -> str | None:
     """Return the text of a message, which some servers send in parts.
 
     Raises:
-        TypeError: the content is not text.
+        TypeError: The content is not text.
     """
     if isinstance(content, list):
         parts = [part if isinstance(part, str) else part.get("text") for part in content]

@@ -1,4 +1,4 @@
-"""Classifies HTTP error responses into the errors of `errors`."""
+"""Classify HTTP error responses into the errors of `errors`."""
 
 from __future__ import annotations
 
@@ -57,10 +57,10 @@ def classify(
     """Return the error for a response whose status is not 200.
 
     Args:
-        status: the HTTP status.
-        headers: the response's headers; names in any case.
-        body: an error object in one of the usual wrappings, a web page, or anything else.
-        secret: the API key, which some servers echo in their message.
+        status: The HTTP status.
+        headers: The response's headers; names in any case.
+        body: An error object in one of the usual wrappings, a web page, or anything else.
+        secret: The API key, which some servers echo in their message.
 
     Example:
         >>> error = classify(429, {"retry-after": "2"}, b'{"error": {"message": "Slow down"}}')
@@ -76,7 +76,7 @@ def classify_wrapped(body: bytes, secret: str | None = None) -> LLMError:
     """Return the error for a 200 without a completion, in which some gateways wrap errors."""
     error = _error_object(body)
     if not (error.get("message") or error.get("code")):
-        return Transient("bad_response", "the endpoint's answer is not a chat completion")
+        return Transient("bad_response", "the endpoint's response is not a chat completion")
     return _classify(_implied_status(error), {}, error, body, secret)
 
 
@@ -116,13 +116,13 @@ def _permanent_error(
         target = one_line(headers.get("location") or "nowhere", secret)
         return EndpointUnavailable(
             "no_such_url",
-            f"HTTP {status}: the endpoint redirects to {target}; is --base-url right?",
+            f"HTTP {status}: the endpoint redirects to {target}; check --base-url",
         )
     if status in (404, 405):
         if any("model" in text.lower() for text in (*codes, message)):
             return EndpointUnavailable("no_such_model", f"{message}; name another with --model")
         return EndpointUnavailable(
-            "no_such_url", f"{message}; is --base-url right? it usually ends with /v1"
+            "no_such_url", f"{message}; check --base-url, which usually ends with /v1"
         )
     if _TOO_LONG.search(message):
         return RejectedInput("too_long", message)

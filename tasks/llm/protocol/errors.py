@@ -5,7 +5,7 @@
 | RateLimited         | all requests pause; costs no attempt                         |
 | EndpointUnavailable | the run stops at once; finished work is kept                 |
 | Transient           | retried with backoff, up to a few attempts                   |
-| InvalidResponse     | asked again within the re-ask budget, then the article fails |
+| InvalidResponse     | retried within the re-ask budget, then the article fails     |
 | RejectedInput       | the article fails at once                                    |
 """
 
@@ -20,12 +20,12 @@ class LLMError(Exception):
     """A request without a valid answer.
 
     Attributes:
-        error_class: a short name for counting and filtering, such as ``content_filter``.
-        message: one line for the user; never contains the API key.
-        usage: the tokens billed for the request in spite of the error.
-        retry_after: seconds that the endpoint asked to wait, if it did.
-        headers: the response's ``x-ratelimit-*`` headers by lower-case name; empty if none.
-        stalled: whether the stall timeout ended the request before its deadline.
+        error_class: A short name for counting and filtering, such as ``content_filter``.
+        message: One line for the user; never contains the API key.
+        usage: The tokens billed for the request in spite of the error.
+        retry_after: Seconds that the endpoint asked to wait, if it did.
+        headers: The response's ``x-ratelimit-*`` headers by lower-case name; empty if none.
+        stalled: Whether the stall timeout ended the request before its deadline.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Transient(LLMError):
 
 
 class InvalidResponse(LLMError):
-    """The answer, which is billed, does not have the form that the recipe asks for."""
+    """An answer, which is billed, that does not match the recipe's fields."""
 
 
 class RejectedInput(LLMError):

@@ -28,7 +28,7 @@ class Price:
     """A model's price.
 
     Attributes:
-        tiers: rates by prompt length, lowest first; most providers have one tier.
+        tiers: Rates by prompt length, lowest first; most providers have one tier.
         per_call: US dollars per request, as for models that search the web.
 
     Example:

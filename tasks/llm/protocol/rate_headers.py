@@ -1,4 +1,4 @@
-"""Reads the rate limits that a provider reports in response headers."""
+"""Read the rate limits that a provider reports in response headers."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class RateWindow(NamedTuple):
     """One limit as the provider reports it.
 
     Attributes:
-        limit: units per minute (some providers: per day); more than 0.
-        remaining: units left, 0 or more; None if not reported.
-        reset_s: seconds until the whole limit is available again; None if not reported.
+        limit: Units per minute (some providers: per day); more than 0.
+        remaining: Units left, 0 or more; None if not reported.
+        reset_s: Seconds until the whole limit is available again; None if not reported.
     """
 
     limit: float
@@ -66,7 +66,7 @@ def rate_headers(headers: Mapping[str, str]) -> RateHeaders | None:
     header, so that a wrong local clock does no harm; without that header it is unknown.
 
     Args:
-        headers: by lower-case name. Values that cannot be parsed are ignored, as are limits
+        headers: By lower-case name. Values that cannot be parsed are ignored, as are limits
             below 1 and resets more than a day away.
 
     Returns:

@@ -15,7 +15,7 @@ Result = Answer | RequestFailed | RunStopped
 
 
 class Receiver(Protocol):
-    """Receives each request's result once, on the gateway's event loop."""
+    """A receiver of each request's result, once, on the gateway's event loop."""
 
     def receive(self, request: Request, result: Result) -> None:
         """Process the result; must not block."""
@@ -24,27 +24,27 @@ class Receiver(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Request:
-    """One article to ask the model about, with the state that the gateway keeps for it.
+    """The request for one article, with the state that the gateway keeps for it.
 
     Attributes:
-        template: the part of the request that all articles share.
-        user: the user message.
-        parse: turns the completion into the recipe's fields.
-        receiver: gets the result.
-        row: identifies the article to the receiver.
-        attempts: requests sent.
-        faults: attempts that ended in a transient fault.
-        invalid_responses: attempts that ended in an invalid response.
-        rate_limits: attempts that ended in a 429.
-        output_limit_doubled: whether the limit on output tokens was doubled.
-        stall_timeout_factor: factor on the stall timeout for the next attempt.
-        usage: tokens billed, over all attempts.
+        template: The part of the request that all articles share.
+        user: The user message.
+        parse: Turns the completion into the recipe's fields.
+        receiver: Gets the result.
+        row: Identifies the article to the receiver.
+        attempts: Requests sent.
+        faults: Attempts that ended in a transient fault.
+        invalid_responses: Attempts that ended in an invalid response.
+        rate_limits: Attempts that ended in a 429.
+        output_limit_doubled: Whether the limit on output tokens was doubled.
+        stall_timeout_factor: Factor on the stall timeout for the next attempt.
+        usage: Tokens billed, over all attempts.
         cost_usd: US dollars billed, over all attempts.
-        sent_at: when the last attempt was sent, in monotonic seconds.
-        in_flight: requests in flight: 0, 1, or 2 if one is a hedge.
-        worker: the task that sent the last attempt.
-        hedge_worker: the task that sent the hedge, if any.
-        settled: whether the receiver has the result.
+        sent_at: When the last attempt was sent, in monotonic seconds.
+        in_flight: Requests in flight: 0, 1, or 2 if one is a hedge.
+        worker: The task that sent the last attempt.
+        hedge_worker: The task that sent the hedge, if any.
+        settled: Whether the receiver has the result.
     """
 
     template: ChatTemplate

@@ -19,13 +19,13 @@ class Answer:
     """A valid answer, with the cost of all attempts.
 
     Attributes:
-        fields: the recipe's fields.
-        finish_reason: as the endpoint reports it.
-        model: as the endpoint reports it.
-        usage: tokens billed, including failed attempts.
+        fields: The recipe's fields.
+        finish_reason: As the endpoint reports it.
+        model: As the endpoint reports it.
+        usage: Tokens billed, including failed attempts.
         cost_usd: US dollars, including failed attempts; None if the price is unknown.
-        attempts: requests sent.
-        latency_s: seconds that the successful request took.
+        attempts: Requests sent.
+        latency_s: Seconds that the successful request took.
     """
 
     fields: dict[str, Any]
@@ -41,9 +41,9 @@ class RequestFailed(Exception):
     """An article that has failed: its last error, and the cost of all attempts.
 
     Args:
-        error: the last error.
-        attempts: requests sent.
-        usage: tokens billed.
+        error: The last error.
+        attempts: Requests sent.
+        usage: Tokens billed.
         cost_usd: US dollars billed; None if the price is unknown.
     """
 
@@ -66,18 +66,18 @@ class Totals:
     """Running counts of a gateway; tokens and US dollars include failed attempts.
 
     Attributes:
-        calls: articles asked about.
-        attempts: requests sent.
-        answered: articles answered.
-        reasks: requests sent again after an invalid response.
-        hedges: second copies of slow requests.
-        in_flight: requests in flight.
-        prompt_tokens: prompt tokens billed.
-        cached_tokens: those of ``prompt_tokens`` that came from the provider's cache.
-        completion_tokens: completion tokens billed.
+        calls: Articles that were sent to the endpoint.
+        attempts: Requests sent.
+        answered: Articles answered.
+        reasks: Requests sent again after an invalid response.
+        hedges: Second copies of slow requests.
+        in_flight: Requests in flight.
+        prompt_tokens: Prompt tokens billed.
+        cached_tokens: Those of ``prompt_tokens`` that came from the provider's cache.
+        completion_tokens: Completion tokens billed.
         cost_usd: US dollars billed.
-        first_sent_at: when the first request was sent, in monotonic seconds; None before it.
-        errors: attempts that failed, by error class.
+        first_sent_at: When the first request was sent, in monotonic seconds; None before it.
+        errors: Attempts that failed, by error class.
     """
 
     calls: int = 0

@@ -1,4 +1,4 @@
-"""Estimates token counts, precisely enough for planning and fast enough for every row.
+"""Estimate token counts, precisely enough for planning and fast enough for every row.
 
 Not a tokenizer: Latin text counts 4 characters per token, OpenAI's rule of thumb
 (https://help.openai.com/en/articles/4936856); Chinese, Japanese and Korean count one token per
@@ -29,7 +29,7 @@ def estimate_tokens_from_lengths(chars: int, utf8_bytes: int) -> int:
     letters (2 bytes) are slightly overestimated; Cyrillic and Greek count 0.6 per character.
 
     Args:
-        chars: length in code points.
-        utf8_bytes: length in bytes as UTF-8.
+        chars: Length in code points.
+        utf8_bytes: Length in bytes as UTF-8.
     """
     return -((chars - 3 * utf8_bytes) // 8)

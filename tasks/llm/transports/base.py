@@ -8,10 +8,10 @@ from article_flows.tasks.llm.protocol.chat import ChatTemplate, Completion
 
 
 class Transport(Protocol):
-    """Sends requests to one endpoint.
+    """A way to send requests to one endpoint.
 
     Attributes:
-        stall_timeout_s: seconds without a byte after which a request is cancelled; None for no
+        stall_timeout_s: Seconds without a byte after which a request is cancelled; None for no
             limit. May be set at any time.
     """
 
@@ -23,13 +23,13 @@ class Transport(Protocol):
         """Send one request, without retries.
 
         Args:
-            template: the part of the request that all articles share.
-            user: the user message.
-            stall_timeout_factor: factor on ``stall_timeout_s``, as a request that stalled before
+            template: The part of the request that all articles share.
+            user: The user message.
+            stall_timeout_factor: Factor on ``stall_timeout_s``, as a request that stalled before
                 may just be slow; infinity for no limit.
 
         Raises:
-            LLMError: there is no usable completion.
+            LLMError: There is no usable completion.
         """
         ...
 
@@ -37,7 +37,7 @@ class Transport(Protocol):
         """Check with a free call that the endpoint is reachable and accepts the key.
 
         Raises:
-            LLMError: the endpoint is unreachable or rejects the key.
+            LLMError: The endpoint is unreachable or rejects the key.
         """
         ...
 

@@ -20,13 +20,13 @@ class HttpConnection(asyncio.Protocol):
     """A keep-alive connection, without pipelining.
 
     Args:
-        on_lost: called when the connection is closed, by either side.
+        on_lost: Called when the connection is closed, by either side.
 
     Attributes:
-        stall_timeout_factor: factor on the stall timeout of the request in flight.
-        reusable: whether another request may be sent, as of the last response.
-        sent_at: when the last request was sent, in monotonic seconds.
-        last_byte_at: when the last byte arrived; before the first, when the request was sent.
+        stall_timeout_factor: Factor on the stall timeout of the request in flight.
+        reusable: Whether another request may be sent, as of the last response.
+        sent_at: When the last request was sent, in monotonic seconds.
+        last_byte_at: When the last byte arrived; before the first, when the request was sent.
     """
 
     def __init__(self, on_lost: Callable[[HttpConnection], None]) -> None:
@@ -110,7 +110,7 @@ class HttpConnection(asyncio.Protocol):
     # ---- Called by the parser.
 
     def on_message_begin(self) -> None:
-        """Start a response; after an unsolicited one the connection is not used again."""
+        """Start a response; after an unsolicited one, the connection is not reused."""
         self._fields = {}
         if self._waiter is None:
             self.reusable = False

@@ -1,4 +1,4 @@
-"""Opens connections to one server: DNS, Happy Eyeballs, proxy tunnels and TLS."""
+"""Open connections to one server: DNS, Happy Eyeballs, proxy tunnels and TLS."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ _AddressInfo = tuple[int, int, int, str, Any]
 
 
 class Dialer:
-    """Opens connections to one origin, directly or through an HTTP proxy.
+    """A factory of connections to one origin, directly or through an HTTP proxy.
 
     An https origin is reached through a tunnel (CONNECT, RFC 9110 section 9.3.6), so the proxy sees
     neither key nor article. For an http origin the connection ends at the proxy.
 
     Args:
-        origin: scheme, host and port.
-        proxy: the proxy's URL, with user and password if it requires them; None for no proxy.
-        ssl_context: for https; None uses the system's certificates.
-        connect_timeout_s: seconds for DNS, connecting, the tunnel and TLS together.
+        origin: Scheme, host and port.
+        proxy: The proxy's URL, with user and password if it requires them; None for no proxy.
+        ssl_context: For https; None uses the system's certificates.
+        connect_timeout_s: Seconds for DNS, connecting, the tunnel and TLS together.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Dialer:
         """Open a connection.
 
         Raises:
-            HttpError: no connection could be opened.
+            HttpError: No connection could be opened.
         """
         try:
             async with asyncio.timeout(self._connect_timeout_s):

@@ -38,24 +38,24 @@ _DEFAULT_HEADERS: Final = {
 
 
 class HttpPool:
-    """Sends requests to one base URL, each on a connection of its own.
+    """A pool of connections to one server, each for one request at a time.
 
     The number of connections is not limited: the caller decides how many requests are in flight.
     The connection used last is used next, so that unused ones time out.
 
     Args:
-        base_url: prefix of every path.
-        headers: sent with every request.
-        timeout_s: seconds from sending a request to the last byte of its response, without the
+        base_url: Prefix of every path.
+        headers: Sent with every request.
+        timeout_s: Seconds from sending a request to the last byte of its response, without the
             time to open a connection.
-        stall_timeout_s: seconds without a byte after which a request is aborted; None for no
+        stall_timeout_s: Seconds without a byte after which a request is aborted; None for no
             limit. May be set at any time and also applies to requests in flight.
-        connect_timeout_s: seconds for opening a connection; None means 10.
-        proxy: an HTTP proxy's URL, with user and password if it requires them.
-        ssl_context: for https; None uses the system's certificates.
+        connect_timeout_s: Seconds for opening a connection; None means 10.
+        proxy: An HTTP proxy's URL, with user and password if it requires them.
+        ssl_context: For https; None uses the system's certificates.
 
     Raises:
-        ValueError: a URL is invalid, or a header cannot be sent.
+        ValueError: A URL is invalid, or a header cannot be sent.
     """
 
     def __init__(
@@ -98,13 +98,13 @@ class HttpPool:
         """Send a request, without retries, and return the response.
 
         Args:
-            method: such as ``POST``; not ``HEAD`` or ``CONNECT``, whose responses have no body.
-            path: appended to the base URL; already percent-encoded.
-            body: sent with its Content-Length; None sends neither.
-            stall_timeout_factor: factor on ``stall_timeout_s`` for this request.
+            method: Such as ``POST``; not ``HEAD`` or ``CONNECT``, whose responses have no body.
+            path: Appended to the base URL; already percent-encoded.
+            body: Sent with its Content-Length; None sends neither.
+            stall_timeout_factor: Factor on ``stall_timeout_s`` for this request.
 
         Raises:
-            HttpError: there is no complete response.
+            HttpError: There is no complete response.
         """
         head = self._heads.get((method, path)) or self._encode_head(method, path)
         request = head + b"\r\n" if body is None else _REQUEST_WITH_BODY % (head, len(body), body)

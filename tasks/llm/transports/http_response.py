@@ -23,7 +23,7 @@ class HttpError(Exception):
     Attributes:
         fault: ``connect`` (no connection could be opened), ``connection`` (it was lost, or the
             response is not HTTP), ``timeout``, ``truncated`` (incomplete body) or ``too_large``.
-        message: a description, which may contain text that the server sent.
+        message: A description, which may contain text that the server sent.
     """
 
     def __init__(self, fault: Fault, message: str) -> None:
@@ -36,12 +36,12 @@ class Response:
     """A complete response; ``body`` is decompressed.
 
     Args:
-        status: the HTTP status.
-        fields: the raw header fields by lower-case name; of repeated fields, the first.
-        body: the raw body.
+        status: The HTTP status.
+        fields: The raw header fields by lower-case name; of repeated fields, the first.
+        body: The raw body.
 
     Raises:
-        HttpError: the body cannot be decompressed, or is then too large.
+        HttpError: The body cannot be decompressed, or is then too large.
     """
 
     __slots__ = ("_fields", "body", "status")

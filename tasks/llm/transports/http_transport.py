@@ -1,4 +1,4 @@
-"""Sends chat requests to any OpenAI-compatible server over a lightweight HTTP client."""
+"""Send chat requests to any OpenAI-compatible server over a lightweight HTTP client."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class HttpTransport:
     If the environment names an HTTP proxy for the endpoint, all requests go through it.
 
     Args:
-        base_url: up to and including ``/v1``.
-        api_key: sent as a bearer token; None sends none.
-        timeout_s: seconds from sending a request to the last byte of its response. Opening a
+        base_url: Up to and including ``/v1``.
+        api_key: Sent as a bearer token; None sends none.
+        timeout_s: Seconds from sending a request to the last byte of its response. Opening a
             connection has a separate limit of 10 s.
     """
 
@@ -85,7 +85,10 @@ class HttpTransport:
         except HttpError as error:
             message, fault = one_line(error.message, self._api_key), str(error.fault)
             if fault == "connect":
-                message, fault = f"{message}; is it up, and --base-url right?", "connection"
+                message, fault = (
+                    f"{message}; check that it is running, and --base-url",
+                    "connection",
+                )
             # from None, because the error may contain the key if the server echoed it.
             raise Transient(fault, message) from None
 
@@ -125,7 +128,7 @@ def proxy_for(base_url: str) -> str | None:
     Loopback addresses are never reached through a proxy.
 
     Raises:
-        EndpointUnavailable: the proxy is not an HTTP proxy.
+        EndpointUnavailable: The proxy is not an HTTP proxy.
     """
     parts = urlsplit(base_url)
     if not parts.hostname or parts.hostname in _LOOPBACK or proxy_bypass(parts.hostname):

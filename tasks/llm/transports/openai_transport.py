@@ -19,16 +19,16 @@ from article_flows.tasks.llm.transports.http_transport import FATAL_PROBE_STATUS
 
 
 class OpenAITransport:
-    """Sends requests through an ``AsyncOpenAI`` client.
+    """A transport over an ``AsyncOpenAI`` client.
 
     Args:
-        client: must not retry, as that would hide rate limits from the gateway.
+        client: Must not retry, as that would hide rate limits from the gateway.
 
     Attributes:
-        stall_timeout_s: see `Transport`; a shorter timeout of the client takes precedence.
+        stall_timeout_s: See `Transport`; a shorter timeout of the client takes precedence.
 
     Raises:
-        ValueError: the client retries.
+        ValueError: The client retries.
     """
 
     def __init__(self, client: openai.AsyncOpenAI) -> None:

@@ -26,8 +26,8 @@ class ByteSource(Protocol):
         """Open it for buffered reading; only ``seek(0)`` is guaranteed to work.
 
         Raises:
-            OSError: it cannot be read.
-            UserError: it cannot be read, and the message says what to do.
+            OSError: It cannot be read.
+            UserError: It cannot be read, and the message says what to do.
         """
 
     def open_seekable(self) -> BinaryIO:

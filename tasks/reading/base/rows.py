@@ -24,11 +24,11 @@ class Source:
     """One file to read: its bytes, its name as shown to the user, and its format.
 
     Attributes:
-        encoding: text encoding that the user has set; empty to detect it.
-        allow_hosts: private hosts that URLs found in the source may be fetched from.
-        constants: columns whose values are part of the path, as in ``lang=en/part.parquet``.
-        references: the file with the reference summary of this document.
-        facts: what the reader has detected, for reports: ``encoding``, ``delimiter``.
+        encoding: Text encoding that the user has set; empty to detect it.
+        allow_hosts: Private hosts that URLs found in the source may be fetched from.
+        constants: Columns whose values are part of the path, as in ``lang=en/part.parquet``.
+        references: The file with the reference summary of this document.
+        facts: What the reader has detected, for reports: ``encoding``, ``delimiter``.
     """
 
     file: ByteSource

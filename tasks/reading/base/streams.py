@@ -37,8 +37,8 @@ class StreamedFile(io.BufferedReader):
     instead of returning a truncated file or line.
 
     Args:
-        parent: the file that the bytes are generated from; closed together with this one.
-        transform: generates them.
+        parent: The file that the bytes are generated from; closed together with this one.
+        transform: Generates them.
     """
 
     def __init__(self, parent: BinaryIO, transform: Transform) -> None:
@@ -153,7 +153,7 @@ def temporary_file() -> BinaryIO:
     """Create a temporary file without a name, which is deleted when it is closed.
 
     Raises:
-        UserError: no temporary folder is writable.
+        UserError: No temporary folder is writable.
     """
     try:
         return tempfile.TemporaryFile()
@@ -168,8 +168,8 @@ class TemporaryCopy:
     Everything but `write` is delegated to the file.
 
     Args:
-        file: the temporary file.
-        name: of what is copied, for messages.
+        file: The temporary file.
+        name: Of what is copied, for messages.
     """
 
     def __init__(self, file: BinaryIO, name: str) -> None:
@@ -205,8 +205,8 @@ def copy_to_temporary_file(file: BinaryIO, name: str) -> BinaryIO:
     """Copy a file, from its current position, to a temporary file, and return that at its start.
 
     Raises:
-        UserError: the temporary disk is full, or reading raises it.
-        OSError: reading fails.
+        UserError: The temporary disk is full, or reading raises it.
+        OSError: Reading fails.
     """
     copy = temporary_file()
     try:
@@ -222,7 +222,7 @@ class Inflater:
     """A zlib decompressor with the interface of those of `bz2` and `lzma`.
 
     Args:
-        wbits: as in `zlib.decompressobj`: 31 for gzip, 15 for zlib, -15 for raw deflate.
+        wbits: As in `zlib.decompressobj`: 31 for gzip, 15 for zlib, -15 for raw deflate.
     """
 
     def __init__(self, wbits: int) -> None:

@@ -29,7 +29,7 @@ SUPERSETS = {
     "euc_kr": "cp949",
     "big5": "big5hkscs",
 }
-"""Python's names of East Asian encodings to the supersets that files labelled so really use.
+"""Python's names of East Asian encodings to the supersets that files labeled so really use.
 
 As in https://encoding.spec.whatwg.org/#names-and-labels.
 """
@@ -94,9 +94,9 @@ def text_encoding(file: BinaryIO, name: str, requested: str = "") -> str:
     UTF-32; UTF-8 if nearly all non-ASCII characters decode; `guess_encoding`.
 
     Args:
-        file: the file, at its start.
-        name: its name, for messages.
-        requested: the encoding that the user has set; empty to detect it.
+        file: The file, at its start.
+        name: Its name, for messages.
+        requested: The encoding that the user has set; empty to detect it.
 
     Raises:
         UserError: Python does not know the requested encoding.
@@ -145,7 +145,7 @@ def read_all_text(
     Bytes that cannot be decoded become U+FFFD.
 
     Raises:
-        UserError: the file has more than `limit` bytes, or Python does not know the requested
+        UserError: The file has more than `limit` bytes, or Python does not know the requested
             encoding.
     """
     encoding = text_encoding(file, name, requested)
@@ -208,9 +208,9 @@ def bounded_lines(
     """Yield each line and whether it is complete; longer ones are truncated to bound memory.
 
     Args:
-        readline: the method of a binary or text file.
-        ends: the line endings.
-        limit: the longest complete line, in bytes or characters.
+        readline: The method of a binary or text file.
+        ends: The line endings.
+        limit: The longest complete line, in bytes or characters.
     """
     while line := readline(limit + 1):
         if len(line) <= limit or line.endswith(ends):

@@ -1,4 +1,4 @@
-"""Reads Arrow IPC files, Arrow streams and Feather; the Parquet reader uses its row conversion."""
+"""Read Arrow IPC files, Arrow streams and Feather; the Parquet reader uses its row conversion."""
 
 import subprocess
 import sys
@@ -42,7 +42,7 @@ def read_arrow(source: Source, batch_rows: int = BATCH_ROWS) -> Iterator[RecordC
     Rows are numbered from 1.
 
     Raises:
-        UserError: the file is damaged; the rows before the damage have been yielded.
+        UserError: The file is damaged; the rows before the damage have been yielded.
     """
     counter = RowCounter()
     with open_source(source) as file:
@@ -77,8 +77,8 @@ def _feather_v1_batches(file: BinaryIO, name: str) -> Iterator[pa.RecordBatch]:
     Arrow does not validate the metadata of this version before using it.
 
     Raises:
-        UserError: the file is larger than MAX_FEATHER_V1_BYTES.
-        pa.ArrowInvalid: the file is damaged.
+        UserError: The file is larger than MAX_FEATHER_V1_BYTES.
+        pa.ArrowInvalid: The file is damaged.
     """
     with tempfile.TemporaryFile() as copy:
         while block := file.read(1 << 20):
@@ -122,7 +122,7 @@ class RowCounter:
     """Row counter of a file, which also detects decompression bombs.
 
     Attributes:
-        last: the number of the last row, from 1; 0 before the first.
+        last: The number of the last row, from 1; 0 before the first.
     """
 
     def __init__(self) -> None:
@@ -138,7 +138,7 @@ class RowCounter:
         """Count a row of `size` bytes and return its number.
 
         Raises:
-            pa.ArrowInvalid: the file is a decompression bomb of repeated text.
+            pa.ArrowInvalid: The file is a decompression bomb of repeated text.
         """
         self._row_bytes += size
         if self._row_bytes > max(MIN_BOMB_BYTES, MAX_EXPANSION * self._stored_bytes):
@@ -165,12 +165,11 @@ def batch_to_rows(
     """Convert a record batch of any schema to rows; reject rows with text that is not UTF-8.
 
     Args:
-        batch: the record batch.
-        counter: the counter of its file.
-        stored: the batch's size in the file in bytes; None if it is the size in memory.
+        counter: The row counter of the file.
+        stored: The batch's size in the file in bytes; None if it is the size in memory.
 
     Raises:
-        pa.ArrowInvalid: the batch is damaged or a decompression bomb.
+        pa.ArrowInvalid: The batch is damaged or a decompression bomb.
     """
     names = unique_names(batch.schema.names)
     columns = [_validated(column) for column in batch.columns]

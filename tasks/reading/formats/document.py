@@ -1,4 +1,4 @@
-"""Reads a text, Markdown or HTML file as one article, with its title and front matter."""
+"""Read a text, Markdown or HTML file as one article, with its title and front matter."""
 
 import io
 import re
@@ -141,8 +141,8 @@ def markdown_article(text: str, facts: dict[str, str]) -> Record:
     The title comes from the front matter, or else from the first level-1 heading.
 
     Args:
-        text: the file's text.
-        facts: receives ``front_matter``; invalid front matter stays in the text.
+        text: The file's text.
+        facts: Receives ``front_matter``; invalid front matter stays in the text.
     """
     text = text.replace("\r\n", "\n")
     front, body = _front_matter(text, facts)

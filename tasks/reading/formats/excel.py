@@ -1,4 +1,4 @@
-"""Reads workbooks (.xlsx .xlsm .xlsb .xls .ods): finds the sheets with articles and the header."""
+"""Read workbooks (.xlsx .xlsm .xlsb .xls .ods): finds the sheets with articles and the header."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -47,7 +47,7 @@ def read_excel(source: Source, batch_rows: int = BATCH_ROWS) -> Iterator[RecordC
     column ``sheet``. Dates become date or datetime, whole numbers int; empty rows are skipped.
 
     Raises:
-        UserError: the workbook is damaged, encrypted, too large for memory, or has no table.
+        UserError: The workbook is damaged, encrypted, too large for memory, or has no table.
     """
     return in_chunks(_rows(source), batch_rows)
 
@@ -57,9 +57,9 @@ class _Table:
     """The table in a sheet.
 
     Attributes:
-        header_row: its 1-based number.
-        names: the column index and name of each header cell.
-        characters: the amount of text below the header.
+        header_row: Its 1-based number.
+        names: The column index and name of each header cell.
+        characters: The amount of text below the header.
     """
 
     sheet: Sheet

@@ -1,4 +1,4 @@
-"""Opens a workbook for the Excel reader, in a subprocess with a memory limit."""
+"""Open a workbook for the Excel reader, in a subprocess with a memory limit."""
 
 import json
 import pickle
@@ -80,8 +80,8 @@ class Sheet:
     """Metadata of a sheet.
 
     Attributes:
-        is_table: false for chart and macro sheets.
-        start: the offset of its rows in the file of all rows, in bytes.
+        is_table: False for chart and macro sheets.
+        start: The offset of its rows in the file of all rows, in bytes.
     """
 
     name: str
@@ -94,7 +94,7 @@ class Sheets:
     """The sheets of an open workbook; their rows can be read repeatedly.
 
     Raises:
-        UserError: the workbook has a password, is damaged, or does not fit into memory.
+        UserError: The workbook has a password, is damaged, or does not fit into memory.
     """
 
     def __init__(self, workbook: BinaryIO, rows: BinaryIO, name: str) -> None:

@@ -25,17 +25,17 @@ _BATCH_ROWS, _BATCH_CHARS = 500, 1 << 20
 """Size of a pickled batch of rows, whichever limit is reached first."""
 
 
-def main(workbook: int, rows: int, most_memory: int, most_cells: int) -> None:
+def main(workbook: int, rows: int, max_memory: int, max_cells: int) -> None:
     """Write the rows of all visible sheets; print the sheets with their offsets, or an error.
 
     Args:
-        workbook: file descriptor to read.
-        rows: file descriptor to write to.
-        most_memory: address space limit of this process, in bytes.
-        most_cells: most cells in the bounding box of a sheet.
+        workbook: File descriptor to read.
+        rows: File descriptor to write to.
+        max_memory: Address space limit of this process, in bytes.
+        max_cells: Most cells in the bounding box of a sheet.
     """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_AS, (most_memory, most_memory))
+    resource.setrlimit(resource.RLIMIT_AS, (max_memory, max_memory))
     what = "workbook"
     answer: dict[str, Any] = {}
     try:
@@ -48,7 +48,7 @@ def main(workbook: int, rows: int, most_memory: int, most_cells: int) -> None:
                 sheets.append((each.name, visible, is_table, out.tell()))
                 if visible and is_table:
                     what = f"sheet {each.name}"
-                    _write(book.get_sheet_by_name(each.name), out, most_cells)
+                    _write(book.get_sheet_by_name(each.name), out, max_cells)
     except PasswordError:
         answer["error"] = "password", what, ""
     except OverflowError:
@@ -64,8 +64,8 @@ def main(workbook: int, rows: int, most_memory: int, most_cells: int) -> None:
     print(json.dumps(answer))
 
 
-def _write(sheet: CalamineSheet, out: BinaryIO, most_cells: int) -> None:
-    if sheet.total_height * sheet.total_width > most_cells:
+def _write(sheet: CalamineSheet, out: BinaryIO, max_cells: int) -> None:
+    if sheet.total_height * sheet.total_width > max_cells:
         raise OverflowError
     rows: list[tuple[int, list[Any]]] = []
     size = 0

@@ -1,4 +1,4 @@
-"""Reads feeds, one row per entry: RSS, RDF, Atom and CDF by feedparser, and JSON Feed."""
+"""Read feeds, one row per entry: RSS, RDF, Atom and CDF by feedparser, and JSON Feed."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def read_feed(source: Source, batch_rows: int = BATCH_ROWS) -> Iterator[RecordCh
     then says.
 
     Raises:
-        UserError: the file is not a feed, or is larger than MAX_FEED_BYTES.
+        UserError: The file is not a feed, or is larger than MAX_FEED_BYTES.
     """
     with open_source(source) as file:
         data = file.read(MAX_FEED_BYTES + 1)
@@ -147,10 +147,10 @@ def _texts(entry: Any) -> list[tuple[str, str]]:
     return sorted(texts, key=lambda each: len(each[0]), reverse=True)
 
 
-def _title(of: Any) -> str:
+def _title(entry: Any) -> str:
     """Return the title of an entry or channel without markup."""
-    title = str(of.get("title") or "").strip()
-    kind = (of.get("title_detail") or {}).get("type")
+    title = str(entry.get("title") or "").strip()
+    kind = (entry.get("title_detail") or {}).get("type")
     if kind in _HTML_TYPES and ("<" in title or "&" in title):
         with suppress(etree.LxmlError, ValueError):
             title = "".join(map(str, html.fromstring(f"<div>{title}</div>").itertext())).strip()
@@ -188,7 +188,7 @@ def parse_json_feed(data: bytes, name: str) -> dict[str, Any]:
     """Parse a JSON Feed (https://jsonfeed.org) into feedparser's structure.
 
     Raises:
-        UserError: it is not valid.
+        UserError: It is not valid.
     """
     try:
         feed = orjson.loads(data.removeprefix(b"\xef\xbb\xbf"))
@@ -238,9 +238,9 @@ def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def _authors(of: dict[str, Any]) -> str:
+def _authors(item: dict[str, Any]) -> str:
     """Return the names of the authors: a list in version 1.1, a single author in 1.0."""
-    authors = _list(of.get("authors")) or [of.get("author")]
+    authors = _list(item.get("authors")) or [item.get("author")]
     names = (_text(each.get("name")) for each in authors if isinstance(each, dict))
     return ", ".join(filter(None, names))
 

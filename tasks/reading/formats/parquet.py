@@ -1,4 +1,4 @@
-"""Streams Parquet files of any schema in bounded memory."""
+"""Stream Parquet files of any schema in bounded memory."""
 
 from collections.abc import Iterator
 from typing import Any, BinaryIO
@@ -32,7 +32,7 @@ def read_parquet(source: Source, batch_rows: int = BATCH_ROWS) -> Iterator[Recor
     """Read a Parquet file, rows numbered from 1.
 
     Raises:
-        UserError: the file is damaged or encrypted; the rows before the damage have been yielded.
+        UserError: The file is damaged or encrypted; the rows before the damage have been yielded.
     """
     counter = RowCounter()
     try:

@@ -52,12 +52,12 @@ class Format:
     """A file format.
 
     Attributes:
-        suffixes: of file names, in lower case.
-        matches: detects the format by content, for files without a known suffix or with a
+        suffixes: Of file names, in lower case.
+        matches: Detects the format by content, for files without a known suffix or with a
             wrong one.
-        binary: not text; a file with such a suffix that does not match is an error.
-        surely: stricter than ``matches``, for files named as text, which may contain anything:
-            two lines of prose with a comma each are not CSV. None if ``matches`` is strict enough.
+        binary: Not text; a file with such a suffix that does not match is an error.
+        matches_strictly: For files named as text, which may contain anything: two lines of prose
+            with a comma each are not CSV. None if ``matches`` is strict enough.
     """
 
     name: str
@@ -98,11 +98,11 @@ def read(source: Source, batch_rows: int = BATCH_ROWS) -> Generator[RecordChunk]
     `source.constants` become columns of each row, unless the file has a column of that name.
 
     Args:
-        source: the file to read.
-        batch_rows: the most rows in a chunk.
+        source: The file to read.
+        batch_rows: The most rows in a chunk.
 
     Raises:
-        UserError: the file cannot be read any further; the rows before have been yielded.
+        UserError: The file cannot be read any further; the rows before have been yielded.
     """
     for chunk in FORMATS[source.format].read(source, batch_rows):
         for record in chunk.records if source.constants else ():
@@ -138,11 +138,11 @@ def format_of(file: ByteSource, name: str) -> str:
     """Return the name of a file's format; its content overrides a missing or wrong suffix.
 
     Args:
-        file: the file's bytes.
-        name: the file's name for messages.
+        file: The file's bytes.
+        name: The file's name for messages.
 
     Raises:
-        UserError: the file cannot be read, is empty, or is not in a supported format.
+        UserError: The file cannot be read, is empty, or is not in a supported format.
     """
     head = _head(file, name)
     by_suffix = format_of_suffix(file.file_name)

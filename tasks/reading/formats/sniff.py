@@ -1,4 +1,4 @@
-"""Detects the format of a file from its first bytes; the registry lists these functions."""
+"""Detect the format of a file from its first bytes; the registry lists these functions."""
 
 import codecs
 import csv
@@ -200,13 +200,13 @@ def _is_headerless_table(lines: list[str]) -> bool:
     """
     long = sum(map(len, lines)) >= _LONG_TABLE_CHARS
     return len(lines) >= (_LONG_TABLE_LINES if long else _TABLE_LINES) and any(
-        _is_table(lines, delimiter, least) for delimiter, least in _TABLE_DELIMITERS
+        _is_table(lines, delimiter, minimum) for delimiter, minimum in _TABLE_DELIMITERS
     )
 
 
-def _is_table(lines: list[str], delimiter: str, least: int) -> bool:
+def _is_table(lines: list[str], delimiter: str, minimum: int) -> bool:
     count = lines[0].count(delimiter)
-    if count < least or any(line.count(delimiter) != count for line in lines[:_TABLE_LINES]):
+    if count < minimum or any(line.count(delimiter) != count for line in lines[:_TABLE_LINES]):
         return False
     rows = [fields for line in lines if len(fields := line.split(delimiter)) == count + 1]
     if len(rows) < _MIN_REGULAR_SHARE * len(lines):

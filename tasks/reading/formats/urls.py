@@ -1,4 +1,4 @@
-"""Reads lists of URLs and sitemaps: each linked page is fetched, and its article is a row."""
+"""Read lists of URLs and sitemaps: each linked page is fetched, and its article is a row."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def read_sitemap(source: Source, batch_rows: int = BATCH_ROWS) -> Iterator[Recor
     Rows are numbered by entry across all sitemaps. A page without a date gets the sitemap's.
 
     Raises:
-        UserError: the sitemap is damaged; the entries before the damage have been yielded.
+        UserError: The sitemap is damaged; the entries before the damage have been yielded.
     """
     rows = fetch_articles(_entries(source), allow_hosts=source.allow_hosts)
     with closing(rows):

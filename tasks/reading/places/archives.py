@@ -27,7 +27,7 @@ from article_flows.tasks.reading.places.compressed import (
     Decoder,
     Meter,
     decompress,
-    refuse_bomb,
+    reject_bomb,
 )
 
 _OFFICE_SUFFIXES = (".xlsx", ".xlsm", ".xlsb", ".ods", ".docx", ".pptx", ".odt", ".epub", ".jar")
@@ -51,10 +51,9 @@ class ArchiveMember(ABC):
     """A file in an archive.
 
     Attributes:
-        archive: the archive.
-        path: the file's path in the archive.
-        offset: position in the archive where the file begins, in bytes.
-        name: as shown to the user, for messages.
+        path: The file's path in the archive.
+        offset: Position in the archive where the file begins, in bytes.
+        name: As shown to the user, for messages.
     """
 
     archive: ByteSource
@@ -91,11 +90,11 @@ class ZipMember(ArchiveMember):
     """A file in a ZIP archive.
 
     Attributes:
-        offset: of its local header.
-        packed: compressed size in bytes, from the archive's directory like the following.
-        size: uncompressed size in bytes.
+        offset: Of its local header.
+        packed: Compressed size in bytes, from the archive's directory like the following.
+        size: Uncompressed size in bytes.
         checksum: CRC-32 of the uncompressed content.
-        method: number of the compression method.
+        method: Number of the compression method.
     """
 
     packed: int
@@ -137,8 +136,8 @@ class TarMember(ArchiveMember):
     """A file in a TAR archive.
 
     Attributes:
-        offset: of its content in the uncompressed archive.
-        size: of its content, in bytes.
+        offset: Of its content in the uncompressed archive.
+        size: Of its content, in bytes.
     """
 
     size: int
@@ -158,10 +157,10 @@ class Member:
     """An entry of an archive's listing.
 
     Attributes:
-        path: its path in the archive, with ``/``. Not trusted: it may be ``../../etc/passwd``.
+        path: Its path in the archive, with ``/``. Not trusted: it may be ``../../etc/passwd``.
             Empty for the point where the archive is damaged.
-        file: its content; None if it cannot be read.
-        reason: why it cannot be read.
+        file: Its content; None if it cannot be read.
+        reason: Why it cannot be read.
     """
 
     path: str
@@ -186,19 +185,18 @@ def zip_members(archive: ByteSource, name: str) -> list[Member] | None:
     """List the files in a ZIP archive, in order; return None if it is an office file.
 
     Args:
-        archive: the bytes of the archive.
-        name: as shown to the user, for messages.
+        name: As shown to the user, for messages.
 
     Raises:
-        UserError: the archive is damaged, or a decompression bomb.
-        OSError: it cannot be read.
+        UserError: The archive is damaged, or a decompression bomb.
+        OSError: It cannot be read.
     """
     with archive.open_seekable() as file:
         infos, size = _directory(file, name)
     if _OFFICE_FILES & {info.filename for info in infos[:20]}:
         return None
-    refuse_bomb(name, size, sum(info.file_size for info in infos))
-    _refuse_overlaps(infos, name)
+    reject_bomb(name, size, sum(info.file_size for info in infos))
+    _reject_overlaps(infos, name)
     return [_zip_member(info, archive, name) for info in infos if not info.is_dir()]
 
 
@@ -213,7 +211,7 @@ def _directory(file: BinaryIO, name: str) -> tuple[list[zipfile.ZipInfo], int]:
         ) from error
 
 
-def _refuse_overlaps(infos: list[zipfile.ZipInfo], name: str) -> None:
+def _reject_overlaps(infos: list[zipfile.ZipInfo], name: str) -> None:
     """Raise UserError if files share content, as in https://www.bamsoftware.com/hacks/zipbomb/."""
     end, previous = 0, ""
     for info in sorted(infos, key=lambda each: each.header_offset):
@@ -270,12 +268,12 @@ def tar_members(archive: ByteSource, name: str) -> list[Member]:
     """List the files in a TAR archive, in order.
 
     Args:
-        archive: the archive, not compressed; reading each of its files opens it again.
-        name: as shown to the user, for messages.
+        archive: The archive, not compressed; reading each of its files opens it again.
+        name: As shown to the user, for messages.
 
     Raises:
-        UserError: the archive is damaged before its first file.
-        OSError: it cannot be read.
+        UserError: The archive is damaged before its first file.
+        OSError: It cannot be read.
     """
     found: list[Member] = []
     with archive.open_seekable() as file:

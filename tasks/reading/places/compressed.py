@@ -1,4 +1,4 @@
-"""Detect compressed files, decompress them as streams, and refuse decompression bombs."""
+"""Detect compressed files, decompress them as streams, and reject decompression bombs."""
 
 from __future__ import annotations
 
@@ -67,14 +67,14 @@ class Decoder(Protocol):
 
 @dataclass
 class Meter:
-    """Counts the bytes read from a compressed file and the bytes decompressed from it.
+    """A count of the bytes read from a compressed file and decompressed from it.
 
     Attributes:
-        file: the compressed file.
-        name: its name, for messages.
-        limit: number of bytes after which `read` reports the end of the file.
-        bytes_in: bytes that were read.
-        bytes_out: bytes that were decompressed.
+        file: The compressed file.
+        name: Its name, for messages.
+        limit: Number of bytes after which `read` reports the end of the file.
+        bytes_in: Bytes that were read.
+        bytes_out: Bytes that were decompressed.
     """
 
     file: BinaryIO
@@ -95,12 +95,12 @@ class Meter:
         """Pass on and count the decompressed bytes of the file.
 
         Raises:
-            UserError: the file is truncated, corrupt, or a decompression bomb.
+            UserError: The file is truncated, corrupt, or a decompression bomb.
         """
         try:
             for piece in pieces:
                 self.bytes_out += len(piece)
-                refuse_bomb(self.name, self.bytes_in, self.bytes_out)
+                reject_bomb(self.name, self.bytes_in, self.bytes_out)
                 yield piece
         except EOFError as error:
             raise UserError(
@@ -115,10 +115,10 @@ class Meter:
 
 
 class CorruptData(Exception):
-    """Compressed data is invalid, or decompresses to something other than what was compressed."""
+    """Compressed data that is invalid, or whose checksum is wrong."""
 
 
-def refuse_bomb(name: str, packed: int, unpacked: int) -> None:
+def reject_bomb(name: str, packed: int, unpacked: int) -> None:
     """Raise UserError if the expansion is greater than that of any text; sizes in bytes."""
     if unpacked > MIN_BOMB_BYTES and unpacked > MAX_EXPANSION * packed:
         raise UserError(
@@ -131,8 +131,8 @@ def decompress(meter: Meter, make_decoder: Callable[[], Decoder]) -> Iterator[by
     """Decompress all concatenated members of a file, in blocks of at most `PIECE_BYTES`.
 
     Raises:
-        EOFError: the file ends within a member.
-        CorruptData: the file cannot be decompressed.
+        EOFError: The file ends within a member.
+        CorruptData: The file cannot be decompressed.
     """
     data, first = meter.read(PIECE_BYTES), True
     while data:
@@ -202,9 +202,9 @@ class CompressedFile:
     """The decompressed content of a compressed file.
 
     Attributes:
-        file: the compressed file.
-        codec: a key of `CODECS`.
-        name: as shown to the user, for messages.
+        file: The compressed file.
+        codec: A key of `CODECS`.
+        name: As shown to the user, for messages.
     """
 
     file: ByteSource

@@ -63,7 +63,7 @@ class BucketFile(ByteSource):
 
     Attributes:
         bucket: URI of the bucket, with options.
-        key: the object's key, not percent-encoded.
+        key: The object's key, not percent-encoded.
     """
 
     bucket: str
@@ -83,8 +83,8 @@ class BucketFile(ByteSource):
         """Open it as a stream; failed requests are retried.
 
         Raises:
-            FileNotFoundError: the object does not exist, or no longer.
-            UserError: access is denied, or the store stays unavailable.
+            FileNotFoundError: The object does not exist, or no longer.
+            UserError: Access is denied, or the store stays unavailable.
         """
         return cast(BinaryIO, StreamedFile(cast(BinaryIO, self._raw_file()), read_blocks))
 
@@ -101,9 +101,9 @@ class FoundObject(NamedTuple):
     """An object that a spec matches.
 
     Attributes:
-        name: as shown to the user.
-        below: its path relative to the spec.
-        size: in bytes.
+        name: As shown to the user.
+        below: Its path relative to the spec.
+        size: In bytes.
     """
 
     file: BucketFile
@@ -120,7 +120,7 @@ def find_objects(spec: str) -> tuple[list[FoundObject], bool]:
             starts its options.
 
     Raises:
-        UserError: the URI is invalid, matches nothing, or the store is unavailable.
+        UserError: The URI is invalid, matches nothing, or the store is unavailable.
     """
     address = Address.parse(spec, "source")
     quoted = urlsplit(spec).path.strip("/")

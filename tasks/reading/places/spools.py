@@ -73,12 +73,12 @@ class SpoolCache:
         """Return a new handle on the copy with this key, after making it if there is none.
 
         Args:
-            key: identifies the original.
-            make: returns a new copy, a real file at any position.
-            pinned: keep the copy until the process ends, because it cannot be made again.
+            key: Identifies the original.
+            make: Returns a new copy, a real file at any position.
+            pinned: Keep the copy until the process ends, because it cannot be made again.
 
         Raises:
-            OSError, UserError: as `make` does.
+            OSError, UserError: As `make` does.
         """
         with self._lock:
             entry = self._entries.pop(key, None) or _Entry()
@@ -119,9 +119,8 @@ class SpooledFile(ByteSource):
     """A temporary copy of a source that can only be streamed but needs random access.
 
     Attributes:
-        original: the source.
-        name: its name, for messages.
-        version: differs when the content of the source does.
+        name: The source's name, for messages.
+        version: Differs when the content of the source does.
     """
 
     original: ByteSource
@@ -152,8 +151,8 @@ class PipeFile(ByteSource):
     """Standard input or a named pipe; its content is kept until the process ends.
 
     Attributes:
-        path: of the pipe; ``-`` for standard input.
-        name: its name, for messages.
+        path: Of the pipe; ``-`` for standard input.
+        name: The source's name, for messages.
     """
 
     path: str

@@ -21,8 +21,8 @@ class WebFile(ByteSource):
     """The file at an http or https URL.
 
     Attributes:
-        url: as the user typed it; never shown, because it may contain a password or a signature.
-        allow_hosts: private hosts that redirects may lead to; the URL's own host is always
+        url: As the user typed it; never shown, because it may contain a password or a signature.
+        allow_hosts: Private hosts that redirects may lead to; the URL's own host is always
             allowed, because the user has named it.
     """
 
@@ -48,7 +48,7 @@ class WebFile(ByteSource):
         """Open the copy; the first call downloads it.
 
         Raises:
-            UserError: it cannot be fetched, leads to a private address, or is too large for the
+            UserError: It cannot be fetched, leads to a private address, or is too large for the
                 temporary disk.
         """
         return SPOOL_CACHE.open(self, self._download)
@@ -56,7 +56,7 @@ class WebFile(ByteSource):
     def _download(self) -> BinaryIO:
         file = temporary_file()
         try:
-            # With the port, so that a redirect to another service on the same host is refused.
+            # With the port, so that a redirect to another service on the same host is rejected.
             url = URL(self.url)
             hosts = (*self.allow_hosts, f"{url.host}:{url.port}")
             copy = TemporaryCopy(file, self.name)

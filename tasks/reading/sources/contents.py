@@ -34,8 +34,7 @@ def expand(found: FoundFile, within: str = "") -> Iterator[FoundFile | Skipped]:
     the rest of a sentence that begins with its name.
 
     Args:
-        found: the file.
-        within: name of the archive that contains it; empty if it is not in one.
+        within: Name of the archive that contains the file; empty if none does.
     """
     if found.remote and (known := _by_suffix(found)) is not None:
         yield known
@@ -51,13 +50,13 @@ def expand(found: FoundFile, within: str = "") -> Iterator[FoundFile | Skipped]:
 
 def unreadable(name: str, error: UserError, *, expected: bool) -> Skipped:
     """Return the skipped file for an error in reading it."""
-    is_away = isinstance(error, SourceUnavailable)
+    is_unavailable = isinstance(error, SourceUnavailable)
     reason = str(error)
     if reason.startswith(name):
         reason = reason.removeprefix(name).removeprefix(":").strip()
     else:
         reason = f"fails: {reason}"
-    return Skipped(name, reason, is_away, expected or is_away)
+    return Skipped(name, reason, is_unavailable, expected or is_unavailable)
 
 
 def _by_suffix(found: FoundFile) -> FoundFile | None:

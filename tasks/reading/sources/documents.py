@@ -24,7 +24,7 @@ FOLDER_CATEGORY = "folder_category"
 """The column with a document's folder as its category; other category columns take precedence."""
 SUMMARY_REASON = "a summary, by "
 BY_FOLDER = "its folder's name; name the folder to load it as articles"
-NOTE_REASON = "a text beside tables: taken for a note about them; name the file to load it"
+NOTE_REASON = "a text next to tables, so probably a note about them; name the file to load it"
 
 _NOT_DATA = re.compile(
     r"(licen[cs]e|copying|notice|readme|changelog|contributing|authors|makefile)\b.*"
@@ -82,10 +82,10 @@ def find_summaries(documents: Sequence[FoundFile], spec: str) -> References | No
     """Return the documents that are reference summaries of others, or None if there are none.
 
     They have the same names in a neighboring folder that is named for summaries
-    (``Summaries/business/001.txt`` beside ``News/business/001.txt``), and are shorter.
+    (``Summaries/business/001.txt`` next to ``News/business/001.txt``), and are shorter.
 
     Raises:
-        UserError: there are just two folders, which look like articles and their summaries, but
+        UserError: There are just two folders, which look like articles and their summaries, but
             neither is named so; the user has to decide.
     """
     pairs: list[tuple[str, FoundFile]] = []
@@ -131,8 +131,8 @@ def _common(one: _Folder, other: _Folder, at_least: float) -> list[tuple[FoundFi
 def _question(folders: Mapping[str, _Folder], spec: str) -> str:
     """Return what to ask the user if two folders look like articles and summaries; else empty."""
     one, other = folders.values()
-    most = max(len(one), len(other))
-    common = _common(one, other, at_least=max(_MIN_PAIRS, _NEARLY_ALL * most))
+    size = max(len(one), len(other))
+    common = _common(one, other, at_least=max(_MIN_PAIRS, _NEARLY_ALL * size))
     ratio = _length_ratio(common) if common else 1.0
     if _FAR_SHORTER <= ratio <= 1 / _FAR_SHORTER:
         return ""
@@ -145,7 +145,6 @@ def _question(folders: Mapping[str, _Folder], spec: str) -> str:
 
 
 def _folder_name(files: _Folder) -> str:
-    """Return the name of a folder as shown to the user."""
     path, first = next(iter(files.items()))
     return "/".join(first.name.split("/")[: -1 - path.count("/")])
 
@@ -155,7 +154,7 @@ def _length_ratio(pairs: list[tuple[FoundFile, FoundFile]]) -> float:
 
     1 unless nearly all second texts are shorter, or nearly all are longer.
     """
-    ratios = [(_size(b) + 1) / (_size(a) + 1) for a, b in pairs]
+    ratios = [(_size(second) + 1) / (_size(first) + 1) for first, second in pairs]
     middle = median(ratios)
     same_side = sum((each < 1) == (middle < 1) for each in ratios)
     return middle if same_side >= _NEARLY_ALL * len(ratios) else 1.0
@@ -172,7 +171,7 @@ def _size(found: FoundFile) -> int:
 def infer_categories(documents: Sequence[FoundFile]) -> dict[str, str]:
     """Infer the categories of documents from folder names such as ``business/`` and ``sport/``.
 
-    A folder's name is a category if there are other folders beside it, typically with several
+    A folder's name is a category if there are other folders next to it, typically with several
     files, all with a suffix in common, and their names are neither numbers, splits of a dataset
     (``train``, ``test``) nor as short as language codes.
 
@@ -212,15 +211,15 @@ class References:
     """Files with the reference summaries of articles, matched by name.
 
     Args:
-        files: each with its path, which is that of its article, or the end of it.
-        spec: why these are summaries, for messages: an option, or the folder's name.
-        exact: the paths are complete, so only equal paths match.
+        files: Each with its path, which is that of its article, or the end of it.
+        spec: Why these are summaries, for messages: an option, or the folder's name.
+        exact: The paths are complete, so only equal paths match.
 
     Attributes:
-        identities: the identities of the files.
+        identities: The identities of the files.
 
     Raises:
-        UserError: there are no files.
+        UserError: There are no files.
     """
 
     def __init__(

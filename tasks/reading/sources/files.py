@@ -35,12 +35,12 @@ class FoundFile(NamedTuple):
     """A file that a spec names.
 
     Attributes:
-        name: as shown to the user.
-        below: its path relative to the folder of the spec.
-        remote: opening it costs a request.
-        hidden: its name marks it as not meant to be read, see `is_hidden`.
-        size: of an object, in bytes; 0 for other files.
-        format: its format; empty until it is known.
+        name: As shown to the user.
+        below: Its path relative to the folder of the spec.
+        remote: Opening it costs a request.
+        hidden: Its name marks it as not meant to be read, see `is_hidden`.
+        size: Of an object, in bytes; 0 for other files.
+        format: Its format; empty until it is known.
     """
 
     file: ByteSource
@@ -62,9 +62,9 @@ class Skipped:
     """A file that is not read.
 
     Attributes:
-        reason: why it is not read.
-        temporary: a later attempt may succeed.
-        expected: its name suggests data, so the user should know that it is not read.
+        reason: Why it is not read.
+        temporary: A later attempt may succeed.
+        expected: Its name suggests data, so the user should know that it is not read.
     """
 
     name: str
@@ -86,13 +86,13 @@ def list_files(spec: str, allow_hosts: tuple[str, ...] = ()) -> tuple[list[Found
     """List the files that a spec names, and whether it names a single file.
 
     Args:
-        spec: a file, a folder (all files below it), a glob, `demo`, ``-`` (standard input), a
+        spec: A file, a folder (all files below it), a glob, `demo`, ``-`` (standard input), a
             ``file://`` or ``http(s)://`` URL of a file, or the URI of an object, a prefix or a
             pattern of objects: ``s3://bucket/prefix/*.jsonl?region=…``, ``gs://``, ``abfs://``.
-        allow_hosts: private hosts that redirects may lead to.
+        allow_hosts: Private hosts that redirects may lead to.
 
     Raises:
-        UserError: nothing matches, or it cannot be read.
+        UserError: Nothing matches, or it cannot be read.
     """
     if spec.startswith(frames.PREFIX):
         path = Path(spec.removeprefix(frames.PREFIX))
@@ -188,7 +188,7 @@ def files_below(folder: Path, spec: str) -> list[FoundFile]:
     A folder such as ``.git`` is listed as one hidden entry and not walked.
 
     Raises:
-        UserError: a folder cannot be read.
+        UserError: A folder cannot be read.
     """
 
     def fail(error: OSError) -> None:
@@ -223,7 +223,7 @@ def files_matching(pattern: str) -> list[FoundFile]:
     Parts of the pattern that start with ``.`` or ``_`` include matching hidden names.
 
     Raises:
-        UserError: nothing matches, or a folder cannot be read.
+        UserError: Nothing matches, or a folder cannot be read.
     """
     expanded = str(Path(pattern).expanduser())
     # Path.glob does not accept absolute patterns and matches in hidden folders.

@@ -42,10 +42,10 @@ class SourceOptions:
     """Options that apply to all sources of a load.
 
     Attributes:
-        encoding: text encoding; empty to detect it.
-        allow_hosts: private hosts that may be fetched from.
-        format: a key of `FORMATS`; empty to detect it for each file.
-        references: a folder (or prefix) with the reference summaries of the documents of the same
+        encoding: Text encoding; empty to detect it.
+        allow_hosts: Private hosts that may be fetched from.
+        format: A key of `FORMATS`; empty to detect it for each file.
+        references: A folder (or prefix) with the reference summaries of the documents of the same
             names.
     """
 
@@ -59,8 +59,8 @@ class Sources(list[Source]):
     """The files to read, in order.
 
     Attributes:
-        skipped: files that are not data.
-        broken: sources, and files that are data by their names, that cannot be read.
+        skipped: Files that are not data.
+        broken: Sources, and files that are data by their names, that cannot be read.
     """
 
     def __init__(
@@ -80,8 +80,8 @@ def find_sources(specs: list[str], options: SourceOptions = SourceOptions()) -> 
     Compressed files are decompressed, and each file in an archive is a source.
 
     Args:
-        specs: see `list_files`.
-        options: options for all sources.
+        specs: See `list_files`.
+        options: Options for all sources.
 
     Returns:
         The files in the order of the specs, those of a folder or glob sorted by name, without
@@ -89,7 +89,7 @@ def find_sources(specs: list[str], options: SourceOptions = SourceOptions()) -> 
         not data in `skipped`.
 
     Raises:
-        UserError: no spec has a readable file (SourceUnavailable if a later attempt may succeed),
+        UserError: No spec has a readable file (SourceUnavailable if a later attempt may succeed),
             an option is invalid, or two folders look like articles and their summaries.
 
     Example:
@@ -136,7 +136,7 @@ def _unique(sources: Iterable[Source]) -> Iterator[Source]:
 
 
 class _Search:
-    """Sorts the files of the specs into those to read, to skip, and broken ones."""
+    """The files of the specs: those to read, those to skip, and broken ones."""
 
     def __init__(self, options: SourceOptions) -> None:
         self.found = Sources()
@@ -151,7 +151,7 @@ class _Search:
         """Add the files of a spec, or the spec itself as broken if it has none.
 
         Raises:
-            UserError: two folders look like articles and their summaries.
+            UserError: Two folders look like articles and their summaries.
         """
         try:
             files, single = list_files(spec, self.options.allow_hosts)

@@ -72,7 +72,7 @@ def web_url(text: str) -> URL:
     """Parse an http or https URL.
 
     Raises:
-        UserError: the text is not such a URL with a host. The message is the rest of a sentence
+        UserError: The text is not such a URL with a host. The message is the rest of a sentence
             that begins with the URL, and does not contain it.
     """
     try:
@@ -130,8 +130,8 @@ def check_literal_host(url: URL) -> None:
     Recognizes every form that the C library accepts: ``127.1``, ``0x7f000001``.
 
     Raises:
-        PrivateAddress: the host is a private address.
-        UserError: it is a public address in an unusual form.
+        PrivateAddress: The host is a private address.
+        UserError: It is a public address in an unusual form.
     """
     host = (url.host or "").rstrip(".")
     if host.lower() == "localhost" or host.lower().endswith(".localhost"):
@@ -153,7 +153,7 @@ class PublicResolver(AbstractResolver):
     """A resolver that returns public addresses only.
 
     aiohttp connects to exactly the addresses that were checked, so a name that resolves to a public
-    address first and to a private one later (DNS rebinding) is refused.
+    address first and to a private one later (DNS rebinding) is rejected.
     """
 
     def __init__(self) -> None:
@@ -165,8 +165,8 @@ class PublicResolver(AbstractResolver):
         """Resolve a host name to its public addresses.
 
         Raises:
-            PrivateAddress: all of its addresses are private.
-            OSError: it has none.
+            PrivateAddress: All of its addresses are private.
+            OSError: It has none.
         """
         resolved = await self._resolver.resolve(host, port, family)
         public = [each for each in resolved if is_public(each["host"])]

@@ -34,8 +34,8 @@ def page_encoding(page: bytes, header: str = "") -> str:
     valid UTF-8, and wrong declarations are common.
 
     Args:
-        page: its content.
-        header: the charset of the Content-Type header, if any.
+        page: Its content.
+        header: The charset of the Content-Type header, if any.
     """
     if bom_encoding(page):
         return ""

@@ -57,7 +57,7 @@ MAX_RETRY_AFTER_S = 60.0
 """Upper limit for the wait that a server requests with Retry-After, in seconds."""
 
 BeforeHop = Callable[[URL], Awaitable[None]]
-"""Called before each request of a chain of redirects; raises `WebFailure` to refuse it."""
+"""Called before each request of a chain of redirects; raises `WebFailure` to reject it."""
 
 
 def user_agent() -> str:
@@ -69,10 +69,10 @@ class WebClient:
     """An HTTP client for one event loop; use it as an async context manager.
 
     Args:
-        allow_hosts: private hosts that may be fetched from: ``host`` or ``host:port``.
-        connections: limit of open connections; 0 for none.
-        total_s: timeout of one response, without redirects before it, in seconds; None for none.
-        read_s: timeout between two reads, in seconds.
+        allow_hosts: Private hosts that may be fetched from: ``host`` or ``host:port``.
+        connections: Limit of open connections; 0 for none.
+        total_s: Timeout of one response, without redirects before it, in seconds; None for none.
+        read_s: Timeout between two reads, in seconds.
     """
 
     def __init__(
@@ -120,7 +120,7 @@ class WebClient:
         """Request a URL, follow redirects, and yield the response before its body is read.
 
         Raises:
-            WebFailure: the URL cannot be fetched; includes statuses from 400.
+            WebFailure: The URL cannot be fetched; includes statuses from 400.
         """
         visited: set[str] = set()
         with as_web_failure():
@@ -176,12 +176,12 @@ async def decoded_body(
     """Stream the body of a response in blocks of at most 256 KiB.
 
     Args:
-        response: a response whose body was not read yet.
-        max_bytes: limit after decompression: bodies can expand a thousandfold.
-        as_sent: do not decompress it.
+        response: A response whose body was not read yet.
+        max_bytes: Limit after decompression: bodies can expand a thousandfold.
+        as_sent: Do not decompress it.
 
     Raises:
-        WebFailure: the body is truncated or too large, or its coding was not requested.
+        WebFailure: The body is truncated or too large, or its coding was not requested.
     """
     coding = response.headers.get("Content-Encoding", "").strip().lower()
     decompress: _Decompressor | None = None
@@ -202,7 +202,7 @@ async def decoded_body(
 
 
 class _Decompressor:
-    """Decompresses gzip with any number of members, and deflate with or without a zlib header.
+    """A decompressor of gzip with any number of members, and deflate with or without a header.
 
     Unlike aiohttp's, it detects truncated bodies.
     """
@@ -238,11 +238,11 @@ class WebFailure(Exception):
     """The reason why a URL was not fetched.
 
     Attributes:
-        reason: the rest of a sentence that begins with the URL.
-        temporary: a later attempt may succeed.
-        wait_s: seconds to wait before the next attempt, if the server has requested it.
+        reason: The rest of a sentence that begins with the URL.
+        temporary: A later attempt may succeed.
+        wait_s: Seconds to wait before the next attempt, if the server has requested it.
         status: HTTP status; 0 if there was no response.
-        unreachable: no connection to the URL's own host was made.
+        unreachable: No connection to the URL's own host was made.
     """
 
     reason: str
@@ -286,11 +286,11 @@ def retry_delay_s(
     (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/).
 
     Args:
-        failure: why the last attempt failed.
-        attempt: number of the last attempt, from 1.
-        attempts: maximum number of attempts.
-        base_s: initial backoff, in seconds.
-        max_s: maximum backoff, in seconds.
+        failure: Why the last attempt failed.
+        attempt: Number of the last attempt, from 1.
+        attempts: Maximum number of attempts.
+        base_s: Initial backoff, in seconds.
+        max_s: Maximum backoff, in seconds.
 
     Raises:
         WebFailure: `failure`, if there should be no other attempt.
@@ -307,8 +307,8 @@ def as_web_failure(hint: str = "", redirected: bool = False) -> Iterator[None]:
     """Turn errors of the client into `WebFailure`.
 
     Args:
-        hint: appended to the reason if connecting fails.
-        redirected: the request follows a redirect, so the URL's own host was reached.
+        hint: Appended to the reason if connecting fails.
+        redirected: The request follows a redirect, so the URL's own host was reached.
     """
     try:
         yield

@@ -36,14 +36,14 @@ def download(
     An interrupted download is resumed if the server supports it, else restarted.
 
     Args:
-        url: an http or https URL.
-        into: file to write to from its current position; must support seek and truncate.
-        allow_hosts: private hosts that may be fetched from (see `addresses.py`); should include a
+        url: An http or https URL.
+        into: File to write to from its current position; must support seek and truncate.
+        allow_hosts: Private hosts that may be fetched from (see `addresses.py`); should include a
             host that the user has named as the source.
-        max_bytes: size limit of the decompressed body.
+        max_bytes: Size limit of the decompressed body.
 
     Raises:
-        UserError: the file cannot be fetched (SourceUnavailable if a later attempt may succeed).
+        UserError: The file cannot be fetched (SourceUnavailable if a later attempt may succeed).
             The message contains no query, user or password of the URL.
         OSError: `into` cannot be written.
     """
@@ -140,7 +140,7 @@ def _validator(response: aiohttp.ClientResponse) -> str:
 
 
 def _pieces(response: aiohttp.ClientResponse, max_bytes: int) -> AsyncIterator[bytes]:
-    """Return the decoded body, except that a ``.gz`` file sent with gzip coding stays as it is."""
+    """Return the decoded body, except that a ``.gz`` file sent with gzip coding is unchanged."""
     is_gzip = response.headers.get("Content-Encoding", "").strip().lower() in ("gzip", "x-gzip")
     is_gzip_file = is_gzip and response.url.path.lower().endswith((".gz", ".tgz"))
     return decoded_body(response, max_bytes, as_sent=is_gzip_file)

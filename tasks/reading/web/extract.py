@@ -36,10 +36,10 @@ class Page:
     """A fetched page.
 
     Attributes:
-        url: its URL after redirects.
-        content_type: as declared by the server; empty if it was not.
-        charset: as declared by the server; empty if it was not.
-        body: its content.
+        url: Its URL after redirects.
+        content_type: As declared by the server; empty if it was not.
+        charset: As declared by the server; empty if it was not.
+        body: Its content.
     """
 
     url: str
@@ -82,8 +82,8 @@ class ExtractionPool:
     can be stopped when a page takes too long.
 
     Args:
-        count: number of processes.
-        timeout_s: time for one page, in seconds.
+        count: Number of processes.
+        timeout_s: Time for one page, in seconds.
     """
 
     def __init__(self, count: int, timeout_s: float = EXTRACTION_TIMEOUT_S) -> None:

@@ -45,15 +45,15 @@ class FetchLimits:
     """Limits of concurrency, sizes and times.
 
     Attributes:
-        concurrent: pages in flight or in memory.
-        per_host: pages in flight per host.
+        concurrent: Pages in flight or in memory.
+        per_host: Pages in flight per host.
         window: URLs that are read ahead, so that a slow host does not block the others.
-        page_s: timeout for a page, in seconds; applies to each redirect separately.
-        page_bytes: size of a page after decompression, in bytes.
-        attempts: maximum number of requests for a page.
-        base_pause_s: initial backoff in seconds; doubles with each attempt, with full jitter.
-        workers: processes that extract articles from pages; about 100 MB each.
-        robots: fetch robots.txt files and obey them.
+        page_s: Timeout for a page, in seconds; applies to each redirect separately.
+        page_bytes: Size of a page after decompression, in bytes.
+        attempts: Maximum number of requests for a page.
+        base_pause_s: Initial backoff in seconds; doubles with each attempt, with full jitter.
+        workers: Processes that extract articles from pages; about 100 MB each.
+        robots: Fetch robots.txt files and obey them.
     """
 
     concurrent: int = 64
@@ -79,9 +79,9 @@ def fetch_articles(
     recognize duplicates.
 
     Args:
-        urls: the entries to fetch, read at most `FetchLimits.window` ahead.
-        allow_hosts: private hosts that may be fetched from.
-        limits: limits of concurrency, sizes and times.
+        urls: The entries to fetch, read at most `FetchLimits.window` ahead.
+        allow_hosts: Private hosts that may be fetched from.
+        limits: Limits of concurrency, sizes and times.
 
     Yields:
         One result per entry. A row has ``url`` (as given, without its fragment), ``text`` and,
@@ -90,7 +90,7 @@ def fetch_articles(
         URLs are rejects.
 
     Raises:
-        UserError: or any other error of `urls`, after the results of the entries before it.
+        UserError: Or any other error of `urls`, after the results of the entries before it.
     """
     limits = limits or FetchLimits()
     entries, error, pending = iter(urls), None, 0
@@ -116,7 +116,7 @@ def fetch_articles(
 
 
 class _FetchRun:
-    """Fetches entries in an event loop, which runs in a thread of its own until the run exits."""
+    """A run that fetches entries in an event loop, in its own thread."""
 
     def __init__(self, allow_hosts: Collection[str], limits: FetchLimits) -> None:
         self._limits = limits
@@ -177,7 +177,6 @@ class _FetchRun:
         await self._loop.shutdown_asyncgens()
 
     async def _process(self, entry: UrlEntry) -> None:
-        """Turn an entry into exactly one result."""
         result = entry if isinstance(entry, Reject) else await self._row_or_reject(*entry)
         if isinstance(result, Reject):
             await self._page_slots.acquire()

@@ -43,7 +43,7 @@ _DATES = {"extensive_search": False, "original_date": True}
 
 
 class NotAnArticle(Exception):
-    """A page has no main text; the message becomes the reason of a reject."""
+    """A page without a main text; the message becomes the reason of a reject."""
 
 
 def html_article(html: str, facts: dict[str, str], url: str | None = None) -> Record:
@@ -52,18 +52,18 @@ def html_article(html: str, facts: dict[str, str], url: str | None = None) -> Re
     trafilatura selects the main text. If it finds none, the paragraphs of the body are used.
 
     Args:
-        html: the page.
-        facts: gets ``main_text`` if no main text was found.
-        url: of the page, if known.
+        html: The page.
+        facts: Gets ``main_text`` if no main text was found.
+        url: Of the page, if known.
 
     Raises:
-        NotAnArticle: the page has nothing but menus and the like.
+        NotAnArticle: The page has nothing but menus and the like.
     """
     tree = parse_html(html)
     record = extract_from_tree(tree, url)
     if "text" not in record:
         record["text"] = _paragraphs(tree)
-        facts["main_text"] = "not found; the page's paragraphs are taken"
+        facts["main_text"] = "not found; the page's paragraphs are used"
     if not record["text"]:
         raise NotAnArticle("an HTML page without a main text")
     return record
@@ -170,8 +170,8 @@ def _published(tree: Any, day: str | None) -> str | None:
     """Return a page's date of publication, with the time of day if the page has one for that day.
 
     Args:
-        tree: the page's lxml tree, including its head and scripts.
-        day: the date that trafilatura found (``2024-05-06``). If None, only explicit dates of
+        tree: The page's lxml tree, including its head and scripts.
+        day: The date that trafilatura found (``2024-05-06``). If None, only explicit dates of
             publication are used, not the page's time elements.
     """
     declared = list(_declared_dates(tree))

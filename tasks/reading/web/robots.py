@@ -31,9 +31,9 @@ class RobotsRules:
     """The rules of one site.
 
     Attributes:
-        parsed: the site's robots.txt; None if it has none.
-        blocked_reason: why nothing may be fetched at all; empty otherwise.
-        delay_s: seconds from the start of one request to the next.
+        parsed: The site's robots.txt; None if it has none.
+        blocked_reason: Why nothing may be fetched at all; empty otherwise.
+        delay_s: Seconds from the start of one request to the next.
     """
 
     parsed: Protego | None = None
@@ -52,13 +52,13 @@ class Site:
     """The rules and the pace of one site, for one event loop.
 
     Args:
-        origin: scheme, host and port of the site's URLs.
-        slots: maximum number of concurrent requests.
-        client: fetches robots.txt, once; None to allow everything.
-        robots_slots: limits concurrent robots.txt requests to all sites.
+        origin: Scheme, host and port of the site's URLs.
+        slots: Maximum number of concurrent requests.
+        client: Fetches robots.txt, once; None to allow everything.
+        robots_slots: Limits concurrent robots.txt requests to all sites.
 
     Attributes:
-        slots: semaphore to hold while a page is fetched.
+        slots: Semaphore to hold while a page is fetched.
     """
 
     def __init__(

@@ -34,7 +34,7 @@ def parse_sitemap(file: BinaryIO) -> Iterator[SitemapEntry]:
     """Stream the entries of a sitemap or a sitemap index, gzipped or not.
 
     Raises:
-        UserError: the file is not a sitemap, not well-formed, too large, or has a DOCTYPE (billion
+        UserError: The file is not a sitemap, not well-formed, too large, or has a DOCTYPE (billion
             laughs attack). The message is the rest of a sentence that begins with its name.
     """
     parser = etree.iterparse(
@@ -118,7 +118,7 @@ class SitemapWalk:
     Nested sitemaps that cannot be read and entries without a URL become rejects.
 
     Args:
-        allow_hosts: private hosts that sitemaps may be fetched from.
+        allow_hosts: Private hosts that sitemaps may be fetched from.
     """
 
     def __init__(self, allow_hosts: Collection[str]) -> None:
@@ -130,7 +130,7 @@ class SitemapWalk:
         """Yield the number, URL and date of each page; numbers start from 1 over all sitemaps.
 
         Raises:
-            UserError: the sitemap itself cannot be read. The message is the rest of a sentence
+            UserError: The sitemap itself cannot be read. The message is the rest of a sentence
                 that begins with its name.
         """
         for index, (url, date, is_sitemap) in enumerate(parse_sitemap(file)):

@@ -37,7 +37,7 @@ def lake(tmp_path: Path) -> Lake:
 
 
 @pytest.fixture
-def asked() -> MockEndpoint:
+def mock() -> MockEndpoint:
     return endpoint()
 
 
@@ -69,14 +69,14 @@ def assert_matches(estimate: Estimate, ran: RunResult) -> None:
 
 @pytest.mark.parametrize("recipe", ["summary", "digest", "headline_zh"])
 def test_the_demo_costs_at_most_the_estimate_and_not_much_less(
-    lake: Lake, asked: MockEndpoint, recipe: str
+    lake: Lake, mock: MockEndpoint, recipe: str
 ) -> None:
     """The token cap is high enough that no answer is truncated and requested again."""
     path = at(lake).parent / f"{recipe}.yaml"
     path.write_text(re.sub(r"(?<=max_output_tokens: )\d+", "3000", recipe_text(recipe)))
     source = {"sources": [str(DEMO)], "lake": str(lake)}
     prices = {"price_in": 3.0, "price_out": 15.0}
-    settings = summarize_settings(lake, asked.base_url, recipe=str(path), **prices)
+    settings = summarize_settings(lake, mock.base_url, recipe=str(path), **prices)
     estimate = estimated(settings, IngestSettings.model_validate(source))
     assert (estimate.rows_in, estimate.articles, estimate.calls) == (100, 100, 100)
     fill(lake, [json.loads(line) for line in DEMO.read_text(encoding="utf-8").splitlines()])
@@ -86,18 +86,18 @@ def test_the_demo_costs_at_most_the_estimate_and_not_much_less(
     assert ran.totals.usage.prompt > 0.9 * estimate.prompt_tokens
 
 
-def state_of(lake: Lake, asked: MockEndpoint, name: str) -> None:
-    """Bring a lake of six articles, two with the same text and one refused, into a state."""
+def state_of(lake: Lake, mock: MockEndpoint, name: str) -> None:
+    """Bring a lake of six articles, two with the same text and one rejected, into a state."""
     rows = [*(article(f"a{n}") for n in range(3)), article("bad", f"It is {POISON}.")]
     fill(lake, [*rows, article("c1", TEXT), article("c2", TEXT)])
     if name == "done in part":
-        run(summarize_settings(lake, asked.base_url, limit=2))
+        run(summarize_settings(lake, mock.base_url, limit=2))
     if name == "done":
-        run(summarize_settings(lake, asked.base_url))
+        run(summarize_settings(lake, mock.base_url))
     if name == "failed for now":
         run(summarize_settings(lake, endpoint(empty=1.0).base_url))
     if name in ("answers in journals", "failures in journals"):
-        base_url = asked.base_url if name[0] == "a" else endpoint(empty=1.0).base_url
+        base_url = mock.base_url if name[0] == "a" else endpoint(empty=1.0).base_url
         settings = summarize_settings(lake, base_url)
         with open_job(settings, "earlier") as job, pytest.raises(OSError, match="full"):
             run_open(job, settings)
@@ -121,7 +121,7 @@ def full(self: Job, *args: object, **options: object) -> None:
 )
 def test_the_estimate_matches_the_run(
     lake: Lake,
-    asked: MockEndpoint,
+    mock: MockEndpoint,
     monkeypatch: pytest.MonkeyPatch,
     state: str,
     options: dict[str, int],
@@ -129,20 +129,20 @@ def test_the_estimate_matches_the_run(
     with monkeypatch.context() as patch:
         if state.endswith("in journals"):
             patch.setattr(Job, "commit", full)
-        state_of(lake, asked, state)
-    settings = summarize_settings(lake, asked.base_url, price_in=1.0, price_out=1.0, **options)
+        state_of(lake, mock, state)
+    settings = summarize_settings(lake, mock.base_url, price_in=1.0, price_out=1.0, **options)
     estimate = estimated(settings)
     assert_matches(estimate, run(settings))
 
 
-def test_articles_in_sources_and_lake_are_counted_together(lake: Lake, asked: MockEndpoint) -> None:
+def test_articles_in_sources_and_lake_are_counted_together(lake: Lake, mock: MockEndpoint) -> None:
     fill(lake, [article("a1"), article("a2")])
-    run(summarize_settings(lake, asked.base_url, limit=1))
+    run(summarize_settings(lake, mock.base_url, limit=1))
     source = at(lake).parent / "more.jsonl"
     rows = [article("a2"), article("a3"), article("copy", article("a1")["body"])]
     source.write_text("".join(json.dumps(row) + "\n" for row in rows))
     ingest = IngestSettings(sources=[str(source)], lake=str(lake))
-    settings = summarize_settings(lake, asked.base_url, price_in=1.0, price_out=1.0)
+    settings = summarize_settings(lake, mock.base_url, price_in=1.0, price_out=1.0)
     estimate = estimated(settings, ingest)
     assert (estimate.rows_in, estimate.articles, estimate.calls, estimate.reused) == (3, 4, 2, 2)
     fill(lake, rows)
@@ -180,7 +180,7 @@ def test_only_single_long_prompts_have_the_price_of_long_prompts(lake: Lake) -> 
 
 
 def test_a_long_template_is_counted_in_every_prompt(
-    lake: Lake, asked: MockEndpoint, tmp_path: Path
+    lake: Lake, mock: MockEndpoint, tmp_path: Path
 ) -> None:
     recipe = tmp_path / "long.yaml"
     shown = "Read this. " * 100
@@ -190,6 +190,6 @@ def test_a_long_template_is_counted_in_every_prompt(
     )
     fill(lake, [article("a1"), article("a2")])
     settings = summarize_settings(
-        lake, asked.base_url, recipe=str(recipe), price_in=1.0, price_out=1.0
+        lake, mock.base_url, recipe=str(recipe), price_in=1.0, price_out=1.0
     )
     assert_matches(estimated(settings), run(settings))

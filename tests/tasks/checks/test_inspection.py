@@ -19,7 +19,7 @@ from article_flows.tasks.reading.sources.find import find_sources
 from tests.support import ROOT, write_articles
 
 DEV = ROOT.parent / "shared" / "data" / "dev"
-needs_dev = pytest.mark.skipif(not DEV.exists(), reason="the development data is missing")
+needs_dev = pytest.mark.skipif(not DEV.exists(), reason="needs the development data")
 
 
 def inspected(path: Path, *columns: str, rules: Rules | None = None) -> Inspection:
@@ -145,7 +145,7 @@ def test_real_data_is_mapped_without_options(
 
 @needs_dev
 @pytest.mark.parametrize("file", ["nation.csv", "nation.plain.parquet", "test.parquet"])
-def test_tables_without_articles_are_refused(file: str) -> None:
+def test_tables_without_articles_are_rejected(file: str) -> None:
     seen = inspected(DEV / "nasty" / "parquet_fastparquet" / file)
     assert seen.error is not None
     assert "no column looks like the article's text" in seen.error

@@ -16,7 +16,7 @@ from tests.object_store import ObjectStoreServer
 from tests.tasks.lake.lake_support import (
     ANSWERS,
     ARTICLES,
-    UNASKED,
+    UNANSWERED,
     copy_full_lake,
     copy_to_store,
     settings_of,
@@ -147,7 +147,7 @@ def test_status_works_during_a_run(lake: Lake) -> None:
         assert (during.answered, during.left) == (ANSWERS + 1, 0)
         assert during.held_by is not None
     assert only_table(lake).held_by is None
-    assert UNASKED in {row["article_id"] for row in rows_of(lake, "summaries")}
+    assert UNANSWERED in {row["article_id"] for row in rows_of(lake, "summaries")}
 
 
 def test_the_newest_table_of_a_recipe_is_marked(lake: Lake) -> None:

@@ -36,7 +36,7 @@ from tests.tasks.lake.lake_support import (
     ANSWERS,
     ARTICLES,
     CHANGED,
-    REFUSED,
+    FILTERED,
     copy_full_lake,
     copy_to_store,
     settings_of,
@@ -587,7 +587,7 @@ def test_problems_name_the_row_number(lake: Lake, table: EnrichedTable) -> None:
 def test_a_failed_article_is_counted_once(lake: Lake) -> None:
     found = verify_lake(lake)
     assert "failed 1" in found.notes[0]
-    assert REFUSED in {
+    assert FILTERED in {
         row["article_id"]
         for part in lake.parts("failures")
         for row in pq.read_table(at(lake, part.name)).to_pylist()

@@ -33,7 +33,7 @@ def filled(lake: Lake, model: str) -> EnrichedTable:
     return table
 
 
-def test_it_is_the_table_that_was_completed_last(tmp_path: Path) -> None:
+def test_the_current_table_is_the_one_completed_last(tmp_path: Path) -> None:
     lake = Lake(tmp_path / "lake")
     first, second = filled(lake, "one"), filled(lake, "two")
 
@@ -50,7 +50,7 @@ def test_it_is_the_table_that_was_completed_last(tmp_path: Path) -> None:
     assert {table.table_id for table in find_tables(lake)} == {first.table_id, second.table_id}
 
 
-def test_a_bucket_has_it_too(object_store: ObjectStoreServer) -> None:
+def test_a_bucket_has_a_current_table(object_store: ObjectStoreServer) -> None:
     uri = object_store.uri(f"lake-{uuid4().hex}")
     lake = Lake(uri)
     table = filled(lake, "one")
@@ -62,7 +62,7 @@ def test_a_bucket_has_it_too(object_store: ObjectStoreServer) -> None:
 
 
 @pytest.mark.parametrize("pointer", [b"", b"{}", b'{"table": 3}', b"\xff"])
-def test_a_damaged_pointer_is_written_again(tmp_path: Path, pointer: bytes) -> None:
+def test_a_damaged_pointer_is_rewritten(tmp_path: Path, pointer: bytes) -> None:
     lake = Lake(tmp_path / "lake")
     table = filled(lake, "one")
     lake.storage.write("summaries/summary/_current.json", pointer)
@@ -74,13 +74,13 @@ def test_a_damaged_pointer_is_written_again(tmp_path: Path, pointer: bytes) -> N
     assert current_table(lake) == lake.location(table.folder)
 
 
-def test_a_file_system_without_links_has_the_pointer(
+def test_without_links_the_pointer_is_enough(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refused(*_: object, **__: object) -> None:
+    def unsupported(*_: object, **__: object) -> None:
         raise OSError("links are not supported")
 
-    monkeypatch.setattr(Path, "symlink_to", refused)
+    monkeypatch.setattr(Path, "symlink_to", unsupported)
     lake = Lake(tmp_path / "lake")
     table = filled(lake, "one")
 

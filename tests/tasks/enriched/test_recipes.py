@@ -127,7 +127,7 @@ def test_all_invalid_keys_are_named_at_once(tmp_path: Path) -> None:
         ("[2024-01-31]", "2024-01-31"),
     ],
 )
-def test_bare_enum_values_that_yaml_does_not_parsed_strings_are_explained(
+def test_bare_enum_values_that_yaml_does_not_read_as_strings_are_explained(
     tmp_path: Path, values: str, parsed: str
 ) -> None:
     fields = f"fields:\n  a:\n    type: enum\n    values: {values}\n"
@@ -137,7 +137,7 @@ def test_bare_enum_values_that_yaml_does_not_parsed_strings_are_explained(
     )
 
 
-def test_a_bare_field_name_that_yaml_does_not_parsed_a_string_is_explained(tmp_path: Path) -> None:
+def test_a_bare_field_name_that_yaml_does_not_read_as_a_string_is_explained(tmp_path: Path) -> None:
     text = "name: card\ninstructions: Do.\nfields:\n  no: {type: string}\n"
     assert error_message(tmp_path, text).startswith("fields: YAML reads one of them as false")
 

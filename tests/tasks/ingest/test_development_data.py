@@ -23,7 +23,7 @@ from tests.tasks.summarize.job_support import at
 
 DEV = ROOT.parent / "shared" / "data" / "dev"
 
-pytestmark = pytest.mark.skipif(not DEV.exists(), reason="the development data is not here")
+pytestmark = pytest.mark.skipif(not DEV.exists(), reason="needs the development data")
 
 
 @dataclass
@@ -140,7 +140,7 @@ def test_csl(tmp_path: Path) -> None:
     assert Counter(row["language"] for row in found.rows()).most_common(1)[0][0] == "zh"
 
 
-def test_klexikon_names_the_option_that_it_needs(tmp_path: Path) -> None:
+def test_klexikon_needs_an_option_which_the_error_names(tmp_path: Path) -> None:
     with pytest.raises(UserError) as error:
         loaded(tmp_path, "klexikon")
 

@@ -166,7 +166,7 @@ def test_urls_in_data_reach_loopback_only_if_allowed(home: Path, site: Site) -> 
 
     report = loaded(home)
 
-    assert (report.stored, report.rejected, sum(site.asked.values())) == (0, 2, 0)
+    assert (report.stored, report.rejected, sum(site.counts.values())) == (0, 2, 0)
     for reject in rows_of(home, "rejects"):
         assert "private address 127.0.0.1" in reject["reason"]
         assert "--allow-host 127.0.0.1" in reject["reason"]
@@ -185,13 +185,13 @@ def test_redirects_reach_loopback_only_if_allowed(home: Path, site: Site) -> Non
 
         report = loaded(home, allow_hosts=[outside.host])
 
-        assert (report.stored, report.rejected, site.asked["/a"]) == (0, 1, 0)
+        assert (report.stored, report.rejected, site.counts["/a"]) == (0, 1, 0)
         (reject,) = rows_of(home, "rejects")
         assert "--allow-host 127.0.0.1" in reject["reason"]
         with pytest.raises(UserError, match="--allow-host 127"):
             # A file given by the user may redirect as well.
             loaded(home, outside.url("/out"))
-        assert site.asked["/a"] == 0
+        assert site.counts["/a"] == 0
 
         report = loaded(home, allow_hosts=[outside.host, site.host])
 

@@ -24,8 +24,8 @@ class FolderAsObjects:
     """An object store over a folder, without append and rename.
 
     Attributes:
-        fault: raised by every operation, unless it is None.
-        hold: operations wait while it is cleared.
+        fault: Raised by every operation, unless it is None.
+        hold: Operations wait while it is cleared.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -73,7 +73,7 @@ def test_truncated_at_any_byte_a_prefix_is_read(payloads: list[bytes]) -> None:
         seen.add(len(records))
     assert seen == set(range(len(payloads) + 1))
     # A truncated tail is normal and not reported as damage.
-    assert ends == {JournalEnd.WHOLE, JournalEnd.CUT}
+    assert ends == {JournalEnd.COMPLETE, JournalEnd.TRUNCATED}
 
 
 @settings(max_examples=60, deadline=None)
@@ -84,7 +84,7 @@ def test_a_tail_replaced_by_zeros_counts_as_truncated(payloads: list[bytes], zer
     for kept in range(len(whole) + 1):
         records, found = read(whole[:kept] + bytes(len(whole) - kept + zeros))
         assert records == payloads[: len(records)]
-        assert found.end is JournalEnd.CUT
+        assert found.end is JournalEnd.TRUNCATED
 
 
 @settings(max_examples=60, deadline=None)
@@ -97,7 +97,7 @@ def test_with_any_byte_changed_a_prefix_is_read(payloads: list[bytes], change: i
         records, found = read(bytes(corrupted))
         assert records == payloads[: len(records)]
         assert len(records) < max(1, len(payloads))
-        assert found.end is not JournalEnd.WHOLE
+        assert found.end is not JournalEnd.COMPLETE
 
 
 @settings(max_examples=20, deadline=None)
@@ -121,7 +121,7 @@ def test_garbage_after_the_records_is_not_read_as_a_record(
 ) -> None:
     records, found = read(bytes_of(payloads) + garbage)
     assert records == payloads
-    assert found.end in (JournalEnd.CUT, JournalEnd.DAMAGED)
+    assert found.end in (JournalEnd.TRUNCATED, JournalEnd.DAMAGED)
 
 
 @settings(max_examples=300, deadline=None)

@@ -25,7 +25,7 @@ from tests.tasks.summarize.job_support import (
 
 RECIPE = "digest"
 """A built-in recipe whose fields include a list and an enum."""
-CHANGED, REFUSED, UNASKED = "a1", "bad", "new"
+CHANGED, FILTERED, UNANSWERED = "a1", "bad", "new"
 ARTICLES, ANSWERS = 8, 6
 
 
@@ -55,16 +55,16 @@ def full_lake() -> Path:
     """Return the folder of the sample lake, which tests must copy rather than change.
 
     Six articles have an answer, and one of them has changed since its first answer. One article was
-    refused, and one was loaded after the last run. No run is in progress.
+    rejected, and one was loaded after the last run. No run is in progress.
     """
     lake = Lake(Path(_folder().name, "lake"))
     # With values in columns that are otherwise null.
     rows = [article(f"a{n}", author="Ann", note=f"seen {n}") for n in range(ANSWERS)]
-    fill(lake, [*rows, article(REFUSED, f"It is {POISON}. Nobody may read it.")])
+    fill(lake, [*rows, article(FILTERED, f"It is {POISON}. Nobody may read it.")])
     _run(lake)
     fill(lake, [article(CHANGED, "Another text altogether. It has two sentences.")])
     _run(lake)
-    fill(lake, [article(UNASKED)])
+    fill(lake, [article(UNANSWERED)])
     compact_articles(lake)
     return at(lake)
 

@@ -192,10 +192,10 @@ def test_missing_and_unreadable_parts_are_not_reported_as_damaged(
     with pytest.raises(PartMissing, match=r"p\.parquet: is gone; run again"):
         lake.part(NAME).open()
 
-    def refuse(name: str) -> None:
+    def fail(name: str) -> None:
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(lake.storage, "open", refuse)
+    monkeypatch.setattr(lake.storage, "open", fail)
     with pytest.raises(UserError, match=r"p\.parquet: cannot be read \(Permission denied\)"):
         lake.part(NAME).open()
 

@@ -15,7 +15,7 @@ from article_flows.tasks.lake.compaction import ADDED_COLUMNS, is_earlier_schema
 from article_flows.tasks.lake.lake import Lake
 from article_flows.tasks.lake.parts import ROW_GROUP
 from article_flows.tasks.lake.superseded import compact_articles
-from tests.tasks.lake.lake_support import ANSWERS, UNASKED, copy_full_lake, settings_of, table_of
+from tests.tasks.lake.lake_support import ANSWERS, UNANSWERED, copy_full_lake, settings_of, table_of
 from tests.tasks.summarize.job_support import article, at, fill, ids_of, rows_of, run
 
 
@@ -66,7 +66,7 @@ def test_a_load_upgrades_the_articles_table(old: Lake) -> None:
 def test_articles_of_an_old_lake_are_recognized_and_can_be_replaced(old: Lake) -> None:
     before = ids_of(old, old.articles)
 
-    fill(old, [article(UNASKED), article("a2", "A new version. It has two sentences.")])
+    fill(old, [article(UNANSWERED), article("a2", "A new version. It has two sentences.")])
     compact_articles(old)
 
     assert ids_of(old, old.articles) == before
@@ -85,7 +85,7 @@ def test_a_run_requests_only_new_articles_and_upgrades_its_table(
 
     ran = run(settings_of(old))
 
-    new = [UNASKED, "z"] if loaded_first else [UNASKED]
+    new = [UNANSWERED, "z"] if loaded_first else [UNANSWERED]
     assert ran.counts.answered == len(new)
     repair_table(table)
     rows = rows_of(old, table.folder)

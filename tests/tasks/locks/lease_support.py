@@ -59,7 +59,7 @@ class FolderAsObjects(LockOnlyStorage):
     """A local folder that processes share as if it were a bucket with conditional writes.
 
     Attributes:
-        before: called with the operation and the name before each operation; may pause or raise.
+        before: Called with the operation and the name before each operation; may pause or raise.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -127,9 +127,9 @@ class InMemoryObjects(LockOnlyStorage):
     """An in-memory store whose operations wait for the test, in threads that `start` has started.
 
     Attributes:
-        objects: contents by name.
-        now: the time of its clock, in seconds.
-        clock_takes_turns: whether reading the clock also waits for the test.
+        objects: Contents by name.
+        now: The time of its clock, in seconds.
+        clock_takes_turns: Whether reading the clock also waits for the test.
     """
 
     def __init__(self) -> None:

@@ -43,7 +43,7 @@ def test_a_killed_run_holds_nothing(lake: Lake) -> None:
 
 
 def test_a_free_lock_is_not_probed(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Otherwise a run that acquires it at that moment would fail because of us."""
+    """A probe could make a run fail that acquires the lock at that moment."""
     with lake.locked("table"):
         pass
 

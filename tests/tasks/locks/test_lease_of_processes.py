@@ -96,7 +96,7 @@ def test_a_live_holder_is_never_taken_over(storage: FolderAsObjects, tmp_path: P
     messages: list[str] = []
     with another_process(storage, tmp_path) as process:
         with (
-            pytest.raises(UserError) as refused,
+            pytest.raises(UserError) as busy,
             locked(storage, "articles", timing=PATIENT, on_wait=messages.append),
         ):
             pass
@@ -105,7 +105,7 @@ def test_a_live_holder_is_never_taken_over(storage: FolderAsObjects, tmp_path: P
     assert f"(flow run brave-fox, process {process.pid} on {os.uname().nodename}" in messages[0]
     assert messages[0].endswith("; checking whether it is alive, for 60 s at most")
     assert len(messages) == 1
-    assert "run again: nothing is paid for twice (the lock of a killed run is" in str(refused.value)
+    assert "run again: nothing is paid for twice (the lock of a killed run is" in str(busy.value)
 
 
 @pytest.mark.parametrize("wait_s", [0.0, math.inf])
@@ -254,7 +254,7 @@ def test_a_lock_needs_permission_to_read_and_write(
         pass
 
 
-def test_a_store_that_ignores_conditional_writes_is_rejected(
+def test_a_store_that_ignores_conditional_writes_is_busy(
     storage: FolderAsObjects, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written = storage.write_version

@@ -110,9 +110,9 @@ def test_threads_exclude_each_other(storage: LocalStorage) -> None:
 
 
 def test_the_message_says_who_holds_it_and_what_to_do(storage: LocalStorage) -> None:
-    with another_process(storage) as process, pytest.raises(UserError) as refused:
+    with another_process(storage) as process, pytest.raises(UserError) as rejected:
         take(storage)
-    message = str(refused.value)
+    message = str(rejected.value)
     assert message.startswith(f"lake {storage.root}: another run is writing articles (flow run")
     assert f"brave-fox, process {process.pid} on {os.uname().nodename}, since 2" in message
     assert (
@@ -128,11 +128,11 @@ def test_a_killed_holder_loses_its_lock(storage: LocalStorage, mode: str) -> Non
             take(storage)
         process.send_signal(signal.SIGKILL)
         process.wait()
-        with locked(storage, "articles", shared=True), pytest.raises(UserError) as refused:
+        with locked(storage, "articles", shared=True), pytest.raises(UserError) as rejected:
             take(storage)
     take(storage)
-    assert f"process {os.getpid()}" in str(refused.value)
-    assert "more" not in str(refused.value)
+    assert f"process {os.getpid()}" in str(rejected.value)
+    assert "more" not in str(rejected.value)
 
 
 def test_readers_that_released_the_lock_are_not_named(storage: LocalStorage) -> None:
@@ -179,7 +179,7 @@ def test_a_waiting_run_is_notified_once_and_acquires_the_lock(storage: LocalStor
         assert message.endswith("waiting for it to end, for 60 s at most")
 
 
-def test_a_run_that_waits_in_vain_fails(storage: LocalStorage) -> None:
+def test_a_run_that_waits_too_long_fails(storage: LocalStorage) -> None:
     messages: list[str] = []
     with locked(storage, "articles"), pytest.raises(UserError, match="another run is writing"):
         take(storage, wait_s=0.05, on_wait=messages.append)

@@ -46,7 +46,7 @@ def has_ended(process: psutil.Process, seconds: float = 20) -> bool:
     return False
 
 
-def test_the_child_runs_counts_and_ends() -> None:
+def test_the_child_process_serves_and_ends() -> None:
     with MockEndpoint() as endpoint:
         process = process_at(endpoint.base_url)
         status, answer = post(endpoint.base_url, chat())
@@ -83,11 +83,11 @@ def test_two_processes_with_the_same_seed_answer_and_misbehave_alike() -> None:
 
 def test_the_key_reaches_the_child_but_not_its_command_line() -> None:
     with MockEndpoint(api_key="sk-secret", strict_model=True) as endpoint:
-        refused, _ = post(endpoint.base_url, chat())
+        rejected, _ = post(endpoint.base_url, chat())
         status, _ = post(endpoint.base_url, chat(), "sk-secret")
         unknown, _ = post(endpoint.base_url, chat(model="gpt-x"), "sk-secret")
         command = process_at(endpoint.base_url).cmdline()
-    assert (refused, status, unknown) == (401, 200, 404)
+    assert (rejected, status, unknown) == (401, 200, 404)
     assert not any("sk-secret" in part for part in command)
 
 

@@ -107,9 +107,9 @@ async def test_json_object_mode_requires_the_word_json() -> None:
     wanted = {"type": "json_object"}
     async with calling() as caller:
         reply = await caller.post(chat(system="Answer in JSON.", response_format=wanted))
-        refused = await caller.post(chat(system="Answer.", response_format=wanted))
+        rejected = await caller.post(chat(system="Answer.", response_format=wanted))
     assert "summary" in orjson.loads(reply.choice["message"]["content"])
-    assert (refused.status, refused.error["param"]) == (400, "messages")
+    assert (rejected.status, rejected.error["param"]) == (400, "messages")
 
 
 @pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens"])
@@ -190,10 +190,10 @@ async def test_unknown_paths_and_models_are_not_found() -> None:
     async with calling(strict_model=True) as caller:
         path = await caller.get("/v1/embeddings")
         model = await caller.get("/v1/models/gpt-x")
-        refused = await caller.post(chat(model="gpt-x"))
+        rejected = await caller.post(chat(model="gpt-x"))
         own = await caller.post(chat())
-    assert [reply.status for reply in (path, model, refused, own)] == [404, 404, 404, 200]
-    assert model.error["code"] == refused.error["code"] == "model_not_found"
+    assert [reply.status for reply in (path, model, rejected, own)] == [404, 404, 404, 200]
+    assert model.error["code"] == rejected.error["code"] == "model_not_found"
 
 
 async def test_a_configured_key_is_required() -> None:

@@ -159,13 +159,13 @@ async def test_the_content_filter_has_two_shapes() -> None:
     async with faulty_endpoint("content_filter=1") as caller:
         replies = [await caller.post(chat()) for _ in range(20)]
         stats = await caller.stats()
-    refused = [reply for reply in replies if reply.status == 400]
+    rejected = [reply for reply in replies if reply.status == 400]
     withheld = [reply for reply in replies if reply.status == 200]
-    assert refused
+    assert rejected
     assert withheld
-    assert len(refused) + len(withheld) == 20
-    assert {reply.error["code"] for reply in refused} == {"content_filter"}
-    assert refused[0].error["innererror"]["code"] == "ResponsibleAIPolicyViolation"
+    assert len(rejected) + len(withheld) == 20
+    assert {reply.error["code"] for reply in rejected} == {"content_filter"}
+    assert rejected[0].error["innererror"]["code"] == "ResponsibleAIPolicyViolation"
     assert {reply.choice["finish_reason"] for reply in withheld} == {"content_filter"}
     assert withheld[0].choice["message"]["content"] is None
     assert (stats["answered"], stats["by_fault"]) == (0, {"content_filter": 20})

@@ -183,7 +183,7 @@ async def test_a_stopped_run_does_not_wait_for_a_slot(server: Limits) -> None:
     assert not any(await asyncio.gather(*waiting))
 
 
-async def test_a_busy_server_is_asked_again_at_once(server: Limits) -> None:
+async def test_a_busy_server_is_called_again_at_once(server: Limits) -> None:
     server.limit, server.busy = 3, 2
     assert await batch(new_pool())
     server.busy = 0

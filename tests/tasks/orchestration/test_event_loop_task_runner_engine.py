@@ -66,7 +66,9 @@ def test_timeouts_names_and_tags_apply(runner: Runner) -> None:
 
 
 @both_runners
-def test_contexts_are_carried_over(runner: Runner, caplog: pytest.LogCaptureFixture) -> None:
+def test_tasks_see_the_context_of_their_flow(
+    runner: Runner, caplog: pytest.LogCaptureFixture
+) -> None:
     def look() -> tuple[Any, ...]:
         get_run_logger().info("hello from a task run")
         seen = user_variable.get(), flow_run.get_id(), TagsContext.get().current_tags

@@ -16,8 +16,8 @@ class CrashingStorage(LocalStorage):
     """A local storage that allows a number of changes and raises `Died` at the next one.
 
     Args:
-        root: the lake's folder.
-        changes: number of writes, publications and deletions before `Died`.
+        root: The lake's folder.
+        changes: Number of writes, publications and deletions before `Died`.
     """
 
     def __init__(self, root: str, changes: int) -> None:

@@ -227,7 +227,7 @@ def test_memory_is_a_few_bytes_per_row(tmp_path: Path) -> None:
     assert peak < 30 * rows * parts + 2_000_000
 
 
-def test_only_some_texts_are_asked_about_whatever_ids_they_have(tmp_path: Path) -> None:
+def test_only_the_given_texts_are_requested_under_any_id(tmp_path: Path) -> None:
     table, wanted = table_in(tmp_path), KeySet()
     (_, first), (_, second) = numbered(0, 2)
     write_articles(table, [[*numbered(0, 50), ("other-id", first)]])

@@ -1,4 +1,4 @@
-"""Streams CSV and TSV files in the layout that their first rows suggest."""
+"""Stream CSV and TSV files in the layout that their first rows suggest."""
 
 from collections.abc import Iterator
 from typing import BinaryIO
@@ -30,7 +30,7 @@ def read_csv(source: Source, batch_rows: int = BATCH_ROWS) -> Iterator[RecordChu
     ``escape`` if they are unusual.
 
     Raises:
-        UserError: the file is empty, its encoding is unknown, or it has over MAX_COLUMNS columns.
+        UserError: The file is empty, its encoding is unknown, or it has over MAX_COLUMNS columns.
     """
     with open_source(source) as file:
         encoding = source_encoding(file, source)

@@ -1,4 +1,4 @@
-"""Parses CSV row by row in a given dialect; the sniffer and the reader share it."""
+"""Parse CSV row by row in a given dialect; the sniffer and the reader share it."""
 
 import codecs
 import csv
@@ -29,9 +29,9 @@ class Dialect:
     """The syntax of a CSV file; delimiter and quote are one character each.
 
     Attributes:
-        quote: encloses fields; a doubled quote within a field stands for one.
-        skip_space: whether to ignore spaces after a delimiter.
-        escape: whether a backslash escapes quotes, delimiters and backslashes.
+        quote: Encloses fields; a doubled quote within a field stands for one.
+        skip_space: Whether to ignore spaces after a delimiter.
+        escape: Whether a backslash escapes quotes, delimiters and backslashes.
     """
 
     delimiter: str
@@ -100,8 +100,8 @@ class Lines:
     """Line iterator for csv.reader that keeps the lines of the current row and can rewind it.
 
     Attributes:
-        first: the 1-based number of the row's first line.
-        row: the lines of the row so far.
+        first: The 1-based number of the row's first line.
+        row: The lines of the row so far.
     """
 
     def __init__(self, readline: Callable[[int], str]) -> None:
@@ -161,11 +161,11 @@ class RowReader:
     """Parser of one file's rows, which recovers after each broken row.
 
     Args:
-        lines: the lines, from the first row on.
-        dialect: how to parse them.
-        names: the names of the columns.
-        encoding: the file's encoding, for reject reasons.
-        expected: what sets the number of fields, for reject reasons: ``the header has``.
+        lines: The lines, from the first row on.
+        dialect: How to parse them.
+        names: The names of the columns.
+        encoding: The file's encoding, for reject reasons.
+        expected: What sets the number of fields, for reject reasons: ``the header has``.
     """
 
     def __init__(

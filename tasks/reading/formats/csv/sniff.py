@@ -1,4 +1,4 @@
-"""Infers the dialect and the header of a CSV file from its first rows."""
+"""Infer the dialect and the header of a CSV file from its first rows."""
 
 import csv
 import re
@@ -48,11 +48,11 @@ class CsvLayout:
     """How to read a CSV file.
 
     Attributes:
-        dialect: the dialect of its rows.
-        names: unique column names; ``column_1`` and so on without a header; empty if the first
+        dialect: The dialect of its rows.
+        names: Unique column names; ``column_1`` and so on without a header; empty if the first
             row cannot be parsed.
-        header: whether the first row contains the names.
-        skip: the number of lines above the header or the first row.
+        header: Whether the first row contains the names.
+        skip: The number of lines above the header or the first row.
     """
 
     dialect: Dialect
@@ -72,9 +72,9 @@ def layout_of(sample: str, whole: bool, more: bool = False) -> CsvLayout | None:
     """Infer the layout of a CSV file from its start.
 
     Args:
-        sample: the start of the file's text.
-        whole: whether the sample is the whole file; otherwise its last row may be incomplete.
-        more: whether a larger sample is available; if this one has no complete row, the layout
+        sample: The start of the file's text.
+        whole: Whether the sample is the whole file; otherwise its last row may be incomplete.
+        more: Whether a larger sample is available; if this one has no complete row, the layout
             has no names.
 
     Returns:
@@ -107,9 +107,9 @@ class _Sample:
     """The first rows of a file, parsed in a dialect.
 
     Attributes:
-        rows: the fields of the parsed rows; empty if the first row could not be parsed.
-        fit: the share of the other rows that have as many fields as the first, from 0 to 1.
-        errors: the number of rows that could not be parsed.
+        rows: The fields of the parsed rows; empty if the first row could not be parsed.
+        fit: The share of the other rows that have as many fields as the first, from 0 to 1.
+        errors: The number of rows that could not be parsed.
     """
 
     def __init__(self, lines: list[str], dialect: Dialect, whole: bool) -> None:

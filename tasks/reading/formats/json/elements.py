@@ -1,4 +1,4 @@
-"""Streams the elements of a JSON list and recovers after each broken one; used by the reader."""
+"""Stream the elements of a JSON list and recover after each broken one; used by the reader."""
 
 from __future__ import annotations
 
@@ -50,14 +50,14 @@ class Elements(Cursor):
     """Reader of the elements of a list, from a window that begins before the first one.
 
     Args:
-        window: the stream.
-        name: the file's name, for messages.
-        syntax: what surrounds the elements.
-        count: the number of elements before them.
+        window: The stream.
+        name: The file's name, for messages.
+        syntax: What surrounds the elements.
+        count: The number of elements before them.
 
     Attributes:
-        count: the number of elements so far, valid or not.
-        skipped_members: whether the file has members after the list.
+        count: The number of elements so far, valid or not.
+        skipped_members: Whether the file has members after the list.
     """
 
     def __init__(self, window: Window, name: str, syntax: Syntax, count: int = 0) -> None:
@@ -93,7 +93,7 @@ class Elements(Cursor):
         """Read to the end of the file, and reject any text after the end of the document.
 
         Args:
-            depth: the number of objects around the list.
+            depth: The number of objects around the list.
         """
         window = self._window
         scan = BracketScan(window, 0, depth)

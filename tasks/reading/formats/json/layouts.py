@@ -1,4 +1,4 @@
-"""Finds the articles in a JSON document from its first bytes, so that the rest can be streamed."""
+"""Find the articles in a JSON document from its first bytes, so that the rest can be streamed."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ class JsonLayout:
     """Where the articles are in a document.
 
     Attributes:
-        path: the member names that lead to them; empty for the document itself.
-        start: the offset of the first element in bytes, just after the bracket of its container.
-        ignored: the paths of other lists of objects in the head, which are not read.
+        path: The member names that lead to them; empty for the document itself.
+        start: The offset of the first element in bytes, just after the bracket of its container.
+        ignored: The paths of other lists of objects in the head, which are not read.
     """
 
     shape: Shape
@@ -67,11 +67,11 @@ class _Outline:
     """The structure of a document's head.
 
     Attributes:
-        text: its parsable start, with all brackets closed.
-        starts: the offset after the opening bracket of each container that only member names
+        text: Its parsable start, with all brackets closed.
+        starts: The offset after the opening bracket of each container that only member names
             lead to.
-        open: the paths of containers that do not end in the head, outermost first.
-        end: the offset after the first value, if it ends in the head.
+        open: The paths of containers that do not end in the head, outermost first.
+        end: The offset after the first value, if it ends in the head.
     """
 
     text: bytes = b""
@@ -87,8 +87,8 @@ def layout_of(head: bytes, whole: bool) -> JsonLayout:
     longest. Objects by key are chosen only if they are alike and do not contain longer lists.
 
     Args:
-        head: the start of the document in UTF-8.
-        whole: whether `head` is the whole document.
+        head: The start of the document in UTF-8.
+        whole: Whether `head` is the whole document.
 
     Example:
         >>> str(layout_of(b'{"status": "ok", "articles": [{"body": "A text."}]}', whole=True))
@@ -195,7 +195,7 @@ def _containers(value: Any, path: Path, cut: frozenset[Path]) -> Iterator[_Conta
         if (
             isinstance(value, list)
             and path
-            and 2 * sum(type(x) is dict for x in value) > len(value)
+            and 2 * sum(type(each) is dict for each in value) > len(value)
         ):
             yield path, Shape.LIST, value
         return
@@ -310,8 +310,8 @@ def skip_to_list(window: Window, head_size: int) -> JsonLayout | ObjectEnd:
     """Skip members of the large object in a window until there is a list of articles.
 
     Args:
-        window: the stream; it holds about `head_size` bytes, however large the members are.
-        head_size: how many bytes to search for a list at a time.
+        window: The stream; it holds about `head_size` bytes, however large the members are.
+        head_size: How many bytes to search for a list at a time.
 
     Returns:
         The layout, with its start relative to the window as it is then; or why there is no list,
@@ -331,8 +331,8 @@ def skip_to_list(window: Window, head_size: int) -> JsonLayout | ObjectEnd:
 class _Members(Cursor):
     """Cursor over the members of an object."""
 
-    def skip(self, least: int) -> ObjectEnd | None:
-        """Drop whole members of at least `least` bytes; return why if there is no next member."""
+    def skip(self, min_bytes: int) -> ObjectEnd | None:
+        """Drop members until `min_bytes` bytes are dropped; return why if there is no next one."""
         window = self._window
         start = window.base + self._at
         while (byte := self._next_byte()) is not None:
@@ -342,7 +342,7 @@ class _Members(Cursor):
                 return ObjectEnd.CLOSED
             if byte == b",":
                 self._at += 1
-                if window.base + self._at - start >= least:
+                if window.base + self._at - start >= min_bytes:
                     self._forget()
                     return None
             elif self._key() is None:

@@ -1,4 +1,4 @@
-"""Streams JSON Lines, one object per line, and JSON text sequences."""
+"""Stream JSON Lines, one object per line, and JSON text sequences."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def read_jsonl(source: Source, batch_rows: int = BATCH_ROWS) -> Iterator[RecordC
     Lines that are not JSON objects are rejected one by one. `source.facts` receives ``encoding``.
 
     Raises:
-        UserError: the file is empty.
+        UserError: The file is empty.
     """
     with open_source(source) as file:
         blocks = utf8_blocks(file, source)

@@ -1,4 +1,4 @@
-"""Streams JSON documents: a list, a list inside an object, columns, or concatenated objects."""
+"""Stream JSON documents: a list, a list inside an object, columns, or concatenated objects."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def read_json(source: Source, batch_rows: int = BATCH_ROWS) -> Iterator[RecordCh
     read).
 
     Raises:
-        UserError: the file is empty or truncated; the elements before have been yielded.
+        UserError: The file is empty or truncated; the elements before have been yielded.
     """
     with open_source(source) as file:
         window = Window(utf8_blocks(file, source))

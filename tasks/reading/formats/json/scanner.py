@@ -1,4 +1,4 @@
-"""Scans a stream of JSON in bounded memory: window, cursor, bracket scan and token patterns."""
+"""Scan a stream of JSON in bounded memory: window, cursor, bracket scan and token patterns."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ class Window:
     """A sliding window over a stream of blocks.
 
     Attributes:
-        data: the bytes of the window.
-        base: the offset of `data[0]` in the stream.
+        data: The bytes of the window.
+        base: The offset of `data[0]` in the stream.
     """
 
     def __init__(self, blocks: Iterator[bytes]) -> None:
@@ -76,12 +76,12 @@ class BracketScan:
     It does not distinguish the kinds of brackets (`{]` is balanced); the parser does.
 
     Args:
-        window: the stream; it may grow between two calls of `end`.
-        at: the index in the window's data at which to start.
-        depth: the number of brackets that are open there.
+        window: The stream; it may grow between two calls of `end`.
+        at: The index in the window's data at which to start.
+        depth: The number of brackets that are open there.
 
     Attributes:
-        position: the offset in the stream up to which it has scanned.
+        position: The offset in the stream up to which it has scanned.
     """
 
     def __init__(self, window: Window, at: int, depth: int = 0) -> None:

@@ -1,4 +1,4 @@
-"""Distinguishes JSON documents from JSON Lines by the start of a file."""
+"""Distinguish JSON documents from JSON Lines by the start of a file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Parses JSON values strictly by RFC 8259, for all readers of JSON."""
+"""Parse JSON values strictly by RFC 8259, for all readers of JSON."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class NotJsonError(ValueError):
     """Bytes that are not a JSON value.
 
     Attributes:
-        position: the 0-based character at which parsing failed.
+        position: The 0-based character at which parsing failed.
     """
 
     def __init__(self, reason: str, position: int) -> None:
@@ -48,8 +48,8 @@ def parse_json(text: bytes | bytearray) -> Any:
     last of repeated names wins. NaN and Infinity are errors.
 
     Raises:
-        NotJsonError: the text is not JSON; the message can serve as the reason of a reject.
-        TooManyValuesError: the text has more than MAX_VALUES values.
+        NotJsonError: The text is not JSON; the message can serve as the reason of a reject.
+        TooManyValuesError: The text has more than MAX_VALUES values.
 
     Example:
         >>> parse_json(b'{"id": 123456789012345678901234567890}')

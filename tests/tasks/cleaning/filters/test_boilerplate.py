@@ -88,7 +88,7 @@ def test_a_long_page_is_kept() -> None:
     assert notice_of(notice * (MAX_NOTICE_CHARS // len(notice) + 1)) is None
 
 
-@pytest.mark.skipif(not DEV.exists(), reason="the development data is not here")
+@pytest.mark.skipif(not DEV.exists(), reason="needs the development data")
 def test_abstracts_are_not_boilerplate() -> None:
     chinese = (DEV / "csl" / "ts_dev.tsv").read_text().splitlines()
     texts = [text for line in chinese for text in line.split("\t")]

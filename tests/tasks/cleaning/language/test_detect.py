@@ -126,7 +126,7 @@ def test_the_languages_of_the_demo_articles_are_detected() -> None:
     assert wrong == []
 
 
-@pytest.mark.skipif(not DEV.exists(), reason="the development data is not here")
+@pytest.mark.skipif(not DEV.exists(), reason="needs the development data")
 def test_the_languages_of_the_development_data_are_detected() -> None:
     german = [file.read_text() for file in sorted((DEV / "klexikon" / "wiki").glob("*.txt"))]
     chinese = [

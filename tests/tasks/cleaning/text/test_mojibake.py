@@ -81,7 +81,7 @@ def test_the_demo_articles_have_no_mojibake() -> None:
         assert not has_mojibake(json.loads(line)["body"])
 
 
-@pytest.mark.skipif(not DEV.exists(), reason="the development data is not here")
+@pytest.mark.skipif(not DEV.exists(), reason="needs the development data")
 def test_german_and_english_articles_have_no_mojibake() -> None:
     for file in sorted((DEV / "klexikon" / "wiki").glob("*.txt")):
         assert not has_mojibake(file.read_text())

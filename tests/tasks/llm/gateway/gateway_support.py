@@ -243,7 +243,7 @@ async def ending(
 
 
 async def endings(gateway: Gateway, count: int, **more: Any) -> list[Ending]:
-    """Ask about ``count`` articles concurrently."""
+    """Request ``count`` articles concurrently."""
     return await asyncio.gather(*(ending(gateway, article(n), **more) for n in range(count)))
 
 

@@ -177,7 +177,7 @@ async def test_cancelled_callers_release_their_workers_and_keep_counts_right() -
 # ---- Invalid responses.
 
 
-async def test_invalid_responses_are_asked_for_again_within_the_reask_budget() -> None:
+async def test_invalid_responses_are_retried_within_the_reask_budget() -> None:
     policy = RetryPolicy(
         base_s=0.001, cap_s=0.01, max_invalid_responses=4, min_reasks=6, reask_share=0.25
     )
@@ -215,7 +215,7 @@ async def test_the_reask_budget_grows_with_the_answers() -> None:
         assert failed.attempts == 1
 
 
-async def test_one_article_is_asked_about_at_most_max_invalid_responses_times() -> None:
+async def test_an_article_gets_at_most_max_invalid_responses() -> None:
     async with (
         scripted((200, completion_body(""))) as script,
         gateway_to(script.base_url) as gateway,
@@ -226,7 +226,7 @@ async def test_one_article_is_asked_about_at_most_max_invalid_responses_times() 
     assert failed.usage == Usage(400, 0, 40)
 
 
-async def test_a_cut_off_answer_is_asked_for_once_with_a_doubled_output_limit() -> None:
+async def test_a_cut_off_answer_is_retried_once_with_a_doubled_output_limit() -> None:
     cut = (
         200,
         completion_body(choices=[{"message": {"content": "Fi"}, "finish_reason": "length"}]),
@@ -269,7 +269,7 @@ async def test_an_article_larger_than_the_quota_does_not_block_the_run() -> None
 
 
 async def test_rejecting_every_request_stops_the_run_and_fails_no_article_permanently() -> None:
-    """The recipe, the key or the server is at fault, so a later run must ask again."""
+    """The recipe, the key or the server is at fault, so a later run must retry."""
     async with (
         scripted((400, {"error": {"message": "Unsupported parameter"}})) as script,
         gateway_to(script.base_url, max_in_flight=2) as gateway,
@@ -283,9 +283,9 @@ async def test_rejecting_every_request_stops_the_run_and_fails_no_article_perman
 
 
 async def test_a_bad_request_among_answers_fails_its_article_permanently() -> None:
-    refused = (400, {"error": {"message": "odd"}})
+    rejected = (400, {"error": {"message": "odd"}})
     async with (
-        scripted(OK, *[refused] * 12, OK) as script,
+        scripted(OK, *[rejected] * 12, OK) as script,
         gateway_to(script.base_url) as gateway,
     ):
         assert isinstance(await ending(gateway), Answer)

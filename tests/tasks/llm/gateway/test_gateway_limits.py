@@ -133,7 +133,7 @@ async def test_idle_time_does_not_count_towards_the_timeout() -> None:
 
 
 def test_delays_and_rate_limits_work_on_uvloop() -> None:
-    """Its handles of callbacks that are due at once are not timer handles."""
+    """uvloop's handles of callbacks that are due at once are not timer handles."""
 
     async def run() -> None:
         faults = Faults(rpm=60_000, burst=5, http_429=0.05, retry_after=0.001, http_500=0.05)

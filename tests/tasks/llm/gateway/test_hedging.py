@@ -132,7 +132,7 @@ async def test_a_stalled_request_is_cancelled_once_the_median_latency_is_known()
 
 
 async def test_a_slow_article_stalls_at_most_twice() -> None:
-    """Its third request has no stall timeout, or it would never be answered."""
+    """The third request of an article has no stall timeout, so that it can be answered."""
 
     async def slow(request: web.BaseRequest) -> web.StreamResponse:
         await request.read()

@@ -41,13 +41,13 @@ class Server:
     """An endpoint; limits that are not set do not apply.
 
     Attributes:
-        latency: returns the seconds that a request takes.
-        slow_above: concurrent requests above which latency grows in proportion.
-        room: concurrent requests above which it answers 429.
-        noise: share of requests answered 429 at random.
-        bucket: the quota of requests.
+        latency: Returns the seconds that a request takes.
+        slow_above: Concurrent requests above which latency grows in proportion.
+        room: Concurrent requests above which it answers 429.
+        noise: Share of requests answered 429 at random.
+        bucket: The quota of requests.
         slower: (time, factor): from then on, latency is multiplied.
-        seed: seed of the noise.
+        seed: Seed of the noise.
     """
 
     latency: Latency
@@ -82,9 +82,9 @@ class Bucket:
     """A token bucket at the provider.
 
     Attributes:
-        per_minute: refill rate, and the reported limit.
-        holds: capacity; by default a minute's worth.
-        level: initial level; by default full.
+        per_minute: Refill rate, and the reported limit.
+        holds: Capacity; by default a minute's worth.
+        level: Initial level; by default full.
     """
 
     per_minute: float
@@ -123,8 +123,8 @@ class FixedWindow(Bucket):
     """A quota that is reset at the end of each window.
 
     Attributes:
-        window_s: length of a window.
-        phase_s: elapsed part of the first window at the start.
+        window_s: Length of a window.
+        phase_s: Elapsed part of the first window at the start.
     """
 
     window_s: float = 60.0

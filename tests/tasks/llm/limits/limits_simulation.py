@@ -16,9 +16,9 @@ class Run:
     """The result of a simulated run.
 
     Attributes:
-        seconds: from the first request to the last answer.
-        limited: requests answered 429.
-        calls: requests sent.
+        seconds: From the first request to the last answer.
+        limited: Requests answered 429.
+        calls: Requests sent.
         flights: (time, requests in flight) at each answer.
         sends: (time, amount) of each request.
     """
@@ -44,9 +44,9 @@ def run(server: Server, limit: AdaptiveConcurrency | int, calls: int, cpu_s: flo
     """Send requests, as many at once as the limit allows; after a 429 all wait for its Retry-After.
 
     Args:
-        server: the endpoint.
-        limit: an adaptive limit or a fixed one.
-        calls: requests to be answered.
+        server: The endpoint.
+        limit: An adaptive limit or a fixed one.
+        calls: Requests to be answered.
         cpu_s: CPU time per answer of the client, which has one core.
     """
     result = Run()
@@ -85,13 +85,13 @@ class Paced:
     """A run through a RateLimiter.
 
     Attributes:
-        reserve: tokens that each request reserves.
-        use: tokens that each request uses.
-        refunds: whether the provider refunds unused tokens.
-        late_s: maximum delay of a timer.
-        jitter_s: maximum network delay.
-        others: requests per second that other clients take from the same quota.
-        first: requests that may be in flight before a limit is known.
+        reserve: Tokens that each request reserves.
+        use: Tokens that each request uses.
+        refunds: Whether the provider refunds unused tokens.
+        late_s: Maximum delay of a timer.
+        jitter_s: Maximum network delay.
+        others: Requests per second that other clients take from the same quota.
+        first: Requests that may be in flight before a limit is known.
     """
 
     limiter: RateLimiter

@@ -93,7 +93,7 @@ class RawServer:
         writer.write(say.data)
         await writer.drain()
         if say.then == "reset":
-            # Only after the client has read the data.
+            # Once the client has read the data.
             await asyncio.sleep(0.02)
             connection = writer.get_extra_info("socket")
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -97,7 +97,7 @@ async def test_a_200_without_a_completion_is_an_error(
         (401, {"error": {"message": f"Incorrect API key: {KEY}"}}, "bad_key", "key: ***"),
         (403, {"detail": f"Bearer {KEY} may not"}, "bad_key", "Bearer *** may not"),
         (404, {"error": {"code": "model_not_found", "message": "no"}}, "no_such_model", "--model"),
-        (404, b"<html><title>404 Not Found</title>", "no_such_url", "404 Not Found; is --base"),
+        (404, b"<html><title>404 Not Found</title>", "no_such_url", "404 Not Found; check --base"),
         (422, {"detail": [{"loc": ["body"], "msg": "odd"}]}, "bad_request", "body: odd"),
         (502, b"<html><title>502 Bad Gateway</title>", "server_error", "HTTP 502: 502 Bad Gateway"),
         (500, bytes(range(256)) * 4000, "server_error", "HTTP 500: "),

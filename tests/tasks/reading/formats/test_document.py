@@ -243,7 +243,7 @@ def test_the_reference_file_becomes_the_reference_summary(folder: Path) -> None:
     assert record["reference_summary"] == "Kurz für Kinder."
 
 
-@pytest.mark.skipif(not WIKI.exists(), reason="the development data is not here")
+@pytest.mark.skipif(not WIKI.exists(), reason="needs the development data")
 def test_articles_in_a_real_folder_keep_their_text() -> None:
     paths = sorted(WIKI.glob("*.txt"))
     assert len(paths) == 274

@@ -215,7 +215,7 @@ def test_detection_never_fails(data: bytes | str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not FEEDS.exists(), reason="the development data is not here")
+@pytest.mark.skipif(not FEEDS.exists(), reason="needs the development data")
 def test_feeds_of_the_feedparser_test_suite_are_read_or_rejected_with_a_reason() -> None:
     counts: Counter[str] = Counter()
     for path in sorted(FEEDS.rglob("*.*")):

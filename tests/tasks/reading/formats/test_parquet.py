@@ -237,7 +237,7 @@ def test_an_encrypted_file_is_reported_as_such(path: Path) -> None:
         read_all(path)
 
 
-@pytest.mark.skipif(not NASTY.exists(), reason="the development data is not here")
+@pytest.mark.skipif(not NASTY.exists(), reason="needs the development data")
 def test_files_of_other_writers_load_completely() -> None:
     for path in sorted(NASTY.rglob("*.parq*")):
         if not path.is_file() or path.name.startswith("."):

@@ -64,7 +64,7 @@ def test_prose_logs_and_code_stay_documents(tmp_path: Path, lines: list[str]) ->
     assert format_in(tmp_path, lines, "text.txt") == "document"
 
 
-@pytest.mark.skipif(not CSL.exists(), reason="the development data is not here")
+@pytest.mark.skipif(not CSL.exists(), reason="needs the development data")
 def test_a_table_without_a_known_suffix_is_detected(tmp_path: Path) -> None:
     path = tmp_path / "csl.txt"
     path.write_bytes(CSL.read_bytes())

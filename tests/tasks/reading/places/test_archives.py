@@ -177,7 +177,7 @@ def test_wrong_sizes_and_checksums_are_detected() -> None:
     assert "x.zip/a.jsonl is damaged: its checksum is wrong" in error_of("x.zip")
 
 
-def test_bombs_are_refused_before_anything_is_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bombs_are_rejected_before_anything_is_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("article_flows.tasks.reading.places.compressed.MIN_BOMB_BYTES", 1 << 20)
     zipped({f"{number}.csv": bytes(1 << 19) for number in range(9)})
     assert error_of("x.zip").startswith("x.zip unpacks to more than 50 times its size (")
@@ -186,7 +186,7 @@ def test_bombs_are_refused_before_anything_is_unpacked(monkeypatch: pytest.Monke
     assert "more than" in error_of("x.zip")
 
 
-def test_overlapping_files_are_refused() -> None:
+def test_overlapping_files_are_rejected() -> None:
     """David Fifield's bomb: thousands of files that share one content."""
     data = zipped({"a.jsonl": ROWS, "b.jsonl": ROWS}).read_bytes()
     second = data.rindex(b"PK\1\2")

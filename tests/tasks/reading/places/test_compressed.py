@@ -1,4 +1,4 @@
-"""Compressed files are read up to where they are damaged; decompression bombs are refused."""
+"""Compressed files are read up to where they are damaged; decompression bombs are rejected."""
 
 import bz2
 import gzip
@@ -147,7 +147,7 @@ def test_trailing_data_is_reported_unless_it_is_padding(tmp_path: Path, codec: s
 
 
 @pytest.mark.parametrize("codec", PACK)
-def test_bombs_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, codec: str) -> None:
+def test_bombs_are_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, codec: str) -> None:
     monkeypatch.setattr("article_flows.tasks.reading.places.compressed.MIN_BOMB_BYTES", 1 << 20)
     bomb = compressed_file(tmp_path, PACK[codec](bytes(20 << 20)), codec)
     before, error = parts_of(bomb)
@@ -158,7 +158,7 @@ def test_bombs_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code
     assert parts_of(compressed_file(tmp_path, PACK[codec](ROWS), codec)) == (ROWS, "")
 
 
-def test_an_xz_that_needs_too_much_memory_is_refused(
+def test_an_xz_that_needs_too_much_memory_is_rejected(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("article_flows.tasks.reading.places.compressed.MAX_DECODER_BYTES", 1 << 20)
@@ -177,7 +177,7 @@ def test_temporary_copies_leave_room_on_their_disk(
         packed.open_seekable()
 
 
-def test_seeks_other_than_to_the_start_are_refused(tmp_path: Path) -> None:
+def test_seeks_other_than_to_the_start_are_rejected(tmp_path: Path) -> None:
     with compressed_file(tmp_path, gzip.compress(ROWS), "gzip").open() as file:
         for target, whence in ((len(ROWS) - 9, io.SEEK_SET), (0, io.SEEK_END)):
             with pytest.raises(OSError, match="can only seek to its start"):

@@ -135,7 +135,7 @@ def test_messages_contain_no_secret(site: Site) -> None:
     assert "hidden" not in error_of("ftp://user:hidden@example.org/a?b=hidden")
 
 
-def test_a_redirect_to_a_private_host_is_refused_unless_allowed(site: Site) -> None:
+def test_a_redirect_to_a_private_host_is_rejected_unless_allowed(site: Site) -> None:
     site.files["/a.jsonl"] = LINE
     site.redirects["/here"] = "/a.jsonl"
     assert bodies(f"{site.url}/here") == ["Some text"]

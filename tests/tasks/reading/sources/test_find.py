@@ -225,7 +225,7 @@ def test_specs_without_a_file_are_reported() -> None:
     assert message.endswith("docs/README.md: not a data file")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+@pytest.mark.skipif(os.geteuid() == 0, reason="root can read every file")
 def test_a_file_without_read_permission_is_reported() -> None:
     put("x.jsonl").chmod(0)
     assert error_of("x.jsonl") == "x.jsonl cannot be read: Permission denied"

@@ -52,7 +52,7 @@ def test_an_ipv4_address_embedded_in_ipv6_is_public_if_it_is_public_itself(
     "127.0.0.1 127.1 2130706433 0x7f000001 0x7f.1 017700000001 0177.0.0.1 [::1] [::ffff:7f00:1] "
     "localhost LOCALHOST. a.localhost 127.0.0.1. ①②⑦.0.0.1 [fe80::1%25eth0]".split(),
 )
-def test_private_address_literals_are_refused(host: str) -> None:
+def test_private_address_literals_are_rejected(host: str) -> None:
     with pytest.raises(PrivateAddress, match=r"leads to the private address .*--allow-host"):
         check_literal_host(URL(f"http://{host}:8080/"))
 
@@ -79,13 +79,13 @@ def test_public_hosts_pass_except_in_unusual_forms() -> None:
         ("http://[::1", "not a valid URL"),
     ],
 )
-def test_invalid_web_urls_are_refused(text: str, words: str) -> None:
+def test_invalid_web_urls_are_rejected(text: str, words: str) -> None:
     with pytest.raises(UserError, match=words):
         web_url(text)
 
 
 @given(st.text())
-def test_any_text_is_parsed_or_refused(text: str) -> None:
+def test_any_text_is_parsed_or_rejected(text: str) -> None:
     for candidate in (text, f"http://{text}"):
         # Anything but a UserError fails this.
         with suppress(UserError):

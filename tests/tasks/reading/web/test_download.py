@@ -57,10 +57,10 @@ async def test_a_download_works_in_a_thread_with_a_running_event_loop() -> None:
 def test_redirects_are_followed() -> None:
     with Site({"/a": redirect("b?x=1"), "/b": redirect("/c"), "/c": body(DATA)}) as site:
         assert fetch(site, "/a") == DATA
-        assert site.asked == {"/a": 1, "/b": 1, "/c": 1}
+        assert site.counts == {"/a": 1, "/b": 1, "/c": 1}
 
 
-def test_circular_endless_and_invalid_redirects_are_refused() -> None:
+def test_circular_endless_and_invalid_redirects_are_rejected() -> None:
     handlers = {f"/{hop}": redirect(f"/{hop + 1}") for hop in range(20)}
     circle = {"/x": redirect("/y"), "/y": redirect("/x"), "/f": redirect("file:///etc/passwd")}
     with Site({**handlers, **circle}) as site:
@@ -69,27 +69,27 @@ def test_circular_endless_and_invalid_redirects_are_refused() -> None:
         assert "redirects to a location that is not an http or https URL (file:)" in error_of(
             site, "/f"
         )
-        assert site.asked["/x"] == 1
+        assert site.counts["/x"] == 1
 
 
-def test_a_private_address_is_refused_before_connecting() -> None:
+def test_a_private_address_is_rejected_before_connecting() -> None:
     with Site({"/a": body(DATA)}) as site:
         words = error_of(site, "/a?token=secret", allow=False)
         assert "leads to the private address 127.0.0.1" in words
         assert "--allow-host 127.0.0.1" in words
-        assert not site.asked
+        assert not site.counts
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "2130706433", "[::ffff:127.0.0.1]"])
-def test_a_redirect_to_a_private_address_is_refused(host: str) -> None:
+def test_a_redirect_to_a_private_address_is_rejected(host: str) -> None:
     with Site({"/a": body(DATA)}) as inner:
         port = inner.host.partition(":")[2]
         with Site({"/": redirect(f"http://{host}:{port}/a")}) as outer:
             assert "leads to the private address" in error_of(outer, "/")
-        assert not inner.asked
+        assert not inner.counts
 
 
-def test_a_public_name_with_a_private_address_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_public_name_with_a_private_address_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
     real = socket.getaddrinfo
 
     def answer(host: str, *arguments: object, **named: object) -> object:
@@ -101,7 +101,7 @@ def test_a_public_name_with_a_private_address_is_refused(monkeypatch: pytest.Mon
         url = f"http://news.example.org:{site.host.partition(':')[2]}/a"
         with pytest.raises(UserError, match=r"127\.0\.0\.1; .*--allow-host news\.example\.org"):
             download(url, io.BytesIO())
-        assert not site.asked
+        assert not site.counts
         into = io.BytesIO()
         download(url, into, allow_hosts=["news.example.org"])
         assert into.getvalue() == DATA
@@ -120,13 +120,13 @@ def test_the_environment_proxy_is_used_only_for_named_hosts(
         monkeypatch.setattr(download_module, "ATTEMPTS", 1)
         with pytest.raises(UserError, match=r"unknown host name; proxies .*--allow-host"):
             download("http://nowhere.invalid/a", io.BytesIO())
-        assert proxy.asked.total() == 1
+        assert proxy.counts.total() == 1
 
 
 def test_temporary_failures_are_retried() -> None:
     with Site({"/a": status(503, 429, 500, then="here", Retry_After="0")}) as site:
         assert fetch(site, "/a") == b"here"
-        assert site.asked["/a"] == 4
+        assert site.counts["/a"] == 4
 
 
 def test_permanent_failures_are_reported() -> None:
@@ -135,27 +135,27 @@ def test_permanent_failures_are_reported() -> None:
         assert "does not exist (404)" in error_of(site, "/none")
         assert "is gone (410)" in error_of(site, "/g")
         assert "requires a password (401)" in error_of(site, "/p")
-        assert site.asked["/none"] == 1
+        assert site.counts["/none"] == 1
 
 
 def breaking(
     breaks: int, etags: list[str] | None = None, ranges: bool = True
 ) -> "tuple[list[str], object]":
     """Send half of the requested range and break the connection, the first `breaks` times."""
-    asked: list[str] = []
+    requested: list[str] = []
 
     async def handler(request: web.Request) -> web.StreamResponse:
-        asked.append(request.headers.get("Range", ""))
-        etag = (etags or ['"1"'])[min(len(asked), len(etags or [1])) - 1]
+        requested.append(request.headers.get("Range", ""))
+        etag = (etags or ['"1"'])[min(len(requested), len(etags or [1])) - 1]
         start = 0
-        if ranges and asked[-1] and request.headers["If-Range"] == etag:
-            start = int(asked[-1].removeprefix("bytes=").removesuffix("-"))
+        if ranges and requested[-1] and request.headers["If-Range"] == etag:
+            start = int(requested[-1].removeprefix("bytes=").removesuffix("-"))
         response = web.StreamResponse(status=206 if start else 200, headers={"ETag": etag})
         if start:
             response.headers["Content-Range"] = f"bytes {start}-{len(DATA) - 1}/{len(DATA)}"
         response.content_length = len(DATA) - start
         await response.prepare(request)
-        if len(asked) <= breaks:
+        if len(requested) <= breaks:
             await response.write(DATA[start : start + (len(DATA) - start) // 2])
             await asyncio.sleep(0.05)
             assert request.transport is not None
@@ -164,24 +164,24 @@ def breaking(
             await response.write(DATA[start:])
         return response
 
-    return asked, handler
+    return requested, handler
 
 
 def test_an_interrupted_download_is_resumed() -> None:
-    asked, handler = breaking(3)
+    requested, handler = breaking(3)
     with Site({"/a": handler}) as site:  # type: ignore[dict-item]  # A handler it is.
         assert fetch(site, "/a") == DATA
-    assert asked[0] == ""
-    starts = [int(each.removeprefix("bytes=").removesuffix("-")) for each in asked[1:]]
+    assert requested[0] == ""
+    starts = [int(each.removeprefix("bytes=").removesuffix("-")) for each in requested[1:]]
     assert len(starts) == 3
     assert 0 < starts[0] < starts[1] < starts[2]
 
 
 def test_a_file_that_changes_during_the_download_is_restarted() -> None:
-    asked, handler = breaking(1, ['"1"', '"2"'])
+    requested, handler = breaking(1, ['"1"', '"2"'])
     with Site({"/a": handler}) as site:  # type: ignore[dict-item]  # A handler it is.
         assert fetch(site, "/a") == DATA
-    assert len(asked) == 2
+    assert len(requested) == 2
 
 
 def test_a_download_restarts_if_the_server_ignores_ranges() -> None:
@@ -244,4 +244,4 @@ def test_a_write_error_is_raised_without_a_retry() -> None:
     with Site({"/a": body(DATA)}) as site:
         with pytest.raises(OSError, match="No space left"):
             download(site.url("/a"), Full(), allow_hosts=[site.host])
-        assert site.asked["/a"] == 1
+        assert site.counts["/a"] == 1

@@ -97,7 +97,7 @@ def test_every_url_gives_exactly_one_result() -> None:
         assert all("URL" in reason(found[100 + at]) for at in range(5))
         assert "private address 10.0.0.1" in reason(found[105])
         assert found[200] == Reject(200, "was none before", "raw")
-        assert site.asked["/ok"] == 1
+        assert site.counts["/ok"] == 1
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_temporary_failures_are_retried_and_permanent_ones_reported() -> None:
         found = fetch(numbered(site, "/a", "/b"), site)
         assert record(found[1])["title"] == "A"
         assert "(500) (3 attempts)" in reason(found[2])
-        assert site.asked["/b"] == 3
+        assert site.counts["/b"] == 3
 
 
 def test_a_slow_page_times_out() -> None:
@@ -168,7 +168,7 @@ def test_robots_txt_is_obeyed_for_redirects_too() -> None:
         found = fetch(numbered(site, "/a", "/private/b", "/c", "/x.cgi"), site)
         assert record(found[1])["title"] == "A"
         assert all("robots.txt" in reason(found[row]) for row in (2, 3, 4))
-        assert site.asked == {"/robots.txt": 1, "/a": 1, "/c": 1}
+        assert site.counts == {"/robots.txt": 1, "/a": 1, "/c": 1}
         free = fetch(numbered(site, "/private/b"), site, limits=replace(QUICK, robots=False))
         assert record(free[1])["title"] == "B"
 
@@ -198,14 +198,14 @@ def test_fragments_are_neither_requested_nor_compared() -> None:
         assert row.record["url"] == site.url("/a")
         rejects = [each.reason for each in found.values() if isinstance(each, Reject)]
         assert rejects == [f"is the same URL as in row {row.number}"] * 2
-        assert site.asked["/a"] == 1
+        assert site.counts["/a"] == 1
 
 
 def test_nothing_is_fetched_if_robots_txt_fails() -> None:
     with Site({"/robots.txt": status(*[503] * 9, Retry_After="0"), "/a": page("A")}) as site:
         found = fetch(numbered(site, "/a", "/b"), site)
         assert "its site's robots.txt has a server error (503)" in reason(found[1])
-        assert site.asked == {"/robots.txt": 2}
+        assert site.counts == {"/robots.txt": 2}
 
 
 def test_the_crawl_delay_is_kept_between_requests() -> None:

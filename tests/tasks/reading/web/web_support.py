@@ -38,13 +38,13 @@ class Site:
     """Responds by the `handlers` of paths, else with 404, and counts requests.
 
     Attributes:
-        asked: number of requests by path.
-        most: maximum number of concurrent requests.
+        counts: Number of requests by path.
+        most: Maximum number of concurrent requests.
     """
 
     def __init__(self, handlers: dict[str, Handler | str] | None = None) -> None:
         self.handlers: dict[str, Handler | str] = handlers or {}
-        self.asked: Counter[str] = Counter()
+        self.counts: Counter[str] = Counter()
         self.requests: list[web.Request] = []
         self.most = self._now = 0
         self._loop = asyncio.new_event_loop()
@@ -93,7 +93,7 @@ class Site:
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         assert isinstance(request, web.BaseRequest)
-        self.asked[request.path] += 1
+        self.counts[request.path] += 1
         self.requests.append(request)  # type: ignore[arg-type]  # Enough of one for tests.
         handler = self.handlers.get(request.path)
         self._now += 1

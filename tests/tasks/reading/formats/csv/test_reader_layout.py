@@ -9,7 +9,7 @@ from tests.support import ROOT
 from tests.tasks.reading.formats.csv.csv_support import read_all, read_table
 
 DEV = ROOT.parent / "shared" / "data" / "dev"
-needs_dev = pytest.mark.skipif(not DEV.exists(), reason="the development data is not here")
+needs_dev = pytest.mark.skipif(not DEV.exists(), reason="needs the development data")
 TEXT = "An article's text, with commas, and more; it is | long enough: to be one. "
 
 

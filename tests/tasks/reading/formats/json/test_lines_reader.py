@@ -141,7 +141,7 @@ def test_a_missing_file_is_an_error(path: Path) -> None:
         list(read_jsonl(Source(LocalFile(path), "articles.jsonl", "jsonl")))
 
 
-@pytest.mark.skipif(not REAL.exists(), reason="the development data is not here")
+@pytest.mark.skipif(not REAL.exists(), reason="needs the development data")
 @pytest.mark.parametrize("kind", ["bom_crlf", "broken_lines", "truncated_last_line"])
 def test_corrupted_real_articles_are_rejected_one_by_one(path: Path, kind: str) -> None:
     rows = [json.loads(line) for line in DEMO.read_bytes().splitlines()]

@@ -10,7 +10,7 @@ from article_flows.tasks.reading.formats.registry import format_of, read
 from tests.support import ROOT
 
 SUITE = ROOT.parent / "shared" / "data" / "dev" / "nasty" / "json_testsuite" / "test_parsing"
-needs_suite = pytest.mark.skipif(not SUITE.exists(), reason="the development data is not here")
+needs_suite = pytest.mark.skipif(not SUITE.exists(), reason="needs the development data")
 
 
 @pytest.mark.parametrize(
@@ -41,14 +41,14 @@ def test_valid_json_is_parsed_exactly() -> None:
 
 @needs_suite
 def test_the_json_test_suite_is_accepted_and_rejected_correctly() -> None:
-    good = {case.name for case in SUITE.iterdir() if _refusal(case.read_bytes()) is None}
+    good = {case.name for case in SUITE.iterdir() if _rejection(case.read_bytes()) is None}
     every = {case.name for case in SUITE.iterdir()}
     assert sum(name.startswith("y_") for name in good) > 90
     assert [name for name in every - good if name.startswith("y_")] == []
     assert [name for name in good if name.startswith("n_")] == []
 
 
-def _refusal(text: bytes) -> str | None:
+def _rejection(text: bytes) -> str | None:
     """Return why a text is not JSON, or None if it is."""
     try:
         parse_json(text)

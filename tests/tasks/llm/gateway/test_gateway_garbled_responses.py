@@ -182,4 +182,4 @@ async def test_a_failing_receiver_does_not_end_its_worker(
     async with scripted(OK) as script, gateway_to(script.base_url, max_in_flight=1) as gateway:
         gateway.submit([Request(TEMPLATE, article(1), plain, Broken())])
         assert isinstance(await asyncio.wait_for(ending(gateway), 30), Answer)
-    assert "could not hand over the result" in caplog.text
+    assert "could not deliver the result" in caplog.text
