@@ -46,7 +46,7 @@ def spool_frames(
 def spool_frame(frame: pd.DataFrame, path: Path) -> str:
     """Write a DataFrame, without its index, to a Parquet file; return the source that names it.
 
-    Values that Arrow has no common type for in their column are written as text.
+    Values that Arrow and Parquet have no common type for in their column are written as text.
 
     Raises:
         UsageError: Two columns have the same name.
@@ -54,7 +54,7 @@ def spool_frame(frame: pd.DataFrame, path: Path) -> str:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    names = [name if isinstance(name, str) else str(name) for name in frame.columns]
+    names = [str(name).encode(errors="replace").decode() for name in frame.columns]
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise UsageError(f"{NAME}: has the column {repeated[0]} twice; rename or drop one")
@@ -71,9 +71,12 @@ def _is_frame(source: object) -> bool:
 
 def _as_arrow(column: pd.Series[Any]) -> pa.Array:
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
     try:
         array = pa.Array.from_pandas(column)
+        # Parquet lacks some types of Arrow, such as that of empty dictionaries.
+        pq.write_table(pa.table({"": array[:0]}), pa.BufferOutputStream())
     except (pa.ArrowException, TypeError, ValueError, OverflowError):
         array = pa.array([_as_text(value) for value in column], pa.string())
     return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array

@@ -115,12 +115,14 @@ def test_a_lake_makes_it_resumable_and_only_the_rows_of_the_frame_are_asked(
 
 
 def test_columns_with_the_name_of_a_result_are_kept_beside_it() -> None:
-    frame = articles(2).assign(category="news", model=["a", "b"], status=1)
+    frame = articles(2).assign(category="news", model=["a", "b"], status=1, article_status=2)
 
     result = summarized(frame, "digest", base_url="mock")
 
     assert result["article_model"].tolist() == ["a", "b"]
-    assert result["article_status"].tolist() == [1, 1]
+    assert result["article_status"].tolist() == [2, 2]
+    assert result["article_article_status"].tolist() == [1, 1]
+    assert result.columns.is_unique
     assert result["article_category"].tolist() == ["news", "news"]
     assert result["model"].nunique() == 1
 
@@ -176,7 +178,9 @@ def test_frames_of_odd_values_come_through_or_are_refused_in_a_line() -> None:
         kind=pd.Categorical(["a", "b", "a"]),
         broken=pd.Series(["\ud800", "b", "c"], index=articles(3).index, dtype=object),
     )
+    odd["nothing"] = [{}, {}, {}]
     odd[7] = "a column whose name is a number"
+    odd["\ud800"] = "a column whose name is half a character"
 
     result = summarized(odd, base_url="mock")
 
@@ -187,6 +191,8 @@ def test_frames_of_odd_values_come_through_or_are_refused_in_a_line() -> None:
         summarized(twice, base_url="mock")
     with pytest.raises(UserError, match="no column looks like"):
         summarized(pd.DataFrame({"n": [1, 2]}), base_url="mock")
+    with pytest.raises(UsageError, match="takes a pandas DataFrame, not Series"):
+        summarized(odd["text"], base_url="mock")
     status = Recipe(name="r", instructions="x", fields={"status": OutputField(type="string")})
     with pytest.raises(UsageError, match="has a field status"):
         summarized(odd, status, base_url="mock")
