@@ -33,11 +33,11 @@ def spool_frames(
     Raises:
         UsageError: A frame has two columns of one name.
     """
-    if not any(_is_frame(source) for source in sources):
+    if not any(is_frame(source) for source in sources):
         return sources, None
     folder = TemporaryDirectory(prefix="article-flows-frame-")
     specs = [
-        spool_frame(source, Path(folder.name, f"{number}.parquet")) if _is_frame(source) else source
+        spool_frame(source, Path(folder.name, f"{number}.parquet")) if is_frame(source) else source
         for number, source in enumerate(sources)
     ]
     return specs, folder
@@ -64,7 +64,8 @@ def spool_frame(frame: pd.DataFrame, path: Path) -> str:
     return f"{PREFIX}{path}"
 
 
-def _is_frame(source: object) -> bool:
+def is_frame(source: object) -> bool:
+    """Return whether a source is a DataFrame."""
     # Without importing pandas, which a run from a terminal does not need this early.
     return type(source).__name__ == "DataFrame" and hasattr(source, "iloc")
 
