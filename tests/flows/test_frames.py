@@ -11,7 +11,15 @@ import pandas as pd
 import pytest
 from prefect import flow
 
-from article_flows import OutputField, Recipe, StoppedRun, UserError, summarize_frame
+from article_flows import (
+    IngestSettings,
+    OutputField,
+    Recipe,
+    StoppedRun,
+    UserError,
+    ingest_articles,
+    summarize_frame,
+)
 from article_flows.flows.pipeline import article_pipeline
 from article_flows.tasks.checks.verify import verify_lake
 from article_flows.tasks.common.errors import UsageError
@@ -112,6 +120,26 @@ def test_a_lake_makes_it_resumable_and_only_the_rows_of_the_frame_are_asked(
     assert (stats["answered"], stats["answered_twice"]) == (35, 0)
     assert len(read_rows(lake / "summaries" / "summary" / "current")) == 35
     assert verify_lake(Lake(str(lake))).passed
+
+
+def test_what_a_text_cost_is_seen_where_the_lake_has_it_under_another_id(tmp_path: Path) -> None:
+    lake, frame = str(tmp_path / "lake"), articles(4)
+    ingest_articles(IngestSettings(sources=[frame.assign(id=["a", "b", "c", "d"])], lake=lake))
+    with MockEndpoint() as endpoint:
+        result = summarized(
+            pd.concat([frame, frame]).assign(id=range(8)),
+            base_url=endpoint.base_url,
+            model="m",
+            lake=lake,
+            price_in=1.0,
+            price_out=1.0,
+        )
+        paid = endpoint.stats()
+
+    assert paid["answered"] == 4
+    assert result["prompt_tokens"].sum() == paid["billed_prompt_tokens"]
+    assert result["attempts"].tolist() == [1] * 4 + [0] * 4
+    assert (result["cost_usd"].iloc[:4] > 0).all()
 
 
 def test_columns_with_the_name_of_a_result_are_kept_beside_it() -> None:
