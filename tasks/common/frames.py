@@ -49,12 +49,16 @@ def spool_frame(frame: pd.DataFrame, path: Path) -> str:
     Values that Arrow and Parquet have no common type for in their column are written as text.
 
     Raises:
-        UsageError: Two columns have the same name.
+        UsageError: Two columns have the same name, or a name is not valid Unicode.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    names = [str(name).encode(errors="replace").decode() for name in frame.columns]
+    names = [str(name) for name in frame.columns]
+    # pandas itself stops at such a name, but only where the answers have been paid for.
+    halves = [ascii(name) for name in names if name.encode(errors="replace").decode() != name]
+    if halves:
+        raise UsageError(f"{NAME}: the column {halves[0]} is not valid Unicode; rename or drop it")
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise UsageError(f"{NAME}: has the column {repeated[0]} twice; rename or drop one")

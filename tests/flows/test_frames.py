@@ -208,12 +208,14 @@ def test_frames_of_odd_values_come_through_or_are_refused_in_a_line() -> None:
     )
     odd["nothing"] = [{}, {}, {}]
     odd[7] = "a column whose name is a number"
-    odd["\ud800"] = "a column whose name is half a character"
 
     result = summarized(odd, base_url="mock")
 
     assert (result["status"] == "answered").all()
     assert summarized(odd.iloc[:0], base_url="mock").columns.equals(result.columns)
+    half = articles(2).set_axis(pd.Index(["\ud800", "text"], dtype=object), axis=1)
+    with pytest.raises(UsageError, match=r"the column '.ud800' is not valid Unicode"):
+        summarized(half, base_url="mock")
     twice = pd.concat([articles(2), articles(2)[["text"]]], axis=1)
     with pytest.raises(UsageError, match="has the column text twice"):
         summarized(twice, base_url="mock")
