@@ -75,6 +75,10 @@ def summarize_frame(
         >>> frame = pd.DataFrame({"title": ["A bridge"], "text": ["The council met. It voted."]})
         >>> summarize_frame(frame, "digest", base_url="mock")  # doctest: +SKIP
     """
+    if not isinstance(articles, pd.DataFrame):
+        raise UsageError(
+            f"summarize_frame: articles must be a pandas DataFrame, not {type(articles).__name__}"
+        )
     if unsupported := _NOT_FOR_FRAMES & set(settings):
         raise UsageError(f"summarize_frame: {min(unsupported)} is not for a DataFrame")
     with _lake_folder(lake) as root, tempfile.TemporaryDirectory() as folder:
@@ -165,6 +169,13 @@ def _endpoint(base_url: str | None) -> str:
 
 
 def _with_answers(articles: pd.DataFrame, answers: pd.DataFrame) -> pd.DataFrame:
-    renamed = {name: f"article_{name}" for name in articles.columns if name in answers.columns}
+    taken = {*articles.columns, *answers.columns}
+    names = {name: _free_name(name, taken) for name in articles.columns if name in answers.columns}
     answers.index = articles.index
-    return pd.concat([articles.rename(columns=renamed), answers], axis=1)
+    return pd.concat([articles.rename(columns=names), answers], axis=1)
+
+
+def _free_name(name: str, taken: set[str]) -> str:
+    while name in taken:
+        name = f"article_{name}"
+    return name

@@ -151,7 +151,7 @@ class IngestSettings(LakeSettings, LoadRules):
     """Which articles to load. In Python, ``sources`` may also contain pandas DataFrames."""
 
     _spooled: TemporaryDirectory[str] | None = PrivateAttr(default=None)
-    """Where DataFrames among the sources are; removed with this object."""
+    """Where DataFrames among the sources are; removed with the last object that refers to it."""
 
     sources: Annotated[SourceSpecs, Field(min_length=1)] = Field(
         default=["demo"],
@@ -189,8 +189,12 @@ class IngestSettings(LakeSettings, LoadRules):
     @classmethod
     def _spool_frames(cls, data: Any, validate: ModelWrapValidatorHandler[Self]) -> Self:
         spooled = None
-        if isinstance(data, dict) and isinstance(data.get("sources"), (list, tuple)):
-            sources, spooled = frames.spool_frames(data["sources"])
+        given = data.get("sources") if isinstance(data, dict) else None
+        if frames.is_frame(given):
+            # As a sequence, it would be the names of its columns.
+            given = [given]
+        if isinstance(given, (list, tuple)):
+            sources, spooled = frames.spool_frames(given)
             data = {**data, "sources": sources}
         settings = validate(data)
         if spooled is not None:
@@ -309,7 +313,9 @@ class PipelineSettings(IngestSettings, SummarizeSettings):
 
     def for_ingest(self) -> IngestSettings:
         """Return the settings of the ingest flow."""
-        return IngestSettings(**self.model_dump(include=set(IngestSettings.model_fields)))
+        settings = IngestSettings(**self.model_dump(include=set(IngestSettings.model_fields)))
+        settings._spooled = self._spooled
+        return settings
 
     def for_summarize(self) -> SummarizeSettings:
         """Return the settings of the summarize flow."""

@@ -33,11 +33,11 @@ def spool_frames(
     Raises:
         UsageError: Two columns of a frame have the same name.
     """
-    if not any(_is_frame(source) for source in sources):
+    if not any(is_frame(source) for source in sources):
         return sources, None
     folder = TemporaryDirectory(prefix="article-flows-frame-")
     specs = [
-        spool_frame(source, Path(folder.name, f"{number}.parquet")) if _is_frame(source) else source
+        spool_frame(source, Path(folder.name, f"{number}.parquet")) if is_frame(source) else source
         for number, source in enumerate(sources)
     ]
     return specs, folder
@@ -46,15 +46,19 @@ def spool_frames(
 def spool_frame(frame: pd.DataFrame, path: Path) -> str:
     """Write a DataFrame, without its index, to a Parquet file; return its spec.
 
-    Columns of mixed types, which Arrow cannot represent, are written as text.
+    Columns of mixed types, which Arrow or Parquet cannot represent, are written as text.
 
     Raises:
-        UsageError: Two columns have the same name.
+        UsageError: Two columns have the same name, or a name is not valid Unicode.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    names = [name if isinstance(name, str) else str(name) for name in frame.columns]
+    names = [str(name) for name in frame.columns]
+    # pandas itself stops at such a name, but only where the answers have been paid for.
+    halves = [ascii(name) for name in names if name.encode(errors="replace").decode() != name]
+    if halves:
+        raise UsageError(f"{NAME}: the column {halves[0]} is not valid Unicode; rename or drop it")
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise UsageError(f"{NAME}: has the column {repeated[0]} twice; rename or drop one")
@@ -64,16 +68,20 @@ def spool_frame(frame: pd.DataFrame, path: Path) -> str:
     return f"{PREFIX}{path}"
 
 
-def _is_frame(source: object) -> bool:
+def is_frame(source: object) -> bool:
+    """Return whether a source is a DataFrame."""
     # Without importing pandas, which a run from a terminal does not need this early.
     return type(source).__name__ == "DataFrame" and hasattr(source, "iloc")
 
 
 def _as_arrow(column: pd.Series[Any]) -> pa.Array:
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
     try:
         array = pa.Array.from_pandas(column)
+        # Parquet lacks some types of Arrow, such as that of empty dictionaries.
+        pq.write_table(pa.table({"": array[:0]}), pa.BufferOutputStream())
     except (pa.ArrowException, TypeError, ValueError, OverflowError):
         array = pa.array([_as_text(value) for value in column], pa.string())
     return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array

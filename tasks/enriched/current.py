@@ -28,15 +28,15 @@ def make_current(table: EnrichedTable, *, complete: bool) -> None:
             current one only if there is none: dashboards keep the last complete table while a
             new version of a recipe is tried out.
     """
-    storage, folder = table.lake.storage, table.folder.rpartition("/")[0]
-    current = _read(table.lake, table.recipe.name)
-    if current == table.table_id or (current is not None and not complete):
-        return
-    storage.write(f"{folder}/{POINTER}", orjson.dumps({"table": table.table_id}))
-    if storage.folder is not None:
+    lake, folder = table.lake, table.folder.rpartition("/")[0]
+    current = _read(lake, table.recipe.name)
+    if current != table.table_id and (complete or not _exists(lake, folder, current)):
+        current = table.table_id
+        lake.storage.write(f"{folder}/{POINTER}", orjson.dumps({"table": current}))
+    if lake.storage.folder is not None and current is not None:
         # Some file systems have no links; the pointer is enough for `current_table`.
         with suppress(OSError, NotImplementedError):
-            _link(storage.folder / folder / LINK, table.table_id)
+            _link(lake.storage.folder / folder / LINK, current)
 
 
 def current_table(lake: str | os.PathLike[str] | Lake, recipe: str = "summary") -> str:
@@ -62,10 +62,14 @@ recipe digest; run it first
     """
     lake = lake if isinstance(lake, Lake) else Lake(lake)
     table = _read(lake, recipe)
-    folder = f"{lake.summaries}/{recipe}/{table}"
-    if table is None or not lake.storage.list(folder):
+    folder = f"{lake.summaries}/{recipe}"
+    if not _exists(lake, folder, table):
         raise UserError(f"lake {lake}: has no table of the recipe {recipe}; run it first")
-    return lake.location(folder)
+    return lake.location(f"{folder}/{table}")
+
+
+def _exists(lake: Lake, folder: str, table: str | None) -> bool:
+    return table is not None and bool(lake.storage.list(f"{folder}/{table}"))
 
 
 def _read(lake: Lake, recipe: str) -> str | None:
@@ -74,11 +78,17 @@ def _read(lake: Lake, recipe: str) -> str | None:
         table = orjson.loads(lake.storage.read(f"{lake.summaries}/{recipe}/{POINTER}"))["table"]
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
-    return table if isinstance(table, str) else None
+    is_name = isinstance(table, str) and table.strip(".") and "/" not in table
+    return table if is_name else None
 
 
 def _link(link: Path, target: str) -> None:
-    """Point a symbolic link at a sibling folder, atomically."""
+    """Point a symbolic link at a sibling folder, atomically; keep a file that is not a link."""
+    if link.is_symlink():
+        if link.readlink() == Path(target):
+            return
+    elif link.exists():
+        return
     temporary = link.with_name(f".{LINK}-{secrets.token_hex(4)}")
     temporary.symlink_to(target, target_is_directory=True)
     try:

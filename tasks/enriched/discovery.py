@@ -11,6 +11,7 @@ import orjson
 from pydantic import ValidationError
 
 from article_flows.tasks.common.errors import UserError
+from article_flows.tasks.enriched.current import LINK
 from article_flows.tasks.enriched.recipes import Recipe
 from article_flows.tasks.enriched.table import (
     DESCRIPTION_FILE,
@@ -55,7 +56,8 @@ def find_tables(lake: Lake) -> list[FoundTable]:
     """
     kinds = (lake.summaries, lake.failures)
     paths = [file.name.split("/") for kind in kinds for file in lake.storage.list(kind)]
-    ids = {(path[1], path[2]) for path in paths if len(path) > 3}
+    # A copy that followed links (cp -L, aws s3 sync) has a folder in place of the link.
+    ids = {(path[1], path[2]) for path in paths if len(path) > 3 and path[2] != LINK}
     found = []
     for recipe, table_id in sorted(ids):
         try:

@@ -16,7 +16,7 @@ from article_flows.tasks.cleaning.columns.options import columns_for_source
 from article_flows.tasks.common.article_schema import ARTICLES_SCHEMA
 from article_flows.tasks.enriched.table import FAILURE_SCHEMA, EnrichedTable
 from article_flows.tasks.ingest.options import load_options, sources_of
-from article_flows.tasks.lake.key_columns import id_tags, read_key_batches, row_keys, text_keys
+from article_flows.tasks.lake.key_columns import read_key_batches, text_keys
 from article_flows.tasks.lake.lake import Lake
 from article_flows.tasks.lake.parts import Part
 from article_flows.tasks.lake.sorted_keys import KeySet
@@ -33,7 +33,7 @@ _FAILURE_COLUMNS = tuple(
     if name not in ("article_id", "content_hash", "title", "source", "failed_at")
 )
 _COST_COLUMNS = ("prompt_tokens", "cached_tokens", "completion_tokens", "cost_usd", "attempts")
-"""Columns that are counted once if a frame has an article twice."""
+"""Columns that are counted once for each text, in the first of its rows."""
 _NULLABLE = {
     pa.int64(): pd.Int64Dtype(),
     pa.int32(): pd.Int32Dtype(),
@@ -97,8 +97,8 @@ def answers_of(rows: FrameRows, table: EnrichedTable) -> pd.DataFrame:
     Returns:
         One row per row, in order: ``status`` (answered, failed, rejected or left), the recipe's
         fields, ``error_class`` and ``error_message``, ``content_hash``, then the request's
-        metadata. If the frame repeats an article, only its first row counts tokens, attempts and
-        cost.
+        metadata. Tokens, attempts and cost of a text are counted once, in its first row, even if
+        they were spent on another article in the lake with the same text.
     """
     fields, lake = list(table.recipe.fields), table.lake
     metadata = table.schema.names[len(ARTICLES_SCHEMA) + len(fields) :]
@@ -114,9 +114,16 @@ def answers_of(rows: FrameRows, table: EnrichedTable) -> pd.DataFrame:
     is_failed = pd.Series(status == FAILED)
     for name in set(metadata) & set(_FAILURE_COLUMNS):
         answers[name] = answers[name].where(~is_failed, failed[name])
-    is_repeated = pd.Series(rows.keys.duplicated() & np.isin(status, [ANSWERED, FAILED]))
+    texts = rows.keys.get_level_values(1)
+    is_settled = np.isin(status, [ANSWERED, FAILED])
+    is_first = is_settled.copy()
+    is_first[is_settled] = ~texts[is_settled].duplicated()
     for name in _COST_COLUMNS:
-        answers[name] = answers[name].mask(is_repeated & answers[name].notna(), 0)
+        cost = _sum_by_text(found, name, texts)
+        if name in _FAILURE_COLUMNS:
+            cost = cost.where(~is_failed, _sum_by_text(failures, name, texts))
+        answers[name] = answers[name].mask(is_first, cost)
+        answers[name] = answers[name].mask(is_settled & ~is_first & answers[name].notna(), 0)
     error_class = failed["error_class"].where(is_failed, None).astype(object)
     message = failed["message"].where(is_failed, None).astype(object)
     for position, reason in rows.rejected.items():
@@ -132,17 +139,19 @@ def answers_of(rows: FrameRows, table: EnrichedTable) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
+def _sum_by_text(found: pd.DataFrame, name: str, texts: pd.Index[Any]) -> pd.Series[Any]:
+    """Return the sum of a column over all articles with the text of a row, for each row."""
+    sums = found[name].groupby(level="content_hash").sum(min_count=1)
+    return sums.reindex(texts).reset_index(drop=True)
+
+
 def _rows_of(parts: Iterable[Part], rows: FrameRows, columns: Sequence[str]) -> pd.DataFrame:
-    """Return a table's rows for the articles of a frame, indexed by article_id and content_hash."""
-    wanted = KeySet()
-    known = rows.keys.dropna().unique()
-    hashes = pa.array(known.get_level_values(1), pa.string())
-    tags = id_tags(pa.array(known.get_level_values(0), pa.string()))
-    wanted.add_keys(row_keys(text_keys(hashes), tags))
+    """Return a table's rows with the texts of a frame, indexed by article_id and content_hash."""
+    texts = rows.texts
     found: list[pa.RecordBatch] = []
     for part in parts:
         for batch in read_key_batches(part, columns):
-            is_wanted = wanted.contains_keys(batch.keys)
+            is_wanted = texts.contains_keys(batch.texts)
             if is_wanted.any():
                 found.append(batch.columns.filter(pa.array(is_wanted)))
     names = ["article_id", "content_hash", *columns]

@@ -11,7 +11,15 @@ import pandas as pd
 import pytest
 from prefect import flow
 
-from article_flows import OutputField, Recipe, StoppedRun, UserError, summarize_frame
+from article_flows import (
+    IngestSettings,
+    OutputField,
+    Recipe,
+    StoppedRun,
+    UserError,
+    ingest_articles,
+    summarize_frame,
+)
 from article_flows.flows.pipeline import article_pipeline
 from article_flows.tasks.checks.verify import verify_lake
 from article_flows.tasks.common.errors import UsageError
@@ -114,13 +122,35 @@ def test_with_a_lake_answers_are_reused_and_only_rows_of_the_frame_are_requested
     assert verify_lake(Lake(str(lake))).passed
 
 
+def test_the_cost_of_a_text_is_shown_if_the_lake_has_it_under_another_id(tmp_path: Path) -> None:
+    lake, frame = str(tmp_path / "lake"), articles(4)
+    ingest_articles(IngestSettings(sources=[frame.assign(id=["a", "b", "c", "d"])], lake=lake))
+    with MockEndpoint() as endpoint:
+        result = summarized(
+            pd.concat([frame, frame]).assign(id=range(8)),
+            base_url=endpoint.base_url,
+            model="m",
+            lake=lake,
+            price_in=1.0,
+            price_out=1.0,
+        )
+        paid = endpoint.stats()
+
+    assert paid["answered"] == 4
+    assert result["prompt_tokens"].sum() == paid["billed_prompt_tokens"]
+    assert result["attempts"].tolist() == [1] * 4 + [0] * 4
+    assert (result["cost_usd"].iloc[:4] > 0).all()
+
+
 def test_columns_named_like_a_result_are_renamed() -> None:
-    frame = articles(2).assign(category="news", model=["a", "b"], status=1)
+    frame = articles(2).assign(category="news", model=["a", "b"], status=1, article_status=2)
 
     result = summarized(frame, "digest", base_url="mock")
 
     assert result["article_model"].tolist() == ["a", "b"]
-    assert result["article_status"].tolist() == [1, 1]
+    assert result["article_status"].tolist() == [2, 2]
+    assert result["article_article_status"].tolist() == [1, 1]
+    assert result.columns.is_unique
     assert result["article_category"].tolist() == ["news", "news"]
     assert result["model"].nunique() == 1
 
@@ -176,17 +206,23 @@ def test_frames_of_odd_values_are_enriched_or_rejected_in_one_line() -> None:
         kind=pd.Categorical(["a", "b", "a"]),
         broken=pd.Series(["\ud800", "b", "c"], index=articles(3).index, dtype=object),
     )
+    odd["nothing"] = [{}, {}, {}]
     odd[7] = "a column whose name is a number"
 
     result = summarized(odd, base_url="mock")
 
     assert (result["status"] == "answered").all()
     assert summarized(odd.iloc[:0], base_url="mock").columns.equals(result.columns)
+    half = articles(2).set_axis(pd.Index(["\ud800", "text"], dtype=object), axis=1)
+    with pytest.raises(UsageError, match=r"the column '.ud800' is not valid Unicode"):
+        summarized(half, base_url="mock")
     twice = pd.concat([articles(2), articles(2)[["text"]]], axis=1)
     with pytest.raises(UsageError, match="has the column text twice"):
         summarized(twice, base_url="mock")
     with pytest.raises(UserError, match="no column looks like"):
         summarized(pd.DataFrame({"n": [1, 2]}), base_url="mock")
+    with pytest.raises(UsageError, match="takes a pandas DataFrame, not Series"):
+        summarized(odd["text"], base_url="mock")
     status = Recipe(name="r", instructions="x", fields={"status": OutputField(type="string")})
     with pytest.raises(UsageError, match="has a field status"):
         summarized(odd, status, base_url="mock")

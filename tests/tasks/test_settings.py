@@ -99,6 +99,15 @@ def test_a_dataframe_is_a_source_for_as_long_as_its_settings_exist() -> None:
     assert pd.read_parquet(path)["body"].tolist() == ["One.", "Two."]
     assert run_label(chosen) == "summary · dataframe, demo"
     assert run_label(chosen.for_ingest()) == "dataframe, demo"
+    ingest = chosen.for_ingest()
     del chosen
     gc.collect()
+    assert path.exists()
+    del ingest
+    gc.collect()
     assert not path.exists()
+
+
+def test_a_dataframe_that_is_not_in_a_list_is_one_source() -> None:
+    settings = IngestSettings.model_validate({"sources": pd.DataFrame({"body": ["One."]})})
+    assert run_label(settings) == "dataframe"

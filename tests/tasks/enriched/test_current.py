@@ -1,8 +1,10 @@
 """Dashboards find a recipe's table under a name that does not change with its hash."""
 
+import shutil
 from pathlib import Path
 from uuid import uuid4
 
+import orjson
 import pandas as pd
 import pyarrow as pa
 import pytest
@@ -61,7 +63,9 @@ def test_a_bucket_has_a_current_table(object_store: ObjectStoreServer) -> None:
     assert not [note for note in verify_lake(lake).notes if "_current" in note]
 
 
-@pytest.mark.parametrize("pointer", [b"", b"{}", b'{"table": 3}', b"\xff"])
+@pytest.mark.parametrize(
+    "pointer", [b"", b"{}", b'{"table": 3}', b'{"table": "../.."}', b'{"table": ""}', b"\xff"]
+)
 def test_a_damaged_pointer_is_rewritten(tmp_path: Path, pointer: bytes) -> None:
     lake = Lake(tmp_path / "lake")
     table = filled(lake, "one")
@@ -87,3 +91,55 @@ def test_without_links_the_pointer_is_enough(
     make_current(table, complete=True)
 
     assert current_table(lake) == lake.location(table.folder)
+
+
+def test_the_link_is_made_again_where_a_run_was_killed_before_it(tmp_path: Path) -> None:
+    lake = Lake(tmp_path / "lake")
+    first, second = filled(lake, "one"), filled(lake, "two")
+    link = tmp_path / "lake" / "summaries" / "summary" / "current"
+    make_current(first, complete=True)
+    lake.storage.write("summaries/summary/_current.json", orjson.dumps({"table": second.table_id}))
+
+    make_current(second, complete=True)
+    assert link.readlink() == Path(second.table_id)
+    link.unlink()
+    make_current(first, complete=False)
+
+    assert link.readlink() == Path(second.table_id)
+
+
+def test_what_a_user_has_in_place_of_the_link_stays(tmp_path: Path) -> None:
+    lake = Lake(tmp_path / "lake")
+    table = filled(lake, "one")
+    theirs = tmp_path / "lake" / "summaries" / "summary" / "current"
+    theirs.write_text("mine")
+
+    make_current(table, complete=True)
+
+    assert theirs.read_text() == "mine"
+    assert current_table(lake) == lake.location(table.folder)
+
+
+def test_a_copy_that_follows_links_can_be_read_and_verify_names_it(tmp_path: Path) -> None:
+    lake = Lake(tmp_path / "lake")
+    table = filled(lake, "one")
+    make_current(table, complete=True)
+    copied = Lake(shutil.copytree(tmp_path / "lake", tmp_path / "copy", symlinks=False))
+
+    make_current(EnrichedTable(copied, table.recipe, "one"), complete=True)
+
+    assert [found.table_id for found in find_tables(copied)] == [table.table_id]
+    problems = [problem for problem in verify_lake(copied).problems if "current" in problem]
+    assert len(problems) == 1
+    assert "summaries/summary/current: is a copy of a table in place of the link" in problems[0]
+
+
+def test_a_table_that_was_removed_is_not_the_current_one(tmp_path: Path) -> None:
+    lake = Lake(tmp_path / "lake")
+    first, second = filled(lake, "one"), filled(lake, "two")
+    make_current(first, complete=True)
+    shutil.rmtree(lake.location(first.folder))
+
+    make_current(second, complete=False)
+
+    assert current_table(lake) == lake.location(second.folder)
