@@ -1,22 +1,25 @@
 """Summarize a DataFrame, in notebooks, scripts and flows that have their articles in memory."""
 
 import os
+import re
 import shutil
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pandas as pd
 from prefect import flow
+from pydantic import ValidationError
 
 from article_flows.flows.flow_states import flow_run_label, run_flow, user_error_as_failed_state
 from article_flows.flows.ingest import ingest_articles
 from article_flows.flows.summarize import BATCHES_IN_FLIGHT, summarize
-from article_flows.tasks.common.errors import UsageError
+from article_flows.tasks.common.errors import UsageError, UserError
 from article_flows.tasks.common.frames import spool_frame
 from article_flows.tasks.enriched.recipes import Recipe
 from article_flows.tasks.lake.sorted_keys import KeySet
@@ -29,6 +32,8 @@ from article_flows.tasks.summarize.open_job import open_table
 from article_flows.tasks.summarize.report import SummarizeReport
 
 _NOT_FOR_FRAMES = {"sources", "mirror", "near_duplicates"}
+_COLUMN_OPTION = re.compile(r"--column (\w+)=([\w*]+)")
+_OPTION = re.compile(r"--([a-z][a-z-]+)")
 
 
 def summarize_frame(
@@ -81,14 +86,18 @@ def summarize_frame(
         )
     if unsupported := _NOT_FOR_FRAMES & set(settings):
         raise UsageError(f"summarize_frame: {min(unsupported)} is not for a DataFrame")
-    with _lake_folder(lake) as root, tempfile.TemporaryDirectory() as folder:
+    with (
+        _in_terms_of_python(),
+        _lake_folder(lake) as root,
+        tempfile.TemporaryDirectory() as folder,
+    ):
         chosen = PipelineSettings(
             sources=[spool_frame(articles, Path(folder, "frame.parquet"))],
             columns=[f"{target}={name}" for target, name in (columns or {}).items()],
             lake=root,
             recipe=_recipe_file(recipe, Path(folder)),
             model=model,
-            base_url=_endpoint(base_url),
+            base_url=_endpoint(base_url, model),
             **settings,
         )
         table, _ = open_table(chosen)
@@ -157,9 +166,29 @@ def _recipe_file(recipe: str | os.PathLike[str] | Recipe, folder: Path) -> str:
     return str(path)
 
 
-def _endpoint(base_url: str | None) -> str:
+@contextmanager
+def _in_terms_of_python() -> Iterator[None]:
+    """Raise UsageError for invalid settings, and name parameters instead of options in messages."""
+    try:
+        yield
+    except ValidationError as error:
+        problem = error.errors()[0]
+        name = str(problem["loc"][0]) if problem["loc"] else "settings"
+        if problem["type"] == "extra_forbidden":
+            similar = get_close_matches(name, PipelineSettings.model_fields, 1)
+            hint = f"; did you mean {similar[0]}?" if similar else ""
+            raise UsageError(f"summarize_frame: has no parameter {name}{hint}") from error
+        message = problem["msg"].replace("Input should", "must")
+        raise UsageError(f"summarize_frame: {name}={problem['input']!r} {message}") from error
+    except UserError as error:
+        message = _COLUMN_OPTION.sub(r'columns={"\1": "\2"}', str(error))
+        error.args = (_OPTION.sub(lambda found: found[1].replace("-", "_"), message),)
+        raise
+
+
+def _endpoint(base_url: str | None, model: str) -> str:
     chosen = base_url_from(base_url, os.environ)
-    if base_url is None and chosen == MOCK:
+    if base_url is None and chosen == MOCK and not model:
         warnings.warn(
             "neither base_url, OPENAI_BASE_URL nor OPENAI_API_KEY is set: using the mock endpoint, "
             "which is not a language model",

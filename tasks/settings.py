@@ -12,6 +12,7 @@ from pydantic import (
     Field,
     ModelWrapValidatorHandler,
     PrivateAttr,
+    field_validator,
     model_validator,
 )
 from pydantic.config import JsonDict
@@ -184,6 +185,13 @@ class IngestSettings(LakeSettings, LoadRules):
     def source_names(self) -> list[str]:
         """The sources as strings: a DataFrame is the file that it was spooled to."""
         return [str(source) for source in self.sources]
+
+    @field_validator("columns", mode="before")
+    @classmethod
+    def _list_columns(cls, columns: Any) -> Any:
+        if isinstance(columns, dict):
+            return [f"{target}={name}" for target, name in columns.items()]
+        return columns
 
     @model_validator(mode="wrap")
     @classmethod

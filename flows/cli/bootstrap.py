@@ -7,6 +7,7 @@ from prefect import get_client
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.exceptions import ObjectNotFound
+from prefect.settings import PREFECT_API_URL, PREFECT_HOME
 
 from article_flows.tasks.common.errors import UserError
 from article_flows.tasks.summarize.tasks import LLM_TAG
@@ -23,7 +24,10 @@ def main() -> int:
         with get_client(sync_client=True) as client:
             _create_work_pool(client)
             _create_concurrency_limit(client)
-            print(f"Prefect server: {client.api_url}")
+            if PREFECT_API_URL.value():
+                print(f"Prefect server: {client.api_url}")
+            else:
+                print(f"PREFECT_API_URL is not set: created in {PREFECT_HOME.value()}")
     except (httpx.HTTPError, RuntimeError) as error:
         raise UserError(
             f"cannot reach the Prefect server: {' '.join(str(error).split())}; "

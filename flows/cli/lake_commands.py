@@ -15,7 +15,7 @@ from article_flows.tasks.checks.status import LakeStatus, TableStatus, lake_stat
 from article_flows.tasks.checks.verify import Verification, verify_lake
 from article_flows.tasks.enriched.current import current_table
 from article_flows.tasks.lake.lake import Lake
-from article_flows.tasks.reports.markdown import format_usd
+from article_flows.tasks.reports.markdown import counted, format_usd
 
 
 def status(lake: str, *, as_json: bool) -> int:
@@ -51,10 +51,10 @@ def _print_verification(result: Verification) -> None:
         print(f"problem: {line}")
     for line in result.notes:
         print(f"note: {line}")
-    found = "no problems" if result.passed else _counted(len(result.problems), "problem")
+    found = "no problems" if result.passed else counted(len(result.problems), "problem")
     print(
-        f"{found}: checked {_counted(result.articles, 'article')}, "
-        f"{_counted(result.answers, 'answer')}, {_counted(result.parts, 'part')}"
+        f"{found}: checked {counted(result.articles, 'article')}, "
+        f"{counted(result.answers, 'answer')}, {counted(result.parts, 'part')}"
     )
 
 
@@ -71,8 +71,8 @@ def _status_json(found: LakeStatus) -> dict[str, Any]:
 
 def _status_lines(found: LakeStatus) -> list[str]:
     lines = [
-        f"{found.lake}: {_counted(found.articles, 'article')} in "
-        f"{_counted(found.parts, 'part')} ({decimal(found.size)}), "
+        f"{found.lake}: {counted(found.articles, 'article')} in "
+        f"{counted(found.parts, 'part')} ({decimal(found.size)}), "
         f"{found.superseded:,} superseded, {found.rejects:,} rejected"
     ]
     if found.loading:
@@ -98,7 +98,7 @@ def _facts(table: TableStatus) -> dict[str, str]:
     facts = {"answered": f"{table.answered:,}"}
     if table.outdated:
         facts["outdated"] = (
-            f"{_counted(table.outdated, 'answer')} to articles that were changed or removed"
+            f"{counted(table.outdated, 'answer')} to articles that were changed or removed"
         )
     if table.failed:
         retried = _by_class(table.asked_again, "retried by the next run")
@@ -111,8 +111,8 @@ def _facts(table: TableStatus) -> dict[str, str]:
             if table.held_by
             else "a killed run, not included in the cost; run again to recover them"
         )
-        facts["in journals"] = f"{_counted(table.waiting, 'answer')} of {owner}"
-    unpriced = f", and {_counted(table.unpriced, 'row')} without a price" if table.unpriced else ""
+        facts["in journals"] = f"{counted(table.waiting, 'answer')} of {owner}"
+    unpriced = f", and {counted(table.unpriced, 'row')} without a price" if table.unpriced else ""
     facts["cost so far"] = f"{format_usd(table.cost_usd)}{unpriced}"
     if table.last_answered_at:
         facts["last answer"] = f"{table.last_answered_at:%Y-%m-%d %H:%M:%S} UTC"
@@ -128,7 +128,3 @@ def _by_class(counts: Mapping[str, int], description: str) -> str:
         return ""
     classes = ", ".join(f"{name} {count:,}" for name, count in sorted(counts.items()))
     return f"{sum(counts.values()):,} {description} ({classes})"
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

@@ -10,6 +10,7 @@ from pathlib import Path
 import orjson
 
 from article_flows.tasks.common.errors import UserError
+from article_flows.tasks.enriched.recipes import load_recipe
 from article_flows.tasks.enriched.table import EnrichedTable
 from article_flows.tasks.lake.lake import Lake
 
@@ -48,7 +49,7 @@ def current_table(lake: str | os.PathLike[str] | Lake, recipe: str = "summary") 
 
     Args:
         lake: A folder, or a URI such as ``s3://bucket/prefix``.
-        recipe: The name of the recipe, not its file.
+        recipe: The name of the recipe, or its file.
 
     Raises:
         UserError: The lake has no table of the recipe, or cannot be read.
@@ -61,6 +62,8 @@ def current_table(lake: str | os.PathLike[str] | Lake, recipe: str = "summary") 
 recipe digest; run it first
     """
     lake = lake if isinstance(lake, Lake) else Lake(lake)
+    if recipe.endswith((".yaml", ".yml")):
+        recipe = load_recipe(recipe).name
     table = _read(lake, recipe)
     folder = f"{lake.summaries}/{recipe}"
     if not _exists(lake, folder, table):

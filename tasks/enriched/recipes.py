@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -219,8 +220,17 @@ def _invalid_keys(error: ValidationError) -> str:
     problems = []
     for each in error.errors():
         key = ".".join(str(part) for part in each["loc"]) or "recipe"
+        if each["type"] == "extra_forbidden":
+            problems.append(f"{key}: unknown key{_suggestion(each['loc'])}")
+            continue
         problems.append(f"{key}: {each['msg'].removeprefix('Value error, ')}")
     return " ".join("; ".join(problems).split())
+
+
+def _suggestion(location: tuple[int | str, ...]) -> str:
+    model = Recipe if len(location) == 1 else OutputField
+    similar = get_close_matches(str(location[-1]), model.model_fields, 1)
+    return f"; did you mean {similar[0]}?" if similar else ""
 
 
 def _one_line(error: BaseException) -> str:

@@ -68,6 +68,16 @@ def table(header: list[str], rows: Iterable[list[str]]) -> list[str]:
     ]
 
 
+def counted(count: int, noun: str) -> str:
+    """Return a count with its noun, in the plural unless it is one.
+
+    Example:
+        >>> counted(1, "article"), counted(2_000, "article")
+        ('1 article', '2,000 articles')
+    """
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 def format_usd(amount: float | None) -> str:
     """Return US dollars as text, with four decimals below 100.
 
@@ -93,7 +103,7 @@ def _metrics(report: SummarizeReport) -> list[list[str]]:
         ["reused at no cost", f"{report.reused:,}"],
         ["failed", _total_by_class(report.failed)],
         ["remaining", f"{report.left:,}"],
-        ["requests", f"{report.attempts:,} for {report.calls:,} articles{hedges}"],
+        ["requests", f"{report.attempts:,} for {counted(report.calls, 'article')}{hedges}"],
     ]
     if report.errors:
         metrics.append(["failed requests", _total_by_class(report.errors)])

@@ -60,7 +60,7 @@ def resolve_endpoint(settings: SummarizeSettings) -> Endpoint:
         if settings.model not in ("", MOCK_MODEL):
             raise UsageError(
                 f"the mock endpoint does not serve {settings.model}; "
-                "set OPENAI_API_KEY, or name the model's endpoint with --base-url"
+                "leave --model out, or name the model's endpoint with --base-url"
             )
         return Endpoint(MOCK, MOCK_MODEL, price or FREE, is_mock=True)
     _check_url(settings.base_url)
@@ -136,7 +136,7 @@ def _check_url(base_url: str) -> None:
         is_valid_port = False
     if not is_valid_port or parts.scheme not in ("http", "https") or not parts.hostname:
         redacted = re.sub(r"//.*@|\?.*", "…", base_url)
-        raise UsageError(f"base URL {redacted!r}: not a URL; use one like https://host/v1")
+        raise UsageError(f"base URL {redacted!r}: not a URL; use one like https://host/v1, or mock")
     if parts.username or parts.password or parts.query:
         raise UsageError(
             f"base URL of {parts.hostname}: must not contain a key; "

@@ -219,13 +219,19 @@ def test_frames_of_odd_values_are_enriched_or_rejected_in_one_line() -> None:
     twice = pd.concat([articles(2), articles(2)[["text"]]], axis=1)
     with pytest.raises(UsageError, match="has the column text twice"):
         summarized(twice, base_url="mock")
-    with pytest.raises(UserError, match="no column looks like"):
+    with pytest.raises(UserError, match=r'no column looks like .* columns=\{"body": "NAME"\}'):
         summarized(pd.DataFrame({"n": [1, 2]}), base_url="mock")
-    with pytest.raises(UsageError, match="takes a pandas DataFrame, not Series"):
+    with pytest.raises(UsageError, match="must be a pandas DataFrame, not Series"):
         summarized(odd["text"], base_url="mock")
     status = Recipe(name="r", instructions="x", fields={"status": OutputField(type="string")})
     with pytest.raises(UsageError, match="has a field status"):
         summarized(odd, status, base_url="mock")
+    with pytest.raises(UsageError, match="has no parameter budget; did you mean budget_usd"):
+        summarized(odd, base_url="mock", budget=5)
+    with pytest.raises(UsageError, match=r"rpm=-5 must be greater than or equal to 0"):
+        summarized(odd, base_url="mock", rpm=-5)
+    with pytest.raises(UsageError, match="must be a pandas DataFrame, not list"):
+        summarized([{"body": "x"}], base_url="mock")
     with pytest.raises(UsageError, match="mirror is not for a DataFrame"):
         summarized(odd, base_url="mock", mirror=True)
 

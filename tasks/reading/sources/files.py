@@ -165,7 +165,9 @@ def _by_path(spec: str) -> tuple[list[FoundFile], bool]:
         return [FoundFile(LocalFile(demo), DEMO, demo.name)], True
     if glob.has_magic(spec):
         return files_matching(spec), False
-    raise UserError(f"{spec} does not exist; give a file, a folder, a glob, or the word {DEMO}")
+    raise UserError(
+        f"{spec} does not exist; give a file, a folder, a glob, an address, or the word {DEMO}"
+    )
 
 
 def partition_values(below: str) -> tuple[tuple[str, str], ...]:

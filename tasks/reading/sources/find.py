@@ -97,7 +97,9 @@ def find_sources(specs: list[str], options: SourceOptions = SourceOptions()) -> 
         [('demo', 'jsonl')]
     """
     if not specs:
-        raise UserError("no source is given; give a file, a folder, a glob, or the word demo")
+        raise UserError(
+            "no source is given; give a file, a folder, a glob, an address, or the word demo"
+        )
     if options.format:
         format_named(options.format)
     search = _Search(options)
