@@ -103,7 +103,9 @@ def answers_of(rows: FrameRows, table: EnrichedTable) -> pd.DataFrame:
     """
     fields, lake = list(table.recipe.fields), table.lake
     facts = table.schema.names[len(ARTICLES_SCHEMA) + len(fields) :]
-    found = _rows_of(lake.parts(table.folder), rows, [*fields, *facts])
+    # Another call may have replaced an article meanwhile; its answer has been paid for.
+    parts = [*lake.parts(table.superseded), *lake.parts(table.folder)]
+    found = _rows_of(parts, rows, [*fields, *facts])
     failures = _rows_of(lake.parts(table.failures), rows, _FAILURE_FACTS)
     status = np.full(len(rows.keys), LEFT, object)
     status[rows.keys.isin(failures.index)] = FAILED
@@ -162,7 +164,7 @@ def _rows_of(parts: Iterable[Part], rows: FrameRows, columns: Sequence[str]) -> 
     for name in columns:
         if len(frame) and isinstance(frame[name].iloc[0], np.ndarray):
             frame[name] = frame[name].map(list, na_action="ignore")
-    # The newest part comes last.
+    # Current rows come after superseded ones, and the newest part comes last.
     return frame.drop_duplicates(names[:2], keep="last").set_index(names[:2])
 
 
