@@ -89,7 +89,7 @@ def summarize_frame(
     with (
         _in_terms_of_python(),
         _lake_folder(lake) as root,
-        tempfile.TemporaryDirectory() as folder,
+        tempfile.TemporaryDirectory(prefix="article-flows-frame-") as folder,
     ):
         chosen = PipelineSettings(
             sources=[spool_frame(articles, Path(folder, "frame.parquet"))],

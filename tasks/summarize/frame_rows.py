@@ -102,7 +102,9 @@ def answers_of(rows: FrameRows, table: EnrichedTable) -> pd.DataFrame:
     """
     fields, lake = list(table.recipe.fields), table.lake
     metadata = table.schema.names[len(ARTICLES_SCHEMA) + len(fields) :]
-    found = _rows_of(lake.parts(table.folder), rows, [*fields, *metadata])
+    # Another call may have replaced an article meanwhile; its answer has been paid for.
+    parts = [*lake.parts(table.superseded), *lake.parts(table.folder)]
+    found = _rows_of(parts, rows, [*fields, *metadata])
     failures = _rows_of(lake.parts(table.failures), rows, _FAILURE_COLUMNS)
     status = np.full(len(rows.keys), LEFT, object)
     status[rows.keys.isin(failures.index)] = FAILED
@@ -161,7 +163,7 @@ def _rows_of(parts: Iterable[Part], rows: FrameRows, columns: Sequence[str]) -> 
     for name in columns:
         if len(frame) and isinstance(frame[name].iloc[0], np.ndarray):
             frame[name] = frame[name].map(list, na_action="ignore")
-    # The newest part comes last.
+    # Current rows come after superseded ones, and the newest part comes last.
     return frame.drop_duplicates(names[:2], keep="last").set_index(names[:2])
 
 

@@ -26,6 +26,8 @@ from article_flows.tasks.common.errors import UsageError
 from article_flows.tasks.lake.lake import Lake
 from article_flows.tasks.mock_endpoint.faults import Faults
 from article_flows.tasks.settings import PipelineSettings
+from article_flows.tasks.summarize.frame_rows import answers_of, frame_rows
+from article_flows.tasks.summarize.open_job import open_table
 from benchmarks.endpoints import MockEndpoint
 from tests.support import read_rows
 
@@ -140,6 +142,20 @@ def test_the_cost_of_a_text_is_shown_if_the_lake_has_it_under_another_id(tmp_pat
     assert result["prompt_tokens"].sum() == paid["billed_prompt_tokens"]
     assert result["attempts"].tolist() == [1] * 4 + [0] * 4
     assert (result["cost_usd"].iloc[:4] > 0).all()
+
+
+def test_an_answer_is_found_after_another_call_has_replaced_its_article(tmp_path: Path) -> None:
+    lake = str(tmp_path / "lake")
+    first, second = (articles(3, first=n).assign(id=["a", "b", "c"]) for n in (0, 10))
+    paid = summarized(first, base_url="mock", lake=lake)
+    summarized(second, base_url="mock", lake=lake)
+
+    settings = PipelineSettings(sources=[first], lake=lake, base_url="mock")
+    table, _ = open_table(settings)
+    answers: Any = answers_of(frame_rows(settings, len(first)), table)
+
+    assert answers["status"].tolist() == ["answered"] * 3
+    assert answers["summary"].tolist() == paid["summary"].tolist()
 
 
 def test_columns_named_like_a_result_are_renamed() -> None:
