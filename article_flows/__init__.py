@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
 
 if TYPE_CHECKING:
-    from article_flows.flows.frames import summarize_frame
+    from article_flows.flows.dataframe import summarize_frame
     from article_flows.flows.ingest import ingest_articles
     from article_flows.flows.pipeline import PipelineReport, article_pipeline
     from article_flows.flows.summarize import summarize_articles
@@ -57,7 +57,7 @@ __all__ = [
 ]
 
 _MODULES = {
-    "flows.frames": ("summarize_frame",),
+    "flows.dataframe": ("summarize_frame",),
     "flows.ingest": ("ingest_articles",),
     "flows.pipeline": ("PipelineReport", "article_pipeline"),
     "flows.summarize": ("summarize_articles",),

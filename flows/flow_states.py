@@ -17,7 +17,7 @@ from prefect.states import Cancelled, Completed, Failed
 
 from article_flows.tasks.common.errors import BudgetSpent, InterruptedRun, StoppedRun, UserError
 from article_flows.tasks.common.signals import Interrupted, interrupted_by, interruptible
-from article_flows.tasks.orchestration.api_monitor import api_monitor
+from article_flows.tasks.orchestration.prefect_api_monitor import api_monitor
 from article_flows.tasks.orchestration.sync_calls import publish_markdown
 from article_flows.tasks.settings import LakeSettings, run_label
 

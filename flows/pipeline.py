@@ -17,7 +17,7 @@ from article_flows.tasks.ingest.report import IngestReport
 from article_flows.tasks.orchestration.event_loop_task_runner import EventLoopTaskRunner
 from article_flows.tasks.orchestration.sync_calls import result_of, result_or_error
 from article_flows.tasks.reports.ingest_markdown import ingest_markdown
-from article_flows.tasks.reports.markdown import summarize_markdown
+from article_flows.tasks.reports.summarize_markdown import summarize_markdown
 from article_flows.tasks.settings import PipelineSettings
 from article_flows.tasks.summarize.report import SummarizeReport
 

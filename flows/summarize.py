@@ -13,7 +13,7 @@ from article_flows.tasks.common.stopwatch import Stopwatch
 from article_flows.tasks.lake.sorted_keys import KeySet
 from article_flows.tasks.mock_endpoint.process import running_mock_endpoint
 from article_flows.tasks.orchestration.event_loop_task_runner import EventLoopTaskRunner, untraced
-from article_flows.tasks.reports.markdown import summarize_markdown
+from article_flows.tasks.reports.summarize_markdown import summarize_markdown
 from article_flows.tasks.settings import SummarizeSettings
 from article_flows.tasks.summarize.graceful_stop import GracefulStop
 from article_flows.tasks.summarize.open_job import GRACE_S, open_job

@@ -17,7 +17,7 @@ from pydantic import (
 )
 from pydantic.config import JsonDict
 
-from article_flows.tasks.common import frames
+from article_flows.tasks.common import dataframe_files
 from article_flows.tasks.common.article_schema import MAX_CHARS
 
 if TYPE_CHECKING:
@@ -198,11 +198,11 @@ class IngestSettings(LakeSettings, LoadRules):
     def _spool_frames(cls, data: Any, validate: ModelWrapValidatorHandler[Self]) -> Self:
         spooled = None
         given = data.get("sources") if isinstance(data, dict) else None
-        if frames.is_frame(given):
+        if dataframe_files.is_frame(given):
             # As a sequence, it would be the names of its columns.
             given = [given]
         if isinstance(given, (list, tuple)):
-            sources, spooled = frames.spool_frames(given)
+            sources, spooled = dataframe_files.spool_frames(given)
             data = {**data, "sources": sources}
         settings = validate(data)
         if spooled is not None:
@@ -342,7 +342,7 @@ def run_label(settings: LakeSettings) -> str:
         words.append(re.sub(r"^.*/|\.ya?ml$", "", settings.recipe))
     if isinstance(settings, IngestSettings):
         names = (
-            frames.NAME if source.startswith(frames.PREFIX) else source
+            dataframe_files.NAME if source.startswith(dataframe_files.PREFIX) else source
             for source in settings.source_names[:3]
         )
         words.append(", ".join(names))

@@ -31,7 +31,7 @@ _PREFECT_SERVER_FILES = (
     "tests/benchmarks/test_ways.py",
     "tests/examples/test_examples.py",
     "tests/flows/cli/test_app.py",
-    "tests/flows/test_frames.py",
+    "tests/flows/test_dataframe.py",
     "tests/flows/test_ingest.py",
     "tests/flows/test_ingest_sources.py",
     "tests/flows/test_flow_states.py",

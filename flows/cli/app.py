@@ -34,7 +34,7 @@ from article_flows.flows.cli.options import (
 from article_flows.tasks.common.errors import InterruptedRun, StoppedRun, UsageError, UserError
 from article_flows.tasks.common.signals import Interrupted, interrupted_by, interruptible
 from article_flows.tasks.common.text_safety import printable
-from article_flows.tasks.orchestration.api_monitor import api_monitor
+from article_flows.tasks.orchestration.prefect_api_monitor import api_monitor
 from article_flows.tasks.settings import IngestSettings
 
 _DASH, _STDIN = "-", "/dev/stdin"

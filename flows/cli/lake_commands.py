@@ -15,7 +15,7 @@ from article_flows.tasks.checks.status import LakeStatus, TableStatus, lake_stat
 from article_flows.tasks.checks.verify import Verification, verify_lake
 from article_flows.tasks.enriched.current import current_table
 from article_flows.tasks.lake.lake import Lake
-from article_flows.tasks.reports.markdown import counted, format_usd
+from article_flows.tasks.reports.summarize_markdown import counted, format_usd
 
 
 def status(lake: str, *, as_json: bool) -> int:

@@ -20,8 +20,8 @@ from article_flows.flows.cli.exit_status import (
 from article_flows.tasks.common.text_safety import format_duration
 from article_flows.tasks.ingest.report import IngestReport
 from article_flows.tasks.reports.ingest_markdown import ingest_markdown
-from article_flows.tasks.reports.markdown import format_usd, summarize_markdown
 from article_flows.tasks.reports.run_json import run_as_json
+from article_flows.tasks.reports.summarize_markdown import format_usd, summarize_markdown
 from article_flows.tasks.summarize.report import SummarizeReport
 
 

@@ -19,7 +19,7 @@ from article_flows.tasks.enriched.recipes import load_recipe
 from article_flows.tasks.ingest.options import sources_of
 from article_flows.tasks.lake.lake import Lake
 from article_flows.tasks.llm.protocol.error_classification import one_line
-from article_flows.tasks.orchestration.api_monitor import api_monitor
+from article_flows.tasks.orchestration.prefect_api_monitor import api_monitor
 from article_flows.tasks.orchestration.sync_calls import result_or_error
 from article_flows.tasks.settings import (
     IngestSettings,

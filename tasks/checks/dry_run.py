@@ -13,7 +13,7 @@ from article_flows.tasks.ingest.options import load_options, sources_of
 from article_flows.tasks.ingest.source_report import SourceReport
 from article_flows.tasks.journal.open import find_leftovers
 from article_flows.tasks.lake.lake import Lake
-from article_flows.tasks.lake.superseded import Tombstones
+from article_flows.tasks.lake.tombstones import Tombstones
 from article_flows.tasks.llm.protocol.chat import ChatTemplate, Usage
 from article_flows.tasks.llm.protocol.prices import Price
 from article_flows.tasks.llm.protocol.token_estimate import estimate_tokens

@@ -19,9 +19,9 @@ from article_flows.tasks.enriched.table import EnrichedTable
 from article_flows.tasks.journal.open import find_leftovers
 from article_flows.tasks.lake.key_columns import read_parts
 from article_flows.tasks.lake.lake import Lake
-from article_flows.tasks.lake.parts import Part, PartMissing
+from article_flows.tasks.lake.parquet_parts import Part, PartMissing
 from article_flows.tasks.lake.sorted_keys import KeySet, count_true
-from article_flows.tasks.lake.superseded import Tombstones, current_row_keys
+from article_flows.tasks.lake.tombstones import Tombstones, current_row_keys
 from article_flows.tasks.llm.protocol.errors import PERMANENT_ERROR_CLASSES
 from article_flows.tasks.locks.holders import held_locks
 

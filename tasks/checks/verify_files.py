@@ -16,7 +16,7 @@ from article_flows.tasks.journal.leftovers import JOURNAL_SUFFIX, SET_ASIDE_SUFF
 from article_flows.tasks.journal.open import find_leftovers
 from article_flows.tasks.lake.lake import STAGING, Lake
 from article_flows.tasks.lake.merge_log import MERGE_NOTES, read_merge_notes
-from article_flows.tasks.lake.superseded import ARTICLE_PARTS_LOCK
+from article_flows.tasks.lake.tombstones import ARTICLE_PARTS_LOCK
 from article_flows.tasks.locks.holders import HeldLock
 from article_flows.tasks.storage.base import StoredFile
 from article_flows.tasks.storage.scratch import abandoned_folders

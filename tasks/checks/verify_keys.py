@@ -12,7 +12,7 @@ from article_flows.tasks.checks.verify_rows import CheckedRows, Constraints, Fin
 from article_flows.tasks.common.article_schema import Mask
 from article_flows.tasks.common.errors import StorageUnavailable
 from article_flows.tasks.lake.key_columns import read_key_batches
-from article_flows.tasks.lake.parts import Part, PartMissing
+from article_flows.tasks.lake.parquet_parts import Part, PartMissing
 from article_flows.tasks.lake.sorted_keys import Keys, KeySet, count_true
 
 logger = logging.getLogger(__name__)

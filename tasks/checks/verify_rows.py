@@ -14,7 +14,7 @@ from article_flows.tasks.common.article_schema import Mask, content_hash
 from article_flows.tasks.common.errors import StorageUnavailable, UserError
 from article_flows.tasks.lake.compaction import is_earlier_schema
 from article_flows.tasks.lake.key_columns import id_tags, row_keys, text_keys
-from article_flows.tasks.lake.parts import Part, PartMissing
+from article_flows.tasks.lake.parquet_parts import Part, PartMissing
 from article_flows.tasks.lake.sorted_keys import Keys
 
 _BATCH_ROWS = 1_024

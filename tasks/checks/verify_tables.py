@@ -18,9 +18,9 @@ from article_flows.tasks.enriched.discovery import FoundTable
 from article_flows.tasks.enriched.table import FAILURE_SCHEMA, EnrichedTable
 from article_flows.tasks.ingest.rejects import REJECTS_SCHEMA
 from article_flows.tasks.lake.lake import Lake
-from article_flows.tasks.lake.parts import Part
+from article_flows.tasks.lake.parquet_parts import Part
 from article_flows.tasks.lake.sorted_keys import KeySet, count_true
-from article_flows.tasks.lake.superseded import TOMBSTONE_SCHEMA, TOMBSTONES, Tombstones
+from article_flows.tasks.lake.tombstones import TOMBSTONE_SCHEMA, TOMBSTONES, Tombstones
 
 _RELOAD = "put the part back from a backup, or remove it and load its sources again"
 _RERUN = "put the part back from a backup, or remove it and run again to get new answers"

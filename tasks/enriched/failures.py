@@ -14,7 +14,7 @@ from article_flows.tasks.common.article_schema import Mask
 from article_flows.tasks.enriched.table import FAILURE_SCHEMA, EnrichedTable
 from article_flows.tasks.lake.compaction import RowPredicate, rewrite_parts
 from article_flows.tasks.lake.key_columns import KeyBatch, keys_of, read_parts, row_keys
-from article_flows.tasks.lake.parts import ROW_GROUP, Part
+from article_flows.tasks.lake.parquet_parts import ROW_GROUP, Part
 from article_flows.tasks.lake.sorted_keys import (
     KeyOrder,
     Keys,

@@ -14,8 +14,8 @@ from article_flows.tasks.enriched.table import FAILURE_SCHEMA, EnrichedTable
 from article_flows.tasks.lake.compaction import merge_small_parts, retire_rows, upgrade_parts
 from article_flows.tasks.lake.key_columns import texts_among
 from article_flows.tasks.lake.merge_log import finish_merges
-from article_flows.tasks.lake.parts import part_name
-from article_flows.tasks.lake.superseded import current_key_batches, current_row_keys
+from article_flows.tasks.lake.parquet_parts import part_name
+from article_flows.tasks.lake.tombstones import current_key_batches, current_row_keys
 
 _ROW_GROUP = 2_000
 """Rows in a row group of a merged part, of which whole columns are usually read."""

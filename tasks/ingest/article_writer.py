@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from article_flows.tasks.common.article_schema import ARTICLES_SCHEMA
 from article_flows.tasks.ingest.load import Load
-from article_flows.tasks.lake.parts import PartWriter
+from article_flows.tasks.lake.parquet_parts import PartWriter
 
 RUN_BYTES = 8 << 20
 """Rows are sorted and written in runs of about this many bytes, which limits memory use."""

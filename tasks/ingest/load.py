@@ -16,9 +16,9 @@ from article_flows.tasks.ingest.profile import LoadProfile
 from article_flows.tasks.ingest.rejects import KnownRejects
 from article_flows.tasks.lake.key_columns import KeyBatch, id_tags, keys_of
 from article_flows.tasks.lake.lake import STAGING, Lake
-from article_flows.tasks.lake.parts import Part, part_name
+from article_flows.tasks.lake.parquet_parts import Part, part_name
 from article_flows.tasks.lake.sorted_keys import Keys, KeySet, UInt64Array
-from article_flows.tasks.lake.superseded import (
+from article_flows.tasks.lake.tombstones import (
     TOMBSTONE_SCHEMA,
     current_key_batches,
     write_tombstones,

@@ -16,7 +16,7 @@ from article_flows.tasks.cleaning.filters.rules import Rules
 from article_flows.tasks.common.errors import UserError
 from article_flows.tasks.common.signals import raise_if_interrupted
 from article_flows.tasks.lake.lake import Lake
-from article_flows.tasks.lake.superseded import current_articles
+from article_flows.tasks.lake.tombstones import current_articles
 from article_flows.tasks.reading.base.rows import Source
 from article_flows.tasks.reading.sources.find import SourceOptions, Sources, find_sources
 from article_flows.tasks.settings import DateOrder, IngestSettings, LoadRules

@@ -11,7 +11,7 @@ from hashlib import blake2b
 import pyarrow as pa
 
 from article_flows.tasks.lake.lake import Lake
-from article_flows.tasks.lake.parts import PartWriter, part_name
+from article_flows.tasks.lake.parquet_parts import PartWriter, part_name
 from article_flows.tasks.lake.sorted_keys import KeySet
 from article_flows.tasks.reading.base.rows import Reject
 

@@ -18,7 +18,7 @@ from article_flows.tasks.ingest.options import LoadOptions, load_options, source
 from article_flows.tasks.ingest.progress import LoadProgress
 from article_flows.tasks.ingest.source_report import SourceReport, fold_reports
 from article_flows.tasks.lake.lake import Lake
-from article_flows.tasks.lake.superseded import ARTICLE_PARTS_LOCK, compact_articles
+from article_flows.tasks.lake.tombstones import ARTICLE_PARTS_LOCK, compact_articles
 from article_flows.tasks.orchestration.sync_calls import result_or_error
 from article_flows.tasks.reading.base.byte_source import LocalFile
 from article_flows.tasks.reading.base.rows import Source

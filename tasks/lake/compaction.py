@@ -19,7 +19,7 @@ from article_flows.tasks.common.article_schema import Mask
 from article_flows.tasks.lake.key_columns import keys_of, read_key_batches
 from article_flows.tasks.lake.lake import STAGING, Lake
 from article_flows.tasks.lake.merge_log import begin_merge, complete_merge
-from article_flows.tasks.lake.parts import Part, PartWriter, part_name
+from article_flows.tasks.lake.parquet_parts import Part, PartWriter, part_name
 from article_flows.tasks.lake.sorted_keys import Keys, count_true
 
 MAX_PART_BYTES = 64 << 20

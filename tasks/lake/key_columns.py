@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from article_flows.tasks.common.errors import UserError
-from article_flows.tasks.lake.parts import Part
+from article_flows.tasks.lake.parquet_parts import Part
 from article_flows.tasks.lake.sorted_keys import (
     KEY_BYTES,
     Keys,

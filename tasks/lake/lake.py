@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from article_flows.tasks.lake.merge_log import hidden_parts, read_merge_notes
-from article_flows.tasks.lake.parts import ROW_GROUP, Part, PartWriter
+from article_flows.tasks.lake.parquet_parts import ROW_GROUP, Part, PartWriter
 from article_flows.tasks.locks.lock import locked
 from article_flows.tasks.storage import scratch
 from article_flows.tasks.storage.base import Storage, unwritable_error

@@ -16,7 +16,7 @@ that affects both runs does not cost the holder its lease.
 
 **Takeover.** A single write removes the dead holders, adds the new one, and records the sessions of
 the dead ones as lost. Before anything else, the new holder deletes the uncommitted uploads of the
-lost sessions; if it dies before that, the next holder finds the record. `object_store.py` has the
+lost sessions; if it dies before that, the next holder finds the record. `bucket_files.py` has the
 other half of the fence: a commit is always a copy of an upload that existed before the lease was
 last renewed.
 

@@ -10,7 +10,7 @@ from typing import Any
 from article_flows.tasks.ingest.profile import LENGTHS, LoadProfile
 from article_flows.tasks.ingest.report import COUNTS, IngestReport
 from article_flows.tasks.ingest.source_report import SourceReport
-from article_flows.tasks.reports.markdown import code, escaped, table
+from article_flows.tasks.reports.summarize_markdown import code, escaped, table
 
 _MAX_SOURCES = 20
 _MIN_CHANGED_FOR_HINT = 2

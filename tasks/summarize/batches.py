@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from article_flows.tasks.common.article_schema import ARTICLES_SCHEMA, Mask
 from article_flows.tasks.lake.lake import Lake
-from article_flows.tasks.lake.parts import conform_to_schema, row_group_starts
+from article_flows.tasks.lake.parquet_parts import conform_to_schema, row_group_starts
 
 Batch = dict[str, Any]
 """Rows by part: ``{"number": 7, "size": 50, "rows": {part: [[start, stop], ...]}}``.

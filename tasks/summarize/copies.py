@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from article_flows.tasks.enriched.outcomes import Outcome
 from article_flows.tasks.enriched.table import EnrichedTable
-from article_flows.tasks.lake.parts import PartFile, row_group_starts
+from article_flows.tasks.lake.parquet_parts import PartFile, row_group_starts
 from article_flows.tasks.summarize.batches import Batch, read_batch
 from article_flows.tasks.summarize.job import Job, OutcomeCounts
 

@@ -16,8 +16,8 @@ from article_flows.tasks.enriched.table import EnrichedTable
 from article_flows.tasks.enriched.upkeep import repair_table
 from article_flows.tasks.journal.open import open_journals
 from article_flows.tasks.lake.lake import Lake
-from article_flows.tasks.lake.parts import part_name
-from article_flows.tasks.lake.superseded import ARTICLE_PARTS_LOCK
+from article_flows.tasks.lake.parquet_parts import part_name
+from article_flows.tasks.lake.tombstones import ARTICLE_PARTS_LOCK
 from article_flows.tasks.settings import SummarizeSettings
 from article_flows.tasks.summarize.endpoint import Endpoint, build_gateway, resolve_endpoint
 from article_flows.tasks.summarize.job import Job

@@ -22,9 +22,9 @@ from article_flows.tasks.common.article_schema import Mask
 from article_flows.tasks.enriched.failures import PermanentFailures
 from article_flows.tasks.enriched.table import EnrichedTable
 from article_flows.tasks.lake.key_columns import KeyBatch, read_key_batches
-from article_flows.tasks.lake.parts import Part
+from article_flows.tasks.lake.parquet_parts import Part
 from article_flows.tasks.lake.sorted_keys import KeySet, count_true, key_order
-from article_flows.tasks.lake.superseded import Tombstones
+from article_flows.tasks.lake.tombstones import Tombstones
 from article_flows.tasks.llm.protocol.token_estimate import estimate_tokens_from_lengths
 from article_flows.tasks.summarize.batches import Batch, BatchCutter
 from article_flows.tasks.summarize.row_states import PriorState, RowIndex

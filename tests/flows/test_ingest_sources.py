@@ -22,7 +22,7 @@ from article_flows.tasks.common.errors import SourceUnavailable
 from article_flows.tasks.ingest.progress import LoadProgress
 from article_flows.tasks.ingest.report import IngestReport
 from article_flows.tasks.ingest.tasks import find_all_sources, load_sources
-from article_flows.tasks.reading.places import object_store as object_source
+from article_flows.tasks.reading.places import bucket_files as object_source
 from article_flows.tasks.reading.web import download
 from article_flows.tasks.settings import IngestSettings
 from tests.object_store import ObjectStoreServer

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 
 from article_flows.tasks.llm.gateway.timer import Timer
-from article_flows.tasks.llm.limits.concurrency import AdaptiveConcurrency
+from article_flows.tasks.llm.limits.adaptive_concurrency import AdaptiveConcurrency
 from article_flows.tasks.llm.protocol.request import Request
 from article_flows.tasks.llm.protocol.results import Totals
 

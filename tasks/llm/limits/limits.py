@@ -6,9 +6,9 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
+from article_flows.tasks.llm.limits.adaptive_concurrency import AdaptiveConcurrency
 from article_flows.tasks.llm.limits.budget import Budget, may_be_billed
 from article_flows.tasks.llm.limits.circuit_breaker import CircuitBreaker
-from article_flows.tasks.llm.limits.concurrency import AdaptiveConcurrency
 from article_flows.tasks.llm.limits.error_policy import ErrorAction, ErrorPolicy
 from article_flows.tasks.llm.limits.rate_limiter import RateLimiter
 from article_flows.tasks.llm.limits.retry_policy import RetryPolicy

@@ -24,7 +24,7 @@ from article_flows.tasks.reading.base.rows import (
 )
 from article_flows.tasks.reading.base.text_encoding import read_all_text, source_encoding
 from article_flows.tasks.reading.formats.sniff import looks_like_html
-from article_flows.tasks.reading.places.web import WebFile
+from article_flows.tasks.reading.places.web_files import WebFile
 from article_flows.tasks.reading.web.charset import page_encoding
 from article_flows.tasks.reading.web.html_article import (
     HTML_SNIFF_BYTES,

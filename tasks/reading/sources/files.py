@@ -12,14 +12,14 @@ from pathlib import Path, PurePath
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from article_flows.tasks.common import frames
+from article_flows.tasks.common import dataframe_files
 from article_flows.tasks.common.errors import UserError
 from article_flows.tasks.common.package_data import DATA
 from article_flows.tasks.common.text_safety import replace_controls
 from article_flows.tasks.reading.base.byte_source import ByteSource, LocalFile
-from article_flows.tasks.reading.places.object_store import SCHEMES, find_objects
+from article_flows.tasks.reading.places.bucket_files import SCHEMES, find_objects
 from article_flows.tasks.reading.places.spools import PipeFile
-from article_flows.tasks.reading.places.web import WebFile
+from article_flows.tasks.reading.places.web_files import WebFile
 from article_flows.tasks.reading.web.addresses import redacted_url, web_url
 
 DEMO = "demo"
@@ -94,9 +94,9 @@ def list_files(spec: str, allow_hosts: tuple[str, ...] = ()) -> tuple[list[Found
     Raises:
         UserError: Nothing matches, or it cannot be read.
     """
-    if spec.startswith(frames.PREFIX):
-        path = Path(spec.removeprefix(frames.PREFIX))
-        return [FoundFile(LocalFile(path), frames.NAME, path.name)], True
+    if spec.startswith(dataframe_files.PREFIX):
+        path = Path(spec.removeprefix(dataframe_files.PREFIX))
+        return [FoundFile(LocalFile(path), dataframe_files.NAME, path.name)], True
     try:
         if (uri := _URI.match(spec)) is not None:
             return _by_uri(uri[1].lower(), spec, allow_hosts)
@@ -108,8 +108,8 @@ def list_files(spec: str, allow_hosts: tuple[str, ...] = ()) -> tuple[list[Found
 
 def redacted_spec(spec: str) -> str:
     """Return a spec for messages: a URI without its possibly secret parts."""
-    if spec.startswith(frames.PREFIX):
-        return frames.NAME
+    if spec.startswith(dataframe_files.PREFIX):
+        return dataframe_files.NAME
     return redacted_url(spec) if _URI.match(spec) else spec
 
 

@@ -10,7 +10,7 @@ from article_flows.tasks.common.errors import UserError
 from article_flows.tasks.enriched.table import EnrichedTable
 from article_flows.tasks.journal.file_journal import FileJournal
 from article_flows.tasks.lake.lake import Lake
-from article_flows.tasks.lake.parts import part_name
+from article_flows.tasks.lake.parquet_parts import part_name
 from article_flows.tasks.summarize.open_job import open_job
 from tests.object_store import ObjectStoreServer
 from tests.tasks.lake.lake_support import (

@@ -26,7 +26,7 @@ from article_flows.tasks.journal.file_journal import FileJournal
 from article_flows.tasks.journal.format import MAGIC, encode_records
 from article_flows.tasks.lake.lake import Lake
 from article_flows.tasks.lake.merge_log import begin_merge
-from article_flows.tasks.lake.parts import Part
+from article_flows.tasks.lake.parquet_parts import Part
 from article_flows.tasks.locks.lock import locked
 from article_flows.tasks.locks.waiting import Timing
 from article_flows.tasks.storage.object_store import ObjectStorage

@@ -10,7 +10,7 @@ from article_flows.tasks.ingest.load import Load
 from article_flows.tasks.ingest.load_sources import ingest_source
 from article_flows.tasks.ingest.source_report import SourceReport
 from article_flows.tasks.lake.lake import Lake
-from article_flows.tasks.lake.superseded import Tombstones, compact_articles, current_row_keys
+from article_flows.tasks.lake.tombstones import Tombstones, compact_articles, current_row_keys
 from article_flows.tasks.reading.sources.find import find_sources
 from tests.tasks.storage.crashing_storage import at_every_change
 from tests.tasks.summarize.job_support import at, rows_of

@@ -19,7 +19,7 @@ from article_flows.tasks.ingest.options import LoadOptions
 from article_flows.tasks.ingest.rejects import REJECTS_SCHEMA
 from article_flows.tasks.ingest.source_report import SourceReport
 from article_flows.tasks.lake.lake import Lake
-from article_flows.tasks.lake.parts import PartWriter
+from article_flows.tasks.lake.parquet_parts import PartWriter
 from article_flows.tasks.reading.sources.find import find_sources
 from tests.tasks.summarize.job_support import at
 

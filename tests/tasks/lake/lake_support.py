@@ -10,7 +10,7 @@ from pathlib import Path
 from article_flows.tasks.enriched.table import EnrichedTable
 from article_flows.tasks.enriched.upkeep import maintain_table
 from article_flows.tasks.lake.lake import Lake
-from article_flows.tasks.lake.superseded import compact_articles
+from article_flows.tasks.lake.tombstones import compact_articles
 from article_flows.tasks.settings import SummarizeSettings
 from article_flows.tasks.summarize.open_job import open_table
 from tests.tasks.summarize.job_support import (

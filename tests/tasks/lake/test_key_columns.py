@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from article_flows.tasks.common.errors import UserError
 from article_flows.tasks.lake.key_columns import id_tags, read_key_batches, read_parts, text_keys
 from article_flows.tasks.lake.lake import Lake
-from article_flows.tasks.lake.parts import Part
+from article_flows.tasks.lake.parquet_parts import Part
 from article_flows.tasks.lake.sorted_keys import keys_of_bytes
 
 # Typical and extreme ids: short ones, URLs, very long ones, and some that differ in a zero byte.

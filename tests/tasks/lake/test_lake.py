@@ -10,7 +10,7 @@ import pytest
 from article_flows.tasks.common.errors import UserError
 from article_flows.tasks.lake.lake import Lake
 from article_flows.tasks.lake.merge_log import begin_merge, complete_merge
-from article_flows.tasks.lake.parts import part_name
+from article_flows.tasks.lake.parquet_parts import part_name
 from tests.tasks.summarize.job_support import at, file_size_limit
 
 TABLE = pa.table({"id": ["a", "b"], "n": [1, 2]})

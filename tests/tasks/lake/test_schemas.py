@@ -13,8 +13,8 @@ from article_flows.tasks.common.article_schema import ARTICLES_SCHEMA
 from article_flows.tasks.enriched.upkeep import repair_table
 from article_flows.tasks.lake.compaction import ADDED_COLUMNS, is_earlier_schema, upgrade_parts
 from article_flows.tasks.lake.lake import Lake
-from article_flows.tasks.lake.parts import ROW_GROUP
-from article_flows.tasks.lake.superseded import compact_articles
+from article_flows.tasks.lake.parquet_parts import ROW_GROUP
+from article_flows.tasks.lake.tombstones import compact_articles
 from tests.tasks.lake.lake_support import ANSWERS, UNANSWERED, copy_full_lake, settings_of, table_of
 from tests.tasks.summarize.job_support import article, at, fill, ids_of, rows_of, run
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from math import inf
 
-from article_flows.tasks.llm.limits.concurrency import AdaptiveConcurrency
+from article_flows.tasks.llm.limits.adaptive_concurrency import AdaptiveConcurrency
 from article_flows.tasks.llm.limits.rate_limiter import RateLimiter
 from article_flows.tasks.llm.protocol.rate_headers import RateHeaders
 from tests.tasks.llm.limits.limits_servers import REJECTION_S, Bucket, Latency, Server, fixed

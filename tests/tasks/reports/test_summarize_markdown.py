@@ -14,14 +14,14 @@ from article_flows.tasks.ingest.source_report import SourceReport
 from article_flows.tasks.llm.protocol.chat import Usage
 from article_flows.tasks.reading.sources.files import Skipped
 from article_flows.tasks.reports.ingest_markdown import ingest_markdown
-from article_flows.tasks.reports.markdown import (
+from article_flows.tasks.reports.run_json import run_as_json
+from article_flows.tasks.reports.summarize_markdown import (
     code,
     escaped,
     format_seconds,
     format_usd,
     summarize_markdown,
 )
-from article_flows.tasks.reports.run_json import run_as_json
 from article_flows.tasks.summarize.report import SummarizeReport
 
 MARKDOWN = MarkdownIt("commonmark").enable(["table", "strikethrough"])

@@ -26,7 +26,7 @@ from article_flows.tasks.common.errors import UsageError
 from article_flows.tasks.lake.lake import Lake
 from article_flows.tasks.mock_endpoint.faults import Faults
 from article_flows.tasks.settings import PipelineSettings
-from article_flows.tasks.summarize.frame_rows import answers_of, frame_rows
+from article_flows.tasks.summarize.dataframe_rows import answers_of, frame_rows
 from article_flows.tasks.summarize.open_job import open_table
 from benchmarks.endpoints import MockEndpoint
 from tests.support import read_rows

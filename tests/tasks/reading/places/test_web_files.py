@@ -12,7 +12,7 @@ import pytest
 
 from article_flows.tasks.common.errors import UserError
 from article_flows.tasks.reading.formats.registry import read
-from article_flows.tasks.reading.places.web import WebFile
+from article_flows.tasks.reading.places.web_files import WebFile
 from article_flows.tasks.reading.sources.find import find_sources
 
 LINE = b'{"body": "Some text"}\n'

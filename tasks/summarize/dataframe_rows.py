@@ -18,7 +18,7 @@ from article_flows.tasks.enriched.table import FAILURE_SCHEMA, EnrichedTable
 from article_flows.tasks.ingest.options import load_options, sources_of
 from article_flows.tasks.lake.key_columns import read_key_batches, text_keys
 from article_flows.tasks.lake.lake import Lake
-from article_flows.tasks.lake.parts import Part
+from article_flows.tasks.lake.parquet_parts import Part
 from article_flows.tasks.lake.sorted_keys import KeySet
 from article_flows.tasks.reading.formats.registry import read
 from article_flows.tasks.settings import IngestSettings

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from article_flows.tasks.common.article_schema import ARTICLES_SCHEMA
 from article_flows.tasks.common.errors import UserError
 from article_flows.tasks.lake.lake import Lake
-from article_flows.tasks.lake.parts import Part, PartMissing, PartWriter
+from article_flows.tasks.lake.parquet_parts import Part, PartMissing, PartWriter
 from tests.tasks.summarize.job_support import at
 
 NAME = "articles/p.parquet"

@@ -19,15 +19,15 @@ from pydantic import ValidationError
 from article_flows.flows.flow_states import flow_run_label, run_flow, user_error_as_failed_state
 from article_flows.flows.ingest import ingest_articles
 from article_flows.flows.summarize import BATCHES_IN_FLIGHT, summarize
+from article_flows.tasks.common.dataframe_files import spool_frame
 from article_flows.tasks.common.errors import UsageError, UserError
-from article_flows.tasks.common.frames import spool_frame
 from article_flows.tasks.enriched.recipes import Recipe
 from article_flows.tasks.lake.sorted_keys import KeySet
 from article_flows.tasks.orchestration.event_loop_task_runner import EventLoopTaskRunner
 from article_flows.tasks.orchestration.sync_calls import result_of
 from article_flows.tasks.settings import MOCK, PipelineSettings
+from article_flows.tasks.summarize.dataframe_rows import OUTCOME_COLUMNS, answers_of, frame_rows
 from article_flows.tasks.summarize.endpoint import base_url_from
-from article_flows.tasks.summarize.frame_rows import OUTCOME_COLUMNS, answers_of, frame_rows
 from article_flows.tasks.summarize.open_job import open_table
 from article_flows.tasks.summarize.report import SummarizeReport
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from article_flows.tasks.llm.limits.concurrency import AdaptiveConcurrency
+from article_flows.tasks.llm.limits.adaptive_concurrency import AdaptiveConcurrency
 from tests.tasks.llm.limits.limits_servers import Bucket, Latency, Server, fixed, heavy, lognormal
 from tests.tasks.llm.limits.limits_simulation import run
 

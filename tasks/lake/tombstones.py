@@ -18,7 +18,7 @@ from article_flows.tasks.lake.compaction import merge_small_parts, retire_rows, 
 from article_flows.tasks.lake.key_columns import KEY_BATCH_ROWS, KeyBatch, keys_of, read_key_batches
 from article_flows.tasks.lake.lake import STAGING, Lake
 from article_flows.tasks.lake.merge_log import finish_merges
-from article_flows.tasks.lake.parts import ROW_GROUP, Part
+from article_flows.tasks.lake.parquet_parts import ROW_GROUP, Part
 from article_flows.tasks.lake.sorted_keys import Keys, KeySet
 
 ARTICLE_PARTS_LOCK = "articles-parts"
