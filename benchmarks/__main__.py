@@ -16,10 +16,10 @@ from benchmarks.lakes import Lakes
 from benchmarks.loading import ROWS as LOADED_ROWS
 from benchmarks.loading import measure_loading
 from benchmarks.measurement import Measurement, measure
-from benchmarks.prefect_server import prefect_server, wait_until_quiet
 from benchmarks.report import as_json, markdown, one_line
 from benchmarks.results import Results
 from benchmarks.scenarios import SCENARIOS, Case, Scenario
+from benchmarks.servers.prefect_server import prefect_server, wait_until_quiet
 from benchmarks.ways import LABELS
 
 _MIN_ROWS = 20

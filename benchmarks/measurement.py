@@ -14,7 +14,7 @@ from typing import IO, Any
 
 from article_flows.tasks.mock_endpoint.faults import Faults
 from benchmarks.cores import client_core
-from benchmarks.endpoints import ENDPOINTS, AnswerKind, MockEndpoint
+from benchmarks.servers.endpoints import ENDPOINTS, AnswerKind, MockEndpoint
 from benchmarks.work import Done, Work
 
 ROOT = Path(__file__).parents[1]
@@ -33,7 +33,7 @@ class Measurement:
         cpu_s: CPU seconds of the whole process, user and system, including imports.
         peak_mib: Peak resident memory.
         cores: The cores that the process could use.
-        stats: The endpoint's statistics; see benchmarks.counting.
+        stats: The endpoint's statistics; see benchmarks.servers.counting.
         active: Samples of the endpoint's calls in progress, without zeros.
         endpoint_cpu_s: CPU seconds of the endpoint during the measurement.
     """

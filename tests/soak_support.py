@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from article_flows.tasks.mock_endpoint.faults import Faults
-from benchmarks.endpoints import CannedEndpoint, MockEndpoint
+from benchmarks.servers.endpoints import CannedEndpoint, MockEndpoint
 from tests.support import only_json, run_cli, start_cli, write_articles
 
 ARTICLES = 5_000

@@ -19,7 +19,7 @@ from prefect.states import Cancelling
 
 from article_flows.flows.pipeline import article_pipeline
 from article_flows.tasks.mock_endpoint.faults import Faults
-from benchmarks.endpoints import MockEndpoint
+from benchmarks.servers.endpoints import MockEndpoint
 from tests.support import (
     ROOT,
     cli_environment,

@@ -17,7 +17,7 @@ from article_flows.tasks.checks.verify import verify_lake
 from article_flows.tasks.lake.lake import Lake
 from article_flows.tasks.mock_endpoint.faults import Faults
 from article_flows.tasks.summarize.tasks import LLM_TAG
-from benchmarks.endpoints import MockEndpoint
+from benchmarks.servers.endpoints import MockEndpoint
 from tests.prefect_database import with_database
 from tests.support import only_json, read_rows, start_cli, write_articles
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from article_flows.tasks.mock_endpoint.faults import Faults
-from benchmarks.endpoints import CannedEndpoint
+from benchmarks.servers.endpoints import CannedEndpoint
 from tests.soak_support import ARTICLES, IN_FLIGHT, SEED, Soak, assert_complete, slow_endpoint
 from tests.support import read_rows, start_cli, write_articles
 

@@ -7,7 +7,7 @@ import pytest
 from article_flows.flows.cli.app import main as article_flows
 from article_flows.tasks.mock_endpoint.faults import Faults
 from benchmarks import articles
-from benchmarks.endpoints import CannedEndpoint, MockEndpoint
+from benchmarks.servers.endpoints import CannedEndpoint, MockEndpoint
 from benchmarks.ways import LABELS, run_way
 from benchmarks.work import Done, Work
 

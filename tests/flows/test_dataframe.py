@@ -28,7 +28,7 @@ from article_flows.tasks.mock_endpoint.faults import Faults
 from article_flows.tasks.settings import PipelineSettings
 from article_flows.tasks.summarize.dataframe_rows import answers_of, frame_rows
 from article_flows.tasks.summarize.open_job import open_table
-from benchmarks.endpoints import MockEndpoint
+from benchmarks.servers.endpoints import MockEndpoint
 from tests.support import read_rows
 
 pytestmark = pytest.mark.usefixtures("prefect_server")

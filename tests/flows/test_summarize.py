@@ -13,7 +13,7 @@ from article_flows.tasks.lake.lake import Lake
 from article_flows.tasks.mock_endpoint.faults import Faults
 from article_flows.tasks.settings import IngestSettings, SummarizeSettings
 from article_flows.tasks.summarize.report import SummarizeReport
-from benchmarks.endpoints import MockEndpoint
+from benchmarks.servers.endpoints import MockEndpoint
 from tests.support import read_rows, write_articles
 
 pytestmark = pytest.mark.usefixtures("prefect_server")

@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from article_flows.tasks.mock_endpoint.faults import Faults
-from benchmarks.endpoints import MockEndpoint
+from benchmarks.servers.endpoints import MockEndpoint
 from tests.prefect_database import with_database
 from tests.support import call_cli, only_json, read_rows, run_cli, write_articles
 

@@ -14,7 +14,7 @@ from article_flows.tasks.llm.protocol.prices import Price
 from article_flows.tasks.settings import IngestSettings, SummarizeSettings
 from article_flows.tasks.summarize.job import Job
 from article_flows.tasks.summarize.open_job import open_job
-from benchmarks.endpoints import MockEndpoint
+from benchmarks.servers.endpoints import MockEndpoint
 from tests.tasks.summarize.job_support import (
     POISON,
     RunResult,

@@ -22,7 +22,7 @@ from article_flows.tasks.llm.protocol.results import Answer, RunStopped
 from article_flows.tasks.llm.transports.http_transport import HttpTransport
 from article_flows.tasks.mock_endpoint.faults import Faults
 from article_flows.tasks.summarize.graceful_stop import GracefulStop
-from benchmarks.endpoints import CannedEndpoint
+from benchmarks.servers.endpoints import CannedEndpoint
 
 ROWS, IN_FLIGHT = 12, 4
 TEMPLATE = ChatTemplate("m", "Summarise.", max_output_tokens=50)

@@ -13,7 +13,7 @@ from article_flows.tasks.lake.lake import Lake
 from article_flows.tasks.lake.tombstones import compact_articles
 from article_flows.tasks.settings import SummarizeSettings
 from article_flows.tasks.summarize.open_job import open_job, open_table
-from benchmarks.endpoints import MockEndpoint
+from benchmarks.servers.endpoints import MockEndpoint
 from tests.tasks.summarize.job_support import (
     POISON,
     answer,

@@ -14,7 +14,7 @@ from multidict import CIMultiDictProxy
 
 from article_flows.tasks.mock_endpoint.faults import Faults
 from article_flows.tasks.mock_endpoint.server import RUN_OPTIONS, application
-from benchmarks.counting import CountingService
+from benchmarks.servers.counting import CountingService
 
 ARTICLE = (
     "Title: Council approves bridge\n\nThe town council approved a new bridge over the river on "

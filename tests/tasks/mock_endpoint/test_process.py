@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from article_flows.tasks.mock_endpoint.faults import Faults
-from benchmarks.endpoints import MockEndpoint
+from benchmarks.servers.endpoints import MockEndpoint
 from tests.tasks.mock_endpoint.mock_support import ARTICLE, STRUCTURED, chat, post
 
 pytestmark = pytest.mark.slow

@@ -33,7 +33,7 @@ from article_flows.tasks.summarize.copies import copy_outcomes
 from article_flows.tasks.summarize.job import Job, OutcomeCounts
 from article_flows.tasks.summarize.open_job import open_job
 from article_flows.tasks.summarize.planner import Plan, Planner
-from benchmarks.endpoints import MockEndpoint
+from benchmarks.servers.endpoints import MockEndpoint
 
 POISON = "unspeakable"
 """A word that `endpoint()` always rejects, with the error class content_filter."""

@@ -7,7 +7,7 @@ import pytest
 from article_flows.tasks.lake.lake import Lake
 from article_flows.tasks.summarize.copies import copy_outcomes
 from article_flows.tasks.summarize.open_job import open_job, open_table
-from benchmarks.endpoints import MockEndpoint
+from benchmarks.servers.endpoints import MockEndpoint
 from tests.tasks.summarize.job_support import (
     POISON,
     article,

@@ -12,7 +12,7 @@ from article_flows.tasks.journal.file_journal import FileJournal
 from article_flows.tasks.lake.lake import Lake
 from article_flows.tasks.lake.parquet_parts import Part
 from article_flows.tasks.summarize.open_job import open_job
-from benchmarks.endpoints import MockEndpoint
+from benchmarks.servers.endpoints import MockEndpoint
 from tests.tasks.summarize.job_support import (
     POISON,
     article,

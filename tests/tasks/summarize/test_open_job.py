@@ -18,7 +18,7 @@ from article_flows.tasks.lake.lake import Lake
 from article_flows.tasks.settings import SummarizeSettings
 from article_flows.tasks.summarize.job import Job
 from article_flows.tasks.summarize.open_job import allow_connections, open_job, open_table
-from benchmarks.endpoints import MockEndpoint
+from benchmarks.servers.endpoints import MockEndpoint
 from tests.tasks.journal.journal_support import records_of
 from tests.tasks.summarize.job_support import (
     MODEL,

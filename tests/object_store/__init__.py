@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, get_args
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 BUCKET = "bucket"
 ACCESS_KEY = "test-key-id"
 SECRET_KEY = "test-secret"
@@ -29,7 +29,7 @@ class ObjectStoreServer:
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.object_store_server"],
+            [sys.executable, "-m", "tests.object_store.server"],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 from urllib.parse import unquote_to_bytes
 
 from tests.object_store import ACCESS_KEY
-from tests.object_store_state import Response, Store, error, operation_of
+from tests.object_store.state import Response, Store, error, operation_of
 
 
 class Reset(Exception):

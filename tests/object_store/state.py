@@ -1,4 +1,4 @@
-"""The state of `tests.object_store_server`: the bucket, the simulated faults, the counts."""
+"""The state of `tests.object_store.server`: the bucket, the simulated faults, the counts."""
 
 import random
 import threading

@@ -31,7 +31,7 @@ from article_flows.tasks.mock_endpoint.faults import Faults
 from article_flows.tasks.mock_endpoint.protocol import MODEL_ID, ChatRequest, parse_chat
 from article_flows.tasks.mock_endpoint.server import abort
 from article_flows.tasks.mock_endpoint.service import CHAT_PATH, Reply, Service
-from benchmarks.counting import CountingService
+from benchmarks.servers.counting import CountingService
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -28,7 +28,7 @@ class MockEndpoint:
 
     base_url: str
     port: int
-    _module: ClassVar = "benchmarks.counting"
+    _module: ClassVar = "benchmarks.servers.counting"
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class MockEndpoint:
         self._running.close()
 
     def stats(self) -> dict[str, Any]:
-        """Return the statistics; see `benchmarks.counting`."""
+        """Return the statistics; see `benchmarks.servers.counting`."""
         stats: dict[str, Any] = self._request("GET", "/stats")
         return stats
 
@@ -91,9 +91,9 @@ class MockEndpoint:
 
 
 class CannedEndpoint(MockEndpoint):
-    """A mock endpoint with constant answers, at a fifth of the cost: `benchmarks.canned_server`."""
+    """A mock endpoint with constant answers, at a fifth of the cost: `canned_server.py`."""
 
-    _module: ClassVar = "benchmarks.canned_server"
+    _module: ClassVar = "benchmarks.servers.canned_server"
 
 
 ENDPOINTS: dict[AnswerKind, type[MockEndpoint]] = {

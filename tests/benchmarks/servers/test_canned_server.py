@@ -14,11 +14,11 @@ import orjson
 import pytest
 
 from article_flows.tasks.mock_endpoint.faults import Faults
-from benchmarks.canned_server import CannedService, canned_server
-from benchmarks.endpoints import CannedEndpoint
+from benchmarks.servers.canned_server import CannedService, canned_server
+from benchmarks.servers.endpoints import CannedEndpoint
 from tests.tasks.mock_endpoint.mock_support import SCHEMA, STRUCTURED, Caller, chat, post
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 OTHER_SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": {"mood": {"enum": ["good", "bad"]}},
@@ -218,7 +218,7 @@ def test_the_canned_server_runs_as_a_process() -> None:
 def test_contradicting_options_are_a_one_line_error() -> None:
     finished = subprocess.run(
         [
-            *(sys.executable, "-m", "benchmarks.canned_server", "--port", "0"),
+            *(sys.executable, "-m", "benchmarks.servers.canned_server", "--port", "0"),
             "--strict-model",
         ],
         capture_output=True,
