@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from article_flows.tasks.checks.verify_rows import Finding
 from article_flows.tasks.common.errors import UserError
-from article_flows.tasks.enriched.current import LINK, POINTER
+from article_flows.tasks.enriched.current import LINKS, POINTER
 from article_flows.tasks.enriched.discovery import FoundTable
 from article_flows.tasks.enriched.outcomes import journaled_answers
 from article_flows.tasks.enriched.table import DESCRIPTION_FILE
@@ -38,12 +38,12 @@ def verify_files(lake: Lake, files: list[StoredFile], tables: list[FoundTable]) 
             f"{lake.location(folder)}: is a copy of a table in place of the link to it, and is not "
             "kept up to date; remove it (in a folder, the next run makes the link)"
         )
-        for folder in sorted({_copied_link(lake, file) for file in files} - {""})
+        for folder in sorted({_copied_link(file) for file in files} - {""})
     ]
     for file in files:
         top, _, _ = file.name.partition("/")
         folder, _, base = file.name.rpartition("/")
-        if top == STAGING or file.name in descriptions or _copied_link(lake, file):
+        if top == STAGING or file.name in descriptions or _copied_link(file):
             continue
         where = lake.location(file.name)
         if top not in (*part_folders, lake.summaries, lake.failures, lake.superseded):
@@ -60,11 +60,11 @@ def verify_files(lake: Lake, files: list[StoredFile], tables: list[FoundTable]) 
     return findings
 
 
-def _copied_link(lake: Lake, file: StoredFile) -> str:
+def _copied_link(file: StoredFile) -> str:
     """Return the folder that a copy made of a recipe's link, if a file is in one."""
-    path = file.name.split("/")
-    is_inside = len(path) > 3 and path[0] == lake.summaries and path[2] == LINK
-    return "/".join(path[:3]) if is_inside else ""
+    top, _, rest = file.name.partition("/")
+    recipe, slash, _ = rest.partition("/")
+    return f"{top}/{recipe}" if top == LINKS and slash else ""
 
 
 def verify_staging(

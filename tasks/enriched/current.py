@@ -16,8 +16,11 @@ from article_flows.tasks.lake.lake import Lake
 
 POINTER = "_current.json"
 """The file in a recipe's folder that names its current table."""
-LINK = "current"
-"""In a lake on a local disk, the symbolic link to the same folder."""
+LINKS = "current"
+"""The folder of a lake on a local disk that has a symbolic link to each recipe's current table.
+
+It is not below ``summaries/``: readers of that whole folder would see the rows twice.
+"""
 
 
 def make_current(table: EnrichedTable, *, complete: bool) -> None:
@@ -37,7 +40,8 @@ def make_current(table: EnrichedTable, *, complete: bool) -> None:
     if lake.storage.folder is not None and current is not None:
         # Some file systems have no links; the pointer is enough for `current_table`.
         with suppress(OSError, NotImplementedError):
-            _link(lake.storage.folder / folder / LINK, current)
+            link = lake.storage.folder / LINKS / table.recipe.name
+            _link(link, Path("..", folder, current))
 
 
 def current_table(lake: str | os.PathLike[str] | Lake, recipe: str = "summary") -> str:
@@ -45,7 +49,7 @@ def current_table(lake: str | os.PathLike[str] | Lake, recipe: str = "summary") 
 
     The current table is the one that the latest run of the recipe filled completely. It changes
     when the recipe or the model does. In a lake on a local disk,
-    ``<lake>/summaries/<recipe>/current`` is a link to the same folder.
+    ``<lake>/current/<recipe>`` is a link to the same folder.
 
     Args:
         lake: A folder, or a URI such as ``s3://bucket/prefix``.
@@ -85,14 +89,15 @@ def _read(lake: Lake, recipe: str) -> str | None:
     return table if is_name else None
 
 
-def _link(link: Path, target: str) -> None:
-    """Point a symbolic link at a sibling folder, atomically; keep a file that is not a link."""
+def _link(link: Path, target: Path) -> None:
+    """Point a symbolic link at a folder, atomically; keep a file that is not a link."""
     if link.is_symlink():
-        if link.readlink() == Path(target):
+        if link.readlink() == target:
             return
     elif link.exists():
         return
-    temporary = link.with_name(f".{LINK}-{secrets.token_hex(4)}")
+    link.parent.mkdir(exist_ok=True)
+    temporary = link.with_name(f".{link.name}-{secrets.token_hex(4)}")
     temporary.symlink_to(target, target_is_directory=True)
     try:
         temporary.replace(link)

@@ -11,7 +11,6 @@ import orjson
 from pydantic import ValidationError
 
 from article_flows.tasks.common.errors import UserError
-from article_flows.tasks.enriched.current import LINK
 from article_flows.tasks.enriched.recipes import Recipe
 from article_flows.tasks.enriched.table import (
     DESCRIPTION_FILE,
@@ -57,7 +56,7 @@ def find_tables(lake: Lake) -> list[FoundTable]:
     kinds = (lake.summaries, lake.failures)
     paths = [file.name.split("/") for kind in kinds for file in lake.storage.list(kind)]
     # A copy that followed links (cp -L, aws s3 sync) has a folder in place of the link.
-    ids = {(path[1], path[2]) for path in paths if len(path) > 3 and path[2] != LINK}
+    ids = {(path[1], path[2]) for path in paths if len(path) > 3}
     found = []
     for recipe, table_id in sorted(ids):
         try:

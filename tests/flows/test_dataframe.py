@@ -120,7 +120,7 @@ def test_with_a_lake_answers_are_reused_and_only_rows_of_the_frame_are_requested
     assert asked == 15
     assert (every["status"] == "answered").all()
     assert (stats["answered"], stats["answered_twice"]) == (35, 0)
-    assert len(read_rows(lake / "summaries" / "summary" / "current")) == 35
+    assert len(read_rows(lake / "current" / "summary")) == 35
     assert verify_lake(Lake(str(lake))).passed
 
 

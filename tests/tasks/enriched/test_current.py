@@ -46,9 +46,10 @@ def test_the_current_table_is_the_one_completed_last(tmp_path: Path) -> None:
     make_current(second, complete=True)
     assert current_table(lake) == lake.location(second.folder)
 
-    link = tmp_path / "lake" / "summaries" / "summary" / "current"
+    link = tmp_path / "lake" / "current" / "summary"
     assert pd.read_parquet(link)["summary"].tolist() == ["two"]
     assert pd.read_parquet(f"{link}/")["summary"].tolist() == ["two"]
+    assert len(pd.read_parquet(tmp_path / "lake" / "summaries" / "summary")) == 2
     assert {table.table_id for table in find_tables(lake)} == {first.table_id, second.table_id}
 
 
@@ -96,22 +97,23 @@ def test_without_links_the_pointer_is_enough(
 def test_the_link_is_made_again_where_a_run_was_killed_before_it(tmp_path: Path) -> None:
     lake = Lake(tmp_path / "lake")
     first, second = filled(lake, "one"), filled(lake, "two")
-    link = tmp_path / "lake" / "summaries" / "summary" / "current"
+    link = tmp_path / "lake" / "current" / "summary"
     make_current(first, complete=True)
     lake.storage.write("summaries/summary/_current.json", orjson.dumps({"table": second.table_id}))
 
     make_current(second, complete=True)
-    assert link.readlink() == Path(second.table_id)
+    assert link.readlink() == Path("../summaries/summary", second.table_id)
     link.unlink()
     make_current(first, complete=False)
 
-    assert link.readlink() == Path(second.table_id)
+    assert link.readlink() == Path("../summaries/summary", second.table_id)
 
 
 def test_what_a_user_has_in_place_of_the_link_stays(tmp_path: Path) -> None:
     lake = Lake(tmp_path / "lake")
     table = filled(lake, "one")
-    theirs = tmp_path / "lake" / "summaries" / "summary" / "current"
+    theirs = tmp_path / "lake" / "current" / "summary"
+    theirs.parent.mkdir()
     theirs.write_text("mine")
 
     make_current(table, complete=True)
@@ -131,7 +133,7 @@ def test_a_copy_that_follows_links_can_be_read_and_verify_names_it(tmp_path: Pat
     assert [found.table_id for found in find_tables(copied)] == [table.table_id]
     problems = [problem for problem in verify_lake(copied).problems if "current" in problem]
     assert len(problems) == 1
-    assert "summaries/summary/current: is a copy of a table in place of the link" in problems[0]
+    assert "current/summary: is a copy of a table in place of the link" in problems[0]
 
 
 def test_a_table_that_was_removed_is_not_the_current_one(tmp_path: Path) -> None:
