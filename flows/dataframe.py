@@ -7,9 +7,8 @@ import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import orjson
 import pandas as pd
@@ -21,7 +20,11 @@ from article_flows.flows.ingest import ingest_articles
 from article_flows.flows.summarize import BATCHES_IN_FLIGHT, summarize
 from article_flows.tasks.common.dataframe_files import spool_frame
 from article_flows.tasks.common.errors import UsageError, UserError
+from article_flows.tasks.common.validation_messages import first_problem, suggestion
+from article_flows.tasks.enriched.discovery import find_tables
 from article_flows.tasks.enriched.recipes import Recipe
+from article_flows.tasks.journal.open import find_leftovers
+from article_flows.tasks.lake.lake import Lake
 from article_flows.tasks.lake.sorted_keys import KeySet
 from article_flows.tasks.orchestration.event_loop_task_runner import EventLoopTaskRunner
 from article_flows.tasks.orchestration.sync_calls import result_of
@@ -93,7 +96,7 @@ def summarize_frame(
     ):
         chosen = PipelineSettings(
             sources=[spool_frame(articles, Path(folder, "frame.parquet"))],
-            columns=[f"{target}={name}" for target, name in (columns or {}).items()],
+            columns=cast(Any, columns or {}),
             lake=root,
             recipe=_recipe_file(recipe, Path(folder)),
             model=model,
@@ -135,25 +138,26 @@ def _lake_folder(lake: str | os.PathLike[str] | None) -> Iterator[str]:
     if lake is not None:
         yield os.fspath(lake)
         return
-    folder = tempfile.mkdtemp(prefix="article-flows-lake-")
+    folder, is_kept = tempfile.mkdtemp(prefix="article-flows-lake-"), False
     try:
         yield folder
     except BaseException as error:
-        if _has_answers(Path(folder)):
+        if is_kept := _has_answers(Lake(folder)):
             error.add_note(
                 f"The answers received so far are kept in {folder}; "
                 f'continue with summarize_frame(..., lake="{folder}")'
             )
-            raise
-        shutil.rmtree(folder, ignore_errors=True)
         raise
-    shutil.rmtree(folder, ignore_errors=True)
+    finally:
+        if not is_kept:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
-def _has_answers(lake: Path) -> bool:
+def _has_answers(lake: Lake) -> bool:
     """Return whether a lake has an answer, in a table or in a journal."""
-    patterns = ("summaries/*/*/*.parquet", "_staging/journals/*/*")
-    return any(path.is_file() for pattern in patterns for path in lake.glob(pattern))
+    return bool(lake.parts(lake.summaries)) or any(
+        find_leftovers(lake.storage, table.name) for table in find_tables(lake)
+    )
 
 
 def _recipe_file(recipe: str | os.PathLike[str] | Recipe, folder: Path) -> str:
@@ -172,14 +176,12 @@ def _in_terms_of_python() -> Iterator[None]:
     try:
         yield
     except ValidationError as error:
-        problem = error.errors()[0]
-        name = str(problem["loc"][0]) if problem["loc"] else "settings"
-        if problem["type"] == "extra_forbidden":
-            similar = get_close_matches(name, PipelineSettings.model_fields, 1)
-            hint = f"; did you mean {similar[0]}?" if similar else ""
+        problem = first_problem(error)
+        name = problem.name or "settings"
+        if problem.is_unknown:
+            hint = suggestion(name, PipelineSettings.model_fields)
             raise UsageError(f"summarize_frame: has no parameter {name}{hint}") from error
-        message = problem["msg"].replace("Input should", "must")
-        raise UsageError(f"summarize_frame: {name}={problem['input']!r} {message}") from error
+        raise UsageError(f"summarize_frame: {name}={problem.value!r} {problem.message}") from error
     except UserError as error:
         message = _COLUMN_OPTION.sub(r'columns={"\1": "\2"}', str(error))
         error.args = (_OPTION.sub(lambda found: found[1].replace("-", "_"), message),)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias
 
@@ -189,7 +190,7 @@ class IngestSettings(LakeSettings, LoadRules):
     @field_validator("columns", mode="before")
     @classmethod
     def _list_columns(cls, columns: Any) -> Any:
-        if isinstance(columns, dict):
+        if isinstance(columns, Mapping):
             return [f"{target}={name}" for target, name in columns.items()]
         return columns
 

@@ -34,6 +34,7 @@ from article_flows.flows.cli.options import (
 from article_flows.tasks.common.errors import InterruptedRun, StoppedRun, UsageError, UserError
 from article_flows.tasks.common.signals import Interrupted, interrupted_by, interruptible
 from article_flows.tasks.common.text_safety import printable
+from article_flows.tasks.common.validation_messages import first_problem
 from article_flows.tasks.orchestration.prefect_api_monitor import api_monitor
 from article_flows.tasks.settings import IngestSettings
 
@@ -261,10 +262,9 @@ def _usage_error(error: CycloptsError) -> UsageError:
 
 
 def _invalid_option(error: ValidationError) -> UsageError:
-    problem = error.errors()[0]
-    option = str(problem["loc"][0]).replace("_", "-") if problem["loc"] else "options"
-    message = problem["msg"].replace("Input should", "must")
-    return UsageError(f"--{option} {problem['input']!r}: {message}")
+    problem = first_problem(error)
+    option = problem.name.replace("_", "-") or "options"
+    return UsageError(f"--{option} {problem.value!r}: {problem.message}")
 
 
 def _print_error(error: UserError, status: int, arguments: list[str]) -> int:

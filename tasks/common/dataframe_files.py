@@ -55,10 +55,10 @@ def spool_frame(frame: pd.DataFrame, path: Path) -> str:
     import pyarrow.parquet as pq
 
     names = [str(name) for name in frame.columns]
-    # pandas itself stops at such a name, but only where the answers have been paid for.
-    halves = [ascii(name) for name in names if name.encode(errors="replace").decode() != name]
-    if halves:
-        raise UsageError(f"{NAME}: the column {halves[0]} is not valid Unicode; rename or drop it")
+    # Found before anything is paid for: pandas raises only when the result is built.
+    invalid = [ascii(name) for name in names if name.encode(errors="replace").decode() != name]
+    if invalid:
+        raise UsageError(f"{NAME}: the column {invalid[0]} is not valid Unicode; rename or drop it")
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise UsageError(f"{NAME}: has the column {repeated[0]} twice; rename or drop one")

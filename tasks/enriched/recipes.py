@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from article_flows.tasks.common.errors import UsageError
 from article_flows.tasks.common.package_data import DATA
+from article_flows.tasks.common.validation_messages import suggestion
 
 SHIPPED_RECIPES = DATA / "recipes"
 RESERVED_FIELDS = frozenset(
@@ -221,16 +221,12 @@ def _invalid_keys(error: ValidationError) -> str:
     for each in error.errors():
         key = ".".join(str(part) for part in each["loc"]) or "recipe"
         if each["type"] == "extra_forbidden":
-            problems.append(f"{key}: unknown key{_suggestion(each['loc'])}")
+            model = Recipe if len(each["loc"]) == 1 else OutputField
+            hint = suggestion(str(each["loc"][-1]), model.model_fields)
+            problems.append(f"{key}: unknown key{hint}")
             continue
         problems.append(f"{key}: {each['msg'].removeprefix('Value error, ')}")
     return " ".join("; ".join(problems).split())
-
-
-def _suggestion(location: tuple[int | str, ...]) -> str:
-    model = Recipe if len(location) == 1 else OutputField
-    similar = get_close_matches(str(location[-1]), model.model_fields, 1)
-    return f"; did you mean {similar[0]}?" if similar else ""
 
 
 def _one_line(error: BaseException) -> str:

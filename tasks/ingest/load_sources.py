@@ -112,6 +112,22 @@ def _parts(
             yield from _mapped(chunks, source, report, loading, siblings)
 
 
+def map_source(
+    source: Source, chunks: Iterator[RecordChunk], loading: LoadOptions, siblings: Siblings
+) -> tuple[ColumnMap, Iterator[RecordChunk]]:
+    """Map a source's columns by its first rows; return the mapping and all of its chunks.
+
+    Raises:
+        UserError: No column can be the body, or a given column does not exist.
+    """
+    sample, all_chunks = read_sample(chunks)
+    columns = ColumnMap({})
+    if sample:
+        given = columns_for_source(loading.columns, source.name)
+        columns = map_columns(source, sample, given, loading.day_first, siblings)
+    return columns, with_file_date(all_chunks, columns, source)
+
+
 def _mapped(
     chunks: Iterator[RecordChunk],
     source: Source,
@@ -121,16 +137,13 @@ def _mapped(
 ) -> Iterator[ChunkPart]:
     """Yield a source's chunks, after the rows of a previous attempt, with the column mapping."""
     # A new attempt samples the same rows, so the mapping stays the same.
-    sample, all_chunks = read_sample(chunks)
-    columns = ColumnMap({})
-    if sample:
-        given = columns_for_source(loading.columns, source.name)
-        columns = map_columns(source, sample, given, loading.day_first, siblings)
+    columns, all_chunks = map_source(source, chunks, loading, siblings)
+    if columns.used:
         templates = {target: each.text for target, each in columns.templates.items()}
         report.columns = {**columns.columns, **templates}
         report.notes = dict(columns.notes)
     done = report.last_row
-    for chunk in with_file_date(all_chunks, columns, source):
+    for chunk in all_chunks:
         if (last := _last_row(chunk)) > done or not done:
             yield ChunkPart(report, _after(chunk, done) if done else chunk, columns)
             report.last_row = max(report.last_row, last)

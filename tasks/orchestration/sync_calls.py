@@ -1,7 +1,7 @@
-"""Prefect's functions that return a coroutine where an event loop runs, called for their value.
+"""Call Prefect's functions synchronously, even in a thread whose event loop is running.
 
-A sync flow runs in the thread of its caller. In Jupyter, and within an async flow, the event loop
-of that thread is running, and Prefect takes the caller for async code.
+A sync flow runs in the thread of its caller. In Jupyter and inside async flows that thread has a
+running event loop, so these functions would return coroutines.
 """
 
 from __future__ import annotations

@@ -11,10 +11,10 @@ import pandas as pd
 import pyarrow as pa
 
 from article_flows.tasks.cleaning.articles.build import to_canonical
-from article_flows.tasks.cleaning.columns.mapping import map_columns, read_sample, with_file_date
-from article_flows.tasks.cleaning.columns.options import columns_for_source
+from article_flows.tasks.cleaning.columns.mapping import Siblings
 from article_flows.tasks.common.article_schema import ARTICLES_SCHEMA
 from article_flows.tasks.enriched.table import FAILURE_SCHEMA, EnrichedTable
+from article_flows.tasks.ingest.load_sources import map_source
 from article_flows.tasks.ingest.options import load_options, sources_of
 from article_flows.tasks.lake.key_columns import read_key_batches, text_keys
 from article_flows.tasks.lake.lake import Lake
@@ -25,6 +25,7 @@ from article_flows.tasks.settings import IngestSettings
 
 ANSWERED, FAILED, REJECTED, LEFT = "answered", "failed", "rejected", "left"
 """The values of the column ``status``."""
+_SETTLED = (ANSWERED, FAILED)
 OUTCOME_COLUMNS = frozenset(("status", "error_class", "error_message"))
 """The columns in addition to the recipe's fields and the request's metadata."""
 _FAILURE_COLUMNS = tuple(
@@ -79,10 +80,10 @@ def frame_rows(settings: IngestSettings, count: int) -> FrameRows:
     sources = sources_of(settings)
     (source,) = sources
     loading = load_options(settings, Lake(settings.lake), sources)
-    sample, chunks = read_sample(read(source))
-    given = columns_for_source(loading.columns, source.name)
-    columns = map_columns(source, sample, given, loading.day_first, loading.siblings)
-    for chunk in with_file_date(chunks, columns, source):
+    siblings = loading.siblings or Siblings(sources)
+    # The same mapping as that of the load, or the answers would not be found.
+    columns, chunks = map_source(source, read(source), loading, siblings)
+    for chunk in chunks:
         articles = to_canonical(chunk, columns, source.name, loading.rules)
         positions = articles.rows - 1
         ids[positions] = articles.batch["article_id"].to_pylist()
@@ -95,10 +96,10 @@ def answers_of(rows: FrameRows, table: EnrichedTable) -> pd.DataFrame:
     """Return the status and the answer of each row of a DataFrame, from an enriched table.
 
     Returns:
-        One row per row, in order: ``status`` (answered, failed, rejected or left), the recipe's
-        fields, ``error_class`` and ``error_message``, ``content_hash``, then the request's
-        metadata. Tokens, attempts and cost of a text are counted once, in its first row, even if
-        they were spent on another article in the lake with the same text.
+        A row for each row of the frame, in order: ``status`` (answered, failed, rejected or
+        left), the recipe's fields, ``error_class`` and ``error_message``, ``content_hash``, then
+        the request's metadata. Tokens, attempts and cost of a text are counted once, in its first
+        row, even if they were spent on another article in the lake with the same text.
     """
     fields, lake = list(table.recipe.fields), table.lake
     metadata = table.schema.names[len(ARTICLES_SCHEMA) + len(fields) :]
@@ -117,15 +118,11 @@ def answers_of(rows: FrameRows, table: EnrichedTable) -> pd.DataFrame:
     for name in set(metadata) & set(_FAILURE_COLUMNS):
         answers[name] = answers[name].where(~is_failed, failed[name])
     texts = rows.keys.get_level_values(1)
-    is_settled = np.isin(status, [ANSWERED, FAILED])
-    is_first = is_settled.copy()
-    is_first[is_settled] = ~texts[is_settled].duplicated()
     for name in _COST_COLUMNS:
         cost = _sum_by_text(found, name, texts)
         if name in _FAILURE_COLUMNS:
             cost = cost.where(~is_failed, _sum_by_text(failures, name, texts))
-        answers[name] = answers[name].mask(is_first, cost)
-        answers[name] = answers[name].mask(is_settled & ~is_first & answers[name].notna(), 0)
+        answers[name] = _counted_once(answers[name], cost, texts, np.isin(status, _SETTLED))
     error_class = failed["error_class"].where(is_failed, None).astype(object)
     message = failed["message"].where(is_failed, None).astype(object)
     for position, reason in rows.rejected.items():
@@ -135,10 +132,20 @@ def answers_of(rows: FrameRows, table: EnrichedTable) -> pd.DataFrame:
         **{name: answers[name] for name in fields},
         "error_class": error_class,
         "error_message": message,
-        "content_hash": rows.keys.get_level_values(1),
+        "content_hash": texts,
         **{name: answers[name] for name in metadata},
     }
     return pd.DataFrame(columns)
+
+
+def _counted_once(
+    values: pd.Series[Any], cost: pd.Series[Any], texts: pd.Index[Any], is_settled: Any
+) -> pd.Series[Any]:
+    """Return the cost of each text in the first of its settled rows, and 0 in the others."""
+    is_first = is_settled.copy()
+    is_first[is_settled] = ~texts[is_settled].duplicated()
+    values = values.mask(is_first, cost)
+    return values.mask(is_settled & ~is_first & values.notna(), 0)
 
 
 def _sum_by_text(found: pd.DataFrame, name: str, texts: pd.Index[Any]) -> pd.Series[Any]:
